@@ -1,4 +1,4 @@
-//! The object file as a plain value: what it describes, before any kernel has seen it.
+//! The object file as a plain value: its contents, independent of any kernel.
 //!
 //! ```text
 //!     parse.rs            Object: bytes ─▶ description
@@ -16,8 +16,8 @@
 //!     aya.rs              objects that the crate aya-obj has read
 //! ```
 //!
-//! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and
-//! no later stage changes it.
+//! [`Object::parse`] makes no system call and gives the same result on every machine. An object holds no file
+//! descriptor, and later stages do not change it.
 
 #[cfg(feature = "aya-obj")]
 pub(crate) mod aya;

@@ -11,7 +11,7 @@ use crate::{
     Error,
     btf::{
         Btf, Kind, Names, TypeHeader,
-        visitor::{Absent, Beginnings, Source, Sources, Visitor},
+        visitor::{Absent, NameFilter, Source, Sources, Visitor},
     },
     object::{Extern, ExternKind},
     privileges::Capability,
@@ -25,7 +25,7 @@ pub(crate) struct Ksyms<'e> {
     wanted: Vec<Wanted<'e>>,
     /// Their indices in that list, by kind and name.
     by_name: Sorted<(Kind, &'e [u8]), usize>,
-    beginnings: Beginnings,
+    filter: NameFilter,
     /// How many have not been found yet.
     missing: usize,
 }
@@ -53,11 +53,11 @@ impl<'e> Ksyms<'e> {
         });
         let wanted: Vec<_> = wanted.collect();
         let by_name = wanted.iter().enumerate().map(|(index, wanted)| ((wanted.kind, wanted.name), index));
-        let mut beginnings = Beginnings::default();
+        let mut filter = NameFilter::default();
         for wanted in &wanted {
-            beginnings.add(wanted.name);
+            filter.add(wanted.name);
         }
-        Self { by_name: Sorted::of(by_name), beginnings, missing: wanted.len(), wanted }
+        Self { by_name: Sorted::of(by_name), filter, missing: wanted.len(), wanted }
     }
 
     /// After the search: compares what was found, and opens the modules that have it.
@@ -133,7 +133,7 @@ impl Visitor for Ksyms<'_> {
     }
 
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        let is_sought = matches!(ty.kind, Kind::Var | Kind::Func) && self.beginnings.may_be(names.from(ty.name));
+        let is_sought = matches!(ty.kind, Kind::Var | Kind::Func) && self.filter.may_contain(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }

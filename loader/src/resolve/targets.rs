@@ -15,7 +15,7 @@ use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
         Kind, Names, TypeHeader, shown,
-        visitor::{Absent, Beginnings, Sources, Visitor},
+        visitor::{Absent, NameFilter, Sources, Visitor},
     },
     object::ProgramSpec,
     sorted::sort,
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Targets {
     /// By name; each once.
     wanted: Vec<Wanted>,
-    beginnings: Beginnings,
+    filter: NameFilter,
     /// How many have not been found yet.
     missing: usize,
     /// Why there are no types to look at.
@@ -69,7 +69,7 @@ impl Visitor for Targets {
 
     /// Records the id of a type that is a target. Of several types of one name, the first counts.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
+        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.filter.may_contain(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }
@@ -91,11 +91,11 @@ impl Targets {
         let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
         sort(&mut wanted, |one, other| one.key().cmp(&other.key()));
         wanted.dedup_by(|one, before| one.key() == before.key());
-        let mut beginnings = Beginnings::default();
+        let mut filter = NameFilter::default();
         for wanted in &wanted {
-            beginnings.add(&wanted.name);
+            filter.add(&wanted.name);
         }
-        Self { missing: wanted.len(), wanted, beginnings, absent: None }
+        Self { missing: wanted.len(), wanted, filter, absent: None }
     }
 
     /// The index of the one of this kind and name.

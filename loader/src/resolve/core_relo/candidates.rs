@@ -7,7 +7,7 @@ use super::flavour::essential;
 use crate::{
     btf::{
         Btf, Kind, Names, TypeHeader,
-        visitor::{Beginnings, Visitor},
+        visitor::{NameFilter, Visitor},
     },
     sorted::{Sorted, sort},
 };
@@ -28,7 +28,7 @@ pub(crate) struct Candidates<'l> {
     named: Sorted<(&'l [u8], Kind), Vec<Candidate>>,
     /// A bit for each kind that is wanted at all.
     kinds: u32,
-    beginnings: Beginnings,
+    filter: NameFilter,
 }
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<'l> Candidates<'l> {
         let mut this = Self::default();
         for (name, kind) in &keys {
             this.kinds |= if kind.is_enum() { bit(Kind::Enum) | bit(Kind::Enum64) } else { bit(*kind) };
-            this.beginnings.add(name);
+            this.filter.add(name);
         }
         this.named = Sorted::in_order(keys.into_iter().map(|key| (key, Vec::new())).collect());
         let wanted = asked.iter().filter_map(|(id, key)| {
@@ -103,7 +103,7 @@ impl Visitor for Candidates<'_> {
     }
 
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        if self.kinds & bit(ty.kind) == 0 || !self.beginnings.may_be(names.from(ty.name)) {
+        if self.kinds & bit(ty.kind) == 0 || !self.filter.may_contain(names.from(ty.name)) {
             return false;
         }
         let kind = if ty.kind.is_enum() { Kind::Enum } else { ty.kind };
