@@ -277,7 +277,7 @@ impl<'a> Linker<'a> {
     /// Resolves a 64-bit load of an extern.
     fn load_extern(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
-            &Value::Place(offset) => {
+            &Value::Constant(offset) => {
                 let map = self
                     .maps
                     .get(&Location::Kconfig)
@@ -310,7 +310,7 @@ impl<'a> Linker<'a> {
             }
             &Value::Missing { call } => (0, call, 0),
             Value::Refused(why) => return Err(self.unfit(why.clone())),
-            Value::Place(_) | Value::Address(_) => {
+            Value::Constant(_) | Value::Address(_) => {
                 return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
         };

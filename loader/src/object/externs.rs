@@ -127,8 +127,7 @@ fn one(
         (Kind::Var, true) => {
             let slot = Slot::of(btf, behind).ok_or_else(|| {
                 broken(
-                    "is of a type that no constant of the kernel's has: bool, char, integers, enum libbpf_tristate \
-                        and arrays of char are those that can be",
+                    "has a type that no constant has: it must be bool, char, an integer, enum libbpf_tristate or an array of char",
                 )
             })?;
             (ExternKind::Config, Some(slot))
@@ -136,7 +135,7 @@ fn one(
         (Kind::Var, false) if behind.kind() == Kind::Void => (ExternKind::Address, None),
         (Kind::Var, false) => (ExternKind::Variable, None),
         (Kind::Func, false) => (ExternKind::Function, None),
-        _ => return Err(broken("is neither a variable nor a function of the kernel's")),
+        _ => return Err(broken("is neither a variable nor a function of the kernel")),
     };
     Ok(Extern { name, weak, kind, symbol, type_id: behind.id(), slot })
 }

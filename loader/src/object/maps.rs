@@ -65,7 +65,7 @@ fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
     let mut arenas = maps.iter_mut().filter(|map| map.map_type == MapType::ARENA);
     let (Some(arena), None, None) = (arenas.next(), arenas.next(), sections.next()) else {
         return Err(broken(format_args!(
-            "it has global variables in an arena (section {ARENA}), and not one arena for them"
+            "it has global variables in an arena (section {ARENA}), and not exactly one arena"
         )));
     };
     arena.globals = Some((index, section.size as u32));
@@ -115,7 +115,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             let (words, _) = definition.as_chunks::<4>();
             let [map_type, key_size, value_size, max_entries, flags, rest @ ..] = words else {
                 return Err(broken(format_args!(
-                    "the map `{}` has a description of {} bytes, and 20 are the least",
+                    "the map `{}` has a description of {} bytes, fewer than 20",
                     symbol.name, symbol.size
                 )));
             };
