@@ -89,10 +89,7 @@ impl Deref for Bytes {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    file::open(
-        path,
-        "the kernel's types: CO-RE adapts the program to them, and programs are attached to what they name",
-    )
+    file::open(path, "the kernel's types, for CO-RE relocations and attach targets")
 }
 
 /// Reads a whole file of about `length` bytes.
@@ -168,7 +165,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: unmaps what `of` has mapped; `bytes` lends it no longer than this value lives.
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-        report!("munmap", &check(value), "the kernel's types are needed no longer";
+        report!("munmap", &check(value), "the kernel's types are no longer needed";
             "addr" = report::Value::from_debug(&self.start), "length" = self.length);
     }
 }

@@ -32,8 +32,9 @@ pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
         map_name: Name::cut("as_asked"),
         ..MapCreate::default()
     };
-    let asked =
-        charged(&mut || bpf::map_create(attr, "makes a map of exactly the size that was asked for, to see the answer"));
-    let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "asks what the kernel made of that size"));
+    let asked = charged(&mut || {
+        bpf::map_create(attr, "creates a map of exactly the requested size, to see the kernel's answer")
+    });
+    let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "reads the size that the kernel stored"));
     made.map(|info| info.max_entries).map_err(|error| Errno::of(&error))
 }

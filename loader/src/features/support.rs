@@ -72,7 +72,7 @@ pub(super) fn small(
         target: bpf::BtfTarget::default(),
         modules: &[],
     };
-    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program to ask a question with"))
+    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program as a probe"))
 }
 
 /// Returns the kept answer, or probes and keeps the answer for the life of the process. [`Support::Unknown`] is not

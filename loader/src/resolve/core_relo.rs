@@ -26,7 +26,7 @@
 mod apply;
 mod candidates;
 mod compatible;
-pub(crate) mod flavour;
+pub(crate) mod flavor;
 mod matching;
 mod patch;
 mod record;

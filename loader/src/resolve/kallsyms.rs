@@ -63,7 +63,7 @@ impl Symbols {
     fn read<'n>(names: impl Iterator<Item = &'n str>, any_will_do: bool) -> Self {
         let mut symbols = Self::wanted(names, any_will_do);
         if !symbols.found.is_empty() {
-            let why = "the kernel's symbols: the program wants to know where some of them are";
+            let why = "the kernel's symbols: the program uses addresses of some";
             let opened = file::open(Path::new(PATH), why);
             let read = opened.and_then(|file| symbols.scan(BufReader::with_capacity(64 << 10, file)));
             symbols.unreadable = read.err().map(|error| format!("{PATH} cannot be read: {error}"));

@@ -67,9 +67,9 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
     let _ = values.take(own.as_bytes());
     let mut unreadable = None;
     if !values.is_complete() {
-        let told = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
-        match told {
-            Ok(told) => values = told,
+        let read_values = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
+        match read_values {
+            Ok(read_values) => values = read_values,
             Err(why) => unreadable = Some(why),
         }
     }
@@ -213,9 +213,9 @@ fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
     let packed = Path::new("/proc/config.gz");
     let first = match read(packed) {
         Ok(bytes) => {
-            let mut told = values.clone();
-            match gzip::unpack(&bytes, MOST, &mut |lines| told.take(lines)) {
-                Ok(_) => return Ok(told),
+            let mut read_values = values.clone();
+            match gzip::unpack(&bytes, MOST, &mut |lines| read_values.take(lines)) {
+                Ok(_) => return Ok(read_values),
                 Err(why) => format!("{} is broken: {why}", packed.display()),
             }
         }
@@ -225,9 +225,9 @@ fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
     let plain = format!("/boot/config-{release}");
     match read(Path::new(&plain)) {
         Ok(bytes) => {
-            let mut told = values.clone();
-            let _ = told.take(&bytes);
-            Ok(told)
+            let mut read_values = values.clone();
+            let _ = read_values.take(&bytes);
+            Ok(read_values)
         }
         Err(error) => Err(format!("the kernel's configuration cannot be read: {first}; {plain}: {error}")),
     }

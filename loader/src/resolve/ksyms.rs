@@ -5,7 +5,7 @@
 //! one function, all of them weak, and call the one that matches.
 
 use super::{
-    core_relo::{Steps, flavour::essential, is_same_shape},
+    core_relo::{Steps, flavor::essential, is_same_shape},
     externs::{Externs, Value},
 };
 use crate::{

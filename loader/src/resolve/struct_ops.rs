@@ -337,7 +337,7 @@ fn record_member(
         .filter(|program| program.section.program_type == ProgramType::STRUCT_OPS)
         .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
     match members.iter().find(|(known, _)| *known == start) {
-        Some((_, told)) if (told.structure, told.index) != (member.structure, member.index) => {
+        Some((_, recorded)) if (recorded.structure, recorded.index) != (member.structure, member.index) => {
             Err(format!("its member `{name}` is the program `{}`, which is another member elsewhere", program.name))
         }
         Some(_) => Ok(()),

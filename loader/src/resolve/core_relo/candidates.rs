@@ -3,7 +3,7 @@
 //! An object uses few type names; the kernel has a hundred thousand types. So the names are collected first, and each
 //! type is compared with them in the one walk over the kernel's BTF.
 
-use super::flavour::essential;
+use super::flavor::essential;
 use crate::{
     btf::{
         Btf, Kind, Names, TypeHeader,

@@ -8,7 +8,7 @@
 //! The rules are libbpf's (`tools/lib/bpf/relo_core.c`), since programs rely on them.
 
 use super::{
-    flavour::same,
+    flavor::same,
     steps::{Steps, Stop},
 };
 use crate::btf::{Btf, Kind, Type};

@@ -2,7 +2,7 @@
 
 use super::{
     compatible::{Compatible, fields_are_compatible},
-    flavour,
+    flavor,
     record::{RelocationKind, Subject},
     spec::{LONGEST, Spec, Step},
     steps::{Steps, Stop},
@@ -38,7 +38,7 @@ fn follow_enumerator<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Step
     let ty = spec.btf.resolve(spec.root).ok_or(Stop::Circle)?;
     for (index, value) in (0..).zip(ty.values()) {
         steps.take_for(wanted.len() + value.name.len())?;
-        if flavour::same(wanted, value.name) {
+        if flavor::same(wanted, value.name) {
             spec.steps.push(Step { type_id: ty.id(), index, name: Some(value.name) });
             return Ok(true);
         }

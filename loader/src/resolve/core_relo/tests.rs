@@ -45,7 +45,7 @@ impl Code for Ones {
 
 /// Builds BTF of `types` structures of integer members: flavors of one structure in a program, or a structure of a
 /// kernel. Also returns the offsets of the members' access strings.
-fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
+fn structures(types: u32, flavor: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
     let mut built = Builder::new();
     let accesses = (0..10).map(|member| built.name(&format!("0:{member}"))).collect();
     built.int("int", 4, 1);
@@ -55,13 +55,7 @@ fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
         for (index, member) in (0..members).rev().enumerate() {
             added.extend([built.name(&format!("member_{member}")), 1, index as u32 * 32]);
         }
-        built.ty(
-            &format!("s{}", flavour.replace('#', &number.to_string())),
-            Kind::Struct,
-            members,
-            4 * members,
-            &added,
-        );
+        built.ty(&format!("s{}", flavor.replace('#', &number.to_string())), Kind::Struct, members, 4 * members, &added);
     }
     (built.bytes(), accesses)
 }
