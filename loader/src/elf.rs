@@ -60,13 +60,13 @@ impl Elf {
     }
 
     /// Returns the section with this index.
-    #[expect(clippy::expect_used, reason = "an index is made only for a section that there is, and none is removed")]
+    #[expect(clippy::expect_used, reason = "an index exists only for an existing section, and no section is removed")]
     pub(crate) fn section(&self, index: SectionIndex) -> &Section {
         self.0.sections.get(index.0).expect("a section's index")
     }
 
     /// Returns the symbol with this index.
-    #[expect(clippy::expect_used, reason = "an index is made only for a symbol that there is, and none is removed")]
+    #[expect(clippy::expect_used, reason = "an index exists only for an existing symbol, and no symbol is removed")]
     fn symbol(&self, index: SymbolIndex) -> &Symbol {
         self.0.symbols.get(index.0).expect("a symbol's index")
     }

@@ -33,7 +33,9 @@ pub fn ring_buffer() -> Support {
     kept(&ANSWER, || {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
-            charged(&mut || bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
+            charged(&mut || {
+                bpf::map_create(ring, "asks whether this kernel has ring buffers, by creating a small one")
+            }),
             "5.8",
         )
     })
@@ -53,7 +55,7 @@ pub fn perf_event_array() -> Support {
             ..MapCreate::default()
         };
         support(
-            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by making one")),
+            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by creating one")),
             "4.3",
         )
     })

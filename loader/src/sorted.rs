@@ -113,7 +113,7 @@ pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
         (Some(one), Some(other)) => order(one, other),
         _ => Ordering::Equal,
     });
-    bring(indices, &mut |one, other| items.swap(one, other));
+    permute(indices, &mut |one, other| items.swap(one, other));
 }
 
 /// Returns the indices below `count`, sorted by `order`, which compares the elements at two indices. Empty if the
@@ -150,10 +150,10 @@ fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize>
     indices
 }
 
-/// Moves to each index the element at the index that the list has for it. Goes through the permutation cycle by cycle:
-/// swaps each unwanted element to the index that the next wanted one comes from.
+/// Moves each element to its sorted index, along the cycles of the permutation: swaps the element at an index with the one
+/// that belongs there, and continues at the index from which that one came.
 #[inline(never)]
-fn bring(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+fn permute(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
     for start in 0..indices.len() {
         let mut index = start;
         while let Some(from) =
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_one_key_is_found() {
+    fn last_of_equal_keys_is_found() {
         let pairs = [(3, 'c'), (1, 'a'), (2, 'b'), (1, 'z'), (3, 'd'), (1, 'y')];
         let sorted = Sorted::of(pairs);
         let all = [(1, 'a'), (1, 'z'), (1, 'y'), (2, 'b'), (3, 'c'), (3, 'd')];
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_stay_in_their_order() {
+    fn sort_is_stable() {
         let mut numbers: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();
         sort(&mut numbers, |one, other| (other / 10).cmp(&(one / 10)));
         let mut expected: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();

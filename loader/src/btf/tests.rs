@@ -130,7 +130,7 @@ fn enumerators_are_sign_extended_unless_btf_has_signs() {
     };
     let mut built = Builder::new();
     built.ty("old", Kind::Enum, 1, 4, &[0, u32::MAX]);
-    assert_eq!(values(&mut built, 1), [u64::MAX], "nothing tells signs");
+    assert_eq!(values(&mut built, 1), [u64::MAX], "no enumeration is marked as signed");
     built.ty("signed", Kind::Enum, 1 | FLAG, 4, &[0, u32::MAX - 1]);
     assert_eq!(values(&mut built, 1), [u64::from(u32::MAX)]);
     assert_eq!(values(&mut built, 2), [u64::MAX - 1]);
@@ -154,7 +154,7 @@ fn split_btf_continues_its_base() {
     assert_eq!(btf.resolve(2).unwrap().id(), 1);
     assert_eq!(btf.types().count(), 1);
     assert_eq!(btf.end(), 3);
-    assert!(Btf::parse(&split).is_err(), "alone it begins with no empty name");
+    assert!(Btf::parse(&split).is_err(), "without its base, its strings do not begin with the empty string");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::sorted::Sorted;
 /// types form a circle.
 const DEEPEST: u32 = 256;
 
-/// A checked view of BTF.
+/// A checked view of BTF. `Send` and `Sync`.
 ///
 /// ```
 /// # use cutaway::btf::{Broken, Btf, Kind};

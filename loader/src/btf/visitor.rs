@@ -152,7 +152,7 @@ fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce
             // A module may be unloaded meanwhile, and the BTF of one from another build may not fit: both are skipped.
             let Ok(bytes) = kernel::Bytes::module(&name) else { continue };
             match Btf::parse_split(&bytes, base) {
-                Err(error) => log::debug!("the BTF of the module {name} is passed over: {error}"),
+                Err(error) => log::debug!("the BTF of the module {name} is skipped: {error}"),
                 Ok(btf) => {
                     let mut any = false;
                     btf.watch(|names, ty| any |= visitor.visit(kept.len() + 1, names, ty));

@@ -55,8 +55,8 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
         && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
     {
         return Err(broken(format_args!(
-            "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
-             takes debugging information away and keeps symbols",
+            "it has no symbol table, so programs in section `{}` cannot be found: was it stripped? `llvm-strip -g` removes \
+             debugging information and keeps symbols",
             code.name
         )));
     }

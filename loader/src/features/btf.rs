@@ -64,11 +64,7 @@ pub(super) fn kinds() -> Kinds {
 
 /// Loads a BTF blob with these types.
 pub(super) fn load(types: &[&[u32]]) -> io::Result<OwnedFd> {
-    bpf::btf_load(
-        &blob(types),
-        &mut [],
-        "asks whether this kernel takes a kind of BTF, with the smallest blob that has it",
-    )
+    bpf::btf_load(&blob(types), &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
 }
 
 /// Builds a blob: `struct btf_header`, the types, the strings.

@@ -79,7 +79,7 @@ pub fn uprobe_multi_pid() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || match uprobe_multi() {
         Support::Yes => {
-            let why = "asks whether such links tell processes from threads; EINVAL, for no process, means yes";
+            let why = "asks whether such links can be for one process; EINVAL, for an invalid PID, means yes";
             uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why)
         }
         answer => answer,

@@ -22,8 +22,8 @@ pub enum Support {
     Needs(&'static str),
     /// The probe failed for lack of a privilege (EPERM, EACCES).
     NotPermitted,
-    /// The probe failed for another reason: the process has no file descriptor left, or the kernel no memory (EMFILE,
-    /// ENFILE, ENOMEM, EINTR).
+    /// The probe failed for another reason: the process has no file descriptor left (EMFILE, ENFILE), the kernel has no
+    /// memory (ENOMEM), or a signal interrupted the probe (EINTR). A later call probes again.
     Unknown,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Support {
             Self::Yes => f.write_str("yes"),
             Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
             Self::NotPermitted => f.write_str("not permitted"),
-            Self::Unknown => f.write_str("unknown: it could not be tried"),
+            Self::Unknown => f.write_str("unknown: the probe failed"),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_yes_no_or_not_permitted() {
+    fn errno_of_a_probe_gives_the_answer() {
         let errno = |number| Err::<(), _>(io::Error::from_raw_os_error(number));
         assert_eq!(support(Ok(()), "5.8"), Support::Yes);
         assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));

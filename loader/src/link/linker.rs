@@ -87,7 +87,7 @@ pub(super) fn link(
         Some(Ok(callback)) => Some(*callback),
         Some(Err(name)) => {
             return Err(linker.broken(format_args!(
-                "ends its exceptions in `{name}`, and there is no global function of this name"
+                "has the exception callback `{name}`, which is no global function of this object"
             )));
         }
         None => None,
@@ -132,7 +132,7 @@ impl<'a> Linker<'a> {
         let start = self.linked.instructions.len();
         if start + function.instructions.len() > MOST {
             return Err(self.broken(format_args!(
-                "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
+                "has more than {MOST} instructions with the functions that it calls, and no kernel accepts more"
             )));
         }
         let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
@@ -181,7 +181,7 @@ impl<'a> Linker<'a> {
                 (opcode::LD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
                 (_, Some((_, symbol))) => {
                     return Err(self.broken(format_args!(
-                        "refers to `{}` in an instruction that can refer to nothing",
+                        "refers to `{}` in an instruction that takes no reference",
                         symbol.name
                     )));
                 }

@@ -281,13 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn constants_of_the_configuration_are_laid_out_by_their_alignment() {
+    fn configuration_constants_are_laid_out_by_alignment() {
         let (size, entries) = section("kconfig.o", ".kconfig");
         assert_eq!(entries.len(), 18);
         let mut end = 0;
         for (name, kind, offset, bytes) in &entries {
             assert_eq!(*kind, Kind::Var);
-            assert!(*offset >= end, "{name} at {offset} lies on what is before it");
+            assert!(*offset >= end, "{name} at {offset} overlaps the constant before it");
             end = offset + bytes;
         }
         assert_eq!(size, end);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_functions_of_the_kernel_become_integers_in_a_row() {
+    fn kernel_variables_and_functions_become_consecutive_integers() {
         for (object, names) in [
             ("kfuncs.o", &["unnamed"; 4][..]),
             ("ksyms.o", &["runqueues", "cutaway_has_no_such_variable", "bpf_get_current_pid_tgid"]),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_functions_of_the_kernel_have_names() {
+    fn parameters_of_kernel_functions_have_names() {
         let elf = Elf::read(&corpus("kfuncs.o")).unwrap();
         let bytes = completed(&elf, &[]).unwrap().unwrap();
         let btf = read(&bytes).unwrap();

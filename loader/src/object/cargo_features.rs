@@ -18,7 +18,7 @@ impl Object {
         }
         let tables = self.maps.iter().find(|map| map.autocreate && map.map_type == MapType::STRUCT_OPS);
         if !READS_STRUCT_OPS && let Some(table) = tables {
-            return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
+            return Err(Error::left_out(format!("create the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
         }
         for program in self.programs.iter().filter(|program| program.section.autoload) {
             let feature = match program.section.program_type {

@@ -96,7 +96,7 @@ impl Object {
     #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Invalid {
-            operation: format!("take the function `{name}` for a program of the section `{section}`"),
+            operation: format!("load the function `{name}` as a program of the section `{section}`"),
             why: why.to_string(),
         })?;
         let program = self.set_program_type(name, read.program_type, read.expected_attach_type)?;

@@ -122,7 +122,7 @@ fn one(
     ty: Type<'_>,
 ) -> Result<Extern, Error> {
     let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
-    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
+    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a circular type"))?;
     let (kind, slot) = match (ty.kind(), is_config) {
         (Kind::Var, true) => {
             let slot = Slot::of(btf, behind).ok_or_else(|| {

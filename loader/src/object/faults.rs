@@ -62,7 +62,7 @@ fn program_of_an_unknown_section_is_named_with_the_reason() {
 }
 
 #[test]
-fn addresses_in_data_are_warned_of_once_a_section() {
+fn addresses_in_data_are_warned_of_once_per_section() {
     let object = parse("pointers").unwrap();
     let [first, second, license] = object.warnings() else { panic!("{:?}", object.warnings()) };
     for (warning, section, names) in [(first, ".data", &["to_number", "text"][..]), (second, ".rodata", &["names"])] {
@@ -79,7 +79,7 @@ fn addresses_in_data_are_warned_of_once_a_section() {
 }
 
 #[test]
-fn unknown_pinning_of_the_older_form_is_warned_of() {
+fn unknown_pinning_of_an_old_map_is_warned_of() {
     let object = parse("legacy_pin").unwrap();
     let [warning] = object.warnings() else { panic!("{:?}", object.warnings()) };
     assert_eq!(*warning, Warning::Pinning { map: "globals".to_owned(), value: 2 });

@@ -183,8 +183,7 @@ fn definition_of(name: &str, location: Location, definition: Type<'_>, btf: &Btf
     let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
         let (field, id) = (shown(member.name), member.type_id);
-        let nonsense =
-            || broken(format_args!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
+        let nonsense = || broken(format_args!("the map `{name}` has a field `{field}` that is not in libbpf's form"));
         let mut size = 0;
         let number = match &*field {
             "type" => &mut map.map_type.0,

@@ -24,7 +24,7 @@ use crate::{
     elf::Elf,
 };
 
-/// A parsed object file.
+/// A parsed object file. A plain value without file descriptors; `Send` and `Sync`.
 ///
 /// ```
 /// # fn main() -> Result<(), cutaway::Error> {

@@ -97,7 +97,7 @@ pub enum Target {
     },
     /// A system call.
     Ksyscall {
-        /// Its name, without the prefix of the architecture.
+        /// Its name, e.g. `openat`, without a prefix such as `__x64_sys_`.
         name: String,
         /// Whether it is a return probe.
         retprobe: bool,

@@ -68,7 +68,7 @@ impl<'e> Ksyms<'e> {
         let mut opened = Vec::<(usize, usize)>::new();
         for wanted in self.wanted {
             let value = match (&sources, wanted.found) {
-                (Err(Absent(why)), _) => Err(format!("it is looked for in the kernel's BTF: {why}")),
+                (Err(Absent(why)), _) => Err(format!("it needs the kernel's BTF: {why}")),
                 (Ok(_), None) => Err(format!(
                     "neither the kernel's BTF nor its modules' has a {} of this name",
                     wanted.known.kind.text()
@@ -112,7 +112,7 @@ impl Wanted<'_> {
         steps: &mut Steps,
     ) -> Result<(usize, u32, &'s str), String> {
         let source = sources.get(index).ok_or_else(|| Error::bug("an extern has no source").to_string())?;
-        let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
+        let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type is circular")?;
         // A structure that the program only declares matches any: the program cannot access its members.
         let ours = local.ty(self.known.type_id);
         let declared = ours.kind() == Kind::Fwd && theirs.kind().is_composite();

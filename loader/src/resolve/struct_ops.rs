@@ -157,8 +157,8 @@ impl Tables {
             let map = maps.get(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
             let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
-            let unfit = |why| Error::Invalid { operation: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
-            let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
+            let unfit = |why| Error::Invalid { operation: format!("create the map `{}` (STRUCT_OPS)", map.name), why };
+            let sources = sources.clone().map_err(|Absent(why)| unfit(format!("it needs the kernel's BTF: {why}")))?;
             let found = match wanted.found {
                 None => None,
                 Some((index, id)) => {
@@ -312,7 +312,7 @@ fn copy_value(
         return Err(format!("has {size} bytes, and another size in this kernel"));
     }
     if is_pointer {
-        return Err("is a pointer to something that is no program".to_owned());
+        return Err("is a pointer, but not to a program".to_owned());
     }
     all.get_mut(to..to + size).ok_or("lies outside")?.copy_from_slice(value);
     Ok(())
@@ -338,7 +338,7 @@ fn record_member(
         .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
     match members.iter().find(|(known, _)| *known == start) {
         Some((_, recorded)) if (recorded.structure, recorded.index) != (member.structure, member.index) => {
-            Err(format!("its member `{name}` is the program `{}`, which is another member elsewhere", program.name))
+            Err(format!("its member `{name}` is the program `{}`, which already is another member", program.name))
         }
         Some(_) => Ok(()),
         None => {

@@ -138,13 +138,13 @@ impl Targets {
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(
-                        "its section `{}` does not name what it attaches to: set `section.target` before loading",
+                        "its section `{}` names no attach target: set `section.target` before loading",
                         program.section_name
                     ),
                 }),
                 ProgramType::EXT => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
-                    why: "it replaces a function of another program: say of which one, with `LoadOptions::replace`"
+                    why: "it replaces a function of another program: choose the program with `LoadOptions::replace`"
                         .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),

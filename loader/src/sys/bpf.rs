@@ -168,7 +168,7 @@ pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
 pub(crate) fn map_freeze(map: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     let mut attr = super::attr::MapElem { map_fd: number(map), ..Default::default() };
-    // SAFETY: the command looks at nothing but `map_fd`.
+    // SAFETY: the command reads no field but `map_fd`.
     unsafe { bpf(Command::MAP_FREEZE, &mut attr, why) }.map(drop)
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
     let mut id = 0;
     loop {
         // Fails with ENOENT after the last id.
-        id = ids::next(Kind::Btf, id, "walks over all BTF in the kernel, looking for that of a module")?;
+        id = ids::next(Kind::Btf, id, "walks over all BTF in the kernel, to find that of a module")?;
         let btf = match ids::open(Kind::Btf, id, "opens it") {
             // Removed meanwhile.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,

@@ -134,7 +134,9 @@ impl Elements {
             ..Default::default()
         };
         // SAFETY: as in `lookup`.
-        found(unsafe { bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "takes one value out of a map") })
+        found(unsafe {
+            bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "reads and removes one element of a map")
+        })
     }
 
     /// Performs `command` on up to `count` elements. `position` is the position at which an earlier call stopped;
@@ -155,7 +157,7 @@ impl Elements {
         let (code, walks, has_values, why) = match command {
             BatchCommand::Lookup => (Command::MAP_LOOKUP_BATCH, true, true, "reads many elements of a map at once"),
             BatchCommand::LookupAndDelete => {
-                (Command::MAP_LOOKUP_AND_DELETE_BATCH, true, true, "takes many elements out of a map at once")
+                (Command::MAP_LOOKUP_AND_DELETE_BATCH, true, true, "reads and removes many elements of a map at once")
             }
             BatchCommand::Update => (Command::MAP_UPDATE_BATCH, false, true, "sets many elements of a map at once"),
             BatchCommand::Delete => (Command::MAP_DELETE_BATCH, false, false, "removes many keys of a map at once"),

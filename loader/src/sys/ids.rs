@@ -64,7 +64,9 @@ pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec
         };
         // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where
         // `map_ids` points; both are borrowed mutably for the call. All other lengths in `info` are 0.
-        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks what a program is and which maps it uses") }?;
+        unsafe {
+            bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the type of a program, and the maps that it uses")
+        }?;
         let [info] = info;
         let count = info.nr_map_ids as usize;
         if count <= maps.len() {

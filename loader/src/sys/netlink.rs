@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_padded_and_nested_ones_measured() {
+    fn attributes_are_padded_and_nested_ones_have_lengths() {
         let mut outer = Message::new((44, "RTM_NEWTFILTER"), 0, &[]);
         outer.attribute(1, b"bpf\0x");
         outer.nested(2, |inner| inner.attribute(6, &7_u32.to_ne_bytes()));

@@ -22,7 +22,7 @@ pub(crate) fn raise_memlock() -> io::Result<()> {
         "setrlimit",
         &arguments.as_slice(),
         &answer,
-        "kernels before 5.11 charge maps and programs to this limit, and say EPERM when it is reached",
+        "kernels before 5.11 charge maps and programs to this limit, and fail with EPERM when it is reached",
     );
     answer.map(drop)
 }

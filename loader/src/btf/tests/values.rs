@@ -73,7 +73,7 @@ fn arrays_of_characters_are_text_and_arrays_of_bytes_are_bytes() {
         .ty("", Kind::Array, 0, 0, &[6, 3, 2]) // 7
         .ty("", Kind::Array, 0, 0, &[3, 3, 0]); // 8: flexible
     assert_eq!(shown(&built, 4, b"bash\0xyz"), "\"bash\"");
-    assert_eq!(shown(&built, 4, b"a\x1b[2J\"\n\0"), r#""a\u{1b}[2J\"\n""#, "nothing that a terminal obeys");
+    assert_eq!(shown(&built, 4, b"a\x1b[2J\"\n\0"), r#""a\u{1b}[2J\"\n""#, "control characters are escaped");
     assert_eq!(shown(&built, 4, b"abcdefgh"), "\"abcdefgh\"", "no NUL");
     assert_eq!(shown(&built, 5, &[1, 2, 0xab, 4]), "0102ab04");
     let shorts: Vec<u8> = [1_i16, -2, 3, 4].iter().flat_map(|short| short.to_ne_bytes()).collect();

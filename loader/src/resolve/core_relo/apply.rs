@@ -221,5 +221,5 @@ fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
         let source = sources.get(candidate.source)?;
         Some(format!("type {} of {}", candidate.id, source.name))
     }));
-    format!("the kernel has several types of that name, which give different answers: {names}")
+    format!("the kernel has several types of that name, with different results: {names}")
 }

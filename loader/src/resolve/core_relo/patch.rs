@@ -95,7 +95,7 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
     };
     if let Some(expected) = change.expected.filter(|expected| !expected.agrees(before)) {
         return Err(format!(
-            "the instruction holds {before}, and by the object's own types must hold {}",
+            "the instruction holds {before}, but must hold {} by the object's own types",
             expected.value
         ));
     }

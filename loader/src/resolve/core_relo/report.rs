@@ -95,7 +95,7 @@ impl fmt::Display for Applied {
             Outcome::Changed { before, after, target: Some(found) } => {
                 write!(f, "{before} -> {after} ({}, type {} of {})", found.path, found.type_id, found.source)
             }
-            Outcome::Changed { before, after, target: None } => write!(f, "{before} -> {after} (there is none)"),
+            Outcome::Changed { before, after, target: None } => write!(f, "{before} -> {after} (does not exist)"),
             Outcome::Poisoned { why } => write!(f, "poisoned: {why}"),
         }
     }

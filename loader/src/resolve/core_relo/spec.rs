@@ -48,15 +48,15 @@ impl<'b> Spec<'b> {
         let mut spec = Self::start(btf, root, kind.subject());
         match spec.subject {
             Subject::Type if access == b"0" => return Ok(spec),
-            Subject::Type => return Err("its access string is not `0`, as for a type it must be".to_owned()),
+            Subject::Type => return Err("its access string must be `0` for a type".to_owned()),
             Subject::Field | Subject::Enumerator => {}
         }
         let mut indices = indices(access)?.into_iter();
         let first = indices.next().ok_or("its access string is empty")?;
-        let ty = btf.resolve(root).ok_or("its typedefs go in a circle")?;
+        let ty = btf.resolve(root).ok_or("its typedefs form a circle")?;
 
         if spec.subject == Subject::Enumerator {
-            let value = ty.value(first).ok_or_else(|| format!("{ty} has no enumerator of number {first}"))?;
+            let value = ty.value(first).ok_or_else(|| format!("{ty} has no enumerator {first}"))?;
             if indices.next().is_some() {
                 return Err("an enumerator has more than one step".to_owned());
             }
@@ -69,7 +69,7 @@ impl<'b> Spec<'b> {
         for index in indices {
             let next = match ty.kind() {
                 Kind::Struct | Kind::Union => {
-                    let member = ty.member(index).ok_or_else(|| format!("{ty} has no member of number {index}"))?;
+                    let member = ty.member(index).ok_or_else(|| format!("{ty} has no member {index}"))?;
                     spec.advance(u64::from(member.bit_offset))?;
                     if !member.name.is_empty() {
                         spec.steps.push(Step { type_id: ty.id(), index, name: Some(member.name) });
@@ -84,7 +84,7 @@ impl<'b> Spec<'b> {
                 }
                 _ => return Err(format!("it accesses a part of {ty}, which has none")),
             };
-            ty = btf.resolve(next).ok_or("its typedefs go in a circle")?;
+            ty = btf.resolve(next).ok_or("its typedefs form a circle")?;
         }
         Ok(spec)
     }

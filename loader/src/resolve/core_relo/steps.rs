@@ -83,8 +83,8 @@ impl Steps {
 impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Circle => f.write_str("types lead in a circle, or are nested too deeply"),
-            Self::TooLong => f.write_str("comparing its types takes too long; it is built to do so, or broken"),
+            Self::Circle => f.write_str("types form a circle, or are nested too deeply"),
+            Self::TooLong => f.write_str("comparing its types takes too long; the object is broken or malicious"),
             Self::Nonsense(why) => f.write_str(why),
         }
     }

@@ -86,7 +86,7 @@ fn of_element(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<V
 fn of_member(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Value, String> {
     let btf = spec.btf;
     let member = btf.ty(last.type_id).member(last.index).ok_or("there is no such member")?;
-    let ty = btf.resolve(member.type_id).ok_or("its typedefs go in a circle")?;
+    let ty = btf.resolve(member.type_id).ok_or("its typedefs form a circle")?;
     let is_bit_field = member.bits > 0;
     let word = if is_bit_field {
         Word::around(spec.bit_offset, member.bits, size(btf, ty.id())?)?
@@ -133,7 +133,7 @@ impl Word {
                 return Ok(Self { offset, size, bits });
             }
             if size >= 8 {
-                return Err("it is a bit field that no load of 64 bits holds whole".to_owned());
+                return Err("it is a bit field that does not fit into a load of 64 bits".to_owned());
             }
             size *= 2;
         }
@@ -162,12 +162,12 @@ fn size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
 
 /// Returns the size of the innermost elements of nested arrays.
 fn innermost_size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
-    let mut ty = btf.resolve(id).ok_or("its typedefs go in a circle")?;
+    let mut ty = btf.resolve(id).ok_or("its typedefs form a circle")?;
     // Bounded like the size of the whole array.
     for _ in 0..256 {
         match ty.array() {
             Some(array) if ty.kind() == Kind::Array => {
-                ty = btf.resolve(array.element).ok_or("its typedefs go in a circle")?;
+                ty = btf.resolve(array.element).ok_or("its typedefs form a circle")?;
             }
             _ => break,
         }

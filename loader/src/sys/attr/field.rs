@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cut_at_15_bytes_and_cleaned() {
+    fn names_are_truncated_to_15_valid_bytes() {
         assert_eq!(format!("{:?}", Name::cut("a-very/long_name.of a map")), "a_very_long_nam");
         assert_eq!(format!("{:?}", Name::cut("events")), "events");
     }
