@@ -150,8 +150,8 @@ fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize>
     indices
 }
 
-/// Moves each element to its sorted index, along the cycles of the permutation: swaps the element at an index with the one
-/// that belongs there, and continues at the index from which that one came.
+/// Moves each element to its sorted index, along the cycles of the permutation: swaps the element at an index with the
+/// one that belongs there, and continues at the index from which that one came.
 #[inline(never)]
 fn permute(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
     for start in 0..indices.len() {

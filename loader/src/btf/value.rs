@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// A value decoded by its BTF type.
 ///
-/// `Display` writes it on one line, in the form of a Rust literal. Text comes from the bytes: control characters in it are
-/// escaped, so that it can be shown on a terminal; it is otherwise unchanged.
+/// `Display` writes it on one line, in the form of a Rust literal. Text comes from the bytes: control characters in it
+/// are escaped, so that it can be shown on a terminal; it is otherwise unchanged.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {

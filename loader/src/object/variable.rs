@@ -11,7 +11,7 @@
 //!
 //! A section becomes an array with one element, which holds all its variables. An update of that element would also
 //! reset the other variables to an earlier state, and so undo what programs wrote. So sections that can change are
-//! mapped ([`Variable`]), and each variable is written in the mapping.
+//! mapped ([`crate::Variable`]), and each variable is written in the mapping.
 
 use std::fmt;
 

@@ -10,9 +10,9 @@
 //!                                                     │
 //!     kernel's BTF ─▶ types of the same name ─▶ the same path there          candidates, matching, compatible
 //!                                                     │
-//!     the compiler's value ──────┐      the kernel's value                   value
-//!                                ▼             ▼
-//!                          instruction: old value ─▶ new value               patch
+//!     the compiler's value ─────────┐            ┌── the kernel's value       value
+//!                                   ▼            ▼
+//!                      instruction: old value ─▶ new value                   patch
 //! ```
 //!
 //! A kernel may have several types of one name, because it is compiled file by file. All candidates on which the access

@@ -115,7 +115,7 @@ pub struct Relocation<'a> {
     pub type_id: u32,
     /// The access string, e.g. `0:1:2`, as an offset in the strings of that BTF.
     pub access: u32,
-    /// The kind as a number. Only [`relocate`](super::relocate) refuses an unknown one.
+    /// The kind as a number. Only [`relocate`](super::relocate()) refuses an unknown one.
     pub kind: u32,
 }
 
