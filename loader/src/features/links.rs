@@ -1,8 +1,9 @@
 //! Probes which kinds of link the kernel has.
 //!
 //! Each probe asks for a link to a target that cannot exist, so no link is ever created. A kernel that knows this kind
-//! of link searches for the target and fails with that error. A kernel that does not know it refuses the attach type
-//! first, with EINVAL, or with E2BIG for unknown fields of `union bpf_attr`. (`kernel/bpf/syscall.c`, `link_create`.)
+//! of link searches for the target, and fails with the errno for a missing one (EBADF, EFAULT, ENODEV). A kernel that
+//! does not know it refuses the attach type first, with EINVAL, or with E2BIG for unknown fields of `union bpf_attr`.
+//! (`kernel/bpf/syscall.c`, `link_create`.)
 
 use std::{
     io,

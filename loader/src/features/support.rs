@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Whether the kernel has a feature, as a probe found.
+/// The result of a probe: whether the kernel has a feature.
 #[doc(alias("libbpf_probe_bpf_prog_type", "ErrNotSupported"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {

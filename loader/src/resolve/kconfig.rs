@@ -67,9 +67,9 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
     let _ = values.take(own.as_bytes());
     let mut unreadable = None;
     if !values.is_complete() {
-        let read_values = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
-        match read_values {
-            Ok(read_values) => values = read_values,
+        let completed = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
+        match completed {
+            Ok(completed) => values = completed,
             Err(why) => unreadable = Some(why),
         }
     }
@@ -213,9 +213,9 @@ fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
     let packed = Path::new("/proc/config.gz");
     let first = match read(packed) {
         Ok(bytes) => {
-            let mut read_values = values.clone();
-            match gzip::unpack(&bytes, MOST, &mut |lines| read_values.take(lines)) {
-                Ok(_) => return Ok(read_values),
+            let mut completed = values.clone();
+            match gzip::unpack(&bytes, MOST, &mut |lines| completed.take(lines)) {
+                Ok(_) => return Ok(completed),
                 Err(why) => format!("{} is broken: {why}", packed.display()),
             }
         }
@@ -225,9 +225,9 @@ fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
     let plain = format!("/boot/config-{release}");
     match read(Path::new(&plain)) {
         Ok(bytes) => {
-            let mut read_values = values.clone();
-            let _ = read_values.take(&bytes);
-            Ok(read_values)
+            let mut completed = values.clone();
+            let _ = completed.take(&bytes);
+            Ok(completed)
         }
         Err(error) => Err(format!("the kernel's configuration cannot be read: {first}; {plain}: {error}")),
     }

@@ -170,7 +170,7 @@ pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
 
 /// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all architectures of this crate except MIPS, PowerPC and SPARC.
 const ENABLE: u32 = 0x2400;
-/// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, the same on these.
+/// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, the same on these architectures.
 const SET_BPF: u32 = 0x4004_2408;
 
 fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, name: &str, argument: i32, why: &str) -> io::Result<()> {
