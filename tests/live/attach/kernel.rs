@@ -292,9 +292,9 @@ fn name_missing_in_btf_is_refused() {
 
 fn program_without_its_target_is_not_loaded() {
     let line = sample::answering("fentry", 0).unwrap_err().to_string();
-    assert!(line.contains("does not name what it attaches to"), "{line}");
+    assert!(line.contains("names no attach target"), "{line}");
     let line = sample::answering("freplace/f", 0).unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
+    assert!(line.contains("choose the program with `LoadOptions::replace`"), "{line}");
     // It can be named later.
     let mut object = sample::object("tp_btf", 0, Also::Nothing);
     object.program_mut("count").unwrap().section.target = Some(cutaway::Target::Btf { name: "sys_enter".to_owned() });

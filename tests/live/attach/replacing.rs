@@ -69,7 +69,7 @@ fn function_that_cannot_be_replaced_is_refused() {
         object.load_with(&replacing(name, asks, Some(function))).unwrap_err().to_string()
     };
     let line = object().load().unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
+    assert!(line.contains("choose the program with `LoadOptions::replace`"), "{line}");
     let line = refusal(object(), "by_section", "nothing");
     assert!(
         line.contains("replace the function `nothing` by the program `by_section`: the other program has no such"),

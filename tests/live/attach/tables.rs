@@ -117,7 +117,7 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
     let mut object = object(PLAIN);
     object.map_mut("unwanted").unwrap().autocreate = true;
     let line = object.load().unwrap_err().to_string();
-    for part in ["make the map `unwanted` (STRUCT_OPS)", "`struct tcp_congestion_ops` has no member `never_was`"] {
+    for part in ["create the map `unwanted` (STRUCT_OPS)", "`struct tcp_congestion_ops` has no member `never_was`"] {
         assert!(line.contains(part), "{line}");
     }
     let mut bytes = PLAIN.to_vec();

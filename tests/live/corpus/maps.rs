@@ -166,7 +166,7 @@ fn arena_without_room_for_its_variables_is_refused() {
         }
     }
     let line = Object::parse(&without).unwrap_err().to_string();
-    assert!(line.contains("global variables in an arena (section .addr_space.1), and not one arena"), "{line}");
+    assert!(line.contains("global variables in an arena (section .addr_space.1), and not exactly one arena"), "{line}");
 }
 
 /// Only this one, and what it holds.

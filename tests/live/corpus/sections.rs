@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
     Row("fexit", unsupported::trampolines, Runs),
     Row("fexit_sleeps", unsupported::trampolines, SLEEPING_FUNCTION),
     Row("fmod_ret", unsupported::trampolines, Runs),
-    Row("freplace", unsupported::nothing, Refused("say of which one, with `LoadOptions::replace`")),
+    Row("freplace", unsupported::nothing, Refused("choose the program with `LoadOptions::replace`")),
     Row("lsm", unsupported::lsm, Runs),
     Row("lsm_sleeps", unsupported::lsm, Runs),
     Row("lsm_cgroup", || unsupported::lsm().or_else(|| older_than(6, 0, "LSM on cgroups")), Hand("`Cgroup`")),
