@@ -58,7 +58,7 @@ pub struct Subprog {
 }
 
 impl Object {
-    /// Computes what [`Object::load`] would pass to a kernel whose BTF is `kernel`, without any system call. Constants
+    /// Computes what [`Object::load`] would pass to a kernel whose BTF is `kernel`, without asking a kernel. Constants
     /// of the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown here.
     ///
     /// # Errors

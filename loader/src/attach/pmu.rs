@@ -32,7 +32,7 @@ impl Pmu {
     fn read(name: &str, option: &str) -> io::Result<Self> {
         let directory = format!("/sys/bus/event_source/devices/{name}");
         let read = |name: &str| {
-            let why = "reads the number of this event type, which the kernel assigns at boot";
+            let why = "reads how this kernel encodes such events, which no header says";
             file::text(&Path::new(&directory).join(name), why).map_err(|error| {
                 if is_out_of_fds(&error) {
                     return error;

@@ -34,12 +34,12 @@ const LISTED: usize = 30;
 pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> {
     let wanted = Wanted::read(symbol);
     let mut seen = Seen::default();
-    let full = seen.look(&image.tables, &wanted)?;
+    let full = seen.collect(&image.tables, &wanted)?;
     if seen.found.is_empty() && !full && !seen.knows_why() {
         let elsewhere = Elsewhere::search(image);
         for (location, tables) in &elsewhere.found {
             // Skip broken debug files.
-            if seen.look(tables, &wanted).is_ok() && !seen.found.is_empty() {
+            if seen.collect(tables, &wanted).is_ok() && !seen.found.is_empty() {
                 info!("`{symbol}` is in {location}, not in the file itself, which is stripped");
                 break;
             }
@@ -53,7 +53,7 @@ pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> 
 
 /// Returns all functions whose names match `pattern`, by file offset. A function with several names appears once.
 pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64, String>, String> {
-    let look = |tables: &Tables<'_>| {
+    let search = |tables: &Tables<'_>| {
         let mut found = BTreeMap::new();
         let full = tables.symbols(&mut |symbol| {
             let is_function = symbol.kind == elf::STT_FUNC && !symbol.undefined;
@@ -66,7 +66,7 @@ pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64,
         });
         full.map(|full| (found, full))
     };
-    let (found, full) = look(&image.tables)?;
+    let (found, full) = search(&image.tables)?;
     if !found.is_empty() {
         return Ok(found);
     }
@@ -75,7 +75,7 @@ pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64,
     }
     let elsewhere = Elsewhere::search(image);
     let found = elsewhere.found.iter().find_map(|(location, tables)| {
-        let (found, _) = look(tables).ok().filter(|(found, _)| !found.is_empty())?;
+        let (found, _) = search(tables).ok().filter(|(found, _)| !found.is_empty())?;
         info!("functions that fit `{pattern}` are in {location}, not in the file itself, which is stripped");
         Some(found)
     });
@@ -135,7 +135,7 @@ struct Found {
 
 impl Seen {
     /// Collects the definitions in a file, and returns whether it has a full symbol table.
-    fn look(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
+    fn collect(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
         tables.symbols(&mut |symbol| {
             if symbol.kind == elf::STT_FILE {
                 self.source = String::from_utf8_lossy(symbol.name).into_owned();

@@ -53,7 +53,7 @@ impl Tracepoint {
             // attaching.
             Error::Syscall { errno, hint: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
                 error.advise(&format!(
-                    "the program reads its context beyond the end of this tracepoint's record, whose layout is in the file \
+                    "the program reads its context beyond the end of this tracepoint's record, whose layout is in \
                      events/{}/{}/format of tracefs",
                     self.category, self.name
                 ))

@@ -65,7 +65,7 @@ impl Tracing {
                 Some(524 | libc::EOPNOTSUPP) => {
                     plain.advise("this kernel cannot patch functions for BPF programs: it needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0")
                 }
-                Some(libc::EBUSY) => plain.advise("another user has already patched the function"),
+                Some(libc::EBUSY) => plain.advise("something else has already patched the function"),
                 Some(libc::E2BIG) => plain.advise("too many programs are attached to that function"),
                 _ => plain,
             }

@@ -57,8 +57,10 @@ pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
 }
 
 impl Refusal {
-    /// Finds where the walk through `program` ended, by another load. If `differs`, that program lacks instructions
-    /// that its author did not write and the refused one had; then the kernel may accept it, and its fd is returned.
+    /// Finds where the walk through `program` ended, by another load.
+    ///
+    /// If `differs`, the refused program had instructions that its author did not write, and `program` does not have
+    /// them. The kernel may then accept `program`, and its fd is returned.
     pub(super) fn explain(
         &self,
         program: &bpf::Program<'_>,

@@ -38,7 +38,7 @@ impl Timers {
 
     /// Records that the rings have been checked. A ring that is ready without a wake-up may be full before the next
     /// check, so the interval shrinks.
-    pub(super) fn looked(&mut self, ready: bool) {
+    pub(super) fn checked(&mut self, ready: bool) {
         if !std::mem::take(&mut self.timed_out) {
             return;
         }
@@ -49,14 +49,14 @@ impl Timers {
     /// Returns the longest time to sleep with respect to rings. `busy`: the record at the head of one is reserved and
     /// not committed.
     pub(super) fn limit(&mut self, busy: bool) -> Option<Duration> {
-        let look = self.interval.map(|_| self.next);
+        let next_check = self.interval.map(|_| self.next);
         if !busy {
             self.pause = BUSY.0;
-            return look;
+            return next_check;
         }
         let pause = self.pause;
         self.pause = BUSY.1.min(pause * 2);
-        Some(look.map_or(pause, |look| look.min(pause)))
+        Some(next_check.map_or(pause, |next| next.min(pause)))
     }
 }
 
@@ -69,21 +69,21 @@ mod tests {
     #[test]
     fn interval_shrinks_on_records_and_grows_without() {
         let mut timers = Timers::new();
-        let look = |timers: &mut Timers, ready| {
+        let check = |timers: &mut Timers, ready| {
             timers.slept(false);
-            timers.looked(ready);
+            timers.checked(ready);
             timers.limit(false).unwrap()
         };
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
-        assert_eq!(look(&mut timers, true), POLL_INTERVAL / 4);
-        (0..4).for_each(|_| assert!(look(&mut timers, true) >= LEAST));
+        assert_eq!(check(&mut timers, true), POLL_INTERVAL / 4);
+        (0..4).for_each(|_| assert!(check(&mut timers, true) >= LEAST));
         assert_eq!(timers.limit(false), Some(LEAST));
-        assert_eq!(look(&mut timers, false), 2 * MS);
-        (0..10).for_each(|_| assert!(look(&mut timers, false) <= POLL_INTERVAL));
+        assert_eq!(check(&mut timers, false), 2 * MS);
+        (0..10).for_each(|_| assert!(check(&mut timers, false) <= POLL_INTERVAL));
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
         // Records reported by a wake-up do not shrink the interval.
         timers.slept(true);
-        timers.looked(true);
+        timers.checked(true);
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
     }
 

@@ -21,7 +21,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// The state of the sources as far as it is known without a system call.
 #[derive(Debug, Default)]
-struct Look {
+struct State {
     ready: bool,
     ring_ready: bool,
     ring_busy: bool,
@@ -75,15 +75,15 @@ impl Poller {
             }
             #[cfg(feature = "perf")]
             self.refresh()?;
-            let mut look = self.look(false)?;
-            if !look.ready {
-                look = self.look(true)?;
+            let mut state = self.check(false)?;
+            if !state.ready {
+                state = self.check(true)?;
             }
             let now = Instant::now();
             let is_over = deadline.is_some_and(|deadline| deadline <= now);
-            if look.ready || is_over {
+            if state.ready || is_over {
                 // Only the kernel knows whether an fd is readable.
-                if !asked && (!look.ready || self.entries.iter().any(|entry| matches!(entry.source, Source::Fd(_)))) {
+                if !asked && (!state.ready || self.entries.iter().any(|entry| matches!(entry.source, Source::Fd(_)))) {
                     self.sleep(Some(Duration::ZERO))?;
                     if self.stop.is_stopped() {
                         return Ok(Wake::Stopped);
@@ -92,7 +92,7 @@ impl Poller {
                 let is_ready = self.entries.iter().any(|entry| entry.ready);
                 return Ok(if is_ready { Wake::Ready } else { Wake::TimedOut });
             }
-            let limit = self.limit(&look, now).into_iter().chain(deadline.map(|deadline| deadline - now)).min();
+            let limit = self.limit(&state, now).into_iter().chain(deadline.map(|deadline| deadline - now)).min();
             asked = true;
             let woken = self.sleep(limit)?;
             self.timers.slept(woken);
@@ -113,8 +113,8 @@ impl Poller {
 
     /// Checks all sources without a system call, and marks those that are ready. `prepare`: also prepares each for a
     /// sleep.
-    fn look(&mut self, prepare: bool) -> Result<Look, PollError> {
-        let mut look = Look::default();
+    fn check(&mut self, prepare: bool) -> Result<State, PollError> {
+        let mut state = State::default();
         #[cfg(feature = "perf")]
         let now = Instant::now();
         for entry in &mut self.entries {
@@ -125,9 +125,9 @@ impl Poller {
                     let head = if prepare { ring.prepare_wait() } else { ring.head().map_err(mmap_ring::Error::from) };
                     let head = head.map_err(|error| PollError::of(entry.token, error))?;
                     entry.ready = head == Head::Ready;
-                    look.ring_ready |= entry.ready;
-                    look.ring_busy |= head == Head::Busy;
-                    look.has_rings = true;
+                    state.ring_ready |= entry.ready;
+                    state.ring_busy |= head == Head::Busy;
+                    state.has_rings = true;
                 }
                 #[cfg(feature = "perf")]
                 Source::Perf(buffers) => entry.ready |= buffers.next_poll().is_some_and(|at| at <= now),
@@ -141,24 +141,24 @@ impl Poller {
                 }
                 Source::Fd(_) => {}
             }
-            look.ready |= entry.ready;
+            state.ready |= entry.ready;
         }
-        if look.has_rings && (look.ready || prepare) {
-            self.timers.looked(look.ring_ready);
+        if state.has_rings && (state.ready || prepare) {
+            self.timers.checked(state.ring_ready);
         }
         #[cfg(feature = "perf")]
-        if look.ready {
+        if state.ready {
             // As long as one source is always ready there is no sleep, so epoll never reports these.
             for entry in &mut self.entries {
                 entry.ready |= entry.source.has_perf_records();
             }
         }
-        Ok(look)
+        Ok(state)
     }
 
     /// Returns the longest sleep that the sources allow.
-    fn limit(&mut self, look: &Look, now: Instant) -> Option<Duration> {
-        let mut limit = if look.has_rings { self.timers.limit(look.ring_busy) } else { None };
+    fn limit(&mut self, state: &State, now: Instant) -> Option<Duration> {
+        let mut limit = if state.has_rings { self.timers.limit(state.ring_busy) } else { None };
         let mut shorten = |by: Duration| limit = Some(limit.map_or(by, |limit| limit.min(by)));
         #[cfg(not(feature = "perf"))]
         let _ = (&mut shorten, now);
