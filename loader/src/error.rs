@@ -143,8 +143,8 @@ impl Error {
         Self::Invalid { operation, why }
     }
 
-    /// If privileges are missing, replaces the advice by which of these are missing, or what else forbids the
-    /// operation.
+    /// If the operation was not permitted, replaces the advice: which of these capabilities are missing, or what else
+    /// forbids the operation.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
         if let Self::Syscall { errno, hint, .. } = &mut self
             && matches!(errno.raw(), libc::EPERM | libc::EACCES)
@@ -210,8 +210,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// Adds advice if a reason quotes an error for lack of file descriptors. Such reasons are text, and may quote the error
-/// from another one.
+/// Adds advice if a reason quotes an error for lack of file descriptors. A reason is text, and may quote such an error
+/// inside of another one.
 fn advise_on_fds(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
     if !cfg!(feature = "advice") {
         return Ok(());

@@ -160,7 +160,8 @@ impl<'fd> FdOrPath<'fd> {
 }
 
 impl<'fd> AttachContext<'fd> {
-    /// Returns a context without settings, equal to [`Program::attach`](crate::Program::attach).
+    /// Returns a context without settings, with which a program is attached as by
+    /// [`Program::attach`](crate::Program::attach).
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -3,8 +3,8 @@
 //!
 //! The kernel takes a path and an offset in the file, and checks only that the file is a regular one. A probe outside
 //! the code is accepted and never hit. A probe in the middle of data that is mapped as code changes that data
-//! (`kernel/events/uprobes.c`). So this file checks that processes can run the file, and that the byte belongs to its
-//! code.
+//! (`kernel/events/uprobes.c`). So this module checks that processes can run the file, and that the byte belongs to
+//! its code.
 
 use std::{
     fmt::Display,
@@ -77,8 +77,8 @@ impl Binary {
         Image::of(self, tables)
     }
 
-    /// Checks that the byte belongs to code, if the file is ELF. The kernel takes other files, too: programs may map
-    /// and run them by themselves.
+    /// Checks that the byte belongs to code, if the file is ELF. The kernel accepts other files, too, because
+    /// programs may load and run those by themselves.
     pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         match Tables::read(Data::new(Box::new(&self.file))) {
             Some(tables) => Image::of(self, tables)?.check_file_offset(byte),
@@ -228,7 +228,7 @@ pub(super) mod tests {
     impl Kept {
         pub(in crate::attach) fn new(crafted: &Crafted<'_>) -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
-            // // ATOMICS: the threads share only the number itself.
+            // ATOMICS: the threads share only the number itself.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("cutaway-crafted-{}-{number}", std::process::id()));
             fs::write(&path, crafted.write()).unwrap();

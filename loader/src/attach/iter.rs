@@ -80,7 +80,7 @@ impl<'fd> Iter<'fd> {
     /// # Errors
     ///
     /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EINVAL if the
-    /// program iterates over objects of another kind, or needs a map, thread, process or cgroup and none is given.
+    /// program iterates over objects of another kind, or must be given an object to iterate over.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = match &program.spec().section.target {
             Some(Target::Btf { name }) => format!("the iterator `{name}`"),

@@ -27,6 +27,8 @@ use crate::{
 
 /// Keeps a program attached. Dropping it detaches the program; so does the end of the process for any reason. Programs
 /// attached to a target without links stay attached (see the types that attach).
+///
+/// `Send` and `Sync`.
 #[doc(alias("bpf_link", "BPF_LINK_CREATE"))]
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use crate::Skipped;
 ///
 /// The order matters if a program on a function's return relies on state that the program on its entry has stored. Such
 /// a program is attached after the entry's program, and must be detached before it.
+///
+/// `Send` and `Sync`.
 #[doc(alias = "bpf_object_skeleton")]
 #[must_use = "dropping links detaches the programs"]
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Resolves paths below the root directory of another process.
 //!
 //! `/proc/PID/root` leads to that directory. The kernel would follow an absolute symbolic link from *the caller's*
-//! root, so this file follows links itself. The text of a magic link (`/proc/PID/root`, `fd/N`) does not say where it
+//! root, so this module follows links itself. The text of a magic link (`/proc/PID/root`, `fd/N`) does not say where it
 //! leads: the kernel follows those.
 
 use std::{

@@ -23,7 +23,7 @@ use super::{
     tables::{Data, Tables},
 };
 
-/// The symbols of a stripped file that were found outside of it.
+/// The symbols of a stripped file that were found outside of its symbol tables.
 pub(super) struct Elsewhere<'b> {
     /// The tables that were found, each with its location.
     pub(super) found: Vec<(String, Tables<'b>)>,
@@ -110,7 +110,7 @@ fn link(image: &Image<'_>) -> Option<(String, u32)> {
     (!name.is_empty() && !name.contains('/')).then(|| (name.to_owned(), image.tables.word(*crc)))
 }
 
-/// Debug files above this size in bytes are not checked by CRC; no distributor has such.
+/// Maximum size in bytes of a debug file that is checked by its CRC: larger than any distributor's.
 const MOST: u64 = 8 << 30;
 
 /// Returns the file at `path`, if it has this build id or this CRC.

@@ -114,7 +114,7 @@ pub(super) fn address(text: &str) -> Option<u64> {
 struct Seen {
     /// The candidates, by address.
     found: BTreeMap<u64, Found>,
-    // // The other fields are for the error.
+    // The other fields are for the error.
     imported: bool,
     variable: bool,
     versions: Vec<String>,

@@ -27,7 +27,7 @@ impl Map {
         if self.flags().contains(MapFlags::RB_OVERWRITE) {
             return Err(mmap_ring::Error::OverwriteMode.into());
         }
-        // // SAFETY: `Elements` has queried the map from the kernel: the type and flags are checked above, the size is
+        // SAFETY: `Elements` has queried the map from the kernel: the type and flags are checked above, the size is
         // the kernel's. This fd is a duplicate of that one, so it is the same map.
         Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
     }

@@ -31,6 +31,8 @@ use crate::{
 
 /// A `PERF_EVENT_ARRAY` as the map in which programs find perf buffers. The kernel empties a slot when the fd that
 /// filled it is closed, so this struct keeps one open.
+///
+/// `Send` and `Sync`.
 #[doc(alias("perf_buffer", "BPF_MAP_TYPE_PERF_EVENT_ARRAY"))]
 #[derive(Debug)]
 pub struct PerfEventArray {
@@ -55,7 +57,8 @@ impl Map {
     #[doc(alias("perf_buffer__new", "perf.NewReader"))]
     pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-        let why = "duplicates the map's fd for the reader: the kernel empties the slots when the fd is closed";
+        let why =
+            "duplicates the map's fd for the reader: the kernel empties a slot when the fd that filled it is closed";
         let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
         let elements = array.map_err(|error| self.failed("duplicate the fd of", &error))?;
         // Reading works without this program; only another reader goes unnoticed.

@@ -6,6 +6,8 @@ use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::
 
 /// An object's maps and programs in the kernel. Dropping it closes them; those that a link or a pin refers to stay
 /// loaded.
+///
+/// `Send` and `Sync`.
 #[derive(Debug)]
 #[doc(alias("bpf_object", "Collection", "Ebpf"))]
 pub struct Loaded {

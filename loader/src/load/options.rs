@@ -25,6 +25,8 @@ use crate::{
 
 /// Settings of [`Object::load_with`] beyond the object. The object itself is a plain value and holds no file
 /// descriptor.
+///
+/// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,

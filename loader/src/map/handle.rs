@@ -49,8 +49,8 @@ impl Map {
     /// program's pointers into the arena are valid here, too.
     ///
     /// Returns `None` for maps of other types, and for an arena that this process opened and did not create. Also for
-    /// an arena whose description names the address in `map_extra`, unless it holds global variables: the caller maps
-    /// it.
+    /// an arena whose description names the address in `map_extra`, unless it holds global variables; the caller maps
+    /// such an arena.
     ///
     /// Programs write to the arena at any time, so it must only be accessed by atomic or volatile instructions.
     #[doc(alias("BPF_MAP_TYPE_ARENA", "bpf_map__initial_value"))]

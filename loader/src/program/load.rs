@@ -74,8 +74,8 @@ impl Program {
     }
 }
 
-/// Chooses how a program is attached to many functions. By one link, it must be loaded for that; on kernels without
-/// such links it is loaded as an ordinary probe, with a perf event for each function.
+/// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
+/// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
 fn choose_attach_method(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {

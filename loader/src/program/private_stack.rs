@@ -1,4 +1,4 @@
-//! Prevents that a uprobe's program shares a private stack with itself.
+//! Prevents a uprobe's program from sharing a private stack with itself.
 //!
 //! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type a private stack on each CPU, if it
 //! uses 64 bytes of stack or more. The JIT assumes that such a program never runs twice at once on one CPU, which is

@@ -45,7 +45,7 @@ impl AsFd for StatsGuard {
     }
 }
 
-/// A program's runs so far, as far as they were counted.
+/// The runs of a program that the kernel has counted so far.
 #[doc(alias("run_cnt", "run_time_ns", "bpf_prog_info"))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProgramStats {

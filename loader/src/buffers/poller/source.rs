@@ -25,7 +25,7 @@ impl Token {
     /// Returns a token that is greater than all previous ones.
     pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // // ATOMICS: a counter: pairs only with itself, and publishes nothing.
+        // ATOMICS: a counter: pairs only with itself, and publishes nothing.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }

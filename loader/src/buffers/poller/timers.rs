@@ -31,12 +31,12 @@ impl Timers {
         self.next = self.interval.unwrap_or(POLL_INTERVAL);
     }
 
-    /// Records that a sleep has ended.
+    /// Notes that a sleep has ended.
     pub(super) fn slept(&mut self, woken: bool) {
         self.timed_out = !woken;
     }
 
-    /// Records that the rings have been checked. A ring that is ready without a wake-up may be full before the next
+    /// Notes that the rings have been checked. A ring that is ready without a wake-up may be full before the next
     /// check, so the interval shrinks.
     pub(super) fn checked(&mut self, ready: bool) {
         if !std::mem::take(&mut self.timed_out) {
