@@ -22,6 +22,8 @@ use crate::{
 ///
 /// Before Linux 5.7 the program stays attached if the process dies without dropping the [`Link`].
 ///
+/// Kernel source: `kernel/bpf/cgroup.c`.
+///
 /// Needs this crate's feature `cgroup`.
 #[doc(alias = "bpf_program__attach_cgroup")]
 #[derive(Debug, Clone, Copy)]

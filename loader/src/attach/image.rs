@@ -223,9 +223,9 @@ pub(super) mod tests {
     use crate::attach::crafted::{CODE, Crafted, FUNC, GLOBAL, SHIFT};
 
     /// A file that a test creates; removed when dropped.
-    pub(in crate::attach) struct Kept(pub(in crate::attach) PathBuf);
+    pub(in crate::attach) struct TempFile(pub(in crate::attach) PathBuf);
 
-    impl Kept {
+    impl TempFile {
         pub(in crate::attach) fn new(crafted: &Crafted<'_>) -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
             // ATOMICS: the threads share only the number itself.
@@ -240,14 +240,14 @@ pub(super) mod tests {
         }
     }
 
-    impl Drop for Kept {
+    impl Drop for TempFile {
         fn drop(&mut self) {
             let _ = fs::remove_file(&self.0);
         }
     }
 
     fn refusal(crafted: &Crafted<'_>) -> String {
-        let kept = Kept::new(crafted);
+        let kept = TempFile::new(crafted);
         let answer = kept.binary().image().map(|_| ());
         answer.unwrap_err()
     }
@@ -265,7 +265,7 @@ pub(super) mod tests {
 
     #[test]
     fn only_bytes_of_code_are_accepted() {
-        let kept = Kept::new(&Crafted::default());
+        let kept = TempFile::new(&Crafted::default());
         let binary = kept.binary();
         for byte in [0x1000, 0x1fff] {
             binary.check_file_offset(byte).unwrap();
@@ -278,7 +278,7 @@ pub(super) mod tests {
         // Files that are not ELF are not checked.
         Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_file_offset(1).unwrap();
         // A debug file whose sections are not marked SHT_NOBITS.
-        let cut = Kept::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
+        let cut = TempFile::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
         let head = cut.binary().image().unwrap().head.clone();
         assert_eq!(head.code(CODE + 7).unwrap(), CODE + 7 - SHIFT);
         assert!(head.code(CODE + 8).unwrap_err().contains("ends before"));
@@ -289,7 +289,7 @@ pub(super) mod tests {
         let symbols = vec![("f", GLOBAL, FUNC, CODE + 0x10, 2)];
         // 32-bit code runs on some machines.
         let machine = MACHINES.last().copied().unwrap_or(Crafted::default().machine);
-        let kept = Kept::new(&Crafted { wide: false, machine, symbols, ..Crafted::default() });
+        let kept = TempFile::new(&Crafted { wide: false, machine, symbols, ..Crafted::default() });
         let binary = kept.binary();
         let image = binary.image().unwrap();
         let found = crate::attach::symbol::find(&image, "f").unwrap();
@@ -298,7 +298,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_file_that_changes_is_noticed() {
-        let kept = Kept::new(&Crafted::default());
+        let kept = TempFile::new(&Crafted::default());
         let binary = kept.binary();
         binary.check_unchanged().unwrap();
         let new = kept.0.with_extension("new");

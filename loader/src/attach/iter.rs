@@ -27,6 +27,8 @@ use crate::{
 /// # }
 /// ```
 ///
+/// Linux 5.8. Kernel source: `kernel/bpf/bpf_iter.c`.
+///
 /// Needs this crate's feature `tracing`.
 #[doc(alias("bpf_program__attach_iter", "bpf_iter_link_info"))]
 #[derive(Debug, Clone, Default)]

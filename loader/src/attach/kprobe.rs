@@ -17,6 +17,8 @@ use crate::{
 
 /// A kernel function to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
 ///
+/// Kernel source: `kernel/trace/trace_kprobe.c`.
+///
 /// Needs this crate's feature `kprobe`.
 #[doc(alias("bpf_program__attach_kprobe", "Kretprobe"))]
 #[derive(Debug, Clone)]

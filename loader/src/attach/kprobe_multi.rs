@@ -24,6 +24,9 @@ use crate::{Error, Program, sys::link};
 /// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry
 /// and on return.
 ///
+/// One link needs Linux 5.18; on older kernels each function costs a perf event. Kernel source:
+/// `kernel/trace/bpf_trace.c`.
+///
 /// Needs this crate's feature `kprobe`.
 #[doc(alias("bpf_program__attach_kprobe_multi_opts", "BPF_TRACE_KPROBE_MULTI"))]
 #[derive(Debug, Clone)]
@@ -60,7 +63,7 @@ impl KprobeMulti {
     ///
     /// [`Error::Invalid`] if no function matches, or tracefs cannot be read.
     pub fn functions(&self) -> Result<Vec<String>, Error> {
-        if !pattern::is_one(&self.pattern) {
+        if !pattern::is_pattern(&self.pattern) {
             return Ok(vec![self.pattern.clone()]);
         }
         let unfit = |why| Error::Invalid { operation: format!("find the kernel's functions `{}`", self.pattern), why };
@@ -126,7 +129,7 @@ fn available(pattern: &str) -> io::Result<Vec<String>> {
         let line = line?;
         let name = line.split_whitespace().next().unwrap_or_default();
         // Several functions may share a name; the kernel takes the first.
-        if pattern::fits(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
+        if pattern::matches(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
             found.insert(name.to_owned());
         }
     }

@@ -13,6 +13,8 @@ use crate::{AttachType, Error, Program, ProgramType};
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays attached if the process dies without
 /// dropping the [`Link`].
 ///
+/// Linux 4.18. Kernel source: `drivers/media/rc/bpf-lirc.c`.
+///
 /// Needs this crate's feature `lirc`.
 #[doc(alias = "BPF_LIRC_MODE2")]
 #[derive(Debug, Clone, Copy)]

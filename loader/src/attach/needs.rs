@@ -114,9 +114,9 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
 
 /// Returns the advice for a program that requires a setting: the setting's name, and the types that attach such a
 /// program by hand.
-macro_rules! unplaced {
+macro_rules! no_target {
     ($setting:literal, $types:literal) => {
-        say(concat!(
+        long_or_short(concat!(
             "its name does not say where: set `AttachContext::",
             $setting,
             "`, or attach the program by hand, with ",
@@ -137,13 +137,13 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
     // Either feature suffices.
     let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
     match kind {
-        T::XDP => (network, unplaced!("interface", "`Xdp`")),
-        T::SCHED_CLS => (network, unplaced!("interface", "`Tc` or `Tcx`")),
-        T::PERF_EVENT => (perf_event, unplaced!("frequency", "`PerfEvent`")),
-        T::SOCKET_FILTER | T::SK_REUSEPORT => (network, unplaced!("socket", "`SocketFilter`")),
-        T::SK_SKB | T::SK_MSG => (network, unplaced!("sockmap", "`Sockmap`")),
-        T::SK_LOOKUP | T::FLOW_DISSECTOR => (network, unplaced!("netns", "`Netns`")),
-        T::NETFILTER => (network, unplaced!("netfilter", "`Netfilter`")),
+        T::XDP => (network, no_target!("interface", "`Xdp`")),
+        T::SCHED_CLS => (network, no_target!("interface", "`Tc` or `Tcx`")),
+        T::PERF_EVENT => (perf_event, no_target!("frequency", "`PerfEvent`")),
+        T::SOCKET_FILTER | T::SK_REUSEPORT => (network, no_target!("socket", "`SocketFilter`")),
+        T::SK_SKB | T::SK_MSG => (network, no_target!("sockmap", "`Sockmap`")),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => (network, no_target!("netns", "`Netns`")),
+        T::NETFILTER => (network, no_target!("netfilter", "`Netfilter`")),
         T::CGROUP_SKB
         | T::CGROUP_SOCK
         | T::CGROUP_SOCK_ADDR
@@ -151,17 +151,20 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS
-        | T::LSM => (cgroup, unplaced!("cgroup", "`Cgroup`")),
-        T::SYSCALL => (None, say("it is attached to nothing: run it, with `Program::test_run`")),
-        T::STRUCT_OPS => (None, say("it is part of a struct_ops map: register that, with `Map::attach`")),
+        | T::LSM => (cgroup, no_target!("cgroup", "`Cgroup`")),
+        T::SYSCALL => (None, long_or_short("it is attached to nothing: run it, with `Program::test_run`")),
+        T::STRUCT_OPS => (None, long_or_short("it is part of a struct_ops map: register that, with `Map::attach`")),
         T::SCHED_ACT => (
             None,
-            say("it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"),
+            long_or_short(
+                "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`",
+            ),
         ),
-        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-            (None, say("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"))
-        }
-        T::LIRC_MODE2 => (lirc, unplaced!("lirc", "`Lirc`")),
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => (
+            None,
+            long_or_short("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"),
+        ),
+        T::LIRC_MODE2 => (lirc, no_target!("lirc", "`Lirc`")),
         T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
         T::KPROBE => (probe, BY_HAND),
         _ => (None, BY_HAND),
@@ -169,7 +172,7 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
 }
 
 /// Returns the longer text, unless this build lacks the feature `advice`.
-const fn say(text: &'static str) -> &'static str {
+const fn long_or_short(text: &'static str) -> &'static str {
     if cfg!(feature = "advice") { text } else { BY_HAND }
 }
 

@@ -10,6 +10,8 @@ use crate::{Error, Program, ProgramType, sys::link};
 
 /// A netfilter hook in the caller's network namespace. Linux 6.4.
 ///
+/// Kernel source: `net/netfilter/nf_bpf_link.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias = "bpf_program__attach_netfilter")]
 #[derive(Debug, Clone)]

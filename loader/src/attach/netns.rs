@@ -14,6 +14,8 @@ use crate::{
 
 /// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
 ///
+/// Kernel source: `kernel/bpf/net_namespace.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias = "bpf_program__attach_netns")]
 #[derive(Debug, Clone, Copy)]

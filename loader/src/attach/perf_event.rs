@@ -24,6 +24,8 @@ use crate::{
 /// # }
 /// ```
 ///
+/// Kernel source: `kernel/events/core.c`.
+///
 /// Needs this crate's feature `perf-event`.
 #[doc(alias("bpf_program__attach_perf_event", "perf_event_open"))]
 #[derive(Debug, Clone)]

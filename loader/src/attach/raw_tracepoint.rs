@@ -12,6 +12,8 @@ use crate::{Error, Program, ProgramType, sys::link};
 
 /// A tracepoint to attach to without a perf event.
 ///
+/// Linux 4.17. Kernel source: `kernel/trace/bpf_trace.c`.
+///
 /// Needs this crate's feature `tracepoint`.
 #[doc(alias("bpf_program__attach_raw_tracepoint", "BPF_RAW_TRACEPOINT_OPEN"))]
 #[derive(Debug, Clone)]

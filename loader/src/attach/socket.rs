@@ -22,6 +22,8 @@ use crate::{
 ///
 /// The [`Link`] keeps the socket open, because it needs the socket to detach.
 ///
+/// `socket` needs Linux 3.19, `sk_reuseport` 4.5. Kernel source: `net/core/filter.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias("SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_EBPF"))]
 #[derive(Debug, Clone, Copy)]

@@ -17,6 +17,8 @@ use crate::{AttachType, Error, Program, ProgramType};
 /// The program stays attached to the map if the process dies without dropping the [`Link`] and another process holds
 /// the map.
 ///
+/// Kernel source: `net/core/sock_map.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_sockmap", "BPF_MAP_TYPE_SOCKMAP"))]
 #[derive(Debug, Clone, Copy)]

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::attach::{
         crafted::{CODE, Crafted, FUNC, GLOBAL, LOCAL, NOTE, SHIFT, note},
-        image::tests::Kept,
+        image::tests::TempFile,
         symbol,
     };
 
@@ -218,7 +218,7 @@ mod tests {
         Crafted { symbols: vec![EXPORTED, ("hidden", LOCAL, FUNC, CODE + 0x20, 2)], ..Crafted::default() }
     }
 
-    fn find(kept: &Kept, name: &str) -> Result<u64, String> {
+    fn find(kept: &TempFile, name: &str) -> Result<u64, String> {
         symbol::find(&kept.binary().image()?, name).map(|function| function.file_offset + SHIFT)
     }
 
@@ -232,50 +232,51 @@ mod tests {
 
     #[test]
     fn the_crc_is_that_of_zlib() {
-        let kept = Kept::new(&Crafted::default());
+        let kept = TempFile::new(&Crafted::default());
         fs::write(&kept.0, "123456789").unwrap();
         assert_eq!(crc_of(File::open(&kept.0).unwrap()), Some(0xcbf4_3926));
     }
 
     #[test]
     fn error_says_that_a_file_is_stripped() {
-        let bare = Kept::new(&Crafted { dynamic: vec![EXPORTED], ..Crafted::default() });
+        let bare = TempFile::new(&Crafted { dynamic: vec![EXPORTED], ..Crafted::default() });
         assert_eq!(find(&bare, "exported"), Ok(CODE));
         let line = find(&bare, "hidden").unwrap_err();
         assert!(line.contains("and is stripped (no .symtab);"), "{line}");
         let id = stripped(".note.gnu.build-id", NOTE, note("GNU", 3, &[0xab, 0xcd, 0xef]));
-        let line = find(&Kept::new(&id), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&id), "hidden").unwrap_err();
         assert!(
             line.contains("build id is abcdef") && line.contains("/usr/lib/debug/.build-id/ab/cdef.debug"),
             "{line}"
         );
-        let line = find(&Kept::new(&stripped(".gnu_debuglink", 1, link_to("no-such.debug", 1))), "hidden").unwrap_err();
+        let line =
+            find(&TempFile::new(&stripped(".gnu_debuglink", 1, link_to("no-such.debug", 1))), "hidden").unwrap_err();
         assert!(line.contains(".gnu_debuglink names `no-such.debug`"), "{line}");
         // Not stripped: the file lacks the name.
-        let line = find(&Kept::new(&whole()), "absent").unwrap_err();
+        let line = find(&TempFile::new(&whole()), "absent").unwrap_err();
         assert!(!line.contains("stripped"), "{line}");
     }
 
     #[test]
     fn debug_file_with_the_right_crc_is_read() {
-        let debug = Kept::new(&Crafted { debug_only: true, ..whole() });
+        let debug = TempFile::new(&Crafted { debug_only: true, ..whole() });
         let name = debug.0.file_name().unwrap().to_str().unwrap();
         let crc = crc_of(File::open(&debug.0).unwrap()).unwrap();
-        let right = Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, crc)));
+        let right = TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, crc)));
         assert_eq!(find(&right, "hidden"), Ok(CODE + 0x20));
         let line = find(&right, "absent").unwrap_err();
         assert!(line.contains("has no such function either"), "{line}");
-        let wrong = Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, !crc)));
+        let wrong = TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, !crc)));
         let line = find(&wrong, "hidden").unwrap_err();
         assert!(line.contains("no debug file of it among"), "{line}");
     }
 
     #[test]
     fn oversized_debug_file_is_not_read() {
-        let debug = Kept::new(&Crafted { debug_only: true, ..whole() });
+        let debug = TempFile::new(&Crafted { debug_only: true, ..whole() });
         File::options().write(true).open(&debug.0).unwrap().set_len(1 << 42).unwrap();
         let name = debug.0.file_name().unwrap().to_str().unwrap();
-        let line = find(&Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, 0))), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, 0))), "hidden").unwrap_err();
         assert!(line.contains("no debug file of it among"), "{line}");
     }
 
@@ -286,12 +287,12 @@ mod tests {
             crafted.sections.push((".note.gnu.build-id", NOTE, note("GNU", 3, &[id; 8])));
             crafted
         };
-        let debug = Kept::new(&with_id(whole(), 1));
+        let debug = TempFile::new(&with_id(whole(), 1));
         let name = debug.0.file_name().unwrap().to_str().unwrap();
         let crc = crc_of(File::open(&debug.0).unwrap()).unwrap();
         // The build id takes precedence over the CRC.
         for (id, crc, found) in [(1, !crc, true), (2, crc, false)] {
-            let file = Kept::new(&with_id(stripped(".gnu_debuglink", 1, link_to(name, crc)), id));
+            let file = TempFile::new(&with_id(stripped(".gnu_debuglink", 1, link_to(name, crc)), id));
             assert_eq!(find(&file, "hidden").is_ok(), found, "{id}");
         }
     }
@@ -308,7 +309,7 @@ mod tests {
     #[cfg(not(feature = "debugdata"))]
     #[test]
     fn unreadable_compressed_symbols_are_reported() {
-        let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, vec![1])), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, vec![1])), "hidden").unwrap_err();
         assert!(line.contains(".gnu_debugdata") && line.contains("feature `debugdata`"), "{line}");
     }
 
@@ -316,15 +317,15 @@ mod tests {
     #[test]
     fn compressed_symbols_are_read() {
         // LZMA2 can hold uncompressed chunks: an xz file without a compressor.
-        let file = Kept::new(&stripped(".gnu_debugdata", 1, xz(&whole().write())));
+        let file = TempFile::new(&stripped(".gnu_debugdata", 1, xz(&whole().write())));
         assert_eq!(find(&file, "hidden"), Ok(CODE + 0x20));
         let mut broken = xz(&whole().write());
         broken.truncate(100);
         for bytes in [broken, vec![1, 2, 3]] {
-            let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, bytes)), "hidden").unwrap_err();
+            let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, bytes)), "hidden").unwrap_err();
             assert!(line.contains("cannot be decompressed"), "{line}");
         }
-        let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, xz(b"no ELF"))), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, xz(b"no ELF"))), "hidden").unwrap_err();
         assert!(line.contains("holds no ELF file"), "{line}");
     }
 
@@ -332,7 +333,7 @@ mod tests {
     #[cfg(feature = "debugdata")]
     fn xz(bytes: &[u8]) -> Vec<u8> {
         let crc = |bytes: &[u8]| {
-            let kept = Kept::new(&Crafted::default());
+            let kept = TempFile::new(&Crafted::default());
             fs::write(&kept.0, bytes).unwrap();
             crc_of(File::open(&kept.0).unwrap()).unwrap().to_le_bytes()
         };

@@ -35,7 +35,7 @@ pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> 
     let wanted = Wanted::read(symbol);
     let mut seen = Seen::default();
     let full = seen.collect(&image.tables, &wanted)?;
-    if seen.found.is_empty() && !full && !seen.knows_why() {
+    if seen.found.is_empty() && !full && !seen.has_reason() {
         let elsewhere = Elsewhere::search(image);
         for (location, tables) in &elsewhere.found {
             // Skip broken debug files.
@@ -44,7 +44,7 @@ pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> 
                 break;
             }
         }
-        if seen.found.is_empty() && !seen.knows_why() {
+        if seen.found.is_empty() && !seen.has_reason() {
             return Err(elsewhere.explain());
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64,
         let full = tables.symbols(&mut |symbol| {
             let is_function = symbol.kind == elf::STT_FUNC && !symbol.undefined;
             if is_function
-                && pattern::fits(pattern.as_bytes(), symbol.name)
+                && pattern::matches(pattern.as_bytes(), symbol.name)
                 && let Ok(offset) = image.head.code(symbol.address)
             {
                 found.entry(offset).or_insert_with(|| String::from_utf8_lossy(symbol.name).into_owned());
@@ -232,7 +232,7 @@ impl Seen {
     }
 
     /// Returns true if the file has the name, but not as a function with the requested version.
-    fn knows_why(&self) -> bool {
+    fn has_reason(&self) -> bool {
         self.imported || self.variable || !self.versions.is_empty()
     }
 

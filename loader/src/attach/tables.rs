@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::attach::{
         crafted::{CODE, Crafted, FUNC, GLOBAL, NOTE, note},
-        image::tests::Kept,
+        image::tests::TempFile,
         symbol,
     };
 
@@ -271,7 +271,7 @@ mod tests {
         ];
         let crafted =
             Crafted { symbols: vec![function], dynamic: vec![function], sections: notes, ..Crafted::default() };
-        let kept = Kept::new(&crafted);
+        let kept = TempFile::new(&crafted);
         let whole = std::fs::read(&kept.0).unwrap();
         // All but code and data, which are not parsed; every fifth byte, to be quick.
         for at in (0..0x200).chain(0x2000..whole.len()).step_by(5) {

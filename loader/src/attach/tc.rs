@@ -37,6 +37,8 @@ const CLSACT_HANDLE: u32 = 0xffff_0000;
 /// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is created if it does
 /// not exist, and never removed, because other programs may use it.
 ///
+/// Kernel source: `net/sched/cls_bpf.c`, `net/sched/sch_ingress.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_tc_attach", "bpf_tc_hook_create"))]
 #[derive(Debug, Clone)]

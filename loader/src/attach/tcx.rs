@@ -17,6 +17,8 @@ use crate::{
 
 /// A network device to attach a classifier to by a link. Linux 6.6.
 ///
+/// Kernel source: `kernel/bpf/tcx.c`, `drivers/net/netkit.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_tcx", "bpf_program__attach_netkit", "BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
 #[derive(Debug, Clone)]

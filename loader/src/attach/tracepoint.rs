@@ -10,6 +10,8 @@ use crate::{
 
 /// A tracepoint to attach to.
 ///
+/// Kernel source: `kernel/events/core.c` (`perf_event_set_bpf_prog`).
+///
 /// Needs this crate's feature `tracepoint`.
 #[doc(alias = "bpf_program__attach_tracepoint")]
 #[derive(Debug, Clone)]

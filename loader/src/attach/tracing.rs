@@ -16,6 +16,8 @@ use crate::{Error, Program, ProgramType, Target, sys::link};
 /// Attaches a program to the target that it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7. On arm64 all types
 /// that patch functions need 6.0.
 ///
+/// Kernel source: `kernel/bpf/trampoline.c`.
+///
 /// Needs this crate's feature `tracing`.
 #[doc(alias("bpf_program__attach_trace", "bpf_program__attach_lsm", "bpf_program__attach_freplace"))]
 #[derive(Debug, Clone, Default)]

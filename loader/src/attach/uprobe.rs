@@ -30,6 +30,8 @@ use crate::{
 /// # }
 /// ```
 ///
+/// Kernel source: `kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.
+///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe", "bpf_uprobe_opts", "Uretprobe"))]
 #[derive(Debug, Clone)]

@@ -25,6 +25,8 @@ use crate::{
 /// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links each
 /// location costs a perf event.
 ///
+/// Kernel source: `kernel/trace/bpf_trace.c`.
+///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
 #[derive(Debug, Clone)]
@@ -243,7 +245,7 @@ impl UprobeMulti {
 /// Returns the file offsets of the functions that a pattern or a symbol selects.
 fn function_offsets(binary: &Binary, name: &str) -> Result<Vec<u64>, String> {
     let image = binary.image()?;
-    if pattern::is_one(name) {
+    if pattern::is_pattern(name) {
         return Ok(symbol::matching(&image, name)?.into_keys().collect());
     }
     match symbol::address(name) {

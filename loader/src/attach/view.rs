@@ -23,7 +23,7 @@ pub(crate) fn is_path(library: &OsStr) -> bool {
 }
 
 /// Returns true if a file name matches `library`. The dynamic loader of musl is also its C library.
-pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
+pub(super) fn name_matches(file: &[u8], library: &OsStr) -> bool {
     let library = library.as_bytes();
     let versioned = library.windows(3).any(|part| part == b".so");
     file == library
@@ -37,7 +37,7 @@ pub(super) fn mapped<'m>(maps: &'m [u8], library: &OsStr) -> impl Iterator<Item 
     let fits = |mapping: &Mapping<'_>| {
         let paths = [Some(mapping.path), mapping.path.strip_suffix(DELETED)];
         let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit(|&byte| byte == b'/').next());
-        names.any(|name| answers(name, &library))
+        names.any(|name| name_matches(name, &library))
     };
     let mut found: Vec<_> = maps::mappings(maps).filter(fits).collect();
     found.sort_by_key(|mapping| !mapping.executable);
@@ -141,7 +141,7 @@ impl View {
             // by its path.
             directories.iter().find_map(|directory| {
                 let files = fs::read_dir(self.reach(directory)?).ok()?.flatten();
-                let files = files.filter(|file| answers(file.file_name().as_bytes(), library));
+                let files = files.filter(|file| name_matches(file.file_name().as_bytes(), library));
                 files.filter_map(|file| self.file(&directory.join(file.file_name()))).min()
             })
         })
@@ -150,7 +150,7 @@ impl View {
     fn in_cache(&self, library: &OsStr) -> Option<PathBuf> {
         let cache = fs::read(self.reach(Path::new(CACHE))?).ok()?;
         ld_cache::entries(&cache)
-            .filter(|(name, _)| answers(name.as_bytes(), library))
+            .filter(|(name, _)| name_matches(name.as_bytes(), library))
             .find_map(|(_, path)| self.file(Path::new(path)))
     }
 }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn name_without_version_matches_any() {
-        let fits = |file: &str, library: &str| answers(file.as_bytes(), OsStr::new(library));
+        let fits = |file: &str, library: &str| name_matches(file.as_bytes(), OsStr::new(library));
         assert!(fits("libc.so.6", "libc"));
         assert!(fits("libc.so.6", "libc.so.6"));
         assert!(!fits("libcap.so.2", "libc"));

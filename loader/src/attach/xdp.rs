@@ -31,6 +31,8 @@ use crate::{
 /// A network device to attach an XDP program to: by a link since Linux 5.9, by rtnetlink on older kernels. Attached by
 /// rtnetlink, the program stays if the process dies without dropping the [`Link`].
 ///
+/// Kernel source: `net/core/dev.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_xdp", "bpf_xdp_attach"))]
 #[derive(Debug, Clone)]

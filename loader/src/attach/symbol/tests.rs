@@ -3,7 +3,7 @@ use std::{ffi::OsStr, path::Path};
 use super::*;
 use crate::attach::{
     crafted::{CODE, Crafted, DATA, FILE, FUNC, GLOBAL, IFUNC, LOCAL, NOTYPE, OBJECT, SHIFT, WEAK},
-    image::{Binary, tests::Kept},
+    image::{Binary, tests::TempFile},
     library,
 };
 
@@ -58,7 +58,7 @@ fn file_that_is_not_elf_is_refused() {
 
 /// Looks up `symbol` in a file with these symbols; functions can be at `CODE`, `CODE + 0x10` and `CODE + 0x20`.
 fn ask(symbols: &[(&str, u8, u8, u64, u64)], symbol: &str) -> Result<u64, String> {
-    let kept = Kept::new(&Crafted { symbols: symbols.to_vec(), ..Crafted::default() });
+    let kept = TempFile::new(&Crafted { symbols: symbols.to_vec(), ..Crafted::default() });
     find_in(&kept.binary(), symbol).map(|function| function.file_offset + SHIFT)
 }
 
@@ -95,7 +95,7 @@ fn the_only_global_function_is_chosen() {
     // The only exported one of several global functions: the linker has hidden the others.
     let f = |address| ("f", GLOBAL, FUNC, address, 2);
     let crafted = Crafted { symbols: vec![f(CODE), f(SECOND)], dynamic: vec![f(SECOND)], ..Crafted::default() };
-    let kept = Kept::new(&crafted);
+    let kept = TempFile::new(&crafted);
     assert_eq!(find_in(&kept.binary(), "f").unwrap().file_offset, SECOND - SHIFT);
 }
 
@@ -109,7 +109,7 @@ fn names_of_one_function_are_not_ambiguous() {
     assert_eq!(ask(&versions, "f@0x11000"), Ok(CODE));
     // The exported names are in both symbol tables.
     let crafted = Crafted { symbols: versions.to_vec(), dynamic: versions.to_vec(), ..Crafted::default() };
-    let line = find_in(&Kept::new(&crafted).binary(), "f@V3").unwrap_err();
+    let line = find_in(&TempFile::new(&crafted).binary(), "f@V3").unwrap_err();
     assert_eq!(line, "there is no version V3 of it, but V1, V2");
     let go = [("type:.eq.T", LOCAL, FUNC, CODE, 2), ("main.(*T).M", LOCAL, FUNC, SECOND, 2)];
     assert_eq!(ask(&go, "type:.eq.T"), Ok(CODE));
@@ -145,7 +145,7 @@ fn a_pattern_fits_functions_only() {
         ("f2x", LOCAL, FUNC, SECOND, 2),
         ("f3", 1, NOTYPE, DATA, 0),
     ];
-    let kept = Kept::new(&Crafted { symbols, ..Crafted::default() });
+    let kept = TempFile::new(&Crafted { symbols, ..Crafted::default() });
     let binary = kept.binary();
     let image = binary.image().unwrap();
     let found = matching(&image, "f*").unwrap();

@@ -238,7 +238,7 @@ mod tests {
         crafted::{
             CODE, Crafted, DATA, FUNC, GLOBAL, IFUNC, LOCAL, NOTE, NOTYPE, OBJECT, Symbol, TLS, own_machine, probe,
         },
-        image::tests::Kept,
+        image::tests::TempFile,
         usdt::arguments::ArgLocation,
     };
 
@@ -247,7 +247,7 @@ mod tests {
     fn counter(symbols: &[Symbol<'_>], dynamic: &[Symbol<'_>]) -> (Option<i64>, String) {
         let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", "4@counter(%rip)"))];
         let (symbols, dynamic) = (symbols.to_vec(), dynamic.to_vec());
-        let kept = Kept::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
+        let kept = TempFile::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
         let notes = read(&kept.binary(), &|_, _| true).unwrap();
         let note = &notes[0];
         let distance = match note.arguments[0].location {
@@ -331,7 +331,7 @@ mod tests {
         let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", ""))];
         let crafted = Crafted { sections, ..Crafted::default() };
         let all = |crafted: &Crafted<'_>| {
-            let kept = Kept::new(crafted);
+            let kept = TempFile::new(crafted);
             read(&kept.binary(), &|_, _| true).map(|notes| notes.len()).map_err(|error| error.to_string())
         };
         assert_eq!(all(&crafted), Ok(1));
