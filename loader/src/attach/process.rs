@@ -181,8 +181,8 @@ mod tests {
         let why = |path: &str| by_path(std::process::id(), Path::new(path)).unwrap_err();
         let here = std::env::current_exe().unwrap();
         let name = here.file_name().unwrap().to_str().unwrap();
-        let told = why(&format!("/absent/{name}"));
-        assert!(told.contains("ENOENT") && told.ends_with(&format!("give the name alone, `{name}`")), "{told}");
+        let line = why(&format!("/absent/{name}"));
+        assert!(line.contains("ENOENT") && line.ends_with(&format!("give the name alone, `{name}`")), "{line}");
         for path in ["/absent/libabsent.so", "/absent/.."] {
             assert!(!why(path).contains("alone"), "{path}");
         }

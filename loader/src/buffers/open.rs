@@ -18,7 +18,7 @@ impl Map {
     /// already has it open ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
     /// ([`OverwriteMode`](mmap_ring::Error::OverwriteMode)).
     #[doc(alias("ring_buffer__new", "ringbuf.NewReader", "BPF_MAP_TYPE_RINGBUF"))]
-    #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
+    #[expect(unsafe_code, reason = "vouches for a map that the kernel has described")]
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;

@@ -15,22 +15,22 @@ pub(super) fn explained(sentence: &str, shared: &Shared<'_>) -> String {
     if let Some(function) = shared.resolved.externs.missed(sentence) {
         return format!("it calls the kernel's function `{function}`, which this kernel does not have");
     }
-    if let Some(told) = privileges::under_lockdown(sentence) {
-        return told;
+    if let Some(text) = privileges::under_lockdown(sentence) {
+        return text;
     }
-    let told = shown(sentence.as_bytes()).into_owned();
+    let text = shown(sentence.as_bytes()).into_owned();
     if !cfg!(feature = "advice") {
-        return told;
+        return text;
     }
     if is_about_the_license(sentence)
         && let Some(fault) = shared.license_fault
     {
         // Drop the end of the sentence: the fault also says that the program is not GPL-compatible.
-        return format!("{}: {fault}", told.split(" from non-GPL").next().unwrap_or(&told));
+        return format!("{}: {fault}", text.split(" from non-GPL").next().unwrap_or(&text));
     }
     match helper(sentence) {
-        Some(more) => format!("{told}: {more}"),
-        None => told,
+        Some(more) => format!("{text}: {more}"),
+        None => text,
     }
 }
 
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn unknown_helper_is_named_with_its_version() {
-        let told =
+        let text =
             "helper 211 is bpf_cgrp_storage_delete; it exists since Linux 6.2, and not for every type of program";
-        assert_eq!(helper("invalid func unknown#211").as_deref(), Some(told));
-        let told = "it exists since Linux 5.17, and not for every type of program";
-        assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(told));
+        assert_eq!(helper("invalid func unknown#211").as_deref(), Some(text));
+        let text = "it exists since Linux 5.17, and not for every type of program";
+        assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(text));
         assert_eq!(helper("invalid func unknown#500").as_deref(), Some("no kernel has a helper 500; the last is 211"));
         for sentence in
             ["invalid func unknown#195896081", "invalid func unknown#0", "invalid func unknown#-1", "R0 !read_ok"]

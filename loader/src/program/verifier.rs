@@ -1,9 +1,9 @@
 //! Parses the verifier's log: finds the line with the reason.
 //!
 //! A log is a walk through the program: source lines (`; …`), instructions (`12: (85) call …`) and register states
-//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`). After the walk comes the reason, and then statistics (`processed 9 insns …`).
-//! The number and kind of the statistics lines depend on the kernel. So the reason is not the last line, but the last
-//! one that belongs neither to the walk nor to the statistics.
+//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`). After the walk comes the reason, and then statistics (`processed 9 insns
+//! …`). The number and kind of the statistics lines depend on the kernel. So the reason is not the last line, but the
+//! last one that belongs neither to the walk nor to the statistics.
 //!
 //! Since Linux 7.3 some reasons are followed by a report of many lines, headed `Verification failed: `, with an
 //! explanation and a suggestion. The reason is still the line before the report; only the log contains the report.

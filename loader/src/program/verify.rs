@@ -94,14 +94,14 @@ impl Refusal {
             // Report only the call: the source line is not at fault.
             at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());
         }
-        let told = explained(found, shared);
+        let explanation = explained(found, shared);
         if !is_whole && overflows {
             log.push_str(&format!(
                 "\n… the kernel cut the log off here, at {WHOLE} bytes; the verifier's last lines are:\n{}",
                 self.log
             ));
         }
-        Err(self.verifier(program, told, at, log))
+        Err(self.verifier(program, explanation, at, log))
     }
 
     /// Returns the refusal without another load: where the walk ended is unknown.
