@@ -75,7 +75,7 @@ fn xdp_attaches_without_a_link() {
     assert!(link.as_link_fd().is_none());
     assert!(!network::send_to_self());
     let line = refused(generic.attach(passing.program("count").unwrap()));
-    assert!(line.contains("it has an XDP program already"), "{line}");
+    assert!(line.contains("it already has an XDP program"), "{line}");
     drop(link);
     assert!(network::send_to_self());
     let link = generic.attach(passing.program("count").unwrap()).unwrap();
@@ -95,7 +95,7 @@ fn second_xdp_program_is_refused() {
     let loaded = load("xdp", XDP_PASS);
     let link = Xdp::new(LO).attach(loaded.program("count").unwrap()).unwrap();
     let line = refused(Xdp::new(LO).attach(loaded.program("count").unwrap()));
-    assert!(line.contains("it has an XDP program already"), "{line}");
+    assert!(line.contains("it already has an XDP program"), "{line}");
     drop(link);
 }
 

@@ -362,7 +362,7 @@ fn iterator_walks_over_one_map() {
     // Once more at the end, with the map but without a key.
     assert_eq!(read(&link), 6);
     let line = refused(Iter::new().attach(loaded.program("write").unwrap()));
-    assert!(line.contains("a map, which must be given"), "{line}");
+    assert!(line.contains("pass the map"), "{line}");
 }
 
 fn iterator_walks_over_one_process() {

@@ -65,7 +65,7 @@ fn program_is_pinned_without_being_attached() {
     drop(loaded);
     assert!(name.0.exists());
     let line = Link::from_pin(&name.0).unwrap_err().to_string();
-    assert!(line.contains("is no link"), "{line}");
+    assert!(line.contains("not a link"), "{line}");
 }
 
 fn pinned_link_outlives_the_process() {
@@ -113,7 +113,7 @@ fn pin_that_is_no_link_is_refused() {
     let name = Name::new("map");
     loaded.map("seen").unwrap().pin(&name.0).unwrap();
     let line = Link::from_pin(&name.0).unwrap_err().to_string();
-    assert!(line.contains("is no link"), "{line}");
+    assert!(line.contains("not a link"), "{line}");
 }
 
 fn attachment_without_a_link_cannot_be_pinned() {

@@ -53,7 +53,7 @@ fn freplace_attaches_by_hand() {
     object.program_mut("by_section").unwrap().section.autoload = false;
     object.program_mut("by_hand").unwrap().section.autoload = true;
     let line = object.clone().load_with(&replacing("by_hand", asks, None)).unwrap_err().to_string();
-    assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names one"), "{line}");
+    assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names a function"), "{line}");
     let loaded = object.load_with(&replacing("by_hand", asks, Some("answer"))).unwrap();
     let link = loaded.program("by_hand").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_some());

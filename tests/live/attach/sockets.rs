@@ -169,7 +169,7 @@ fn netfilter_sees_and_drops_packets() {
     assert!(network::send_to_self());
     assert!(runs(&accepting) > 0);
     let line = hook.attach(dropping.program("count").unwrap()).unwrap_err().to_string();
-    assert!(line.contains("with this priority"), "{line}");
+    assert!(line.contains("has this priority"), "{line}");
     drop(link);
     let link = hook.attach(dropping.program("count").unwrap()).unwrap();
     assert!(!network::send_to_self());

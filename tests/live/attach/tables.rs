@@ -90,7 +90,7 @@ fn struct_ops_map_is_registered_until_dropped() {
     send();
     assert_eq!(calls(&loaded), 1);
     let line = loaded.map("table").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("give the table `table` to the kernel: EBUSY"), "{line}");
+    assert!(line.contains("register the struct_ops map `table`: EBUSY"), "{line}");
     let line = links.iter().next().unwrap().pin("/sys/fs/bpf/never").unwrap_err().to_string();
     assert!(line.contains("the kernel has no link for it"), "{line}");
     drop(links);
@@ -134,5 +134,5 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
 fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("it is of type ARRAY, and no struct_ops map"), "{line}");
+    assert!(line.contains("it is of type ARRAY, not a struct_ops map"), "{line}");
 }

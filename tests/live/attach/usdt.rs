@@ -295,7 +295,7 @@ fn usdt_specs_are_released() {
     if !features::perf_link().is_yes() {
         // The place leads to one description, and a second one is refused, until nobody has the first one any more.
         let line = own("many").cookie(1).attach(program).unwrap_err().to_string();
-        assert!(line.contains("another probe is at 0x"), "{line}");
+        assert!(line.contains("another probe is already at 0x"), "{line}");
         drop(same);
         let link = attach(&loaded, &own("many").cookie(1));
         many(1, b"12345678", 1);

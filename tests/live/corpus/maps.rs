@@ -154,7 +154,7 @@ fn arena_without_room_for_its_variables_is_refused() {
     };
     if older_than(6, 9, "arenas").is_none() {
         let line = refusal(&|arena| arena.max_entries = 2);
-        assert!(line.contains("it has 2 pages, and its global variables take 3"), "{line}");
+        assert!(line.contains("it has 2 pages, and its global variables need 3"), "{line}");
         let line = refusal(&|arena| arena.map_flags |= MapFlags::from_bits_retain(1 << 17));
         assert!(line.contains("BPF_F_SEGV_ON_FAULT forbids user space"), "{line}");
     }

@@ -257,7 +257,7 @@ fn functions_that_cannot_be_probed_are_distinguished() {
 fn invalid_offset_is_refused() {
     let loaded = load("uprobe");
     let line = refused(&loaded, &probe_here().offset(u64::MAX));
-    assert!(line.contains("reaches beyond any file"), "{line}");
+    assert!(line.contains("is larger than any file"), "{line}");
     let line = refused(&loaded, &probe_here().offset(1 << 40));
     assert!(line.contains("the offset 0x10000000000 is beyond its end"), "{line}");
     let line = refused(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(0x7fff_fff0));

@@ -159,7 +159,7 @@ fn programs_see_values_written_while_running() {
     );
     variable("enabled").write(&[2_u8]).unwrap();
     let error = variable("enabled").read::<bool>().unwrap_err().to_string();
-    assert!(error.contains("[02] are no value of the requested type"), "{error}");
+    assert!(error.contains("[02] are not a value of the requested type"), "{error}");
     assert_eq!(loaded.variables().count(), 14);
 }
 

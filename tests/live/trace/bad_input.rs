@@ -57,7 +57,7 @@ fn missing_library_is_an_error() {
 }
 
 fn file_that_is_no_library_is_an_error() {
-    library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is no ELF file"]);
+    library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is not an ELF file"]);
     library("/", &["cannot attach to `getaddrinfo` in /", "it is not a file"]);
     library("/dev/zero", &["cannot attach to `getaddrinfo` in /dev/zero", "it is not a file"]);
     // Half a library.
