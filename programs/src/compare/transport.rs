@@ -16,16 +16,16 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// All of them.
+    /// All transports.
     pub const ALL: [Self; 4] = [Self::Stack, Self::Heap, Self::Reserve, Self::Output];
 
-    /// Whether records go into a ring, or into perf buffers.
+    /// Returns true if records go into a ring, false if they go into perf buffers.
     #[must_use]
     pub fn is_ring(self) -> bool {
         matches!(self, Self::Reserve | Self::Output)
     }
 
-    /// The name in tables and plots.
+    /// Returns the name in tables and plots.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,19 +1,19 @@
-//! The object of each transport: all programs and maps put together.
+//! The object of each transport: all programs and maps together.
 
 use super::{Transport, entry, follow, heap, losses, return_probe, ring, stack};
 use crate::{Error, ObjectBuilder, source};
 
 impl Transport {
-    /// The object file with the programs that send events this way, for this machine's architecture.
+    /// Returns the object file with the programs that send events by this transport, for this machine's architecture.
     ///
     /// # Errors
     ///
-    /// Only if the programs in this crate are wrong, which its tests rule out.
+    /// Only if the programs in this crate have a bug, which its tests rule out.
     pub fn object(self) -> Result<Vec<u8>, Error> {
         self.builder().write()
     }
 
-    /// The programs as text: Rust lines, instructions, names.
+    /// Returns the programs as text: Rust lines, instructions, names.
     ///
     /// # Errors
     ///
