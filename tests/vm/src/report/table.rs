@@ -1,4 +1,4 @@
-//! The table at the end of a matrix: tests down, kernels across.
+//! The table at the end of a matrix: one row per test, one column per kernel.
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 
@@ -28,7 +28,7 @@ pub fn draw(matrix: &Matrix, colour: bool) -> String {
     table.set_header(head);
     let mut binary = None;
     for (row, cells) in matrix.rows() {
-        // A binary's name stands once, above its tests.
+        // A binary's name is printed once, above its tests.
         if binary.as_ref() != Some(&row.binary) {
             if !row.name.is_empty() {
                 table.add_row([Cell::new(&row.binary).add_attribute(Attribute::Bold)]);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_row_a_test_one_column_a_kernel() {
+    fn one_row_per_test_and_one_column_per_kernel() {
         let matrix = Matrix {
             guests: vec![
                 guest(
