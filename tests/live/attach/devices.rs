@@ -1,4 +1,4 @@
-//! Network devices: XDP, tc, tcx. Each test has a network of its own.
+//! Network devices: XDP, tc, tcx. Each test has a network namespace of its own.
 
 use cutaway::{Error, Link, Loaded, Tc, Tcx, Xdp, XdpMode, features};
 
@@ -107,7 +107,7 @@ fn tc(place: fn(u32) -> Tc) {
     let seen = runs(&passing);
     assert!(seen > 0);
     drop(link);
-    // The discipline is there already.
+    // The qdisc exists already.
     let link = place(LO).attach(dropping.program("count").unwrap()).unwrap();
     assert!(!network::send_to_self());
     drop(link);
@@ -124,7 +124,7 @@ fn tc_filter_has_its_priority() {
     ];
     assert!(!network::send_to_self());
     assert!(runs(&first) > 0);
-    assert_eq!(runs(&second), 0, "the first has dropped it");
+    assert_eq!(runs(&second), 0, "the first program has dropped it");
     drop(links);
     assert!(network::send_to_self());
 }

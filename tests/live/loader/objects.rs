@@ -1,4 +1,4 @@
-//! Broken objects: whatever is cut off or flipped, the answer is an error or a description, and never a panic.
+//! Broken objects: for every truncation and every flipped bit the result is an error or a description, never a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// More than an allowance against broken objects once let pass. The kernel has no such members: all are 0.
+/// More than an earlier limit against broken objects allowed. The kernel has no such members: all are 0.
 fn many_relocations_are_loaded() {
     let object = Object::parse(&many_core::object(170, 350)).unwrap();
     let loaded = object.load().unwrap();
     assert_eq!(loaded.programs().count(), 170);
 }
 
-/// More bytes of `.bss` than an allowance once let pass, and a value set at their end.
+/// More bytes of `.bss` than an earlier limit allowed, and a value set at their end.
 fn many_zeroes_are_loaded() {
     const SIZE: usize = 70_000_000;
     let mut object = ObjectBuilder::new("GPL");
@@ -55,7 +55,7 @@ fn many_zeroes_are_loaded() {
     assert!(loaded.variable("zeroes").unwrap().bytes().unwrap().starts_with(&7_u64.to_ne_bytes()));
 }
 
-/// Parses; a panic is told with what was done to the object.
+/// Parses the object. A panic is reported with the change that was made to the object.
 fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
     let answer = catch_unwind(|| Object::parse(bytes)).unwrap_or_else(|_| panic!("parsing panics {}", what()));
     if let Err(error) = &answer {
@@ -66,17 +66,17 @@ fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
     answer
 }
 
-/// An ELF file ends with its table of sections, so each cut takes something that is needed.
+/// An ELF file ends with its section header table, so each truncation removes something that is required.
 fn every_truncation_is_an_error(transport: Transport) {
     let bytes = transport.object().unwrap();
     for length in 0..bytes.len() {
         let answer = parse(&bytes[..length], || format!("the first {length} of {} bytes", bytes.len()));
-        assert!(answer.is_err(), "the first {length} of {} bytes are taken for an object", bytes.len());
+        assert!(answer.is_err(), "the first {length} of {} bytes are parsed as an object", bytes.len());
     }
     parse(&bytes, || "all of it".to_owned()).unwrap();
 }
 
-/// Every `step`th byte with one bit flipped, another one each time, and every byte of the ELF header with each.
+/// Returns every `step`th byte with one bit to flip, in turn, and every byte of the ELF header with each bit.
 fn flips(bytes: &[u8], step: usize) -> impl Iterator<Item = (usize, u32)> + use<> {
     const ELF_HEADER: usize = 64;
     let header = (0..ELF_HEADER).flat_map(|place| (0..8).map(move |bit| (place, bit)));
@@ -96,14 +96,14 @@ fn no_flipped_bit_makes_parsing_panic(transport: Transport) {
         let answer = parse(&flip(&bytes, place), || format!("with byte and bit {place:?} flipped"));
         refused += u32::from(answer.is_err());
     }
-    assert!(refused > 0, "none of it was noticed");
+    assert!(refused > 0, "no change was detected");
 }
 
-/// How long an object's mutants are loaded; a machine that emulates does not get through all of them.
+/// The time for loading an object's mutants; an emulated machine does not finish all of them.
 const LOADING: Duration = Duration::from_secs(2);
 
-/// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since
-/// a flipped size could ask for all the memory there is.
+/// Loads the mutants that parse; any result of the kernel is accepted. The maps stay unchanged, because a flipped size
+/// could request all the memory.
 fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let sizes = |object: &Object| -> Vec<_> {
@@ -136,9 +136,9 @@ fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     assert!(accepted > 10 && refused > 10, "{accepted} accepted, {refused} refused");
 }
 
-/// All of them in another order, of which any beginning is spread over the whole.
+/// Returns all elements in another order, in which every prefix is spread over the whole.
 fn spread<T: Copy>(all: Vec<T>) -> impl Iterator<Item = T> {
-    /// A prime, and more than there are places.
+    /// A prime, larger than the number of elements.
     const STRIDE: usize = 1_000_003;
     assert!(all.len() < STRIDE);
     (0..all.len()).map(move |step| all[step * STRIDE % all.len()])

@@ -1,11 +1,11 @@
-//! Waits with a limit for what must happen.
+//! Waits, with a limit, for an event that must happen.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// The limit; emulated machines are slow.
+/// The time limit; emulated machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls `look` until it returns something. Panics after [`PATIENCE`].
