@@ -8,11 +8,11 @@ use std::{
 /// The time limit; emulated machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls `look` until it returns something. Panics after [`PATIENCE`].
-pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Calls `poll` until it returns something. Panics after [`PATIENCE`].
+pub(crate) fn wait_until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");

@@ -1,4 +1,4 @@
-//! `--explain` tells every system call by which programs and buffers come to be, in the order in which they are made.
+//! `--explain` logs every system call that creates programs and buffers, in order.
 
 use cutaway_programs::getaddrinfo::Transport;
 
@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// What epoll_wait(3) is to the kernel.
+/// The system calls behind epoll_wait(3).
 const SLEEPS: [libc::c_long; 2] = [
     libc::SYS_epoll_pwait,
     #[cfg(target_arch = "x86_64")]
@@ -58,12 +58,12 @@ fn explain_logs_calls_in_order(transport: Transport) {
     let job = Job::new([Question::new("127.0.0.1")]).wait();
     let mut running = Running::start(&mut explained(transport, &job));
     job.ready();
-    // A sleep belongs to the story.
+    // A sleep is part of the log.
     wait_until("the reader sleeps", || running.is_in(&SLEEPS).then_some(()));
     running.go();
     let ended = running.end();
     assert_eq!(ended.success(), (1, 0));
-    assert_eq!(events::read(&ended.stdout).len(), 1, "stdout has results alone");
+    assert_eq!(events::read(&ended.stdout).len(), 1, "stdout has only results");
     let calls = told(&ended.stderr);
     let place = |name: &str, parts: &[&str]| {
         let fits = |call: &Told<'_>| {
@@ -90,20 +90,20 @@ fn explain_logs_calls_in_order(transport: Transport) {
         call.name == "bpf" && call.arguments.contains("cmd=BPF_LINK_CREATE") && !call.answer.starts_with("-1")
             || call.arguments.contains("PERF_EVENT_IOC_SET_BPF")
     });
-    let attach = probe + attach.expect("a link, or the ioctl that older kernels have");
-    assert!(btf < losses, "maps name types");
-    assert!(fill < freeze && freeze < entry, "constants are constant before the verifier looks");
-    assert!(events < entry && losses < entry && entry < answer, "instructions hold descriptors of maps");
+    let attach = probe + attach.expect("a link, or the ioctl of older kernels");
+    assert!(btf < losses, "maps refer to types");
+    assert!(fill < freeze && freeze < entry, "constants are frozen before the verifier runs");
+    assert!(events < entry && losses < entry && entry < answer, "instructions contain fds of maps");
     assert!(events < page && answer < page, "the buffer is open …");
-    assert!(page < probe, "… before anything is sent");
-    assert!(attach < wait && wait < read, "what was lost is read at the end");
+    assert!(page < probe, "… before an event is sent");
+    assert!(attach < wait && wait < read, "losses are read at the end");
     if transport != Transport::Ring {
         let buffer = place("perf_event_open", &["cpu=0"]);
         assert!(buffer < page && calls[buffer].arguments.contains("pid=-1"));
     }
 }
 
-/// What was told is what was done, compared with what seccomp(2) saw.
+/// Compares the log with the calls that seccomp(2) has seen.
 fn explain_logs_every_call(transport: Transport) {
     let job = Job::new([Question::new("127.0.0.1")]);
     let mut command = command(["--explain=json", "trace", "--format", "json", "--transport", transport.name(), "--"]);
