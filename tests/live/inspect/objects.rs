@@ -1,4 +1,4 @@
-//! Objects that can be loaded somewhere: all of them are told of, and what is told is so.
+//! Objects that can be loaded on some kernel: each is reported, and the report is correct.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Objects below a folder.
+/// Returns the objects below a directory.
 fn objects(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
@@ -43,7 +43,8 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
     files.chain(folders.iter().flat_map(|folder| objects(folder))).collect()
 }
 
-/// As many as once took half a minute. Against its own types, which have what it asks for.
+/// With this many relocations, inspection once took half a minute. The target is the object's own BTF, which has the
+/// types.
 fn relocations_are_shown_at_their_instructions() {
     const PROGRAMS: usize = 85;
     const RECORDS: usize = 350;
@@ -73,7 +74,7 @@ fn every_corpus_object_is_inspected() {
     let mut refused = 0;
     for path in &objects {
         let ended = inspect([path]);
-        // Those are told their cause, each in a test of its own.
+        // These get an error; each has a test of its own.
         if path.parent().is_some_and(|folder| folder.ends_with("faults")) && ended.status.code() == Some(1) {
             assert!(ended.stderr.contains("cannot read `"), "{}: {ended:?}", path.display());
             refused += 1;
@@ -94,8 +95,8 @@ fn every_corpus_object_is_inspected() {
     assert_eq!(refused, 5);
 }
 
-/// What is told of a program does not depend on the byte order for which it was compiled. Those of this machine's are
-/// linked as well.
+/// The report of a program does not depend on the byte order for which it was compiled. Programs for this machine's
+/// byte order are linked as well.
 fn foreign_byte_order_is_inspected_alike() {
     for name in ["code", "legacy", "core_reads", "struct_ops"] {
         let told = ["", "_eb"].map(|form| report([corpus(&format!("kinds/{name}{form}.o"))]));
@@ -112,7 +113,7 @@ fn foreign_byte_order_is_inspected_alike() {
             }
             let slots = foreign["slots"].as_u64().unwrap();
             let [own, foreign] = [own, foreign].map(|program| program["listing"].as_array().unwrap());
-            // A program ends with an instruction of one slot, and what it calls comes behind it.
+            // A program ends with an instruction of one slot, and the functions that it calls follow it.
             assert_eq!(foreign.last().unwrap()["slot"], slots - 1, "{name}");
             assert!(foreign.len() <= own.len(), "{name}");
             for (own, foreign) in own.iter().zip(foreign) {
@@ -175,12 +176,12 @@ fn instructions_are_shown_before_and_after() {
         lines[at - 1]
     );
     assert!(ended.stdout.contains(" <bpf_get_current_pid_tgid>"));
-    assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was asked for");
+    assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was requested");
 }
 
 fn core_against_own_types_changes_nothing() {
     let mut relocations = 0;
-    // How a bit field is loaded is settled by the loader, whatever its compiler chose.
+    // The loader decides how a bit field is loaded, whatever its compiler chose.
     let has_bit_fields = |path: &&PathBuf| path.ends_with("bitfields.o") || path.ends_with("live.o");
     for path in objects(&corpus("core")).iter().filter(|path| !has_bit_fields(path)) {
         let told = report([Path::new("--btf"), path, path]);
@@ -190,7 +191,7 @@ fn core_against_own_types_changes_nothing() {
                 continue;
             };
             let (before, after) = values.split_once(" -> ").unwrap();
-            // A 32-bit immediate holds the lower half of a negative enumerator.
+            // A 32-bit immediate has the lower half of a negative enumerator.
             let low = |number: &str| number.parse::<u64>().unwrap() as u32;
             assert_eq!(low(before), low(after.split(' ').next().unwrap()), "{}: {what}", path.display());
             relocations += 1;

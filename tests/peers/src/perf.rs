@@ -14,9 +14,9 @@ pub use bench::{Effort, instructions, main};
 
 use crate::ring::Sink;
 
-/// Data pages of each CPU's buffer: those of the kernel's own `bench ringbufs`.
+/// Data pages of each CPU's buffer, as in the kernel's own `bench ringbufs`.
 const PAGES: usize = 128;
-/// How long a consumer sleeps at most before it looks whether to stop.
+/// The longest sleep of a consumer before it checks whether to stop.
 const NAP: Duration = Duration::from_millis(100);
 
 /// One consumer.
@@ -26,12 +26,12 @@ trait Peer<S: Sink>: Sized {
     /// `map` is a perf event array with a slot for each CPU.
     fn open(map: &OwnedFd) -> Self;
 
-    /// Takes what is there, without waiting.
+    /// Reads the pending records, without waiting.
     fn drain(&mut self);
 
-    /// Waits and takes until `stop`.
+    /// Waits and reads until `stop`.
     fn serve(&mut self, stop: &AtomicBool);
 
-    /// What was taken so far.
+    /// Returns the sink with the records so far.
     fn sink(&mut self) -> &mut S;
 }
