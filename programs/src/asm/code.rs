@@ -50,7 +50,7 @@ impl Code {
     }
 
     /// Returns the statements, each with the index of its first slot and the names of the labels in front of it.
-    pub(crate) fn labelled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&'static str>)> {
+    pub(crate) fn labeled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&'static str>)> {
         let labels_at = |index: usize| {
             let here = self.labels.iter().filter(move |&&(at, _)| at == index);
             here.map(|&(_, name)| name).collect()

@@ -1,8 +1,8 @@
 //! Memory: loads, stores, and the addresses that a linker fills in.
 //!
-//! An address is a whole register and an offset in bytes. The destination comes first: `load(W, R1, R2, 8)` is `r1 =
-//! *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. [`offset!`](crate::offset) gives the offset
-//! of a field.
+//! An address is a whole register and an offset in bytes. The destination comes first: `load(W, R1, R2, 8)` is
+//! `r1 = *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. [`offset!`](crate::offset) gives the
+//! offset of a field.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 

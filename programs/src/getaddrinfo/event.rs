@@ -183,7 +183,7 @@ impl Fields<'_> {
 }
 
 /// Returns the size of a field in bytes.
-pub(super) const fn room<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
+pub(super) const fn field_size<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
     N
 }
 
@@ -255,30 +255,30 @@ impl Transport {
         if record.len() != self.event_size() {
             return Err(wrong);
         }
-        macro_rules! rooms {
+        macro_rules! sizes {
             ($event:ty) => {
                 [
-                    room(|event: &$event| &event.node),
-                    room(|event: &$event| &event.service),
-                    room(|event: &$event| &event.canonname),
+                    field_size(|event: &$event| &event.node),
+                    field_size(|event: &$event| &event.service),
+                    field_size(|event: &$event| &event.canonname),
                 ]
             };
         }
-        let rooms = match self {
-            Self::PerfStack => rooms!(StackEvent),
-            Self::PerfHeap | Self::Ring => rooms!(Event),
+        let sizes = match self {
+            Self::PerfStack => sizes!(StackEvent),
+            Self::PerfHeap | Self::Ring => sizes!(Event),
         };
         let mut fields = Fields(record);
         let call = EventHeader::read(&mut fields).ok_or(wrong)?;
         let comm = record.get(std::mem::offset_of!(EventHeader, comm)..).unwrap_or_default();
         let comm = comm.get(..16).unwrap_or_default();
         let mut strings = fields.0;
-        let mut text = |room: usize, length: i16, cut: u16| {
-            let (text, rest) = strings.split_at_checked(room).unwrap_or_default();
+        let mut text = |size: usize, length: i16, cut: u16| {
+            let (text, rest) = strings.split_at_checked(size).unwrap_or_default();
             strings = rest;
             Text::new(text, length, call.cut & cut != 0)
         };
-        let [node, service, canonname] = rooms;
+        let [node, service, canonname] = sizes;
         Ok(DecodedEvent {
             call,
             comm: until_nul(comm),
@@ -290,12 +290,12 @@ impl Transport {
 }
 
 impl<'a> Text<'a> {
-    fn new(room: &'a [u8], length: i16, cut: bool) -> Self {
+    fn new(field: &'a [u8], length: i16, cut: bool) -> Self {
         match length {
             0 => Self::Null,
             ..0 => Self::Unreadable(-i32::from(length)),
-            _ if cut => Self::Cut(until_nul(room)),
-            _ => Self::Whole(until_nul(room)),
+            _ if cut => Self::Cut(until_nul(field)),
+            _ => Self::Whole(until_nul(field)),
         }
     }
 

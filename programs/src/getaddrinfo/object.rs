@@ -42,16 +42,16 @@ impl Transport {
         let origin = return_probe::Origin::new(&mut object);
         match self {
             Self::PerfStack => {
-                let way = stack::Stack::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = stack::Stack::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
             Self::PerfHeap => {
-                let way = heap::Heap::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = heap::Heap::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
             Self::Ring => {
-                let way = ring::Ring::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = ring::Ring::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
         }
         object

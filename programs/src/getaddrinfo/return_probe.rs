@@ -78,7 +78,7 @@ pub(super) struct Layout {
 struct Field {
     offset: i16,
     /// The size in bytes, with the terminating NUL.
-    room: i32,
+    size: i32,
     /// The offset of its length.
     length: i16,
     /// Its bit in [`EventHeader::cut`].
@@ -97,7 +97,7 @@ macro_rules! layout {
     ($event:ty, $field:ident, $length:ident, $cut:ident) => {
         Field {
             offset: offset!($event, $field),
-            room: super::event::room(|event: &$event| &event.$field) as i32,
+            size: super::event::field_size(|event: &$event| &event.$field) as i32,
             length: offset!(EventHeader, $length),
             cut: EventHeader::$cut,
         }
@@ -250,7 +250,7 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.jump_if(Eq, POINTER, 0, done);
     asm.mov(R1, EVENT);
     asm.add(R1, i32::from(field.offset));
-    asm.mov(R2, field.room);
+    asm.mov(R2, field.size);
     asm.mov(R3, POINTER);
     asm.call(Helper::bpf_probe_read_user_str);
     // Older kernels, 6.1 among them, return 0 for an empty string and do not count its NUL.
@@ -258,13 +258,13 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.mov(R0, 1);
     asm.bind(not_empty);
     asm.store(H, EVENT, field.length, R0);
-    asm.jump_if(Ne, R0, field.room, done);
+    asm.jump_if(Ne, R0, field.size, done);
     // The field is full: the string either just fits or was truncated. The caller's byte at the position of the NUL
     // tells which.
     address(asm, R1, BYTE);
     asm.mov(R2, 1);
     asm.mov(R3, POINTER);
-    asm.add(R3, field.room - 1);
+    asm.add(R3, field.size - 1);
     asm.call(Helper::bpf_probe_read_user);
     asm.jump_if(Ne, R0, 0, done);
     asm.load(B, R1, R10, BYTE);
@@ -338,19 +338,19 @@ fn first_entry(asm: &mut Assembler) {
 
 /// Adds the entry's address to the event, if there is space and its socket type is that of the first entry.
 fn keep_address(asm: &mut Assembler, skip: Label) {
-    const ROOM: i32 = size!([u8; 28]);
+    const ADDRESS_SIZE: i32 = size!([u8; 28]);
     let short = asm.label("short");
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, socktype));
     asm.load(W, R3, EVENT, offset!(EventHeader, ai_socktype));
     asm.jump_if(Ne, R2, R3, skip);
     asm.load(H, R1, EVENT, offset!(EventHeader, kept));
     asm.jump_if(Gt, R1, 3, skip);
-    asm.mul(R1, ROOM);
+    asm.mul(R1, ADDRESS_SIZE);
     asm.add(R1, EVENT);
     asm.add(R1, i32::from(offset!(EventHeader, addrs)));
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, addrlen));
-    asm.jump_if(Le, R2, ROOM, short);
-    asm.mov(R2, ROOM);
+    asm.jump_if(Le, R2, ADDRESS_SIZE, short);
+    asm.mov(R2, ADDRESS_SIZE);
     asm.bind(short);
     asm.load(DW, R3, R10, ADDRINFO + offset!(AddrInfo, addr));
     asm.call(Helper::bpf_probe_read_user);

@@ -111,7 +111,7 @@ fn check_variable(variable: &Named<Global>) -> Result<(), Error> {
     Err(Error::BadSection { section: section.clone(), expected, at: variable.at })
 }
 
-/// Checks that a program's section is not one that loaders interpret in another way.
+/// Checks that a program's section is not one that loaders interpret differently.
 fn check_section(function: &Named<Function>) -> Result<(), Error> {
     let Some(section) = &function.item.program else {
         return Ok(());

@@ -75,7 +75,7 @@ impl Display for Listing<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.section, self.name)?;
         let mut last = None;
-        for (slot, statement, labels) in self.code.labelled() {
+        for (slot, statement, labels) in self.code.labeled() {
             for label in labels {
                 writeln!(f, "{label}:")?;
             }

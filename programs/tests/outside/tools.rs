@@ -170,18 +170,18 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
         let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
         let ours = ours(&object);
         let mut unknown = Vec::new();
-        for (place, text) in &ours {
-            let (whole, half) = (whole.get(place).ok_or("missing")?, halves.get(place).ok_or("missing")?);
+        for (position, text) in &ours {
+            let (whole, half) = (whole.get(position).ok_or("missing")?, halves.get(position).ok_or("missing")?);
             let expected = if is_access(text) { whole } else { half };
             // Only the object knows the location of the function that `load_function` refers to.
-            if text.ends_with(" ll") && place.0 == "repeat" {
+            if text.ends_with(" ll") && position.0 == "repeat" {
                 assert_eq!(expected, "r2 = 48 ll");
                 continue;
             }
             if expected == "<unknown>" && isa == Isa::V3 {
                 unknown.push(text);
             } else {
-                assert_eq!(text, expected, "{tool}, {place:?}");
+                assert_eq!(text, expected, "{tool}, {position:?}");
             }
         }
         // LLVM 14 does not know these, although the kernel had them long before.
@@ -229,9 +229,9 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
     let mut known = 0;
     for (slot, instruction) in instructions.iter().enumerate() {
-        let (text, place) = (instruction.to_string(), ("any".to_owned(), slot));
+        let (text, position) = (instruction.to_string(), ("any".to_owned(), slot));
         let texts = if is_access(&text) { &whole } else { &halves };
-        assert_eq!(Some(&text), texts.get(&place), "{instruction:?}");
+        assert_eq!(Some(&text), texts.get(&position), "{instruction:?}");
         known += usize::from(text != "<unknown>");
     }
     assert!(known > 40_000, "{known}");

@@ -80,8 +80,8 @@ fn run(case: Case<'_>) {
                 let peek = kernel.peek();
                 let mut payload = Vec::new();
                 for seen in peek.pending() {
-                    if let mmap_ring::PendingRecord::Committed(place) = seen
-                        && peek.copy(place, &mut payload)
+                    if let mmap_ring::PendingRecord::Committed(location) = seen
+                        && peek.copy(location, &mut payload)
                     {
                         read(&payload);
                     }

@@ -32,9 +32,9 @@ fn object(bytes: &[u8]) -> Object {
 
 fn renamed(bytes: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"cutaway_table";
-    let place = bytes.windows(NAME.len() + 1).position(|window| window == b"cutaway_table\0").unwrap();
+    let offset = bytes.windows(NAME.len() + 1).position(|window| window == b"cutaway_table\0").unwrap();
     let mut bytes = bytes.to_vec();
-    bytes[place..place + NAME.len()].copy_from_slice(format!("{:<13.13}", name()).replace(' ', "_").as_bytes());
+    bytes[offset..offset + NAME.len()].copy_from_slice(format!("{:<13.13}", name()).replace(' ', "_").as_bytes());
     bytes
 }
 
@@ -122,9 +122,9 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
     }
     let mut bytes = PLAIN.to_vec();
     const NAME: &[u8] = b"tcp_congestion_ops";
-    for place in 0..bytes.len() - NAME.len() {
-        if bytes[place..].starts_with(NAME) {
-            bytes[place] = b'x';
+    for offset in 0..bytes.len() - NAME.len() {
+        if bytes[offset..].starts_with(NAME) {
+            bytes[offset] = b'x';
         }
     }
     let line = Object::parse(&bytes).unwrap().load().unwrap_err().to_string();

@@ -183,16 +183,16 @@ fn usdt_probe_reads_its_arguments() {
 }
 
 fn usdt_probe_attaches_at_every_location() {
-    let (_, places) = own("twice").locate().unwrap();
-    assert_eq!(places.len(), 2, "{places:?}");
+    let (_, locations) = own("twice").locate().unwrap();
+    assert_eq!(locations.len(), 2, "{locations:?}");
     let loaded = listening();
     let link = attach(&loaded, &own("twice"));
     first();
     second();
     drop(link);
     first();
-    let told: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
-    assert_eq!(told, [[1], [2]]);
+    let reported: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
+    assert_eq!(reported, [[1], [2]]);
 }
 
 /// A directory of pins that is removed on drop, with its contents.
@@ -219,8 +219,8 @@ fn pinned_usdt_specs_are_refused() {
 }
 
 fn usdt_semaphore_counts_attachments() {
-    let (_, places) = own("counted").locate().unwrap();
-    assert!(places[0].semaphore.is_some(), "{places:?}");
+    let (_, locations) = own("counted").locate().unwrap();
+    assert!(locations[0].semaphore.is_some(), "{locations:?}");
     assert_eq!(LISTENERS.load(Relaxed), 0);
     let loaded = listening();
     let link = attach(&loaded, &own("counted"));
@@ -319,7 +319,7 @@ fn missing_usdt_probe_is_refused() {
     for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
         assert!(line.contains(part), "{line}");
     }
-    let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|place| place.name).collect();
+    let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|location| location.name).collect();
     for name in ["many", "twice", "counted"] {
         assert!(all.iter().any(|known| known == name), "{all:?}");
     }
@@ -360,6 +360,6 @@ fn usdt_without_libbpf_maps_gets_registers_and_cookie() {
     drop(link);
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 11));
     // The location itself is available too.
-    let (path, places) = own("twice").locate().unwrap();
-    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), places[0].offset).locate().is_ok());
+    let (path, locations) = own("twice").locate().unwrap();
+    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), locations[0].offset).locate().is_ok());
 }

@@ -76,7 +76,7 @@ fn uprobe_by_symbol_address_and_file_offset() {
 
 /// Returns the file's address of `a64l`: its address in memory less that of the file's first byte.
 fn address_of_a64l() -> u64 {
-    // SAFETY: looks a name up.
+    // SAFETY: only reads a C string.
     let here = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"a64l".as_ptr()) }.addr() as u64;
     // SAFETY: an all-zero `Dl_info` is a valid value.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
@@ -152,11 +152,11 @@ fn replaced_library_is_still_found() {
 
 fn uprobe_multi_attaches_by_pattern() {
     let loaded = sample::object("uprobe.multi/libc.so.6:?64?", 0, Also::OnlyThisProcess).load().unwrap();
-    let (_, places) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
-    assert!(places.len() >= 2, "a64l and l64a: {places:?}");
+    let (_, locations) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
+    assert!(locations.len() >= 2, "a64l and l64a: {locations:?}");
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert_eq!(link.as_link_fd().is_some(), features::uprobe_multi().is_yes());
-    assert_eq!(link.parts().len(), if features::uprobe_multi().is_yes() { 0 } else { places.len() });
+    assert_eq!(link.parts().len(), if features::uprobe_multi().is_yes() { 0 } else { locations.len() });
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);

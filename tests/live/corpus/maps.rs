@@ -191,8 +191,8 @@ fn map_is_created(&Row(name, _, map_type): &Row) {
         "bloom_filter" => assert_eq!(spec.map_extra, 3),
         "ringbuf" | "user_ringbuf" => assert_eq!(map.max_entries(), 8192, "a power of two of pages"),
         "array_of_maps" | "hash_of_maps" => {
-            let place = if name == "array_of_maps" { 2 } else { 0_u32 };
-            assert!(map.lookup(&place.to_ne_bytes()).unwrap().is_some());
+            let index = if name == "array_of_maps" { 2 } else { 0_u32 };
+            assert!(map.lookup(&index.to_ne_bytes()).unwrap().is_some());
             assert_eq!(map.keys().filter(|key| map.lookup(key.as_ref().unwrap()).unwrap().is_some()).count(), 1);
         }
         _ => {}

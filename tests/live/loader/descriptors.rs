@@ -64,25 +64,25 @@ fn failure_at_any_fd_limit_leaks_none(transport: Transport) {
     let before = open_fds();
     let usual = getrlimit(Resource::Nofile);
     let mut failures = Vec::new();
-    let mut room = 0;
+    let mut extra = 0;
     loop {
-        let limit = before.len() as u64 + room;
+        let limit = before.len() as u64 + extra;
         setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: usual.maximum }).unwrap();
         let answer = live(transport);
         setrlimit(Resource::Nofile, usual).unwrap();
-        assert_eq!(open_fds(), before, "with space for {room}: {answer:?}");
+        assert_eq!(open_fds(), before, "with {extra} more fds: {answer:?}");
         match answer {
             Ok(()) => break,
             Err(error) => failures.push(error.to_string()),
         }
-        room += 1;
-        assert!(room < 100, "{failures:#?}");
+        extra += 1;
+        assert!(extra < 100, "{failures:#?}");
     }
     // About six maps, three programs, buffers, probes, links.
     assert!(failures.len() > 8, "{failures:#?}");
     for failure in &failures {
-        let told = failure.contains("EMFILE") || failure.to_lowercase().contains("too many open files");
-        assert!(told && !failure.contains('\n'), "{failure}");
+        let reported = failure.contains("EMFILE") || failure.to_lowercase().contains("too many open files");
+        assert!(reported && !failure.contains('\n'), "{failure}");
     }
 }
 
@@ -97,8 +97,8 @@ fn loaded_parts_close_in_any_order() {
         let buffers = perf.map(names::EVENTS).unwrap().perf_buffers(64 * 1024, &Options::new()).unwrap();
         let mut parts: [Option<Box<dyn Any>>; 3] =
             [Some(Box::new(link)), Some(Box::new((loaded, perf))), Some(Box::new(buffers))];
-        for place in order {
-            parts[place] = None;
+        for index in order {
+            parts[index] = None;
         }
         drop(parts);
         assert_eq!(open_fds(), before, "{order:?}");

@@ -41,8 +41,8 @@ fn object(name: &str) -> Object {
 fn run(object: Object) -> Vec<u64> {
     let loaded = object.load().unwrap();
     // The kernel accepts the object's BTF, externs included.
-    let told = journal::messages(Level::Debug);
-    assert!(!told.iter().any(|message| message.contains("the object's BTF")), "{told:?}");
+    let reported = journal::messages(Level::Debug);
+    assert!(!reported.iter().any(|message| message.contains("the object's BTF")), "{reported:?}");
     let program = loaded.programs().next().unwrap();
     program.test_run(&TestRun::default()).unwrap();
     let out = loaded.map(".bss").unwrap().lookup(&[0; 4]).unwrap().unwrap();

@@ -54,7 +54,7 @@ fn perf_event_arrays_get_a_slot_for_each_possible_cpu() {
         let definition = MapDef::new(Kind::PERF_EVENT_ARRAY).key_size(4).value_size(4);
         let mut object = with_map(definition.max_entries(0));
         object.map_mut("events").unwrap().max_entries = asked;
-        let told = journal::messages(Level::Info).len();
+        let reported = journal::messages(Level::Info).len();
         let loaded = object.load().unwrap();
         let events = loaded.map("events").unwrap();
         assert_eq!(events.max_entries(), given, "requested {asked}");
@@ -62,7 +62,7 @@ fn perf_event_arrays_get_a_slot_for_each_possible_cpu() {
             "the map `events` (PERF_EVENT_ARRAY) asks for {asked} and gets {given} slots: one for each possible CPU"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
-        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+        assert_eq!(&journal::messages(Level::Info)[reported..], expected);
     }
     // Also without the key and value size, which libbpf allows.
     let loaded = with_map(MapDef::new(Kind::PERF_EVENT_ARRAY)).load().unwrap();
@@ -83,7 +83,7 @@ fn rings_get_a_power_of_two_of_pages() {
     ] {
         let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
         object.map_mut("events").unwrap().max_entries = asked;
-        let told = journal::messages(Level::Info).len();
+        let reported = journal::messages(Level::Info).len();
         let loaded = object.load().unwrap();
         let events = loaded.map("events").unwrap();
         assert_eq!((events.max_entries(), events.map_type()), (given, MapType::RINGBUF), "requested {asked}");
@@ -92,7 +92,7 @@ fn rings_get_a_power_of_two_of_pages() {
             "the map `events` (RINGBUF) asks for {asked} and gets {given} bytes: a ring is a power of two of pages"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
-        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+        assert_eq!(&journal::messages(Level::Info)[reported..], expected);
     }
     let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
     object.map_mut("events").unwrap().max_entries = (1 << 31) + 1;
@@ -166,7 +166,7 @@ fn per_cpu_values_are_separate() {
     }
     map.update(&key, &all).unwrap();
     assert_eq!(map.lookup(&key).unwrap().unwrap(), all);
-    let expected: Vec<_> = (0..cpus).map(|place| vec![place as u8 + 1; 12]).collect();
+    let expected: Vec<_> = (0..cpus).map(|cpu| vec![cpu as u8 + 1; 12]).collect();
     let (numbers, values): (Vec<u32>, Vec<_>) = map.lookup_per_cpu(&key).unwrap().unwrap().into_iter().unzip();
     assert_eq!(values, expected);
     assert!(numbers.is_sorted() && numbers.len() == cpus, "{numbers:?}");

@@ -79,21 +79,21 @@ fn every_truncation_is_an_error(transport: Transport) {
 /// Returns every `step`th byte with one bit to flip, in turn, and every byte of the ELF header with each bit.
 fn flips(bytes: &[u8], step: usize) -> impl Iterator<Item = (usize, u32)> + use<> {
     const ELF_HEADER: usize = 64;
-    let header = (0..ELF_HEADER).flat_map(|place| (0..8).map(move |bit| (place, bit)));
-    header.chain((ELF_HEADER..bytes.len()).step_by(step).map(move |place| (place, (place / step % 8) as u32)))
+    let header = (0..ELF_HEADER).flat_map(|offset| (0..8).map(move |bit| (offset, bit)));
+    header.chain((ELF_HEADER..bytes.len()).step_by(step).map(move |offset| (offset, (offset / step % 8) as u32)))
 }
 
-fn flip(bytes: &[u8], (place, bit): (usize, u32)) -> Vec<u8> {
+fn flip(bytes: &[u8], (offset, bit): (usize, u32)) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
-    flipped[place] ^= 1 << bit;
+    flipped[offset] ^= 1 << bit;
     flipped
 }
 
 fn no_flipped_bit_makes_parsing_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let mut refused = 0;
-    for place in flips(&bytes, 5) {
-        let answer = parse(&flip(&bytes, place), || format!("with byte and bit {place:?} flipped"));
+    for position in flips(&bytes, 5) {
+        let answer = parse(&flip(&bytes, position), || format!("with byte and bit {position:?} flipped"));
         refused += u32::from(answer.is_err());
     }
     assert!(refused > 0, "no change was detected");
@@ -116,13 +116,13 @@ fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let sound = sizes(&Object::parse(&bytes).unwrap());
     let (mut accepted, mut refused) = (0, 0);
     let end = Instant::now() + LOADING;
-    for place in spread(flips(&bytes, 101).collect()) {
-        let Ok(object) = Object::parse(&flip(&bytes, place)) else { continue };
+    for position in spread(flips(&bytes, 101).collect()) {
+        let Ok(object) = Object::parse(&flip(&bytes, position)) else { continue };
         if sizes(&object) != sound {
             continue;
         }
         let answer = catch_unwind(AssertUnwindSafe(|| object.load()));
-        match answer.unwrap_or_else(|_| panic!("loading panics with byte and bit {place:?} flipped")) {
+        match answer.unwrap_or_else(|_| panic!("loading panics with byte and bit {position:?} flipped")) {
             Ok(_) => accepted += 1,
             Err(error) => {
                 assert!(!error.to_string().is_empty());

@@ -68,7 +68,7 @@ fn second_reader_of_an_array_is_noticed() {
     assert_eq!(second.refresh().unwrap(), none);
     let taken = perf_reader::HotplugChanges { taken: online.clone(), ..none.clone() };
     assert_eq!(first.refresh().unwrap(), taken);
-    assert_eq!(first.refresh().unwrap(), none, "told once");
+    assert_eq!(first.refresh().unwrap(), none, "reported once");
     assert_eq!(second.refresh().unwrap(), none, "the check has changed no slot");
     drop((second, other));
     // The kernel releases the fds after the system call that closes them.

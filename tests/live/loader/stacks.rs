@@ -38,16 +38,16 @@ fn object() -> Object {
     };
     asm.call(Helper::bpf_get_current_pid_tgid);
     asm.mov(R6, R0);
-    for place in (-STACK..-8).step_by(8) {
-        asm.store(DW, R10, place, R6);
+    for offset in (-STACK..-8).step_by(8) {
+        asm.store(DW, R10, offset, R6);
     }
     for _ in 0..200 {
         asm.call(Helper::bpf_ktime_get_ns);
     }
     let done = asm.label("done");
     let foreign = asm.label("foreign");
-    for place in (-STACK..-8).step_by(8) {
-        asm.load(DW, R1, R10, place);
+    for offset in (-STACK..-8).step_by(8) {
+        asm.load(DW, R1, R10, offset);
         asm.jump_if(Ne, R1, R6, foreign);
     }
     asm.jump(done);

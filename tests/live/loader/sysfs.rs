@@ -84,7 +84,7 @@ fn elements_are_whole(cpus: usize) {
         assert!(kept.chunks(2).all(|pair| pair[0] == value && pair[1].iter().all(|byte| *byte == 0x41)));
         let each = map.lookup_per_cpu(&KEY).unwrap().unwrap();
         assert_eq!(each.len(), cpus);
-        assert!(each.iter().enumerate().all(|(place, (_, value))| *value == [place as u8 + 1; SIZE]));
+        assert!(each.iter().enumerate().all(|(index, (_, value))| *value == [index as u8 + 1; SIZE]));
         map.update_per_cpu(&KEY, &each).unwrap();
         let all: Vec<_> = map.entries().collect::<Result<_, _>>().unwrap();
         let values: Vec<&[u8]> = all.iter().flat_map(|entries| entries.iter().map(|(_, value)| value)).collect();

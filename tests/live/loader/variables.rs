@@ -225,8 +225,8 @@ fn section_is_mapped_once() {
 fn sections_of_the_same_name_are_separate() {
     let mut bytes = corpus::read("data", "variables_without_btf.o");
     let name = b"\0.data.tuning\0";
-    let place = bytes.windows(name.len()).position(|window| window == name).unwrap();
-    bytes[place + b"\0.data".len()] = 0;
+    let offset = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[offset + b"\0.data".len()] = 0;
     let mut object = Object::parse(&bytes).unwrap();
     assert_eq!(object.maps().iter().filter(|map| map.name == ".data").count(), 2);
     object.set_variable("enabled", &1_u8).unwrap();

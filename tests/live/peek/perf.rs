@@ -209,7 +209,7 @@ fn perf_buffers_are_watched_line_by_line() {
     assert!(lines[0].ends_with("RELEASED      RECORDS      WAITS"), "{ended:?}");
     // The lines of the first of the two buffers.
     let rows: Vec<Vec<&str>> = lines[1..].iter().step_by(2).map(|line| line.split_whitespace().collect()).collect();
-    let mut told = [0.0; 2];
+    let mut reported = [0.0; 2];
     // The first snapshot has no other to be compared with.
     let mut last: f64 = rows[0][0].parse().unwrap();
     for row in &rows[1..] {
@@ -217,13 +217,13 @@ fn perf_buffers_are_watched_line_by_line() {
         // Written and released: the columns with this suffix, of which those in records are the second and the fourth.
         let line = row.join(" ");
         let rates: Vec<f64> = line.split("/s").take(4).map(rate).collect();
-        for (told, rate) in told.iter_mut().zip([rates[1], rates[3]]) {
-            *told += rate * (seconds - last);
+        for (reported, rate) in reported.iter_mut().zip([rates[1], rates[3]]) {
+            *reported += rate * (seconds - last);
         }
         last = seconds;
     }
-    for told in told {
-        assert!((told / records as f64 - 1.0).abs() < 0.1, "{told} of {records}: {ended:?}");
+    for reported in reported {
+        assert!((reported / records as f64 - 1.0).abs() < 0.1, "{reported} of {records}: {ended:?}");
     }
 }
 

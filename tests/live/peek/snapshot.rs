@@ -101,7 +101,7 @@ fn list_has_ring_owner_program_and_pin() {
     }
     let id = owner.id;
     owner.kill();
-    wait_until("nobody holds the ring", || {
+    wait_until("no process holds the ring", || {
         let rows = snapshots("");
         let row = rows.iter().find(|row| number(row, "id") == u64::from(id)).expect("the pin keeps the ring");
         row["owners"].as_array().unwrap().is_empty().then_some(())

@@ -104,7 +104,7 @@ fn library_is_found_in_the_process() {
     running.send(Signal::INT);
     assert_eq!(seen(&running.end()), 1);
     // The library is not in the command's own mappings.
-    told(&target, "not among this process's libraries");
+    is_refused(&target, "not among this process's libraries");
 }
 
 /// A path is one in our root; a process in another root has another file there.
@@ -154,12 +154,12 @@ fn targets_outside_of_code_are_refused() {
         (&debug, "f", "SHT_NOBITS"),
     ] {
         let target = format!("uprobe_bare={}:{symbol}", file.path().display());
-        told(&target, part);
+        is_refused(&target, part);
     }
 }
 
 /// Asserts that a run with this `--attach` fails with this error.
-fn told(target: &str, part: &str) {
+fn is_refused(target: &str, part: &str) {
     let words = ["run", "--program", "uprobe_bare", "--attach", target];
     let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
     assert!(ended.stderr.contains(part) && ended.status.code() == Some(1), "{ended:?}");

@@ -44,7 +44,7 @@ fn given_up(how: fn(&Pages) -> bool, why: &str) {
     assert!(damage(running.pid(), how) > 0);
     running.send(Signal::CONT);
     ask();
-    running.stderr_line("the place is told", |line| line.contains(why));
+    running.stderr_line("the offset is reported", |line| line.contains(why));
     running.stderr_line("it goes on", |line| line.contains("what waits there is given up, to go on behind it"));
     // A separate thread, which no earlier record is from.
     let thread = thread::spawn(|| {
@@ -104,14 +104,14 @@ impl Pages {
     /// `false` if there is no such offset.
     fn misplace_tail_within(&self) -> bool {
         let (head, tail) = (self.word(1024).load(Ordering::Acquire), self.tail().load(Ordering::Relaxed));
-        let place = (tail + 8..head).step_by(8).find(|&place| self.length_at(place) == 0);
-        place.inspect(|&place| self.tail().store(place, Ordering::Relaxed)).is_some()
+        let offset = (tail + 8..head).step_by(8).find(|&offset| self.length_at(offset) == 0);
+        offset.inspect(|&offset| self.tail().store(offset, Ordering::Relaxed)).is_some()
     }
 
     /// Returns the last two bytes of a record's header at this offset: the length.
-    fn length_at(&self, place: u64) -> u16 {
+    fn length_at(&self, offset: u64) -> u16 {
         let page = rustix::param::page_size();
-        let length = self.0.wrapping_byte_add(page + place as usize % page + 6).cast::<u16>();
+        let length = self.0.wrapping_byte_add(page + offset as usize % page + 6).cast::<u16>();
         // SAFETY: records begin at multiples of eight bytes, so this lies within the second page, and the kernel writes
         // nothing there between tail and head.
         unsafe { length.read() }
@@ -122,8 +122,8 @@ impl Pages {
     }
 
     /// Returns a word of the control page: `data_head` or `data_tail`.
-    fn word(&self, place: usize) -> &AtomicU64 {
+    fn word(&self, offset: usize) -> &AtomicU64 {
         // SAFETY: these words are within the first page and aligned, and all accesses to them are atomic.
-        unsafe { AtomicU64::from_ptr(self.0.wrapping_byte_add(place).cast()) }
+        unsafe { AtomicU64::from_ptr(self.0.wrapping_byte_add(offset).cast()) }
     }
 }

@@ -183,8 +183,8 @@ fn ambiguous_type_is_hex_with_candidates() {
     let line = &ran.lines()[0];
     assert_eq!((&line["value"], &line["type"]), (&Value::Null, &Value::Null));
     assert_eq!(line["hex"], "0100000002000000");
-    let told = "records of 8 bytes may be struct one or struct other, and are shown as hex";
-    assert!(ran.ended.stderr.contains(told), "{}", ran.ended.stderr);
+    let expected_message = "records of 8 bytes may be struct one or struct other, and are shown as hex";
+    assert!(ran.ended.stderr.contains(expected_message), "{}", ran.ended.stderr);
 }
 
 fn type_is_inferred_from_the_source_line() {

@@ -97,7 +97,7 @@ fn record_without_wakeup_is_read_in_time() {
         object.program(GETPGID, "quiet", asm);
     });
     let running = started(file.path(), &["--type", "u64"]);
-    running.stderr_line("it is told", |line| line.contains("sends with BPF_RB_NO_WAKEUP, which wakes no reader"));
+    running.stderr_line("it is reported", |line| line.contains("sends with BPF_RB_NO_WAKEUP, which wakes no reader"));
     for _ in 0..2 {
         let mut sender = Sender::start(1);
         let pid = u64::from(sender.pid());
@@ -137,7 +137,7 @@ fn cpu_without_a_slot_is_named() {
         object.program(GETPGID, "sends", asm);
     });
     let running = started(file.path(), &["--type", "u64"]);
-    running.stderr_line("it is told", |line| line.contains("the map has no slot for CPU 1"));
+    running.stderr_line("it is reported", |line| line.contains("the map has no slot for CPU 1"));
     running.stderr_line("and what to do", |line| line.starts_with("`events`: --max-entries 'events="));
     // A separate thread, because it stays on that CPU.
     let on_the_first = || {
@@ -151,8 +151,8 @@ fn cpu_without_a_slot_is_named() {
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["cpu"], 0);
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
-    let told = ended.stderr.lines().last().unwrap();
-    assert!(told.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
+    let reported = ended.stderr.lines().last().unwrap();
+    assert!(reported.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
     assert_eq!(ended.stderr.matches("no slot for CPU").count(), 1, "{ended:?}");
 }
 
@@ -339,9 +339,9 @@ fn pid_without_effect_is_refused_or_named() {
 fn type_option_holds_for_longer_records() {
     let ran = run_own("events/flexible", &[], 1);
     let lines = ran.lines();
-    let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
+    let reported: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
     let (list, exact) = ((Some("struct list"), Some("declared")), (Some("struct exact"), Some("declared")));
-    assert!(told.contains(&exact) && told.iter().all(|one| *one == list || *one == exact), "{told:?}");
+    assert!(reported.contains(&exact) && reported.iter().all(|one| *one == list || *one == exact), "{reported:?}");
     // There is no order between two rings.
     let lines: Vec<_> = lines.iter().filter(|line| line["type"] == "struct list").collect();
     assert_eq!(lines[0]["value"], json!({ "kind": 1, "padding": [], "flags": 2, "count": 2, "each": [4, 5] }));
@@ -369,7 +369,8 @@ fn output_to_another_cpus_slot_is_not_counted() {
         object.program(GETPGID, "sends", asm);
     });
     let running = started(file.path(), &["--type", "u64", "--summary"]);
-    running.stderr_line("it is told", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
+    running
+        .stderr_line("it is reported", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
     let summary = last(&ended);

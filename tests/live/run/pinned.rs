@@ -60,7 +60,8 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
     let first = started(&object, &pins.0);
     let second = started(&object, &pins.0);
     second.stderr_line("it takes the slots", |line| line.contains("the map's slots held the events of another reader"));
-    first.stderr_line("it is told", |line| line.contains("`events`: another reader has taken the slots of the map"));
+    first
+        .stderr_line("it is reported", |line| line.contains("`events`: another reader has taken the slots of the map"));
     let before = first.stdout_lines();
     rustix::process::getpgid(None).unwrap();
     second.stdout_line("the second one gets it", |line| !line.is_empty());
@@ -75,8 +76,8 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
     first.stdout_nth("the first one gets it again", before);
     first.send(rustix::process::Signal::INT);
     let ended = first.end();
-    let told = "lost at least 0 (what went to another reader is not among them)";
-    assert!(ended.stderr.lines().last().unwrap().ends_with(told), "{ended:?}");
+    let expected = "lost at least 0 (what went to another reader is not among them)";
+    assert!(ended.stderr.lines().last().unwrap().ends_with(expected), "{ended:?}");
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 

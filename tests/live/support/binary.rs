@@ -61,7 +61,7 @@ impl Running {
     /// Starts the command like [`Self::start`], but with the stdout that `command` has.
     pub(crate) fn start_without_stdout(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = wait_until("nobody holds the program open for writing", || match command.spawn() {
+        let mut child = wait_until("no process has the program open for writing", || match command.spawn() {
             // The executable was just copied: a new process of another test has our fd of it until it calls execve.
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
             answer => Some(answer.unwrap()),

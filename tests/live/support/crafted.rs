@@ -107,23 +107,23 @@ impl Crafted<'_> {
             if !symbols.is_empty() {
                 let (table, names) = self.table(symbols);
                 let (link, entry) = (headers.len() as u32 + 1, if self.wide { 24 } else { 16 });
-                let place = append(&mut file, &table);
+                let start = append(&mut file, &table);
                 headers.push((
                     name.to_owned(),
-                    Header { kind, offset: place, size: table.len(), link, entry, ..Header::default() },
+                    Header { kind, offset: start, size: table.len(), link, entry, ..Header::default() },
                 ));
-                let place = append(&mut file, &names);
+                let start = append(&mut file, &names);
                 headers.push((
                     strings.to_owned(),
-                    Header { kind: STRTAB, offset: place, size: names.len(), ..Header::default() },
+                    Header { kind: STRTAB, offset: start, size: names.len(), ..Header::default() },
                 ));
             }
         }
         for (name, kind, bytes) in &self.sections {
-            let place = append(&mut file, bytes);
+            let start = append(&mut file, bytes);
             headers.push((
                 (*name).to_owned(),
-                Header { kind: *kind, offset: place, size: bytes.len(), ..Header::default() },
+                Header { kind: *kind, offset: start, size: bytes.len(), ..Header::default() },
             ));
         }
         let mut names = Vec::new();
@@ -132,10 +132,10 @@ impl Crafted<'_> {
             at.push(names.len() as u32);
             names.extend(name.bytes().chain([0]));
         }
-        let place = append(&mut file, &names);
+        let start = append(&mut file, &names);
         headers.push((
             ".shstrtab".to_owned(),
-            Header { kind: STRTAB, offset: place, size: names.len(), ..Header::default() },
+            Header { kind: STRTAB, offset: start, size: names.len(), ..Header::default() },
         ));
         let count = headers.len();
         let mut table = Vec::new();
@@ -148,8 +148,8 @@ impl Crafted<'_> {
             self.word(&mut table, 1);
             self.word(&mut table, header.entry);
         }
-        let place = append(&mut file, &table);
-        let head = self.head(place, count);
+        let start = append(&mut file, &table);
+        let head = self.head(start, count);
         file.splice(..head.len(), head);
         file.truncate(self.cut.unwrap_or(file.len()));
         file

@@ -76,7 +76,7 @@ pub(crate) fn read(stdout: &str) -> Vec<Event> {
         let mut rest = line;
         for field in FIELDS {
             let key = format!("\"{field}\":");
-            rest = rest.split_once(&key).unwrap_or_else(|| panic!("no {field}, or not in its place: {line}")).1;
+            rest = rest.split_once(&key).unwrap_or_else(|| panic!("no {field}, or not in order: {line}")).1;
         }
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     };
@@ -84,7 +84,7 @@ pub(crate) fn read(stdout: &str) -> Vec<Event> {
 }
 
 /// Returns the space for each of the three names in bytes, without the NUL.
-fn rooms(transport: Transport) -> [usize; 3] {
+fn capacities(transport: Transport) -> [usize; 3] {
     match transport {
         Transport::PerfStack => [119, 23, 55],
         Transport::PerfHeap | Transport::Ring => [255; 3],
@@ -102,19 +102,19 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
         answer.end_ns
     );
     let mut cut = Vec::new();
-    let mut carried = |name: &str, text: Option<&String>, room: usize| {
+    let mut carried = |name: &str, text: Option<&String>, capacity: usize| {
         let text = text?;
-        if text.len() > room {
+        if text.len() > capacity {
             cut.push(name.to_owned());
         }
-        Some(text.get(..room).unwrap_or(text).to_owned())
+        Some(text.get(..capacity).unwrap_or(text).to_owned())
     };
-    let [node_room, service_room, canonname_room] = rooms(transport);
+    let [node_capacity, service_capacity, canonname_capacity] = capacities(transport);
     let question = &answer.question;
-    let node = carried("node", question.node.as_ref(), node_room);
-    let service = carried("service", question.service.as_ref(), service_room);
+    let node = carried("node", question.node.as_ref(), node_capacity);
+    let service = carried("service", question.service.as_ref(), service_capacity);
     let first = answer.entries.first();
-    let canonname = carried("ai_canonname", first.and_then(|entry| entry.canonname.as_ref()), canonname_room);
+    let canonname = carried("ai_canonname", first.and_then(|entry| entry.canonname.as_ref()), canonname_capacity);
     let same_type = answer.entries.iter().filter(|entry| Some(entry.socktype) == first.map(|first| first.socktype));
     Event {
         time_ns: event.time_ns,
@@ -170,12 +170,12 @@ fn error_text(ret: i32) -> Option<String> {
 /// each CPU.
 pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, transport: Transport) {
     assert_eq!(events.len(), answers.len(), "events and calls");
-    let mut places = BTreeMap::<_, u64>::new();
+    let mut last_times = BTreeMap::<_, u64>::new();
     let mut by_thread = HashMap::<u32, Vec<&Event>>::new();
     for event in events {
         // One ring for all CPUs keeps a thread's order on every CPU; perf buffers keep it per CPU.
         let buffer = if transport == Transport::Ring { 0 } else { event.cpu };
-        let last = places.insert((event.tid, buffer), event.time_ns).unwrap_or(0);
+        let last = last_times.insert((event.tid, buffer), event.time_ns).unwrap_or(0);
         assert!(last < event.time_ns, "out of order: {event:?}");
         by_thread.entry(event.tid).or_default().push(event);
     }
@@ -184,10 +184,10 @@ pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, tr
     }
     let mut next = HashMap::<u32, usize>::new();
     for answer in answers {
-        let place = next.entry(answer.tid).or_default();
-        let event = by_thread.get(&answer.tid).and_then(|events| events.get(*place));
+        let index = next.entry(answer.tid).or_default();
+        let event = by_thread.get(&answer.tid).and_then(|events| events.get(*index));
         let event = event.unwrap_or_else(|| panic!("no event for {answer:?}"));
         assert_eq!(**event, expected(answer, event, pid, uid, transport), "{answer:?}");
-        *place += 1;
+        *index += 1;
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const WATCHED: [libc::c_long; 9] = [
 ];
 
 /// Returns the logged calls: the lines of stderr that are objects.
-pub(crate) fn told(stderr: &str) -> Vec<Value> {
+pub(crate) fn logged(stderr: &str) -> Vec<Value> {
     let objects = stderr.lines().filter(|line| line.starts_with('{'));
     objects.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -28,16 +28,16 @@ pub(crate) fn told(stderr: &str) -> Vec<Value> {
 pub(crate) fn compare(stderr: &str, seen: &[Call]) -> usize {
     // Only the calls of one thread: the one that creates maps also makes the other calls.
     let thread = seen.iter().find(|call| call.number == libc::SYS_bpf).unwrap().thread;
-    let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(really).collect();
-    let told = told(stderr);
-    for call in &told {
+    let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(real_form).collect();
+    let logged = logged(stderr);
+    for call in &logged {
         assert!(call["why"].as_str().unwrap().len() > 8 && call["answer"] != "", "{call}");
     }
-    let told: Vec<String> = told.iter().filter_map(as_told).collect();
-    for (place, (told, seen)) in told.iter().zip(&seen).enumerate() {
-        assert_eq!(told, seen, "call {place}, of {told:#?}");
+    let logged: Vec<String> = logged.iter().filter_map(logged_form).collect();
+    for (index, (logged, seen)) in logged.iter().zip(&seen).enumerate() {
+        assert_eq!(logged, seen, "call {index}, of {logged:#?}");
     }
-    assert_eq!(told.len(), seen.len());
+    assert_eq!(logged.len(), seen.len());
     seen.len()
 }
 
@@ -83,7 +83,7 @@ fn name(names: &[(u64, &'static str)], number: u64) -> &'static str {
 }
 
 /// Returns a real call in the common form; `None` if it need not be logged.
-fn really(call: &Call) -> Option<String> {
+fn real_form(call: &Call) -> Option<String> {
     let [first, second, third, fourth, fifth, sixth] = call.arguments;
     // Arguments of 32 bits, whatever the register's upper half contains.
     let int = |argument: u64| argument as u32 as i32;
@@ -119,7 +119,7 @@ fn really(call: &Call) -> Option<String> {
 }
 
 /// Returns a logged call in the common form.
-fn as_told(call: &Value) -> Option<String> {
+fn logged_form(call: &Value) -> Option<String> {
     let arguments = &call["arguments"];
     let number = |name: &str| match &arguments[name] {
         // Zero is not logged.

@@ -25,9 +25,9 @@ impl Held {
     /// Returns the objects that the process holds now.
     pub(crate) fn by(pid: u32) -> Self {
         let mut held = BTreeSet::new();
-        for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
+        for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
             // An fd may be closed meanwhile.
-            let Ok(text) = fs::read_to_string(descriptor.unwrap().path()) else { continue };
+            let Ok(text) = fs::read_to_string(entry.unwrap().path()) else { continue };
             // A link also names its program's id, and holds the program.
             for (word, kind) in [("prog_id:", Kind::Program), ("map_id:", Kind::Map), ("link_id:", Kind::Link)] {
                 let numbers = text.lines().filter_map(|line| line.strip_prefix(word)?.trim().parse().ok());

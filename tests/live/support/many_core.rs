@@ -56,10 +56,10 @@ fn with_types(btf: &[u8], members: usize) -> (Vec<u8>, u32, Vec<u32>) {
     };
     let int = parsed.end();
     words.extend([text("int"), INT, 4, 1 << 24 | 32]);
-    for flavour in 0..members.div_ceil(MEMBERS) {
-        words.extend([text(&format!("task_struct___{flavour}")), STRUCT | MEMBERS as u32, 4 * MEMBERS as u32]);
+    for flavor in 0..members.div_ceil(MEMBERS) {
+        words.extend([text(&format!("task_struct___{flavor}")), STRUCT | MEMBERS as u32, 4 * MEMBERS as u32]);
         for member in 0..MEMBERS {
-            words.extend([text(&format!("f{flavour}_{member}")), int, 32 * member as u32]);
+            words.extend([text(&format!("f{flavor}_{member}")), int, 32 * member as u32]);
         }
     }
     let accesses = (0..MEMBERS).map(|member| text(&format!("0:{member}"))).collect();

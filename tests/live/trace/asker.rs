@@ -44,8 +44,8 @@ pub(crate) fn write(path: &Path, loader: &str, needed: &str, node: &str) {
     let loader_size = string_size(loader);
     // Type and flags; offset, address twice, size twice, alignment.
     let mut segment = |kind: u32, flags: u32, at: usize, size: u64, align: u64| {
-        let places = [at as u64, address(at), address(at), size, size, align];
-        file.words(&[kind, flags]).longs(&places);
+        let values = [at as u64, address(at), address(at), size, size, align];
+        file.words(&[kind, flags]).longs(&values);
     };
     segment(3, 4, STRINGS + loader, loader_size, 1); // PT_INTERP
     segment(1, 7, 0, length as u64, 4096); // PT_LOAD

@@ -26,7 +26,7 @@ const ROOMY: &str = "--format json --buffer 4194304 --transport";
 /// Returns a question of each kind, with the return value if it is certain.
 fn questions() -> Vec<(Question, Option<i32>)> {
     const NO_NAME: Option<i32> = Some(libc::EAI_NONAME);
-    let nobody = Question { node: None, service: None, hints: None };
+    let empty = Question { node: None, service: None, hints: None };
     vec![
         (Question::new("127.0.0.1"), Some(0)),
         (Question::new("192.0.2.1").service("80"), Some(0)),
@@ -39,9 +39,9 @@ fn questions() -> Vec<(Question, Option<i32>)> {
         (Question::new("localhost"), Some(0)),
         (Question::new("localhost").service("1").family(libc::AF_INET), Some(0)),
         (Question::new("localhost").flags(libc::AI_CANONNAME).socktype(libc::SOCK_STREAM), Some(0)),
-        (nobody.clone().service("8080"), Some(0)),
-        (nobody.clone().service("8080").flags(libc::AI_PASSIVE), Some(0)),
-        (nobody.clone(), NO_NAME),
+        (empty.clone().service("8080"), Some(0)),
+        (empty.clone().service("8080").flags(libc::AI_PASSIVE), Some(0)),
+        (empty.clone(), NO_NAME),
         (Question::hopeless("host.invalid"), NO_NAME),
         (Question::hopeless("host.invalid").service("443"), NO_NAME),
         (Question::hopeless(""), NO_NAME),
@@ -73,8 +73,8 @@ fn run(transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<E
     assert_eq!(ended.success(), (1000, 0), "{}", ended.stderr);
     let (answers, events) = (job.answers(), events::read(&ended.stdout));
     for answer in &answers {
-        let place = questions.iter().position(|question| *question == answer.question).unwrap();
-        assert!(known[place].is_none_or(|known| known == answer.ret), "{answer:?}");
+        let index = questions.iter().position(|question| *question == answer.question).unwrap();
+        assert!(known[index].is_none_or(|known| known == answer.ret), "{answer:?}");
     }
     assert!(
         answers

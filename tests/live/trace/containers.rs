@@ -72,7 +72,7 @@ pub(crate) fn end_with_warnings(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Val
 pub(crate) const LOST_RECORDS: &str = "records of mappings were lost: ";
 
 /// Returns the warning that calls of this kind may have been missed, whatever its reason.
-pub(crate) fn told(stderr: &str, which: &str) -> Option<String> {
+pub(crate) fn missed_calls_warning(stderr: &str, which: &str) -> Option<String> {
     let is_it = |line: &&str| line.contains("may be missed: ") && line.contains(which) || line.contains(LOST_RECORDS);
     stderr.lines().find(is_it).map(str::to_owned)
 }
@@ -80,18 +80,18 @@ pub(crate) fn told(stderr: &str, which: &str) -> Option<String> {
 /// Retries what can be too late on a machine whose CPUs are taken away. Each time it was too late, the tracer must have
 /// warned (`Err`). Missed calls without a warning fail the test at once. After a flood of mappings a tracer runs at
 /// ordinary priority for 5 seconds, in which each attempt can be too late.
-pub(crate) fn in_time_or_told<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
-    let mut told = Vec::new();
-    while told.len() < 6 {
+pub(crate) fn in_time_or_warned<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let mut warnings = Vec::new();
+    while warnings.len() < 6 {
         match attempt() {
             Ok(done) => return done,
             Err(line) => {
                 eprintln!("too late: {line}");
-                told.push(line);
+                warnings.push(line);
             }
         }
     }
-    panic!("it was too late each time: {told:#?}");
+    panic!("it was too late each time: {warnings:#?}");
 }
 
 /// Checks that there are this many events, each with its library.
@@ -107,7 +107,7 @@ fn check(events: &[Value], times: usize, library: &str) {
 }
 
 fn every_c_library_in_use_is_traced() -> Option<String> {
-    in_time_or_told(try_every_library)
+    in_time_or_warned(try_every_library)
 }
 
 fn try_every_library() -> Result<Option<String>, String> {
@@ -126,7 +126,7 @@ fn try_every_library() -> Result<Option<String>, String> {
     let nodes = [chroot.node.as_str(), &pivot.node, &late.node, "127.0.1.4"];
     let (events, stderr) = end_with_warnings(tracer, &nodes);
     if events[2].len() < 3
-        && let Some(line) = told(&stderr, &format!("by process {} ", first.pid()))
+        && let Some(line) = missed_calls_warning(&stderr, &format!("by process {} ", first.pid()))
     {
         return Err(line);
     }
@@ -147,7 +147,7 @@ fn command_in_another_root_is_traced_from_its_first_call() -> Option<String> {
     for (change, library) in
         [(RootChange::Chroot, "libc.so.6"), (RootChange::Pivot, "libc.so.6"), (RootChange::Chroot, "names.so")]
     {
-        in_time_or_told(|| {
+        in_time_or_warned(|| {
             let root = Root::named("127.0.2.1", change, library);
             let mut command = binary::command(["trace", "--format", "json", "--"]);
             let me = std::env::current_exe().unwrap();
@@ -162,9 +162,8 @@ fn command_in_another_root_is_traced_from_its_first_call() -> Option<String> {
             assert!(ended.status.success(), "{ended:?}");
             // The program's own bytes are on the same line.
             if !ended.stderr.ends_with("received 2, lost 0\n") {
-                return Err(
-                    told(&ended.stderr, &format!("/{library} by process")).unwrap_or_else(|| panic!("{ended:?}"))
-                );
+                return Err(missed_calls_warning(&ended.stderr, &format!("/{library} by process"))
+                    .unwrap_or_else(|| panic!("{ended:?}")));
             }
             let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             check(&events, 2, &format!("/{library}"));

@@ -61,11 +61,11 @@ fn step_takes_one_record() {
         ended.stdout.lines().filter_map(|line| line.split_once("consumer_pos ")?.1.parse().ok()).collect();
     assert_eq!(consumers, [0, SPACE, 2 * SPACE, 3 * SPACE], "{}", ended.stdout);
     // A record is printed between two pictures.
-    let places: Vec<_> =
+    let positions: Vec<_> =
         ["question-0", "question-1", "question-2"].map(|name| ended.stdout.find(name).unwrap()).to_vec();
     let pictures: Vec<_> = ended.stdout.match_indices("page 0").map(|(at, _)| at).collect();
-    for (index, place) in places.iter().enumerate() {
-        assert!(pictures[index] < *place && *place < pictures[index + 1], "{}", ended.stdout);
+    for (index, position) in positions.iter().enumerate() {
+        assert!(pictures[index] < *position && *position < pictures[index + 1], "{}", ended.stdout);
     }
 }
 

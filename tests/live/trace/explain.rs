@@ -34,13 +34,13 @@ fn explained(transport: Transport, job: &Job) -> std::process::Command {
 }
 
 /// `name(argument=value, …) = answer    # why`
-struct Told<'a> {
+struct LoggedCall<'a> {
     name: &'a str,
     arguments: &'a str,
     answer: &'a str,
 }
 
-fn told(stderr: &str) -> Vec<Told<'_>> {
+fn logged_calls(stderr: &str) -> Vec<LoggedCall<'_>> {
     let calls = stderr.lines().filter(|line| !line.starts_with("received "));
     calls
         .map(|line| {
@@ -49,7 +49,7 @@ fn told(stderr: &str) -> Vec<Told<'_>> {
             let (name, arguments) = call.split_once('(').unwrap_or_else(|| panic!("no call: {line}"));
             assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line}");
             assert!(why.len() > 10 && !answer.is_empty(), "{line}");
-            Told { name, arguments, answer }
+            LoggedCall { name, arguments, answer }
         })
         .collect()
 }
@@ -64,9 +64,9 @@ fn explain_logs_calls_in_order(transport: Transport) {
     let ended = running.end();
     assert_eq!(ended.success(), (1, 0));
     assert_eq!(events::read(&ended.stdout).len(), 1, "stdout has only results");
-    let calls = told(&ended.stderr);
-    let place = |name: &str, parts: &[&str]| {
-        let fits = |call: &Told<'_>| {
+    let calls = logged_calls(&ended.stderr);
+    let index_of = |name: &str, parts: &[&str]| {
+        let fits = |call: &LoggedCall<'_>| {
             call.name == name
                 && parts.iter().all(|part| call.arguments.contains(part))
                 && !call.answer.starts_with("-1")
@@ -75,17 +75,17 @@ fn explain_logs_calls_in_order(transport: Transport) {
         calls.iter().position(fits).unwrap_or_else(|| panic!("no {name} with {parts:?}:\n{}", ended.stderr))
     };
     let map_type = if transport == Transport::Ring { "map_type=RINGBUF" } else { "map_type=PERF_EVENT_ARRAY" };
-    let btf = place("bpf", &["cmd=BPF_BTF_LOAD"]);
-    let events = place("bpf", &["cmd=BPF_MAP_CREATE", map_type, "map_name=events"]);
-    let losses = place("bpf", &["cmd=BPF_MAP_CREATE", "map_type=PERCPU_ARRAY", "map_name=losses"]);
-    let freeze = place("bpf", &["cmd=BPF_MAP_FREEZE"]);
-    let entry = place("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ent"]);
-    let answer = place("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ret"]);
-    let page = place("mmap", &["prot=PROT_READ|PROT_WRITE", "flags=MAP_SHARED"]);
-    let probe = place("perf_event_open", &["uprobe_path=", "libc.so.6", "pid=-1"]);
-    let fill = place("bpf", &["cmd=BPF_MAP_UPDATE_ELEM", "map_fd="]);
-    let read = place("bpf", &["cmd=BPF_MAP_LOOKUP_ELEM"]);
-    let wait = place("epoll_wait", &[]);
+    let btf = index_of("bpf", &["cmd=BPF_BTF_LOAD"]);
+    let events = index_of("bpf", &["cmd=BPF_MAP_CREATE", map_type, "map_name=events"]);
+    let losses = index_of("bpf", &["cmd=BPF_MAP_CREATE", "map_type=PERCPU_ARRAY", "map_name=losses"]);
+    let freeze = index_of("bpf", &["cmd=BPF_MAP_FREEZE"]);
+    let entry = index_of("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ent"]);
+    let answer = index_of("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ret"]);
+    let page = index_of("mmap", &["prot=PROT_READ|PROT_WRITE", "flags=MAP_SHARED"]);
+    let probe = index_of("perf_event_open", &["uprobe_path=", "libc.so.6", "pid=-1"]);
+    let fill = index_of("bpf", &["cmd=BPF_MAP_UPDATE_ELEM", "map_fd="]);
+    let read = index_of("bpf", &["cmd=BPF_MAP_LOOKUP_ELEM"]);
+    let wait = index_of("epoll_wait", &[]);
     let attach = calls[probe..].iter().position(|call| {
         call.name == "bpf" && call.arguments.contains("cmd=BPF_LINK_CREATE") && !call.answer.starts_with("-1")
             || call.arguments.contains("PERF_EVENT_IOC_SET_BPF")
@@ -98,7 +98,7 @@ fn explain_logs_calls_in_order(transport: Transport) {
     assert!(page < probe, "… before an event is sent");
     assert!(attach < wait && wait < read, "losses are read at the end");
     if transport != Transport::Ring {
-        let buffer = place("perf_event_open", &["cpu=0"]);
+        let buffer = index_of("perf_event_open", &["cpu=0"]);
         assert!(buffer < page && calls[buffer].arguments.contains("pid=-1"));
     }
 }

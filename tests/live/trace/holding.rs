@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::{
     asker,
     binary::{self, Running},
-    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_told, told as missed, tracer},
+    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_warned, missed_calls_warning, tracer},
     endings::has_ended,
     harness::{Test, test},
     patience::wait_until,
@@ -117,7 +117,7 @@ fn holder_process_ends_with_the_tracer() -> Option<String> {
 }
 
 fn ten_new_libraries_are_traced_from_their_first_calls() -> Option<String> {
-    in_time_or_told(try_ten_at_once);
+    in_time_or_warned(try_ten_at_once);
     None
 }
 
@@ -139,8 +139,8 @@ fn try_ten_at_once() -> Result<(), String> {
     let (events, stderr) = end_with_warnings(tracer, &nodes);
     for (events, pid) in events.iter().zip(pids) {
         if events.len() != CALLS {
-            let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
-            return Err(told.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
+            let warning = missed_calls_warning(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
+            return Err(warning.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
         }
     }
     Ok(())
@@ -152,7 +152,7 @@ fn calls_that_may_be_missed_are_reported() -> Option<String> {
     let tracer = tracer(&[]);
     let mut asker = root.start();
     let process = format!("by process {} may be missed", asker.pid());
-    let line = tracer.stderr_line("it is told", |line| line.contains(&process));
+    let line = tracer.stderr_line("it is reported", |line| line.contains(&process));
     assert!(line.contains("/names.so") && line.ends_with("no thread is held for a file of such a name"), "{line}");
     // From then on each call is reported.
     asker.ask(3);
@@ -164,7 +164,7 @@ fn calls_that_may_be_missed_are_reported() -> Option<String> {
 #[expect(unsafe_code, reason = "mmap(2) of a file")]
 fn lost_records_of_mappings_are_reported() -> Option<String> {
     /// The size of a tracer's buffer for records of mappings in bytes (`cli/src/trace/libraries/notice.rs`): 32 pages.
-    const ROOM: usize = 32 * 4096;
+    const BUFFER: usize = 32 * 4096;
     /// The length of a path. A record contains the path: a few hundred records fill the buffer, and other tests'
     /// tracers have little to read.
     const LONG: usize = 2_000;
@@ -183,14 +183,14 @@ fn lost_records_of_mappings_are_reported() -> Option<String> {
     tracer.stop();
     // On any CPU that this thread runs on: one full buffer is enough.
     let cpus = thread::available_parallelism().unwrap().get();
-    (0..=cpus * ROOM / LONG).for_each(|_| map());
+    (0..=cpus * BUFFER / LONG).for_each(|_| map());
     tracer.send(Signal::CONT);
     // The kernel reports a loss in front of the next record of that CPU.
-    let is_told = || {
+    let is_reported = || {
         map();
         tracer.has_said(LOST_RECORDS).then_some(())
     };
-    wait_until("the loss is told", is_told);
+    wait_until("the loss is reported", is_reported);
     let (_, stderr) = end_with_warnings(tracer, &[]);
     assert_eq!(stderr.matches(LOST_RECORDS).count(), 1, "{stderr}");
     None
@@ -212,7 +212,7 @@ fn no_thread_is_held_without_holding() -> Option<String> {
     }
     assert_eq!(children(tracer.pid()), [0; 0]);
     let process = format!("by process {} may be missed", asker.pid());
-    tracer.stderr_line("it is told", |line| line.contains(&process) && line.contains("--no-hold"));
+    tracer.stderr_line("it is reported", |line| line.contains(&process) && line.contains("--no-hold"));
     let events = &end(tracer, &["127.0.6.2"])[0];
     // The first calls may be missed.
     assert!(events.len() > 1 && events.len() <= 40, "{}", events.len());
@@ -228,7 +228,7 @@ fn missed_calls_of_an_ended_command_are_reported() -> Option<String> {
     // It has ended when its library gets its probes, and is no longer followed.
     let ended = running.end();
     assert!(ended.status.success(), "{ended:?}");
-    let is_told = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));
-    assert!(is_told || ended.stderr.ends_with("received 1, lost 0\n"), "{ended:?}");
+    let is_reported = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));
+    assert!(is_reported || ended.stderr.ends_with("received 1, lost 0\n"), "{ended:?}");
     None
 }

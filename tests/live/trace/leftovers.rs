@@ -70,12 +70,12 @@ impl Watched {
         let libc = maps.split_whitespace().find(|word| word.ends_with("/libc.so.6")).unwrap();
         let library = folder.path().join("libc.so.6");
         fs::copy(libc, &library).unwrap();
-        let (_, place) = cutaway::Uprobe::new(library.to_str().unwrap(), "getaddrinfo").locate().unwrap();
+        let (_, offset) = cutaway::Uprobe::new(library.to_str().unwrap(), "getaddrinfo").locate().unwrap();
         let file = File::open(&library).unwrap();
         let mut untouched = [0; CODE];
-        file.read_exact_at(&mut untouched, place).unwrap();
-        let function = place % PART;
-        let start = i64::try_from(place - function).unwrap();
+        file.read_exact_at(&mut untouched, offset).unwrap();
+        let function = offset % PART;
+        let start = i64::try_from(offset - function).unwrap();
         let (access, kind) = (libc::PROT_READ, libc::MAP_PRIVATE);
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let part = unsafe { libc::mmap(ptr::null_mut(), BYTES, access, kind, file.as_raw_fd(), start) };

@@ -15,9 +15,9 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Returns `cutaway` with this limit of open fds.
-fn limited(descriptors: usize, words: &str) -> Command {
+fn limited(fds: usize, words: &str) -> Command {
     let mut command = Command::new("sh");
-    let script = format!(r#"ulimit -n {descriptors}; exec "$0" "$@""#);
+    let script = format!(r#"ulimit -n {fds}; exec "$0" "$@""#);
     command.args(["-c", &script]).arg(binary::path()).args(words.split_whitespace()).env_remove("RUST_LOG");
     command
 }
@@ -36,8 +36,8 @@ fn low_fd_limit_is_explained() {
     ] {
         let words = words.replace("PAGES", pages.to_str().unwrap());
         let mut refused = 0;
-        for descriptors in (4..60).step_by(3) {
-            let ended = Running::start(&mut limited(descriptors, &words)).end();
+        for fds in (4..60).step_by(3) {
+            let ended = Running::start(&mut limited(fds, &words)).end();
             match ended.status.code() {
                 // The dynamic loader has no fd to load libraries with.
                 Some(127) => continue,
@@ -47,8 +47,8 @@ fn low_fd_limit_is_explained() {
             let failures =
                 ended.stderr.lines().filter(|line| line.starts_with("cutaway: ") && !line.contains(": warn: "));
             let failures: Vec<_> = failures.filter(|line| !line.starts_with("cutaway: skipped ")).collect();
-            assert!(failures.len() == 1 && failures[0].contains("ulimit -n"), "{words}, {descriptors}: {ended:?}");
-            assert_eq!(ended.status.code(), Some(1), "{words}, {descriptors}");
+            assert!(failures.len() == 1 && failures[0].contains("ulimit -n"), "{words}, {fds}: {ended:?}");
+            assert_eq!(ended.status.code(), Some(1), "{words}, {fds}");
             refused += 1;
             if !enough && refused > 2 {
                 break;

@@ -53,10 +53,10 @@ fn long_names_are_cut_to_the_byte_and_marked(transport: Transport) {
         Transport::PerfHeap | Transport::Ring => (255, 255, 255),
     };
     let find = |question: &Question| {
-        let place = answers.iter().position(|answer| answer.question == *question).unwrap();
+        let index = answers.iter().position(|answer| answer.question == *question).unwrap();
         let mut sorted: Vec<&Event> = events.iter().collect();
         sorted.sort_by_key(|event| event.time_ns);
-        sorted[place]
+        sorted[index]
     };
     assert_eq!(find(&node(node_room)).node, Some(text(node_room)));
     assert_eq!(find(&node(node_room)).cut, [""; 0]);

@@ -3,7 +3,7 @@
 //! ```text
 //! peers ring [--quick] [--csv FILE]        all measurements of the ring buffer
 //! peers perf [--quick] [--csv FILE] [--only MEASURE]    all measurements of the perf buffers, or those whose
-//!                                          names begin so (drain, stream, delivery)
+//!                                          names contain MEASURE (drain, stream, delivery)
 //! peers load [--quick] [--csv FILE]        opening and loading of objects, by cutaway and libbpf
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]

@@ -230,7 +230,7 @@ impl Args {
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
         let matrix = job.run(&requests, named, &cache, &screen)?;
-        self.tell(&matrix, detail)?;
+        self.print_report(&matrix, detail)?;
         let own_failure = transparent && matrix.guests.iter().all(|guest| guest.end == crate::report::End::Clean);
         let worth_keeping = !matrix.guests.is_empty() && !matrix.succeeded() && !own_failure;
         if self.results.is_none() && (self.keep || worth_keeping) {
@@ -346,7 +346,7 @@ impl Args {
         Ok(())
     }
 
-    fn tell(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
+    fn print_report(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
         if let Some(path) = &self.junit {
             std::fs::write(path, junit::xml(matrix)?).map_err(Error::file("write", path))?;
         }

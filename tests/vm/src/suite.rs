@@ -128,10 +128,10 @@ fn label(artifact: &Artifact) -> String {
 /// Returns the package name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` if the directory has
 /// another name.
 fn package(id: &str) -> &str {
-    let (place, end) = id.rsplit_once('#').unwrap_or(("", id));
+    let (location, end) = id.rsplit_once('#').unwrap_or(("", id));
     match end.split_once('@') {
         Some((name, _version)) => name,
-        None => place.rsplit('/').next().unwrap_or(end),
+        None => location.rsplit('/').next().unwrap_or(end),
     }
 }
 

@@ -130,13 +130,13 @@ pub(super) fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
     }
     // A source that is not read is reported once per return.
     send(&loaded, "samples_once");
-    let (mut waits, mut told, began) = (0, 0, Instant::now());
+    let (mut waits, mut reported, began) = (0, 0, Instant::now());
     while began.elapsed() < IDLE {
-        told += u32::from(poller.wait(Some(IDLE)).unwrap() == Wake::Ready);
+        reported += u32::from(poller.wait(Some(IDLE)).unwrap() == Wake::Ready);
         assert!(poller.source_mut(token).is_some());
         waits += 1;
     }
-    assert!(told > 0 && waits <= 6, "{waits} waits in {:?}", began.elapsed());
+    assert!(reported > 0 && waits <= 6, "{waits} waits in {:?}", began.elapsed());
 }
 
 /// The slots of both maps are emptied, and one map refuses new events. Takes a second: the interval at which slots are

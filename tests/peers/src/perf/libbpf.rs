@@ -145,5 +145,5 @@ peer! {
 
 peer! {
     /// With the raw callback, and a wake-up every 500 events.
-    Every500, "libbpf, told to wake every 500", |map| Buffer::raw(map, 500)
+    Every500, "libbpf, a wake-up every 500 events", |map| Buffer::raw(map, 500)
 }

@@ -101,7 +101,7 @@ pub struct Blind<S> {
 }
 
 impl<S: Sink> Peer<S> for Blind<S> {
-    const NAME: &'static str = "nobody reading (the producer's bound)";
+    const NAME: &'static str = "no reader (the producer's bound)";
 
     fn open(map: &OwnedFd, size: u32) -> Self {
         Self { pages: Pages::map(map, size), sink: S::default() }

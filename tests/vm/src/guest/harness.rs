@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::channel::Channel;
 use super::leftovers::Sent;
-use super::process::{self, Spec, Told};
+use super::process::{self, Report, Spec};
 use crate::libtest::{self, Arguments};
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
@@ -48,7 +48,7 @@ pub(super) fn run(
             return once(sent);
         }
         Ok(names) => names,
-        Err(no_list) if shard.has(index) => return runner.tell(&no_list),
+        Err(no_list) if shard.has(index) => return runner.report_failure(&no_list),
         Err(_) => return,
     };
     // Numbered from the binary's index on. Otherwise the first guest would have the larger half of every binary.
@@ -108,9 +108,9 @@ impl Runner<'_> {
         for line in arguments.to_list() {
             let mut output = Vec::new();
             let mut trace = String::new();
-            let (status, took) = process::run(&self.spec(&line), &mut |told| match told {
-                Told::Output(bytes) => output.extend_from_slice(bytes),
-                Told::Trace(text) => trace.push_str(text),
+            let (status, took) = process::run(&self.spec(&line), &mut |report| match report {
+                Report::Output(bytes) => output.extend_from_slice(bytes),
+                Report::Trace(text) => trace.push_str(text),
             });
             if status != Status::Code(0) {
                 return Err(NoList { status, took, output, trace });
@@ -125,7 +125,7 @@ impl Runner<'_> {
     }
 
     /// Reports a binary that cannot list its tests as a failed test.
-    fn tell(&self, NoList { status, took, output, trace }: &NoList) {
+    fn report_failure(&self, NoList { status, took, output, trace }: &NoList) {
         self.channel.send(&Message::Started { binary: self.index, test: LISTING.to_owned() }, b"");
         for (message, bytes) in [(Message::Output, output.as_slice()), (Message::Trace, trace.as_bytes())] {
             for piece in bytes.chunks(PIECE) {
@@ -139,9 +139,9 @@ impl Runner<'_> {
     fn run(&self, name: &str, arguments: &[String], sent: &mut Sent) {
         self.channel.send(&Message::Started { binary: self.index, test: name.to_owned() }, b"");
         let mut output = Bounded::new(self.channel, self.plan.output_limit);
-        let (status, took) = process::run(&self.spec(arguments), &mut |told| match told {
-            Told::Output(bytes) => output.take(bytes),
-            Told::Trace(text) => {
+        let (status, took) = process::run(&self.spec(arguments), &mut |report| match report {
+            Report::Output(bytes) => output.take(bytes),
+            Report::Trace(text) => {
                 text.as_bytes().chunks(PIECE).for_each(|piece| self.channel.send(&Message::Trace, piece));
             }
         });

@@ -32,7 +32,7 @@ pub(super) struct Spec<'a> {
 }
 
 /// A report of a running process.
-pub(super) enum Told<'a> {
+pub(super) enum Report<'a> {
     /// The next bytes of its output.
     Output(&'a [u8]),
     /// It exceeded its time limit: the stacks of its threads.
@@ -40,16 +40,16 @@ pub(super) enum Told<'a> {
 }
 
 /// Runs a process to its end and kills every process that it leaves behind.
-pub(super) fn run(spec: &Spec<'_>, tell: &mut dyn FnMut(Told<'_>)) -> (Status, Duration) {
+pub(super) fn run(spec: &Spec<'_>, report: &mut dyn FnMut(Report<'_>)) -> (Status, Duration) {
     let started = Instant::now();
-    let status = watched(spec, started, tell).unwrap_or_else(|error| {
-        tell(Told::Output(format!("cannot run {}: {error}\n", spec.program).as_bytes()));
+    let status = watched(spec, started, report).unwrap_or_else(|error| {
+        report(Report::Output(format!("cannot run {}: {error}\n", spec.program).as_bytes()));
         Status::NotStarted
     });
     (status, started.elapsed())
 }
 
-fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) -> io::Result<Status> {
+fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)) -> io::Result<Status> {
     std::fs::create_dir_all(spec.directory)?;
     let (mut output, writer) = io::pipe()?;
     let mut child = Command::new(spec.program)
@@ -63,17 +63,17 @@ fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) ->
         .process_group(0)
         .spawn()?;
     // `Command` held the pipe's write ends and was dropped with the statement: only the child's are left.
-    let ended = wait_for_end(&mut child, &mut output, started + spec.limit, tell);
+    let ended = wait_for_end(&mut child, &mut output, started + spec.limit, report);
     let timed_out = matches!(ended, Ok(false));
     if timed_out {
-        tell(Told::Trace(&stacks::all()));
+        report(Report::Trace(&stacks::all()));
     }
     end_all_processes();
     let status = child.wait()?;
     reap();
     // The output before the end is in the pipe. Only a process that cannot be killed could write more.
     let last = Instant::now() + Duration::from_secs(1);
-    while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, tell)? {}
+    while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, report)? {}
     ended?;
     Ok(match (timed_out, status.code(), status.signal()) {
         (true, _, _) => Status::TimedOut,
@@ -87,7 +87,7 @@ fn wait_for_end(
     child: &mut Child,
     output: &mut PipeReader,
     deadline: Instant,
-    tell: &mut dyn FnMut(Told<'_>),
+    report: &mut dyn FnMut(Report<'_>),
 ) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut open = true;
@@ -99,7 +99,7 @@ fn wait_for_end(
             (poll_for(&[&process], deadline)?.first() == Some(&true), false)
         };
         if readable {
-            open = pass_on(output, tell)?;
+            open = pass_on(output, report)?;
         } else if ended {
             return Ok(true);
         }
@@ -121,13 +121,13 @@ fn poll_for(sources: &[&dyn AsFd], deadline: Instant) -> io::Result<Vec<bool>> {
 }
 
 /// Reads once; returns `false` when all write ends are closed.
-fn pass_on(output: &mut PipeReader, tell: &mut dyn FnMut(Told<'_>)) -> io::Result<bool> {
+fn pass_on(output: &mut PipeReader, report: &mut dyn FnMut(Report<'_>)) -> io::Result<bool> {
     let mut buffer = [0; 16 << 10];
     let length = output.read(&mut buffer)?;
     if let Some(bytes) = buffer.get(..length)
         && length > 0
     {
-        tell(Told::Output(bytes));
+        report(Report::Output(bytes));
     }
     Ok(length > 0)
 }

@@ -194,9 +194,9 @@ impl Tree {
     ///
     /// # Errors
     /// If a host file can no longer be read, or the archive cannot be written.
-    pub fn pack(&self, archive: impl Write, place: &Path) -> Result<()> {
+    pub fn pack(&self, archive: impl Write, archive_path: &Path) -> Result<()> {
         let mut archive = archive;
-        let written = |error| Error::file("write", place)(error);
+        let written = |error| Error::file("write", archive_path)(error);
         for (inode, (path, node)) in (1..).zip(&self.nodes) {
             let name = path.strip_prefix("/").unwrap_or(path).to_string_lossy();
             let entry = Builder::new(&name).ino(inode);

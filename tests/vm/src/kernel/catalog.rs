@@ -21,7 +21,7 @@ const KEPT_AS: &str = "catalog.json";
 /// The age in seconds after which the archives are queried again: a week.
 const KEPT_SECONDS: u64 = 7 * 24 * 3600;
 /// Debian's kernel for virtual machines: small, with everything built in that tracing needs.
-const FLAVOUR: &str = "cloud-amd64";
+const FLAVOR: &str = "cloud-amd64";
 const APT: &str = "it is part of Debian and its derivatives; on other systems use --image";
 
 /// The kernels that the archives have.
@@ -80,7 +80,7 @@ impl Catalog {
         // A suite that was removed from the mirror fails the whole update, although the other lists are there.
         let (status, _, refused) = catalog.apt("apt-get").args(["-qq", "update"]).finish()?;
         catalog.complaint = (!status.success()).then(|| refused.to_string());
-        let pattern = format!("^linux-image-[0-9].*-{FLAVOUR}$");
+        let pattern = format!("^linux-image-[0-9].*-{FLAVOR}$");
         let found = catalog.apt("apt-cache").args(["search", "--names-only", "--full", &pattern]).output()?;
         catalog.entries = entries(&found);
         if catalog.entries.is_empty() {

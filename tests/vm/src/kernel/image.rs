@@ -38,8 +38,8 @@ pub(super) fn by_path(path: &Path) -> Result<Kernel> {
     Ok(Kernel { image: path, config: None, release, version, packages: Vec::new() })
 }
 
-/// Returns the release in a bzImage: the word at 0x20e, plus 0x200, is the offset of a string that begins with `uname
-/// -r`.
+/// Returns the release in a bzImage: the word at 0x20e, plus 0x200, is the offset of a string that begins with
+/// `uname -r`.
 fn release_in(image: &[u8]) -> Option<String> {
     let pointer = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
     let text = image.get(usize::from(pointer).checked_add(0x200)?..)?;

@@ -65,11 +65,11 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
         kernel.packages.push(exact);
         let archive = only_archive(download.path())?;
-        for (inside, place) in extract(&archive, entry.release(), folder)? {
+        for (inside, path) in extract(&archive, entry.release(), folder)? {
             if inside == "config" {
-                kernel.config = Some(place);
+                kernel.config = Some(path);
             } else {
-                kernel.image = place;
+                kernel.image = path;
             }
         }
         let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
@@ -126,10 +126,10 @@ fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static
             let mut file = file.map_err(broken)?;
             let path = file.path().map_err(broken)?.into_owned();
             let Some(kind) = kind(&path, release) else { continue };
-            let place = folder.join(kind);
-            let mut target = File::create(&place).map_err(Error::file("create", &place))?;
-            io::copy(&mut file, &mut target).map_err(Error::file("write", &place))?;
-            found.push((kind, place));
+            let path = folder.join(kind);
+            let mut target = File::create(&path).map_err(Error::file("create", &path))?;
+            io::copy(&mut file, &mut target).map_err(Error::file("write", &path))?;
+            found.push((kind, path));
         }
         // Read the trailing blocks of the stream too; otherwise dpkg-deb dies of a closed pipe.
         io::copy(&mut output, &mut io::sink()).map_err(broken)?;

@@ -11,8 +11,8 @@ pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
 pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
 
 /// Runs all CPUs of a guest in turn on one thread. With a thread for each, a CPU sometimes executes an instruction that
-/// another has just rewritten. The kernel rewrites its code whenever a tracepoint is enabled, and then crashes (`Oops:
-/// int3`).
+/// another has just rewritten. The kernel rewrites its code whenever a tracepoint is enabled, and then crashes
+/// (`Oops: int3`).
 const EMULATION: &str = "tcg,thread=single";
 
 /// The kernel's command line.

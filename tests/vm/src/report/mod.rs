@@ -158,16 +158,16 @@ impl Matrix {
     /// it has one.
     #[must_use]
     pub fn rows(&self) -> Vec<(Row, Vec<Option<&Test>>)> {
-        let mut places: BTreeMap<Row, usize> = BTreeMap::new();
+        let mut indexes: BTreeMap<Row, usize> = BTreeMap::new();
         let mut rows: Vec<(Row, Vec<Option<&Test>>)> = Vec::new();
         for (column, guest) in self.guests.iter().enumerate() {
             for test in &guest.tests {
                 let row = Row { binary: test.binary.clone(), name: test.name.clone() };
-                let place = *places.entry(row.clone()).or_insert_with(|| {
+                let index = *indexes.entry(row.clone()).or_insert_with(|| {
                     rows.push((row, vec![None; self.guests.len()]));
                     rows.len() - 1
                 });
-                if let Some(cell) = rows.get_mut(place).and_then(|(_, cells)| cells.get_mut(column)) {
+                if let Some(cell) = rows.get_mut(index).and_then(|(_, cells)| cells.get_mut(column)) {
                     *cell = Some(test);
                 }
             }

@@ -148,12 +148,12 @@ impl<'a> Transcript<'a> {
             self.notes.push(format!("the file {path:?} is outside the results directory and is not kept"));
             return Ok(());
         }
-        let place = self.run.folder.join(FILES).join(path);
-        if let Some(folder) = place.parent() {
+        let target = self.run.folder.join(FILES).join(path);
+        if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         }
-        let file = if offset == 0 { File::create(&place) } else { File::options().append(true).open(&place) };
-        file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &place))
+        let file = if offset == 0 { File::create(&target) } else { File::options().append(true).open(&target) };
+        file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &target))
     }
 
     /// Makes the report. `console` is the whole output of the guest's console.

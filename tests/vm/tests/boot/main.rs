@@ -1,5 +1,5 @@
-//! The command on real guests. By default one guest is booted. The sick guests take minutes and run on request: `cargo
-//! test -p cutaway-vm --test boot -- --include-ignored`.
+//! The command on real guests. By default one guest is booted. The sick guests take minutes and run on request:
+//! `cargo test -p cutaway-vm --test boot -- --include-ignored`.
 //!
 //! This one binary has both roles, like the command: on the host it starts guests, and in a guest (`CUTAWAY_VM` is set)
 //! it is the test binary that they run.
@@ -193,8 +193,8 @@ fn missing_library() -> Ran {
     let broken = folder.path().join("broken");
     let mut bytes = fs::read(std::env::current_exe()?)?;
     let name = b"libgcc_s.so.1";
-    let place = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
-    bytes.get_mut(place + 3..place + 6).ok_or("cut off")?.copy_from_slice(b"odd");
+    let offset = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
+    bytes.get_mut(offset + 3..offset + 6).ok_or("cut off")?.copy_from_slice(b"odd");
     fs::write(&broken, bytes)?;
     fs::set_permissions(&broken, fs::metadata(std::env::current_exe()?)?.permissions())?;
     let done = run(&["--kernel", KERNEL], &broken, &[])?;
