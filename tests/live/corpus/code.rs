@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(program_adds_up, objects, |_| ring()).collect();
     tests.extend(test!(legacy_object_loads, legacy));
     tests.extend([
-        test!(code_v4).since(6, 6, "instructions of the fourth generation"),
+        test!(code_v4).since(6, 6, "instructions of version 4"),
         test!(callbacks_are_called).since(5, 17, "bpf_loop"),
         test!(exception_ends_in_its_callback).unless(exceptions),
         test!(exception_on_a_uprobe_keeps_its_stack_or_is_refused).unless(exceptions),

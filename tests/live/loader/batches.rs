@@ -14,7 +14,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(elements_are_read_in_batches).needs(root),
-        test!(elements_are_read_one_by_one_without_batches).since(5, 4, "maps of devices by hash").needs(root),
+        test!(elements_are_read_one_by_one_without_batches).since(5, 4, "device hash maps").needs(root),
         test!(bucket_larger_than_the_batch_is_read_whole).needs(root),
         test!(drained_elements_are_deleted).needs(root),
         test!(elements_are_updated_and_deleted_in_batches).needs(root),

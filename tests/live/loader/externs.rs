@@ -17,19 +17,17 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(externs_are_listed),
-        test!(kconfig_constants_have_the_configured_values).since(5, 14, "programs of type syscall").needs(root),
-        test!(kconfig_constants_have_the_kernel_version).since(5, 14, "programs of type syscall").needs(root),
-        test!(kernel_features_are_probed_once).since(5, 14, "programs of type syscall").needs(root),
-        test!(kconfig_value_that_does_not_fit_is_refused).since(5, 14, "programs of type syscall").needs(root),
-        test!(missing_kconfig_value_fails_its_program).since(5, 14, "programs of type syscall").needs(root),
-        test!(ksym_addresses_are_resolved).since(5, 10, "raw tracepoints that can be run").needs(root),
+        test!(kconfig_constants_have_the_configured_values).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kconfig_constants_have_the_kernel_version).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kernel_features_are_probed_once).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kconfig_value_that_does_not_fit_is_refused).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(missing_kconfig_value_fails_its_program).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(ksym_addresses_are_resolved).since(5, 10, "test runs of raw tracepoint programs").needs(root),
         test!(ksym_variables_are_resolved).since(5, 11, "variables in the kernel's BTF").needs(root),
-        test!(missing_ksyms_are_named).since(6, 2, "functions of the kernel that every program may call").needs(root),
-        test!(kfuncs_are_called).since(6, 2, "functions of the kernel that every program may call").needs(root),
-        test!(missing_weak_kfunc_must_not_be_reached)
-            .since(6, 2, "functions of the kernel that every program may call")
-            .needs(root),
-        test!(kernel_btf_is_read_once).since(6, 2, "functions of the kernel that every program may call").needs(root),
+        test!(missing_ksyms_are_named).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(kfuncs_are_called).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(missing_weak_kfunc_must_not_be_reached).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(kernel_btf_is_read_once).since(6, 2, "kfuncs for every program type").needs(root),
     ]
 }
 

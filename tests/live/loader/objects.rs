@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(test!(no_flipped_bit_makes_loading_panic, transports(), transports::missing));
     tests.push(test!(file_that_is_no_object_is_an_error));
     tests.push(test!(many_relocations_are_loaded).since(5, 4, "BTF of the kernel").needs(root));
-    tests.push(test!(many_zeroes_are_loaded).since(5, 14, "programs of type syscall").needs(root));
+    tests.push(test!(many_zeroes_are_loaded).since(5, 14, "programs of the type SYSCALL").needs(root));
     tests
 }
 

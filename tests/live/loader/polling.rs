@@ -48,8 +48,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(refresh_that_fails_starves_no_other_source),
         test!(second_consumer_is_an_error_with_the_token),
     ];
-    let since =
-        |test: Test| test.needs(requirements::ring).since(5, 10, "running raw tracepoint programs without an event");
+    let since = |test: Test| test.needs(requirements::ring).since(5, 10, "test runs of raw tracepoint programs");
     tests.map(since).into()
 }
 

@@ -15,9 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(wrong_reader_for_a_map_is_refused).needs(ring),
         test!(array_with_too_few_slots_is_read_partly).needs(root),
-        test!(second_reader_of_an_array_is_noticed)
-            .since(5, 10, "running a program on a CPU of one's choice")
-            .needs(root),
+        test!(second_reader_of_an_array_is_noticed).since(5, 10, "running a program on a chosen CPU").needs(root),
         test!(readers_without_records_time_out).needs(ring),
     ]
 }

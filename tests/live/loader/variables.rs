@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    let what = "programs of type syscall";
+    let what = "programs of the type SYSCALL";
     vec![
         test!(variables_are_listed_with_type_and_section),
         test!(variables_without_types_are_listed_by_size),

@@ -107,7 +107,7 @@ fn perf_event_without_a_ring_gets_none() {
     // Its size differs from the first one's.
     owner.map();
     let count = watcher.stdout_lines();
-    watcher.stdout_nth("it goes on", count + 3);
+    watcher.stdout_nth("it continues", count + 3);
     watcher.send(Signal::INT);
     assert!(watcher.end().status.success());
     let found = snapshots(&format!("--pid {}", owner.pid()));
@@ -125,7 +125,7 @@ fn perf_snapshots_under_load_lose_nothing() {
     // The command outlives the owner.
     owner.kill();
     let count = watcher.stdout_lines();
-    watcher.stdout_nth("it goes on looking", count + 3);
+    watcher.stdout_nth("it takes further snapshots", count + 3);
     watcher.send(Signal::INT);
     let ended = watcher.end();
     assert!(ended.status.success(), "{ended:?}");

@@ -208,7 +208,7 @@ fn killed_owner_leaves_its_records_visible() {
     });
     // The observer keeps the ring alive, and continues.
     let count = watcher.stdout_lines();
-    watcher.stdout_nth("it goes on looking", count + 5);
+    watcher.stdout_nth("it takes further snapshots", count + 5);
     watcher.send(Signal::TERM);
     let ended = watcher.end();
     assert!(ended.status.success(), "{ended:?}");
@@ -216,7 +216,7 @@ fn killed_owner_leaves_its_records_visible() {
         let snapshot: Value = serde_json::from_str(line).unwrap();
         assert_eq!((number(&snapshot, "fill_bytes"), number(&snapshot, "discarded")), (30 * SPACE, 3), "{line}");
     }
-    wait_until("the ring is gone with the last who looked", || {
+    wait_until("the ring is gone with its last observer", || {
         let ended = peek(&format!("--id {id}"));
         (ended.status.code() == Some(1)).then(|| assert!(ended.complaint().contains("ENOENT"), "{ended:?}"))
     });

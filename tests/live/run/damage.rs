@@ -45,14 +45,14 @@ fn given_up(how: fn(&Pages) -> bool, why: &str) {
     running.send(Signal::CONT);
     ask();
     running.stderr_line("the offset is reported", |line| line.contains(why));
-    running.stderr_line("it goes on", |line| line.contains("what waits there is given up, to go on behind it"));
+    running.stderr_line("it continues", |line| line.contains("what waits there is given up, to go on behind it"));
     // A separate thread, which no earlier record is from.
     let thread = thread::spawn(|| {
         ask();
         gettid().as_raw_nonzero()
     });
     let own = format!("\"tid\":{},", thread.join().unwrap());
-    running.stdout_line("it reads on", |line| line.contains(&own));
+    running.stdout_line("it continues reading", |line| line.contains(&own));
     running.send(Signal::INT);
     let (received, lost) = running.end().success();
     assert!(received > 0 && lost > 0, "{received} {lost}");

@@ -59,12 +59,14 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
 
     let first = started(&object, &pins.0);
     let second = started(&object, &pins.0);
-    second.stderr_line("it takes the slots", |line| line.contains("the map's slots held the events of another reader"));
+    second.stderr_line("it takes over the slots", |line| {
+        line.contains("the map's slots held the events of another reader")
+    });
     first
         .stderr_line("it is reported", |line| line.contains("`events`: another reader has taken the slots of the map"));
     let before = first.stdout_lines();
     rustix::process::getpgid(None).unwrap();
-    second.stdout_line("the second one gets it", |line| !line.is_empty());
+    second.stdout_line("the second run gets it", |line| !line.is_empty());
     assert_eq!(first.stdout_lines(), before, "the first run does not print it");
     second.send(rustix::process::Signal::INT);
     let ended = second.end();
@@ -73,7 +75,7 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
         line.contains("`events`: the slots were empty") && line.contains("are taken back")
     });
     rustix::process::getpgid(None).unwrap();
-    first.stdout_nth("the first one gets it again", before);
+    first.stdout_nth("the first run gets it again", before);
     first.send(rustix::process::Signal::INT);
     let ended = first.end();
     let expected = "lost at least 0 (what went to another reader is not among them)";

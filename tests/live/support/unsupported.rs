@@ -114,7 +114,7 @@ pub(crate) fn sk_lookup() -> Option<String> {
 }
 
 pub(crate) fn syscall_programs() -> Option<String> {
-    older_than(5, 14, "programs of type syscall")
+    older_than(5, 14, "programs of the type SYSCALL")
 }
 
 pub(crate) fn verdicts_alone() -> Option<String> {

@@ -48,7 +48,7 @@ pub(crate) fn tracer(arguments: &[&str]) -> Running {
     const ROOMY: [&str; 5] = ["trace", "--format", "json", "--buffer", "16777216"];
     let mut command = binary::command(ROOMY.iter().chain(arguments));
     let running = Running::start(command.env("RUST_LOG", "info"));
-    running.stderr_line("it has looked", |line| line.contains("info: looked through"));
+    running.stderr_line("it has searched all processes", |line| line.contains("info: looked through"));
     running
 }
 
@@ -197,7 +197,7 @@ fn one_file_in_two_overlays_is_traced_once() -> Option<String> {
             name("upper/work")
         );
         if let Err(error) = own_mounts::try_mount("overlay", merged, &options) {
-            return Some(format!("this kernel mounts no overlayfs here: {error}"));
+            return Some(format!("overlayfs cannot be mounted: {error}"));
         }
     }
     let start = |path: &Path| {
@@ -235,7 +235,7 @@ fn deleted_library_is_detached() -> Option<String> {
     let before = events(tracer.pid());
     drop((asker, root));
     // The libraries of other tests come and go as well.
-    tracer.stderr_line("it lets go", |line| line.contains("no process uses") && line.contains("/lib/libc.so.6"));
+    tracer.stderr_line("it detaches", |line| line.contains("no process uses") && line.contains("/lib/libc.so.6"));
     wait_until("its probes are gone", || (events(tracer.pid()) < before + 2).then_some(()));
     check(&end(tracer, &["127.0.4.1"])[0], 1, "/libc.so.6");
     None
@@ -257,7 +257,7 @@ fn call_is_shown_with_its_container() -> Option<String> {
     let root = Root::new("127.0.5.1", RootChange::Pivot);
     let tree = match own_mounts::Mounted::new("cgroup2") {
         Ok(tree) => tree,
-        Err(error) => return Some(format!("this kernel has no cgroups of version 2: {error}")),
+        Err(error) => return Some(format!("cgroup v2 is not available: {error}")),
     };
     let id = format!("{:064x}", std::process::id());
     let name = format!("docker-{id}.scope");
@@ -352,7 +352,7 @@ fn thousand_processes_are_searched_quickly() -> Option<String> {
         }
     }
     let tracer = tracer(&[]);
-    let line = tracer.stderr_line("it has looked", |line| line.contains("looked through"));
+    let line = tracer.stderr_line("it has searched all processes", |line| line.contains("looked through"));
     drop(crowd);
     end(tracer, &[]);
     println!("{line}");

@@ -72,7 +72,7 @@ fn losses_are_counted_once(transport: Transport) {
     many.answers();
     running.send(Signal::CONT);
     // Reading makes space for the few calls.
-    running.stdout_line("the reader goes on", |line| line.contains(&format!("\"pid\":{many_pid}")));
+    running.stdout_line("the reader continues", |line| line.contains(&format!("\"pid\":{many_pid}")));
     let few_pid = few.ready();
     running.go();
     let few_answers = few.answers();

@@ -103,7 +103,7 @@ fn ignored_signals_stay_ignored() {
         running.send(signal);
         thread::sleep(Duration::from_millis(20));
     }
-    running.stdout_nth("it goes on", lines + 20);
+    running.stdout_nth("it continues", lines + 20);
     running.send(Signal::TERM);
     running.end().success();
     assert_ended(child);
