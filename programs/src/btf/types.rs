@@ -11,7 +11,7 @@ pub enum Type {
         name: String,
         /// Its size in bytes.
         bytes: u8,
-        /// How its bits are interpreted.
+        /// The interpretation of its bits.
         encoding: Encoding,
     },
     /// A pointer to another type.
@@ -39,7 +39,7 @@ pub enum Type {
     Const(Box<Type>),
 }
 
-/// How the bits of an integer are interpreted.
+/// The interpretation of an integer's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// An unsigned number.

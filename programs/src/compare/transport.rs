@@ -1,17 +1,17 @@
-//! How a record is built and sent.
+//! The transport of a record: how it is built and sent.
 
 use std::fmt;
 
-/// How a record is built and sent.
+/// The transport of a record: how it is built and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// Built on the BPF stack, copied by `bpf_perf_event_output`.
+    /// The record is built on the BPF stack and copied by `bpf_perf_event_output`.
     Stack,
-    /// Built in a per-CPU value, copied by `bpf_perf_event_output`.
+    /// The record is built in a per-CPU value and copied by `bpf_perf_event_output`.
     Heap,
-    /// Built inside the ring, between `bpf_ringbuf_reserve` and `bpf_ringbuf_submit`.
+    /// The record is built inside the ring, between `bpf_ringbuf_reserve` and `bpf_ringbuf_submit`.
     Reserve,
-    /// Built in a per-CPU value, copied by `bpf_ringbuf_output`.
+    /// The record is built in a per-CPU value and copied by `bpf_ringbuf_output`.
     Output,
 }
 

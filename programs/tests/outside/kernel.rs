@@ -27,14 +27,18 @@ pub(crate) fn trials() -> Vec<Trial> {
     let arithmetic =
         [("version_3", Isa::V3, (5, 12)), ("version_4", Isa::V4, (6, 6)), ("acquire", Isa::Acquire, (6, 15))];
     let arithmetic = arithmetic.map(|(name, isa, since)| {
-        let name = format!("the_kernel_computes_what_rust_does_{name}");
-        trial(name, obstacle(since), move || computes_what_rust_does(isa))
+        let name = format!("kernel_computes_what_rust_does_{name}");
+        trial(name, obstacle(since), move || kernel_computes_what_rust_does(isa))
     });
     let others = [
-        trial("the_verifier_quotes_the_rust_lines", obstacle((5, 17)), quotes_the_rust_lines),
-        trial("without_source_it_quotes_the_instruction", obstacle((5, 17)), quotes_the_instruction),
-        trial("the_kernel_takes_every_kind_of_type", obstacle((6, 0)), takes_every_kind_of_type),
-        trial("a_frame_beyond_512_bytes_is_refused", obstacle((5, 17)), frame_above_512_bytes_is_refused),
+        trial("verifier_quotes_the_rust_lines", obstacle((5, 17)), verifier_quotes_the_rust_lines),
+        trial(
+            "verifier_quotes_the_instruction_without_source",
+            obstacle((5, 17)),
+            verifier_quotes_the_instruction_without_source,
+        ),
+        trial("kernel_accepts_every_kind_of_type", obstacle((6, 0)), kernel_accepts_every_kind_of_type),
+        trial("frame_above_512_bytes_is_refused", obstacle((5, 17)), frame_above_512_bytes_is_refused),
     ];
     arithmetic.into_iter().chain(others).collect()
 }
@@ -167,7 +171,7 @@ fn run(program: &OwnedFd) -> io::Result<u32> {
     Ok(unsafe { attr.test.retval })
 }
 
-fn quotes_the_rust_lines() -> Result<(), Failed> {
+fn verifier_quotes_the_rust_lines() -> Result<(), Failed> {
     for (program, lines) in [
         ("send", ["; asm.jump_if(Eq, W1, W7, out); // not for the target itself", "; asm.atomic_add(DW, R1, 0, R2);"]),
         ("keep", ["; asm.call_function(double);", "; asm.lsh(R0, 1);"]),
@@ -183,7 +187,7 @@ fn quotes_the_rust_lines() -> Result<(), Failed> {
     Ok(())
 }
 
-fn quotes_the_instruction() -> Result<(), Failed> {
+fn verifier_quotes_the_instruction_without_source() -> Result<(), Failed> {
     let mut asm = Assembler::new();
     asm.mov(R0, 77);
     asm.exit();
@@ -195,7 +199,7 @@ fn quotes_the_instruction() -> Result<(), Failed> {
     Ok(())
 }
 
-fn takes_every_kind_of_type() -> Result<(), Failed> {
+fn kernel_accepts_every_kind_of_type() -> Result<(), Failed> {
     let (answer, log) = load(&types::object(), "program")?;
     let program = answer.map_err(|error| format!("{error}: {log}"))?;
     assert_eq!(run(&program)?, u32::from(-2i8 as u8), "the initial value of `numbers[1][1]`");
@@ -238,7 +242,7 @@ fn first_wrong(cases: Cases) -> Result<u32, Failed> {
     Ok(run(&program)?)
 }
 
-fn computes_what_rust_does(isa: Isa) -> Result<(), Failed> {
+fn kernel_computes_what_rust_does(isa: Isa) -> Result<(), Failed> {
     let right = arithmetic::cases(isa);
     let count = right.count();
     assert_eq!(first_wrong(right)?, 0, "the number of the first wrong case");

@@ -33,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
 
     let readelf = version("readelf").is_none().then(|| "readelf is not installed".to_owned());
-    trials.push(trial("readelf_finds_nothing_to_warn_of", readelf, readelf_accepts));
+    trials.push(trial("readelf_has_no_warnings", readelf, readelf_has_no_warnings));
 
     let bpftool = version("bpftool").is_none().then(|| "bpftool is not installed".to_owned());
     trials.push(trial("bpftool_reads_the_types", bpftool.clone(), bpftool_reads_the_types));
@@ -238,7 +238,7 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn readelf_accepts() -> Result<(), Failed> {
+fn readelf_has_no_warnings() -> Result<(), Failed> {
     let file = File::new(&sample::object().write()?)?;
     let text = run("readelf", &["--all", "--wide", file.path()])?;
     for words in ["Linux BPF", ".relraw_tracepoint/sys_enter", "double_it", "OBJECT  GLOBAL DEFAULT"] {

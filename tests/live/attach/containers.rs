@@ -97,7 +97,7 @@ struct Contained {
 }
 
 impl Contained {
-    /// `file` is the path of a crafted file in the new root.
+    /// Starts a child; `file` is the path of a crafted file in the new root.
     fn start(how: &str, file: &[u8]) -> Self {
         let root = std::env::temp_dir().join(format!("cutaway-{how}-{}", std::process::id()));
         let file = OsStr::from_bytes(file);
@@ -210,7 +210,7 @@ fn name_of_bytes_is_found() {
     assert_eq!(files.next().unwrap().unwrap().metadata().unwrap().ino(), listed);
 }
 
-/// Found in a directory of the process's own root, through the machine's root.
+/// The library is found in a directory of the process's own root, through the machine's root.
 fn unmapped_library_is_found_in_the_process_directories() {
     let contained = Contained::start("pivot", b"/usr/lib/first.so");
     fs::create_dir_all(contained.root.join("usr/lib/x86_64-linux-gnu")).unwrap();
@@ -300,7 +300,7 @@ fn symbol_with_colons_is_split_by_its_file() {
     assert!(line.contains("none of `/no/such:type`, `/no/such` is a file"), "{line}");
 }
 
-/// Data, a file without its code, and bytes after a function's end.
+/// Probes on data, in a file without its code, and on bytes after a function's end.
 fn probe_outside_of_code_is_refused() {
     let symbols = vec![F, ("__data_start", GLOBAL, NOTYPE, DATA, 0)];
     let whole = Crafted { symbols, ..Crafted::default() };

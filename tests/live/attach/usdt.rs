@@ -264,7 +264,7 @@ fn usdt_probe_is_attached_in_one_process() {
     assert_eq!(events(&loaded.0), []);
 }
 
-/// As on a kernel before 5.15, where the probe's address selects its spec.
+/// Kernels before 5.15 have no cookies: the probe's address selects its spec.
 fn usdt_probe_works_without_cookies() {
     if features::perf_link().is_yes() {
         // The loader does not fill the other map here. So if its program finds nothing, it is not the wrong one.

@@ -52,13 +52,13 @@ fn ring() -> Option<String> {
     older_than(5, 8, "the ring buffer")
 }
 
-/// AF_XDP sockets, which receive whole packets.
+/// Returns the reason if the kernel lacks AF_XDP sockets, which receive whole packets.
 fn xsk() -> Option<String> {
     (!unsupported::has_symbol("xsk_map_alloc"))
         .then(|| "this kernel has no such sockets (CONFIG_XDP_SOCKETS)".to_owned())
 }
 
-/// Inode storage, which needs LSM programs.
+/// Returns the reason if the kernel lacks inode storage, which needs LSM programs.
 fn inode_storage() -> Option<String> {
     let why = "this kernel has no storage in inodes (CONFIG_BPF_LSM)";
     older_than(5, 10, "storage in inodes")

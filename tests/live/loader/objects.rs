@@ -23,14 +23,15 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// More than an earlier limit against broken objects allowed. The kernel has no such members: all are 0.
+/// The object has more relocations than an earlier limit against broken objects allowed. The kernel has no such
+/// members: all are 0.
 fn many_relocations_are_loaded() {
     let object = Object::parse(&many_core::object(170, 350)).unwrap();
     let loaded = object.load().unwrap();
     assert_eq!(loaded.programs().count(), 170);
 }
 
-/// More bytes of `.bss` than an earlier limit allowed, and a value set at their end.
+/// The object has more bytes of `.bss` than an earlier limit allowed, and a value is set at their end.
 fn many_zeroes_are_loaded() {
     const SIZE: usize = 70_000_000;
     let mut object = ObjectBuilder::new("GPL");

@@ -98,7 +98,7 @@ fn cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types() {
     drop(loaded.program("types").unwrap().attach().unwrap());
 }
 
-/// The error of loading a program of this kind.
+/// Returns the error of loading a program of this section.
 fn refusal(section: &str) -> String {
     let error = sample::object(section).load().unwrap_err();
     assert!(matches!(error, Error::Syscall { .. }), "{error:?}");

@@ -52,7 +52,7 @@ fn classifier_attaches_to_an_interface() {
     });
 }
 
-/// By links if the kernel has them, otherwise by traffic control.
+/// Returns the reason if classifiers cannot be attached, neither by links nor by traffic control.
 fn no_classifiers() -> Option<String> {
     unsupported::tcx().and_then(|_| unsupported::tc())
 }
@@ -95,7 +95,7 @@ fn uprobe_target_is_given() {
     assert!(ended.stderr.contains("no_such_function") && ended.status.code() == Some(1), "{ended:?}");
 }
 
-/// By a name that occurs only among that process's mappings.
+/// The name occurs only among that process's mappings.
 fn library_is_found_in_the_process() {
     let file = Mapped::write("seen.so", &crafted().write());
     let (own, target) = (std::process::id().to_string(), format!("uprobe_bare={}:f", file.name()));

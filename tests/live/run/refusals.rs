@@ -156,7 +156,7 @@ fn program_of_an_unknown_section_is_named() {
     assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no kind of program"), "{complaint}");
 }
 
-/// As in a kernel built without them: their PMUs are missing from sysfs.
+/// A kernel built without kprobes is simulated: their PMUs are missing from sysfs.
 fn missing_kprobes_are_reported_once() {
     let file = object(|object| {
         for (section, name) in [("kprobe/one", "a"), ("kprobe/two", "b"), ("kretprobe/three", "c")] {

@@ -13,7 +13,7 @@ use std::{
 
 /// Enters a private namespace and mounts these file systems, as pairs of type and directory, where they are not mounted
 /// already. `main` calls it first, because unshare(2) moves only the calling thread. Without the privilege nothing
-/// changes, and the tests say what they need.
+/// changes, and the tests report what is missing.
 pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     if of_this_thread().is_err() {
         return;

@@ -11,13 +11,14 @@ pub(crate) fn nothing() -> Option<String> {
     None
 }
 
-/// Kprobes as perf events.
+/// Returns the reason if the kernel lacks kprobes as perf events.
 pub(crate) fn kprobes() -> Option<String> {
     let there = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     (!there).then(|| "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned())
 }
 
-/// Calls patched into functions: fentry and its relatives need the function tracer.
+/// Returns the reason if the kernel cannot patch calls into functions: fentry and its relatives need the function
+/// tracer.
 pub(crate) fn trampolines() -> Option<String> {
     // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that
     // is forbidden.
@@ -28,7 +29,7 @@ pub(crate) fn trampolines() -> Option<String> {
     })
 }
 
-/// LSM programs: the security module `bpf` must be among the active ones.
+/// Returns the reason if LSM programs do not run: the security module `bpf` must be active.
 pub(crate) fn lsm() -> Option<String> {
     let directory = Path::new("/sys/kernel/security");
     if directory.exists() && !directory.join("lsm").exists() {
@@ -41,7 +42,7 @@ pub(crate) fn lsm() -> Option<String> {
     trampolines().or_else(|| older_than(5, 7, "LSM programs")).or_else(|| (!there).then(text))
 }
 
-/// Kprobe multi links.
+/// Returns the reason if the kernel lacks kprobe multi links.
 pub(crate) fn kprobe_multi() -> Option<String> {
     let fprobes = || {
         let why = "this kernel has no kprobe multi links (CONFIG_FPROBE)";
@@ -74,8 +75,8 @@ pub(crate) fn cookies() -> Option<String> {
     older_than(5, 15, "cookies, which need links on perf events")
 }
 
-/// USDT probes. The probes of this binary are in one architecture's machine code, and their program sends through a
-/// ring.
+/// Returns the reason if the USDT tests cannot run. The probes of this binary are in one architecture's machine code,
+/// and their program sends through a ring.
 pub(crate) fn usdt() -> Option<String> {
     let other = "the probes of these tests are written for x86-64";
     (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
@@ -93,7 +94,8 @@ pub(crate) fn raw_cookies() -> Option<String> {
     older_than(6, 10, "cookies on raw tracepoints")
 }
 
-/// Traffic control. It is often in modules, which the kernel loads on demand if they are installed.
+/// Returns the reason if the kernel lacks traffic control. It is often in modules, which the kernel loads on demand if
+/// they are installed.
 pub(crate) fn tc() -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let built_in = has_symbol("clsact_init") && has_symbol("cls_bpf_classify");
@@ -126,7 +128,7 @@ pub(crate) fn btf() -> Option<String> {
     (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
 }
 
-/// struct_ops maps. A kernel may be built without those for TCP.
+/// Returns the reason if the kernel lacks struct_ops maps. A kernel may be built without those for TCP.
 pub(crate) fn struct_ops() -> Option<String> {
     let reason = "this kernel does not support congestion control in BPF (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
     btf()
@@ -144,7 +146,7 @@ pub(crate) fn freplace() -> Option<String> {
     older_than(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
 }
 
-/// Returns why a program type cannot be loaded even by root: a security module forbids it.
+/// Returns the reason why a program type cannot be loaded even by root: a security module forbids it.
 fn forbidden(program_type: u32) -> Option<String> {
     /// `BPF_PROG_LOAD`
     const LOAD: libc::c_long = 5;
@@ -162,7 +164,7 @@ fn forbidden(program_type: u32) -> Option<String> {
         .then(|| format!("a security module forbids programs of type {program_type}: {error}"))
 }
 
-/// cgroup v2; it need not be mounted.
+/// Returns the reason if the kernel lacks cgroup v2; it need not be mounted.
 pub(crate) fn cgroups() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
     (!known).then(|| "this kernel has no cgroups of version 2".to_owned())

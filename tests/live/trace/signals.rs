@@ -89,7 +89,7 @@ fn second_signal_ends_trace_whose_stderr_is_not_read() {
     assert!([Some(15), Some(2)].contains(&status.signal()), "{status}");
 }
 
-/// Ignored as nohup(1) does for its command, and a shell for a background job.
+/// nohup(1) ignores signals for its command, and a shell for a background job.
 fn ignored_signals_stay_ignored() {
     let mut command = Command::new("sh");
     let script = r#"trap '' HUP INT; exec "$0" "$@""#;

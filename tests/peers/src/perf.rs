@@ -23,7 +23,7 @@ const NAP: Duration = Duration::from_millis(100);
 trait Peer<S: Sink>: Sized {
     const NAME: &'static str;
 
-    /// `map` is a perf event array with a slot for each CPU.
+    /// Opens the consumer; `map` is a perf event array with a slot for each CPU.
     fn open(map: &OwnedFd) -> Self;
 
     /// Reads the pending records, without waiting.

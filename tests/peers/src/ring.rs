@@ -83,7 +83,7 @@ fn monotonic() -> u64 {
 pub trait Peer<S: Sink>: Sized {
     const NAME: &'static str;
 
-    /// `map` is a ring of `size` bytes.
+    /// Opens the consumer; `map` is a ring of `size` bytes.
     fn open(map: &OwnedFd, size: u32) -> Self;
 
     /// Reads the pending records, without waiting.

@@ -55,7 +55,7 @@ pub enum Message {
     Trace,
     /// The running test has ended.
     Ended {
-        /// How its process ended.
+        /// The end of its process.
         status: Status,
         /// Wall-clock seconds from start to end.
         seconds: f64,
@@ -78,7 +78,7 @@ pub enum Message {
     Done,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {

@@ -23,14 +23,14 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// `code` returns the program that sends into `map` and counts in the second map.
+    /// Loads the program; `code` returns its instructions, which send into the first map and count in the second.
     fn new(map: OwnedFd, name: &str, code: impl FnOnce(&OwnedFd, &OwnedFd) -> Vec<u64>) -> Self {
         let state = map_create(ARRAY, [4, 16, 1], "numbers");
         let program = load_program(&code(&map, &state), name);
         Self { map, state, program }
     }
 
-    /// The map id.
+    /// Returns the map id.
     pub(super) fn id(&self) -> u32 {
         map_id(self.map.as_fd())
     }

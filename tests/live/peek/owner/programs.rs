@@ -16,7 +16,7 @@ fn map_address(to: u8, map: &OwnedFd) -> [u64; 2] {
     [op(0x18, to, 1, 0, map.as_raw_fd()), 0]
 }
 
-/// r6 = the element of the map of numbers (exits if there is none); r7 = the next number.
+/// Sets r6 to the element of the map of numbers (exits if there is none), r7 to the next number.
 fn next_number(state: &OwnedFd) -> Vec<u64> {
     let mut code = vec![
         op(0xbf, 9, 1, 0, 0),   // r9 = r1, the context

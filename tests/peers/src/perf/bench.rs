@@ -143,7 +143,7 @@ fn drain<P: Peer<Sum>>(effort: Effort) -> f64 {
     best
 }
 
-/// For callgrind: fills and drains a buffer this many times with one consumer.
+/// Fills and drains a buffer this many times with one consumer, for callgrind.
 pub fn instructions(peer: &str, drains: u32) {
     fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         pin(1);

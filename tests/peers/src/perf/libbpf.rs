@@ -70,7 +70,7 @@ impl<S> Drop for Buffer<S> {
     }
 }
 
-/// Called by libbpf for the data of each sample.
+/// Receives the data of each sample from libbpf.
 unsafe extern "C" fn sample<S: Sink>(sink: *mut c_void, _: c_int, data: *mut c_void, size: u32) {
     // SAFETY: the context given with the callback; nothing else uses it during the call.
     let sink = unsafe { &mut *sink.cast::<S>() };
@@ -79,7 +79,7 @@ unsafe extern "C" fn sample<S: Sink>(sink: *mut c_void, _: c_int, data: *mut c_v
     sink.take(record);
 }
 
-/// Called by libbpf for each record of any type.
+/// Receives each record of any type from libbpf.
 unsafe extern "C" fn event<S: Sink>(sink: *mut c_void, _: c_int, header: *mut perf_event_header) -> bpf_perf_event_ret {
     const SAMPLE: u32 = 9;
     // SAFETY: the context given with the callback; nothing else uses it during the call.

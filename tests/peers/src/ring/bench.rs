@@ -67,7 +67,7 @@ impl Stream {
     }
 }
 
-/// A producer on CPU 0 that never pauses, a consumer on CPU 1.
+/// Measures a stream: a producer on CPU 0 that never pauses, a consumer on CPU 1.
 fn stream<P: Peer<Sum> + Send>(effort: Effort, traffic: &Traffic) -> Stream {
     let &Traffic { count, flags, last_flags, .. } = traffic;
     let map: OwnedFd = create_ring(SIZE).expect("a ring");
@@ -168,7 +168,7 @@ fn fill(producer: &Producer) {
     }
 }
 
-/// For callgrind: fills and drains a ring this many times with one consumer.
+/// Fills and drains a ring this many times with one consumer, for callgrind.
 pub fn instructions(peer: &str, drains: u32) {
     fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         let map = create_ring(SIZE).expect("a ring");

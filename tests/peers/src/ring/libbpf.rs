@@ -17,7 +17,7 @@ pub struct Libbpf<S> {
 // SAFETY: libbpf's ring belongs to no thread; one thread uses it at a time.
 unsafe impl<S: Send> Send for Libbpf<S> {}
 
-/// Called by libbpf for each record.
+/// Receives each record from libbpf.
 unsafe extern "C" fn sample<S: Sink>(sink: *mut c_void, data: *mut c_void, size: c_ulong) -> c_int {
     // SAFETY: the context given to ring_buffer__new; nothing else uses it during the call.
     let sink = unsafe { &mut *sink.cast::<S>() };

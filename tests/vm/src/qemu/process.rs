@@ -59,7 +59,7 @@ impl Drop for Running {
     }
 }
 
-/// `PR_SET_PDEATHSIG`: the kernel kills QEMU if the thread that started it dies, by `kill -9` too.
+/// Sets `PR_SET_PDEATHSIG`: the kernel kills QEMU if the thread that started it dies, even by `kill -9`.
 fn die_with_parent(command: &mut Command) {
     #![expect(unsafe_code, reason = "the code between fork and exec must be async-signal-safe")]
     let before_exec = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);

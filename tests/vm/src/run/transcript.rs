@@ -111,7 +111,8 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// The package's version has the patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
+    /// Returns the kernel's version, from the package if possible: that has the patch level, which Debian's `uname -r`
+    /// hides (6.1.0-50 is 6.1.176).
     fn version(&self) -> Option<Version> {
         let booted = || Version::leading(&self.booted.as_ref()?.0).map(|(version, _)| version);
         self.run.kernel.version.or_else(booted)
