@@ -5,7 +5,7 @@
 //! │ header │ function info                     │ line info                         │
 //! │        │  record size                      │  record size                      │
 //! │        │  for each program section:        │  for each program section:        │
-//! │        │   its name, how many              │   its name, how many              │
+//! │        │   its name, number of records     │   its name, number of records     │
 //! │        │   {offset, type} …                │   {offset, file, text, line/col} …│
 //! └────────┴───────────────────────────────────┴───────────────────────────────────┘
 //! ```

@@ -6,6 +6,7 @@
 //!     for each:  space     the stack | a per-CPU value | a reservation: a full ring refuses here
 //!                work      write the words of the record
 //!                send      perf_event_output | ringbuf_output | ringbuf_submit: a full perf buffer refuses here
+//!
 //!     return the number of records refused, and the number of records written
 //! ```
 
@@ -73,7 +74,7 @@ impl FixedSize {
     ///
     /// # Errors
     ///
-    /// If the record is too large for [`FixedSize::work`]: the offset of a word has 16 bits.
+    /// If the record is too large for its [`Work`]: the offset of a word has 16 bits.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
         object.source(source!("fixed_size.rs"));
@@ -90,7 +91,7 @@ impl FixedSize {
         asm.jump_if(Ge, NUMBER, R1, done);
         transport.allocate(&mut asm, refused, done);
         asm.add(TALLY, 1 << WORKED);
-        self.work(&mut asm);
+        self.write_record(&mut asm);
         transport.send(&mut asm);
         if self.transport == Transport::Reserve {
             asm.jump(sent);
@@ -113,7 +114,7 @@ impl FixedSize {
     }
 
     /// Writes the record's content.
-    fn work(&self, asm: &mut Assembler) {
+    fn write_record(&self, asm: &mut Assembler) {
         if self.timed {
             asm.call(Helper::bpf_ktime_get_ns);
             asm.store(DW, EVENT, 0, R0);

@@ -1,10 +1,10 @@
 //! The programs of `cutaway compare`: the same records, sent by every transport.
 //!
 //! ```text
-//!     fixed_size.rs     records of one size, built and sent one after the other             most experiments
+//!     fixed_size.rs     records of one size, built and sent one after the other              most experiments
 //!     variable_size.rs  one record of any length, copied from bytes that user space provides  variable-length
-//!     task_event.rs     fork, exec and exit of every process, into two kinds of buffer        order
-//!     array_sink.rs     timestamps written to an array map, which user space has to poll      wake-ups
+//!     task_event.rs     fork, exec and exit of every process, into two kinds of buffer         order
+//!     array_sink.rs     timestamps written to an array map, which user space has to poll       wake-ups
 //! ```
 //!
 //! All but `task_event.rs` are raw tracepoint programs that are attached to no tracepoint. User space runs them with

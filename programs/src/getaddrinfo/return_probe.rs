@@ -1,8 +1,8 @@
 //! The return probe: the code that the three transports share.
 //!
 //! ```text
-//!     find the entry ─▶ begin: space for event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └─────────────Transmit's own──────────────┘
+//!     find the entry ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
+//!                        └──────────────Transmit's own──────────────┘
 //! ```
 //!
 //! Registers that survive helper calls have the same content throughout, see [`CONTEXT`] and the constants after it.
