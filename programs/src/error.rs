@@ -152,7 +152,7 @@ impl Display for Error {
                 write!(f, "the name `{name:?}`, given at {at}, is not an identifier: use letters, digits and `_`")
             }
             Self::BadSection { section, expected, at } => {
-                write!(f, "invalid section name {section:?} at {at}: expected {expected}")
+                write!(f, "the section name {section:?}, given at {at}, is not valid: expected {expected}")
             }
             Self::BadVariable { variable, at } => {
                 write!(f, "variable `{variable}`, given at {at}, has a type without a size, or one larger than 4 GiB")

@@ -39,7 +39,7 @@ impl FromStr for Transport {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|transport| transport.name() == name).ok_or_else(|| {
-            format!("there is no transport `{name}`; there are {}", Self::ALL.map(Self::name).join(", "))
+            format!("unknown transport `{name}`; the transports are {}", Self::ALL.map(Self::name).join(", "))
         })
     }
 }

@@ -185,7 +185,7 @@ fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) ->
     let run = Run { machine: &machine, folder: &folder, ..*whole };
     let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
     if run.accelerator == Accelerator::Tcg && died_before_first_message(&guest) {
-        let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
+        let first = format!("the first boot failed ({}); these are the results of the second", lines::end(&guest.end));
         screen.say(&format!("{:<8} {first}", run.name));
         let console = folder.join(run::CONSOLE);
         fs::rename(&console, folder.join(FIRST_CONSOLE)).map_err(Error::file("rename", &console))?;

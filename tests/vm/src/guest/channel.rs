@@ -52,7 +52,7 @@ impl Channel {
     pub(super) fn drain(&self) {
         let port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = termios::tcdrain(&*port) {
-            eprintln!("cutaway-vm: the result channel does not drain: {error}");
+            eprintln!("cutaway-vm: cannot drain the result channel: {error}");
         }
     }
 }

@@ -28,14 +28,14 @@ impl Sent {
                         let mark = (about.len(), about.modified().ok());
                         if self.0.get(&path) != Some(&mark) {
                             if let Err(error) = send(channel, &path) {
-                                channel.note(format!("{} is not sent: {error}", path.display()));
+                                channel.note(format!("cannot send {}: {error}", path.display()));
                             }
                             self.0.insert(path, mark);
                         }
                     }
                     // Sockets and pipes are of no use to the host.
                     Ok(_) => {}
-                    Err(error) => channel.note(format!("{} is not sent: {error}", path.display())),
+                    Err(error) => channel.note(format!("cannot send {}: {error}", path.display())),
                 }
             }
         }
