@@ -68,7 +68,7 @@ fn picture_replaces_a_file_and_keeps_its_mode() {
     assert!(draw(folder.path(), &path).status.success());
     assert!(is_whole(&fs::read_to_string(&path).unwrap()));
     assert_eq!(mode(), 0o602);
-    assert_eq!(names(folder.path()), ["snapshots.jsonl", "picture.svg"]);
+    assert_eq!(names(folder.path()), ["picture.svg", "snapshots.jsonl"]);
 }
 
 fn picture_does_not_follow_a_link() {
@@ -98,7 +98,7 @@ fn picture_on_a_full_disk_leaves_the_old_one() {
     let line = ended.complaint();
     assert!(line.contains("picture.svg: EFBIG") && line.contains("ulimit -f"), "{line}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-    assert_eq!(names(folder.path()), ["snapshots.jsonl", "picture.svg"]);
+    assert_eq!(names(folder.path()), ["picture.svg", "snapshots.jsonl"]);
 }
 
 fn pictures_go_to_stdout_devices_and_fifos() {
