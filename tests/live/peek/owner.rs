@@ -1,12 +1,12 @@
 //! The owner of a ring or of a perf buffer: a process that makes all its system calls directly.
 //!
 //! ```text
-//!     stdin             action                                                   stdout
-//!                       creates the maps, loads the program                      ready ID
-//!     produce N         runs the program N times, for one record each            produced N
-//!     consume           reads the pending records                                consumed N next NEXT gaps GAPS lost LOST
-//!     load SECONDS      does both at once, in two threads                        the same
-//!     map               maps an event that was opened and not mapped yet         mapped
+//!     stdin             action                                                stdout
+//!                       creates the maps, loads the program                   ready ID
+//!     produce N         runs the program N times, for one record each         produced N
+//!     consume           reads the pending records                             consumed N next NEXT gaps GAPS lost LOST
+//!     load SECONDS      does both at once, in two threads                     the same
+//!     map               maps an event that was opened and not mapped yet      mapped
 //! ```
 //!
 //! A record is its number, twice. Every tenth is discarded. A record without space in the buffer is counted and gets no
