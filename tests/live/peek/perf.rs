@@ -98,7 +98,7 @@ fn perf_snapshot_shows_pending_and_consumes_nothing() {
     assert!(wrapped >= 2, "only {wrapped} of them crossed the end");
 }
 
-/// Mapping an event creates its ring: an observer must not do that in the owner's place.
+/// Mapping an event creates its ring: an observer must not create it instead of the owner.
 fn perf_event_without_a_ring_gets_none() {
     let mut owner = Owner::start(Kind::Perf, "peek_spare", rustix::param::page_size() as u32);
     let words = format!("peek --pid {} --watch --interval 0.01 --format json", owner.pid());

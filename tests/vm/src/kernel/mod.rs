@@ -1,4 +1,4 @@
-//! Kernels: the requested one, its source, and its place in the cache.
+//! Kernels: the requested one, its source, and its path in the cache.
 //!
 //! A version (`6.1`, `newest`) selects a package of the distribution. It is fetched through the machine's own apt
 //! configuration into a private directory and unpacked without root. An image given by path is used as it is.
