@@ -40,7 +40,7 @@ fn xdp_program_runs_on_a_packet() {
     assert!(line.contains("run the program `count` (XDP): EINVAL"), "{line}");
 }
 
-/// Doubles the number that it is given.
+/// Doubles the number in its context.
 fn syscall_program_runs_on_its_context() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
