@@ -218,8 +218,9 @@ fn source_faults(file: &str, text: &str) -> Vec<Finding> {
             Token::Comment(_, text) => text.has_line(number + 1),
             _ => false,
         });
-        // A link cannot be broken.
-        if comment && line.chars().count() > COLUMNS && !line.contains("://") {
+        // A link and a row of a table cannot be broken.
+        let is_row = line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with("| ");
+        if comment && line.chars().count() > COLUMNS && !line.contains("://") && !is_row {
             push(WIDTH, number + 1, line.trim());
         }
     }

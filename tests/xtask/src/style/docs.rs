@@ -11,7 +11,7 @@ pub(super) struct Function<'a> {
     pub(super) is_test: bool,
 }
 
-/// Finds the functions of a file. In a file of tests, a function without parameters and return value is a test.
+/// Finds the functions of a file. In a file of tests, a function without return value is a test.
 pub(super) fn functions<'a>(tokens: &'a Tokens<'a>, file_of_tests: bool) -> Vec<Function<'a>> {
     let mut functions = Vec::new();
     // The docs of the next item, and whether an attribute makes it a test.
@@ -31,11 +31,9 @@ pub(super) fn functions<'a>(tokens: &'a Tokens<'a>, file_of_tests: bool) -> Vec<
             }
             Token::Word("fn") => {
                 if let Some(Token::Word(name)) = next(1) {
-                    let plain = matches!(
-                        (next(2), next(3), next(4)),
-                        (Some(Token::Sign('(')), Some(Token::Sign(')')), Some(Token::Sign('{')),)
-                    );
-                    let is_test = test || (file_of_tests && plain);
+                    let end = if next(2) == Some(&Token::Sign('(')) { group_end(tokens, at + 2) } else { at };
+                    let returns_nothing = tokens.get(end).is_some_and(|(_, token)| *token == Token::Sign('{'));
+                    let is_test = test || (file_of_tests && returns_nothing);
                     functions.push(Function { line: *line, name, docs, is_test });
                 }
                 (docs, test) = (None, false);
@@ -60,7 +58,8 @@ fn is_cfg(attribute: &[(usize, Token<'_>)]) -> bool {
 /// Returns whether a doc comment begins with a verb in the third person.
 ///
 /// A word in `-s` is a verb unless it is on a list of other words, or the next word shows that it is a noun in the
-/// plural: `Bytes of`, `Records that`. An adverb may precede it: `Atomically adds`.
+/// plural: `Bytes of`, `Records that`. An adverb may precede it: `Atomically adds`. A comment without a
+/// capital and a period is code, such as `dst = src`, and right. So is one that refers to another function.
 pub(super) fn begins_with_verb(docs: &str) -> bool {
     const NO_VERBS: &[&str] = &[
         "Its",
@@ -129,21 +128,29 @@ pub(super) fn begins_with_verb(docs: &str) -> bool {
     // Verbs before these words: `Checks that`, `Warns of`.
     const VERBS: &[&str] = &[
         "Asserts", "Becomes", "Checks", "Consists", "Decides", "Disposes", "Ensures", "Explains", "Finds", "Logs",
-        "Needs", "Notes", "Prints", "Reports", "Requires", "Says", "Shows", "States", "Tells", "Tests", "Verifies",
-        "Warns",
+        "Needs", "Notes", "Prints", "Reports", "Requires", "Returns", "Says", "Shows", "States", "Tells", "Tests",
+        "Verifies", "Warns",
     ];
     let mut words = docs.split_whitespace();
     let first = words.next().unwrap_or_default();
+    if !first.starts_with(char::is_uppercase) {
+        let prose: String = docs.split('`').step_by(2).collect();
+        let is_code = !docs.is_empty() && !docs.trim_end().ends_with('.');
+        return is_code && (!first.starts_with('`') || !prose.contains(char::is_alphabetic));
+    }
     let (verb, next) = match first.strip_suffix("ly") {
         Some(_) => (words.next().unwrap_or_default(), words.next()),
         None => (first, words.next()),
     };
     let next = next.unwrap_or_default().trim_end_matches(['.', ',', ':']);
     let verb = verb.trim_end_matches([',', ';']);
+    if first == "As" && next.starts_with('[') || first == "Errors" && ["if", "unless"].contains(&next) {
+        return true;
+    }
     if verb == "Does" {
         return ["not", "nothing", "what", "so", "the", "this"].contains(&next);
     }
-    let starts = first.starts_with(char::is_uppercase) && verb.chars().all(|c| c.is_alphabetic() || c == '-');
+    let starts = verb.chars().all(|c| c.is_alphabetic() || c == '-');
     let noun = AFTER_NOUNS.contains(&next) && !VERBS.contains(&verb);
     starts && verb.ends_with('s') && !verb.ends_with("ss") && !NO_VERBS.contains(&verb) && !noun
 }

@@ -210,7 +210,6 @@ const RULES: &[Rule] = &[
         wrong: always,
     },
     Rule { name: "folder", instead: "directory", first: &["folder", "folders"], wrong: always },
-    Rule { name: "room", instead: "space; size; capacity", first: &["room", "rooms"], wrong: always },
     Rule {
         name: "descriptor",
         instead: "fd; file descriptor",
