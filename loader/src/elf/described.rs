@@ -1,4 +1,4 @@
-//! Sections and variables that another reader has found, in the form of a file's.
+//! Sections and variables that another reader has found, as if read from a file.
 
 use super::{
     Elf,
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Elf {
-    /// Makes a file of these sections, without symbols and relocations.
+    /// Returns a file with these sections, without symbols and relocations.
     pub(crate) fn described(sections: Vec<Section>) -> Self {
         Self(Parts {
             sections,
@@ -42,7 +42,7 @@ impl Elf {
         (number < self.0.sections.len()).then_some(SectionIndex(number))
     }
 
-    /// Returns all symbols of a section, also those without a name and the one that stands for the section.
+    /// Returns all symbols of a section, including the section symbol and symbols without a name.
     pub(crate) fn all_symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = &Symbol> {
         self.0.symbols.iter().filter(move |symbol| symbol.section == Some(section))
     }
