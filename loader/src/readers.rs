@@ -211,7 +211,7 @@ fn programs(own: &[ProgramSpec], aya: &[ProgramSpec]) -> Option<String> {
     })
 }
 
-/// The first function whose linkage differs in the BTF that loading passes to the kernel. A hidden function is static
+/// Finds the first function whose linkage differs in the BTF that loading passes to the kernel. A hidden function is static
 /// to this crate, and global to aya-obj: the verifier checks it by itself, and does not take it for a callback.
 fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
     let [own, aya] = [Btf::parse(own?).ok()?, Btf::parse(aya?).ok()?];
