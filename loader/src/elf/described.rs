@@ -42,8 +42,20 @@ impl Elf {
         (number < self.0.sections.len()).then_some(SectionIndex(number))
     }
 
+    /// Returns how many symbols there are.
+    pub(crate) fn symbol_count(&self) -> usize {
+        self.0.symbols.len()
+    }
+
     /// Returns all symbols of a section, also those without a name and the one that stands for the section.
     pub(crate) fn all_symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = &Symbol> {
         self.0.symbols.iter().filter(move |symbol| symbol.section == Some(section))
+    }
+}
+
+impl Symbol {
+    /// Returns whether it stands for neither a function nor a variable nor a section.
+    pub(crate) fn is_of_unknown_kind(&self) -> bool {
+        !(self.is_function || self.is_variable || self.is_section)
     }
 }

@@ -1,6 +1,7 @@
 //! What aya-obj must not be given: files on which it has undefined behavior, takes any amount of memory, or silently
 //! reads or links something else than the file says. Each was found in the source of aya-obj 0.3.0.
 
+use super::effort::effort;
 use crate::{
     Error,
     elf::{Elf, Section},
@@ -8,9 +9,9 @@ use crate::{
     sorted::Sorted,
 };
 
-/// The most bytes of all `.bss` sections together: no kernel takes a larger value of an array (`array_map_alloc_check`
-/// in `kernel/bpf/arraymap.c`).
-const MOST: u64 = i32::MAX as u64;
+/// The most bytes of all `.bss` sections together. The kernel takes up to 2 GiB, which would end a process whose address
+/// space is limited.
+const MOST: u64 = 256 << 20;
 
 /// Refuses an object that aya-obj must not be given. `own` is what this crate's reader has made of the file.
 pub(super) fn admit(own: &Object) -> Result<(), Error> {
@@ -18,7 +19,9 @@ pub(super) fn admit(own: &Object) -> Result<(), Error> {
         .or_else(|| legacy_maps(&own.elf))
         .or_else(|| zeroes(&own.elf))
         .or_else(|| anonymous_maps(&own.elf))
-        .or_else(|| same_names(own));
+        .or_else(|| same_names(own))
+        .or_else(|| layout(&own.elf))
+        .or_else(|| effort(own));
     match fault {
         Some(why) => Err(Error::Object { why: format!("it is not given to aya-obj, which {why}") }),
         None => Ok(()),
@@ -72,7 +75,7 @@ fn anonymous_maps(elf: &Elf) -> Option<String> {
     Some(format!("takes any of the maps in `{section}` for one that is referred to without a name (is it static?)"))
 }
 
-/// aya-obj keeps programs by their names, and sections, for CO-RE relocation, by theirs: the last one counts.
+/// aya-obj keeps maps and programs by their names, and sections, for CO-RE relocation, by theirs: the last one counts.
 fn same_names(own: &Object) -> Option<String> {
     let twice = |mut names: Vec<&str>| {
         names.sort_unstable();
@@ -81,6 +84,10 @@ fn same_names(own: &Object) -> Option<String> {
             .find_map(|pair| (pair.first() == pair.last()).then(|| pair.first().copied()).flatten())
             .map(str::to_owned)
     };
+    let maps = own.maps.iter().map(|map| map.name.as_str());
+    if let Some(name) = twice(maps.collect()) {
+        return Some(format!("keeps one of several maps named `{name}`"));
+    }
     let programs = own.programs.iter().map(|program| program.name.as_str());
     if let Some(name) = twice(programs.collect()) {
         return Some(format!("keeps one of several programs named `{name}`"));
@@ -89,4 +96,17 @@ fn same_names(own: &Object) -> Option<String> {
     let sections = with_functions.iter().map(|(section, ())| own.elf.section(*section).name.as_str());
     let name = twice(sections.collect()).filter(|_| own.core)?;
     Some(format!("relocates one of several sections named `{name}`"))
+}
+
+/// aya-obj keeps the header of `.BTF` when it writes the types and names again, one behind the other.
+fn layout(elf: &Elf) -> Option<String> {
+    const HEADER: u32 = 24;
+    let bytes = elf.contents(".BTF");
+    let (words, _) = bytes.as_chunks::<4>();
+    let word = |index: usize| words.get(index).map_or(0, |word| u32::from_ne_bytes(*word));
+    let (header, types, types_size, names) = (word(1), word(2), word(3), word(4));
+    let is_usual = bytes.is_empty() || (header, types, names) == (HEADER, 0, types_size);
+    (!is_usual).then(|| {
+        "misreads types that do not begin at byte 24 of the section `.BTF`, or names that do not follow them".to_owned()
+    })
 }

@@ -53,13 +53,26 @@ pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() 
     result.map_err(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        // One line, and short: the message can quote the file.
-        let said: String = said.lines().next().unwrap_or_default().chars().take(160).collect();
-        Error::Object { why: format!("aya-obj cannot {attempt}: it panics ({said})") }
+        let said = said.lines().next().unwrap_or_default();
+        Error::Object { why: format!("aya-obj cannot {attempt}: it panics ({})", short(said)) }
     })
 }
 
-/// Returns an error with its sources, each after a colon.
+/// Characters of a message, beyond which it is cut.
+const LONGEST: usize = 400;
+
+/// Returns a message of aya-obj, which can quote any bytes of the file, as it can be shown: short, and without control
+/// characters.
+fn short(said: &str) -> String {
+    let mut text: String =
+        said.chars().take(LONGEST).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    if said.chars().nth(LONGEST).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// Returns an error with its sources, each after a colon, as it can be shown.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -71,7 +84,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = source.source();
     }
-    text
+    short(&text)
 }
 
 #[cfg(test)]

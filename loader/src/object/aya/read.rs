@@ -27,7 +27,7 @@ impl Object {
             return Ok(own);
         }
         let mut object = unmended(own.clone(), bytes)?;
-        for fault in mend(&mut object, Some(&own)) {
+        for fault in mend(&mut object, Some(&own))? {
             log::warn!("aya-obj {fault}");
         }
         Ok(object)
@@ -54,7 +54,7 @@ impl Object {
     /// not resolve, or if aya-obj cannot complete its BTF.
     pub fn from_aya(parsed: aya_obj::Object) -> Result<Self, Error> {
         let mut object = adopt(parsed, None)?;
-        for fault in mend(&mut object, None) {
+        for fault in mend(&mut object, None)? {
             log::warn!("aya-obj {fault}");
         }
         Ok(object)
