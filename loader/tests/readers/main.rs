@@ -1,4 +1,6 @@
 //! Two readers of objects: what aya-obj makes of objects, and what this crate's reader does.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod corpus;
+mod crafted;
+mod faults;

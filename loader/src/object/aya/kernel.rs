@@ -33,7 +33,7 @@ pub(crate) fn admit_kernel(bytes: &[u8], object: &Object) -> Result<(), Error> {
     if let Some(variable) = variable {
         return refused(format!("the variable `{}` has linkage {}", variable.name(), variable.linkage()));
     }
-    let mut costs = Costs { btf: &btf, known: HashMap::new() };
+    let mut costs = Costs { btf: &btf, known: vec![0; btf.end() as usize] };
     let mut most = 1;
     for id in 1..btf.end() {
         match costs.of(id, 0) {
@@ -71,7 +71,8 @@ fn essential(name: &[u8]) -> &[u8] {
 /// How many members are reached from each type.
 struct Costs<'b> {
     btf: &'b Btf<'b>,
-    known: HashMap<u32, u64>,
+    /// By type id; 0 if it is not known yet.
+    known: Vec<u64>,
 }
 
 impl Costs<'_> {
@@ -81,8 +82,9 @@ impl Costs<'_> {
             return None;
         }
         let ty = self.btf.resolve(id)?;
-        if let Some(known) = self.known.get(&ty.id()) {
-            return Some(*known);
+        let at = ty.id() as usize;
+        if let Some(known) = self.known.get(at).copied().filter(|known| *known != 0) {
+            return Some(known);
         }
         let mut cost = 1 + u64::from(ty.len());
         match ty.kind() {
@@ -104,7 +106,9 @@ impl Costs<'_> {
             Kind::Array => cost = cost.saturating_add(self.of(ty.array()?.element, depth + 1)?),
             _ => {}
         }
-        self.known.insert(ty.id(), cost);
+        if let Some(known) = self.known.get_mut(at) {
+            *known = cost;
+        }
         Some(cost)
     }
 }
