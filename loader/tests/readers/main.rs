@@ -4,3 +4,6 @@
 mod corpus;
 mod crafted;
 mod faults;
+mod held;
+mod kernels;
+mod kinds;
