@@ -3,7 +3,11 @@
 
 mod corpus;
 mod crafted;
+#[path = "../broken/damage.rs"]
+mod damage;
+mod damaged;
 mod faults;
 mod held;
 mod kernels;
 mod kinds;
+mod transports;
