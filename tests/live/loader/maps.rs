@@ -263,10 +263,11 @@ fn unknown_name_lists_the_known_ones() {
 }
 
 /// A folder for pins, gone with its contents at the end.
-struct Pins(std::path::PathBuf);
+/// A directory for pins, removed with all in it.
+pub(crate) struct Pins(pub(crate) std::path::PathBuf);
 
 impl Pins {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::path::Path::new("/sys/fs/bpf").join(format!("cutaway-{name}-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         Self(folder)
