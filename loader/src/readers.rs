@@ -84,9 +84,8 @@ fn license(own: &Object, aya: &Object) -> Option<String> {
 }
 
 fn maps<'m>(own: &'m [MapSpec], aya: &'m [MapSpec]) -> Option<String> {
-    let by_name = |maps: &'m [MapSpec]| -> HashMap<&str, &MapSpec> {
-        maps.iter().map(|map| (map.name.as_str(), map)).collect()
-    };
+    let by_name =
+        |maps: &'m [MapSpec]| -> HashMap<&str, &MapSpec> { maps.iter().map(|map| (map.name.as_str(), map)).collect() };
     let (known, found) = (by_name(own), by_name(aya));
     if let Some(missing) = own.iter().find(|map| !found.contains_key(map.name.as_str())) {
         return Some(format!("aya-obj does not find the map `{}`", missing.name));

@@ -131,3 +131,6 @@ pub(super) fn compare(aya: &Linked, own: &Linked, program: &ProgramSpec) -> Resu
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,7 +100,6 @@ impl Damage {
     }
 
     /// Exchanges two headers in the table of sections.
-    #[allow(dead_code, reason = "one of the tests that share this file damages nothing so")]
     pub(crate) fn exchange_sections(&mut self, bytes: &mut [u8], seed: &Seed) {
         let count = seed.table.len() / 64;
         let (one, other) = (self.below(count), self.below(count));

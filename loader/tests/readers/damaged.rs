@@ -22,12 +22,13 @@ use std::{
     time::Duration,
 };
 
-use cutaway::{Object, ObjectReader, compare_readers};
+use cutaway::{Object, ObjectReader};
 use cutaway_programs::getaddrinfo::Transport;
 
 use crate::{
     corpus::{objects, small_kernel},
     damage::{Damage, Seed},
+    way::is_read,
 };
 
 /// How long one object may take.
@@ -64,30 +65,6 @@ fn damaged(number: u64, seeds: &[Seed], kernel: &[u8]) -> (Vec<u8>, Vec<u8>, Str
         _ => damage.anywhere(&mut bytes, seed, other),
     }
     (bytes, kernel, seed.name.clone())
-}
-
-/// Tries one object in this process; returns whether it could be read and linked.
-fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
-    let is_message = |text: &str| !text.is_empty() && !text.contains(char::is_control) && text.len() < 4096;
-    if let Ok(comparison) = compare_readers(bytes, kernel) {
-        let text = format!("{comparison:?}");
-        assert!(is_message(&text), "{text:?}");
-    }
-    let result = Object::parse_with(ObjectReader::AyaObj, bytes).and_then(|mut object| {
-        let _ = format!("{:?} {:?}", object.programs(), object.unknown_programs());
-        for variable in object.variables().to_vec() {
-            let _ = object.set_variable(&variable.name, &-1_i64);
-        }
-        object.dry_run(kernel).map(|run| run.programs.iter().all(|program| program.instructions.is_ok()))
-    });
-    match result {
-        Ok(is_linked) => is_linked,
-        Err(error) => {
-            let text = error.to_string();
-            assert!(is_message(&text), "{text:?}");
-            false
-        }
-    }
 }
 
 /// The body of a process of its own: says the number of each object before it tries it, and how it ended after.
@@ -223,7 +200,8 @@ fn by_command(cutaway: &Path, range: Range<u64>, counts: &mut Counts) {
         fs::write(&path, bytes).unwrap();
         let mut worst = Some(0);
         for arguments in COMMANDS {
-            let child = limited(cutaway).args(*arguments).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+            let child =
+                limited(cutaway).args(*arguments).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
             let child = child.unwrap();
             let id = child.id();
             let (sender, receiver) = mpsc::channel();
@@ -242,7 +220,10 @@ fn by_command(cutaway: &Path, range: Range<u64>, counts: &mut Counts) {
                 Some(0) => {}
                 Some(1) if !said.trim().is_empty() && !said.contains("panicked") => worst = worst.max(Some(1)),
                 _ => {
-                    let how = output.status.signal().map_or_else(|| output.status.to_string(), |signal| format!("signal {signal}"));
+                    let how = output
+                        .status
+                        .signal()
+                        .map_or_else(|| output.status.to_string(), |signal| format!("signal {signal}"));
                     counts.faults.push(format!(
                         "CUTAWAY_SEED={number} CUTAWAY_DAMAGED=1 ({name}) {}: {how}: {said}",
                         arguments.join(" ")

@@ -307,7 +307,10 @@ fn data_without_contents_is_data() {
         different(&bytes, "`program`");
         is_mended(&bytes);
     }
-    assert_eq!(compare_readers(&with_variable(".bss", |file| file.zeroes(".bss", 16)), &[]).unwrap(), ReaderComparison::Same);
+    assert_eq!(
+        compare_readers(&with_variable(".bss", |file| file.zeroes(".bss", 16)), &[]).unwrap(),
+        ReaderComparison::Same
+    );
 }
 
 #[test]

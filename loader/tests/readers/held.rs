@@ -15,7 +15,8 @@ fn bytes() -> Vec<u8> {
     object.variable(".rodata", "limit", Variable::new(5_u32));
     let counter = object.variable(".data", "counter", Variable::new(1_u64));
     object.variable(".bss", "zero", Variable::zeroed::<i32>());
-    for (section, name) in [("tracepoint/syscalls/sys_enter_getpgid", "first"), ("raw_tracepoint/sys_enter", "second")] {
+    for (section, name) in [("tracepoint/syscalls/sys_enter_getpgid", "first"), ("raw_tracepoint/sys_enter", "second")]
+    {
         let mut asm = Assembler::new();
         asm.load_address(R1, counter, 0);
         asm.load(DW, R0, R1, 0);
@@ -48,7 +49,8 @@ fn object_is_taken_as_it_is() {
     other.sort();
     assert_eq!(one, other);
     let variables = |object: &Object| {
-        let mut lines: Vec<_> = object.variables().iter().map(|known| format!("{known} {} {}", known.offset, known.size)).collect();
+        let mut lines: Vec<_> =
+            object.variables().iter().map(|known| format!("{known} {} {}", known.offset, known.size)).collect();
         lines.sort();
         lines
     };
@@ -70,7 +72,9 @@ fn object_is_taken_as_it_is() {
 fn changes_of_the_caller_are_kept() {
     let mut parsed = parsed();
     parsed.maps.get_mut("table").unwrap().set_max_entries(1000);
-    parsed.patch_map_data(HashMap::from([("counter", (&7_u64.to_ne_bytes()[..], true)), ("zero", (&[1, 2, 3, 4], true))])).unwrap();
+    parsed
+        .patch_map_data(HashMap::from([("counter", (&7_u64.to_ne_bytes()[..], true)), ("zero", (&[1, 2, 3, 4], true))]))
+        .unwrap();
     parsed.programs.remove("second").unwrap();
     parsed.license = c"Proprietary".to_owned();
     let held = Object::from_aya(parsed).unwrap();
@@ -129,7 +133,8 @@ fn attach_target_is_set_by_hand() {
     assert!(held.programs().iter().all(|program| program.section.target.is_none()));
     held.program_mut("first").unwrap().set_attach_target("syscalls/sys_enter_getpgid").unwrap();
     let own = Object::parse(&bytes()).unwrap();
-    let target = |object: &Object| object.programs().iter().find(|known| known.name == "first").unwrap().section.target.clone();
+    let target =
+        |object: &Object| object.programs().iter().find(|known| known.name == "first").unwrap().section.target.clone();
     assert_eq!(target(&held), target(&own));
     assert!(matches!(target(&held), Some(Target::Tracepoint { .. })), "{:?}", target(&held));
     held.program_mut("first").unwrap().set_attach_target("nonsense").unwrap_err();

@@ -174,7 +174,10 @@ fn every_kind_of_map_is_the_same() {
     object.map("perf", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
     object.map("tail_calls", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(8));
     object.map("hash", MapDef::new(MapType::LRU_HASH).key::<[u8; 16]>().value::<[u64; 3]>().max_entries(1000));
-    object.map("trie", MapDef::new(MapType::LPM_TRIE).key_size(8).value_size(4).flags(MapFlags::NO_PREALLOC).max_entries(9));
+    object.map(
+        "trie",
+        MapDef::new(MapType::LPM_TRIE).key_size(8).value_size(4).flags(MapFlags::NO_PREALLOC).max_entries(9),
+    );
     object.map("bloom", MapDef::new(MapType::BLOOM_FILTER).value::<u32>().max_entries(100).extra(3));
     object.map("maps", MapDef::new(MapType::ARRAY_OF_MAPS).key_size(4).max_entries(2).holding(array()));
     object.map("maps_by_hash", MapDef::new(MapType::HASH_OF_MAPS).key_size(4).max_entries(2).holding(array()));
@@ -197,7 +200,15 @@ fn every_kind_of_map_is_the_same() {
         let known = find(&map.name);
         assert_eq!(
             (map.map_type, map.key_size, map.value_size, map.max_entries, map.map_flags, map.map_extra, map.pinning),
-            (known.map_type, known.key_size, known.value_size, known.max_entries, known.map_flags, known.map_extra, known.pinning),
+            (
+                known.map_type,
+                known.key_size,
+                known.value_size,
+                known.max_entries,
+                known.map_flags,
+                known.map_extra,
+                known.pinning
+            ),
             "{}",
             map.name
         );
@@ -238,8 +249,14 @@ fn references_of_every_kind_are_the_same() {
     let bytes = object.write().unwrap();
     let run = same(&bytes).dry_run(&[]).unwrap();
     assert_eq!(run.programs[0].subprogs.len(), 3);
-    let sources: Vec<_> =
-        run.programs[0].instructions.as_ref().unwrap().iter().filter(|insn| insn.code == 0x18).map(|insn| insn.src()).collect();
+    let sources: Vec<_> = run.programs[0]
+        .instructions
+        .as_ref()
+        .unwrap()
+        .iter()
+        .filter(|insn| insn.code == 0x18)
+        .map(|insn| insn.src())
+        .collect();
     // Map by fd, values of maps, a function.
     assert_eq!(sources, [1, 2, 2, 4, 2, 2]);
     let held = Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap().dry_run(&[]).unwrap();

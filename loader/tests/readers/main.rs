@@ -11,3 +11,4 @@ mod held;
 mod kernels;
 mod kinds;
 mod transports;
+mod way;

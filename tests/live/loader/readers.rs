@@ -174,7 +174,9 @@ fn records(loaded: &Loaded) -> BTreeMap<String, Vec<Vec<u8>>> {
 fn corpus_objects_send_the_same_records() {
     let (mut sent, mut wrong) = (0, Vec::new());
     for (name, bytes) in objects() {
-        if !name.starts_with("events/") && !matches!(&*name, "kinds/callbacks.o" | "kinds/halves.o" | "kinds/one_ring.o") {
+        if !name.starts_with("events/")
+            && !matches!(&*name, "kinds/callbacks.o" | "kinds/halves.o" | "kinds/one_ring.o")
+        {
             continue;
         }
         let [own, aya] = both(&bytes, |object| {

@@ -30,7 +30,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         environment.push(("CUTAWAY_COMMAND", &command));
     }
     tools::cargo(
-        &["test", "-p", "cutaway", "--features", "aya-obj", "--test", "readers", "--", "damaged_objects", "--nocapture"],
+        &[
+            "test",
+            "-p",
+            "cutaway",
+            "--features",
+            "aya-obj",
+            "--test",
+            "readers",
+            "--",
+            "damaged_objects",
+            "--nocapture",
+        ],
         &environment,
     )
 }

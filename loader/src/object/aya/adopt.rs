@@ -79,7 +79,13 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
         unknown_programs,
         warnings,
         pins: PathBuf::from(PINS),
-        aya: Some(Box::new(AyaObject { object: read, maps: kept, types: types.map(Arc::from), is_mended: false, is_compared: false })),
+        aya: Some(Box::new(AyaObject {
+            object: read,
+            maps: kept,
+            types: types.map(Arc::from),
+            is_mended: false,
+            is_compared: false,
+        })),
     })
 }
 
@@ -257,8 +263,8 @@ fn maps(
             spec.map_flags |= if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
             spec.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &name)).map_or(0, Type::id);
             // aya-obj reads .bss as zeroes; the caller may have set some.
-            let is_zero = map.section_kind() == EbpfSectionKind::Bss
-                && (is_from_file || data.iter().all(|&byte| byte == 0));
+            let is_zero =
+                map.section_kind() == EbpfSectionKind::Bss && (is_from_file || data.iter().all(|&byte| byte == 0));
             let bytes = if is_zero { Vec::new() } else { data };
             spec.contents = Some(Contents::new(Arc::from(bytes), constant));
             specs.push(spec);

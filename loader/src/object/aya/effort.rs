@@ -131,7 +131,8 @@ fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
     let each = |len: u32| 1 + u64::from(len);
     let count = btf.types().map(|ty| each(ty.len())).fold(records, u64::saturating_add);
     let bytes = longest.saturating_mul(count);
-    (bytes > MOST_OF_NAMES).then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
+    (bytes > MOST_OF_NAMES)
+        .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
 }
 
 /// The types that CO-RE relocations are about.

@@ -21,8 +21,9 @@ pub(crate) fn is_catching_panics() -> bool {
 
 /// Functions that aya-obj may link one inside the other on the caller's stack.
 const FEW: usize = 64;
-/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization.
-const STACK: usize = 4096;
+/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization; a sanitizer takes
+/// more.
+const STACK: usize = 8192;
 
 /// Calls aya-obj. `depth` is how often the call may recurse: above a limit it gets a thread of its own, with the stack
 /// that it needs.
@@ -98,6 +99,13 @@ mod tests {
             let error = guarded("count", depth, || -> u32 { panic!("no {}", "number") }).unwrap_err();
             assert!(error.to_string().ends_with("aya-obj cannot count: it panics (no number)"), "{error}");
         }
+        // The message can quote the file.
+        let error =
+            guarded("read", 0, || -> u32 { panic!("{}\n\x1b[2J", "\x1b]0;title\x07".repeat(1000)) }).unwrap_err();
+        let line = error.to_string();
+        assert!(!line.contains(char::is_control) && line.len() < 2000, "{line:?}");
+        let error = std::io::Error::other("\x1b[31m\n".repeat(1000));
+        assert!(!chain(&error).contains(char::is_control) && chain(&error).chars().count() <= LONGEST + 1);
         assert!(!is_catching_panics());
         assert!(guarded("ask", 0, is_catching_panics).unwrap());
     }

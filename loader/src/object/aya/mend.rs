@@ -67,7 +67,8 @@ fn empty_data(object: &mut Object, faults: &mut Vec<String>) {
     let Some(aya) = &mut object.aya else { return };
     for (name, map) in aya.maps.iter_mut().filter(|(_, map)| is_data(map) && map.value_size() != 0) {
         if map.data().is_empty() {
-            faults.push(format!("takes references to variables in `{name}` for references to a map: they are corrected"));
+            faults
+                .push(format!("takes references to variables in `{name}` for references to a map: they are corrected"));
             map.data_mut().push(0);
         }
     }
@@ -121,9 +122,8 @@ fn attributes(map: &MapSpec) -> Vec<impl PartialEq + use<>> {
 fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
     let known: HashMap<&str, &ProgramSpec> =
         own.programs.iter().map(|program| (program.name.as_str(), program)).collect();
-    let is_known = |program: &ProgramSpec| {
-        known.get(program.name.as_str()).is_some_and(|known| known.entry == program.entry)
-    };
+    let is_known =
+        |program: &ProgramSpec| known.get(program.name.as_str()).is_some_and(|known| known.entry == program.entry);
     for program in object.programs.iter().filter(|program| !is_known(program)) {
         faults.push(format!("takes `{}` for a program: it is not loaded as one", program.name));
     }

@@ -1,0 +1,32 @@
+//! The way of an object by aya-obj from the bytes of a file to the first system call.
+
+use cutaway::{Object, ObjectReader, compare_readers};
+
+/// Returns whether a message can be shown: it is not empty, short, and has no control characters.
+fn is_message(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_control) && text.len() < 4096
+}
+
+/// Compares the readers of an object, reads it by aya-obj, and links its programs against BTF of a kernel. Returns whether
+/// it could be read and linked; any error must be one message.
+pub(crate) fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
+    if let Ok(comparison) = compare_readers(bytes, kernel) {
+        let text = format!("{comparison:?}");
+        assert!(is_message(&text), "{text:?}");
+    }
+    let result = Object::parse_with(ObjectReader::AyaObj, bytes).and_then(|mut object| {
+        let _ = format!("{:?} {:?}", object.programs(), object.unknown_programs());
+        for variable in object.variables().to_vec() {
+            let _ = object.set_variable(&variable.name, &-1_i64);
+        }
+        object.dry_run(kernel).map(|run| run.programs.iter().all(|program| program.instructions.is_ok()))
+    });
+    match result {
+        Ok(is_linked) => is_linked,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(is_message(&text), "{text:?}");
+            false
+        }
+    }
+}
