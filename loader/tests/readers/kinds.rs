@@ -263,3 +263,25 @@ fn references_of_every_kind_are_the_same() {
     let instructions = |run: &cutaway::DryRun| run.programs[0].instructions.as_ref().unwrap().len();
     assert_eq!(instructions(&held), instructions(&run));
 }
+
+/// aya-obj has the verifier follow calls of the functions that compilers call by themselves.
+#[test]
+fn functions_of_the_compiler_are_static() {
+    for (name, linkage) in [("memcpy", 0), ("memmove", 0), ("memset", 0), ("memcmp", 0), ("mempcpy", 1)] {
+        let mut object = ObjectBuilder::new("GPL");
+        let mut asm = Assembler::new();
+        asm.mov(R0, 1);
+        asm.exit();
+        let function = object.global_function(name, Signature::returning(u64::describe()), asm);
+        let mut asm = Assembler::new();
+        asm.call_function(function);
+        asm.exit();
+        object.program("xdp", "program", asm);
+        let bytes = object.write().unwrap();
+        for object in [same(&bytes), Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap()] {
+            let types = object.btf().unwrap();
+            let types = cutaway::btf::Btf::parse(&types).unwrap();
+            assert_eq!(types.find(cutaway::btf::Kind::Func, name).unwrap().linkage(), linkage, "{name}");
+        }
+    }
+}
