@@ -42,14 +42,9 @@ impl Elf {
         (number < self.0.sections.len()).then_some(SectionIndex(number))
     }
 
-    /// Returns how many symbols there are.
-    pub(crate) fn symbol_count(&self) -> usize {
-        self.0.symbols.len()
-    }
-
-    /// Returns all symbols of a section, also those without a name and the one that stands for the section.
-    pub(crate) fn all_symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = &Symbol> {
-        self.0.symbols.iter().filter(move |symbol| symbol.section == Some(section))
+    /// Returns all symbols in the file's order, also those without a name and those that stand for sections.
+    pub(crate) fn all_symbols(&self) -> impl ExactSizeIterator<Item = &Symbol> {
+        self.0.symbols.iter()
     }
 }
 

@@ -456,3 +456,50 @@ fn chain_of_calls_does_not_overflow_the_stack() {
     let run = by_aya(&file.write()).unwrap().dry_run(&[]).unwrap();
     assert_eq!(run.programs[0].instructions.as_ref().unwrap().len() as u64, COUNT * 2 + 2);
 }
+
+#[test]
+fn long_accesses_are_refused() {
+    let mut bytes = crate::corpus::objects()["core/fields.o"].clone();
+    // The names get longer: those of all relocations are one access without an end in sight.
+    let header = section_header(&bytes, b".BTF");
+    let word = |bytes: &[u8], at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let (start, size) = (word(&bytes, header + 0x18), word(&bytes, header + 0x20));
+    let mut btf = bytes[start..start + size].to_vec();
+    let names = u32::from_ne_bytes(*btf[20..].first_chunk().unwrap());
+    btf.extend("0:0".bytes().chain(":0".repeat(4000).bytes()).chain([0]));
+    let longer = btf.len() as u32 - size as u32 + names;
+    btf[20..24].copy_from_slice(&longer.to_ne_bytes());
+    let (place, new_size) = (bytes.len() as u64, btf.len() as u64);
+    bytes.extend(btf);
+    bytes[header + 0x18..header + 0x20].copy_from_slice(&place.to_ne_bytes());
+    bytes[header + 0x20..header + 0x28].copy_from_slice(&new_size.to_ne_bytes());
+    by_aya(&bytes).unwrap();
+    // The first relocation's access.
+    let header = section_header(&bytes, b".BTF.ext");
+    let start = word(&bytes, header + 0x18);
+    let half = |bytes: &[u8], at: usize| u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let relocations = start + half(&bytes, start + 4) + half(&bytes, start + 24);
+    let access = relocations + 4 + 8 + 8;
+    bytes[access..access + 4].copy_from_slice(&names.to_ne_bytes());
+    refused_soon(&bytes, "access");
+}
+
+#[test]
+fn many_programs_that_share_their_code_are_linked_soon() {
+    const COUNT: u64 = 6000;
+    let mut file = Crafted::new(b"GPL\0");
+    let code = [vec![mov(0, 0); 100_000], vec![exit()]].concat();
+    let text = file.code(".text", &code);
+    let shared = file.function("shared", text, (0, code.len() as u64));
+    let callers: Vec<_> = (0..COUNT).flat_map(|_| [call(-1), exit()]).collect();
+    let program = file.code(PROGRAM, &callers);
+    for number in 0..COUNT {
+        file.function(&format!("p{number}"), program, (number * 2, 2));
+        file.calls(program, number * 2, shared);
+    }
+    let start = Instant::now();
+    let run = by_aya(&file.write()).unwrap().dry_run(&[]).unwrap();
+    assert_eq!(run.programs.len() as u64, COUNT);
+    run.programs.last().unwrap().instructions.as_ref().unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}

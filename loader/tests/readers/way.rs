@@ -1,6 +1,6 @@
 //! The way of an object by aya-obj from the bytes of a file to the first system call.
 
-use cutaway::{Object, ObjectReader, compare_readers};
+use cutaway::{Object, ObjectReader, aya_obj, compare_readers};
 
 /// Returns whether a message can be shown: it is not empty, short, and has no control characters.
 fn is_message(text: &str) -> bool {
@@ -21,6 +21,15 @@ pub(crate) fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
         }
         object.dry_run(kernel).map(|run| run.programs.iter().all(|program| program.instructions.is_ok()))
     });
+    // What parses by aya-obj does so without the file, too.
+    if result.is_ok()
+        && let Ok(parsed) = aya_obj::Object::parse(bytes)
+    {
+        match Object::from_aya(parsed).and_then(|object| object.dry_run(kernel)) {
+            Ok(run) => assert!(run.maps.len() < 1 << 16),
+            Err(error) => assert!(is_message(&error.to_string()), "{error:?}"),
+        }
+    }
     match result {
         Ok(is_linked) => is_linked,
         Err(error) => {

@@ -37,19 +37,19 @@ fn externs(own: &Object) -> Option<String> {
 /// aya-obj reads the bytes 24 to 27 of an old description as an enum of two values, 0 and 1, in each section whose name
 /// begins with `maps`.
 fn legacy_maps(elf: &Elf) -> Option<String> {
-    for (index, section) in elf.sections().filter(|(_, section)| section.name.starts_with("maps")) {
-        for symbol in elf.all_symbols_in(index).filter(|symbol| symbol.size > 24) {
-            let pinning = section.bytes_at(symbol.address + 24, (symbol.size - 24).min(4)).map(|bytes| {
-                let mut word = [0; 4];
-                word.iter_mut().zip(bytes).for_each(|(byte, known)| *byte = *known);
-                u32::from_ne_bytes(word)
-            });
-            if pinning.is_none_or(|pinning| pinning > 1) {
-                return Some(format!(
-                    "has undefined behavior on the pinning of the map `{}` (section `{}`), neither 0 nor 1",
-                    symbol.name, section.name
-                ));
-            }
+    for symbol in elf.all_symbols().filter(|symbol| symbol.size > 24) {
+        let section = symbol.section.map(|section| elf.section(section));
+        let Some(section) = section.filter(|section| section.name.starts_with("maps")) else { continue };
+        let pinning = section.bytes_at(symbol.address + 24, (symbol.size - 24).min(4)).map(|bytes| {
+            let mut word = [0; 4];
+            word.iter_mut().zip(bytes).for_each(|(byte, known)| *byte = *known);
+            u32::from_ne_bytes(word)
+        });
+        if pinning.is_none_or(|pinning| pinning > 1) {
+            return Some(format!(
+                "has undefined behavior on the pinning of the map `{}` (section `{}`), neither 0 nor 1",
+                symbol.name, section.name
+            ));
         }
     }
     None

@@ -3,7 +3,7 @@
 
 use crate::{
     btf::{Btf, Ext, Kind, Records},
-    elf::{Elf, SectionIndex},
+    elf::{Elf, SectionIndex, Symbol},
     object::{Object, btf},
     sorted::Sorted,
 };
@@ -14,7 +14,9 @@ const MOST: u64 = 1 << 28;
 /// The most bytes of names that it reads, again and again.
 const MOST_OF_NAMES: u64 = 1 << 32;
 /// The most types that CO-RE relocations are about. For each it goes through all types of the kernel, 130,000.
-const MOST_ROOTS: usize = 4096;
+const MOST_ROOTS: usize = 1024;
+/// The most bytes of an access, `0:1:5`: libbpf takes 64 numbers.
+const LONGEST_ACCESS: usize = 1024;
 
 /// Returns what would take too long, as a clause about aya-obj; `None` if nothing would.
 pub(super) fn effort(own: &Object) -> Option<String> {
@@ -25,7 +27,7 @@ pub(super) fn effort(own: &Object) -> Option<String> {
     let records = btf.as_ref().zip(ext.as_ref()).map(|(btf, ext)| OfSections::new(btf, ext, elf)).unwrap_or_default();
     code(elf, &records).or_else(|| named_sections(elf, btf.as_ref())).or_else(|| {
         let (btf, ext) = (btf.as_ref()?, ext.as_ref()?);
-        names(btf, records.count).or_else(|| roots(ext))
+        names(btf, records.count).or_else(|| relocations(btf, ext))
     })
 }
 
@@ -70,12 +72,12 @@ impl OfSections {
 fn code(elf: &Elf, records: &OfSections) -> Option<String> {
     let of = |counts: &Sorted<SectionIndex, u64>, section| counts.get(&section).copied().unwrap_or(0);
     // aya-obj takes some symbols for functions that are none here, each with a copy of its instructions.
+    let is_code = |symbol: &&Symbol| symbol.section.is_some_and(|section| elf.section(section).executable);
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
     let code = elf.sections().filter(|(_, section)| section.executable);
-    let (room, others) = code.fold((0_u64, 0_u64), |(room, others), (index, section)| {
-        let symbols = elf.all_symbols_in(index).filter(|symbol| symbol.is_of_unknown_kind());
-        let sizes = symbols.fold(others, |sum, symbol| sum.saturating_add(symbol.size));
-        (room.saturating_add(section.size), sizes)
-    });
+    let room = sum(&mut code.map(|(_, section)| section.size));
+    let others = elf.all_symbols().filter(|symbol| symbol.is_of_unknown_kind()).filter(is_code);
+    let others = sum(&mut others.map(|symbol| symbol.size));
     if others > room {
         return Some(format!("copies {others} bytes for symbols in the code that are no functions"));
     }
@@ -109,7 +111,7 @@ fn code(elf: &Elf, records: &OfSections) -> Option<String> {
 /// The loops over all symbols for each section of functions, and over all types for each section of maps.
 fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
     let count = |prefix: &str| elf.sections().filter(|(_, section)| section.name.starts_with(prefix)).count() as u64;
-    let (texts, symbols) = (count(".text"), elf.symbol_count() as u64);
+    let (texts, symbols) = (count(".text"), elf.all_symbols().len() as u64);
     if texts.saturating_mul(symbols) > MOST {
         return Some(format!("looks at each of {symbols} symbols for each of {texts} sections `.text…`"));
     }
@@ -135,10 +137,13 @@ fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
         .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
 }
 
-/// The types that CO-RE relocations are about.
-fn roots(ext: &Ext<'_>) -> Option<String> {
-    let mut roots: Vec<u32> =
-        ext.core_relo().flat_map(|records| records.words::<4>().map(|[_, root, ..]| root)).collect();
+/// The types that CO-RE relocations are about, and how deep they go into them.
+fn relocations(btf: &Btf<'_>, ext: &Ext<'_>) -> Option<String> {
+    let relocations = || ext.core_relo().flat_map(|records| records.words::<4>());
+    if relocations().any(|[_, _, access, _]| btf.string(access).len() > LONGEST_ACCESS) {
+        return Some(format!("follows an access of any length: {LONGEST_ACCESS} bytes are allowed"));
+    }
+    let mut roots: Vec<u32> = relocations().map(|[_, root, ..]| root).collect();
     roots.sort_unstable();
     roots.dedup();
     (roots.len() > MOST_ROOTS)

@@ -20,7 +20,7 @@ const DEEPEST: u32 = 64;
 /// The most members of one structure, those of unnamed ones in it included, each time that they are reached.
 const MOST_MEMBERS: u64 = 1 << 20;
 /// The most members that all CO-RE relocations together compare.
-const MOST_STEPS: u64 = 1 << 30;
+const MOST_STEPS: u64 = 1 << 28;
 
 /// Refuses BTF of a kernel that aya-obj must not be given for this object.
 pub(crate) fn admit_kernel(bytes: &[u8], object: &Object) -> Result<(), Error> {

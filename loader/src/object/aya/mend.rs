@@ -1,6 +1,9 @@
 //! Corrects what aya-obj leaves out or gets wrong, and this crate knows better.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{adopt::is_data, contents::is_same_contents, types};
 use crate::{
@@ -80,8 +83,8 @@ fn maps(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(
     if let Some(map) = object.maps.iter().find(|map| !known.contains_key(map.name.as_str())) {
         return Err(disagrees(format!("aya-obj finds a map `{}` in it, which is none here", map.name)));
     }
-    let found: HashMap<&str, ()> = object.maps.iter().map(|map| (map.name.as_str(), ())).collect();
-    if let Some(map) = own.maps.iter().find(|map| !found.contains_key(map.name.as_str())) {
+    let found: HashSet<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
+    if let Some(map) = own.maps.iter().find(|map| !found.contains(map.name.as_str())) {
         return Err(disagrees(format!("aya-obj does not find its map `{}`", map.name)));
     }
     for map in &mut object.maps {
@@ -129,7 +132,8 @@ fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Resu
     }
     object.programs.retain(is_known);
     if object.programs.len() != own.programs.len() {
-        let missing = own.programs.iter().find(|known| object.programs.iter().all(|found| found.name != known.name));
+        let found: HashSet<&str> = object.programs.iter().map(|program| program.name.as_str()).collect();
+        let missing = own.programs.iter().find(|program| !found.contains(program.name.as_str()));
         let name = missing.map_or("", |program| program.name.as_str());
         return Err(disagrees(format!("aya-obj does not find its program `{name}`")));
     }
