@@ -15,12 +15,13 @@ impl Object {
     /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses what aya-obj would misread;
     /// then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach targets and
     /// the license come from the file, since aya-obj does not keep them; what else aya-obj leaves out or gets wrong is
-    /// mended and logged at level `warn`.
+    /// mended and logged at level `warn`, here or while loading (CO-RE relocations). Loading refuses a program that
+    /// aya-obj links to other instructions than this crate's linker.
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file or
-    /// panics on it. A panic can be caught only where panics unwind (not with `panic = "abort"`).
+    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file,
+    /// panics on it, finds other maps than this crate, or misses programs. A panic can be caught only where panics unwind (not with `panic = "abort"`).
     pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
         let own = Self::parse(bytes)?;
         if reader == ObjectReader::Cutaway {
@@ -37,8 +38,9 @@ impl Object {
     /// system call.
     ///
     /// aya-obj does not keep section names. So a program has no attach target: it is set by
-    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. Without BTF
-    /// the object has no [`Object::variables`], and functions that are no programs count as static.
+    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. aya-obj takes
+    /// an object without a license for one under the GPL. Without BTF the object has no [`Object::variables`]: they are
+    /// set by `aya_obj::Object::patch_map_data` before; and functions that are no programs count as static.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
