@@ -43,7 +43,7 @@ pub enum ReaderComparison {
 /// Those of [`Object::parse`], if this crate's reader refuses the object.
 pub fn compare_readers(bytes: &[u8], kernel: &[u8]) -> Result<ReaderComparison, Error> {
     let own = Object::parse(bytes)?;
-    let aya = match unmended(own.clone(), bytes) {
+    let aya = match unmended(&own, bytes) {
         Ok(aya) => aya,
         Err(error) => return Ok(refused(error)),
     };

@@ -13,6 +13,8 @@ use crate::{
 const MOST: u64 = 1 << 28;
 /// The most bytes of names that it reads, again and again.
 const MOST_OF_NAMES: u64 = 1 << 32;
+/// The most bytes of the names of all symbols.
+const MOST_OF_SYMBOLS: u64 = 64 << 20;
 /// The most types that CO-RE relocations are about. For each it goes through all types of the kernel, 130,000.
 const MOST_ROOTS: usize = 1024;
 /// The most bytes of an access, `0:1:5`: libbpf takes 64 numbers.
@@ -25,10 +27,11 @@ pub(super) fn effort(own: &Object) -> Option<String> {
     let btf = if types.is_empty() { None } else { btf::read(types).ok() };
     let ext = btf.as_ref().and_then(|btf| Ext::parse(elf.contents(".BTF.ext"), btf).ok());
     let records = btf.as_ref().zip(ext.as_ref()).map(|(btf, ext)| OfSections::new(btf, ext, elf)).unwrap_or_default();
-    code(elf, &records).or_else(|| named_sections(elf, btf.as_ref())).or_else(|| {
-        let (btf, ext) = (btf.as_ref()?, ext.as_ref()?);
-        names(btf, records.count).or_else(|| relocations(btf, ext))
-    })
+    symbols(elf)
+        .or_else(|| code(elf, &records))
+        .or_else(|| named_sections(elf, btf.as_ref()))
+        .or_else(|| names(btf.as_ref()?, records.count))
+        .or_else(|| relocations(btf.as_ref()?, ext.as_ref()?))
 }
 
 /// How many records `.BTF.ext` has about each section.
@@ -65,6 +68,13 @@ impl OfSections {
         let all = infos.iter().chain(relocations.iter()).map(|(_, count)| count).sum();
         Self { infos, relocations, count: all }
     }
+}
+
+/// The names of symbols, which can lie in the same bytes: it keeps several copies of each.
+fn symbols(elf: &Elf) -> Option<String> {
+    let names = elf.all_symbols().map(|symbol| symbol.name.len() as u64);
+    let bytes = names.fold(0, u64::saturating_add);
+    (bytes > MOST_OF_SYMBOLS).then(|| format!("keeps copies of the names of symbols, here {bytes} bytes"))
 }
 
 /// The loops over the functions of a section: for each symbol it copies the instructions and all infos of the section,

@@ -27,7 +27,7 @@ impl Object {
         if reader == ObjectReader::Cutaway {
             return Ok(own);
         }
-        let mut object = unmended(own.clone(), bytes)?;
+        let mut object = unmended(&own, bytes)?;
         for fault in mend(&mut object, Some(&own))? {
             log::warn!("aya-obj {fault}");
         }
@@ -82,11 +82,11 @@ impl TryFrom<aya_obj::Object> for Object {
 
 /// Parses the file by aya-obj, if it can be given to it. `own` is what this crate's reader has made of the file.
 /// Nothing is mended.
-pub(crate) fn unmended(own: Object, bytes: &[u8]) -> Result<Object, Error> {
-    admit(&own)?;
+pub(crate) fn unmended(own: &Object, bytes: &[u8]) -> Result<Object, Error> {
+    admit(own)?;
     let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;
     let parsed = parsed.map_err(|error| Error::Object { why: format!("aya-obj refuses it: {}", chain(&error)) })?;
     let (programs, maps) = (parsed.programs.len(), parsed.maps.len());
     log::info!("aya-obj has read the object: {programs} programs, {maps} maps");
-    adopt(parsed, Some(own))
+    adopt(parsed, Some(own.clone()))
 }
