@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend([
         test!(corpus_objects_are_the_same_loaded).since(5, 17, "bpf_loop").needs(ring),
         test!(corpus_objects_send_the_same_records).needs(ring),
+        test!(maps_of_every_kind_are_the_same_loaded).since(5, 16, "bloom filters").needs(root),
         test!(held_object_loads_as_it_was_changed).since(5, 8, "the ring buffer").needs(root),
     ]);
     tests
@@ -208,6 +209,40 @@ fn builtin_object_is_the_same_loaded(transport: Transport) {
     assert_eq!(description(&held), description(&own));
     assert!(journal::messages(log::Level::Info).iter().any(|line| line.starts_with("aya-obj has read the object")));
     assert_eq!(journal::messages(log::Level::Warn), [""; 0]);
+}
+
+fn maps_of_every_kind_are_the_same_loaded() {
+    let mut object = ObjectBuilder::new("GPL");
+    let array = || MapDef::new(MapType::ARRAY).key::<u32>().value::<[[u16; 3]; 5]>().max_entries(2);
+    object.map("array", array());
+    object.map("pinned", array().pinned_by_name());
+    object.map("perf", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
+    object.map("ring", MapDef::new(MapType::RINGBUF).max_entries(4096));
+    object.map("maps", MapDef::new(MapType::ARRAY_OF_MAPS).key_size(4).max_entries(2).holding(array()));
+    object.map("by_hash", MapDef::new(MapType::HASH_OF_MAPS).key_size(8).max_entries(3).holding(array()));
+    object.map("bloom", MapDef::new(MapType::BLOOM_FILTER).value_size(4).max_entries(100).extra(3));
+    object.map("devices", MapDef::new(MapType::DEVMAP).key_size(4).value_size(8).max_entries(4));
+    object.map("stacks", MapDef::new(MapType::STACK_TRACE).key_size(4).value_size(8 * 127).max_entries(4));
+    let calls = object.map("calls", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(4));
+    let mut asm = Assembler::new();
+    asm.load_map(R2, calls);
+    asm.mov(R3, 0);
+    asm.call(Helper::bpf_tail_call);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tracepoint/sys_enter", "calls_on", asm);
+    let bytes = object.write().unwrap();
+    let [own, aya] = both(&bytes, |_| {});
+    let ((own, own_pins), (aya, aya_pins)) = (own.unwrap(), aya.unwrap());
+    assert_eq!(description(&aya), description(&own));
+    assert_eq!(aya.map("array").unwrap().value_size(), 30);
+    for pins in [own_pins, aya_pins] {
+        assert!(pins.0.join("pinned").exists());
+    }
+    let mut held = Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap();
+    let pins = Pins::new("held");
+    held.set_pin_root(&pins.0);
+    assert_eq!(description(&held.load().unwrap()), description(&own));
 }
 
 fn held_object_loads_as_it_was_changed() {
