@@ -50,6 +50,28 @@ pub(crate) fn cut(line: &str, width: usize) -> String {
     cut
 }
 
+/// Returns running text behind a head, in lines of at most `width` columns; a longer word has a line of its own. The
+/// lines after the first are indented by the width of the head.
+pub(crate) fn wrapped(text: &str, head: &str, width: usize) -> String {
+    let indent = display_width(head);
+    let (mut lines, mut line, mut used) = (String::new(), String::from(head), indent);
+    for word in text.split_whitespace() {
+        let length = display_width(word);
+        if used + length > width && used > indent {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = " ".repeat(indent);
+            used = indent;
+        }
+        line.push_str(word);
+        line.push(' ');
+        used += length + 1;
+    }
+    lines.push_str(line.trim_end());
+    lines.push('\n');
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     report.rs        what is told: a plain value, the same for text and JSON
+//!     aya_obj.rs       whether aya-obj takes the object and reads it the same
 //!     listing.rs       instructions before and after linking, with lines of source
 //!     requirements.rs  kernel features that the object requires and this machine lacks
 //!     show.rs          the report as text
@@ -11,6 +12,7 @@
 //! those of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte
 //! order is described without a dry run.
 
+mod aya_obj;
 mod listing;
 mod report;
 mod requirements;
@@ -22,11 +24,15 @@ use clap::Args;
 use cutaway::{Object, btf::Btf};
 use log::warn;
 
-use self::report::{Against, Report};
+use self::{
+    aya_obj::AyaObj,
+    report::{Against, Report},
+};
 use crate::{
     args::Format,
     error::{CliError, listed},
-    object_arg::{ObjectArg, read_whole},
+    object_arg::{ObjectArg, ReadObject, read_whole},
+    object_reader::{self, Reader},
     terminal,
 };
 
@@ -47,6 +53,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     object: ObjectArg,
 
+    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    reader: Reader,
+
     /// Tells of this program alone (may be given more than once)
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
@@ -63,7 +72,7 @@ pub(crate) struct Arguments {
 
 /// Reads the object, links it in a dry run, and prints the report.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let (path, object) = arguments.object.read_foreign()?;
+    let ReadObject { shown: path, bytes, object } = arguments.object.read_any_endian(arguments.reader)?;
     for name in &arguments.programs {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {
@@ -84,7 +93,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     });
     let btf = btf.transpose()?;
     let against = btf.as_deref().map_or(Against::Running, Against::Btf);
-    let report = Report::new(&path, object, against, &arguments.programs);
+    let aya_obj = AyaObj::compare(&bytes, &object, btf.as_deref());
+    if let (Reader::AyaObj, Some(difference)) = (arguments.reader, &aya_obj.difference) {
+        warn!("aya-obj reads `{path}` differently: {difference}");
+    }
+    let report = Report::new(&path, object, against, &arguments.programs, aya_obj);
     if report.foreign && arguments.btf.is_some() {
         warn!("--btf has no effect: the object is for machines of the other byte order, so there is no dry run");
     }

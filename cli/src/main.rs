@@ -17,6 +17,7 @@ mod error;
 mod inspect;
 mod manual;
 mod object_arg;
+mod object_reader;
 mod outlet;
 mod output_file;
 mod peek;
@@ -26,9 +27,10 @@ mod terminal;
 mod trace;
 mod usage;
 
-use std::process::ExitCode;
+use std::{panic, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
+use cutaway::ObjectReader;
 
 use self::error::CliError;
 
@@ -66,10 +68,22 @@ enum Command {
     Man(manual::Man),
 }
 
+/// Installs a panic hook that prints nothing for a panic of aya-obj: the loader catches it, and the command ends with
+/// its error.
+fn silence_caught_panics() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        if !ObjectReader::is_catching_panics() {
+            report(panicked);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
     if let Some(ended) = trace::hold_threads_if_asked() {
         return ended;
     }
+    silence_caught_panics();
     signals::report_limits_of_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use cutaway::{Error, Object};
 use cutaway_programs::getaddrinfo::Transport;
 
-use crate::error::CliError;
+use crate::{error::CliError, object_reader::Reader};
 
 /// The arguments that name an object.
 #[derive(Debug, Args)]
@@ -22,6 +22,16 @@ pub(crate) struct ObjectArg {
     /// One of the objects that `cutaway trace` loads
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     built_in: Option<BuiltIn>,
+}
+
+/// An object that was read.
+#[derive(Debug)]
+pub(crate) struct ReadObject {
+    /// Its name for display.
+    pub(crate) shown: String,
+    /// The file.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) object: Object,
 }
 
 /// The built-in objects, by transport.
@@ -36,24 +46,26 @@ enum BuiltIn {
 }
 
 impl ObjectArg {
-    /// Reads and parses the object. Returns it with its name for display.
-    pub(crate) fn read(&self) -> Result<(String, Object), CliError> {
-        self.read_by(Object::parse)
-    }
-
-    /// Like [`Self::read`], but accepts either byte order.
-    pub(crate) fn read_foreign(&self) -> Result<(String, Object), CliError> {
-        self.read_by(Object::parse_any_endian)
-    }
-
-    fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), CliError> {
+    /// Reads and parses the object.
+    pub(crate) fn read(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
-        let object = parse(&bytes).map_err(|error| match error {
-            // Its text begins with the same words.
-            Error::Object { why } => CliError::new(format!("cannot read `{shown}`: {why}")),
-            error => CliError::new(format!("cannot read `{shown}`: {error}")),
-        })?;
-        Ok((shown, object))
+        let object = parse(&shown, &bytes, reader)?;
+        Ok(ReadObject { shown, bytes, object })
+    }
+
+    /// Like [`Self::read`], but accepts either byte order. aya-obj does not take the other one.
+    pub(crate) fn read_any_endian(&self, reader: Reader) -> Result<ReadObject, CliError> {
+        let (shown, bytes) = self.bytes()?;
+        let own = Object::parse_any_endian(&bytes).map_err(|error| cannot_read(&shown, error))?;
+        let object = match reader {
+            Reader::Cutaway => own,
+            Reader::AyaObj if own.is_foreign_endian() => {
+                let why = "its byte order is not this machine's, and aya-obj does not swap it";
+                return Err(CliError::new(format!("cannot read `{shown}`: {why}")).advise(READ_IT_BY_OWN));
+            }
+            Reader::AyaObj => parse(&shown, &bytes, reader)?,
+        };
+        Ok(ReadObject { shown, bytes, object })
     }
 
     fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
@@ -68,6 +80,25 @@ impl ObjectArg {
         };
         let bytes = transport.object().map_err(|error| CliError::new(format!("cannot build the object: {error}")))?;
         Ok((format!("built-in {name}"), bytes))
+    }
+}
+
+/// What to do about an object that aya-obj does not take.
+const READ_IT_BY_OWN: &str = "read it with --reader cutaway";
+
+fn parse(shown: &str, bytes: &[u8], reader: Reader) -> Result<Object, CliError> {
+    Object::parse_with(reader.into(), bytes).map_err(|error| {
+        let failure = cannot_read(shown, error);
+        let is_aya_obj_alone = reader == Reader::AyaObj && Object::parse(bytes).is_ok();
+        if is_aya_obj_alone { failure.advise(READ_IT_BY_OWN) } else { failure }
+    })
+}
+
+fn cannot_read(shown: &str, error: Error) -> CliError {
+    match error {
+        // Its text begins with the same words.
+        Error::Object { why } => CliError::new(format!("cannot read `{shown}`: {why}")),
+        error => CliError::new(format!("cannot read `{shown}`: {error}")),
     }
 }
 

@@ -40,8 +40,9 @@ mod type_candidates;
 mod type_choice;
 
 use cutaway::{
-    MapSpec, MapType,
+    MapSpec, MapType, ReaderComparison,
     btf::{Btf, kernel},
+    compare_readers_on_host,
 };
 
 pub(crate) use self::arguments::Arguments;
@@ -56,14 +57,18 @@ use self::{
     submit_sites::SubmitSites,
     type_candidates::Candidates,
 };
-use crate::{child::Process, diagnostics, error::CliError, signals};
+use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
 /// Bytes of each CPU's perf buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
 
 /// Runs until the command ends, a limit is reached, or a signal comes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let (shown, mut object) = arguments.object.read()?;
+    let ReadObject { shown, bytes, mut object } = arguments.object.read(arguments.reader)?;
+    if arguments.reader == Reader::AyaObj {
+        warn_of_difference(&shown, &bytes)?;
+    }
+    drop(bytes);
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     choices::make(&mut object, arguments)?;
@@ -115,6 +120,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     }
     diagnostics::say(&line);
     outcome
+}
+
+/// Warns of an object that aya-obj reads differently. What aya-obj gets wrong is corrected as far as it is known, and
+/// linking is aya-obj's.
+fn warn_of_difference(shown: &str, bytes: &[u8]) -> Result<(), CliError> {
+    if let ReaderComparison::Different { what } = compare_readers_on_host(bytes)? {
+        log::warn!("aya-obj reads `{shown}` differently: {what}");
+    }
+    Ok(())
 }
 
 /// Says how the records of each buffer are read, and which settings and programs make that late or incomplete.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     args.rs            the arguments
+//!     built_in.rs        the built-in programs, read by either reader
 //!     libraries.rs       the libraries whose calls are traced: every C library in use, or a named one
 //!     follow.rs          whether the children of a command can be followed
 //!     source.rs          buffer ──▶ record, by any transport
@@ -13,6 +14,7 @@
 //! ```
 
 mod args;
+mod built_in;
 mod draw_then_read;
 mod follow;
 mod libraries;
@@ -30,13 +32,13 @@ use std::{
     time::Instant,
 };
 
-use cutaway::{Links, Loaded, Object, features};
+use cutaway::{Links, Loaded, Tracepoint, features};
 use cutaway_programs::getaddrinfo::{LIBRARY, Transport, names};
 use log::{info, warn};
 
 pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
 use self::{
-    args::DEFAULT_BUFFER,
+    args::{DEFAULT_BUFFER, DEFAULT_READER},
     draw_then_read::Drawn,
     libraries::{Libraries, Names, Whose},
     lost::Lost,
@@ -164,14 +166,9 @@ fn attach_probes(
 
 /// Loads and attaches everything that tracing needs, then detaches it without waiting for events.
 pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
-    let bytes = assemble(transport)?;
-    let loaded = Object::parse(&bytes)?.load()?;
+    let loaded = built_in::read(transport, DEFAULT_READER)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
     Libraries::named(&loaded, LIBRARY, None).map(drop)
-}
-
-fn assemble(transport: Transport) -> Result<Vec<u8>, CliError> {
-    transport.object().map_err(|error| CliError::new(format!("cannot assemble the programs: {error}")))
 }
 
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
@@ -180,14 +177,14 @@ fn assemble(transport: Transport) -> Result<Vec<u8>, CliError> {
 /// programs are loaded without.
 fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), CliError> {
     let load = |cookie: bool, cgroup: bool| {
-        let mut object = Object::parse(&assemble(transport)?)?;
+        let mut object = built_in::read(transport, arguments.reader)?;
         if transport == Transport::Ring {
             object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
         }
         object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow))?;
         object.set_variable(names::WITH_COOKIE, &u32::from(cookie))?;
         object.set_variable(names::WITH_CGROUP, &u32::from(cgroup))?;
-        for name in FOLLOWERS {
+        for (name, _) in FOLLOWERS {
             object.program_mut(name)?.section.autoload = follow;
         }
         Ok::<_, CliError>((object.load()?, Names::new(cookie)))
@@ -204,10 +201,14 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
     }
 }
 
-/// The programs that keep the set of followed processes.
-const FOLLOWERS: [&str; 2] = [names::FOLLOW, names::UNFOLLOW];
+/// The programs that keep the set of followed processes, each with the category and name of its tracepoint.
+const FOLLOWERS: [(&str, [&str; 2]); 2] =
+    [(names::FOLLOW, ["task", "task_newtask"]), (names::UNFOLLOW, ["sched", "sched_process_exit"])];
 
 /// Attaches the programs that keep the set of followed processes, if `follow` says so.
 fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, CliError> {
-    FOLLOWERS.iter().filter(|_| follow).map(|name| Ok(loaded.program(name)?.attach()?)).collect()
+    let attach = |(name, [category, event]): &(&str, [&str; 2])| {
+        Ok(Tracepoint::new(category, event).attach(loaded.program(name)?)?)
+    };
+    FOLLOWERS.iter().filter(|_| follow).map(attach).collect()
 }

@@ -139,7 +139,7 @@ pub use object::{
 };
 pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]
-pub use readers::{ReaderComparison, compare_readers};
+pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};
 pub use variable::Variable;
 

@@ -3,12 +3,13 @@
 //! Both results are linked in a dry run, aya-obj's without the corrections that loading makes, and compared: maps,
 //! programs, license, instructions. File descriptors of maps are compared by the maps' names.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Deref};
 
 use crate::{
-    Error, Instruction, LinkedProgram, MapSpec, Object, ProgramSpec,
+    Errno, Error, Instruction, LinkedProgram, MapSpec, Object, ProgramSpec,
+    btf::{Btf, Kind, kernel},
     instruction::opcode,
-    object::aya::{is_same_contents, unmended},
+    object::aya::{REFUSES, fault_on, is_same_contents, unmended},
     resolve::core_relo::is_poison,
 };
 
@@ -18,14 +19,21 @@ use crate::{
 pub enum ReaderComparison {
     /// aya-obj gives the same maps, programs and instructions.
     Same,
-    /// aya-obj refuses the object, or must not be given it.
+    /// aya-obj refuses the object, or panics on it.
     Refused {
         /// Why, in a sentence without a capital.
         why: String,
     },
-    /// aya-obj gives the same maps and programs; instructions were not compared, since this crate cannot link the object.
+    /// aya-obj must not be given the object: it has undefined behavior on it, takes too much time or memory for it, or
+    /// silently reads or links something else.
+    Withheld {
+        /// The fault, as the predicate of a sentence about aya-obj: `does not resolve externs, such as …`.
+        why: String,
+    },
+    /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared: this crate
+    /// cannot link the object, or neither reader can link one of its programs.
     Unlinked {
-        /// Why it cannot, in a sentence without a capital.
+        /// Why this crate cannot, in a sentence without a capital.
         why: String,
     },
     /// aya-obj gives something else.
@@ -33,6 +41,19 @@ pub enum ReaderComparison {
         /// The first difference, in a sentence without a capital.
         what: String,
     },
+}
+
+impl Object {
+    /// Returns whether the object has CO-RE relocations, as the reader that has read it found them. Without them, its
+    /// instructions are the same for each kernel.
+    #[must_use]
+    #[doc(alias = "has_btf_relocations")]
+    pub fn has_core_relocations(&self) -> bool {
+        match &self.aya {
+            Some(aya) => aya.object.has_btf_relocations(),
+            None => self.core_relo_bytes().is_some(),
+        }
+    }
 }
 
 /// Compares what this crate's reader and aya-obj 0.3.0 make of an object file. `kernel` is the BTF of the kernel that
@@ -43,36 +64,76 @@ pub enum ReaderComparison {
 /// Those of [`Object::parse`], if this crate's reader refuses the object.
 pub fn compare_readers(bytes: &[u8], kernel: &[u8]) -> Result<ReaderComparison, Error> {
     let own = Object::parse(bytes)?;
-    let aya = match unmended(&own, bytes) {
+    Ok(compare(&own, bytes, || Ok(kernel)))
+}
+
+/// Compares as [`compare_readers`] does, for the running kernel. Its BTF is read only if the object has CO-RE
+/// relocations, which costs tens of milliseconds. Needs no privileges. Linux 5.4 for objects with CO-RE relocations: if
+/// the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
+///
+/// # Errors
+///
+/// Those of [`Object::parse`], if this crate's reader refuses the object.
+pub fn compare_readers_on_host(bytes: &[u8]) -> Result<ReaderComparison, Error> {
+    let own = Object::parse(bytes)?;
+    Ok(if own.has_core_relocations() {
+        let unread = |error| Error::Object {
+            why: format!(
+                "{}/vmlinux cannot be read: {}; a kernel has it if it was built with CONFIG_DEBUG_INFO_BTF (Linux 5.4)",
+                kernel::DIRECTORY,
+                Errno::of(&error)
+            ),
+        };
+        compare(&own, bytes, || kernel::Bytes::vmlinux().map_err(unread))
+    } else {
+        compare(&own, bytes, || Ok([].as_slice()))
+    })
+}
+
+fn compare<K: Deref<Target = [u8]>>(
+    own: &Object,
+    bytes: &[u8],
+    kernel: impl FnOnce() -> Result<K, Error>,
+) -> ReaderComparison {
+    if let Some(fault) = fault_on(own) {
+        return ReaderComparison::Withheld { why: fault };
+    }
+    let aya = match unmended(own, bytes) {
         Ok(aya) => aya,
-        Err(error) => return Ok(refused(error)),
+        Err(error) => return refused(&error),
     };
-    let described = license(&own, &aya)
+    let described = license(own, &aya)
         .or_else(|| maps(own.maps(), aya.maps()))
         .or_else(|| programs(own.programs(), aya.programs()));
     if let Some(what) = described {
-        return Ok(ReaderComparison::Different { what });
+        return ReaderComparison::Different { what };
     }
-    let own = match own.dry_run(kernel) {
-        Ok(own) => own,
-        Err(error) => return Ok(ReaderComparison::Unlinked { why: sentence(error) }),
+    let linked = kernel().and_then(|kernel| Ok((own.dry_run(&kernel)?, kernel)));
+    let (own, kernel) = match linked {
+        Ok(linked) => linked,
+        Err(error) => return ReaderComparison::Unlinked { why: sentence(&error) },
     };
-    let aya = match aya.dry_run(kernel) {
+    let aya = match aya.dry_run(&kernel) {
         Ok(aya) => aya,
-        Err(error) => return Ok(refused(error)),
+        Err(error) => return refused(&error),
     };
     let difference = instructions((&own.programs, &own.maps), (&aya.programs, &aya.maps));
-    Ok(difference.unwrap_or(ReaderComparison::Same))
+    let difference = difference.or_else(|| types(own.btf.as_deref(), aya.btf.as_deref()));
+    difference.unwrap_or_else(|| match own.programs.into_iter().find_map(|program| program.instructions.err()) {
+        Some(error) => ReaderComparison::Unlinked { why: sentence(&error) },
+        None => ReaderComparison::Same,
+    })
 }
 
-fn refused(error: Error) -> ReaderComparison {
-    ReaderComparison::Refused { why: sentence(error) }
+fn refused(error: &Error) -> ReaderComparison {
+    let why = sentence(error);
+    ReaderComparison::Refused { why: why.strip_prefix(REFUSES).map(str::to_owned).unwrap_or(why) }
 }
 
 /// The reason of an error about the object, which is named beside it.
-fn sentence(error: Error) -> String {
+fn sentence(error: &Error) -> String {
     match error {
-        Error::Object { why } => why,
+        Error::Object { why } => why.clone(),
         error => error.to_string(),
     }
 }
@@ -158,6 +219,25 @@ fn programs<'p>(own: &'p [ProgramSpec], aya: &'p [ProgramSpec]) -> Option<String
     })
 }
 
+/// The first function whose linkage differs in the BTF that loading passes to the kernel. A hidden function is static
+/// to this crate, and global to aya-obj: the verifier checks it by itself, and does not take it for a callback.
+fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
+    let [own, aya] = [Btf::parse(own?).ok()?, Btf::parse(aya?).ok()?];
+    own.types().filter(|ty| ty.kind() == Kind::Func).find_map(|ty| {
+        let other = aya.ty(ty.id());
+        if other.kind() != ty.kind() || other.name() != ty.name() || other.linkage() == ty.linkage() {
+            return None;
+        }
+        let [ours, theirs] = [ty.linkage(), other.linkage()].map(|linkage| match linkage {
+            0 => "static",
+            1 => "global",
+            _ => "extern",
+        });
+        let what = format!("the function `{}` is {theirs} in the types of aya-obj, and {ours} here", ty.name());
+        Some(ReaderComparison::Different { what })
+    })
+}
+
 type Linked<'a> = (&'a [LinkedProgram], &'a [MapSpec]);
 
 /// The first program whose instructions differ after linking.
@@ -168,8 +248,7 @@ fn instructions((own, own_maps): Linked<'_>, (aya, aya_maps): Linked<'_>) -> Opt
         let name = &one.name;
         let (own, aya) = match (&one.instructions, &other.instructions) {
             (Ok(own), Ok(aya)) => (own, aya),
-            (Ok(_), Err(Error::Object { why })) => return Some(ReaderComparison::Refused { why: why.clone() }),
-            (Ok(_), Err(error)) => return Some(ReaderComparison::Refused { why: error.to_string() }),
+            (Ok(_), Err(error)) => return Some(ReaderComparison::Refused { why: sentence(error) }),
             (Err(why), Ok(_)) => {
                 let what = format!("aya-obj links the program `{name}`, which is refused here: {why}");
                 return Some(ReaderComparison::Different { what });
@@ -178,21 +257,29 @@ fn instructions((own, own_maps): Linked<'_>, (aya, aya_maps): Linked<'_>) -> Opt
         };
         let at =
             (0..own.len().max(aya.len())).find(|&at| normal(own.get(at), own_maps) != normal(aya.get(at), aya_maps))?;
-        let said = |insn: Option<&Instruction>| match insn {
-            Some(insn) => format!(
-                "code {:#04x}, registers {} and {}, offset {}, immediate {}",
-                insn.code,
-                insn.dst(),
-                insn.src(),
-                insn.offset,
-                insn.imm
-            ),
-            None => "none".to_owned(),
-        };
-        let (own, aya) = (said(own.get(at)), said(aya.get(at)));
-        let what = format!("instruction {at} of the program `{name}` is {aya} by aya-obj, and {own} here");
+        let [mut ours, mut theirs] = [(own, own_maps), (aya, aya_maps)].map(|(code, maps)| text(code, at, maps));
+        if ours == theirs {
+            [ours, theirs] = [own, aya].map(|code| fields(code.get(at)));
+        }
+        let what = format!("instruction {at} of the program `{name}` is {theirs} by aya-obj, and {ours} here");
         Some(ReaderComparison::Different { what })
     })
+}
+
+/// Returns the instruction as text, with the name of the map that it loads.
+fn text(code: &[Instruction], at: usize, maps: &[MapSpec]) -> String {
+    match (normal(code.get(at), maps), code.get(at)) {
+        (Some((insn, Some(map))), _) => format!("`r{} = map[{map}]`", insn.dst()),
+        (_, Some(insn)) => format!("`{}`", insn.text(code.get(at + 1).copied())),
+        (_, None) => "missing".to_owned(),
+    }
+}
+
+/// Returns the fields of the instruction, for two that have the same text.
+fn fields(insn: Option<&Instruction>) -> String {
+    let Some(insn) = insn else { return "missing".to_owned() };
+    let (code, dst, src, offset, imm) = (insn.code, insn.dst(), insn.src(), insn.offset, insn.imm);
+    format!("code {code:#04x}, registers {dst} and {src}, offset {offset}, immediate {imm}")
 }
 
 /// An instruction, and if it loads a map, the map's name in place of its made-up file descriptor. All poisoned ones are

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     args::Format,
-    columns::{display_width, left, right},
+    columns::{self, display_width, left, right},
     outlet, terminal,
 };
 
@@ -116,24 +116,9 @@ impl Output {
     }
 }
 
-/// Running text behind a head, in lines of [`WIDTH`].
+/// Returns running text behind a head, in lines of [`WIDTH`].
 fn wrapped(text: &str, head: &str) -> String {
-    let (mut lines, mut line, mut used) = (String::new(), String::from(head), display_width(head));
-    for word in terminal::clean(text).split_whitespace() {
-        let length = display_width(word);
-        if used + length > WIDTH && used > display_width(head) {
-            lines.push_str(line.trim_end());
-            lines.push('\n');
-            line = " ".repeat(display_width(head));
-            used = line.len();
-        }
-        line.push_str(word);
-        line.push(' ');
-        used += length + 1;
-    }
-    lines.push_str(line.trim_end());
-    lines.push('\n');
-    lines
+    columns::wrapped(&terminal::clean(text), head, WIDTH)
 }
 
 /// A table in columns as wide as they need to be; numbers to the right, text to the left.

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use cutaway::{DryRun, Error, ExternFound, FunctionSpec, LinkedProgram, MapSpec, Object, Pinning, ProgramSpec};
+use cutaway::{
+    DryRun, Error, ExternFound, FunctionSpec, LinkedProgram, MapSpec, Object, ObjectReader, Pinning, ProgramSpec,
+};
 use serde::Serialize;
 
 use super::{
+    aya_obj::AyaObj,
     listing::{self, ByLocation, Row},
     requirements,
 };
@@ -24,6 +27,10 @@ pub(super) enum Against<'b> {
 pub(super) struct Report {
     pub(super) object: String,
     pub(super) license: String,
+    /// The reader of the object: `cutaway` or `aya-obj`.
+    pub(super) reader: &'static str,
+    /// Whether aya-obj takes the object, and whether both readers agree.
+    pub(super) aya_obj: AyaObj,
     /// `big` or `little`.
     pub(super) byte_order: &'static str,
     /// It is not this machine's: the object can be looked at, and no more.
@@ -33,7 +40,8 @@ pub(super) struct Report {
     pub(super) variables: Vec<Variable>,
     pub(super) externs: Vec<Extern>,
     pub(super) programs: Vec<Program>,
-    pub(super) core: Vec<Core>,
+    /// `None` where aya-obj applies them: it does not report them.
+    pub(super) core: Option<Vec<Core>>,
     /// What loads and will not do what its author expects.
     pub(super) warnings: Vec<String>,
     /// Why the object as a whole cannot be linked.
@@ -118,7 +126,7 @@ pub(super) struct Core {
 }
 
 impl Report {
-    pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String]) -> Self {
+    pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String], aya_obj: AyaObj) -> Self {
         let functions = Functions::of(&object);
         let foreign = object.is_foreign_endian();
         let (dry_run, failure) = match dry_run_against(object.clone(), against) {
@@ -159,6 +167,11 @@ impl Report {
         Self {
             object: path.to_owned(),
             license: object.license().to_string_lossy().into_owned(),
+            reader: match object.reader() {
+                ObjectReader::AyaObj => "aya-obj",
+                _ => "cutaway",
+            },
+            aya_obj,
             byte_order: if cfg!(target_endian = "big") == foreign { "little" } else { "big" },
             foreign,
             sections: sections(&object),
@@ -166,7 +179,7 @@ impl Report {
             variables: variables(&object),
             externs: externs(&object, dry_run.as_ref()),
             programs,
-            core: relocations(dry_run.as_ref()),
+            core: relocations(&object, dry_run.as_ref()),
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
             missing: match against {
@@ -211,14 +224,18 @@ fn externs(object: &Object, dry_run: Option<&DryRun>) -> Vec<Extern> {
     externs.collect()
 }
 
-fn relocations(dry_run: Option<&DryRun>) -> Vec<Core> {
+/// Returns what CO-RE did; `None` if that is unknown.
+fn relocations(object: &Object, dry_run: Option<&DryRun>) -> Option<Vec<Core>> {
+    if object.reader() == ObjectReader::AyaObj && object.has_core_relocations() {
+        return None;
+    }
     let applied = dry_run.iter().flat_map(|dry_run| &dry_run.relocated);
     let core = applied.map(|applied| Core {
         section: applied.section.to_string(),
         slot: applied.offset / 8,
         what: applied.to_string(),
     });
-    core.collect()
+    Some(core.collect())
 }
 
 fn dry_run_against(object: Object, against: Against<'_>) -> Result<DryRun, Error> {

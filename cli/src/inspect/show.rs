@@ -3,13 +3,17 @@
 use std::fmt::{self, Write as _};
 
 use super::{
+    aya_obj::AyaObj,
     listing::Row,
     report::{Extern, Map, Program, Report, Section, Variable},
 };
 use crate::{
-    columns::{display_width, left},
+    columns::{display_width, left, wrapped},
     terminal::one_line,
 };
+
+/// Columns of running text.
+const WIDTH: usize = 80;
 
 /// Writes a line. A name with a newline in it, which a hostile object may have, does not make it two.
 macro_rules! line {
@@ -27,10 +31,13 @@ pub(super) fn text(report: &Report) -> String {
 
 fn write(report: &Report, to: &mut String) -> fmt::Result {
     let license = if report.license.is_empty() { "none" } else { &report.license };
-    line!(to, "object {}, licence {license}", report.object)?;
+    let by = if report.reader == "cutaway" { String::new() } else { format!(", read by {}", report.reader) };
+    line!(to, "object {}, licence {license}{by}", report.object)?;
     if report.foreign {
         writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
     }
+
+    to.push_str(&wrapped(&one_line(&report.aya_obj.sentence()), &AyaObj::head(), WIDTH));
 
     write_sections(to, &report.sections)?;
     if !report.maps.is_empty() {
@@ -56,6 +63,10 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         for missing in &report.missing {
             line!(to, "  {missing}")?;
         }
+    }
+    if report.core.is_none() {
+        heading(to, "CO-RE relocations")?;
+        writeln!(to, "  unknown: aya-obj applies them and does not report them")?;
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
 }

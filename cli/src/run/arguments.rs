@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::object_arg::ObjectArg;
+use crate::{
+    object_arg::ObjectArg,
+    object_reader::{self, Reader},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +25,9 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) object: ObjectArg,
+
+    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    pub(super) reader: Reader,
 
     /// Runs this program alone (may be given more than once), even if its section begins with `?`
     #[arg(long = "program", value_name = "NAME")]

@@ -7,10 +7,16 @@ use cutaway::features;
 use cutaway_programs::getaddrinfo::Transport;
 use log::info;
 
-use crate::args::{Format, seconds};
+use crate::{
+    args::{Format, seconds},
+    object_reader::{self, Reader},
+};
 
 /// Default of `--buffer`.
 pub(super) const DEFAULT_BUFFER: u32 = 256 * 1024;
+
+/// Default of `--reader`.
+pub(super) const DEFAULT_READER: Reader = Reader::AyaObj;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +31,9 @@ pub(crate) struct Arguments {
     /// The way events take to user space; auto is the ring, or perf-heap where the kernel has none (before 5.8)
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     pub(super) transport: TransportArg,
+
+    #[arg(long, value_enum, default_value_t = DEFAULT_READER, value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    pub(super) reader: Reader,
 
     /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every
     /// C library in use, in containers, too, and of those that come into use

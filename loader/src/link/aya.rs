@@ -85,8 +85,8 @@ impl AyaLinker {
         self.object.programs = HashMap::from([(program.name.clone(), entry)]);
         let Self { object, text_sections, .. } = self;
         let depth = object.functions.len();
-        let called = guarded("link a program", depth, || object.relocate_calls(text_sections))
-            .map_err(|error| failed(error.to_string()))?;
+        let attempt = format!("link the program `{}`", program.name);
+        let called = guarded(&attempt, depth, || object.relocate_calls(text_sections))?;
         let linked = self.object.functions.insert(key, unlinked);
         called.map_err(|error| failed(chain(&error)))?;
         let linked = linked.ok_or_else(|| failed("it has linked no such function".to_owned()))?;

@@ -33,10 +33,11 @@ mod types;
 
 pub use self::held::ObjectReader;
 pub(crate) use self::{
+    admit::fault_on,
     adopt::{encoded, instruction},
     contents::is_same_contents,
     guard::{chain, guarded},
     held::AyaObject,
     kernel::admit_kernel,
-    read::unmended,
+    read::{REFUSES, unmended},
 };

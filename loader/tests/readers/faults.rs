@@ -49,7 +49,7 @@ pub(crate) fn refused(bytes: &[u8], part: &str) {
     let error = by_aya(bytes).unwrap_err().to_string();
     assert!(error.contains(part) && !error.contains('\n'), "{error}");
     match compare_readers(bytes, &[]).unwrap() {
-        ReaderComparison::Refused { why } => assert!(why.contains(part), "{why}"),
+        ReaderComparison::Refused { why } | ReaderComparison::Withheld { why } => assert!(why.contains(part), "{why}"),
         other => panic!("{other:?} instead of a refusal for {part}"),
     }
 }

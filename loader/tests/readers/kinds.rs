@@ -278,7 +278,9 @@ fn functions_of_the_compiler_are_static() {
         asm.exit();
         object.program("xdp", "program", asm);
         let bytes = object.write().unwrap();
-        for object in [same(&bytes), Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap()] {
+        let parsed = Object::parse_with(ObjectReader::AyaObj, &bytes).unwrap();
+        let held = Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap();
+        for object in [parsed, held] {
             let types = object.btf().unwrap();
             let types = cutaway::btf::Btf::parse(&types).unwrap();
             assert_eq!(types.find(cutaway::btf::Kind::Func, name).unwrap().linkage(), linkage, "{name}");

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod aya_obj;
 mod garbage;
 mod objects;
 
@@ -32,7 +33,7 @@ use harness::Suite;
 use serde_json::Value;
 
 fn main() {
-    let tables = [objects::tests(), garbage::tests()];
+    let tables = [objects::tests(), garbage::tests(), aya_obj::tests()];
     Suite::new(tables).run()
 }
 

@@ -14,6 +14,7 @@ mod endings;
 mod explain;
 mod honest;
 mod pinned;
+mod readers;
 mod refusals;
 mod sender;
 mod state;
@@ -70,6 +71,7 @@ fn main() {
         honest::tests(),
         pinned::tests(),
         effects::tests(),
+        readers::tests(),
     ];
     Suite::new(tables).run()
 }

@@ -159,6 +159,9 @@ fn bash_completes_options_and_their_values() {
         ("cutaway tr", "trace"),
         ("cutaway trace --transport perf", "perf-heap perf-stack"),
         ("cutaway completions z", "zsh"),
+        ("cutaway trace --reader ''", "cutaway aya-obj"),
+        ("cutaway run --reader a", "aya-obj"),
+        ("cutaway inspect --reader c", "cutaway"),
         ("cutaway peek --wa", "--watch"),
     ] {
         assert_eq!(answer(words), replies, "{words}");

@@ -13,6 +13,7 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(thousand_calls_arrive, transports(), transports::missing).collect();
+    tests.extend(test!(thousand_calls_arrive_by_own_reader, transports(), transports::missing));
     tests.extend(test!(calls_of_eight_threads_arrive, transports(), transports::missing));
     tests.extend(test!(calls_of_another_user_carry_the_uid, transports(), transports::missing));
     tests.push(test!(transports_agree).needs(ring));
@@ -65,11 +66,11 @@ fn thousand_questions() -> Vec<(Question, Option<i32>)> {
     thousand
 }
 
-/// Has a thousand calls made and checks each one's event.
-fn run(transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<Event> {
+/// Has a thousand calls made and checks each one's event. aya-obj reads the programs, unless `words` say otherwise.
+fn run(words: &str, transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<Event> {
     let (questions, known): (Vec<_>, Vec<_>) = thousand_questions().into_iter().unzip();
     let job = change(Job::new(questions.clone()));
-    let ended = Running::start(&mut trace(&format!("{ROOMY} {transport}"), job.command_line())).end();
+    let ended = Running::start(&mut trace(&format!("{words} {ROOMY} {transport}"), job.command_line())).end();
     assert_eq!(ended.success(), (1000, 0), "{}", ended.stderr);
     let (answers, events) = (job.answers(), events::read(&ended.stdout));
     for answer in &answers {
@@ -87,7 +88,15 @@ fn run(transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<E
 }
 
 fn thousand_calls_arrive(transport: Transport) {
-    let events = run(transport, |job| job, 0);
+    thousand_calls("", transport);
+}
+
+fn thousand_calls_arrive_by_own_reader(transport: Transport) {
+    thousand_calls("--reader cutaway", transport);
+}
+
+fn thousand_calls(words: &str, transport: Transport) {
+    let events = run(words, transport, |job| job, 0);
     assert!(events.iter().all(|event| event.pid == event.tid));
     // By hand, against being wrong about both sides.
     let of = |node: &str| events.iter().find(|event| event.node.as_deref() == Some(node)).unwrap();
@@ -106,7 +115,7 @@ fn thousand_calls_arrive(transport: Transport) {
 }
 
 fn calls_of_eight_threads_arrive(transport: Transport) {
-    let events = run(transport, |job| job.threads(8), 0);
+    let events = run("", transport, |job| job.threads(8), 0);
     for number in 0..8 {
         let comm = format!("asker-{number}");
         assert_eq!(events.iter().filter(|event| event.comm == comm && event.tid != event.pid).count(), 125);
@@ -115,7 +124,7 @@ fn calls_of_eight_threads_arrive(transport: Transport) {
 
 fn calls_of_another_user_carry_the_uid(transport: Transport) {
     const NOBODY: u32 = 65_534;
-    run(transport, |job| job.uid(NOBODY), NOBODY);
+    run("", transport, |job| job.uid(NOBODY), NOBODY);
 }
 
 /// One child asks once, with all three tracers watching; names fit everywhere.

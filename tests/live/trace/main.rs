@@ -25,6 +25,7 @@ mod losses;
 mod names;
 mod old_kernels;
 mod processes;
+mod readers;
 mod roots;
 mod signals;
 mod usage;
@@ -79,6 +80,7 @@ fn main() {
         usage::tests(),
         explain::tests(),
         old_kernels::tests(),
+        readers::tests(),
     ];
     Suite::new(tables).run()
 }

@@ -4,7 +4,10 @@ use std::cell::Cell;
 
 use cutaway::Object;
 
-use super::super::report::{Against, Report};
+use super::super::{
+    aya_obj::AyaObj,
+    report::{Against, Report},
+};
 
 #[path = "../../../../tests/live/support/many_core.rs"]
 mod many_core;
@@ -20,8 +23,8 @@ fn compared(programs: usize) -> u64 {
     let object = Object::parse(&bytes).unwrap();
     let types = object.btf().unwrap();
     COMPARED.set(0);
-    let report = Report::new("many.o", object, Against::Btf(&types), &[]);
-    assert_eq!((report.failure, report.core.len()), (None, programs * 100));
+    let report = Report::new("many.o", object, Against::Btf(&types), &[], AyaObj::default());
+    assert_eq!((report.failure, report.core.map_or(0, |core| core.len())), (None, programs * 100));
     for program in &report.programs {
         assert_eq!((&program.refused, program.linked_slots), (&None, Some(102)));
         let told = program.listing.iter().filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));

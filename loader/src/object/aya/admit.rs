@@ -15,17 +15,22 @@ const MOST: u64 = 256 << 20;
 
 /// Refuses an object that aya-obj must not be given. `own` is what this crate's reader has made of the file.
 pub(super) fn admit(own: &Object) -> Result<(), Error> {
-    let fault = externs(own)
+    match fault_on(own) {
+        Some(why) => Err(Error::Object { why: format!("it is not given to aya-obj, which {why}") }),
+        None => Ok(()),
+    }
+}
+
+/// Returns what aya-obj would do wrong with the object, as the predicate of a sentence about aya-obj; `None` if it can
+/// be given to it.
+pub(crate) fn fault_on(own: &Object) -> Option<String> {
+    externs(own)
         .or_else(|| legacy_maps(&own.elf))
         .or_else(|| zeroes(&own.elf))
         .or_else(|| anonymous_maps(&own.elf))
         .or_else(|| same_names(own))
         .or_else(|| layout(&own.elf))
-        .or_else(|| effort(own));
-    match fault {
-        Some(why) => Err(Error::Object { why: format!("it is not given to aya-obj, which {why}") }),
-        None => Ok(()),
-    }
+        .or_else(|| effort(own))
 }
 
 /// aya-obj leaves a load of an extern at 0, and takes the call of one for a call of itself.

@@ -80,12 +80,15 @@ impl TryFrom<aya_obj::Object> for Object {
     }
 }
 
+/// The beginning of an error that aya-obj has returned for a file.
+pub(crate) const REFUSES: &str = "aya-obj refuses it: ";
+
 /// Parses the file by aya-obj, if it can be given to it. `own` is what this crate's reader has made of the file.
 /// Nothing is mended.
 pub(crate) fn unmended(own: &Object, bytes: &[u8]) -> Result<Object, Error> {
     admit(own)?;
     let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;
-    let parsed = parsed.map_err(|error| Error::Object { why: format!("aya-obj refuses it: {}", chain(&error)) })?;
+    let parsed = parsed.map_err(|error| Error::Object { why: format!("{REFUSES}{}", chain(&error)) })?;
     let (programs, maps) = (parsed.programs.len(), parsed.maps.len());
     log::info!("aya-obj has read the object: {programs} programs, {maps} maps");
     adopt(parsed, Some(own.clone()))

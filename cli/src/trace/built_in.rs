@@ -1,0 +1,27 @@
+//! The built-in programs, assembled and read by either reader.
+
+use cutaway::{Object, aya_obj};
+use cutaway_programs::getaddrinfo::Transport;
+use log::info;
+
+use crate::{error::CliError, object_reader::Reader};
+
+/// Assembles the programs of a transport and reads the object.
+///
+/// aya-obj gets it as it is, without the checks of [`Object::parse_with`]: the object is known to be sound. aya-obj
+/// does not keep section names, so no program has an attach target. `trace` names each where it attaches.
+pub(super) fn read(transport: Transport, reader: Reader) -> Result<Object, CliError> {
+    let bytes = transport.object().map_err(|error| CliError::new(format!("cannot assemble the programs: {error}")))?;
+    match reader {
+        Reader::Cutaway => Ok(Object::parse(&bytes)?),
+        Reader::AyaObj => {
+            let parsed = aya_obj::Object::parse(&bytes).map_err(|error| {
+                CliError::new(format!("cannot read the built-in programs by aya-obj: {error}"))
+                    .advise("read them with --reader cutaway")
+            })?;
+            let (programs, maps) = (parsed.programs.len(), parsed.maps.len());
+            info!("aya-obj has read the object: {programs} programs, {maps} maps");
+            Ok(Object::from_aya(parsed)?)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The built-in programs are read by aya-obj unless `--reader cutaway` says otherwise; what is loaded is the same.
+
+use cutaway_programs::getaddrinfo::Transport;
+use serde_json::Value;
+
+use crate::{
+    binary::{Running, command, trace},
+    child::{Job, Question},
+    events, explained,
+    harness::{Test, test},
+    requirements::root,
+    transports::{self, transports},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(readers_load_the_same, transports(), transports::missing).collect();
+    tests.push(test!(aya_obj_reads_unless_told_otherwise).needs(root));
+    tests
+}
+
+fn aya_obj_reads_unless_told_otherwise() {
+    for (words, by_aya_obj) in [("", true), ("--reader aya-obj", true), ("--reader cutaway", false)] {
+        let job = Job::new([Question::new("127.0.0.1")]);
+        let ended =
+            Running::start(trace(&format!("--format json {words}"), job.command_line()).env("RUST_LOG", "info"));
+        let ended = ended.end();
+        assert_eq!(ended.success(), (1, 0));
+        let read = "cutaway: info: aya-obj has read the object: 4 programs, ";
+        assert_eq!(ended.stderr.lines().any(|line| line.starts_with(read)), by_aya_obj, "{words}: {ended:?}");
+    }
+}
+
+/// Returns the arguments of each `bpf(2)` that loads BTF, creates a map, loads a program or attaches it, without
+/// addresses.
+fn loading(transport: Transport, reader: &str) -> Vec<Value> {
+    let job = Job::new([Question::new("127.0.0.1")]);
+    let words = ["--explain=json", "trace", "--format", "json", "--reader", reader, "--transport", transport.name()];
+    let mut command = command(words);
+    command.args(["--library", "libc.so.6", "--"]).args(job.command_line());
+    let ended = Running::start(&mut command).end();
+    assert_eq!(ended.success(), (1, 0));
+    assert_eq!(events::read(&ended.stdout).len(), 1);
+    let mut calls = explained::told(&ended.stderr);
+    calls.retain(|call| {
+        let command = call["arguments"]["cmd"].as_str().unwrap_or_default();
+        ["BPF_BTF_LOAD", "BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_LINK_CREATE"].contains(&command)
+    });
+    for call in &mut calls {
+        let Some(arguments) = call["arguments"].as_object_mut() else { panic!("{call}") };
+        arguments.retain(|name, value| !is_address(value) && name != "target_fd");
+    }
+    calls.into_iter().map(|mut call| call["arguments"].take()).collect()
+}
+
+fn is_address(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("0x") && text.len() > 10)
+        || value.as_u64().is_some_and(|number| number > u32::MAX.into())
+}
+
+fn readers_load_the_same(transport: Transport) {
+    let [own, aya] = ["cutaway", "aya-obj"].map(|reader| loading(transport, reader));
+    assert!(own.len() > 8, "{own:?}");
+    assert_eq!(own, aya);
+}
