@@ -219,7 +219,9 @@ fn by_command(cutaway: &Path, range: Range<u64>, counts: &mut Counts) {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             match output.status.code() {
                 Some(0) => {}
-                Some(1) if !said.trim().is_empty() && !said.contains("panicked") => worst = worst.max(Some(1)),
+                Some(1) if messages(&said) == 1 => {
+                    worst = worst.max(Some(1));
+                }
                 _ => {
                     let how = output
                         .status
@@ -242,4 +244,10 @@ fn by_command(cutaway: &Path, range: Range<u64>, counts: &mut Counts) {
         }
     }
     fs::remove_file(&path).unwrap();
+}
+
+/// How many messages the command has printed, besides those about single programs that are skipped and warnings.
+fn messages(said: &str) -> usize {
+    let messages = said.lines().filter_map(|line| line.strip_prefix("cutaway: "));
+    messages.filter(|message| !message.starts_with("skipped ") && !message.starts_with("warn: ")).count()
 }

@@ -3,7 +3,7 @@
 use crate::tools::{self, Outcome, Result};
 
 /// Whether each object is given to the command `cutaway` instead of the library.
-const BY_COMMAND: bool = false;
+const BY_COMMAND: bool = true;
 
 /// Which objects.
 #[derive(Debug, clap::Args)]
