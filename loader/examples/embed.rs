@@ -6,8 +6,8 @@ use cutaway_programs::getaddrinfo::Transport;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: embed OBJECT")?;
     let object = Object::parse(&std::fs::read(path)?)?; // a plain value: no system call yet
-    let loaded = object.load()?; // the maps are made, the programs verified
-    let _links = loaded.attach()?; // where the section names say; detached when dropped
+    let loaded = object.load()?; // creates the maps, verifies the programs
+    let _links = loaded.attach()?; // to the targets that the section names give; detached when dropped
     let mut ring = loaded.map("events")?.ring()?;
     while ring.wait(None)? == Wake::Ready {
         for record in &mut ring.batch()? {

@@ -1,5 +1,5 @@
-//! Loads an object, attaches its programs, and reads the records of all its rings and perf buffers in one wait: who
-//! executes a file.
+//! Loads an object, attaches its programs, and waits for all its rings and perf buffers at once: which processes
+//! execute a file.
 //!
 //! The object, for example `example-ring.o` or `example-perf.o` of `cargo xtask objects`, has records that are a PID of
 //! 4 bytes. The end of standard input stops it.

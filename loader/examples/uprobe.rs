@@ -1,4 +1,4 @@
-//! Attaches a program to a function of a library by hand: its section names no function.
+//! Attaches a program to a function of a library by hand, for a section that names no function.
 //!
 //! The object, for example `example-uprobe.o` of `cargo xtask objects`, has a program `count` in the section `uprobe`
 //! and a variable `total` of 8 bytes.

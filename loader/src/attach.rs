@@ -1,8 +1,8 @@
-//! Attaching: a program starts to run when something happens.
+//! Attaches loaded programs to their targets.
 //!
-//! Most files are one kind of attach point, with a type that names one. Each ends in a [`Link`].
-//! [`Program::attach_with`](crate::Program::attach_with) (`dispatch`) chooses among them by the program's section, with
-//! what an [`AttachContext`] adds; `needs` says which settings a program takes and needs.
+//! Most files hold one kind of attach point, with a type that describes it and whose `attach` returns a [`Link`].
+//! [`Program::attach_with`](crate::Program::attach_with) (`dispatch`) chooses among them by the program's section and
+//! by the settings of an [`AttachContext`]. `needs` lists the settings that a program takes and needs.
 //!
 //! | the section begins with | attached by |
 //! | --- | --- |
@@ -26,10 +26,10 @@
 //! | `sk_lookup`, `flow_dissector` | [`Netns`] |
 //! | `netfilter` | [`Netfilter`] |
 //! | `lirc_mode2` | [`Lirc`] |
-//! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the map that it is in |
+//! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the map that lists the program |
 //!
-//! These are features because [`Program::attach`](crate::Program::attach) references every attach type, which defeats
-//! dead-code elimination.
+//! Attach types are cargo features because [`Program::attach`](crate::Program::attach) references each of them, which
+//! defeats dead-code elimination.
 
 #[cfg(feature = "uprobe")]
 mod by_files;

@@ -1,18 +1,18 @@
 //! Reads BTF, the compact debug information that describes the types of programs and of the kernel.
 //!
 //! ```text
-//!     header ── where the two parts are
-//!     types     type 1 │ type 2 │ type 3 │ …      12 bytes each, and behind them what the kind adds:
+//!     header ── offsets of the two parts
+//!     types     type 1 │ type 2 │ type 3 │ …      12 bytes each, then what the kind adds:
 //!               name, info, size or type           a member: name, type, offset     a parameter: name, type   …
 //!     strings   \0 int \0 task_struct \0 pid \0 …  a name is an offset into them
 //! ```
 //!
-//! A type is known by its id. Id 0, `void`, is not in the file. [`Btf`] is a view: it borrows the bytes and owns an
-//! index of where each type begins. [`Btf::parse`] checks every length, every name offset and every type id once, so
-//! that reading cannot fail or panic. It does not rule out types that contain themselves, or structures whose members
-//! lie outside: every walk from type to type is bounded.
+//! Types have ids. Id 0, `void`, is not in the file. [`Btf`] is a view: it borrows the bytes and owns an index of the
+//! types' offsets. [`Btf::parse`] checks every length, every name offset and every type id once, so that later reads
+//! cannot fail or panic. It accepts types that contain themselves and structures whose members lie outside: every walk
+//! from type to type is bounded.
 //!
-//! Modules' BTF is *split*: its types and strings continue those of the kernel ([`Btf::parse_split`]).
+//! The BTF of modules is *split*: its types and strings continue those of the kernel ([`Btf::parse_split`]).
 //!
 //! `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` in the kernel describe the format.
 //!

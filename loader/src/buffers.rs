@@ -1,13 +1,13 @@
-//! From a map to the reader of what comes out of it.
+//! Opens the readers of maps that carry records.
 //!
-//! The readers know no maps and no bpf(2): one takes a file descriptor to map, the other opens perf events, which are
-//! put into an array here.
+//! The readers know neither maps nor bpf(2): one takes a file descriptor to map, the other opens perf events, which
+//! this module puts into an array.
 //!
 //! | file | content |
 //! | --- | --- |
 //! | `open` | [`Map::ring`](crate::Map::ring) |
 //! | `slots` | [`Map::perf_buffers`](crate::Map::perf_buffers): a `PERF_EVENT_ARRAY` and its slots |
-//! | `poller` | one wait for all of them |
+//! | `poller` | [`Poller`]: one wait for all of them |
 
 #[cfg(any(feature = "ring", feature = "perf"))]
 mod open;

@@ -1,9 +1,9 @@
-//! A dry run: works out what loading would pass to the kernel, without a system call.
+//! A dry run: computes what loading would pass to the kernel, without creating anything.
 //!
-//! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
-//! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with
-//! what it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one;
-//! fds of maps are made up.
+//! Everything between the file and the system calls happens as in [`Object::load`]. The object's BTF is completed,
+//! instructions are adapted to a kernel's types, externs are resolved against them, and each program is linked with the
+//! functions that it calls. The kernel's types are bytes that the caller passes, so they may be any kernel's, or those
+//! of the running kernel. The fds of maps are placeholders.
 
 use cutaway_sys::Instruction;
 
@@ -15,19 +15,19 @@ use crate::{
     resolve::{core_relo::Applied, externs},
 };
 
-/// What loading would hand to the kernel.
+/// The data that loading would pass to the kernel.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DryRun {
     /// The object's BTF, completed; `None` if it has none.
     pub btf: Option<Vec<u8>>,
-    /// The same for the first kernel that had BTF, which knew few kinds of type.
+    /// The same for the first kernel with BTF, which knew few kinds of type.
     pub btf_of_old: Option<Vec<u8>>,
-    /// The maps in the order in which they stand for fds: the first is 1.
+    /// The maps in the order of their placeholder fds: the first is 1.
     pub maps: Vec<MapSpec>,
-    /// What CO-RE has made of the instructions.
+    /// The results of the CO-RE relocations.
     pub relocated: Vec<Applied>,
-    /// What was found for each of [`Object::externs`], in that order.
+    /// The result for each of [`Object::externs`], in that order.
     pub externs: Vec<ExternFound>,
     /// The programs that would be loaded.
     pub programs: Vec<LinkedProgram>,
@@ -39,9 +39,10 @@ pub struct DryRun {
 pub struct LinkedProgram {
     /// The function's name in the source.
     pub name: String,
-    /// Its instructions, with those of the functions that it calls behind them; or why it cannot be linked.
+    /// Its instructions, followed by those of the functions that it calls; or the reason why it cannot be linked.
     pub instructions: Result<Vec<Instruction>, Error>,
-    /// Where in the file they come from: the program first, then what it calls, in order. Empty if it cannot be linked.
+    /// The functions of which it consists: the program first, then the functions that it calls, in order. Empty if it
+    /// cannot be linked.
     pub subprogs: Vec<Subprog>,
 }
 
@@ -50,31 +51,30 @@ pub struct LinkedProgram {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subprog {
-    /// Slots from the program's start to its first instruction.
+    /// Index of its first instruction slot in the program.
     pub start: usize,
     /// The index in [`Object::functions`].
     pub function: usize,
 }
 
 impl Object {
-    /// Works out what [`Object::load`] would hand to a kernel whose BTF is `kernel`, without asking any kernel.
-    /// Constants of the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown
-    /// here.
+    /// Computes what [`Object::load`] would pass to a kernel whose BTF is `kernel`, without asking a kernel. Constants
+    /// of the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown here.
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], as far as no kernel is needed to find out.
+    /// As [`Object::load`], except the errors that only a kernel can report.
     pub fn dry_run(&self, kernel: &[u8]) -> Result<DryRun, Error> {
         self.dry_run_on(Types::Given(kernel))
     }
 
-    /// Works out what [`Object::load`] would hand to the running kernel. It reads what everybody may read, the kernel's
-    /// types (Linux 5.4), its configuration and its symbols, and needs no privileges; without them addresses may be
-    /// hidden and modules' types out of reach, and the answer says so. Nothing is loaded.
+    /// Computes what [`Object::load`] would pass to the running kernel. It needs no privileges and reads only files
+    /// that every user may read: the kernel's types (Linux 5.4), configuration and symbols. Without privileges
+    /// addresses may be hidden and the types of modules unreadable; the result says so. Nothing is loaded.
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], as far as that is found out without making maps and programs.
+    /// As [`Object::load`], except the errors of creating maps and loading programs.
     pub fn dry_run_on_host(&self) -> Result<DryRun, Error> {
         self.dry_run_on(Types::Running)
     }
@@ -95,8 +95,8 @@ impl Object {
         let mut linker = ObjectLinker::new(self, &plan.resolved, maps.iter().zip(1..));
         let (mut room, mut is_full) = (MOST, false);
         let programs = plan.programs(self).map(|program| {
-            // A module's BTF that cannot be opened. Whether a kernel has the target at all is not asked: modules of a
-            // kernel that is given as bytes are unknown.
+            // Refuses a target in a module whose BTF cannot be opened. Whether the kernel has the target is not
+            // checked: the modules of a kernel that is given as bytes are unknown.
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
             // Not linked only to be dropped, for each of any number of programs.
             let linked = linked.and_then(|()| if is_full { Err(too_many()) } else { linker.link(program) });
@@ -123,8 +123,8 @@ impl Object {
     }
 }
 
-/// Slots of eight bytes in all programs together. Each has what it calls behind it, so a small file could ask for any
-/// amount of memory; loading forgets each before the next.
+/// Limit of instruction slots (8 bytes each) in all programs together. Each program contains copies of the functions
+/// that it calls, so a small file could require any amount of memory. Loading frees each program before the next.
 const MOST: usize = 8 << 20;
 
 fn too_many() -> Error {
@@ -148,7 +148,7 @@ mod tests {
             let path = format!("{}/../tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
             let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
             let before = format!("{object:?}");
-            // Its own types instead of a kernel's: CO-RE finds all that it looks for.
+            // The object's own types instead of a kernel's: CO-RE finds all of them.
             let Ok(dry_run) = object.dry_run(&object.btf().unwrap()) else { continue };
             let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
             changed += dry_run.relocated.iter().filter(is_change).count();

@@ -1,15 +1,15 @@
 //! The ELF file of an object, read and checked.
 //!
 //! ```text
-//!     file.rs        bytes ─▶ sections, symbols, relocations: all bounds and structure are checked there
-//!     section.rs     sections, and what their names say
-//!     symbol.rs      symbols, and the locations that they stand for
+//!     file.rs        bytes ─▶ sections, symbols, relocations; checks all bounds and the structure
+//!     section.rs     sections, and the meanings of their names
+//!     symbol.rs      symbols, and their locations
 //!     byteswap.rs    objects of the other byte order
 //!     described.rs   sections and variables that another reader has found
 //! ```
 //!
-//! What a section *means* is decided by later stages, which rely on what is established here: each section lies within
-//! the file, each symbol within its section, each relocation on an instruction of the section that it changes.
+//! Later stages decide what a section *means*. They rely on these checks: each section lies within the file, each
+//! symbol within its section, each relocation on an instruction of the section that it changes.
 
 mod byteswap;
 #[cfg(feature = "aya-obj")]
@@ -39,12 +39,12 @@ impl Elf {
         file::read(data).map(Self)
     }
 
-    /// Returns whether it is for machines of the other byte order.
+    /// Returns whether the object is foreign-endian.
     pub(crate) fn is_foreign_endian(&self) -> bool {
         self.0.foreign
     }
 
-    /// Refuses an object for machines of the other byte order.
+    /// Refuses a foreign-endian object.
     pub(crate) fn must_be_native(&self) -> Result<(), Error> {
         match self.0.foreign {
             true => Err(Error::Object {
@@ -60,13 +60,13 @@ impl Elf {
     }
 
     /// Returns the section with this index.
-    #[expect(clippy::expect_used, reason = "an index is made only for a section that there is, and none is removed")]
+    #[expect(clippy::expect_used, reason = "an index exists only for an existing section, and no section is removed")]
     pub(crate) fn section(&self, index: SectionIndex) -> &Section {
         self.0.sections.get(index.0).expect("a section's index")
     }
 
     /// Returns the symbol with this index.
-    #[expect(clippy::expect_used, reason = "an index is made only for a symbol that there is, and none is removed")]
+    #[expect(clippy::expect_used, reason = "an index exists only for an existing symbol, and no symbol is removed")]
     fn symbol(&self, index: SymbolIndex) -> &Symbol {
         self.0.symbols.get(index.0).expect("a symbol's index")
     }
@@ -92,34 +92,34 @@ impl Elf {
         self.0.symbols.iter().filter(|symbol| symbol.is_function)
     }
 
-    /// Returns the symbols that the file does not define, with their indices.
+    /// Returns the undefined symbols that the kernel has to provide, with their indices.
     pub(crate) fn imports(&self) -> impl Iterator<Item = (SymbolIndex, &Symbol)> {
         self.symbols().filter(|(_, symbol)| symbol.is_import)
     }
 
-    /// Returns whether instructions of another section refer to something in this one.
+    /// Returns whether another section has a relocation against a symbol of this one.
     pub(crate) fn is_referred_to(&self, section: SectionIndex) -> bool {
         let mut others = self.0.relocations.iter().filter(|((changed, _), _)| *changed != section);
         others.any(|(_, symbol)| self.symbol(*symbol).section == Some(section))
     }
 
-    /// Returns the global variables, maps among them, in the file's order.
+    /// Returns the global variables, maps included, in the file's order.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Symbol> {
         self.0.symbols.iter().filter(|symbol| symbol.is_variable)
     }
 
-    /// Returns the named symbols of a section that stand for data, with their indices.
+    /// Returns the named symbols of data in a section, with their indices.
     pub(crate) fn symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = (SymbolIndex, &Symbol)> {
         self.symbols()
             .filter(move |(_, symbol)| symbol.section == Some(section) && !symbol.is_section && !symbol.name.is_empty())
     }
 
-    /// Returns what the words of a section refer to: offset in bytes, symbol.
+    /// Returns the relocations of a section: offset in bytes, symbol.
     pub(crate) fn references(&self, section: SectionIndex) -> impl Iterator<Item = (u64, &Symbol)> {
         self.references_in(section, 0..u64::MAX)
     }
 
-    /// Returns what the words of a part of the section refer to; `part` is in bytes from its start.
+    /// Returns the relocations of a part of a section; `part` is in bytes from the section's start.
     pub(crate) fn references_in(
         &self,
         section: SectionIndex,
@@ -130,13 +130,13 @@ impl Elf {
         inside.map(|((_, offset), symbol)| (*offset, self.symbol(*symbol)))
     }
 
-    /// Returns where sections of variables, and that of the license, hold addresses, which nothing fills in: section,
-    /// and bytes from its start; ascending.
+    /// Returns the addresses in the license section and in sections of variables, which no loader fills in: section and
+    /// bytes from its start, ascending.
     pub(crate) fn addresses(&self) -> &[(SectionIndex, u64)] {
         &self.0.addresses
     }
 
-    /// Returns the symbol that the instruction at `offset` bytes in `section` refers to, and its index.
+    /// Returns the symbol of the relocation at `offset` bytes in `section`, and the symbol's index.
     pub(crate) fn reference(&self, section: SectionIndex, offset: u64) -> Option<(SymbolIndex, &Symbol)> {
         let &symbol = self.0.relocations.get(&(section, offset))?;
         Some((symbol, self.symbol(symbol)))

@@ -1,4 +1,4 @@
-//! What can go wrong, each with what was attempted, on what, why it failed and what to do about it.
+//! The crate's error: what was attempted, on what, why it failed and what to do about it.
 
 use std::{fmt, io};
 
@@ -7,14 +7,14 @@ use crate::{
     privileges::{self, Capability},
 };
 
-/// Why an object could not be read, loaded or attached. Its display is one line for the user of the program;
-/// a source repeats nothing of it.
+/// The reason why an object could not be read, loaded or attached. The display is one line for the user of the program;
+/// `source` repeats no part of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The object file is broken, or asks for something that this loader cannot do.
+    /// The object file is broken, or needs a feature that this loader lacks.
     Object {
-        /// What is wrong with it.
+        /// The defect.
         why: String,
     },
 
@@ -22,19 +22,19 @@ pub enum Error {
     NoSuchName {
         /// `map`, `program`, `variable` or `function`.
         what: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The names that are there.
+        /// The existing names.
         available: String,
     },
 
     /// A system call failed.
     Syscall {
-        /// What was attempted, on what, e.g. ``create the map `events` (RINGBUF, 4096 bytes)``.
+        /// The attempted operation and its object, e.g. ``create the map `events` (RINGBUF, 4096 bytes)``.
         operation: String,
-        /// The kernel's answer.
+        /// The errno that the kernel returned.
         errno: Errno,
-        /// What to do about it, where that is known.
+        /// What to do about it, if known.
         hint: Option<String>,
     },
 
@@ -42,34 +42,34 @@ pub enum Error {
     Verifier {
         /// The program's name.
         program: String,
-        /// The line of the log that says why.
+        /// The line of the log with the reason.
         sentence: String,
-        /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it
-        /// the line of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
+        /// The location: the instruction, counted from the program's start, and the source line if the object has line
+        /// information, with its file since Linux 6.10. `None` if the reason does not concern a single instruction.
         at: Option<String>,
         /// The kernel's answer to the first load.
         errno: Errno,
-        /// The whole log; never printed by itself, since it can have a hundred thousand lines. If it does not fit 16
-        /// MiB, it lacks its beginning (before Linux 6.4 its end, and says so). Of a program that is too large to
-        /// verify it has the reason and the statistics alone.
+        /// The whole log. It is not part of the display, because it can have a hundred thousand lines. If it does not
+        /// fit into 16 MiB, its beginning is missing (before Linux 6.4 its end, and the log says so). For a program
+        /// that is too large to verify, the log contains only the reason and the statistics.
         log: String,
     },
 
     /// A library or executable to attach to could not be found or read.
     Library {
-        /// As it was asked for.
+        /// The requested library.
         library: String,
-        /// Where it was looked for, or why it cannot be read.
+        /// The searched locations, or why it cannot be read.
         why: String,
     },
 
     /// A library has no function of that name to attach to.
     Symbol {
-        /// The function, as it was asked for.
+        /// The requested function.
         symbol: String,
         /// The file that was searched.
         library: String,
-        /// What stands in the way.
+        /// Why it cannot be attached to.
         why: String,
     },
 
@@ -81,25 +81,26 @@ pub enum Error {
     #[cfg(feature = "perf")]
     Perf(perf_reader::Error),
 
-    /// This crate has broken a rule of its own: a bug. Nothing half-made reaches the kernel.
+    /// A bug: this crate has violated one of its own invariants. Nothing half-built reaches the kernel.
     Bug {
-        /// Which rule.
+        /// The violated invariant.
         what: &'static str,
-        /// Where in this crate's source, as `FILE:LINE:COLUMN`; without the feature `advice` the crate's version.
+        /// The location in this crate's source, as `FILE:LINE:COLUMN`; without the feature `advice` the crate's
+        /// version.
         at: String,
     },
 
-    /// Something that is asked for cannot be done with this map or program.
+    /// The requested operation is impossible for this map or program.
     Invalid {
-        /// What was attempted, on what.
+        /// The attempted operation and its object.
         operation: String,
-        /// Why it makes no sense.
+        /// Why it is impossible.
         why: String,
     },
 }
 
 impl Error {
-    /// A failed system call, with the advice that its errno calls for.
+    /// Returns the error of a failed system call, with the advice for its errno.
     pub(crate) fn kernel(operation: impl Into<String>, error: &io::Error) -> Self {
         let errno = Errno::of(error);
         let hint = match errno.raw() {
@@ -112,8 +113,8 @@ impl Error {
         Self::Syscall { operation: operation.into(), errno, hint }
     }
 
-    /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a
-    /// reader's ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
+    /// Returns the errno, if this error comes from a system call: a failed one of this crate or of a reader
+    /// ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -126,7 +127,7 @@ impl Error {
         }
     }
 
-    /// The verifier's whole log, if this error comes from it.
+    /// Returns the verifier's whole log, if this error comes from the verifier.
     #[doc(alias("bpf_program__log_buf", "VerifierError", "log_buf"))]
     #[must_use]
     pub fn verifier_log(&self) -> Option<&str> {
@@ -136,13 +137,14 @@ impl Error {
         }
     }
 
-    /// Something that this build of the crate cannot do, since it was built without `feature`.
+    /// Returns the error for an operation that this build lacks, because it was built without `feature`.
     pub(crate) fn left_out(operation: String, feature: &str) -> Self {
         let why = format!("this program was built without the feature `{feature}` of the crate cutaway: enable it");
         Self::Invalid { operation, why }
     }
 
-    /// If it is a refusal for want of privileges: says which of these are missing, or what else stands in the way.
+    /// If the operation was not permitted, replaces the advice: which of these capabilities are missing, or what else
+    /// forbids the operation.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
         if let Self::Syscall { errno, hint, .. } = &mut self
             && matches!(errno.raw(), libc::EPERM | libc::EACCES)
@@ -152,7 +154,8 @@ impl Error {
         self
     }
 
-    /// What this crate takes for certain is not so. (A build without `advice` keeps no locations: they are a kilobyte.)
+    /// Returns the error for a violated invariant of this crate. (A build without `advice` stores no source locations,
+    /// which take a kilobyte.)
     #[cfg_attr(feature = "advice", track_caller)]
     #[cold]
     #[inline(never)]
@@ -207,8 +210,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it
-/// from further down.
+/// Adds advice if a reason quotes an error for lack of file descriptors. A reason is text, and may quote such an error
+/// inside of another one.
 fn advise_on_fds(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
     if !cfg!(feature = "advice") {
         return Ok(());
@@ -225,7 +228,7 @@ fn advise_on_fds(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
 }
 
 impl std::error::Error for Error {
-    /// A reader's error is displayed as it is, so its source is this one's.
+    /// Returns the source of a reader's error, because that error is displayed unchanged.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             #[cfg(feature = "ring")]
@@ -256,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_one_line_that_says_what_on_what_why_and_what_to_do() {
+    fn error_texts_are_one_line() {
         let unfit = Error::Invalid { operation: "attach `p`".into(), why: "it is no probe".into() };
         let advised = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::ENOMEM));
         let plain = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::E2BIG));
@@ -303,7 +306,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "advice")]
-    fn too_many_open_files_are_told_with_what_to_raise() {
+    fn lack_of_fds_names_the_limit_to_raise() {
         let why = || format!("it cannot be read: {}", Errno::of(&io::Error::from_raw_os_error(libc::EMFILE)));
         let quoted = Error::Symbol { symbol: "f".into(), library: "x".into(), why: why() };
         for error in [
@@ -323,7 +326,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "ring")]
-    fn errno_of_a_ring_is_answered() {
+    fn errno_of_a_ring_is_returned() {
         let refused = || io::Error::from_raw_os_error(libc::EMFILE);
         for error in [
             mmap_ring::Error::Syscall { call: "epoll_create1", operation: "wait", source: refused() },
@@ -336,7 +339,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "perf")]
-    fn errno_of_a_perf_buffer_is_answered() {
+    fn errno_of_a_perf_buffer_is_returned() {
         for (error, errno) in [
             (
                 perf_reader::Error::Denied { cpu: 0, errno: Errno::new(libc::EACCES), paranoid: None },
@@ -362,7 +365,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "ring")]
-    fn what_a_reader_says_stays_as_it_is() {
+    fn reader_errors_are_displayed_unchanged() {
         let text = mmap_ring::Error::OverwriteMode.to_string();
         let error = Error::from(mmap_ring::Error::OverwriteMode);
         assert_eq!(error.to_string(), text);

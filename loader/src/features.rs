@@ -1,7 +1,8 @@
-//! What this kernel can do, found out by trying.
+//! Probes what the running kernel supports.
 //!
-//! A version number is no answer: distributions backport, configurations leave out, containers forbid. So each question
-//! is put to the kernel itself, when it is first needed, and the answer is kept for the life of the process.
+//! Probing is more reliable than a version number: distributions backport features, configurations disable them, and
+//! containers forbid them. Each probe is made when its answer is first needed. The answer is kept for the life of the
+//! process, unless it is [`Support::Unknown`].
 
 mod btf;
 mod entries;
@@ -24,7 +25,7 @@ use crate::{
     sys::{attr::MapCreate, bpf, memlock::charged},
 };
 
-/// `BPF_MAP_TYPE_RINGBUF`, by making a ring of one page.
+/// Probes for `BPF_MAP_TYPE_RINGBUF` by creating a ring of one page.
 #[must_use]
 #[doc(alias("BPF_MAP_TYPE_RINGBUF", "libbpf_probe_bpf_map_type", "HaveMapType"))]
 pub fn ring_buffer() -> Support {
@@ -32,13 +33,15 @@ pub fn ring_buffer() -> Support {
     kept(&ANSWER, || {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
-            charged(&mut || bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
+            charged(&mut || {
+                bpf::map_create(ring, "asks whether this kernel has ring buffers, by creating a small one")
+            }),
             "5.8",
         )
     })
 }
 
-/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, by making one with one slot.
+/// Probes for `BPF_MAP_TYPE_PERF_EVENT_ARRAY` by creating one with one slot.
 #[must_use]
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub fn perf_event_array() -> Support {
@@ -52,14 +55,14 @@ pub fn perf_event_array() -> Support {
             ..MapCreate::default()
         };
         support(
-            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by making one")),
+            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by creating one")),
             "4.3",
         )
     })
 }
 
-/// `bpf_get_attach_cookie`, which gives a program the number that it was attached with: by loading a program that calls
-/// it.
+/// Probes for the helper `bpf_get_attach_cookie` by loading a program that calls it. The helper returns the cookie that
+/// the program was attached with.
 #[must_use]
 #[doc(alias("bpf_get_attach_cookie", "libbpf_probe_bpf_helper"))]
 pub fn attach_cookie() -> Support {
@@ -70,7 +73,7 @@ pub fn attach_cookie() -> Support {
     })
 }
 
-/// BTF at all: `BPF_BTF_LOAD` with one integer type.
+/// Probes for BTF by `BPF_BTF_LOAD` with one integer type.
 #[must_use]
 #[doc(alias = "BPF_BTF_LOAD")]
 pub fn btf() -> Support {
@@ -78,7 +81,7 @@ pub fn btf() -> Support {
     kept(&ANSWER, || support(charged(&mut || btf::load(btf::PLAIN)), "4.18"))
 }
 
-/// The kinds of BTF that an object's own is rewritten to.
+/// Returns the kinds of BTF that the kernel knows. An object's BTF is rewritten to these.
 pub(crate) fn btf_kinds() -> Kinds {
     static ANSWER: OnceLock<Kinds> = OnceLock::new();
     *ANSWER.get_or_init(btf::kinds)

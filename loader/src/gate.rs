@@ -1,7 +1,7 @@
 //! Cargo features that decide what this build reads and loads.
 //!
-//! A build without a feature reads no more than that an object needs it, and refuses the object by the feature's name
-//! (`Object::check_features`).
+//! With a feature disabled, the build still detects that an object needs the feature. It reads nothing more, and
+//! refuses the object with an error that names the feature (`Object::check_features`).
 
 /// Whether this build resolves externs (`__kconfig`, `__ksym`).
 pub(crate) const READS_EXTERNS: bool = cfg!(feature = "externs");
@@ -9,6 +9,6 @@ pub(crate) const READS_EXTERNS: bool = cfg!(feature = "externs");
 /// Whether this build reads struct_ops maps.
 pub(crate) const READS_STRUCT_OPS: bool = cfg!(feature = "struct-ops");
 
-/// Whether this build searches the kernel's BTF at all. One that does not has none of the code for it.
+/// Whether this build searches the kernel's BTF. A build without such a feature has none of that code.
 pub(crate) const SEARCHES_BTF: bool =
     cfg!(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"));

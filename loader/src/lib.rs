@@ -1,6 +1,7 @@
 //! cutaway: a minimal eBPF loader on raw system calls.
 //!
-//! An object file goes in; running programs and readable buffers come out; and every step between is in the open.
+//! Reads an object file, loads and attaches its programs, and gives access to its maps and buffers. Each step is a
+//! public function.
 //!
 //! ```text
 //!     bytes ──Object::parse──▶ Object ──load──▶ Loaded ──attach──▶ Link        drop it: detached
@@ -9,8 +10,8 @@
 //!                                                                      └─perf_buffers()─▶ perf_reader::AdaptiveReader
 //! ```
 //!
-//! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the
-//! verifier check them. A [`Link`] keeps a program attached and detaches it when dropped.
+//! [`Object::parse`] makes no system call. [`Object::load`] creates the maps, links the instructions and has the
+//! verifier check the programs. A [`Link`] keeps a program attached and detaches it when dropped.
 //!
 //! # Coming from libbpf, aya or cilium/ebpf
 //!
@@ -58,37 +59,38 @@
 //!
 //! # Features
 //!
-//! All but `debugdata` are on by default. `ring`, `perf` and `debugdata` bring a crate each, the others only code. A
-//! small program leaves out what its objects do not need, which makes its build shorter, too; an object that needs a
-//! feature that is left out is refused with an error that names it.
+//! All features but `aya-obj` and `debugdata` are on by default. `ring`, `perf`, `externs`, `aya-obj` and `debugdata`
+//! bring a crate each, the others only code. A small program disables the features that its objects do not need, which
+//! also shortens its build. An object that needs a disabled feature is refused with an error that names the feature.
 //!
 //! | feature | for |
 //! | --- | --- |
 //! | `ring` | reading ring buffers: the crate `mmap_ring` |
 //! | `perf` | reading perf buffers: the crate `perf_reader`, and `PerfEventArray` |
 //! | `core-relo` | objects with CO-RE relocations |
-//! | `externs` | objects with externs: `__kconfig`, `__ksym` |
+//! | `externs` | objects with externs: `__kconfig`, `__ksym`; brings `miniz_oxide`, which decompresses the kernel's configuration |
 //! | `struct-ops` | struct_ops maps: `Map::attach` |
 //! | `tracing` | programs attached by a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
-//! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
+//! | `debugdata` | reading the compressed symbols of a stripped file (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
+//! | `aya-obj` | loading objects that the crate `aya-obj` has read: `Object::from_aya`, `Object::parse_with`, `compare_readers`; brings `aya-obj`; not on by default |
 //! | `kprobe` | attaching to functions of the kernel: `Kprobe`, `KprobeMulti`, `Ksyscall` |
-//! | `tracepoint` | attaching to tracepoints: `Tracepoint`, `RawTracepoint` |
-//! | `perf-event` | attaching to counters and clocks: `PerfEvent` |
+//! | `tracepoint` | attaching to the kernel's tracepoints: `Tracepoint`, `RawTracepoint` |
+//! | `perf-event` | attaching to hardware and software counters and clocks: `PerfEvent` |
 //! | `network` | attaching to network devices, sockets and namespaces: `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups: `Cgroup` |
 //! | `lirc` | attaching to infrared receivers: `Lirc` |
-//! | `advice` | longer reasons for refusals (privileges, license, helpers, sizes of maps), and [`Object::warnings`] |
-//! | `system` | all maps and programs of the machine, their owners and pins: the module `system`, `Map::from_id` |
+//! | `advice` | detailed reasons for refusals (privileges, license, helpers, sizes of maps), and [`Object::warnings`] |
+//! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins: the module `system`, `Map::from_id` |
 //!
-//! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
-//! the kernel's names as key-values and the reason for it as the message.
+//! Every system call is logged by the crate `log`, at level `trace` with the target `syscall`. The message is the
+//! purpose of the call; the key-values are its arguments by the kernel's names.
 //!
-//! The repository's book walks through these calls one after the other (`docs/7-loading-by-hand.md`), and through
-//! programs that embed this crate (`docs/9-embedding.md`).
+//! The repository's book makes these calls one by one (`docs/7-loading-by-hand.md`) and shows programs that embed this
+//! crate (`docs/9-embedding.md`).
 //!
-//! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
+//! The crate supports Linux 5.5 and later. The documentation of an item says so if it needs a newer kernel.
 
 // Helpers used only by a disabled feature are dead code in that build; with default features there is no dead code.
 #![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only disabled features call it"))]

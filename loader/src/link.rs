@@ -1,10 +1,10 @@
-//! Links programs: a program and the functions that it calls become one sequence of instructions, with the fds of maps in
-//! place.
+//! Links programs: combines a program and the functions that it calls to one sequence of instructions, and inserts the
+//! fds of maps.
 //!
 //! ```text
-//!     object_linker.rs   ObjectLinker: programs of one object, by the reader that has read it
-//!     linker.rs          this crate's linking        aya.rs   aya-obj's
-//!     linked.rs          Linked: what comes out
+//!     object_linker.rs   ObjectLinker: links the programs of an object, by the reader that has read it
+//!     linker.rs          this crate's linking        aya.rs   linking by aya-obj
+//!     linked.rs          Linked: a linked program
 //! ```
 
 #[cfg(feature = "aya-obj")]

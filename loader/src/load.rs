@@ -11,9 +11,9 @@
 //! On any failure everything created so far is closed, and new pins are removed.
 //!
 //! ```text
-//!     options.rs    what loading needs beyond the object
+//!     options.rs    settings of a load beyond the object
 //!     plan.rs       the steps without a kernel object: shared with dry_run.rs
-//!     pipeline.rs   Object::load: the steps above        loaded.rs   Loaded: what they give
+//!     pipeline.rs   Object::load: the steps above        loaded.rs   Loaded: their result
 //! ```
 
 mod loaded;

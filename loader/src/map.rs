@@ -1,12 +1,12 @@
-//! Maps in the kernel: created, pinned, and their elements read and written.
+//! Maps in the kernel: creating and pinning them, reading and writing their elements.
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `handle` | [`Map`]: what the kernel says of it, one element at a time, its memory |
+//! | `handle` | [`Map`]: its description, single elements, its memory |
 //! | `batch` | many elements by one system call |
-//! | `create` | from a description to a map |
-//! | `pin` | names in a BPF file system |
-//! | `by_id` | maps of others, by their id |
+//! | `create` | creates a map from its description |
+//! | `pin` | pins in a BPF file system |
+//! | `by_id` | maps of any process, by id |
 
 mod batch;
 #[cfg(feature = "system")]

@@ -1,23 +1,23 @@
-//! The object file as a plain value: what it describes, before any kernel has seen it.
+//! The object file as a plain value: its contents, independent of any kernel.
 //!
 //! ```text
 //!     parse.rs            Object: bytes ─▶ description
-//!     edit.rs             what the caller sets in it before loading: variables, types, maps, programs
+//!     edit.rs             changes before loading: variables, types, maps, programs
 //!     program_section.rs  SEC("…"): program type, attach type, flags
 //!     target.rs           SEC("…/target"): what to attach to
 //!     specs.rs            maps and programs            maps.rs      map definitions, in three forms
 //!     function.rs         functions                    btf_ext.rs   func_info, line_info
 //!     variable.rs         global variables             value.rs     Rust values for them
-//!     externs.rs          what the kernel provides     kconfig.rs   constants of its configuration
+//!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
-//!     license.rs          the license                  warnings.rs  what its author cannot have meant
+//!     license.rs          the license                  warnings.rs  probable mistakes
 //!     introspect.rs       sections and functions, for tools
 //!     cargo_features.rs   what a build without some cargo features refuses
 //!     aya.rs              objects that the crate aya-obj has read
 //! ```
 //!
-//! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and
-//! no later stage changes it.
+//! [`Object::parse`] makes no system call and gives the same result on every machine. An object holds no file
+//! descriptor, and later stages do not change it.
 
 #[cfg(feature = "aya-obj")]
 pub(crate) mod aya;

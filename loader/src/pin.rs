@@ -1,4 +1,4 @@
-//! Names in a BPF file system, which keep maps, programs and links alive without their process (`kernel/bpf/inode.c`).
+//! Pins: files in a BPF file system that keep maps, programs and links alive without a process (`kernel/bpf/inode.c`).
 
 use std::{
     ffi::CString,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::{Error, sys::bpf};
 
-/// Gives a map, program or link the name `path`; `why` is for the report of the call.
+/// Pins a map, program or link at `path`; `why` is for the report of the call.
 pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path, why: &str) -> io::Result<()> {
     bpf::obj_pin(&c_path(path)?, object, why)
 }
@@ -27,11 +27,11 @@ fn c_path(path: &Path) -> io::Result<CString> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "its path holds a NUL byte"))
 }
 
-/// Returns the error of a pin that could not be made or opened, with what to do about it.
+/// Returns the error of a pin that could not be created or opened, with what to do about it.
 pub(crate) fn failed(attempt: String, error: &io::Error) -> Error {
     let plain = Error::kernel(attempt, error);
     match error.raw_os_error() {
-        Some(libc::EEXIST) => plain.advise("the name is taken: remove the file, or choose another"),
+        Some(libc::EEXIST) => plain.advise("the file exists: remove it, or choose another path"),
         Some(libc::EINVAL | libc::EPERM | libc::EACCES) => plain.advise(
             "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right to write there",
         ),

@@ -1,12 +1,12 @@
-//! Why the kernel says EPERM or EACCES, found out after it has said so.
+//! Finds the reason for EPERM and EACCES, after the kernel has returned one of them.
 //!
-//! The errno alone tells little: a capability may be missing, and which one depends on what was asked for; the kernel
-//! may be locked down, which even root's capabilities do not change; they may be those of a user namespace, which do
-//! not count; a container's seccomp filter may answer in the kernel's place. What this process has is in
-//! `/proc/self/status`, in the order of likelihood the rest is looked at.
+//! The errno alone says little. A capability may be missing; which one depends on the request. The kernel may be locked
+//! down, which restricts even root. The capabilities may be those of a user namespace, which do not count. Or a
+//! container's seccomp filter may refuse the call. `/proc/self/status` has this process's capabilities; the other
+//! reasons are checked in the order of likelihood.
 //!
-//! Which capability is asked for is in `kernel/bpf/syscall.c` (`bpf_prog_load`, `map_create`) and
-//! `kernel/events/core.c`. `CAP_SYS_ADMIN` includes all of them, and is the only one before Linux 5.8.
+//! The required capabilities are in `kernel/bpf/syscall.c` (`bpf_prog_load`, `map_create`) and `kernel/events/core.c`.
+//! `CAP_SYS_ADMIN` includes all of them, and is the only one before Linux 5.8.
 
 use std::fs;
 
@@ -23,13 +23,13 @@ impl Capability {
     pub(crate) const BPF: Self = Self(39, "CAP_BPF");
 }
 
-/// The advice for objects that are opened by id alone, for which CAP_BPF does not suffice.
+/// The advice for objects that are opened by id, for which CAP_BPF does not suffice.
 pub(crate) const ONLY_BY_ROOT: &str = "only CAP_SYS_ADMIN may open what other processes have created: run it as root";
 
-/// What most of the loader's work takes.
+/// The capabilities for most of the loader's work.
 pub(crate) const USUAL: &[Capability] = &[Capability::BPF, Capability::PERFMON];
 
-/// What it takes to load a program of this kind.
+/// Returns the capabilities needed to load a program of this type.
 pub(crate) fn to_load(program_type: ProgramType) -> &'static [Capability] {
     use Capability as C;
     match program_type {
@@ -51,7 +51,7 @@ pub(crate) fn to_load(program_type: ProgramType) -> &'static [Capability] {
     }
 }
 
-/// What it takes to make a map of this kind.
+/// Returns the capabilities needed to create a map of this type.
 pub(crate) fn to_create(map_type: MapType) -> &'static [Capability] {
     use Capability as C;
     match map_type {
@@ -62,29 +62,29 @@ pub(crate) fn to_create(map_type: MapType) -> &'static [Capability] {
     }
 }
 
-/// What to do after a refusal of something that takes these capabilities; `None` if nothing here explains it.
+/// Returns what to do after a refusal of an operation that needs these capabilities; `None` if no reason is found.
 pub(crate) fn advice(wanted: &[Capability]) -> Option<String> {
     if !cfg!(feature = "advice") {
         return None;
     }
-    // The name of the program in it may be any bytes.
+    // The process name in it may contain any bytes.
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_initial(&map));
     explain(wanted, &status, whole, lockdown().as_deref())
 }
 
-/// What the kernel is locked down for: `integrity` or `confidentiality`.
+/// Returns the mode of the kernel's lockdown: `integrity` or `confidentiality`; `None` without lockdown.
 pub(crate) fn lockdown() -> Option<String> {
     locked(&fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
 }
 
-/// The user namespace is that of the machine.
+/// Returns true if the user namespace is the initial one.
 fn is_initial(uid_map: &str) -> bool {
     uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// `none [integrity] confidentiality`
+/// Parses `none [integrity] confidentiality`.
 fn locked(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split(']').next().filter(|&state| state != "none")
@@ -110,7 +110,7 @@ fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&s
     if !whole {
         return Some("this process is in a user namespace, whose capabilities do not count for this".to_owned());
     }
-    // For integrity alone nothing of this is forbidden, but for the helper that `under_lockdown` looks for.
+    // Lockdown for integrity forbids none of this, except the helpers that `under_lockdown` checks.
     if lockdown == Some("confidentiality") {
         return Some(
             "the kernel is locked down for confidentiality (/sys/kernel/security/lockdown), which forbids kprobes, \
@@ -124,7 +124,7 @@ fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&s
     }
 }
 
-/// A verifier's sentence with the lockdown in it, if that is why a helper is unknown.
+/// Returns the verifier's sentence with the lockdown mode, if lockdown is why a helper is unknown.
 pub(crate) fn under_lockdown(sentence: &str) -> Option<String> {
     if !cfg!(feature = "advice") {
         return None;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capability_that_is_missing_is_named() {
+    fn missing_capability_is_named() {
         let bpf = 1 << 39;
         let perfmon = 1 << 38;
         let admin = 1 << 21;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_may_be_in_the_way() {
+    fn other_reasons_of_a_refusal() {
         let all = |whole, seccomp| explain(USUAL, &status(u64::MAX, seccomp), whole, None);
         assert!(all(false, 0).unwrap().contains("user namespace"));
         assert!(all(true, 2).unwrap().contains("seccomp"));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_words_are_read() {
+    fn kernel_files_are_parsed() {
         assert_eq!(locked("none [integrity] confidentiality\n"), Some("integrity"));
         assert_eq!(locked("[none] integrity confidentiality\n"), None);
         assert_eq!(locked(""), None);

@@ -1,14 +1,14 @@
-//! Programs in the kernel: loaded, and what can be done with them besides attaching.
+//! Programs in the kernel: loading them, and everything done with them besides attaching.
 //!
 //! | file | content |
 //! | --- | --- |
 //! | `loaded` | [`Program`]: its name, description and pins |
-//! | `load` | `BPF_PROG_LOAD`, and what is tried where the kernel refuses it |
-//! | `shared` | what the programs of an object have in common |
-//! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and what the loader knows of the cause |
+//! | `load` | `BPF_PROG_LOAD`, and the fallbacks if the kernel refuses |
+//! | `shared` | the data that all programs of an object share |
+//! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
 //! | `private_stack` | a work-around for programs that share a private stack |
-//! | `usdt_specs` | the maps that tell USDT programs where their arguments are |
-//! | `run`, `statistics` | test runs, and how often and how long programs ran |
+//! | `usdt_specs` | the maps with the argument locations of USDT probes |
+//! | `run`, `statistics` | test runs, and the number and duration of runs |
 
 mod explain;
 mod load;
@@ -24,7 +24,7 @@ mod verify;
 
 pub(crate) use self::shared::Shared;
 #[cfg(feature = "usdt")]
-pub(crate) use self::usdt_specs::{Taken, UsdtSpecs};
+pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 pub use self::{
     loaded::Program,
     run::{TestRun, TestRunResult},

@@ -1,7 +1,7 @@
-//! Resolves what an object wants of a kernel: one pass over the kernel's BTF for CO-RE relocations, attach targets,
-//! kernel symbols and struct_ops types, then the kernel's configuration and addresses.
+//! Resolves an object against a kernel. One pass over the kernel's BTF finds CO-RE types, attach targets, kernel
+//! symbols and struct_ops types; then come the kernel's configuration and addresses.
 //!
-//! The kernel is the running one or any other whose BTF is given. The object is not changed; no map and no program is
+//! The kernel is the running one, or any whose BTF is given. The object is not changed, and no map or program is
 //! created.
 
 #[cfg(feature = "aya-obj")]
@@ -49,23 +49,23 @@ use crate::{
     resolve::externs::Value,
 };
 
-/// What a kernel has for an object.
+/// The results of resolving an object against a kernel.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    /// The CO-RE relocations, with what each came to.
+    /// The CO-RE relocations that were applied, with their results.
     pub(crate) applied: Vec<Applied>,
-    /// The instructions that they changed.
+    /// The instructions that CO-RE relocation changed.
     pub(crate) relocated: Relocated,
-    /// What programs attach to, by BTF id.
+    /// The BTF ids of attach targets.
     pub(crate) targets: Targets,
     pub(crate) externs: Externs,
     pub(crate) struct_ops: StructOps,
-    /// The object with the instructions that aya-obj's CO-RE relocation gives, if aya-obj has read it.
+    /// The object as aya-obj's CO-RE relocation changed it, if aya-obj has read it.
     #[cfg(feature = "aya-obj")]
     pub(crate) aya: Option<Box<aya_obj::Object>>,
 }
 
-/// Finds in `types` what the object wants of the kernel.
+/// Resolves the object against the kernel with these `types`.
 pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     object.check_features()?;
     #[cfg_attr(not(feature = "aya-obj"), expect(unused_mut, reason = "aya-obj adds to it"))]
@@ -89,10 +89,10 @@ fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     let tables = Tables::of(object.maps(), object.programs(), &btf);
     let mut code = Code::of(object.elf(), object.function_table());
     let candidates = core_relo::wanted(&btf, &relocations, &code);
-    let is_used = |program: &&ProgramSpec| program.section.autoload && !tables.leaves_out(program);
+    let is_used = |program: &&ProgramSpec| program.section.autoload && !tables.is_unused(program);
     let targets = Targets::of_all(object.programs().iter().filter(is_used));
-    let seekers = (candidates, targets, Ksyms::of(object.externs()), tables);
-    types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
+    let visitors = (candidates, targets, Ksyms::of(object.externs()), tables);
+    types.search(visitors, |(candidates, mut targets, ksyms, tables), sources| {
         let struct_ops = match READS_STRUCT_OPS {
             true => tables.settle(object.maps(), object.programs(), &btf, sources.clone())?,
             false => StructOps::default(),
@@ -114,8 +114,7 @@ fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
 }
 
 impl Resolved {
-    /// Returns a map's description with what the kernel says of it: the size of a struct_ops map, the constants of
-    /// `.kconfig`.
+    /// Returns a map's description, completed by the kernel: the size of a struct_ops map, the constants of `.kconfig`.
     pub(crate) fn completed<'s>(&self, index: usize, spec: &'s MapSpec) -> Cow<'s, MapSpec> {
         let mut spec = Cow::Borrowed(spec);
         if let Some(fitted) = self.struct_ops.map(index).filter(|_| cfg!(feature = "struct-ops")) {
@@ -129,9 +128,9 @@ impl Resolved {
 }
 
 #[cfg(feature = "externs")]
-/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and
-/// `config` is what the user says about the kernel's configuration, which counts before what the kernel says. If the
-/// `types` are not those of the running kernel, it is not asked about anything else either.
+/// Finds the values of all externs. `ksyms` has visited the kernel's types; `local` are the object's own. `config` is
+/// the caller's configuration text, which overrides the kernel's configuration. If `types` are not those of the running
+/// kernel, nothing else is read from the running kernel.
 fn resolve_externs(
     externs: &[Extern],
     ksyms: Ksyms<'_>,

@@ -1,9 +1,9 @@
-//! Tables that are built once and then only read, in little machine code.
+//! Sorted tables that are built once and then only read, in little machine code.
 //!
-//! What an object holds is small: tens of symbols, hundreds of relocations. Nothing is gained there by a hash table,
-//! and each kind of table would bring two to four kilobytes of machine code along, and each sort three to eight, for
-//! its own types. Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it
-//! sorts indices, by asking for the order of two, and does not know what lies there.
+//! An object is small: tens of symbols, hundreds of relocations. A hash table gains nothing there, and costs two to
+//! four kilobytes of machine code for each pair of types. A sort costs three to eight kilobytes for each type. So these
+//! tables are vectors that are sorted once and searched by bisection. All types share one sort: it sorts indices by a
+//! callback that compares two of them, and does not know the elements.
 
 use std::{borrow::Borrow, cmp::Ordering, mem};
 
@@ -18,7 +18,7 @@ impl<K, V> Default for Sorted<K, V> {
 }
 
 impl<K: Ord, V> Sorted<K, V> {
-    /// Of several values with one key the last is found.
+    /// Sorts these pairs. If several have the same key, [`Sorted::get`] finds the last.
     pub(crate) fn of(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self::by_sorting(pairs.into_iter().collect())
     }
@@ -28,11 +28,12 @@ impl<K: Ord, V> Sorted<K, V> {
         Self(pairs)
     }
 
-    /// Of pairs that are in order already.
+    /// Takes pairs that are already sorted by key.
     pub(crate) fn in_order(pairs: Vec<(K, V)>) -> Self {
         Self(pairs)
     }
 
+    /// Returns the index of the last value with this key.
     pub(crate) fn position<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
@@ -56,17 +57,17 @@ impl<K: Ord, V> Sorted<K, V> {
         self.at_mut(index)
     }
 
-    /// The value at an index that [`Sorted::position`] has given.
+    /// Returns the value at an index that [`Sorted::position`] returned.
     pub(crate) fn at(&self, index: usize) -> Option<&V> {
         self.0.get(index).map(|(_, value)| value)
     }
 
-    /// The same, to be changed.
+    /// As [`Sorted::at`], mutably.
     pub(crate) fn at_mut(&mut self, index: usize) -> Option<&mut V> {
         self.0.get_mut(index).map(|(_, value)| value)
     }
 
-    /// Those from `first` on, in the order of their keys.
+    /// Returns the pairs whose key is `first` or above, ascending by key.
     pub(crate) fn from<Q: Ord + ?Sized>(&self, first: &Q) -> &[(K, V)]
     where
         K: Borrow<Q>,
@@ -75,7 +76,7 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get(index..).unwrap_or_default()
     }
 
-    /// The index of the last one whose key is not above `key`.
+    /// Returns the index of the last pair whose key is not above `key`.
     pub(crate) fn index_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
@@ -83,7 +84,7 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.partition_point(|(known, _)| known.borrow() <= key).checked_sub(1)
     }
 
-    /// The key and value at an index.
+    /// Returns the key and value at an index.
     pub(crate) fn pair(&self, index: usize) -> Option<&(K, V)> {
         self.0.get(index)
     }
@@ -100,26 +101,26 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.is_empty()
     }
 
-    /// In the order of their keys.
+    /// Returns the pairs, ascending by key.
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
         self.0.iter()
     }
 }
 
-/// Sorts; what is equal stays in its order.
+/// Sorts `items`; equal ones keep their order.
 pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
     let indices = indices(items.len(), &|one, other| match (items.get(one), items.get(other)) {
         (Some(one), Some(other)) => order(one, other),
         _ => Ordering::Equal,
     });
-    bring(indices, &mut |one, other| items.swap(one, other));
+    permute(indices, &mut |one, other| items.swap(one, other));
 }
 
-/// The indices below `count` in the order that `order` gives what lies there; none if it lies there in order already,
-/// as nearly everything does that compilers write.
+/// Returns the indices below `count`, sorted by `order`, which compares the elements at two indices. Empty if the
+/// elements are already sorted, as they are in nearly all compilers' output.
 ///
-/// Runs of one index are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and
-/// twenty times as much code.
+/// A merge sort from the bottom up: runs of one index are merged to runs of two, these to runs of four, and so on. The
+/// standard library's sorts are faster, and twenty times as much code.
 #[inline(never)]
 fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     if (1..count).all(|index| order(index - 1, index).is_le()) {
@@ -149,10 +150,10 @@ fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize>
     indices
 }
 
-/// Brings to each index what lies at the one that the list has for it, circle by circle: what is not wanted at an index
-/// is swapped to where the next comes from.
+/// Moves each element to its sorted index, along the cycles of the permutation: swaps the element at an index with the
+/// one that belongs there, and continues at the index from which that one came.
 #[inline(never)]
-fn bring(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+fn permute(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
     for start in 0..indices.len() {
         let mut index = start;
         while let Some(from) =
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_one_key_is_found() {
+    fn last_of_equal_keys_is_found() {
         let pairs = [(3, 'c'), (1, 'a'), (2, 'b'), (1, 'z'), (3, 'd'), (1, 'y')];
         let sorted = Sorted::of(pairs);
         let all = [(1, 'a'), (1, 'z'), (1, 'y'), (2, 'b'), (3, 'c'), (3, 'd')];
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_stay_in_their_order() {
+    fn sort_is_stable() {
         let mut numbers: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();
         sort(&mut numbers, |one, other| (other / 10).cmp(&(one / 10)));
         let mut expected: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();

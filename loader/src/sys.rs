@@ -1,13 +1,20 @@
-//! The system calls that the loader makes, and nothing above them.
+//! The system calls that the loader makes.
 //!
-//! The doors that lead into the kernel from here: [`bpf`](bpf()) for bpf(2), with a file for each part of its work
-//! ([`elements`], [`link`], [`btf`], [`ids`], [`run`], [`statistics`]); [`perf_event`] for perf_event_open(2) and its
-//! ioctls; [`netlink`] and [`socket`] for what is attached to network devices and sockets; [`process`] for the few
-//! calls about ourselves; [`file`] for files of the kernel's, [`sysfs`] and [`mount`] for those that must be its own
-//! whatever is mounted where; [`shared`] for maps that are mapped. Each of them goes through libc's `syscall()` or a
-//! plain libc wrapper, and each is reported to the crate `log` at level `trace` under the target `syscall`: first the
-//! call's name, then its arguments by the names the kernel gives them, last its answer; the message says why the call
-//! was made. That report is all that `cutaway --explain` is.
+//! ```text
+//!     bpf.rs, attr.rs    bpf(2) and its attributes
+//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs
+//!                        groups of commands of bpf(2)
+//!     constant_names.rs  the kernel's names in reports
+//!     perf_event.rs      perf_event_open(2) and its ioctls
+//!     netlink.rs         attaching to network devices
+//!     socket.rs          attaching to sockets
+//!     mmap.rs            mapped maps
+//!     process.rs         calls about this process       memlock.rs    the locked-memory limit
+//! ```
+//!
+//! Each call goes through libc's `syscall()` or a plain libc wrapper. Each is reported to the crate `log` at level
+//! `trace` with the target `syscall`: the call's name, its arguments by the kernel's names, and its return value. The
+//! message is the purpose of the call. `cutaway --explain` prints these reports.
 
 pub(crate) mod attr;
 pub(crate) mod bpf;

@@ -6,8 +6,8 @@
 //!     pins()      bpf file systems a file that keeps a map alive                        the right to read the file
 //! ```
 //!
-//! Listing changes nothing, except that an open fd keeps its object alive. The list is a snapshot: objects come and go
-//! while the kernel is asked for them, so those that end meanwhile are skipped.
+//! Listing changes nothing, except that an open fd keeps its object alive. The list is not atomic: objects may be
+//! created and freed while the kernel is queried, and those that are freed meanwhile are skipped.
 
 mod holders;
 mod pins;
@@ -36,7 +36,7 @@ pub struct ProgramEntry {
     pub id: u32,
     /// The first 15 bytes of its name; may be empty.
     pub name: String,
-    /// The kind of program.
+    /// The program type.
     pub program_type: ProgramType,
     /// The user who loaded it.
     pub uid: u32,
@@ -46,23 +46,23 @@ pub struct ProgramEntry {
     pub btf: Option<u32>,
 }
 
-/// Opens every map on the machine, in the order of their ids.
+/// Opens every map on the machine, in ascending order of ids.
 ///
-/// Needs CAP_SYS_ADMIN, and Linux 4.13. Keep only what is needed: each map is an open fd.
+/// Needs CAP_SYS_ADMIN, and Linux 4.13. Drop the maps that are not needed: each is an open fd.
 ///
 /// # Errors
 ///
-/// An item is [`Error::Syscall`] if the kernel refuses (EPERM without privileges); the walk ends there.
+/// An item is [`Error::Syscall`] if the kernel refuses (EPERM without privileges); it is the last item.
 #[doc(alias("BPF_MAP_GET_NEXT_ID", "bpf_map_get_next_id"))]
 pub fn maps() -> impl Iterator<Item = Result<Map, Error>> {
     walk(Kind::Map, "walk over the maps of this machine").filter_map(|id| match id.and_then(Map::from_id) {
-        // Gone since.
+        // The map was freed after its id was returned.
         Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
         map => Some(map),
     })
 }
 
-/// Every loaded program, in the order of their numbers.
+/// Returns every loaded program, in ascending order of ids.
 ///
 /// Needs CAP_SYS_ADMIN, and Linux 4.13.
 ///
@@ -78,9 +78,9 @@ pub fn programs() -> impl Iterator<Item = Result<ProgramEntry, Error>> {
 }
 
 fn program(id: u32) -> Result<ProgramEntry, Error> {
-    let info = ids::open(Kind::Program, id, "opens a program, whoever loaded it")
+    let info = ids::open(Kind::Program, id, "opens a program by its id")
         .and_then(|program| ids::program_info(program.as_fd()));
-    let (info, maps) = info.map_err(|error| Error::kernel(format!("open the program with the number {id}"), &error))?;
+    let (info, maps) = info.map_err(|error| Error::kernel(format!("open the program with the id {id}"), &error))?;
     Ok(ProgramEntry {
         id,
         name: info.name.to_string(),
@@ -91,23 +91,23 @@ fn program(id: u32) -> Result<ProgramEntry, Error> {
     })
 }
 
-/// The BTF with this number, as [`Btf::parse`](crate::btf::Btf::parse) takes it.
+/// Returns the BTF with this id, as [`Btf::parse`](crate::btf::Btf::parse) takes it.
 ///
 /// Needs CAP_SYS_ADMIN, and Linux 4.18.
 ///
 /// # Errors
 ///
-/// [`Error::Syscall`]: ENOENT if there is no such BTF any more, EPERM without privileges.
+/// [`Error::Syscall`]: ENOENT if there is no such BTF, or no longer; EPERM without privileges.
 #[doc(alias("BPF_BTF_GET_FD_BY_ID", "bpf_btf_get_fd_by_id"))]
 pub fn btf_by_id(id: u32) -> Result<Vec<u8>, Error> {
-    btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the number {id}"), &error))
+    btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the id {id}"), &error))
 }
 
-/// The numbers of a kind, ascending, up to the first failure.
+/// Returns the ids of objects of a kind, in ascending order, up to the first failure.
 fn walk(kind: Kind, attempt: &'static str) -> impl Iterator<Item = Result<u32, Error>> {
     let mut last = Some(0);
     std::iter::from_fn(move || {
-        let answer = ids::next(kind, last?, "asks for the next number in use");
+        let answer = ids::next(kind, last?, "gets the next id in use");
         last = answer.as_ref().ok().copied();
         match answer {
             Ok(id) => Some(Ok(id)),

@@ -1,19 +1,19 @@
-//! Sentences of errors: lists of names, bounded.
+//! Texts of errors: bounded lists of names.
 
 use std::iter;
 
 use crate::Error;
 
-/// Bytes of the longest name that is read from an object. Many names can share bytes of the file, so that long ones
-/// could ask for any amount of memory.
+/// The length limit, in bytes, of names that are read from an object. Many names can share bytes of the file, so long
+/// ones could require any amount of memory.
 pub(crate) const MAX_NAME: usize = 4096;
 
-/// Makes the error for a name that the object does not have, with the names that it has.
+/// Returns the error for a name that the object does not have, with the existing names.
 pub(crate) fn no_such<'a>(what: &'static str, name: &str, mut there: impl Iterator<Item = &'a str>) -> Error {
     unknown(what, name, &mut || there.next())
 }
 
-/// Does it, compiled once for all iterators.
+/// Implements [`no_such`], compiled once for all iterators.
 #[cold]
 #[inline(never)]
 fn unknown<'a>(what: &'static str, name: &str, next: &mut dyn FnMut() -> Option<&'a str>) -> Error {
@@ -22,13 +22,14 @@ fn unknown<'a>(what: &'static str, name: &str, next: &mut dyn FnMut() -> Option<
     Error::NoSuchName { what, name: name.to_owned(), available }
 }
 
-/// Joins the first 30 names by commas, and says how many more there are: a crafted object could have hundreds of
+/// Joins the first 30 names by commas, and appends the number of the others: a crafted object could have hundreds of
 /// thousands.
 pub(crate) fn listed(names: &mut impl Iterator<Item = String>) -> String {
     row(&mut || names.next())
 }
 
-/// Does it, compiled once for all iterators: a closure is less code than the method table of `dyn Iterator`.
+/// Implements [`listed`], compiled once for all iterators: a closure is less code than the method table of `dyn
+/// Iterator`.
 #[inline(never)]
 fn row(next: &mut dyn FnMut() -> Option<String>) -> String {
     const MOST: usize = 30;

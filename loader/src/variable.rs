@@ -1,18 +1,21 @@
-//! Global variables while programs run. (Before loading they are set in `object/edit.rs`.)
+//! Global variables while programs run. (`object/edit.rs` sets them before loading.)
 
 use crate::{
     Error, Map,
     object::{FromBytes, ToBytes, VariableSpec, unfit},
 };
 
-/// A global variable of a loaded object, where programs see it.
+/// A global variable of a loaded object, in the memory that programs access.
 ///
-/// What lies in `.data` or `.bss` is mapped: reading and writing it takes no system call, but for the first time in a
-/// section. A value of up to 8 bytes that is aligned as C aligns it is read and written whole. A longer one is read and
-/// written 8 bytes at a time: a program that does the same at the same moment can see, or leave, a mixture of old and
-/// new. Who cannot have that reads a counter before and after, takes a map with `bpf_spin_lock`, or does it while no
-/// program is attached. A program's atomic instructions are ordered with these reads and writes: what it wrote before
-/// it set a flag is seen by a thread that has read the flag.
+/// `.data` and `.bss` are mapped: reading and writing a variable takes no system call, except the first access to a
+/// section. A value of up to 8 bytes that is aligned as in C is read and written atomically.
+///
+/// A longer value is read and written 8 bytes at a time. If a program accesses it at the same moment, either side may
+/// see a mixture of the old and the new value, or leave one behind. To prevent that, read a counter before and after,
+/// use a map with `bpf_spin_lock`, or access the variable while no program is attached.
+///
+/// A program's atomic instructions are ordered with these reads and writes: a thread that has read a flag sees
+/// everything that the program wrote before it set the flag.
 ///
 /// Constants (`.rodata`, `.kconfig`) are read by a lookup, and never change.
 #[derive(Debug, Clone, Copy)]
@@ -27,19 +30,19 @@ impl<'l> Variable<'l> {
         Self { spec, map }
     }
 
-    /// How the object describes it.
+    /// Returns the description in the object.
     #[must_use]
     pub fn spec(&self) -> &'l VariableSpec {
         self.spec
     }
 
-    /// Its value now.
+    /// Returns the current value.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if a `T` is of another size than the variable or, where the object's types tell, of another
-    /// sign or kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Syscall`] if the section
-    /// cannot be mapped.
+    /// [`Error::Invalid`] if `T` has another size than the variable, or another sign or kind according to the object's
+    /// types, or if the bytes are not a valid `T` (2 is not a `bool`); [`Error::Syscall`] if the section cannot be
+    /// mapped.
     #[doc(alias("bpf_map__initial_value", "Variable.Get"))]
     pub fn read<T: FromBytes>(&self) -> Result<T, Error> {
         let bytes = self.bytes()?;
@@ -47,11 +50,11 @@ impl<'l> Variable<'l> {
             return Err(unfit("read", self.spec, why.replace("given", "requested")));
         }
         T::from_bytes(&bytes).ok_or_else(|| {
-            unfit("read", self.spec, format!("its bytes {bytes:02x?} are no value of the requested type"))
+            unfit("read", self.spec, format!("its bytes {bytes:02x?} are not a value of the requested type"))
         })
     }
 
-    /// Its bytes now.
+    /// Returns the current bytes.
     ///
     /// # Errors
     ///
@@ -70,12 +73,12 @@ impl<'l> Variable<'l> {
         }
     }
 
-    /// Gives it another value, which programs see at once.
+    /// Sets the value, which programs see at once.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Syscall`] if
-    /// the section cannot be mapped.
+    /// [`Error::Invalid`] if the variable is a constant, or `value` does not fit it ([`Variable::read`]);
+    /// [`Error::Syscall`] if the section cannot be mapped.
     #[doc(alias = "Variable.Set")]
     pub fn write<T: ToBytes + ?Sized>(&self, value: &T) -> Result<(), Error> {
         if self.spec.constant {

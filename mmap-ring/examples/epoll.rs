@@ -1,4 +1,4 @@
-//! A ring in an epoll loop of one's own, edge-triggered: drain, settle, sleep.
+//! Reads a ring in the caller's own epoll loop, edge-triggered: drain, prepare to wait, sleep.
 #![expect(unsafe_code, reason = "epoll is called as C does")]
 
 use std::io;
@@ -24,7 +24,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     if epoll < 0 {
         return Err(io::Error::last_os_error().into());
     }
-    // SAFETY: just returned to nobody else.
+    // SAFETY: the kernel has just created this fd for the caller.
     let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
     let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
     let (own, fd) = (epoll.as_raw_fd(), ring.as_fd().as_raw_fd());
@@ -39,9 +39,8 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             assert_eq!(record, received.to_ne_bytes());
             received += 1;
         }
-        // Nothing may be left when going to sleep, and a busy head is no reason to
-        // stay awake: its commit sends a wake-up. The time-out is for commits that
-        // send none (BPF_RB_NO_WAKEUP).
+        // Do not sleep while a record is left. A busy head is no reason to stay awake: its commit sends a wake-up. The
+        // timeout is for commits that send none (BPF_RB_NO_WAKEUP).
         if received < 1000 && ring.prepare_wait()? != Head::Ready {
             // SAFETY: there is room for one event.
             unsafe { libc::epoll_wait(own, &raw mut event, 1, IDLE_POLL_INTERVAL.as_millis() as i32) };

@@ -1,4 +1,4 @@
-//! A ring in a mio event loop. mio is edge-triggered: drain, settle, poll.
+//! Reads a ring in a mio event loop. mio is edge-triggered: drain, prepare to wait, poll.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
@@ -31,7 +31,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             received += 1;
         }
         if received < 1000 && ring.prepare_wait()? != Head::Ready {
-            // The time-out is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
+            // The timeout is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
             poll.poll(&mut events, Some(IDLE_POLL_INTERVAL))?;
         }
     }

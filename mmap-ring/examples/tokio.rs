@@ -1,5 +1,5 @@
-//! A ring in an async task, through `tokio::io::unix::AsyncFd`.
-#![expect(unsafe_code, reason = "tokio wants a promise about the descriptor")]
+//! Reads a ring in an async task, through `tokio::io::unix::AsyncFd`.
+#![expect(unsafe_code, reason = "tokio requires a promise about the fd")]
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -22,10 +22,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
 
-    // A descriptor of its own, so that the ring can be borrowed meanwhile.
+    // A duplicate of the fd, so that the ring can be borrowed meanwhile.
     let fd = ring.as_fd().try_clone_to_owned()?;
-    // SAFETY: the descriptor is owned by `readable`, which leaves it open and the
-    // same as long as it lives.
+    // SAFETY: `readable` owns the fd and keeps it open and unchanged as long as it lives.
     let readable = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     let readable = readable.map_err(std::io::Error::from)?;
     let mut received = 0_u64;
@@ -34,14 +33,13 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
             assert_eq!(record, received.to_ne_bytes());
             received += 1;
         }
-        // Never sleep on a ring that has something: whoever committed it may have
-        // seen this consumer behind and sent no wake-up.
+        // Never sleep on a ring that has a record: its producer may have found this consumer behind and sent no
+        // wake-up.
         if received == 1000 || ring.prepare_wait()? == Head::Ready {
             continue;
         }
-        // tokio keeps the readiness that it was told of until it is cleared; what
-        // comes after this returned is told of again. The time-out is for records that
-        // are sent without a wake-up (BPF_RB_NO_WAKEUP).
+        // tokio keeps reported readiness until it is cleared. A wake-up after `readable` has returned is reported
+        // again. The timeout is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
         if let Ok(ready) = timeout(IDLE_POLL_INTERVAL, readable.readable()).await {
             ready?.clear_ready();
         }

@@ -1,10 +1,9 @@
-//! Many records borrowed at once, released at once.
+//! Borrows many records at once and releases them at once.
 //!
-//! A batch takes one look at the producer's position and hands out what was
-//! committed before it, so a producer that never stops cannot keep it going.
-//! The records are slices of the ring itself. They borrow the batch, and only
-//! when it is dropped is the consumer position stored: one store for all of
-//! them, and no record can be overwritten while someone holds it.
+//! A batch loads the producer position once and hands out the records that were committed before it. So a producer that
+//! never stops cannot keep a batch going. The records are slices of the ring itself and borrow the batch. The consumer
+//! position is stored only when the batch is dropped: one store for all records, and no record can be overwritten while
+//! the caller holds it.
 #![expect(unsafe_code, reason = "turns a committed record into a slice, once here and once for the one-record form")]
 
 use std::fmt;
@@ -17,15 +16,14 @@ use crate::memory::{Consume, Data};
 use crate::publish::{ConsumerState, publish};
 use crate::record::{DISCARD, LENGTH, space};
 
-/// The records that were committed when [`Ring::batch`](crate::Ring::batch)
-/// looked.
+/// The records that were committed when [`Ring::batch`](crate::Ring::batch) was called.
 ///
-/// Dropping the batch releases, in one store, all records that were handed out
-/// and no others: after an early `break`, a `return` or a panic the next batch
-/// begins with the first record not handed out. A batch that is forgotten
-/// ([`std::mem::forget`]) releases nothing; the next one does.
+/// Dropping the batch releases, in one store, all records that were handed out and no others. After an early `break`, a
+/// `return` or a panic, the next batch begins with the first record that was not handed out. A batch that is forgotten
+/// ([`std::mem::forget`]) releases nothing; the next batch releases its records.
 ///
-/// A record cannot outlive its batch:
+/// A batch is neither `Send` nor `Sync`; its records are slices, which other threads can borrow. A record cannot
+/// outlive its batch:
 ///
 /// ```compile_fail,E0505
 /// # fn f(ring: &mut mmap_ring::Ring) -> Result<(), mmap_ring::Error> {
@@ -43,18 +41,16 @@ pub struct Batch<'r, M: Consume = Mapped> {
 }
 
 impl<'r, M: Consume> Batch<'r, M> {
-    /// `producer` is a position that was acquired and checked.
+    /// Creates a batch. `producer` is a position that was acquired and checked.
     pub(crate) fn new(memory: &'r M, state: &'r mut ConsumerState, producer: u64) -> Self {
         Self { memory, state, producer }
     }
 
-    /// The records, oldest first. As many of them as one likes can be held at a
-    /// time.
+    /// Returns the records, oldest first. The caller can hold any number of them at a time.
     ///
-    /// The iterator ends in front of the first record that is busy, and in front
-    /// of a corrupt one, which the next [`Ring::batch`](crate::Ring::batch) then
-    /// returns as its error. Discarded records are skipped. A second call goes
-    /// on where the first one's iterator was dropped.
+    /// The iterator ends before the first record that is busy. It also ends before a corrupt record, which the next
+    /// [`Ring::batch`](crate::Ring::batch) returns as its error. Discarded records are skipped. A second call continues
+    /// where the iterator of the first was dropped.
     #[inline]
     pub fn records(&mut self) -> Records<'_, M> {
         Records {
@@ -66,24 +62,22 @@ impl<'r, M: Consume> Batch<'r, M> {
         }
     }
 
-    /// At most `records` of the records; the rest stays in the ring.
+    /// Returns at most `records` of the records; the others stay in the ring.
     #[inline]
     pub fn at_most(&mut self, records: usize) -> Take<Records<'_, M>> {
         self.records().take(records)
     }
 
-    /// The records that together take at most `bytes` bytes of the ring, headers
-    /// and padding included; but always the first one, so that a bound which is
-    /// too small slows a reader down and does not stop it.
+    /// Returns the records that together take at most `bytes` bytes of the ring, headers and padding included. The
+    /// first record is always returned, so that too small a limit slows a reader down but does not stop it.
     #[inline]
     pub fn at_most_bytes(&mut self, bytes: u64) -> RecordsWithin<'_, M> {
         let records = self.records();
         RecordsWithin { room: bytes, first: true, records }
     }
 
-    /// How many bytes of the ring lie between the next record and the producer
-    /// position that this batch saw: headers, padding, busy and discarded records
-    /// included.
+    /// Returns the number of bytes between the next record and the producer position that this batch loaded: headers,
+    /// padding, busy and discarded records included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.producer.wrapping_sub(self.state.read)
@@ -116,26 +110,25 @@ impl<'b, M: Consume> IntoIterator for &'b mut Batch<'_, M> {
     }
 }
 
-/// Iterator over the records of a [`Batch`], oldest first. The slices live as
-/// long as the borrow of the batch; their length is what the producer asked
-/// for, 0 to the size of the ring less 16 bytes, and they start at a multiple
-/// of 8.
+/// Iterator over the records of a [`Batch`], oldest first. The slices live as long as the borrow of the batch. Their
+/// length is the one that the producer reserved, from 0 to the size of the ring minus 16 bytes. They start at a
+/// multiple of 8.
 pub struct Records<'b, M: Consume = Mapped> {
     data: M::Data<'b>,
-    /// The next record.
+    /// Position of the next record.
     cursor: u64,
-    /// The record before it.
+    /// Position of the record before it.
     last: u64,
-    /// Bytes from the cursor to the producer.
+    /// Bytes from the cursor to the producer position.
     available: u64,
     state: &'b mut ConsumerState,
 }
 
 impl<'b, M: Consume> Records<'b, M> {
-    /// The length of the record at the cursor and the space that it takes, if it
-    /// can be read. Discarded records before it are passed over.
+    /// Returns the length of the record at the cursor and the space that it takes, if it can be read. Skips discarded
+    /// records before it.
     #[inline]
-    fn look(&mut self) -> Option<(u32, u64)> {
+    fn find_next(&mut self) -> Option<(u32, u64)> {
         loop {
             if self.available == 0 {
                 return None;
@@ -145,7 +138,7 @@ impl<'b, M: Consume> Records<'b, M> {
             // bpf_ringbuf_commit: without the busy bit in `word`, the payload is
             // what the producer wrote.
             M::fence(Ordering::Acquire);
-            // One comparison for the record that is neither busy nor discarded.
+            // The common record, neither busy nor discarded, costs one comparison.
             if word > LENGTH {
                 if self.discard(word) {
                     continue;
@@ -154,25 +147,24 @@ impl<'b, M: Consume> Records<'b, M> {
             }
             let taken = space(word);
             if taken > self.available {
-                // Corrupt. The next batch finds it at its head and says so.
+                // Corrupt. The next batch finds it at its head and returns the error.
                 return None;
             }
             return Some((word, taken));
         }
     }
 
-    /// Hands out the record that [`look`](Self::look) just found at the cursor.
+    /// Hands out the record that [`find_next`](Self::find_next) just found at the cursor.
     ///
-    /// It stays as it is during `'b`: the consumer position is stored by
-    /// [`publish`] alone, which needs the `ConsumerState` that the batch borrows
-    /// mutably, and which the batch calls when it is dropped, after `'b`, its own
-    /// borrow. And it lies within the ring: what was available was at most its
-    /// size when the batch began, and has become less since.
+    /// The record does not change during `'b`. Only [`publish`] stores the consumer position. It needs the
+    /// `ConsumerState` that the batch borrows mutably, and the batch calls it when it is dropped, after `'b`, its own
+    /// borrow. The record lies within the ring: `available` was at most the ring's size when the batch began, and has
+    /// only decreased since.
     #[inline]
     fn take_record(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
-        // SAFETY: `look` found `8 + length <= taken <= available`, at most the ring's
-        // size; it saw no busy bit and synchronised with its going; and the position
-        // is not moved past the record before the batch is dropped, after `'b`.
+        // SAFETY: `find_next` found `8 + length <= taken <= available`, at most the ring's size; it saw no busy bit and
+        // synchronized with the commit that cleared it; and the position is not moved past the record before the batch
+        // is dropped, after `'b`.
         let payload = unsafe { self.data.payload(self.cursor, length) };
         self.advance(taken);
         payload
@@ -185,7 +177,7 @@ impl<'b, M: Consume> Records<'b, M> {
         self.available = self.available.wrapping_sub(taken);
     }
 
-    /// Passes over a discarded record. False if the record is something else.
+    /// Skips a discarded record. Returns false if the record is not a discarded one.
     #[cold]
     fn discard(&mut self, word: u32) -> bool {
         let taken = space(word & LENGTH);
@@ -203,7 +195,7 @@ impl<'b, M: Consume> Iterator for Records<'b, M> {
 
     #[inline]
     fn next(&mut self) -> Option<&'b [u8]> {
-        let found = self.look()?;
+        let found = self.find_next()?;
         Some(self.take_record(found))
     }
 }
@@ -222,8 +214,8 @@ impl<M: Consume> fmt::Debug for Records<'_, M> {
     }
 }
 
-/// Iterator over the records of a [`Batch`] that fit in so many bytes of the
-/// ring. Made by [`Batch::at_most_bytes`].
+/// Iterator over the records of a [`Batch`] that fit in a given number of bytes of the ring. Returned by
+/// [`Batch::at_most_bytes`].
 pub struct RecordsWithin<'b, M: Consume = Mapped> {
     records: Records<'b, M>,
     room: u64,
@@ -235,7 +227,7 @@ impl<'b, M: Consume> Iterator for RecordsWithin<'b, M> {
 
     #[inline]
     fn next(&mut self) -> Option<&'b [u8]> {
-        let found = self.records.look()?;
+        let found = self.records.find_next()?;
         let (_, taken) = found;
         if taken > self.room && !self.first {
             self.room = 0;
@@ -253,25 +245,24 @@ impl<M: Consume> fmt::Debug for RecordsWithin<'_, M> {
     }
 }
 
-/// One record, released when it is dropped. Made by
-/// [`Ring::record`](crate::Ring::record).
+/// One record, released when it is dropped. Returned by [`Ring::record`](crate::Ring::record).
 ///
-/// A batch costs one store for many records, this one store for each: take it
-/// where one record at a time is what the surrounding code wants.
+/// A batch costs one store for many records; this type costs one store for each. Use it where the calling code needs
+/// one record at a time.
 #[doc(alias = "BPF_RINGBUF_HDR_SZ")]
 #[must_use = "the record is released when this is dropped"]
 pub struct Record<'r, M: Consume = Mapped> {
-    // Not a slice: it would dangle while the drop of the batch releases it.
+    // Not a slice: a slice would dangle while the drop of the batch releases the record.
     position: u64,
     length: u32,
     batch: Batch<'r, M>,
 }
 
 impl<'r, M: Consume> Record<'r, M> {
-    /// The first record of the batch, if it has one.
+    /// Returns the first record of the batch, if it has one.
     pub(crate) fn first(mut batch: Batch<'r, M>) -> Option<Self> {
         let mut records = batch.records();
-        let (length, taken) = records.look()?;
+        let (length, taken) = records.find_next()?;
         let position = records.cursor;
         records.advance(taken);
         drop(records);

@@ -1,7 +1,6 @@
-//! How a consumer takes records and goes to sleep. Its position is published in `publish.rs`.
+//! The consumer's side of the protocol: takes records and prepares to sleep. `publish.rs` publishes its position.
 //!
-//! This is the protocol's state without any fd: [`Ring`](crate::Ring)
-//! adds the waiting.
+//! This is the protocol's state without any fd. [`Ring`](crate::Ring) adds the waiting.
 
 use std::sync::atomic::Ordering;
 
@@ -19,21 +18,20 @@ pub(crate) struct Consumer<M> {
     state: ConsumerState,
 }
 
-/// What stands at the head of a ring: the oldest record not consumed. In the
-/// order of how much there is to do.
+/// The state of a ring's head, the oldest record that is not consumed. A later variant means more work for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Head {
     /// No record.
     Empty,
-    /// A record that its producer has reserved and not yet committed. Nothing
-    /// behind it can be read until it is.
+    /// A record that its producer has reserved and not yet committed. No later record can be read until it is
+    /// committed.
     Busy,
     /// A record that can be read, or a discarded one that can be skipped.
     Ready,
 }
 
 impl<M: Consume> Consumer<M> {
-    /// A consumer that goes on where the page says that the last one stopped.
+    /// Creates a consumer that continues at the page's consumer position, where the last consumer stopped.
     pub(crate) fn new(memory: M) -> Self {
         let position = memory.consumer();
         Self {
@@ -58,19 +56,19 @@ impl<M: Consume> Consumer<M> {
         &self.state
     }
 
-    /// From now on batches publish the start of the last record instead of its end if it takes at most `bytes` bytes of
-    /// the ring; 0 ends that.
+    /// Starts trailing release: from now on a batch publishes the start of its last record instead of its end, if that
+    /// record takes at most `bytes` bytes of the ring. 0 ends trailing release.
     pub(crate) fn keep_back(&mut self, bytes: u64) {
         self.state.keep = bytes;
     }
 
-    /// Back to the true position.
+    /// Ends trailing release and publishes the true position.
     pub(crate) fn end_trailing(&mut self) {
         self.state.keep = 0;
         publish(&self.memory, &mut self.state, 0);
     }
 
-    /// Whether the published position is behind the true one.
+    /// Returns whether the published position is behind the true one.
     pub(crate) fn is_trailing(&self) -> bool {
         self.state.published != self.state.read
     }
@@ -79,7 +77,7 @@ impl<M: Consume> Consumer<M> {
         positions(&self.memory)
     }
 
-    /// Borrows all records committed now.
+    /// Borrows all records that are committed now.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         self.check_alone()?;
         let producer = self.snapshot()?;
@@ -87,19 +85,18 @@ impl<M: Consume> Consumer<M> {
         Ok(Batch::new(&self.memory, &mut self.state, producer))
     }
 
-    /// What stands at the head.
+    /// Returns the state of the head.
     pub(crate) fn head(&self) -> Result<Head, Corrupt> {
         let producer = self.snapshot()?;
         self.look(producer)
     }
 
-    /// Makes ready to sleep and tells what there is to do instead.
+    /// Prepares to sleep. Returns the state of the head; the caller sleeps only if there is nothing to read.
     ///
-    /// The producer commits its record and then looks at `consumer_pos`; it
-    /// wakes the consumer only if that is the record's own position. So the
-    /// consumer first says where it is and then looks for records. Whoever comes
-    /// second sees the other: either the record is found here, or the producer
-    /// finds the position and sends the wake-up.
+    /// The producer commits its record and then loads `consumer_pos`; it wakes the consumer only if that is the
+    /// record's own position. So the consumer first stores its position and then checks for records. The side that
+    /// comes second sees the store of the other: either the consumer finds the record here, or the producer finds the
+    /// position and sends the wake-up.
     pub(crate) fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         publish(&self.memory, &mut self.state, 0);
         // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit.
@@ -110,21 +107,19 @@ impl<M: Consume> Consumer<M> {
         self.head()
     }
 
-    /// Errors if the page holds another position than this consumer stored: another one reads the ring, too.
+    /// Errors if the page holds a position that this consumer did not store: then another consumer reads the ring, too.
     #[inline]
     fn check_alone(&self) -> Result<(), Corrupt> {
-        // ATOMICS: relaxed, and pairs with the store of a second consumer: its value alone counts.
+        // ATOMICS: relaxed, and pairs with the store of a second consumer: only its value matters.
         let (stored, found) = (self.state.published, self.memory.consumer());
         if found == stored { Ok(()) } else { Err(Corrupt::Consumer { stored, found }) }
     }
 
-    /// The producer position, checked: every record between the consumer and it
-    /// lies in the ring.
+    /// Returns the producer position after checking it: every record between the consumer and it lies in the ring.
     fn snapshot(&self) -> Result<u64, Corrupt> {
         let producer = self.memory.producer();
-        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
-        // __bpf_ringbuf_reserve: headers up to this position carry at least the
-        // busy bit, and not what lay there a round ago.
+        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve: headers up to this position
+        // carry at least the busy bit, and are not bytes of the previous round.
         M::fence(Ordering::Acquire);
         let consumer = self.state.read;
         for (which, position) in [("consumer_pos", consumer), ("producer_pos", producer)] {
@@ -139,7 +134,7 @@ impl<M: Consume> Consumer<M> {
         Ok(producer)
     }
 
-    /// What stands at the head of a ring produced up to `producer`.
+    /// Returns the state of the head of a ring whose producer position is `producer`.
     fn look(&self, producer: u64) -> Result<Head, Corrupt> {
         let position = self.state.read;
         let available = producer.wrapping_sub(position);

@@ -1,27 +1,27 @@
-//! What can go wrong, said so that the reader knows what to do.
+//! The errors of this crate, with messages that say what to do.
 //!
-//! The messages print the reason whole, so no error here has a
-//! [`source`](std::error::Error::source): a chain would say everything twice.
+//! Each message contains the whole reason, so no error here has a [`source`](std::error::Error::source): a chain would
+//! print everything twice.
 
 use std::fmt;
 use std::io;
 
 use cutaway_sys::errno::{ENOTSUPP, Errno};
 
-/// Why a ring could not be opened, waited for or read.
+/// A failure to open a ring, wait for it or read it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The stated size cannot be a ring's. Nothing was asked of the kernel.
+    /// A ring cannot have the given size. No system call was made.
     InvalidSize {
-        /// The size that was stated, in bytes.
+        /// The given size, in bytes.
         bytes: u64,
         /// The machine's page size, in bytes.
         page: u64,
     },
-    /// The ring has another size than was stated.
+    /// The ring does not have the given size.
     SizeMismatch {
-        /// The size that was stated, in bytes.
+        /// The given size, in bytes.
         bytes: u32,
         /// The map's `max_entries`: its true size in bytes.
         max_entries: u32,
@@ -30,62 +30,62 @@ pub enum Error {
     WrongType {
         /// The kernel's name of the type that it should have.
         expected: &'static str,
-        /// The type that it has, a number of `enum bpf_map_type`; `None` if it is not a BPF map.
+        /// The type that it has, a value of `enum bpf_map_type`; `None` if it is not a BPF map.
         found: Option<u32>,
     },
-    /// Neither bpf(2) nor `/proc` tells what the fd is. Without knowing it, nothing may be mapped.
+    /// Neither bpf(2) nor `/proc` could be asked what the fd is. Mapping an unknown fd would be unsound.
     UnknownType {
         /// The kernel's name of the type that it should have.
         expected: &'static str,
-        /// Why bpf(2) did not tell.
+        /// The error of bpf(2).
         bpf: io::Error,
-        /// Why `/proc` did not tell.
+        /// The error of `/proc`.
         proc: io::Error,
     },
-    /// This process has the ring open already. A second reader would free what the first one has lent, and a second
-    /// producer lend the same bytes. Of other processes nothing is known here.
+    /// This process has the ring open already. A second reader would free records that the first one has lent; a second
+    /// producer would lend the same bytes. Other processes are not checked.
     AlreadyOpen {
-        /// What there can be one of.
+        /// The side that a ring has only one of.
         side: Side,
     },
-    /// The ring overwrites its oldest records (`BPF_F_RB_OVERWRITE`), so none can be lent: it is for an
+    /// The ring overwrites its oldest records (`BPF_F_RB_OVERWRITE`), so no record can be lent. Open it as an
     /// [`OverwriteRing`](crate::OverwriteRing).
     OverwriteMode,
     /// The kernel refused to map the ring's pages.
     Map {
-        /// Which part of the ring.
+        /// The part of the ring.
         region: Region,
-        /// How many bytes of it.
+        /// The size of the mapping in bytes.
         bytes: usize,
-        /// What the kernel answered.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A system call failed.
     Syscall {
         /// The system call's name.
         call: &'static str,
-        /// What it was made for.
+        /// The purpose of the call.
         operation: &'static str,
-        /// What the kernel answered.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A sample is longer than its user ring can ever hold.
     TooLong {
-        /// The length asked for, in bytes.
+        /// The requested length, in bytes.
         length: u32,
-        /// The most there can be, in bytes.
+        /// The maximum length, in bytes.
         most: u64,
     },
-    /// The ring holds what no kernel writes.
+    /// The ring holds a value that no kernel writes.
     Corrupt(Corrupt),
 }
 
 /// A side of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Who writes.
+    /// The writer.
     Producer,
-    /// Who reads.
+    /// The reader.
     Consumer,
 }
 
@@ -102,16 +102,15 @@ impl fmt::Display for Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Region {
-    /// The consumer's page, to be read and written.
+    /// The consumer's page, mapped for reading and writing.
     Consumer,
-    /// The producer's page and the data twice over, to be read.
+    /// The producer's page and both views of the data, mapped read-only.
     Data,
-    /// All pages, to be read.
+    /// All pages, mapped read-only.
     ReadOnly,
-    /// The consumer's page of a user ring, to be read.
+    /// The consumer's page of a user ring, mapped read-only.
     UserConsumer,
-    /// The producer's page and the data of a user ring twice over, to be read
-    /// and written.
+    /// The producer's page and both views of the data of a user ring, mapped for reading and writing.
     UserData,
 }
 
@@ -128,7 +127,7 @@ impl Region {
             Self::Data => {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
-            Self::ReadOnly => "maps all pages read-only: a look that cannot disturb anybody",
+            Self::ReadOnly => "maps all pages read-only, so that observing cannot disturb the reader",
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
             Self::UserData => "maps the producer's page and the data of a user ring, which user space writes",
         }
@@ -147,59 +146,60 @@ impl fmt::Display for Region {
     }
 }
 
-/// Something on the ring's pages that no kernel writes. Nothing behind it can
-/// be trusted, so reading stops in front of it and stays there.
+/// A value on the ring's pages that no kernel writes. Nothing after it can be trusted, so reading stops before it and
+/// does not continue.
 ///
 /// The usual reasons are a second consumer of the same ring, a ring opened with
 /// another ring's size, or a process that wrote to the consumer's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
-    /// A position is no multiple of 8, and records start at nothing else.
+    /// A position is no multiple of 8, where all records start.
     Misaligned {
-        /// Which position, by the kernel's name.
+        /// The position's name in the kernel.
         which: &'static str,
-        /// What it says.
+        /// Its value.
         position: u64,
     },
-    /// Producer and consumer are further apart than the ring is large.
+    /// Producer and consumer are further apart than the ring's size.
     Span {
-        /// Where this consumer stands.
+        /// The position of this consumer.
         consumer: u64,
-        /// What the producer's page says.
+        /// The position on the producer's page.
         producer: u64,
         /// Size of the ring in bytes.
         size: u64,
     },
-    /// A record's length runs past the producer's position.
+    /// A record's length extends past the producer position.
     Length {
-        /// Where the record starts.
+        /// The position of the record.
         position: u64,
-        /// The length its header states, in bytes.
+        /// The length in its header, in bytes.
         length: u32,
-        /// How many bytes there are between its start and the producer.
+        /// The number of bytes between its start and the producer position.
         available: u64,
     },
-    /// The consumer position is not the one that this consumer stored last: another process reads the ring, too, or has
+    /// The consumer position is not the one that this consumer stored last. Another process reads the ring, too, or has
     /// written to the page. Records may be missed, or read by both.
     Consumer {
-        /// What was stored.
+        /// The position that was stored.
         stored: u64,
-        /// What the page says now.
+        /// The position on the page now.
         found: u64,
     },
     /// The producer position of a user ring is not the one that this producer stored
     /// last.
     Producer {
-        /// What was stored.
+        /// The position that was stored.
         stored: u64,
-        /// What the page says now.
+        /// The position on the page now.
         found: u64,
     },
 }
 
 impl Error {
-    /// The errno behind it, where there is one. Of [`Error::UnknownType`], that of bpf(2).
+    /// Returns the errno of the failed system call, if there is one. For [`Error::UnknownType`], returns that of
+    /// bpf(2).
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -211,7 +211,7 @@ impl Error {
     }
 }
 
-/// Makes the error of a failed system call.
+/// Returns a function that wraps the error of a failed system call.
 pub(crate) fn system(call: &'static str, operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Syscall { call, operation, source }
 }
@@ -230,11 +230,11 @@ impl fmt::Display for Error {
         match self {
             Self::InvalidSize { bytes, page } => write!(
                 f,
-                "a ring of {bytes} bytes cannot be: its size is a power of two and a multiple of the page size, {page}; give the max_entries with which the map was made"
+                "a ring cannot have {bytes} bytes: its size is a power of two and a multiple of the page size, {page}; pass the max_entries that the map was created with"
             ),
             Self::SizeMismatch { bytes, max_entries } => write!(
                 f,
-                "the ring has {max_entries} bytes, not the {bytes} stated for it; give the max_entries with which the map was made"
+                "the ring has {max_entries} bytes, not {bytes}; pass the max_entries that the map was created with"
             ),
             Self::WrongType { expected, found: Some(found) } => {
                 write!(f, "the map is of type {found} (enum bpf_map_type), not {expected}; open one of that type")
@@ -244,17 +244,17 @@ impl fmt::Display for Error {
             }
             Self::UnknownType { expected, bpf, proc } => write!(
                 f,
-                "the kernel does not tell whether the fd is a map of type {expected}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
+                "cannot find out whether the fd is a map of type {expected}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
                  /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
                 Errno::of(bpf),
                 Errno::of(proc)
             ),
             Self::AlreadyOpen { side } => write!(
                 f,
-                "this process has the ring open already, and it can have one {side} only; use that one, or drop it before opening the ring anew"
+                "this process has the ring open already, and a ring can have one {side} only; use that one, or drop it before opening the ring again"
             ),
             Self::OverwriteMode => f.write_str(
-                "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so that none can be borrowed; read it with OverwriteRing, which copies them",
+                "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so no record can be borrowed; read it with OverwriteRing, which copies them",
             ),
             Self::Map { region, bytes, source } => write!(
                 f,
@@ -267,7 +267,7 @@ impl fmt::Display for Error {
             }
             Self::TooLong { length, most } => write!(
                 f,
-                "a sample of {length} bytes does not fit in its user ring, which holds {most} at most; make the map larger"
+                "a sample of {length} bytes does not fit in its user ring, which holds at most {most}; make the map larger"
             ),
             Self::Corrupt(corrupt) => corrupt.fmt(f),
         }
@@ -282,7 +282,7 @@ impl fmt::Display for Corrupt {
             }
             Self::Span { consumer, producer, size } => write!(
                 f,
-                "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but it holds {size}; was it made with BPF_F_RB_OVERWRITE, or has it a second consumer?",
+                "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but it holds {size}; was it created with BPF_F_RB_OVERWRITE, or does it have a second consumer?",
                 producer.wrapping_sub(*consumer)
             ),
             Self::Length { position, length, available } => write!(
@@ -292,26 +292,26 @@ impl fmt::Display for Corrupt {
             Self::Consumer { stored, found } => write!(
                 f,
                 "the ring has a second consumer: this one stored position {stored}, and now it is {found}, so records \
-                 may be missed or read twice; a ring can have one consumer only: end the other and open this one anew"
+                 may be missed or read twice; a ring can have one consumer only: end the other and open this one again"
             ),
             Self::Producer { stored, found } => write!(
                 f,
-                "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a user ring can have one producer only, so close the other and open this one anew"
+                "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a user ring can have one producer only, so end the other and open this one again"
             ),
         }
     }
 }
 
-/// What a failed mmap of a ring means (`bpf_map_mmap` in `kernel/bpf/syscall.c`
-/// and `ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
+/// Explains why mmap(2) of a ring failed (`bpf_map_mmap` in `kernel/bpf/syscall.c` and `ringbuf_map_mmap_kern` in
+/// `kernel/bpf/ringbuf.c`).
 fn map_advice(region: Region, error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBADF) => "the fd is not open",
-        // Of a read-only fd, the kernel takes VM_SHARED away, and then wants it.
+        // For a read-only fd, the kernel clears VM_SHARED and then requires it.
         Some(libc::EINVAL) if !region.is_written() => {
             "the fd was opened read-only; open the map for reading and writing"
         }
-        Some(libc::EPERM) => "the map is frozen (BPF_MAP_FREEZE), so that user space may not write to it",
+        Some(libc::EPERM) => "the map is frozen (BPF_MAP_FREEZE), so user space may not write to it",
         Some(libc::ENODEV | ENOTSUPP) => {
             "the fd is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
         }
@@ -325,10 +325,10 @@ fn system_advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EMFILE) => "the process has no fd left; raise `ulimit -n`",
         Some(libc::ENFILE) => "the system has no fd left; raise fs.file-max",
-        Some(libc::ENOSPC) => "the user watches too much; raise fs.epoll.max_user_watches",
+        Some(libc::ENOSPC) => "the user's limit on epoll watches is reached; raise fs.epoll.max_user_watches",
         Some(libc::ENOMEM) => "the kernel has no memory left",
         Some(libc::EPERM) => "the fd cannot be waited for; is it a ring?",
         Some(libc::EBADF) => "the fd is not open",
-        _ => "the kernel gives no reason that this library knows",
+        _ => "mmap-ring has no advice for this error",
     }
 }

@@ -1,11 +1,9 @@
-//! The kernel's side of the protocol, played in user space.
+//! The kernel's side of the protocol, implemented in user space.
 //!
-//! A [`Kernel`] produces into a ring on the heap exactly as
-//! `kernel/bpf/ringbuf.c` does into a real one: the same checks, the same
-//! positions, the same decision whether to wake the consumer, which here means
-//! a write to an eventfd. Tests, fuzzing and benchmarks need nothing else, no
-//! privileges and no BPF; under Miri it shows that neither side ever touches
-//! what the other has.
+//! A [`Kernel`] produces into a ring on the heap exactly as `kernel/bpf/ringbuf.c` does into a real one: the same
+//! checks, the same positions, the same decision whether to wake the consumer. A wake-up here is a write to an eventfd.
+//! Tests, fuzzing and benchmarks need nothing else, no privileges and no BPF. Run under Miri, they show that neither
+//! side ever accesses bytes that the other side has.
 //!
 //! ```
 //! use mmap_ring::fake::{Commit, Kernel};
@@ -37,11 +35,10 @@ use crate::peek::Peek;
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::ring::Ring;
 
-/// How a commit treats the consumer: the flags of `bpf_ringbuf_submit`,
-/// `bpf_ringbuf_discard` and `bpf_ringbuf_output`.
+/// The wake-up of a commit: the flags of `bpf_ringbuf_submit`, `bpf_ringbuf_discard` and `bpf_ringbuf_output`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
-    /// Wakes the consumer if it stands at this very record (flags 0).
+    /// Wakes the consumer if its position is this record's (flags 0).
     #[default]
     Adaptive,
     /// Never wakes it (`BPF_RB_NO_WAKEUP`).
@@ -50,27 +47,25 @@ pub enum Commit {
     ForceWakeup,
 }
 
-/// A producer of a ring on the heap. Shared by reference, it is as many
-/// producers as there are threads.
+/// The producer of a ring on the heap. Threads that share it by reference are producers of the same ring.
 #[derive(Debug)]
 pub struct Kernel {
     pages: Arc<HeapPages>,
     /// `rb->spinlock`: one reservation at a time.
     lock: Mutex<()>,
-    /// What stands for the wait queue: written to wake the consumer.
+    /// The eventfd in place of the kernel's wait queue: written to wake the consumer.
     bell: OwnedFd,
     /// `rb->overwrite_mode`.
     overwrites: bool,
-    /// Whether payloads are written atomically, for those who read them while
-    /// they are.
+    /// Whether payloads are written atomically, for readers that read them during the write.
     atomic: bool,
 }
 
 impl Kernel {
-    /// An empty ring of `size` bytes, its producer and its consumer.
+    /// Creates an empty ring of `size` bytes. Returns its producer and its consumer.
     ///
     /// # Errors
-    /// If there is no fd left for the eventfd that wakes the consumer.
+    /// If no fd is left for the eventfd that wakes the consumer (EMFILE, ENFILE).
     ///
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB.
@@ -78,8 +73,7 @@ impl Kernel {
         Self::at(size, 0)
     }
 
-    /// Like [`new`](Self::new), but the ring has been in use for `position`
-    /// bytes, a multiple of 8.
+    /// Creates a ring as [`new`](Self::new) does, with all positions at `position` bytes, a multiple of 8.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -90,8 +84,8 @@ impl Kernel {
         Self::with_pages(HeapPages::new(size, position, &[]))
     }
 
-    /// A ring that holds whatever is given: for showing that a reader survives
-    /// it. `bytes` fill the data from its start, the rest is 0.
+    /// Creates a ring with the given positions and data, to show that a reader survives them. `bytes` fill the data
+    /// from its start, followed by zeros.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -112,8 +106,8 @@ impl Kernel {
         Ok((kernel, ring))
     }
 
-    /// An empty ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`),
-    /// in use for `position` bytes, a multiple of 8.
+    /// Creates an empty ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`), with all positions at
+    /// `position` bytes, a multiple of 8.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -125,9 +119,8 @@ impl Kernel {
         kernel.as_overwriting(ring, position)
     }
 
-    /// The same pages read as those of a ring that overwrites, with
-    /// `overwrite_pos` where it is said to be: for showing that its reader survives
-    /// them.
+    /// Turns the same pages into those of an overwriting ring whose `overwrite_pos` is `overwrite`, to show that its
+    /// reader survives them.
     ///
     /// # Errors
     /// As [`new`](Self::new), and if `ring` is not this kernel's.
@@ -141,23 +134,22 @@ impl Kernel {
         Ok((self, ring))
     }
 
-    /// From now on payloads are written atomically, word by word, so that a
-    /// bystander may read them meanwhile.
+    /// Makes this kernel write payloads atomically from now on, word by word, so that an observer may read them
+    /// meanwhile.
     #[must_use]
     pub fn watched(mut self) -> Self {
         self.atomic = true;
         self
     }
 
-    /// A bystander of the ring. Copy payloads only from a kernel that is
-    /// [`watched`](Self::watched).
+    /// Returns an observer of the ring. Copy payloads only from a kernel that is [`watched`](Self::watched).
     #[must_use]
     pub fn peek(&self) -> Peek<Heap> {
         Peek::over(Heap(Arc::clone(&self.pages)))
     }
 
-    /// Opens the ring anew after its consumer died, as another process would
-    /// that finds it pinned. Taking the old consumer keeps it the only one.
+    /// Opens the ring again after its consumer died, as another process does that finds it pinned. This takes the old
+    /// consumer, so that there is only one.
     ///
     /// # Errors
     /// As [`new`](Self::new), and if `dead` is not this kernel's.
@@ -166,8 +158,7 @@ impl Kernel {
         Ok(Ring::over(Heap(Arc::clone(&self.pages)), self.bell.try_clone()?))
     }
 
-    /// `bpf_ringbuf_reserve`: a record of `length` bytes, or `None` if there is
-    /// no room for it.
+    /// Reserves a record of `length` bytes (`bpf_ringbuf_reserve`); `None` if there is no room for it.
     pub fn reserve(&self, length: u32) -> Option<Reservation<'_>> {
         let pages = &*self.pages;
         if length > LENGTH {
@@ -196,16 +187,16 @@ impl Kernel {
         } else if next.wrapping_sub(consumer) > mask {
             return None;
         }
-        // Release, where the kernel has a plain store: for whoever looks on without
-        // acquiring the producer position, and finds the order kept by the
-        // hardware, which lets nobody see this store before what led to it.
+        // Release, where the kernel has a plain store. It is for observers that do not acquire the producer position.
+        // In the kernel's case the hardware keeps the order: no observer sees this store before the stores that led to
+        // it.
         pages.header(position).store(length | BUSY, Ordering::Release);
         pages.producer.store(next, Ordering::Release);
         drop(lock);
         Some(Reservation { kernel: self, position, length, open: true })
     }
 
-    /// `bpf_ringbuf_output`: copies a whole record. False if there was no room.
+    /// Copies a whole record into the ring (`bpf_ringbuf_output`). Returns false if there was no room.
     pub fn output(&self, payload: &[u8], commit: Commit) -> bool {
         let Ok(length) = u32::try_from(payload.len()) else {
             return false;
@@ -220,24 +211,24 @@ impl Kernel {
         }
     }
 
-    /// Ends the one consumer that there is, so that there can be another.
+    /// Drops the only consumer, so that there can be another one.
     fn take_back(&self, ring: Ring<Heap>) -> io::Result<()> {
         if Arc::ptr_eq(&ring.memory().0, &self.pages) {
             return Ok(());
         }
         Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "the ring is another kernel's, and this one's has its consumer",
+            "the ring belongs to another kernel; this kernel's ring still has its consumer",
         ))
     }
 
-    /// The pages, for tests that do what no kernel does.
+    /// Returns the pages, for tests that write values which no kernel writes.
     #[cfg(test)]
     pub(crate) fn pages(&self) -> &HeapPages {
         &self.pages
     }
 
-    /// Moves `overwrite_pos` over whole records until one that ends at `next` fits.
+    /// Moves `overwrite_pos` over whole records until a record that ends at `next` fits.
     fn make_room(&self, next: u64) {
         let pages = &*self.pages;
         let mut overwrite = pages.overwrite.load(Ordering::Relaxed);
@@ -246,8 +237,7 @@ impl Kernel {
             overwrite = overwrite.wrapping_add(space(word & LENGTH));
         }
         pages.overwrite.store(overwrite, Ordering::Relaxed);
-        // What is written from here on is not seen before that: the order of
-        // stores on x86-64.
+        // Later stores are not visible before this one: the order of stores on x86-64.
         fence(Ordering::Release);
     }
 
@@ -256,8 +246,7 @@ impl Kernel {
     }
 }
 
-/// A record that is reserved. Submitted if it is just dropped: the verifier
-/// lets no program end with a reservation open.
+/// A reserved record. Dropping it submits it: the verifier refuses a program that can end with an open reservation.
 #[derive(Debug)]
 #[must_use]
 pub struct Reservation<'k> {
@@ -268,13 +257,13 @@ pub struct Reservation<'k> {
 }
 
 impl Reservation<'_> {
-    /// Where the record starts, in bytes since the ring was made.
+    /// Returns the position of the record, in bytes since the ring was created.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Writes the start of the record; what goes beyond its end is left out.
+    /// Writes the start of the record. Bytes of `payload` beyond the record's end are not written.
     #[expect(unsafe_code, reason = "writes into reserved memory as a BPF program does")]
     pub fn fill(&mut self, payload: &[u8]) {
         let length = payload.len().min(self.length as usize);
@@ -284,22 +273,22 @@ impl Reservation<'_> {
             pages.write_payload_atomically(self.position, payload);
             return;
         }
-        // SAFETY: the reservation is this value's alone until it is committed,
-        // which needs the value itself, and `payload` is no longer than it.
+        // SAFETY: only this value has the reservation until it is committed, which needs the value itself, and
+        // `payload` is not longer than the reservation.
         unsafe { pages.write_payload(self.position, payload) };
     }
 
-    /// `bpf_ringbuf_submit`. True if the consumer was woken.
+    /// Submits the record (`bpf_ringbuf_submit`). Returns true if this woke the consumer.
     pub fn submit(mut self, commit: Commit) -> bool {
         self.commit(0, commit)
     }
 
-    /// `bpf_ringbuf_discard`. True if the consumer was woken.
+    /// Discards the record (`bpf_ringbuf_discard`). Returns true if this woke the consumer.
     pub fn discard(mut self, commit: Commit) -> bool {
         self.commit(DISCARD, commit)
     }
 
-    /// `bpf_ringbuf_commit`.
+    /// Commits the record (`bpf_ringbuf_commit`).
     fn commit(&mut self, bits: u32, commit: Commit) -> bool {
         self.open = false;
         let pages = &*self.kernel.pages;

@@ -1,8 +1,8 @@
 //! Reads BPF ring buffers from their own mapped pages.
 //!
-//! A BPF program hands records to user space through memory that both share. The
-//! kernel's side of the agreement is `kernel/bpf/ringbuf.c`; this crate is the
-//! other side, on nothing but the map's fd and size. That the fd is a ring's is asked of the kernel.
+//! A BPF program passes records to user space through memory that both share. The kernel's side of the protocol is
+//! `kernel/bpf/ringbuf.c`; this crate is the other side. It needs only the map's fd and size, and asks the kernel
+//! whether the fd is a ring.
 //!
 //! ```no_run
 //! # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -17,7 +17,7 @@
 //! # Ok::<(), mmap_ring::Error>(())
 //! ```
 //!
-//! The same is told at leisure, with pictures of real rings, by the repository's book: `docs/2-ring.md` and
+//! The repository's book explains the same at length, with pictures of real rings: `docs/2-ring.md` and
 //! `docs/5-waking-up.md`.
 //!
 //! # The pages
@@ -36,31 +36,29 @@
 //!  ...free space][header|record][header|record][header|....][free space...
 //! ```
 //!
-//! The positions count bytes since the ring was made and only ever grow; where a
-//! position lies is found by masking it with the ring's size less one. A record
-//! that runs over the end goes on in the second view of the data, so it reads as
-//! one slice. The header is a word with the payload's length, whose top bits say
-//! BUSY (its producer still writes) and DISCARD (its producer gave it up), and a
-//! word that is the kernel's own. Records start at multiples of eight.
+//! Positions count bytes since the ring was created, and only grow. A position masked with the ring's size minus one is
+//! an offset into the data. A record that crosses the end continues in the second view of the data, so it reads as one
+//! slice. A header has two 32-bit words. The first holds the payload's length in bytes and, in its top bits, BUSY (the
+//! producer is still writing) and DISCARD (the producer gave the record up). The second is for the kernel alone.
+//! Records start at multiples of eight.
 //!
 //! # The protocol in five steps
 //!
 //! | | this crate | pairs with, in `kernel/bpf/ringbuf.c` |
 //! | --- | --- | --- |
-//! | 1 | Loads `producer_pos` and fences (acquire): up to there, headers are headers. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
+//! | 1 | Loads `producer_pos` and fences (acquire): all headers before it are valid. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
 //! | 2 | Loads the length word and fences (acquire). BUSY: stop, in order, even if later records are done. DISCARD: skip. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
-//! | 3 | Hands out the payload where it lies. Nobody writes there: the consumer position has not passed it. | `new_prod_pos - cons_pos > rb->mask` in `__bpf_ringbuf_reserve`: no room |
-//! | 4 | Goes on behind the record, at the next multiple of eight. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
+//! | 3 | Hands out the payload in place. No producer writes there: the consumer position has not passed it. | `new_prod_pos - cons_pos > rb->mask` in `__bpf_ringbuf_reserve`: no room |
+//! | 4 | Moves past the record, to the next multiple of eight. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
 //! | 5 | When the whole [batch](Ring::batch) is dropped, stores `consumer_pos` (release): all its records are free. | `smp_load_acquire(&rb->consumer_pos)` in `__bpf_ringbuf_reserve` |
 //!
-//! Nothing that the pages say is trusted: positions and lengths are checked
-//! against each other, and what no kernel writes is [`Corrupt`], never a panic
-//! and never a read outside the pages.
+//! Nothing on the pages is trusted. Positions and lengths are checked against each other. A value that no kernel writes
+//! is an error ([`Corrupt`]), never a panic and never a read outside the pages.
 //!
 //! # The sleep race
 //!
-//! After a commit the kernel wakes the consumer only if the record lies exactly
-//! at `consumer_pos`. Both sides write one word and then read the other's:
+//! After a commit the kernel wakes the consumer only if the record is exactly at `consumer_pos`. Both sides write one
+//! word and then read the other's:
 //!
 //! ```text
 //!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
@@ -71,25 +69,23 @@
 //!    none? sleep
 //! ```
 //!
-//! With a full fence on both sides, at least one of them sees what the other
-//! wrote. Without it each can look before its own store is visible: the consumer
-//! sleeps, the producer does not wake it, and the record lies there until another
-//! comes. [`Ring::wait`] does this; [`Ring::prepare_wait`] is for those who wait in
-//! their own way (epoll, mio, an async runtime: see the examples).
+//! With a full fence on both sides, at least one of them sees what the other wrote. Without it each can load before its
+//! own store is visible: the consumer sleeps, the producer does not wake it, and the record waits until another one
+//! comes. [`Ring::wait`] does this. [`Ring::prepare_wait`] is for callers that wait by other means (epoll, mio, an
+//! async runtime: see the examples).
 //!
-//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up, and afterwards the consumer is no longer caught up, so
-//! a later commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
+//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up. Afterwards the consumer is no longer caught up, so a
+//! later commit without flags does not wake it either. Therefore every wait of this crate polls its ring at least every
 //! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`],
-//! [`OverwriteRing::wait`] and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader;
-//! `set_idle_poll_interval` sets another time, or turns it off. A wait of your own needs a time-out of that length,
-//! too.
+//! [`OverwriteRing::wait`] and [`UserRing::reserve_within`]. An idle reader thus wakes up 11 times a second.
+//! `set_idle_poll_interval` sets another interval, or turns polling off. A wait by other means needs a timeout of that
+//! length, too.
 //!
 //! # Trailing release
 //!
-//! The same rule makes a fast reader slow: always caught up, it is sent a wake-up
-//! for nearly every record, and it is the producer who pays. While records come
-//! thick and fast, [`Ring::run`] therefore publishes the *start* of the last record
-//! it read:
+//! The same rule makes a fast reader slow. It is always caught up, so the kernel sends a wake-up for nearly every
+//! record, and the producer pays for it. While records arrive densely, [`Ring::run`] therefore publishes the *start* of
+//! the last record it read:
 //!
 //! ```text
 //!                                      published    read up to here
@@ -97,21 +93,20 @@
 //!  ...free for the producer...........[ last record ][ next one: no wake-up
 //! ```
 //!
-//! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
-//! one record is free. The reader looks again by a timer; when nothing comes, it
-//! publishes its true position and sleeps in the order above. A single event on an
-//! idle stream is not lingered for. [`WakeupPolicy`] sets the times, or turns it off.
+//! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all records but one are free. The reader polls
+//! on a timer. When no record comes, it publishes its true position and sleeps in the order above. It does not linger
+//! after a single event on an idle stream. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
-//! A record is kept back only if it takes at most 1/32 of the ring, and if there is room beside it for another one as
-//! large as the largest that ended a batch so far. So a trailing reader costs the producer at most 1/32 of the ring: it
-//! refuses a record that an immediate reader would have let in only if that fills the ring to more than 31/32.
+//! The reader keeps a record back only if it takes at most 1/32 of the ring. There must also be room beside it for
+//! another record as large as the largest that ended a batch so far. So a trailing reader costs the producer at most
+//! 1/32 of the ring. The kernel refuses a record that it would accept with an immediate reader only if that record
+//! fills the ring to more than 31/32.
 //!
 //! # When a reader dies
 //!
-//! The consumer position lives in the ring, not in the process. Whoever opens a
-//! pinned ring after its reader was killed goes on at the published position: no
-//! record is lost, and at most the batch that was open (of a trailing reader: the
-//! last record too) is seen again.
+//! The consumer position is stored in the ring, not in the process. A process that opens a pinned ring after its reader
+//! was killed continues at the published position. No record is lost. At most the batch that was open is read again,
+//! and after a trailing reader the last record, too.
 //!
 //! # Overview
 //!
@@ -123,7 +118,7 @@
 //! | [`Peek`] | observes any ring, read-only, without disturbing its reader |
 //! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
 //! | [`UserRing`] | the other direction: samples for a BPF program (Linux 6.1) |
-//! | [`Memory`] | where the words live: the pages of a ring, or a model of them |
+//! | [`Memory`] | access to a ring's words: on its pages, or in a model of them |
 //! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
 //!
 //! The two readers of this project, side by side:
@@ -135,11 +130,11 @@
 //! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
 //! | a callback for each | `drain(each)` | `drain(each)` |
 //! | wait and read until stopped | `Ring::run(policy, each)`: `each` gets a batch | `AdaptiveReader::run(each)`: `each` gets a CPU and a record |
-//! | what a stop leaves | records stay in the ring | `AdaptiveReader::run` reads them: the buffer ends with its reader |
-//! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
-//! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
+//! | unread records at a stop | stay in the ring | `AdaptiveReader::run` reads them: the buffer ends with its reader |
+//! | return value of a callback | `()`, or `ControlFlow` | `()`, or `ControlFlow` |
+//! | wait once | `wait(timeout)` returns a `Wake` | `wait(timeout)` returns a `Wake` |
 //! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
-//! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
+//! | sleep by other means | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
 //! | records without a wake-up | `set_idle_poll_interval(time)` | the same; only with another `Wakeup` than `Events(1)` |
 //! | a corrupt buffer | an error | `batch()`: an error; `drain(each)`: `each` gets it, and the other CPUs are read |
 //! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
@@ -148,15 +143,16 @@
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
 //!
-//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one
-//! user at a time, which its `&mut` methods say.
+//! Readers are `Send`: one thread can open a reader, and another thread read with it. [`Stopper`] is `Send` and `Sync`.
+//! A reader has one user at a time: its methods take `&mut self`, and it is not `Sync`. A [`Batch`] stays in its
+//! thread, but its records can be lent to others. [`Peek`] is `Send` and `Sync`.
 //!
 //! Every system call is reported to the crate `log`, target `syscall`, level
 //! trace.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
-    "the positions of a BPF ring buffer are the kernel's `unsigned long`: a 32-bit process cannot follow those of a 64-bit kernel, so this crate is built for 64-bit targets"
+    "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned long`, and a 32-bit process cannot follow those of a 64-bit kernel"
 );
 
 mod batch;

@@ -1,10 +1,10 @@
-//! Where the words of a ring live.
+//! Access to the words of a ring: traits over its pages or a model of them.
 //!
 //! A BPF ring buffer shows user space these pages (`kernel/bpf/ringbuf.c`,
 //! `struct bpf_ringbuf` and `ringbuf_map_mmap_kern`):
 //!
 //! ```text
-//!  file offset    what lies there                       user space may
+//!  file offset    content                               user space may
 //!  0              u64 consumer_pos                      read and write
 //!  1 page         u64 producer_pos                      read
 //!                 u64 pending_pos     (newer kernels)   read
@@ -13,16 +13,13 @@
 //!  2 pages + size the same data pages once more         read
 //! ```
 //!
-//! The second view of the data makes a record that runs over the end of the
-//! ring readable as one slice.
+//! With the second view of the data, a record that crosses the end of the ring can be read as one slice.
 //!
-//! The protocol (in [`consumer`](crate::consumer) and its neighbours) is
-//! written once, over the traits below, and says itself which memory ordering
-//! each access has. The traits have several implementors: the mapped pages of a
-//! real ring, a ring on the heap whose other side is a fake kernel, and a model
-//! that explores the interleavings of both sides. None of them may be added
-//! from outside: the traits are sealed, because the soundness of the protocol
-//! rests on them.
+//! The protocol (in [`consumer`](crate::consumer) and its neighbors) is written once, generic over the traits below,
+//! and chooses the memory ordering of each access. The traits have several implementors: the mapped pages of a real
+//! ring, a ring on the heap whose other side is a fake kernel, and a model that explores the interleavings of both
+//! sides. Other crates cannot add one: the traits are sealed, because the soundness of the protocol depends on their
+//! implementors.
 
 use std::sync::atomic::Ordering;
 
@@ -36,29 +33,27 @@ pub(crate) mod readonly;
 pub(crate) mod user;
 
 pub(crate) mod sealed {
-    /// Keeps the memory traits closed.
+    /// Seals the memory traits.
     pub trait Sealed {}
 }
 
-/// The pages of one ring, as a reader sees them. Sealed.
+/// The pages of one ring, as a reader accesses them. Sealed.
 ///
-/// A position is a count of bytes since the ring was made. It only grows, and
-/// means the byte at `position & (size - 1)` of the data.
+/// A position is a count of bytes since the ring was created. It only grows, and refers to the byte at `position &
+/// (size - 1)` of the data.
 ///
-/// Pages that are mapped read-only are read with relaxed loads alone, because
-/// `std` promises no more for read-only memory; an acquiring
-/// [`fence`](Memory::fence) behind the load makes up for it.
+/// Pages that are mapped read-only are read with relaxed loads only, because `std` promises no more for read-only
+/// memory. An acquire [`fence`](Memory::fence) after the load provides the ordering.
 pub trait Memory: sealed::Sealed + 'static {
-    /// A handle on the data pages, cheap to copy, so that a loop can keep it in
-    /// registers.
+    /// A handle on the data pages. It is cheap to copy, so that a loop can keep it in registers.
     type Data<'a>: Data<'a>
     where
         Self: 'a;
 
-    /// The data pages.
+    /// Returns a handle on the data pages.
     fn data(&self) -> Self::Data<'_>;
 
-    /// Size of the data in bytes: a power of two, at least 8.
+    /// Returns the size of the data in bytes: a power of two, at least 8.
     fn size(&self) -> u64;
 
     /// Loads `consumer_pos`, relaxed.
@@ -67,17 +62,17 @@ pub trait Memory: sealed::Sealed + 'static {
     /// Loads `producer_pos`, relaxed.
     fn producer(&self) -> u64;
 
-    /// Loads `pending_pos`, relaxed; 0 for ever on kernels that have none.
+    /// Loads `pending_pos`, relaxed; always 0 on kernels without it.
     fn pending(&self) -> u64;
 
-    /// Loads `overwrite_pos`, relaxed; 0 for ever on kernels that have none.
+    /// Loads `overwrite_pos`, relaxed; always 0 on kernels without it.
     fn overwrite(&self) -> u64;
 
-    /// An atomic fence.
+    /// Executes an atomic fence.
     fn fence(order: Ordering);
 }
 
-/// A ring whose consumer position may be written. Sealed.
+/// A ring whose consumer position this process may write. Sealed.
 pub trait Consume: Memory {
     /// Stores `consumer_pos`.
     fn set_consumer(&self, position: u64, order: Ordering);
@@ -85,8 +80,7 @@ pub trait Consume: Memory {
 
 /// A handle on the data pages of a ring. Sealed.
 ///
-/// Every method takes a position and masks it, so none can leave the pages
-/// whatever it is asked for.
+/// Every method takes a position and masks it, so no position can lead outside the pages.
 pub trait Data<'a>: sealed::Sealed + Copy {
     /// Loads the length word of the record header at `position`, relaxed. The
     /// position is rounded down to a multiple of 8.
@@ -95,21 +89,19 @@ pub trait Data<'a>: sealed::Sealed + Copy {
     /// Loads the four bytes at `position`, relaxed. The position is rounded down
     /// to a multiple of 4.
     ///
-    /// Four, because a reader that may be overtaken can meet the length word of a
-    /// header where it expects a payload, and no memory model tells what a load of
-    /// eight bytes sees of a store of four.
+    /// Four, because a reader that may be overtaken can find the length word of a header where it expects a payload. No
+    /// memory model defines what a load of eight bytes sees of a store of four.
     fn word(self, position: u64) -> u32;
 
-    /// Borrows the `length` bytes behind the header at `position`.
+    /// Borrows the `length` bytes after the header at `position`.
     ///
     /// # Safety
     /// - `8 + length` is at most the size of the ring.
-    /// - The record at `position` is committed, and this thread has
-    ///   synchronised with its commit.
+    /// - The record at `position` is committed, and this thread has synchronized with its commit.
     /// - `consumer_pos` is not moved past `position` during `'a`.
     #[expect(
         unsafe_code,
-        reason = "a slice of shared memory is sound for a record that is held, and only the protocol knows which are"
+        reason = "a slice of shared memory is sound only while its record is held, which the protocol ensures"
     )]
     unsafe fn payload(self, position: u64, length: u32) -> &'a [u8];
 }

@@ -1,24 +1,22 @@
 //! A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19).
 //!
-//! Nothing waits for its reader. When there is no room, the kernel moves
-//! `overwrite_pos` over as many of the oldest records as it needs and writes
-//! there; only a record not yet committed stands in its way. Bytes from
-//! `overwrite_pos` to `producer_pos` are whole, whether they were read or not.
+//! The kernel does not wait for the reader. When there is no room, it moves `overwrite_pos` over as many of the oldest
+//! records as it needs and writes there; only an uncommitted record stops it. Records from `overwrite_pos` to
+//! `producer_pos` are whole, whether they were read or not.
 //!
-//! So a record cannot be borrowed, only copied, and the copy counts only if
-//! `overwrite_pos` has not passed the record afterwards:
+//! So a record cannot be borrowed, only copied. The copy is valid only if `overwrite_pos` has not passed the record
+//! afterwards:
 //!
 //! ```text
-//!   1. load producer_pos (acquire), then overwrite_pos; go there if behind it
+//!   1. load producer_pos (acquire), then overwrite_pos; move there if behind it
 //!   2. load the header, copy the payload
-//!   3. fence, load overwrite_pos again: passed? throw the copy away, begin anew
+//!   3. fence, load overwrite_pos again: passed? discard the copy, begin again
 //! ```
 //!
-//! This is sound where the kernel's store of `overwrite_pos` becomes visible
-//! before what it writes afterwards over the freed bytes: on x86-64 and s390x,
-//! whose stores stay in order. `__bpf_ringbuf_reserve` has no barrier between
-//! the two, so on other machines a copy can in theory be torn: stop the
-//! producers there and read what is left, which is sound everywhere.
+//! This is sound where the kernel's store of `overwrite_pos` becomes visible before its later writes to the freed
+//! bytes: on x86-64 and s390x, which keep stores in order. `__bpf_ringbuf_reserve` has no barrier between the two, so
+//! on other machines a copy can in theory be torn. There, stop the producers and then read the remaining records, which
+//! is sound everywhere.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,45 +35,44 @@ use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The reader of a ring that overwrites its oldest records.
+/// The reader of a ring that overwrites its oldest records. `Send`, not `Sync`.
 #[doc(alias = "BPF_F_RB_OVERWRITE")]
 pub struct OverwriteRing<M: Consume = Mapped> {
     endpoint: Endpoint<M>,
     waiter: Waiter,
-    /// The copy that was handed out last.
+    /// The copy that `record` returned last.
     copy: Vec<u8>,
 }
 
-/// The reader and what it waits for: what sleeps, apart from how.
+/// The reader and the fd that it waits for. The [`Waiter`] does the sleeping.
 pub(crate) struct Endpoint<M> {
     memory: M,
     fd: OwnedFd,
-    /// Behind the last record that was read or passed over.
+    /// The end of the last record that was read or skipped.
     read: u64,
     losses: LossCount,
 }
 
-/// What a reader of an overwriting ring did not get.
+/// The losses of the reader of an overwriting ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossCount {
-    /// Times that the reader found itself overtaken.
+    /// The number of times that the reader was overtaken.
     pub overtaken: u64,
-    /// Bytes of the ring, headers included, that were overwritten before they
-    /// were read. How many records these were, nobody can tell any more.
+    /// The number of bytes, headers included, that were overwritten before they were read. How many records these were
+    /// is unknown.
     pub bytes: u64,
-    /// Records skipped because their producer discarded them.
+    /// The number of records skipped because their producer discarded them.
     pub discarded: u64,
 }
 
 impl OverwriteRing<Mapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map that
-    /// was made with `BPF_F_RB_OVERWRITE` (Linux 6.19) and whose `max_entries` is
-    /// `bytes`.
+    /// Maps the ring of a `BPF_MAP_TYPE_RINGBUF` map that was created with `BPF_F_RB_OVERWRITE` (Linux 6.19). `map` is
+    /// its fd, and `bytes` its `max_entries`.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]. A ring
-    /// made without the flag can be read so, too: it gets full.
+    /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. A ring that was created without the flag
+    /// can be read as well; it does not overwrite, and can be full.
     #[doc(alias = "BPF_F_RB_OVERWRITE")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -89,11 +86,11 @@ impl<M: Consume> OverwriteRing<M> {
         Self { endpoint: Endpoint::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
-    /// The oldest record that is whole and was not read before: a copy, which the
-    /// next call replaces. `None` if there is none or if it is not committed yet.
+    /// Returns a copy of the oldest record that is whole and was not read before; the next call replaces the copy.
+    /// `None` if there is none, or if it is not committed yet.
     ///
     /// # Errors
-    /// [`Corrupt`] if the ring holds what no kernel writes.
+    /// [`Corrupt`] if the ring holds a value that no kernel writes.
     pub fn record(&mut self) -> Result<Option<&[u8]>, Error> {
         loop {
             match self.endpoint.take(&mut self.copy)? {
@@ -106,10 +103,10 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
-    /// The kernel wakes a reader whose position is the committed record's. That of a
-    /// reader that was overtaken is no record's, so it polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)
-    /// (90 ms) or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says; for less, let the program force a
-    /// wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
+    /// The kernel wakes a reader only if its position is that of the committed record. The position of an overtaken
+    /// reader is no record's, so the reader polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or
+    /// at the interval of [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, let the
+    /// program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
@@ -117,9 +114,8 @@ impl<M: Consume> OverwriteRing<M> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
 
-    /// Makes ready for a sleep of one's own making on the ring's fd
-    /// ([`AsFd`]), and tells what there is to do instead: see
-    /// [`Ring::prepare_wait`](crate::Ring::prepare_wait).
+    /// Prepares for a sleep that the caller does by other means on the ring's fd ([`AsFd`]). Returns the state of the
+    /// head: see [`Ring::prepare_wait`](crate::Ring::prepare_wait).
     ///
     /// # Errors
     /// [`Corrupt`] as for [`record`](Self::record).
@@ -127,21 +123,21 @@ impl<M: Consume> OverwriteRing<M> {
         Ok(self.endpoint.prepare_wait()?)
     }
 
-    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at the ring by itself: see
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it polls the ring: see
     /// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval).
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// A handle that ends [`wait`](Self::wait) from elsewhere.
+    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if there is no fd left for its pipe.
+    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Takes back all [stops](Stopper::stop) so far.
+    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -149,40 +145,40 @@ impl<M: Consume> OverwriteRing<M> {
         self.waiter.resume()
     }
 
-    /// What was lost since the ring was opened.
+    /// Returns the losses since the ring was opened.
     #[must_use]
     pub fn lost(&self) -> LossCount {
         self.endpoint.losses
     }
 
-    /// The positions that the ring's pages show.
+    /// Returns the positions that the ring's pages show.
     #[must_use]
     pub fn positions(&self) -> Positions {
         positions(&self.endpoint.memory)
     }
 
-    /// Size of the ring's data in bytes.
+    /// Returns the size of the ring's data in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.endpoint.memory.size()
     }
 }
 
-/// What a look at the ring brought.
+/// The result of one attempt to take a record.
 pub(crate) enum Taken {
     Record,
     Nothing,
     Skipped,
 }
 
-/// What stands where the reader wants to go on.
+/// The state of the ring at the reader's position.
 enum Next {
     Nothing(Head),
     Record {
         header: RecordHeader,
         discarded: bool,
     },
-    /// The ring moved on while it was looked at.
+    /// The kernel overwrote the reader's position meanwhile.
     Overtaken,
 }
 
@@ -193,7 +189,7 @@ impl<M: Consume> Endpoint<M> {
 
     pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Taken, Corrupt> {
         self.catch_up();
-        let (header, discarded) = match self.look()? {
+        let (header, discarded) = match self.next()? {
             Next::Nothing(_) => return Ok(Taken::Nothing),
             Next::Overtaken => return Ok(Taken::Skipped),
             Next::Record { header, discarded } => (header, discarded),
@@ -205,8 +201,8 @@ impl<M: Consume> Endpoint<M> {
             return Ok(Taken::Skipped);
         }
         self.read = header.position.wrapping_add(space(header.length));
-        // Relaxed: nobody writes because of this position. It only says whether
-        // there is something to wait for, and `prepare_wait` fences before a sleep.
+        // Relaxed: the kernel does not write over records because of this position. It only shows whether there is a
+        // record to wait for, and `prepare_wait` fences before a sleep.
         self.memory.set_consumer(self.read, Ordering::Relaxed);
         if discarded {
             self.losses.discarded = self.losses.discarded.wrapping_add(1);
@@ -215,14 +211,13 @@ impl<M: Consume> Endpoint<M> {
         Ok(Taken::Record)
     }
 
-    /// Looks at the record at `read`. The answer is consistent, but what it tells
-    /// of may be overwritten at any time.
-    fn look(&self) -> Result<Next, Corrupt> {
+    /// Reads the state of the record at `read`. The result is consistent, but the record may be overwritten at any
+    /// time.
+    fn next(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
-        // `is_overtaken` fences before it looks. Behind that fence the headers up to
-        // `producer`, and the overwrite position that made room for them, are
-        // visible: smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve.
+        // `is_overtaken` fences before it loads. Behind that fence the headers up to `producer`, and the overwrite
+        // position that made room for them, are visible: smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }
@@ -240,8 +235,8 @@ impl<M: Consume> Endpoint<M> {
             return Err(Corrupt::Span { consumer: position, producer, size });
         }
         let word = self.memory.data().header(position);
-        // `is_overtaken` fences before it looks, which also makes this the
-        // acquiring load that pairs with the xchg() in bpf_ringbuf_commit.
+        // `is_overtaken` fences before it loads. That also makes the load of `word` the acquiring load that pairs with
+        // the xchg() in bpf_ringbuf_commit.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }
@@ -257,22 +252,21 @@ impl<M: Consume> Endpoint<M> {
         Ok(Next::Record { header, discarded })
     }
 
-    /// Whether what was read at `read` up to now may have been overwritten.
+    /// Returns whether the bytes that were read at `read` so far may have been overwritten.
     fn is_overtaken(&self) -> bool {
-        // ATOMICS: the kernel stores overwrite_pos before it writes over what that
-        // frees (__bpf_ringbuf_reserve, on machines that keep stores in order).
-        // Whoever has read anything that was written there sees the store behind
-        // this fence.
+        // ATOMICS: the kernel stores overwrite_pos before it writes over the bytes that this frees
+        // (__bpf_ringbuf_reserve, on machines that keep stores in order). A reader that has read any byte written there
+        // sees the store after this fence.
         M::fence(Ordering::Acquire);
         self.ahead() > 0
     }
 
-    /// How far the overwrite position is ahead of this reader.
+    /// Returns how many bytes the overwrite position is ahead of this reader; negative if it is behind.
     fn ahead(&self) -> i64 {
         self.memory.overwrite().wrapping_sub(self.read).cast_signed()
     }
 
-    /// Goes to the oldest whole record if that is ahead.
+    /// Moves to the oldest whole record if that is ahead, and counts the loss.
     fn catch_up(&mut self) {
         let ahead = self.ahead();
         if ahead > 0 {
@@ -285,7 +279,7 @@ impl<M: Consume> Endpoint<M> {
 
 impl<M: Consume> Sleeper for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
-        Ok(match self.look()? {
+        Ok(match self.next()? {
             Next::Nothing(head) => head,
             Next::Record { .. } | Next::Overtaken => Head::Ready,
         })
@@ -304,8 +298,8 @@ impl<M: Consume> Sleeper for Endpoint<M> {
     }
 }
 
-/// The map's fd, readable while the ring holds anything that was not
-/// read. Call [`OverwriteRing::prepare_wait`] before waiting for it.
+/// Returns the map's fd, which is readable while the ring holds unread records. Call [`OverwriteRing::prepare_wait`]
+/// before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.fd.as_fd()

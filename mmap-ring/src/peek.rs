@@ -1,10 +1,9 @@
-//! A look at somebody else's ring, disturbing nobody.
+//! Observes any ring without disturbing its reader.
 //!
-//! A bystander maps everything read-only, stores nothing and is known to
-//! nobody, so nothing waits for it: the ring moves on underneath. What it
-//! reads is therefore a guess until it has made sure that the record was not
-//! released meanwhile: read, fence, look at the consumer position again. If that
-//! has passed the record, the guess is thrown away and reported as overtaken.
+//! An observer maps all pages read-only and stores nothing. Neither the kernel nor the reader knows of it, so neither
+//! waits for it. Bytes that it reads are therefore valid only if the record was not released meanwhile. So the observer
+//! reads, fences, and loads the consumer position again. If that has passed the record, the observer discards the bytes
+//! and reports the record as overtaken.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -17,7 +16,7 @@ use crate::memory::{Data, Memory};
 use crate::positions::{Positions, oldest, positions};
 use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 
-/// A bystander of a BPF ring buffer.
+/// A read-only observer of a BPF ring buffer. `Send` and `Sync`.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -36,60 +35,58 @@ pub struct Peek<M: Memory = ReadOnlyMapped> {
     memory: M,
 }
 
-/// What stands between the consumer and the producer.
+/// An item of [`Peek::pending`]: a record between the consumer and the producer position, or a reason why records are
+/// missing.
 #[doc(alias("BPF_RINGBUF_BUSY_BIT", "BPF_RINGBUF_DISCARD_BIT"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PendingRecord {
     /// A record that its producer is still writing.
     Busy(RecordHeader),
-    /// A record that waits to be read.
+    /// A record that is committed and not read.
     Committed(RecordHeader),
     /// A record that the consumer will skip.
     Discarded(RecordHeader),
-    /// Records were released before they could be looked at.
+    /// Records that were released before the observer could read their headers.
     Overtaken {
-        /// Where the first of them started.
+        /// Position of the first of them.
         from: u64,
-        /// Where the ones that are left start.
+        /// Position of the first record that is left.
         to: u64,
     },
-    /// What no kernel writes; nothing behind it can be told.
+    /// A value that no kernel writes. Nothing after it can be read.
     Corrupt(Corrupt),
 }
 
-/// Where a record lies.
+/// The position and length of a record.
 #[doc(alias = "bpf_ringbuf_hdr")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordHeader {
-    /// Where its header starts, in bytes since the ring was made.
+    /// Position of its header, in bytes since the ring was created.
     pub position: u64,
     /// Length of its payload in bytes.
     pub length: u32,
 }
 
-/// How many records lie in a stretch of a ring. Made by [`Peek::count_records`].
+/// The number of records between two positions of a ring. Returned by [`Peek::count_records`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordCount {
-    /// Records of every state.
+    /// The number of records, of every state.
     pub records: u64,
-    /// The bytes that they take, headers included: all of the stretch, or as
-    /// much of it as was counted.
+    /// The bytes that they take, headers included: all bytes between the positions, or those that were counted.
     pub bytes: u64,
 }
 
 impl Peek<ReadOnlyMapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose
-    /// `max_entries` is `bytes`, all of it read-only. The fd is not needed
-    /// afterwards, but it must have been opened for reading and writing all the same:
-    /// the kernel maps no ring through one that was opened with `BPF_F_RDONLY`
-    /// (`bpf_map_mmap` in `kernel/bpf/syscall.c` wants a shared mapping, and a
-    /// read-only fd makes none).
+    /// Maps all pages of the ring of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map read-only. `map` is
+    /// its fd, and `bytes` its `max_entries`. The fd is not needed afterwards. It must still be open for reading and
+    /// writing: the kernel maps no ring through an fd that was opened with `BPF_F_RDONLY` (`bpf_map_mmap` in
+    /// `kernel/bpf/syscall.c` requires a shared mapping, and a read-only fd makes none).
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`] and [`Error::AlreadyOpen`].
+    /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`] and [`Error::AlreadyOpen`].
     pub fn open(map: impl AsFd, bytes: u32) -> Result<Self, Error> {
         Ok(Self::over(ReadOnlyMapped::new(map.as_fd(), bytes)?))
     }
@@ -100,27 +97,24 @@ impl<M: Memory> Peek<M> {
         Self { memory }
     }
 
-    /// The positions that the ring's pages show, as they may have been at one
-    /// moment: a consumer that works is neither shown ahead of the producer nor
-    /// more than the ring's size behind it.
+    /// Returns the positions that the ring's pages show, as they may have been at one moment. A working consumer is
+    /// shown neither ahead of the producer nor more than the ring's size behind it.
     #[must_use]
     pub fn positions(&self) -> Positions {
         positions(&self.memory)
     }
 
-    /// Size of the ring's data in bytes.
+    /// Returns the size of the ring's data in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.memory.size()
     }
 
-    /// Walks over the headers of what waits to be consumed, oldest first, up to
-    /// where the producer is now.
+    /// Returns the headers of the records that are not consumed, oldest first, up to the current producer position.
     pub fn pending(&self) -> Pending<'_, M> {
         let Positions { consumer, producer, overwrite, .. } = self.positions();
         let cursor = oldest(consumer, overwrite);
-        // The producer position is acquired: what lies before it are this round's
-        // headers, and not what lay there a round ago.
+        // The producer position is acquired: the headers before it are those of this round, not of the previous one.
         let size = self.memory.size();
         let corrupt = [("consumer_pos", cursor), ("producer_pos", producer)]
             .into_iter()
@@ -131,14 +125,13 @@ impl<M: Memory> Peek<M> {
         Pending { memory: &self.memory, cursor, producer, corrupt: corrupt.or((ahead > size).then_some(span)) }
     }
 
-    /// Counts the records from position `from`, where one must begin, to position
-    /// `to`, where the producer was: also those that were released already, for
-    /// their headers stay until the producer comes round. It stops after `most`.
+    /// Counts the records from position `from`, where a record must begin, to position `to`, an earlier producer
+    /// position. Released records count as well: their headers stay until the producer comes around. The count stops
+    /// after `most` records.
     ///
-    /// This is how somebody who looks now and then tells records a second, which
-    /// no position shows. `None` if the producer had come further than half a
-    /// ring past `from` when the count was done: what lies there may be another
-    /// round's.
+    /// An observer that samples the ring from time to time computes records per second from such counts; no position
+    /// shows them. Returns `None` if the producer was more than half a ring past `from` when the count was done: the
+    /// bytes there may be those of another round.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.memory.size();
@@ -157,24 +150,19 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: keeps the load of producer_pos behind those of the headers; the
-        // other side is __bpf_ringbuf_reserve (`kernel/bpf/ringbuf.c`). Under the
-        // ring's lock it writes a header where the position stands, then moves the
-        // position over the record (smp_store_release); the program fills the
-        // record afterwards. So a header over another one comes when the position
-        // is a ring's size past that: seen. A payload over it comes when the
-        // position is even further, but no barrier stands between the two, and on
-        // a CPU that lets stores pass each other the position may be seen as it was
-        // before that one record. That is past the half of the ring all the same,
-        // unless the record is larger than the other half: of such ones alone, on
-        // such CPUs alone, a count may be wrong.
+        // ATOMICS: keeps the load of producer_pos after those of the headers; the other side is __bpf_ringbuf_reserve
+        // (`kernel/bpf/ringbuf.c`). Under the ring's lock it writes a header at the position, then moves the position
+        // over the record (smp_store_release); the program fills the record afterwards. So a header is written over
+        // another one only when the position is a ring's size past that: this load sees it. A payload is written over
+        // it when the position is even further. But no barrier orders these two, and a CPU that reorders stores may
+        // show the position as it was before that one record. That is still past half of the ring, unless the record is
+        // larger than the other half. Only for such records, and only on such CPUs, can a count be wrong.
         M::fence(Ordering::Acquire);
         (self.memory.producer().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
-    /// Copies the payload of a committed record that [`pending`](Self::pending)
-    /// showed. False, with `payload` emptied, if the record was released
-    /// meanwhile.
+    /// Copies the payload of a committed record that [`pending`](Self::pending) returned. Returns false and empties
+    /// `payload` if the record was released meanwhile.
     #[must_use]
     pub fn copy(&self, header: RecordHeader, payload: &mut Vec<u8>) -> bool {
         payload.clear();
@@ -190,7 +178,7 @@ impl<M: Memory> Peek<M> {
     }
 }
 
-/// Copies a payload word by word, whoever may be writing it.
+/// Copies a payload word by word, even while a producer writes it.
 pub(crate) fn copy_payload<M: Memory>(memory: &M, header: RecordHeader, payload: &mut Vec<u8>) {
     let data = memory.data();
     payload.clear();
@@ -203,18 +191,18 @@ pub(crate) fn copy_payload<M: Memory>(memory: &M, header: RecordHeader, payload:
     payload.truncate(header.length as usize);
 }
 
-/// Where the oldest whole record starts now, if that is behind `position`.
-/// Whatever was read from there before this call is void then.
+/// Returns the position of the oldest whole record if that is past `position`. Then the bytes that were read at
+/// `position` before this call are invalid.
 fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
-    // ATOMICS: whoever wrote over the record had acquired the consumer position
-    // that freed it (__bpf_ringbuf_reserve); having read one of the bytes that it
-    // wrote, the load behind this fence sees that position or a later one.
+    // ATOMICS: a producer that wrote over the record had acquired the consumer position that freed it
+    // (__bpf_ringbuf_reserve). If one of its bytes was read here, the load after this fence sees that position or a
+    // later one.
     M::fence(Ordering::Acquire);
     let oldest = oldest(memory.consumer(), memory.overwrite());
     (oldest.wrapping_sub(position).cast_signed() > 0).then_some(oldest)
 }
 
-/// Iterator over the headers of a ring. Made by [`Peek::pending`].
+/// Iterator over the headers of a ring. Returned by [`Peek::pending`].
 pub struct Pending<'p, M: Memory = ReadOnlyMapped> {
     memory: &'p M,
     cursor: u64,
@@ -237,7 +225,7 @@ impl<M: Memory> Iterator for Pending<'_, M> {
         }
         let word = self.memory.data().header(position);
         if let Some(to) = overtaken(self.memory, position) {
-            // Beyond the producer of a moment ago there is nothing to tell.
+            // The iterator does not go past the producer position that it began with.
             let left = self.producer.wrapping_sub(to).cast_signed();
             self.cursor = if left < 0 { self.producer } else { to };
             return Some(PendingRecord::Overtaken { from: position, to });

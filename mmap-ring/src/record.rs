@@ -13,17 +13,17 @@
 //! `struct bpf_ringbuf_hdr` in `kernel/bpf/ringbuf.c`, the bits in
 //! `include/uapi/linux/bpf.h`.
 
-/// The record is reserved and not committed yet.
+/// Set while the record is reserved and not committed.
 pub(crate) const BUSY: u32 = 1 << 31;
-/// The record was given up by its producer and is to be skipped.
+/// Set if the producer gave the record up. Readers skip it.
 pub(crate) const DISCARD: u32 = 1 << 30;
-/// The length in a header's length word. Never the ring's own mask: that of a
-/// ring of 2 GiB lets the discard bit through.
+/// The bits of the length in a header's length word. Do not use the ring's mask instead: the mask of a 2 GiB ring
+/// includes the discard bit.
 pub(crate) const LENGTH: u32 = !(BUSY | DISCARD);
-/// Bytes of a header.
+/// Size of a header in bytes.
 pub(crate) const HEADER: u64 = 8;
 
-/// How many bytes of the ring a record of `length` payload bytes takes.
+/// Returns the number of bytes of the ring that a record of `length` payload bytes takes.
 #[inline]
 pub(crate) fn space(length: u32) -> u64 {
     (u64::from(length) + HEADER + 7) & !7

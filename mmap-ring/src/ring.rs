@@ -1,4 +1,4 @@
-//! A ring opened for reading: pages, fd, and the way to sleep.
+//! A ring opened for reading: its pages, its fd, and the wait.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The one consumer of a BPF ring buffer.
+/// The only consumer of a BPF ring buffer. `Send`, not `Sync`.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -32,18 +32,17 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
 ///
-/// A ring has one consumer: a second one would free what the first has lent, and
-/// the kernel would write over bytes that are still borrowed. So this process
-/// opens a map once at a time, as a `Ring` or as an
-/// [`OverwriteRing`](crate::OverwriteRing): the second is refused
-/// ([`Error::AlreadyOpen`]) until the first is dropped, by whatever fd it comes.
-/// Lookers-on ([`Peek`](crate::Peek)) do not count.
+/// A ring has one consumer. A second one would free records that the first has lent, and the kernel would write over
+/// bytes that are still borrowed. So this process can open a map once at a time, as a `Ring` or as an
+/// [`OverwriteRing`](crate::OverwriteRing). A second one is refused ([`Error::AlreadyOpen`]) until the first is
+/// dropped, through whatever fd it is opened. Observers ([`Peek`](crate::Peek)) do not count.
 ///
-/// The kernel does not prevent a second consumer, and this crate cannot keep another process from being one: whoever
-/// may write to the map has to be kept from it, as from the memory of this process. It notices one: a position that
-/// this type did not store is [`Corrupt::Consumer`], before anything more is lent. It looks when a batch begins and
-/// ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
-/// have read until then are read twice, and a second consumer that has read nothing yet goes unnoticed.
+/// The kernel does not prevent a second consumer, and this crate cannot prevent one in another process. A process that
+/// may write to the map must be kept from consuming, as it must be kept from the memory of this process. This type does
+/// notice a second consumer: a position that it did not store is [`Corrupt::Consumer`], before it lends any more
+/// records. It checks when a batch begins, when a batch ends (the next call returns that error) and before it sleeps,
+/// never in between. Records that both consumers have read until then are read twice. A second consumer that has read
+/// nothing yet goes unnoticed.
 #[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
 #[doc(alias = "ring_buffer")]
 pub struct Ring<M: Consume = Mapped> {
@@ -51,10 +50,10 @@ pub struct Ring<M: Consume = Mapped> {
     waiter: Waiter,
 }
 
-/// A consumer and what it waits for: what sleeps, apart from how.
+/// A consumer and the fd that it waits for. The [`Waiter`] does the sleeping.
 struct Endpoint<M> {
     consumer: Consumer<M>,
-    /// Readable when the producer's position is not the consumer's.
+    /// Readable while the producer position differs from the consumer position.
     fd: OwnedFd,
 }
 
@@ -73,23 +72,20 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 }
 
 impl Ring<Mapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map
-    /// (Linux 5.8) whose `max_entries` is `bytes`.
+    /// Maps the ring of a `BPF_MAP_TYPE_RINGBUF` map (Linux 5.8). `map` is its fd, and `bytes` its `max_entries`.
     ///
-    /// Reading goes on at the position where the last consumer of the map
-    /// stopped; see [`Positions::consumer`]. The fd must have been opened
-    /// for reading and writing, and is kept for waiting.
+    /// Reading continues at the position where the last consumer of the map stopped; see [`Positions::consumer`]. The
+    /// fd must be open for reading and writing. The ring keeps it for waiting.
     ///
     /// # Errors
-    /// - [`Error::InvalidSize`] if `bytes` is not a power of two and a multiple of the
-    ///   page size.
-    /// - [`Error::WrongType`] if the fd is not a map of this type. The kernel is asked: by bpf(2)
-    ///   (`BPF_OBJ_GET_INFO_BY_FD`), or where that is refused by `/proc/thread-self/fdinfo`.
-    /// - [`Error::UnknownType`] if neither tells.
+    /// - [`Error::InvalidSize`] if `bytes` is not a power of two or not a multiple of the page size.
+    /// - [`Error::WrongType`] if the fd is not a map of this type, according to bpf(2) (`BPF_OBJ_GET_INFO_BY_FD`) or,
+    ///   if that is refused, `/proc/thread-self/fdinfo`.
+    /// - [`Error::UnknownType`] if neither of them can be read.
     /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
-    /// - [`Error::OverwriteMode`] if it was made with `BPF_F_RB_OVERWRITE`.
+    /// - [`Error::OverwriteMode`] if the map was created with `BPF_F_RB_OVERWRITE`.
     /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the fd is read-only, EPERM if the map is frozen.
-    /// - [`Error::AlreadyOpen`] if this process has it open.
+    /// - [`Error::AlreadyOpen`] if this process has the map open.
     #[doc(alias = "ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -97,11 +93,11 @@ impl Ring<Mapped> {
         Ok(Self::over(memory, fd))
     }
 
-    /// As [`open`](Self::open), for those who have asked the kernel themselves what the map is, as a loader does that
-    /// made it: spares the question.
+    /// Maps the ring as [`open`](Self::open) does, without asking the kernel what the map is. For callers that have
+    /// asked it themselves, as a loader that created the map.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and
+    /// As [`open`](Self::open), except [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and
     /// [`Error::OverwriteMode`].
     ///
     /// # Safety
@@ -110,14 +106,14 @@ impl Ring<Mapped> {
     #[expect(unsafe_code, reason = "the caller vouches for the map")]
     pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller promises the same.
         let memory = unsafe { Mapped::of_ring(fd.as_fd(), bytes) }?;
         Ok(Self::over(memory, fd))
     }
 }
 
 impl<M: Consume> Ring<M> {
-    /// A ring over any memory, which `fd` is readable for.
+    /// Creates a ring over any memory. `fd` is readable while that memory holds unreleased records.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
         Self { endpoint: Endpoint { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
     }
@@ -139,20 +135,19 @@ impl<M: Consume> Ring<M> {
         &mut self.waiter
     }
 
-    /// Borrows all records that are committed now; none if there are none.
+    /// Borrows all records that are committed now; the batch is empty if there are none.
     ///
-    /// Whatever the producer adds meanwhile is left for the next batch, so going
-    /// through a batch ends even if the producer never stops.
+    /// Records that the producer adds meanwhile are left for the next batch. So a batch ends even if the producer never
+    /// stops.
     ///
     /// # Errors
-    /// [`Corrupt`] if the record at the head or a position is not what a kernel
-    /// writes. Nothing is consumed then, and the next call says the same.
+    /// [`Corrupt`] if the record at the head, or a position, is not one that a kernel writes. Then nothing is consumed,
+    /// and the next call returns the same error.
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
         Ok(self.endpoint.consumer.batch()?)
     }
 
-    /// Borrows the oldest record, if it is committed, until the result is
-    /// dropped.
+    /// Borrows the oldest record, if it is committed, until the returned value is dropped.
     ///
     /// # Errors
     /// As for [`batch`](Self::batch).
@@ -161,10 +156,11 @@ impl<M: Consume> Ring<M> {
         Ok(Record::first(self.endpoint.consumer.batch()?))
     }
 
-    /// Calls `each` with every record that is committed now, oldest first, and releases what was read, in one store.
+    /// Calls `each` with every record that is committed now, oldest first. Then releases, in one store, all records
+    /// that were read.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
-    /// `Some(value)`. The record that it broke at is read; those behind it stay in the ring.
+    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
+    /// The record that `each` broke at counts as read; later records stay in the ring.
     ///
     /// ```
     /// # use mmap_ring::fake::{Commit, Kernel};
@@ -188,51 +184,47 @@ impl<M: Consume> Ring<M> {
 
     /// Sleeps until there is a record to read or skip.
     ///
-    /// With a record at the head this returns at once and makes no system call.
-    /// A head that is reserved but not committed is waited for in the same way as
-    /// an empty ring, without spinning: its commit sends the wake-up. In case it
-    /// is one that sends none, the head is also looked at after 1, 2, 4, 8 and
-    /// then every 16 milliseconds.
+    /// With a record at the head this returns at once and makes no system call. A head that is reserved but not
+    /// committed is waited for like an empty ring, without spinning: its commit sends the wake-up. In case the commit
+    /// sends none, the head is also polled after 1, 2, 4, 8 and then every 16 milliseconds.
     ///
-    /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
-    /// asleep, and later records without a flag do not wake it either, because
-    /// `consumer_pos` is behind them. So an empty ring is looked at every 90 milliseconds
-    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer than 100 ms on a
-    /// machine that is not overloaded, whatever flags its program uses. While such looks find records, they come
-    /// sooner, down to every millisecond.
+    /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer asleep. Later records without a
+    /// flag do not wake it either, because `consumer_pos` is behind them. So an empty ring is polled every 90
+    /// milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or the interval of
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval)). On a machine that is not overloaded, no record waits
+    /// longer than 100 ms, whatever flags its program uses. While polls find records, the interval shortens, down to
+    /// one millisecond.
     ///
-    /// `timeout` is rounded up to a millisecond; `None` is for ever. The looks do not end
-    /// a wait.
+    /// `timeout` is rounded up to a millisecond; `None` waits forever. A poll that finds no record does not end the
+    /// wait.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if epoll cannot be set up or waited for;
-    /// [`Error::Corrupt`] if the ring is.
+    /// [`Error::Syscall`] if epoll cannot be set up or waited for; [`Error::Corrupt`] if the ring is corrupt.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
 
-    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by
-    /// themselves, rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
+    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they poll the ring, rounded up to
+    /// a millisecond. The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
     ///
-    /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent
-    /// with `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only
-    /// for programs that are known to use no such flag.
+    /// `None` turns polling off, which saves an idle reader its 11 wake-ups a second. Then a record that was sent with
+    /// `BPF_RB_NO_WAKEUP`, and every later one without a flag, waits until a timeout or a forced wake-up. Use it only
+    /// for programs that are known not to use that flag.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// A handle that ends [`wait`](Self::wait) from another thread or from a
-    /// signal handler. All handles of one ring are the same.
+    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler. All handles of one
+    /// ring are equivalent.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if there is no fd left for its pipe.
+    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Takes back all [stops](Stopper::stop) so far: waiting waits again.
+    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -240,17 +232,16 @@ impl<M: Consume> Ring<M> {
         self.waiter.resume()
     }
 
-    /// Makes ready for a sleep of one's own making (epoll, mio, an async
-    /// runtime), and tells what there is to do instead of sleeping.
+    /// Prepares for a sleep that the caller does by other means (epoll, mio, an async runtime). Returns the state of
+    /// the head, which decides whether to sleep.
     ///
-    /// Sleep on the ring's fd ([`AsFd`]) only when this says
-    /// [`Head::Empty`], or [`Head::Busy`] for a short while. Then no wake-up is
-    /// lost, with level- and with edge-triggered waiting.
+    /// Sleep on the ring's fd ([`AsFd`]) only if this returns [`Head::Empty`], or for a short time if it returns
+    /// [`Head::Busy`]. Then no wake-up is lost, with level- and with edge-triggered waiting.
     ///
-    /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) ends no such sleep if it is edge-triggered; a
-    /// level-triggered one looks only when it begins or is woken. So sleep for at most
-    /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time unless the program is known to use no such flag,
-    /// then look at the ring, whether or not it was reported.
+    /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) does not end an edge-triggered sleep. A
+    /// level-triggered sleep checks for records only when it begins or is woken. So unless the program is known not to
+    /// use that flag, sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time; then read the
+    /// ring, whether or not its fd was reported.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
@@ -259,7 +250,7 @@ impl<M: Consume> Ring<M> {
         Ok(self.endpoint.consumer.prepare_wait()?)
     }
 
-    /// What stands at the head of the ring.
+    /// Returns the state of the ring's head, the oldest record that is not consumed.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
@@ -267,7 +258,7 @@ impl<M: Consume> Ring<M> {
         self.endpoint.consumer.head()
     }
 
-    /// The positions that the ring's pages show.
+    /// Returns the positions that the ring's pages show.
     #[doc(alias = "ring__consumer_pos")]
     #[doc(alias = "ring__producer_pos")]
     #[must_use]
@@ -275,17 +266,17 @@ impl<M: Consume> Ring<M> {
         self.endpoint.consumer.positions()
     }
 
-    /// Size of the ring's data in bytes: the map's `max_entries`.
+    /// Returns the size of the ring's data in bytes: the map's `max_entries`.
     ///
-    /// The most that it can hold is one byte less, so the longest record has
-    /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
+    /// The ring can hold at most one byte less, so the longest record has `capacity - 16` bytes of payload
+    /// (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
     #[doc(alias = "ring__size")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.endpoint.consumer.memory().size()
     }
 
-    /// What happened since the ring was opened.
+    /// Returns the counters of this reader since the ring was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let state = self.endpoint.consumer.state();
@@ -298,25 +289,25 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// What a consumer counted since its ring was opened.
+/// Events that a consumer has counted since its ring was opened.
 ///
-/// What the kernel had no room for is not among it: a failed reservation is
-/// known to the program alone, which has to count it itself.
+/// Records that the kernel had no room for are not counted. Only the program knows of a failed reservation, and must
+/// count it itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Records skipped because their producer discarded them.
+    /// The number of records skipped because their producer discarded them.
     pub discarded: u64,
-    /// Times that the consumer position was stored.
+    /// The number of times that the consumer position was stored.
     pub releases: u64,
-    /// Times that a wait went to sleep.
+    /// The number of times that a wait went to sleep.
     pub sleeps: u64,
-    /// Times that a sleep ended because of the ring.
+    /// The number of times that the ring ended a sleep.
     pub wakeups: u64,
 }
 
-/// The map's fd, readable while the ring holds anything that was not
-/// released. Call [`Ring::prepare_wait`] before waiting for it.
+/// Returns the map's fd, which is readable while the ring holds unreleased records. Call [`Ring::prepare_wait`] before
+/// waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.fd.as_fd()

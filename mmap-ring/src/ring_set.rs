@@ -1,4 +1,4 @@
-//! Several rings in one wait.
+//! Waits for several rings at once.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::Epoll;
 
-/// Rings that are waited for together.
+/// Several rings that are waited for together. `Send`, not `Sync`.
 ///
 /// ```
 /// # use mmap_ring::fake::{Commit, Kernel};
@@ -36,7 +36,7 @@ use cutaway_sys::epoll::Epoll;
 pub struct RingSet<M: Consume = Mapped> {
     rings: Rings<M>,
     waiter: Waiter,
-    /// The index of the ring that the next drain begins with: the one behind that at which the last drain broke.
+    /// The index of the ring that the next drain begins with: the one after the ring at which the last drain broke.
     first: usize,
 }
 
@@ -72,7 +72,7 @@ impl<M: Consume> Default for RingSet<M> {
 }
 
 impl<M: Consume> RingSet<M> {
-    /// No rings yet.
+    /// Creates a set without rings.
     #[must_use]
     pub fn new() -> Self {
         Self { rings: Rings(Vec::new()), waiter: Waiter::default(), first: 0 }
@@ -86,9 +86,8 @@ impl<M: Consume> RingSet<M> {
         self.rings.0.len() - 1
     }
 
-    /// Takes the ring of this index out, and those behind it move up by one; `None`
-    /// if there is none. The way on when one ring is corrupt, which every wait
-    /// then says.
+    /// Removes the ring of this index and returns it; `None` if there is none. The indices of later rings decrease by
+    /// one. Remove a corrupt ring to go on: until then every wait returns its error.
     pub fn remove(&mut self, index: usize) -> Option<Ring<M>> {
         if index >= self.rings.0.len() {
             return None;
@@ -97,23 +96,22 @@ impl<M: Consume> RingSet<M> {
         Some(self.rings.0.remove(index))
     }
 
-    /// Sleeps until one of the rings has a record to read or skip: see
-    /// [`Ring::wait`]. A ring with a busy head does not keep the others from
-    /// being waited for. All rings are looked at every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or
-    /// what [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set says, for records that were sent
-    /// without a wake-up.
+    /// Sleeps until one of the rings has a record to read or skip: see [`Ring::wait`]. A ring with a busy head does not
+    /// keep the others from being waited for. All rings are polled every
+    /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set, for records that were sent without a
+    /// wake-up.
     ///
     /// # Errors
-    /// As [`Ring::wait`], for any of the rings. The others can still be read, and
-    /// [`remove`](Self::remove) takes a corrupt one out.
+    /// As [`Ring::wait`], for any of the rings. The others can still be read, and [`remove`](Self::remove) removes a
+    /// corrupt one.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.rings, timeout)
     }
 
-    /// The rings that have a record to read or skip, or that are corrupt, which
-    /// their [`Ring::batch`] then tells; with their indices. It looks at the
-    /// rings anew and makes no system call.
+    /// Returns the rings that have a record to read or skip, with their indices. A corrupt ring is among them; its
+    /// [`Ring::batch`] returns the error. This reads the state of all rings again and makes no system call.
     pub fn ready(&mut self) -> impl Iterator<Item = (usize, &mut Ring<M>)> {
         let rings = self.rings.0.iter_mut().enumerate();
         rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
@@ -122,12 +120,11 @@ impl<M: Consume> RingSet<M> {
     /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
     /// [`Ring::drain`]. Makes no system call.
     ///
-    /// If `each` breaks, the next drain begins with the ring behind the one that it broke at, so that a ring which is
-    /// always busy does not keep the others from being read.
+    /// If `each` breaks, the next drain begins with the ring after the one that it broke at. So a ring that always has
+    /// records does not keep the others from being read.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it
-    /// out.
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) removes it.
     #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(
         &mut self,
@@ -152,35 +149,34 @@ impl<M: Consume> RingSet<M> {
         corrupt.map_or(Ok(None), Err)
     }
 
-    /// The rings, by their indices.
+    /// Returns the rings, by index.
     #[must_use]
     pub fn rings(&self) -> &[Ring<M>] {
         &self.rings.0
     }
 
-    /// The rings, by their indices, to read from. A ring that is put in instead
-    /// of another one (by [`std::mem::swap`]) sends no wake-up: [`remove`](Self::remove) and
-    /// [`push`](Self::push).
+    /// Returns the rings, by index, to read from. Do not exchange a ring for another one (by [`std::mem::swap`]): the
+    /// set would not see its wake-ups. Use [`remove`](Self::remove) and [`push`](Self::push).
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {
         &mut self.rings.0
     }
 
-    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see
-    /// [`Ring::set_idle_poll_interval`], which for a ring in a set has no effect.
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it polls all rings: see
+    /// [`Ring::set_idle_poll_interval`], which has no effect on a ring in a set.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// A handle that ends [`wait`](Self::wait) from elsewhere.
+    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if there is no fd left for its pipe.
+    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Takes back all [stops](Stopper::stop) so far.
+    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.

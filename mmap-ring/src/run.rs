@@ -1,13 +1,10 @@
 //! The run loop, with trailing release.
 //!
-//! The kernel wakes a consumer only if the record just committed is exactly
-//! where the consumer stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
-//! A fast consumer always stands there: it has read everything, so nearly every
-//! record pays for a wake-up, which costs the producer far more than the record
-//! itself.
+//! The kernel wakes a consumer only if the record just committed is exactly at the consumer position
+//! (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). A fast consumer has always read everything, so its position is
+//! always there. Nearly every record then sends a wake-up, which costs the producer far more than the record itself.
 //!
-//! So this loop says, while records come thick and fast, that it stands at the
-//! *start of the last record it has read* instead of its end:
+//! So while records arrive densely, this loop publishes the *start of the last record it has read* instead of its end:
 //!
 //! ```text
 //!   consumer_pos, plain     ................................v
@@ -15,15 +12,13 @@
 //!                           | read | read | ... | last read | next one
 //! ```
 //!
-//! The next record is committed one further, so no wake-up is sent; all but one
-//! record is free for the producer again. That one is kept back only if it takes
-//! at most 1/32 of the ring, and if a record as large as the largest one that ended a
-//! batch so far has room beside it. Meanwhile the loop sleeps on a timer,
-//! a short while at a time, and looks. When it finds nothing a few times, it
-//! stores its true position and goes to sleep as everyone does, in the order
-//! that [`Ring::prepare_wait`] explains. A stream whose events come one by one is never
-//! lingered for, nor is one whose records are too large to be kept back: they are
-//! delivered as fast as by waiting alone.
+//! The next record is committed one record further, so the kernel sends no wake-up. All records but one are free for
+//! the producer again. That one is kept back only if it takes at most 1/32 of the ring. There must also be room beside
+//! it for a record as large as the largest that ended a batch so far. Meanwhile the loop lingers: it sleeps on a timer
+//! for a short time and polls. After a few polls without a record, it stores its true position and sleeps until a
+//! wake-up, in the order that [`Ring::prepare_wait`] explains. It never lingers for a stream whose events come one by
+//! one, nor for one whose records are too large to be kept back. Their records are delivered as fast as by waiting
+//! alone.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -39,7 +34,7 @@ use crate::publish::KEPT_BACK;
 use crate::ring::Ring;
 use crate::wait::Wake;
 
-/// How [`Ring::run`] treats a dense stream.
+/// The policy of [`Ring::run`] for a dense stream.
 #[doc(alias("BPF_RB_NO_WAKEUP", "BPF_RB_FORCE_WAKEUP"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -50,35 +45,33 @@ pub struct WakeupPolicy {
 }
 
 impl Default for WakeupPolicy {
-    /// Trailing release, a poll interval of 50 µs, 2 idle polls.
+    /// Returns a policy with trailing release, a poll interval of 50 µs, and 2 idle polls.
     fn default() -> Self {
         Self { trailing: true, poll_interval: Duration::from_micros(50), idle_polls: 2 }
     }
 }
 
 impl WakeupPolicy {
-    /// Without trailing release: the position is always the true one, and the
-    /// producer sends a wake-up whenever the reader has caught up with it.
+    /// Returns a policy without trailing release: the published position is always the true one, and the producer sends
+    /// a wake-up whenever the reader has caught up with it.
     pub fn immediate() -> Self {
         Self { trailing: false, ..Self::default() }
     }
 
-    /// How long to sleep before looking again while lingering. The most that a
-    /// record of a dense stream waits, but for what the kernel's timers add: 50
-    /// microseconds for an ordinary thread (`PR_SET_TIMERSLACK`). The ring has to
-    /// hold what comes in during that time.
+    /// Sets how long the reader sleeps between two polls while it lingers. A record of a dense stream waits at most
+    /// that long, plus the slack of the kernel's timers: 50 microseconds for an ordinary thread (`PR_SET_TIMERSLACK`).
+    /// The ring must hold the records that arrive during that time.
     pub fn poll_interval(self, poll_interval: Duration) -> Self {
         Self { poll_interval, ..self }
     }
 
-    /// How many times in a row to linger for nothing before sleeping until the
-    /// kernel sends a wake-up.
+    /// Sets the number of polls in a row without a record before the reader sleeps until the kernel sends a wake-up.
     pub fn idle_polls(self, idle_polls: u32) -> Self {
         Self { idle_polls, ..self }
     }
 }
 
-/// Ends trailing and publishes the true position, however a run ends.
+/// Ends trailing release and publishes the true position when dropped, however a run ends.
 struct Trailing<'r, M: Consume>(&'r mut Ring<M>);
 
 impl<M: Consume> Drop for Trailing<'_, M> {
@@ -88,9 +81,8 @@ impl<M: Consume> Drop for Trailing<'_, M> {
 }
 
 impl<M: Consume> Ring<M> {
-    /// Calls `each` with every batch, sleeping in between, until it breaks or a
-    /// [`Stopper`](crate::Stopper) is used. Returns what it broke with, or `None`
-    /// when stopped.
+    /// Calls `each` with every batch, and sleeps between batches, until `each` breaks or a [`Stopper`](crate::Stopper)
+    /// is used. Returns the value that `each` broke with, or `None` if stopped.
     ///
     /// ```
     /// # use mmap_ring::fake::{Commit, Kernel};
@@ -114,13 +106,11 @@ impl<M: Consume> Ring<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// What `each` leaves in a batch is offered again at once. A process that dies
-    /// without warning while this trails leaves the last record it read in the
-    /// ring, to be seen once more by whoever opens it next.
+    /// Records that `each` leaves in a batch are in the next batch, at once. If the process is killed while this
+    /// trails, the last record it read stays in the ring, and the next reader reads it again.
     ///
     /// # Errors
-    /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is
-    /// published in any case.
+    /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is published even then.
     #[doc(alias = "ring_buffer__poll")]
     pub fn run<R: IntoControlFlow>(
         &mut self,
@@ -131,7 +121,7 @@ impl<M: Consume> Ring<M> {
         self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
-        // How many more times to linger for nothing.
+        // How many more polls without a record before sleeping.
         let mut rounds = 0;
         loop {
             if ring.waiter_mut().is_stopped_meanwhile()? {
@@ -156,8 +146,8 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one
-/// sends a wake-up, and there is nothing to linger for.
+/// Returns whether more than one record was passed since `before` and the last one is kept back. If it is not kept
+/// back, the next record sends a wake-up, and there is no reason to linger.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
     let state = consumer.state();
     consumer.is_trailing() && state.read != before && state.last != before

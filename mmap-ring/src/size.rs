@@ -1,8 +1,8 @@
-//! Which sizes a ring can have.
+//! Checks the size of a ring.
 
 use crate::error::Error;
 
-/// The size of a ring and of a page, if a ring can have that size.
+/// Returns the size of the ring and of a page, in bytes. Errors if a ring cannot have that size.
 pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
     let page = cutaway_sys::memory::page_size();
     let size = bytes as usize;

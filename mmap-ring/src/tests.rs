@@ -1,5 +1,5 @@
-//! The protocol against its fake kernel. All of it runs under Miri but for
-//! the model, which brings its own machine.
+//! Tests the protocol against its fake kernel. All tests run under Miri except the model, which has its own memory
+//! model.
 
 mod corruption;
 #[cfg(not(miri))]
@@ -18,13 +18,13 @@ use std::ops::ControlFlow;
 use crate::fake::{Commit, Heap, Kernel};
 use crate::{Corrupt, Error, Head, Ring};
 
-/// All records that are there, copied.
+/// Returns copies of all committed records.
 fn drain(ring: &mut Ring<Heap>) -> Vec<Vec<u8>> {
     let mut batch = ring.batch().unwrap();
     batch.records().map(<[u8]>::to_vec).collect()
 }
 
-/// As the front page says.
+/// The front page of the crate promises this.
 #[test]
 fn readers_are_send_and_stoppers_sync() {
     fn is_send<T: Send>() {}
@@ -33,11 +33,14 @@ fn readers_are_send_and_stoppers_sync() {
     is_send::<crate::RingSet>();
     is_send::<crate::OverwriteRing>();
     is_send::<crate::UserRing>();
+    is_send::<crate::Records<'_>>();
+    is_send::<crate::Sample<'_>>();
+    is_send_and_sync::<crate::Peek>();
     is_send_and_sync::<crate::Stopper>();
 }
 
 #[test]
-fn records_of_a_batch_are_all_borrowed_at_once_and_released_together() {
+fn records_of_a_batch_are_borrowed_and_released_together() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     for byte in 0..3 {
         assert!(kernel.output(&[byte; 8], Commit::default()));
@@ -53,7 +56,7 @@ fn records_of_a_batch_are_all_borrowed_at_once_and_released_together() {
 }
 
 #[test]
-fn a_batch_takes_no_more_than_was_there_when_it_began() {
+fn batch_ends_at_the_records_of_its_start() {
     let (kernel, mut ring) = Kernel::new(4096).unwrap();
     kernel.output(b"a", Commit::default());
     let mut batch = ring.batch().unwrap();
@@ -67,7 +70,7 @@ fn a_batch_takes_no_more_than_was_there_when_it_began() {
 }
 
 #[test]
-fn leaving_a_batch_early_releases_what_was_handed_out() {
+fn early_break_releases_the_records_handed_out() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     for byte in 0..3 {
         kernel.output(&[byte], Commit::default());
@@ -82,7 +85,7 @@ fn leaving_a_batch_early_releases_what_was_handed_out() {
 }
 
 #[test]
-fn a_drain_ends_where_its_callback_breaks() {
+fn drain_ends_where_its_callback_breaks() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     for byte in 0..3 {
         kernel.output(&[byte], Commit::default());
@@ -93,13 +96,13 @@ fn a_drain_ends_where_its_callback_breaks() {
         if record == [1] { ControlFlow::Break("here") } else { ControlFlow::Continue(()) }
     });
     assert_eq!(ended.unwrap(), Some("here"));
-    assert_eq!(ring.positions().consumer, 32, "what was read is released");
+    assert_eq!(ring.positions().consumer, 32, "the read records are released");
     assert_eq!(ring.drain(|record| seen.push(record[0])).unwrap(), None);
     assert_eq!(seen, [0, 1, 2]);
 }
 
 #[test]
-fn a_panic_in_the_loop_releases_what_was_handed_out() {
+fn panic_in_the_loop_releases_the_records_handed_out() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     for byte in 0..3 {
         kernel.output(&[byte], Commit::default());
@@ -115,7 +118,7 @@ fn a_panic_in_the_loop_releases_what_was_handed_out() {
 }
 
 #[test]
-fn forgetting_a_batch_only_delays_the_release() {
+fn forgotten_batch_only_delays_the_release() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     kernel.output(&[1], Commit::default());
     let mut batch = ring.batch().unwrap();
@@ -123,12 +126,12 @@ fn forgetting_a_batch_only_delays_the_release() {
     std::mem::forget(batch);
     assert_eq!(ring.positions().consumer, 0, "nothing released yet");
     kernel.output(&[2], Commit::default());
-    assert_eq!(drain(&mut ring), [[2]], "and nothing seen twice");
+    assert_eq!(drain(&mut ring), [[2]], "no record is read twice");
     assert_eq!(ring.positions().consumer, 32);
 }
 
 #[test]
-fn a_batch_can_be_gone_through_in_pieces() {
+fn batch_can_be_read_in_parts() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     for byte in 0..5 {
         kernel.output(&[byte], Commit::default());
@@ -157,18 +160,18 @@ fn one_record_is_released_when_dropped() {
 }
 
 #[test]
-fn a_busy_record_stops_the_reader_and_discarded_ones_do_not() {
+fn busy_record_stops_the_reader_and_discarded_ones_do_not() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     let gone = kernel.reserve(20).unwrap();
     let busy = kernel.reserve(8).unwrap();
     kernel.output(b"behind", Commit::default());
     assert_eq!(ring.head().unwrap(), Head::Busy);
     assert!(drain(&mut ring).is_empty());
-    assert!(gone.discard(Commit::default()), "the consumer stands here");
+    assert!(gone.discard(Commit::default()), "the consumer position is here");
     assert_eq!(ring.head().unwrap(), Head::Ready);
     assert!(drain(&mut ring).is_empty());
     assert_eq!(ring.counters().discarded, 1);
-    assert_eq!(ring.positions().consumer, 32, "passed over the discarded");
+    assert_eq!(ring.positions().consumer, 32, "skipped the discarded record");
     assert_eq!(ring.positions().waiting(), 32);
     assert!(busy.submit(Commit::default()));
     assert_eq!(drain(&mut ring), [vec![0; 8], b"behind".to_vec()]);
@@ -176,7 +179,7 @@ fn a_busy_record_stops_the_reader_and_discarded_ones_do_not() {
 }
 
 #[test]
-fn the_longest_record_fits_and_one_byte_more_does_not() {
+fn longest_record_fits_and_one_byte_more_does_not() {
     for size in [16_u64, 64, 4096] {
         let (kernel, mut ring) = Kernel::at(size, 8).unwrap();
         assert_eq!(ring.capacity(), size);
@@ -188,7 +191,7 @@ fn the_longest_record_fits_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn a_second_consumer_is_noticed() {
+fn second_consumer_is_noticed() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     kernel.output(&[1], Commit::default());
     kernel.pages().consumer.store(16, std::sync::atomic::Ordering::Relaxed);
@@ -196,10 +199,11 @@ fn a_second_consumer_is_noticed() {
     assert!(matches!(error, Error::Corrupt(Corrupt::Consumer { stored: 0, found: 16 })), "{error}");
 }
 
-/// One wake-up wakes two processes: both begin a batch at the same position, and would store the same one at its end.
+/// One wake-up wakes two processes: both begin a batch at the same position, and would store the same position at its
+/// end.
 #[test]
-fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
-    // As far as this one, further, and a page that was written to by chance.
+fn second_consumer_of_the_same_batch_is_noticed() {
+    // The other consumer has read as far as this one, or further; or something else wrote to the page.
     for found in [16, 32, 8] {
         let (kernel, mut ring) = Kernel::new(64).unwrap();
         kernel.output(&[1], Commit::default());
@@ -207,7 +211,7 @@ fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
         assert_eq!(batch.records().count(), 1);
         kernel.pages().consumer.store(found, std::sync::atomic::Ordering::Relaxed);
         drop(batch);
-        assert_eq!(ring.positions().consumer, found, "the other one's position is left alone");
+        assert_eq!(ring.positions().consumer, found, "the other consumer's position is not overwritten");
         let expected = Corrupt::Consumer { stored: 0, found };
         let is_expected = |error: Error| matches!(error, Error::Corrupt(corrupt) if corrupt == expected);
         assert!(is_expected(ring.batch().unwrap_err()));
@@ -218,21 +222,21 @@ fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
 }
 
 #[test]
-fn a_kernel_gives_its_ring_away_only_for_its_own() {
+fn kernel_reopens_only_its_own_ring() {
     let (one, ring_of_one) = Kernel::new(64).unwrap();
     let (other, ring_of_other) = Kernel::new(64).unwrap();
-    assert!(one.reopen(ring_of_other).is_err(), "or `one` had two consumers");
+    assert!(one.reopen(ring_of_other).is_err(), "`one` would have two consumers");
     assert!(other.as_overwriting(ring_of_one, 0).is_err());
 }
 
 #[test]
-fn a_reader_that_died_in_mid_batch_loses_nothing() {
+fn reader_killed_in_a_batch_loses_no_record() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     for byte in 0..4 {
         kernel.output(&[byte], Commit::default());
     }
     assert_eq!(ring.batch().unwrap().at_most(1).count(), 1);
-    // What SIGKILL leaves: records handed out, nothing published.
+    // The state after SIGKILL: records handed out, no position published.
     let mut batch = ring.batch().unwrap();
     assert_eq!(batch.at_most(2).count(), 2);
     std::mem::forget(batch);

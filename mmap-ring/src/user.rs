@@ -1,13 +1,10 @@
-//! Sending to a BPF program: the user ring buffer (`BPF_MAP_TYPE_USER_RINGBUF`,
-//! Linux 6.1).
+//! Sends samples to a BPF program: the user ring buffer (`BPF_MAP_TYPE_USER_RINGBUF`, Linux 6.1).
 //!
-//! User space produces here and `bpf_user_ringbuf_drain` in a program consumes
-//! (`kernel/bpf/ringbuf.c`). The kernel trusts nothing that it finds: it refuses
-//! a producer position that is no multiple of 8 and a record of a wrong size.
+//! User space produces here and `bpf_user_ringbuf_drain` in a program consumes (`kernel/bpf/ringbuf.c`). The kernel
+//! trusts nothing on the pages: it refuses a producer position that is no multiple of 8, and a record of a wrong size.
 //!
-//! A sample is written in place, and only when it is submitted does the
-//! producer position move over it, so the kernel never meets a sample that is
-//! busy or given up, and a sample that was forgotten stops nobody.
+//! A sample is written in place. The producer position moves over it only when it is submitted. So the kernel never
+//! sees a busy or discarded sample, and a forgotten sample blocks neither side.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -18,15 +15,14 @@ use std::time::{Duration, Instant};
 use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
-use crate::wait::{IDLE_POLL_INTERVAL, LOOK_LEAST};
+use crate::wait::{IDLE_POLL_INTERVAL, MIN_POLL_INTERVAL};
 use crate::wait::{new_epoll, sleep, watch_ring};
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The one producer of a user ring buffer.
+/// The only producer of a user ring buffer. `Send`, not `Sync`.
 ///
-/// This process opens a user ring once at a time ([`Error::AlreadyOpen`]): two would lend
-/// the same bytes, to be written. Another process has to be kept from producing
-/// as well; that it did is noticed at the next reservation.
+/// This process can open a user ring once at a time ([`Error::AlreadyOpen`]): two producers would lend the same bytes
+/// for writing. Other processes must be kept from producing as well. The next reservation notices if one did.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -44,21 +40,20 @@ use cutaway_sys::epoll::{Epoll, Interest};
 pub struct UserRing<M: Produce = UserMapped> {
     memory: M,
     fd: OwnedFd,
-    /// Behind the last sample submitted.
+    /// The end of the last submitted sample.
     producer: u64,
-    /// Made by the first wait for room.
+    /// Created by the first wait for room.
     epoll: Option<Epoll>,
-    /// How long a wait for room sleeps at most before a look; `None` for ever.
-    set_idle_poll_interval: Option<Duration>,
+    /// The time that a wait for room sleeps at most before a poll; `None` is forever.
+    idle_poll_interval: Option<Duration>,
 }
 
 impl UserRing<UserMapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_USER_RINGBUF` map
-    /// (Linux 6.1) whose `max_entries` is `bytes`. Producing goes on where the last
-    /// producer stopped.
+    /// Maps the ring of a `BPF_MAP_TYPE_USER_RINGBUF` map (Linux 6.1). `map` is its fd, and `bytes` its `max_entries`.
+    /// Producing continues where the last producer stopped.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]: only a map of type
+    /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. Only a map of type
     /// `BPF_MAP_TYPE_USER_RINGBUF` is opened.
     #[doc(alias = "user_ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
@@ -70,17 +65,16 @@ impl UserRing<UserMapped> {
 
 impl<M: Produce> UserRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { producer: memory.producer(), memory, fd, epoll: None, set_idle_poll_interval: Some(IDLE_POLL_INTERVAL) }
+        Self { producer: memory.producer(), memory, fd, epoll: None, idle_poll_interval: Some(IDLE_POLL_INTERVAL) }
     }
 
-    /// Reserves a sample of `length` bytes; `None` if there is no room now. Its
-    /// bytes are whatever lay there: write them all.
+    /// Reserves a sample of `length` bytes; `None` if there is no room now. Its bytes are left over from earlier
+    /// samples: write all of them.
     ///
     /// # Errors
-    /// [`Error::TooLong`] if the ring can never hold it: its capacity less 8 bytes
-    /// is the most. [`Corrupt`] if the positions cannot be true: a producer position
-    /// that is no multiple of 8, which the kernel would refuse for ever, one that
-    /// this producer did not store, or one too far from the consumer's.
+    /// [`Error::TooLong`] if the ring can never hold the sample: the maximum is its capacity minus 8 bytes. [`Corrupt`]
+    /// if the producer position cannot be right. It is no multiple of 8, which the kernel would always refuse; or this
+    /// producer did not store it; or it is too far from the consumer's.
     #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
@@ -89,10 +83,10 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// As [`reserve`](Self::reserve), but waits until there is room, at most
-    /// `timeout` (for ever if `None`). The kernel tells of room when a drain ends
-    /// that took a sample, unless it was called with `BPF_RB_NO_WAKEUP`; so the ring is also looked at every
-    /// [`IDLE_POLL_INTERVAL`] (90 ms), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says.
+    /// Reserves a sample as [`reserve`](Self::reserve) does, but waits until there is room, at most `timeout` (`None`
+    /// waits forever). The kernel sends a wake-up when a drain that took a sample ends, unless it was called with
+    /// `BPF_RB_NO_WAKEUP`. So the ring is also polled every [`IDLE_POLL_INTERVAL`] (90 ms), or at the interval of
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval).
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve), and [`Error::Syscall`] if epoll cannot be set
@@ -100,15 +94,14 @@ impl<M: Produce> UserRing<M> {
     #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        // A wake-up sent after this look is kept by epoll, which has been watching
-        // since before it.
+        // epoll keeps a wake-up that is sent after this check, because it has been watching since before the check.
         while !self.has_room(length)? {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
             match &self.epoll {
-                Some(epoll) => sleep(epoll, left.into_iter().chain(self.set_idle_poll_interval).min(), |_| ())?,
+                Some(epoll) => sleep(epoll, left.into_iter().chain(self.idle_poll_interval).min(), |_| ())?,
                 None => {
                     let epoll = new_epoll()?;
                     watch_ring(&epoll, self.fd.as_fd(), Interest::WritableEdge, 0)?;
@@ -119,20 +112,20 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it looks by itself whether there is
-    /// room, rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`]. `None` turns these looks off: for programs
-    /// that are known to drain without `BPF_RB_NO_WAKEUP`.
+    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it polls for room, rounded up to a
+    /// millisecond. The default is [`IDLE_POLL_INTERVAL`]. `None` turns polling off, for programs that are known to
+    /// drain without `BPF_RB_NO_WAKEUP`.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
-        self.set_idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
+        self.idle_poll_interval = time.map(|time| time.max(MIN_POLL_INTERVAL));
     }
 
-    /// Bytes that samples can take now, headers and padding included.
+    /// Returns the number of bytes that samples can take now, headers and padding included.
     #[must_use]
     pub fn room(&self) -> u64 {
         self.room_behind(self.released())
     }
 
-    /// Size of the ring's data in bytes: the map's `max_entries`.
+    /// Returns the size of the ring's data in bytes: the map's `max_entries`.
     #[doc(alias = "BPF_RB_RING_SIZE")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
@@ -159,12 +152,11 @@ impl<M: Produce> UserRing<M> {
         Ok(space(length) <= self.room_behind(consumer))
     }
 
-    /// The consumer position: the kernel has done with what lies before.
+    /// Returns the consumer position: the kernel has finished with all bytes before it.
     fn released(&self) -> u64 {
         let consumer = self.memory.consumer();
-        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in
-        // __bpf_user_ringbuf_sample_release: the kernel has done with what it
-        // freed.
+        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in __bpf_user_ringbuf_sample_release: the kernel has
+        // finished with the bytes that it freed.
         M::fence(Ordering::Acquire);
         consumer
     }
@@ -175,7 +167,7 @@ impl<M: Produce> UserRing<M> {
     }
 }
 
-/// The map's fd, writable while the ring has room.
+/// Returns the map's fd, which is writable while the ring has room.
 impl<M: Produce> AsFd for UserRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -192,8 +184,7 @@ impl<M: Produce> fmt::Debug for UserRing<M> {
     }
 }
 
-/// A sample that is being written. Given up if it is dropped: the kernel never
-/// sees it.
+/// A sample that is being written. Dropping it discards it: the kernel never sees it.
 #[doc(alias = "user_ring_buffer__reserve")]
 #[must_use = "a sample is sent by `submit`"]
 pub struct Sample<'r, M: Produce = UserMapped> {
@@ -202,19 +193,19 @@ pub struct Sample<'r, M: Produce = UserMapped> {
 }
 
 impl<M: Produce> Sample<'_, M> {
-    /// Sends the sample: the next drain takes it.
+    /// Sends the sample to the next drain.
     #[doc(alias = "user_ring_buffer__submit")]
     pub fn submit(self) {
         let ring = self.ring;
         let position = ring.producer;
         ring.memory.set_header(position, self.length);
         ring.producer = position.wrapping_add(space(self.length));
-        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in
-        // __bpf_user_ringbuf_peek: who sees the position sees header and payload.
+        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek: if the kernel sees the
+        // position, it sees header and payload.
         ring.memory.set_producer(ring.producer, Ordering::Release);
     }
 
-    /// Gives the sample up, as dropping it does. Costs nothing and takes no room.
+    /// Discards the sample, as dropping it does. Costs nothing and takes no room.
     #[doc(alias = "user_ring_buffer__discard")]
     pub fn discard(self) {}
 }

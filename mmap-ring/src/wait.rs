@@ -1,12 +1,10 @@
-//! Sleeping until a ring has something, and being stopped meanwhile.
+//! Sleeps until a ring has a record, or a [`Stopper`] is used.
 //!
-//! One epoll instance watches the ring and the stopper's pipe, edge-triggered:
-//! only a wake-up ends a sleep, not the mere fact that the ring holds a record.
-//! That is what lets a consumer sleep behind a record that is reserved and not
-//! yet committed, where a level-triggered wait would return at once, over and
-//! over. It makes the order of things in [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) a duty and
-//! not a courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer
-//! ([`IDLE_POLL_INTERVAL`]).
+//! One epoll instance watches the ring and the stopper's pipe, edge-triggered: only a wake-up ends a sleep, not the
+//! presence of a record. So a consumer can sleep at a record that is reserved and not yet committed, where a
+//! level-triggered wait would return at once, over and over. The order of
+//! [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) is therefore required: if the producer does not
+//! send a wake-up, only the next poll on a timer finds the record ([`IDLE_POLL_INTERVAL`]).
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -18,50 +16,48 @@ use cutaway_sys::epoll::{Epoll, Interest};
 use cutaway_sys::stop::Stop;
 pub use cutaway_sys::{Stopper, Wake};
 
-/// The stopper's name in epoll; rings have their index.
+/// The stopper's token in epoll; the token of a ring is its index.
 const STOP: u64 = u64::MAX;
-/// After so many looks that led to no sleep, ask whether a stop came in by the
-/// stopper's fd.
+/// After this many waits that did not sleep, check whether the stopper's pipe holds a stop.
 const ASK_EVERY: u32 = 64;
-/// How often to look at a busy head before sleeping behind it: most producers
-/// take well under a microsecond.
+/// The number of checks of a busy head before a sleep: most producers take well under a microsecond.
 const SPINS: u32 = 128;
-/// How long a wait sleeps at most before it looks at its ring by itself, unless it is told another time: 90
-/// milliseconds, so that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds
-/// on a machine that is not overloaded.
+/// The time that a wait sleeps at most before it polls its ring, by default: 90 milliseconds. So a record that was sent
+/// without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is not overloaded.
 ///
-/// A program's author may know that each record sends its wake-up. Then
-/// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the looks off.
+/// If every record of a program is known to send its wake-up,
+/// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) can turn polling off.
 #[doc(alias = "BPF_RB_NO_WAKEUP")]
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
-/// How soon a ring is looked at whose records come without wake-ups.
-pub(crate) const LOOK_LEAST: Duration = Duration::from_millis(1);
-/// The first and the longest sleep behind a busy head that nobody wakes.
+/// The shortest interval between polls, for a ring whose records come without wake-ups.
+pub(crate) const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The first and the longest sleep at a busy head, in case its commit sends no wake-up.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
-/// What can be slept for: one ring or several.
+/// The target of a sleep: one ring or several.
 pub(crate) trait Sleeper {
-    /// What there is at the head; of several rings, the most there is at any.
+    /// Returns the state of the head. For several rings, returns the greatest state of any.
     fn head(&self) -> Result<Head, Corrupt>;
 
-    /// Publishes, fences, looks: see [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait).
+    /// Publishes the position, fences, returns the head: see
+    /// [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait).
     fn prepare_wait(&mut self) -> Result<Head, Corrupt>;
 
-    /// Adds the fds to wait for.
+    /// Adds the fds to wait for to `epoll`.
     fn watch(&self, epoll: &Epoll) -> Result<(), Error>;
 }
 
-/// How one ring sleeps, or several together.
+/// The sleep of one ring, or of several together.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// Made by the first sleep, with the rings in it.
+    /// Created by the first sleep, which adds the rings.
     epoll: Option<Epoll>,
     stop: Option<Stop>,
-    /// How long to sleep at most before a look; `None` for ever.
+    /// The time to sleep at most before a poll; `None` is forever.
     idle_poll_interval: Option<Duration>,
-    /// The same for the next sleep: shorter while looks find what no wake-up told of.
-    look_in: Duration,
-    at_once: u32,
+    /// The same for the next sleep: shorter while polls find records that sent no wake-up.
+    next_poll_interval: Duration,
+    waits_without_sleep: u32,
     sleeps: u64,
     wakeups: u64,
 }
@@ -72,8 +68,8 @@ impl Default for Waiter {
             epoll: None,
             stop: None,
             idle_poll_interval: Some(IDLE_POLL_INTERVAL),
-            look_in: IDLE_POLL_INTERVAL,
-            at_once: 0,
+            next_poll_interval: IDLE_POLL_INTERVAL,
+            waits_without_sleep: 0,
             sleeps: 0,
             wakeups: 0,
         }
@@ -82,17 +78,21 @@ impl Default for Waiter {
 
 impl Waiter {
     pub(crate) fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
-        // Without any sleep between two looks it would never sleep at all.
-        self.idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
-        self.look_in = self.idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
+        // An interval of 0 would poll without ever sleeping.
+        self.idle_poll_interval = time.map(|time| time.max(MIN_POLL_INTERVAL));
+        self.next_poll_interval = self.idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
     }
 
-    /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the
-    /// more its records are found by looking alone, for its ring may be full before the next look.
-    fn looked(&mut self, woken: bool, ready: bool) {
+    /// Adapts the poll interval after a sleep at an empty ring. A poll that finds a record without a wake-up shortens
+    /// the interval, because the ring may be full before the next poll. Any other sleep lengthens it.
+    fn adapt_interval(&mut self, woken: bool, ready: bool) {
         let Some(every) = self.idle_poll_interval else { return };
-        let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
-        self.look_in = next.min(every);
+        let next = if ready && !woken {
+            MIN_POLL_INTERVAL.max(self.next_poll_interval / 4)
+        } else {
+            self.next_poll_interval.saturating_mul(2)
+        };
+        self.next_poll_interval = next.min(every);
     }
 
     pub(crate) fn sleeps(&self) -> u64 {
@@ -107,7 +107,7 @@ impl Waiter {
         if let Some(stop) = &self.stop {
             return Ok(stop.stopper());
         }
-        let stop = Stop::new().map_err(system("pipe2", "make a stopper"))?;
+        let stop = Stop::new().map_err(system("pipe2", "create a stopper"))?;
         if let Some(epoll) = &self.epoll {
             watch_stop(epoll, &stop)?;
         }
@@ -118,12 +118,12 @@ impl Waiter {
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
         match &mut self.stop {
-            Some(stop) => stop.resume().map_err(system("read", "ask for a stop")),
+            Some(stop) => stop.resume().map_err(system("read", "check for a stop")),
             None => Ok(()),
         }
     }
 
-    /// Forgets what it watches: the next sleep watches anew.
+    /// Forgets the watched fds: the next sleep adds them again.
     pub(crate) fn forget(&mut self) {
         self.epoll = None;
     }
@@ -135,7 +135,7 @@ impl Waiter {
         if sleeper.head()? == Head::Ready {
             return Ok(if self.is_stopped_meanwhile()? { Wake::Stopped } else { Wake::Ready });
         }
-        // A time-out too long for the clock is none.
+        // A timeout too long for the clock is no timeout.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut pause, longest_pause) = BUSY_PAUSE;
         loop {
@@ -145,7 +145,7 @@ impl Waiter {
             };
             let limit = match head {
                 Head::Ready => return Ok(Wake::Ready),
-                Head::Empty => self.idle_poll_interval.and(Some(self.look_in)),
+                Head::Empty => self.idle_poll_interval.and(Some(self.next_poll_interval)),
                 Head::Busy => {
                     let limit = pause;
                     pause = longest_pause.min(pause * 2);
@@ -162,7 +162,7 @@ impl Waiter {
             }
             let ready = sleeper.head()? == Head::Ready;
             if head == Head::Empty {
-                self.looked(woken, ready);
+                self.adapt_interval(woken, ready);
             }
             if ready {
                 return Ok(Wake::Ready);
@@ -174,20 +174,20 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// Whether there was a stop, for those that do not sleep: a ring that always has records never does, so a stop that
-    /// came by the fd alone has to be asked for, now and then.
+    /// Returns whether there was a stop, for waits that do not sleep. A ring that always has records never sleeps, so
+    /// now and then the pipe must be checked for a stop that was written to its fd.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
-        self.at_once = self.at_once.wrapping_add(1);
-        if self.at_once.is_multiple_of(ASK_EVERY)
+        self.waits_without_sleep = self.waits_without_sleep.wrapping_add(1);
+        if self.waits_without_sleep.is_multiple_of(ASK_EVERY)
             && let Some(stop) = &mut self.stop
         {
-            stop.poll().map_err(system("read", "ask for a stop"))?;
+            stop.poll().map_err(system("read", "check for a stop"))?;
         }
         Ok(self.is_stopped())
     }
 
-    /// Sleeps until the ring or the stopper wakes it, or the time is up. Also
-    /// ends on a signal and on an edge of long ago: the caller looks again. Returns whether the ring woke it.
+    /// Sleeps until the ring or the stopper ends the sleep, or the time is up. A signal or an old edge ends it as well,
+    /// so the caller checks the head again. Returns whether the ring ended the sleep.
     fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<bool, Error> {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
@@ -221,14 +221,14 @@ impl Waiter {
 
 /// Creates an epoll instance for rings.
 pub(crate) fn new_epoll() -> Result<Epoll, Error> {
-    Epoll::new("makes the object that waits for the ring and for a stop at the same time")
+    Epoll::new("creates the epoll instance that waits for the ring and for a stop")
         .map_err(system("epoll_create1", "wait for a ring"))
 }
 
-/// Watches a ring.
+/// Adds a ring's fd to `epoll`.
 pub(crate) fn watch_ring(epoll: &Epoll, ring: BorrowedFd<'_>, interest: Interest, token: u64) -> Result<(), Error> {
     epoll
-        .add(ring, interest, token, "asks to be told of wake-ups, but not of what is merely there")
+        .add(ring, interest, token, "watches for wake-ups (edge-triggered), not for unread data")
         .map_err(system("epoll_ctl", "watch a ring"))
 }
 
@@ -244,7 +244,7 @@ pub(crate) fn sleep(epoll: &Epoll, timeout: Option<Duration>, woken: impl FnMut(
         .map(drop)
 }
 
-/// Looks at a busy head for a moment.
+/// Checks a busy head up to `SPINS` times.
 fn spin(sleeper: &impl Sleeper) -> Result<Head, Error> {
     for _ in 0..SPINS {
         let head = sleeper.head()?;

@@ -1,4 +1,4 @@
-//! Runs the examples of waiting in one's own way.
+//! Runs the examples of waiting in other event loops.
 
 #[path = "../examples/epoll.rs"]
 mod epoll;

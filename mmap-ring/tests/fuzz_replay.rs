@@ -10,10 +10,10 @@ use std::path::Path;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/corpus");
 
-/// Nearly all of the corpus must be cases, or the decoding is not that of the target any more.
+/// Nearly all files of the corpus must decode to cases; otherwise this decoding no longer matches the fuzz target's.
 #[test]
-#[cfg_attr(miri, ignore = "reads a folder, and takes hours")]
-fn corpus_of_ring_pages_is_read_to_its_end() {
+#[cfg_attr(miri, ignore = "reads a directory, and takes hours")]
+fn ring_pages_corpus_is_read_to_its_end() {
     let (mut files, mut cases) = (0, 0);
     for entry in fs::read_dir(Path::new(CORPUS).join("ring_pages")).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();

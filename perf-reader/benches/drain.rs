@@ -1,10 +1,11 @@
-//! What draining costs, without a kernel or privileges: a fake ring full of samples of 8 bytes, drained over and over.
+//! Measures the cost of draining, without a kernel or privileges: a fake ring full of samples of 8 bytes, drained over
+//! and over.
 //!
 //! ```text
 //! cargo bench -p perf-reader --bench drain        instructions a sample, under callgrind, and the best time a sample
 //! ```
 //!
-//! Callgrind counts the instructions of one function, so the first figure is the same from run to run.
+//! Callgrind counts the instructions of one function, so the first figure is the same in every run.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
@@ -15,12 +16,12 @@ use std::time::{Duration, Instant};
 use perf_reader::fake::{Kernel, Pages, perf_buffer};
 use perf_reader::{Reader, Record};
 
-/// Bytes of the ring: 128 pages.
+/// Size of the ring in bytes: 128 pages.
 const SIZE: usize = 128 * 4096;
-/// Drains under callgrind.
+/// The number of drains under callgrind.
 const DRAINS: u64 = 20;
 
-/// Fills the ring; answers how many samples that took.
+/// Fills the ring. Returns the number of samples written.
 fn fill(kernel: &mut Kernel) -> u64 {
     let samples = (SIZE as u64 - 1) / 24;
     for n in 0..samples {
@@ -29,12 +30,12 @@ fn fill(kernel: &mut Kernel) -> u64 {
     samples
 }
 
-/// The functions under the glass: both add all samples up. By `for_each`:
+/// Adds up all samples, by `for_each`. One of the two measured functions.
 #[inline(never)]
 fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.batch().unwrap();
+    let batch = reader.batch().unwrap();
     let mut sum = 0_u64;
-    drain.records().for_each(|record| {
+    batch.records().for_each(|record| {
         if let Ok(Record::Sample(sample)) = record
             && let Ok(payload) = sample.array()
         {
@@ -44,12 +45,12 @@ fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
     sum
 }
 
-/// By `for`:
+/// Adds up all samples, by `for`. The other measured function.
 #[inline(never)]
 fn loop_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.batch().unwrap();
+    let batch = reader.batch().unwrap();
     let mut sum = 0_u64;
-    for record in &drain {
+    for record in &batch {
         if let Ok(Record::Sample(sample)) = record
             && let Ok(payload) = sample.array()
         {
@@ -59,23 +60,23 @@ fn loop_and_sum(reader: &mut Reader<Pages>) -> u64 {
     sum
 }
 
-/// A way to drain, and its name.
-type Way = (&'static str, fn(&mut Reader<Pages>) -> u64);
-const WAYS: [Way; 2] = [("drain_and_sum", drain_and_sum), ("loop_and_sum", loop_and_sum)];
+/// A measured function, and its name.
+type Measured = (&'static str, fn(&mut Reader<Pages>) -> u64);
+const MEASURED: [Measured; 2] = [("drain_and_sum", drain_and_sum), ("loop_and_sum", loop_and_sum)];
 
 fn main() {
     let (mut kernel, pages) = perf_buffer(SIZE);
     let mut reader = Reader::new(pages, false).unwrap();
     if std::env::args().any(|argument| argument == "--under-callgrind") {
         for _ in 0..DRAINS {
-            for (_, drain) in WAYS {
+            for (_, drain) in MEASURED {
                 fill(&mut kernel);
                 black_box(drain(&mut reader));
             }
         }
         return;
     }
-    for (name, drain) in WAYS {
+    for (name, drain) in MEASURED {
         let samples = fill(&mut kernel);
         assert_eq!(drain(&mut reader), samples * (samples - 1) / 2);
         match instructions(name) {
@@ -83,22 +84,22 @@ fn main() {
             None => println!("{name}: instructions a sample: not counted, valgrind cannot be run"),
         }
     }
-    let mut best = [Duration::MAX; WAYS.len()];
+    let mut best = [Duration::MAX; MEASURED.len()];
     let mut samples = 0;
     for _ in 0..400 {
-        for ((_, drain), best) in WAYS.iter().zip(&mut best) {
+        for ((_, drain), best) in MEASURED.iter().zip(&mut best) {
             samples = fill(&mut kernel);
             let began = Instant::now();
             black_box(drain(&mut reader));
             *best = began.elapsed().min(*best);
         }
     }
-    for ((name, _), best) in WAYS.iter().zip(best) {
+    for ((name, _), best) in MEASURED.iter().zip(best) {
         println!("{name}: best time a sample: {:.2} ns", best.as_secs_f64() * 1e9 / samples as f64);
     }
 }
 
-/// Runs this program under callgrind; the instructions it spent in one of the functions and what that called.
+/// Runs this program under callgrind. Returns the number of instructions in one of the functions and its callees.
 fn instructions(function: &str) -> Option<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

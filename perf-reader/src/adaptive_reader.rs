@@ -1,9 +1,9 @@
-//! The run loop: all CPUs, with silent events.
+//! The run loop over all CPUs, with silent events.
 //!
-//! A wake-up costs the program's CPU several microseconds, fifty times what writing the record does, and the kernel
-//! sends as many as the event in the map's slot asks for. A consumer cannot tell it to hold them. But it can own two
-//! events a CPU that share one ring, one that wakes for each record and one that never does (its output is redirected
-//! into the ring of the first), and decide by the slot through which of them programs write. So an idle stream is
+//! A wake-up costs the program's CPU several microseconds, fifty times the cost of writing the record. The event in the
+//! map's slot determines how many the kernel sends, and a consumer cannot hold them back. But a consumer can own two
+//! events per CPU that share one ring. One wakes for each record; the other never does, and its output is redirected
+//! into the ring of the first. The event in the slot is the one that programs write through. So an idle stream is
 //! delivered at once, and a busy one pays for no wake-ups:
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //!                    └──► silent event: wakeup_events = 0 ───┘ SET_OUTPUT
 //! ```
 //!
-//! When the reader changes from one to the other is decided in `wakeup_policy.rs`.
+//! `wakeup_policy.rs` decides when the reader changes from one to the other.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -30,15 +30,17 @@ use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Wake};
 
-/// How often [`AdaptiveReader::run`] looks for CPUs that came or went.
+/// The interval at which [`AdaptiveReader::run`] checks for CPU hotplug.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
+/// The buffers of all CPUs in their slots, read with wake-ups while they are idle and without while they are busy.
+/// `Send` and `Sync` if `S` is.
 ///
-/// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each
-/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends more than 64 within a millisecond is
-/// looked at each millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16
-/// of them (up to 256, if it keeps coming back within 100 ms). Each CPU is judged by itself.
+/// Single records are delivered at once, or within 100 ms if the options request fewer wake-ups than one for each
+/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends 64 records within a millisecond is
+/// polled each millisecond instead, and when half of its ring is full. This ends when it has sent fewer than 16 records
+/// in each of 16 milliseconds in a row (up to 256, if it keeps getting busy again within 100 ms). Each CPU is treated
+/// separately.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -55,8 +57,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
 ///
-/// Costs two events a CPU, one ring each; half of [`run`](AdaptiveReader::run) is [`wait`](AdaptiveReader::wait), the
-/// other [`drain`](AdaptiveReader::drain), for those who have a loop of their own.
+/// It has two events and one ring for each CPU. Callers with their own loop call [`wait`](AdaptiveReader::wait) and
+/// [`drain`](AdaptiveReader::drain), the two halves of [`run`](AdaptiveReader::run).
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 #[doc(alias = "perf_buffer")]
 #[derive(Debug)]
@@ -68,11 +70,11 @@ pub struct AdaptiveReader<S> {
 
 impl<S: EventArray> AdaptiveReader<S> {
     /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online, and
-    /// puts it into its slot. The options' [`wakeup`](Options::wakeup) is taken for idle times.
+    /// puts it into its slot. The options' [`wakeup`](Options::wakeup) applies while a CPU is idle.
     ///
     /// # Errors
-    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot
-    /// for are no error: see [`PerCpuBuffers::without_slot`].
+    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs without a slot in the
+    /// map are no error: see [`PerCpuBuffers::without_slot`].
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
@@ -80,8 +82,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(Self { set, slots, switches: 0 })
     }
 
-    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], although there may be nothing), a
-    /// [`Stopper`] is used, or `timeout` is over.
+    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], even if there may be no records),
+    /// a [`Stopper`] is used, or `timeout` is over.
     ///
     /// # Errors
     /// [`Error::Syscall`] if epoll_wait(2) fails.
@@ -90,10 +92,10 @@ impl<S: EventArray> AdaptiveReader<S> {
         let Some(next_poll) = self.set.silent_until() else {
             return self.set.wait(timeout);
         };
-        let look_in = next_poll.saturating_duration_since(Instant::now());
+        let time_to_poll = next_poll.saturating_duration_since(Instant::now());
         match timeout {
-            Some(timeout) if timeout < look_in => self.set.wait(Some(timeout)),
-            _ => Ok(match self.set.wait(Some(look_in))? {
+            Some(timeout) if timeout < time_to_poll => self.set.wait(Some(timeout)),
+            _ => Ok(match self.set.wait(Some(time_to_poll))? {
                 Wake::TimedOut => Wake::Ready,
                 wake => wake,
             }),
@@ -101,23 +103,22 @@ impl<S: EventArray> AdaptiveReader<S> {
     }
 
     /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU
-    /// sends one. [`wait`](AdaptiveReader::wait) knows it by itself: this is for those who sleep elsewhere.
+    /// sends one. This is for callers that sleep by other means: [`wait`](AdaptiveReader::wait) polls by itself.
     pub fn next_poll(&self) -> Option<Instant> {
         self.set.silent_until().into_iter().chain(self.set.next_poll()).min()
     }
 
-    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see
-    /// [`PerCpuBuffers::set_idle_poll_interval`].
+    /// Sets how long a wait sleeps at most before it polls idle buffers: see [`PerCpuBuffers::set_idle_poll_interval`].
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.set.set_idle_poll_interval(time);
     }
 
-    /// Calls `each` with every record that is there now and its CPU's id, as [`PerCpuBuffers::drain`] does; then turns
-    /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
+    /// Calls `each` with the CPU's id and every record that is complete now, as [`PerCpuBuffers::drain`] does. Then
+    /// turns wake-ups off or on where that is due. Returns the value that `each` broke with, if it did.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if a slot cannot be set; it is tried again the next time. The next drain begins with the CPU
-    /// behind it.
+    /// [`Error::Syscall`] if a slot cannot be set; the next drain tries again. The next drain begins with the CPU after
+    /// that one.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -128,7 +129,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         for index in self.set.begin_drain() {
             let Some(buffer) = self.set.at(index) else { break };
             let cpu = buffer.cpu();
-            // After a switch once more: what came in between, through the silent event, sent no wake-up.
+            // Drains once more after a switch: records that came in between, through the silent event, sent no wake-up.
             loop {
                 let (slot_is_due, flow) =
                     buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
@@ -163,10 +164,10 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(None)
     }
 
-    /// Calls `each` with every record of every CPU as it comes, until it breaks or a [`Stopper`] is used. Returns what
-    /// it broke with, or `None` when stopped, after all that was left was read.
+    /// Calls `each` with every record of every CPU as it comes, until `each` breaks or a [`Stopper`] is used. Returns
+    /// the value that `each` broke with. If stopped, reads all remaining records and returns `None`.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]. Looks once a second for CPUs that came or went: see
+    /// `each` returns `()` or [`ControlFlow`]. Checks once a second for CPU hotplug: see
     /// [`refresh`](AdaptiveReader::refresh).
     ///
     /// # Errors
@@ -189,7 +190,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         }
     }
 
-    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see
+    /// Opens the buffers of CPUs that came online, and restores those of CPUs that were offline: see
     /// [`PerCpuBuffers::refresh`].
     ///
     /// # Errors
@@ -198,20 +199,20 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.refresh(&self.slots)
     }
 
-    /// Returns the changes that refreshes found which failed: see [`PerCpuBuffers::take_changes`].
+    /// Returns the changes that failed refreshes found: see [`PerCpuBuffers::take_changes`].
     pub fn take_changes(&mut self) -> HotplugChanges {
         self.set.take_changes()
     }
 
-    /// Gives up all that is in the ring of `cpu`, unread, and answers how many bytes that were; `None` if there is no
-    /// buffer of that CPU. The way on after [`Corrupt::Record`] and [`Corrupt::Positions`], with which every drain of
-    /// that CPU ends otherwise.
+    /// Releases all bytes in the ring of `cpu` unread, to go on after [`Corrupt::Record`] and [`Corrupt::Positions`].
+    /// Without it, every drain of that CPU ends with the same error. Returns the number of bytes; `None` if there is no
+    /// buffer of that CPU.
     pub fn skip_to_head(&mut self, cpu: u32) -> Option<u64> {
         Some(self.set.get_mut(cpu)?.reader_mut().skip_to_head())
     }
 
     /// Returns a handle that ends [`wait`](AdaptiveReader::wait) and [`run`](AdaptiveReader::run) from another thread
-    /// or from a signal handler. All handles of one reader are the same.
+    /// or from a signal handler. All handles of one reader are equivalent.
     ///
     /// # Errors
     /// As [`PerCpuBuffers::stopper`].
@@ -219,7 +220,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.stopper()
     }
 
-    /// Waits again after a stop.
+    /// Cancels all stops so far, so that the next wait waits again.
     ///
     /// # Errors
     /// As [`PerCpuBuffers::resume`].
@@ -227,7 +228,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.resume()
     }
 
-    /// How many samples were lost on all CPUs: see [`PerCpuBuffers::lost`].
+    /// Returns the number of samples lost on all CPUs: see [`PerCpuBuffers::lost`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -235,20 +236,21 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.lost()
     }
 
-    /// The buffers behind it.
+    /// Returns the buffers of this reader.
     pub fn set(&self) -> &PerCpuBuffers {
         &self.set
     }
 
-    /// How often wake-ups were turned off or on so far.
+    /// Returns how many times wake-ups were turned off or on so far.
     pub fn switches(&self) -> u64 {
         self.switches
     }
 }
 
 impl<S> AsFd for AdaptiveReader<S> {
-    /// As that of [`PerCpuBuffers`]; but a busy stream has to be looked at without being told: use
-    /// [`wait`](AdaptiveReader::wait), or poll no longer than until [`next_poll`](AdaptiveReader::next_poll).
+    /// Returns the fd for the caller's own poll or epoll, as that of [`PerCpuBuffers`]. But a busy stream must be
+    /// polled without a wake-up: use [`wait`](AdaptiveReader::wait), or sleep no longer than until
+    /// [`next_poll`](AdaptiveReader::next_poll).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.set.as_fd()
     }

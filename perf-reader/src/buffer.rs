@@ -1,4 +1,4 @@
-//! One CPU's buffer: the perf event, its pages, and what the kernel knows of its losses.
+//! One CPU's buffer: the perf event, its pages, and its losses.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,11 +15,11 @@ use crate::record::Record;
 use crate::size::data_pages;
 use crate::wakeup_policy::{Switch, WakeupMode};
 
-/// The perf buffer of one CPU, opened, mapped and enabled.
+/// The perf buffer of one CPU, opened, mapped and enabled. `Send` and `Sync`.
 ///
-/// Its fd ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
-/// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's fd
-/// that set it is closed: keep that one open.
+/// Its fd ([`AsFd`]) belongs in the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key. Until it is there,
+/// `bpf_perf_event_output` fails with ENOENT on this CPU. The kernel clears the slot when the map fd that set it is
+/// closed: keep that fd open.
 #[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
 pub struct Buffer {
@@ -27,28 +27,28 @@ pub struct Buffer {
     reader: Reader<Mapping>,
     event: Event,
     silent: Option<SilentEvent>,
-    /// What events counted as lost that were replaced since.
+    /// The losses counted by former events, which were replaced since.
     lost_before: u64,
     rival: Rival,
 }
 
-/// What is known of other readers of the same map.
+/// This buffer's knowledge of other readers of the same map.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rival {
-    /// Looking into the slot has found our event when it was just put there. Where it did not, looking tells nothing
+    /// A query of the slot found this buffer's event just after it was put there. If it did not, queries are useless
     /// here.
-    can_look: bool,
+    can_query: bool,
     /// Another reader's event was found in the slot.
-    is_there: bool,
-    /// And that was told.
-    is_told: bool,
+    is_present: bool,
+    /// That was reported to the caller.
+    is_reported: bool,
 }
 
-/// Whose event is in a CPU's slot.
+/// The owner of the event in a CPU's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Ours,
-    Nobody,
+    Empty,
     Another,
     Unknown,
 }
@@ -58,7 +58,7 @@ pub(crate) enum Holder {
 struct SilentEvent {
     event: Event,
     mode: WakeupMode,
-    /// The slot holds the other one of the two, and has to be set.
+    /// The slot holds the other of the two events, and must be set.
     slot_is_due: bool,
 }
 
@@ -68,13 +68,13 @@ impl SilentEvent {
     }
 }
 
-/// Events for a buffer whose own died.
+/// New events for a buffer whose own events died.
 #[derive(Debug)]
 pub(crate) struct Replacement {
-    /// The one that belongs into the slot, and into epoll.
+    /// The event for the slot and for epoll.
     event: Event,
     silent: Option<Event>,
-    /// What the former ones counted as lost.
+    /// The losses that the former events counted.
     lost: u64,
 }
 
@@ -84,35 +84,35 @@ impl AsFd for Replacement {
     }
 }
 
-/// How many samples were lost, and who says so.
+/// The number of lost samples, and the source of that number.
 #[doc(alias("PERF_RECORD_LOST", "PERF_FORMAT_LOST"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// Samples that found no room.
+    /// The number of samples that found no room.
     pub samples: u64,
-    /// Who counted them.
+    /// The source that counted them.
     pub source: LostSource,
 }
 
-/// Who counted the losses.
+/// The source of a number of losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostSource {
-    /// The kernel (`PERF_FORMAT_LOST`, Linux 6.0): all of them, the last ones included.
+    /// The kernel (`PERF_FORMAT_LOST`, Linux 6.0). It counts all losses, including the last ones.
     Kernel,
-    /// The LOST records that were read: before Linux 6.0, where losses that no later record followed remain unknown.
+    /// The LOST records that were read (before Linux 6.0). Losses that no later record followed remain unknown.
     Records,
 }
 
 impl Buffer {
-    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One page
-    /// more is mapped for control.
+    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One more
+    /// page is mapped, the control page.
     ///
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
     /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`]
-    /// for what else perf_event_open(2), mmap(2) and ioctl(2) answer.
+    /// for the other errors of perf_event_open(2), mmap(2) and ioctl(2).
     #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
         let pages = data_pages(bytes)?;
@@ -123,13 +123,14 @@ impl Buffer {
         Ok(Self { reader, event, silent: None, lost_before: 0, rival: Rival::default() })
     }
 
-    /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
+    /// Opens a second event beside the first, on the same CPU and ring. It sends no wake-ups except at each half of the
+    /// ring.
     pub(crate) fn open_silent_event(&mut self, options: &Options) -> Result<(), Error> {
         self.silent = Some(SilentEvent::new(self.open_silent(options)?));
         Ok(())
     }
 
-    /// An event that writes into the same ring.
+    /// Opens an event that writes into the same ring.
     fn open_another(&self, options: &Options) -> Result<Event, Error> {
         let event = Event::open(self.cpu(), options, Direction::Forward)?;
         event.redirect_to(&self.event)?;
@@ -141,7 +142,7 @@ impl Buffer {
         self.open_another(&options.clone().wakeup(Wakeup::Events(0)))
     }
 
-    /// The event that belongs into the CPU's slot now.
+    /// Returns the event that belongs in the CPU's slot now.
     pub(crate) fn in_slot(&self) -> BorrowedFd<'_> {
         match &self.silent {
             Some(silent) if silent.mode.is_silent() => silent.event.as_fd(),
@@ -149,13 +150,13 @@ impl Buffer {
         }
     }
 
-    /// When to look again at the latest, wake-up or not.
+    /// Returns the latest time of the next poll, whether or not a wake-up comes.
     pub(crate) fn next_poll(&self) -> Option<Instant> {
         self.silent.as_ref()?.mode.next_poll()
     }
 
-    /// Calls `each` with every record that is there, until it breaks. Returns whether the map slot must be rewritten,
-    /// because the rate crossed a threshold or an earlier rewrite failed, and what `each` broke with.
+    /// Calls `each` with every complete record, until it breaks. Returns whether the map slot must be rewritten,
+    /// because the rate crossed a threshold or an earlier rewrite failed, and the value that `each` broke with.
     #[inline]
     pub(crate) fn drain_and_adapt<B>(
         &mut self,
@@ -166,34 +167,34 @@ impl Buffer {
         let Some(silent) = &mut self.silent else {
             return (false, flow);
         };
-        silent.slot_is_due |= silent.mode.looked(records, now) != Switch::Stay;
+        silent.slot_is_due |= silent.mode.polled(records, now) != Switch::Stay;
         (silent.slot_is_due, flow)
     }
 
-    /// Puts its event into the slot.
+    /// Puts this buffer's event into its slot.
     pub(crate) fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let cpu = self.cpu();
         slots.set(cpu, self.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
-        self.rival = Rival { can_look: self.holder(slots)? == Holder::Ours, ..Rival::default() };
+        self.rival = Rival { can_query: self.holder(slots)? == Holder::Ours, ..Rival::default() };
         Ok(())
     }
 
-    /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
-    /// tell: a slot that is another's is told once.
+    /// Checks whether another reader has taken the slot, and takes the slot back if it is empty. Returns a change to
+    /// report: a slot that another reader holds is reported once.
     pub(crate) fn check_slot(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
-        if !self.rival.can_look {
+        if !self.rival.can_query {
             return Ok(None);
         }
         let holder = self.holder(slots)?;
         match holder {
-            Holder::Ours => self.rival = Rival { can_look: true, ..Rival::default() },
+            Holder::Ours => self.rival = Rival { can_query: true, ..Rival::default() },
             Holder::Another => {
-                self.rival.is_there = true;
-                if !std::mem::replace(&mut self.rival.is_told, true) {
+                self.rival.is_present = true;
+                if !std::mem::replace(&mut self.rival.is_reported, true) {
                     return Ok(Some(holder));
                 }
             }
-            Holder::Nobody => {
+            Holder::Empty => {
                 self.connect(slots)?;
                 return Ok(Some(holder));
             }
@@ -202,18 +203,18 @@ impl Buffer {
         Ok(None)
     }
 
-    /// Tells whose event is in the slot, without disturbing it.
+    /// Returns whose event is in the slot, without disturbing it.
     ///
-    /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the
-    /// slot is read between two readings of ours, and is ours if it lies between those. Another one would have to be
-    /// enabled within the same microseconds.
+    /// Events are distinguished by the time for which they have been enabled: that clock runs equally in all of them.
+    /// The time of the event in the slot is read between two readings of this buffer's event. It is the same event if
+    /// its time is between those. Another event would have to be enabled within the same microseconds.
     fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
-        // A CPU that went offline cannot be looked at, and a kernel that does not let us look is no reason to stop.
+        // The slot of an offline CPU cannot be queried, and a kernel that refuses the query is no reason to stop.
         let Ok(Some(slot)) = slots.query(self.cpu(), since) else { return Ok(Holder::Unknown) };
         Ok(match slot {
-            Slot::Empty => Holder::Nobody,
+            Slot::Empty => Holder::Empty,
             Slot::Other => Holder::Another,
             Slot::Enabled(time) => {
                 let after = self.enabled()?;
@@ -225,32 +226,32 @@ impl Buffer {
         })
     }
 
-    /// For how long its events have been enabled, in nanoseconds.
+    /// Returns how long this buffer's events have been enabled, in nanoseconds.
     fn enabled(&self) -> Result<[Option<u64>; 2], Error> {
         let silent = self.silent.as_ref().map(|silent| silent.event.enabled()).transpose()?;
         Ok([Some(self.event.enabled()?), silent])
     }
 
-    /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
-    /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
-    /// turn.
+    /// Returns whether another reader has taken this buffer's slot. This is checked before the waking event is put
+    /// back. A buffer whose slot was taken looks idle, and putting the event back would take the slot from the other
+    /// reader in turn.
     pub(crate) fn has_lost_its_slot(&mut self, slots: &impl EventArray) -> Result<bool, Error> {
         let is_waking = self.silent.as_ref().is_some_and(|silent| !silent.mode.is_silent());
-        if !self.rival.is_there && self.rival.can_look && is_waking {
-            self.rival.is_there = self.holder(slots)? == Holder::Another;
+        if !self.rival.is_present && self.rival.can_query && is_waking {
+            self.rival.is_present = self.holder(slots)? == Holder::Another;
         }
-        Ok(self.rival.is_there)
+        Ok(self.rival.is_present)
     }
 
-    /// What [`in_slot`](Buffer::in_slot) answers is in the slot.
+    /// Notes that the event of [`in_slot`](Buffer::in_slot) is in the slot.
     pub(crate) fn is_in_slot(&mut self) {
         if let Some(silent) = &mut self.silent {
             silent.slot_is_due = false;
         }
     }
 
-    /// Calls `each` with every record that is there, until it breaks. Returns how many there were, and what it broke
-    /// with.
+    /// Calls `each` with every complete record, until it breaks. Returns the number of records, and the value that
+    /// `each` broke with.
     #[inline]
     pub(crate) fn drain_each<B>(
         &mut self,
@@ -270,12 +271,12 @@ impl Buffer {
         }
     }
 
-    /// The number of its CPU, which is its key in the map.
+    /// Returns the id of the buffer's CPU, which is its key in the map.
     pub fn cpu(&self) -> u32 {
         self.event.cpu()
     }
 
-    /// Opens a batch of the records that are there now: see [`Reader::batch`].
+    /// Opens a batch of the records that are complete now: see [`Reader::batch`].
     ///
     /// # Errors
     /// [`Corrupt::Positions`].
@@ -285,25 +286,26 @@ impl Buffer {
         self.reader.batch()
     }
 
-    /// The protocol beneath: fill, capacity, and the way on behind a corrupt record.
+    /// Returns the reader of the buffer's pages: its fill and its capacity.
     pub fn reader(&self) -> &Reader<Mapping> {
         &self.reader
     }
 
-    /// The same, to drain or to skip.
+    /// Returns the reader of the buffer's pages, to drain it, or to skip a corrupt record.
     pub fn reader_mut(&mut self) -> &mut Reader<Mapping> {
         &mut self.reader
     }
 
-    /// Whether its event is active: false since its CPU went offline, also when that is back.
+    /// Returns whether the buffer's event is active. It is inactive once its CPU went offline, also when the CPU is
+    /// back.
     pub(crate) fn is_alive(&self) -> Result<bool, Error> {
-        /// Where the kernel's clock is that of the timer interrupt, it stands still for 10 ms, in a guest for longer.
-        /// To be wrong costs two new events and loses nothing.
-        const LOOKS: u32 = 100;
+        /// If the kernel's clock is that of the timer interrupt, it can stand still for 10 ms, in a guest for longer. A
+        /// wrong result costs two new events and loses nothing.
+        const POLLS: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(1);
-        // The clock of an active event runs.
+        // The time of an active event increases.
         let before = self.event.running()?;
-        for _ in 0..LOOKS {
+        for _ in 0..POLLS {
             if self.event.running()? > before {
                 return Ok(true);
             }
@@ -312,8 +314,9 @@ impl Buffer {
         Ok(false)
     }
 
-    /// Opens new events for those that died with their CPU. They write into the same ring, so that nothing in there is
-    /// lost. Changes nothing yet: whatever fails before they [take over](Buffer::replace_with) can be tried again.
+    /// Opens new events for those that died with their CPU. They write into the same ring, so no record in it is lost.
+    /// The buffer does not change yet: any step that fails before the new events [take over](Buffer::replace_with) can
+    /// be tried again.
     pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);
@@ -327,7 +330,7 @@ impl Buffer {
         Ok(Replacement { event, silent, lost })
     }
 
-    /// From now on they are this buffer's; the former event is given back.
+    /// Makes the new events this buffer's. Returns the former event.
     pub(crate) fn replace_with(&mut self, replacement: Replacement) -> Event {
         let Replacement { event, silent, lost } = replacement;
         self.lost_before = self.lost_before.wrapping_add(lost);
@@ -335,9 +338,9 @@ impl Buffer {
         std::mem::replace(&mut self.event, event)
     }
 
-    /// How many samples were lost since the buffer was opened, and who says so.
+    /// Returns the number of samples lost since the buffer was opened, and its source.
     ///
-    /// The kernel's answer holds at this moment; that of the LOST records as far as they were read.
+    /// The kernel's number is exact at this moment. The number from LOST records covers only those that were read.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -346,7 +349,7 @@ impl Buffer {
             Some(silent) => silent.event.lost()?,
             None => Some(0),
         };
-        // The kernel counts for each event, the LOST records for the ring.
+        // The kernel counts losses for each event; LOST records count them for the ring.
         Ok(match (self.event.lost()?, silent) {
             (Some(lost), Some(silent)) => {
                 Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(silent), source: LostSource::Kernel }

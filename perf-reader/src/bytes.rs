@@ -1,22 +1,22 @@
-//! Bytes of a ring: one slice, or two where the ring wraps in their middle.
+//! Bytes of a ring: one slice, or two if the ring wraps in their middle.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Borrowed bytes of a record, where they lie.
+/// Borrowed bytes of a record, in place in the ring.
 ///
-/// A perf ring is mapped once, so a record that reaches its end goes on at its beginning. (The BPF ring buffer
-/// maps its data twice and spares its readers this.)
+/// A perf ring is mapped once, so a record that reaches its end continues at its start. (The BPF ring buffer maps its
+/// data twice, so its readers do not have this problem.)
 #[derive(Clone, Copy, Debug)]
 pub enum Bytes<'d> {
-    /// All of them in one piece.
+    /// All bytes in one slice.
     Single(&'d [u8]),
-    /// They wrap: the end of the data area, then its beginning. Neither is empty.
+    /// Bytes that wrap: those at the end of the data area, then those at its start. Neither slice is empty.
     Split(&'d [u8], &'d [u8]),
 }
 
 impl<'d> Bytes<'d> {
-    /// The bytes of `front`, then those of `back`.
+    /// Joins the bytes of `front` and `back`.
     #[inline]
     pub(crate) fn of(front: &'d [u8], back: &'d [u8]) -> Self {
         match (front, back) {
@@ -26,7 +26,7 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
         match self {
@@ -35,13 +35,13 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Both pieces in order; the second is empty if the bytes do not wrap.
+    /// Returns both slices in order; the second is empty if the bytes do not wrap.
     #[inline]
     pub fn pieces(self) -> [&'d [u8]; 2] {
         match self {
@@ -50,7 +50,7 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// The bytes of `range`, still borrowed; `None` if it is not inside.
+    /// Returns the bytes of `range`, still borrowed; `None` if it is out of bounds.
     #[inline]
     pub fn slice(self, range: Range<usize>) -> Option<Bytes<'d>> {
         match self {
@@ -70,8 +70,8 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// All of them in one piece: borrowed where they lie, or, where they wrap, copied into `scratch`, whose former
-    /// content is lost.
+    /// Returns all bytes in one slice: borrowed in place or, if they wrap, copied into `scratch`, whose former content
+    /// is lost.
     #[inline]
     pub fn contiguous<'s>(self, scratch: &'s mut Vec<u8>) -> &'s [u8]
     where
@@ -88,7 +88,7 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// All of them in one piece, in memory of their own only where they wrap.
+    /// Returns all bytes in one slice, copied only if they wrap.
     pub fn to_contiguous(self) -> Cow<'d, [u8]> {
         match self {
             Self::Single(bytes) => Cow::Borrowed(bytes),
@@ -96,13 +96,13 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// A copy that outlives the drain.
+    /// Returns a copy, which can outlive the batch.
     pub fn to_vec(self) -> Vec<u8> {
         self.to_contiguous().into_owned()
     }
 
-    /// The `N` bytes from `offset` on, copied; `None` if there are fewer. Made for fields: `u32::from_ne_bytes` and
-    /// its sisters take it from there, wrapped or not.
+    /// Returns a copy of the `N` bytes at `offset`; `None` if there are fewer. Use it for fields, wrapped or not:
+    /// `u32::from_ne_bytes` and similar functions take the array.
     #[inline]
     pub fn array<const N: usize>(self, offset: usize) -> Option<[u8; N]> {
         if let Self::Single(bytes) = self {
@@ -118,14 +118,14 @@ impl<'d> Bytes<'d> {
 }
 
 impl Default for Bytes<'_> {
-    /// None.
+    /// Returns no bytes.
     fn default() -> Self {
         Self::Single(&[])
     }
 }
 
 impl PartialEq for Bytes<'_> {
-    /// Equal bytes, wherever they wrap.
+    /// Compares the bytes, wherever they wrap.
     fn eq(&self, other: &Self) -> bool {
         let [front, back] = self.pieces();
         self.len() == other.len()
@@ -142,7 +142,7 @@ impl PartialEq<[u8]> for Bytes<'_> {
     }
 }
 
-/// Whether `bytes`, as long as `whole`, hold the same.
+/// Returns whether `bytes` equal `whole`, which has the same length.
 fn eq_pieces(bytes: Bytes<'_>, whole: &[u8]) -> bool {
     let [front, back] = bytes.pieces();
     whole.split_at_checked(front.len()).is_some_and(|(first, second)| first == front && second == back)

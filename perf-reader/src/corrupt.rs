@@ -1,55 +1,54 @@
-//! What can be wrong with shared pages. Nothing read from them is trusted.
+//! The errors of shared pages. No value read from them is trusted.
 
 use std::fmt;
 
-/// The pages say something that no kernel writes.
+/// The pages hold a value that no kernel writes.
 ///
-/// Seen when something else writes into them, when two readers share one buffer, or when a program sends more than
-/// 65,516 bytes at once, which wraps the kernel's 16-bit record size silently.
+/// The usual reasons are another writer of the pages, two readers of one buffer, or a program that sends more than
+/// 65,516 bytes at once. Such a payload silently wraps the kernel's 16-bit record size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
-    /// The data area is not inside the mapping, or no power of two.
+    /// The data area is not inside the mapping, or its size is no power of two.
     Layout {
-        /// Where the control page says it begins, in bytes.
+        /// `data_offset` in the control page, in bytes.
         data_offset: u64,
-        /// How long the control page says it is, in bytes.
+        /// `data_size` in the control page, in bytes.
         data_size: u64,
-        /// How long the mapping is, in bytes.
+        /// Size of the mapping in bytes.
         len: u64,
     },
-    /// `data_tail` and `data_head` are further apart than the ring is long, or not at a record's alignment.
+    /// `data_tail` and `data_head` are further apart than the ring's size, or not aligned to a record.
     Positions {
         /// The reader's `data_tail`.
         tail: u64,
         /// The kernel's `data_head`.
         head: u64,
-        /// Bytes in the ring.
+        /// Size of the ring in bytes.
         data_size: u64,
     },
-    /// A record whose size is below 8, no multiple of 8, or reaches beyond `data_head`. What follows cannot be found:
-    /// the batch ends in front of it, now and whenever it is tried again, until
-    /// [`skip_to_head`](crate::Reader::skip_to_head) gives it up.
+    /// A record's size is below 8, no multiple of 8, or extends past `data_head`. Later records cannot be found. This
+    /// batch and all later ones end before the record, until [`skip_to_head`](crate::Reader::skip_to_head) releases it.
     Record {
-        /// Its position in bytes since the buffer was made.
+        /// The record's position in bytes since the buffer was created.
         at: u64,
         /// Its `type`.
         kind: u32,
         /// Its `size`.
         size: u16,
-        /// Bytes between it and `data_head`.
+        /// The number of bytes between it and `data_head`.
         left: u64,
     },
-    /// A record whose content does not fit its own size: a sample that declares more bytes than it has, or a short
-    /// LOST record. Its size is credible, so the batch goes on behind it.
+    /// A record's content does not match its size: a sample that declares more bytes than it has, or a short LOST
+    /// record. Its size is valid, so the batch continues after it.
     Content {
-        /// Its position in bytes since the buffer was made.
+        /// The record's position in bytes since the buffer was created.
         at: u64,
         /// Its `type`.
         kind: u32,
         /// Its `size`.
         size: u16,
-        /// The bytes of raw data it claims to hold.
+        /// The number of bytes of raw data that it declares.
         declared: u32,
     },
 }
@@ -64,13 +63,13 @@ impl fmt::Display for Corrupt {
             ),
             Self::Positions { tail, head, data_size } => write!(
                 f,
-                "data_tail {tail} and data_head {head} cannot both be true of a ring of {data_size} bytes: \
+                "data_tail {tail} and data_head {head} contradict each other in a ring of {data_size} bytes: \
                  something else writes into the control page, or a second reader shares the buffer"
             ),
             Self::Record { at, kind, size, left } => write!(
                 f,
                 "the record at position {at} (type {kind}) claims {size} bytes where {left} are left: \
-                 what follows is lost; skip to the head to go on"
+                 later records are lost; skip to the head to go on"
             ),
             Self::Content { at, kind, size, declared } => write!(
                 f,

@@ -1,4 +1,4 @@
-//! What can go wrong between this crate and the kernel, and what to do about it.
+//! The errors of this crate, with messages that say what to do.
 
 use std::{fmt, io};
 
@@ -6,73 +6,73 @@ use cutaway_sys::Errno;
 
 use crate::corrupt::Corrupt;
 
-/// The largest power of two that a `u32` holds.
+/// The largest power of two in a `u32`.
 const MAX_SIZE: u64 = 1 << 31;
 
-/// A perf buffer could not be opened, waited for or asked.
+/// A failure to open a perf buffer, wait for it or query it.
 ///
-/// The message says all there is to say; there is no source behind it.
+/// The message contains the whole reason, so there is no [`source`](std::error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No perf buffer can have the stated size. Nothing was asked of the kernel.
+    /// A perf buffer cannot have the given size. No system call was made.
     InvalidSize {
-        /// The size that was stated, in bytes.
+        /// The given size, in bytes.
         bytes: u64,
         /// The machine's page size, in bytes.
         page: u64,
     },
-    /// perf_event_open(2) was refused for want of privileges.
+    /// The kernel refused perf_event_open(2) because privileges are missing.
     Denied {
-        /// The CPU's number.
+        /// The CPU's id.
         cpu: u32,
         /// EACCES or EPERM.
         errno: Errno,
         /// `/proc/sys/kernel/perf_event_paranoid`, if it can be read.
         paranoid: Option<i32>,
     },
-    /// The CPU is offline, or there is none of this number.
+    /// The CPU is offline, or no CPU has this id.
     Offline {
-        /// The CPU's number.
+        /// The CPU's id.
         cpu: u32,
-        /// ENODEV; EINVAL for a number that no CPU of this machine can have.
+        /// ENODEV; EINVAL for an id that no CPU of this machine can have.
         errno: Errno,
     },
-    /// The pages are more than this user may lock.
+    /// This user may not lock so many pages.
     LockedMemory {
-        /// The CPU's number.
+        /// The CPU's id.
         cpu: u32,
-        /// The size that was asked for, in bytes, without the control page.
+        /// The requested size, in bytes, without the control page.
         bytes: u64,
-        /// The largest size in bytes that could be mapped instead, found by trying: a valid one, or 0.
+        /// The largest size in bytes that could be mapped instead, found by trying: a valid size, or 0.
         fit: u64,
-        /// `/proc/sys/kernel/perf_event_mlock_kb`: KiB for each user and online CPU, if it can be read.
+        /// `/proc/sys/kernel/perf_event_mlock_kb`, in KiB for each user and online CPU, if it can be read.
         mlock_kb: Option<u64>,
         /// The soft limit of RLIMIT_MEMLOCK, in bytes.
         memlock: u64,
     },
-    /// What the kernel mapped are not perf pages.
+    /// The kernel mapped pages that are not perf pages.
     Corrupt {
-        /// The CPU's number.
+        /// The CPU's id.
         cpu: u32,
-        /// What is wrong with them.
+        /// The error in the pages.
         corrupt: Corrupt,
     },
-    /// What the kernel mapped for a borrowed fd are not perf pages.
+    /// The kernel mapped pages for a borrowed fd that are not perf pages.
     Foreign {
-        /// Whose fd it is.
+        /// The fd and its process.
         what: String,
-        /// What is wrong with the pages.
+        /// The error in the pages.
         corrupt: Corrupt,
     },
-    /// The list of online CPUs could not be read or understood.
+    /// The list of online CPUs could not be read or parsed.
     OnlineCpus {
-        /// What was read, or why it could not be.
+        /// The text that was read, or why it could not be read.
         reason: String,
     },
     /// Any other failure of a system call.
     Syscall {
-        /// What was attempted, on what.
+        /// The operation, and its object.
         operation: String,
         /// The errno.
         errno: Errno,
@@ -88,7 +88,7 @@ impl Error {
         Self::system(format!("put the perf event of CPU {cpu} into its slot of the map"), error)
     }
 
-    /// The errno behind it, where there is one.
+    /// Returns the errno, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::Syscall { errno, .. } => Some(*errno),
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
                 f.write_str("), or run with CAP_IPC_LOCK")
             }
             Self::Corrupt { cpu, corrupt } => write!(f, "the perf buffer of CPU {cpu}: {corrupt}"),
-            Self::Foreign { what, corrupt } => write!(f, "the perf buffer behind {what}: {corrupt}"),
+            Self::Foreign { what, corrupt } => write!(f, "the perf buffer of {what}: {corrupt}"),
             Self::OnlineCpus { reason } => {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }

@@ -1,6 +1,6 @@
-//! One perf event of type `PERF_COUNT_SW_BPF_OUTPUT`: what a program writes through.
+//! One perf event of type `PERF_COUNT_SW_BPF_OUTPUT`, which a program writes through.
 //!
-//! It counts nothing and samples nothing: it lends its CPU's ring to `bpf_perf_event_output`.
+//! The event counts nothing and samples nothing. It only provides its CPU's ring to `bpf_perf_event_output`.
 
 use std::fs;
 use std::io;
@@ -21,28 +21,29 @@ pub(crate) struct Event {
     cpu: u32,
 }
 
-/// In which direction an event's ring is written.
+/// The direction in which the kernel writes an event's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Upward, and never over what was not read.
+    /// Upward, and never over unread records.
     Forward,
-    /// Downward (`write_backward`, Linux 4.7), so that the newest records are found from `data_head` on.
+    /// Downward (`write_backward`, Linux 4.7), so that the newest records begin at `data_head`.
     Backward,
 }
 
 impl Event {
-    /// Opens it, disabled. Whether the kernel knows `PERF_FORMAT_LOST` is found by asking for it.
+    /// Opens the event, disabled. Tries `PERF_FORMAT_LOST` first, and opens it without if the kernel does not support
+    /// that.
     pub(crate) fn open(cpu: u32, options: &Options, direction: Direction) -> Result<Self, Error> {
         let first = sys::open_event(
             &attr(options, direction, sys::FORMAT_LOST),
             cpu,
-            "opens the event through which programs on this CPU write, and has the kernel count what finds no room",
+            "opens the event through which programs on this CPU write; the kernel counts lost samples",
         );
         let opened = match first {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::open_event(
                 &attr(options, direction, 0),
                 cpu,
-                "tries again without PERF_FORMAT_LOST, which kernels before 6.0 do not know",
+                "tries again without PERF_FORMAT_LOST, which kernels before 6.0 do not support",
             ),
             first => first,
         };
@@ -56,51 +57,52 @@ impl Event {
         self.cpu
     }
 
-    /// Lets programs write through it: on its CPU, and only while that is online.
+    /// Enables the event: programs can write through it, on its CPU, and only while that is online.
     pub(crate) fn enable(&self) -> Result<(), Error> {
         sys::enable(self.fd.as_fd()).map_err(|error| self.failed("enable", &error))
     }
 
-    /// Has it write into the ring of `other`, an event of the same CPU and clock.
+    /// Redirects the event's output into the ring of `other`, an event of the same CPU and clock.
     pub(crate) fn redirect_to(&self, other: &Self) -> Result<(), Error> {
         sys::set_output(self.fd.as_fd(), other.fd.as_fd())
             .map_err(|error| self.failed("redirect the output of", &error))
     }
 
-    /// Stops the kernel from writing into its ring, or lets it go on. Linux 4.7.
+    /// Pauses or resumes the kernel's writes into the event's ring. Needs Linux 4.7.
     pub(crate) fn pause(&self, pause: bool) -> Result<(), Error> {
         sys::pause_output(self.fd.as_fd(), pause)
             .map_err(|error| self.failed(if pause { "pause the output of" } else { "resume the output of" }, &error))
     }
 
-    /// How many samples written through it found no room; `None` if this kernel does not count them.
+    /// Returns the number of samples written through the event that found no room; `None` if this kernel does not count
+    /// them.
     pub(crate) fn lost(&self) -> Result<Option<u64>, Error> {
-        Ok(self.counts("asking for the losses of")?.lost)
+        Ok(self.counts("read the losses of")?.lost)
     }
 
-    /// How many nanoseconds it was active so far. An event whose CPU went offline stays dead when that comes back,
-    /// whatever is asked of it (its context has forgotten it, `perf_event_exit_cpu_context`), and this is the only
-    /// sign.
+    /// Returns how long the event has been active, in nanoseconds. An event whose CPU went offline stays dead when the
+    /// CPU comes back, because its context no longer has it (`perf_event_exit_cpu_context`). That this time does not
+    /// increase is the only sign.
     pub(crate) fn running(&self) -> Result<u64, Error> {
-        Ok(self.counts("asking for the time of")?.running)
+        Ok(self.counts("read the times of")?.running)
     }
 
-    /// How many nanoseconds it was enabled so far: what tells one event from another.
+    /// Returns how long the event has been enabled, in nanoseconds. This distinguishes one event from another.
     pub(crate) fn enabled(&self) -> Result<u64, Error> {
-        Ok(self.counts("asking for the time of")?.enabled)
+        Ok(self.counts("read the times of")?.enabled)
     }
 
     fn counts(&self, operation: &str) -> Result<sys::Counts, Error> {
         sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(operation, &error))
     }
 
-    /// Maps its control page and `pages` data pages; on EPERM finds out how many would fit.
+    /// Maps the control page and `pages` data pages. On EPERM, finds out how many would fit.
     pub(crate) fn map(&self, pages: NonZero<usize>, writable: bool) -> Result<Mapping, Error> {
         Mapping::new(self.fd.as_fd(), pages, writable).map_err(|error| {
             let bytes = |pages: usize| pages.saturating_mul(page_size()) as u64;
             if error.raw_os_error() != Some(libc::EPERM) {
                 return Error::system(
-                    format!("mapping the perf buffer of CPU {} ({} bytes)", self.cpu, bytes(pages.get())),
+                    format!("map the perf buffer of CPU {} ({} bytes)", self.cpu, bytes(pages.get())),
                     &error,
                 );
             }
@@ -114,8 +116,8 @@ impl Event {
         })
     }
 
-    /// The largest power of two below `pages` that can be mapped, or 0. What this user has locked already is known to
-    /// the kernel alone, so it is asked by trying.
+    /// Returns the largest power of two below `pages` that can be mapped, or 0. Only the kernel knows how much this
+    /// user has locked already, so this is found by trying.
     fn largest_that_fits(&self, pages: usize, writable: bool) -> usize {
         let mut fit = pages / 2;
         while let Some(pages) = NonZero::new(fit) {
@@ -157,14 +159,14 @@ fn attr(options: &Options, direction: Direction, read_format: u64) -> PerfEventA
     }
 }
 
-/// What perf_event_open(2) means by its errno.
+/// Converts the errno of perf_event_open(2) into an error of this crate.
 fn refused(cpu: u32, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(errno @ (libc::EACCES | libc::EPERM)) => {
             Error::Denied { cpu, errno: Errno::new(errno), paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
         }
         Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno: Errno::new(errno) },
-        // What a number gets that no CPU of this machine can have.
+        // The errno for an id that no CPU of this machine can have.
         Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
             Error::Offline { cpu, errno: Errno::new(errno) }
         }
@@ -172,7 +174,7 @@ fn refused(cpu: u32, error: &io::Error) -> Error {
     }
 }
 
-/// The number in a file of one line.
+/// Returns the number in a file of one line.
 fn number_in<T: std::str::FromStr>(path: &str) -> Option<T> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

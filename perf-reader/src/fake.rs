@@ -1,9 +1,9 @@
-//! Perf pages on the heap, with a producer that plays the kernel (feature `fake`).
+//! Perf pages on the heap, with a producer in the kernel's role (feature `fake`).
 //!
-//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`: it stops at what was not read, keeps one byte
-//! free, counts losses and announces them in front of the next record that fits, wraps records in their middle, and
-//! leaves the padding as it was. It runs in any thread and under Miri, which sees every byte it writes. And it can do
-//! what no kernel should: [`poke`](Kernel::poke) writes anything anywhere.
+//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`. It stops at unread records and keeps one byte
+//! free. It counts losses, and announces them before the next record that fits. It wraps records in their middle, and
+//! does not change the padding. It runs in any thread and under Miri, which checks every byte that it writes. It can
+//! also write what no kernel writes: [`poke`](Kernel::poke) writes any bytes anywhere.
 //!
 //! ```
 //! let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -29,20 +29,20 @@ use crate::memory::{Memory, Sealed};
 use crate::page::{DATA_HEAD, DATA_OFFSET, DATA_SIZE, DATA_TAIL};
 use crate::record::{HEADER, LOST, SAMPLE};
 
-/// Bytes of the fake control page.
+/// Size of the fake control page in bytes.
 const PAGE: usize = 4096;
 
-/// What a fresh data area is filled with, so that padding shows what stale memory it is.
+/// The byte that fills a new data area, so that padding is visible as stale memory.
 pub const STALE: u8 = 0xa5;
 
-/// A perf buffer of `data_size` bytes, a power of two of at least 8 (smaller ones are rounded up): its producer, and
-/// the pages for a [`Reader`](crate::Reader).
+/// Creates a perf buffer of `data_size` bytes, a power of two of at least 8 (other sizes are rounded up). Returns its
+/// producer, and the pages for a [`Reader`](crate::Reader).
 pub fn perf_buffer(data_size: usize) -> (Kernel, Pages) {
     perf_buffer_at(data_size, 0)
 }
 
-/// The same, with both positions at `position` (rounded down to a multiple of 8) instead of 0, as if so many bytes had
-/// gone through it already.
+/// Creates a perf buffer as [`perf_buffer`] does, with both positions at `position` (rounded down to a multiple of 8)
+/// instead of 0.
 pub fn perf_buffer_at(data_size: usize, position: u64) -> (Kernel, Pages) {
     let data_size = data_size.clamp(8, 1 << 30).next_power_of_two();
     let position = position & !7;
@@ -56,7 +56,8 @@ pub fn perf_buffer_at(data_size: usize, position: u64) -> (Kernel, Pages) {
     (kernel, Pages(heap))
 }
 
-/// The same, written downward and over the oldest records, as a `write_backward` event does. It never pauses by itself.
+/// Creates a perf buffer that is written downward and over the oldest records, as by a `write_backward` event. It never
+/// pauses by itself.
 #[cfg(test)]
 pub(crate) fn flight_recorder(data_size: usize) -> (Kernel, Pages) {
     let (mut kernel, pages) = perf_buffer(data_size);
@@ -64,13 +65,13 @@ pub(crate) fn flight_recorder(data_size: usize) -> (Kernel, Pages) {
     (kernel, pages)
 }
 
-/// The consumer's view of fake pages.
+/// The reader's view of fake pages.
 #[derive(Debug)]
 pub struct Pages(Arc<Heap>);
 
 #[cfg(test)]
 impl Pages {
-    /// The same pages for a bystander.
+    /// Returns the same pages, for an observer.
     pub(crate) fn share(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -78,9 +79,9 @@ impl Pages {
 
 impl Sealed for Pages {}
 
-// SAFETY: the allocation is page-aligned, `len` bytes long and stays until the last `Arc` is gone. Both words are
+// SAFETY: the allocation is page-aligned, `len` bytes long and stays until the last `Arc` is dropped. Both words are
 // accessed atomically. `Kernel` writes data only outside of `data_tail .. data_head` and publishes `data_head` last,
-// unless `poke` is told to lie, which it may while no batch is open.
+// except by `poke`, which may break this only while no batch is open.
 unsafe impl Memory for Pages {
     fn base(&self) -> *mut u8 {
         self.0.base
@@ -102,8 +103,8 @@ struct Heap {
     data_size: usize,
 }
 
-// SAFETY: the pointer is the allocation's, which any thread may use; who writes what when is the protocol's business,
-// the words are atomic.
+// SAFETY: the pointer is that of the allocation, which any thread may use; the protocol orders all writes, and the
+// words are atomic.
 unsafe impl Send for Heap {}
 // SAFETY: as above.
 unsafe impl Sync for Heap {}
@@ -121,13 +122,13 @@ impl Heap {
         }
         // SAFETY: inside the allocation, which is longer than a page.
         let data = unsafe { base.add(PAGE) };
-        // SAFETY: `data_size` bytes follow the first page, and nobody else knows them yet.
+        // SAFETY: `data_size` bytes follow the first page, and nothing else has them yet.
         unsafe { ptr::write_bytes(data, STALE, data_size) };
         Self { base, layout, data_size }
     }
 
     fn word(&self, byte: usize) -> &AtomicU64 {
-        // SAFETY: callers name words of the control page, or of the data area behind it.
+        // SAFETY: callers pass offsets of words of the control page, or of the data area after it.
         let word = unsafe { self.base.add(byte) };
         // SAFETY: aligned, inside the allocation, and only ever accessed atomically.
         unsafe { AtomicU64::from_ptr(word.cast()) }
@@ -136,7 +137,7 @@ impl Heap {
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout, and the last owner is going.
+        // SAFETY: allocated with this layout, and this is the last owner.
         unsafe { dealloc(self.base, self.layout) };
     }
 }
@@ -147,7 +148,7 @@ impl fmt::Debug for Heap {
     }
 }
 
-/// A record found no room: it is lost, and counted.
+/// The error of a record that found no room: it is lost, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -167,14 +168,14 @@ pub struct Kernel {
     /// Losses that no LOST record has announced yet.
     unannounced: u64,
     lost: u64,
-    /// Whether it writes downward, over the oldest records.
+    /// Whether this kernel writes downward, over the oldest records.
     backward: bool,
-    /// Whether it writes atomically, for those who read meanwhile.
+    /// Whether this kernel writes atomically, for observers that read meanwhile.
     watched: bool,
 }
 
 impl Kernel {
-    /// From now on it writes whole words, atomically, so that a bystander may copy them meanwhile.
+    /// Makes this kernel write whole words atomically from now on, so that an observer may copy them meanwhile.
     #[cfg(test)]
     pub(crate) fn watched(self) -> Self {
         Self { watched: true, ..self }
@@ -188,7 +189,7 @@ impl Kernel {
         self.sample_after(&[], payload)
     }
 
-    /// Writes a sample that carries a time, for a reader that expects them.
+    /// Writes a sample that carries a time, for a reader that expects times.
     ///
     /// # Errors
     /// [`Full`] if there is no room; the sample then counts as lost.
@@ -201,7 +202,7 @@ impl Kernel {
         self.record(SAMPLE, &[fixed, &raw_size.to_ne_bytes(), payload])
     }
 
-    /// Writes a record of any kind, its body given in parts; padded to 8 bytes with what was there.
+    /// Writes a record of any kind, with its body in parts. The padding to 8 bytes keeps its former content.
     ///
     /// # Errors
     /// [`Full`] if there is no room, or if the record has more than 65,528 bytes, whose size the real kernel would
@@ -219,10 +220,10 @@ impl Kernel {
             return Ok(());
         }
         let announce = if self.unannounced == 0 { 0 } else { 24 };
-        // ATOMICS: pairs with the reader's fence before it stores `data_tail`: its reads of what it gave back happen
-        // before the writes below.
+        // ATOMICS: pairs with the reader's fence before it stores `data_tail`: its reads of the bytes that it released
+        // happen before the writes below.
         let tail = self.heap.word(DATA_TAIL).load(Ordering::Acquire);
-        // One byte always stays free, or else full and empty would look alike (`CIRC_SPACE`).
+        // One byte always stays free; otherwise a full ring would look like an empty one (`CIRC_SPACE`).
         let used = self.head.wrapping_sub(tail);
         let room = (self.heap.data_size as u64).wrapping_sub(1).saturating_sub(used);
         if size.wrapping_add(announce) > room || size > u64::from(u16::MAX) {
@@ -239,17 +240,18 @@ impl Kernel {
         }
         self.body(kind, size, body);
         self.head = self.head.wrapping_add(size);
-        // ATOMICS: pairs with the reader's fence behind its load of `data_head`: who sees the position sees the record.
+        // ATOMICS: pairs with the reader's fence after its load of `data_head`: a reader that sees the position sees
+        // the record.
         self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);
         Ok(())
     }
 
-    /// Samples lost so far, announced or not: what `PERF_FORMAT_LOST` would say.
+    /// Returns the number of samples lost so far, announced or not, as `PERF_FORMAT_LOST` does.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// A copy of the `len` bytes of the data area from `position` on, wrapping: for readers simple enough to be right.
+    /// Returns a copy of the `len` bytes of the data area from `position` on, wrapping, for simple reference readers.
     pub fn peek(&self, position: u64, len: usize) -> Vec<u8> {
         let mask = (self.heap.data_size as u64).wrapping_sub(1);
         (0..len as u64)
@@ -263,12 +265,12 @@ impl Kernel {
             .collect()
     }
 
-    /// What the reader has given back so far.
+    /// Returns the position up to which the reader has released bytes.
     pub fn tail(&self) -> u64 {
         self.heap.word(DATA_TAIL).load(Ordering::Acquire)
     }
 
-    /// Where the next record will begin.
+    /// Returns the position of the next record.
     pub fn head(&self) -> u64 {
         self.head
     }
@@ -286,15 +288,15 @@ impl Kernel {
     /// others are ignored.
     ///
     /// # Safety
-    /// No batch of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout,
-    /// no record is written while one of its batches is.
+    /// No batch of the reader is open; and if a [`Reader`](crate::Reader) is created over pages with a false layout, no
+    /// record is written while one of its batches is open.
     pub unsafe fn set_word(&mut self, byte: usize, word: u64) {
         if matches!(byte, DATA_TAIL | DATA_OFFSET | DATA_SIZE) {
             self.heap.word(byte).store(word, Ordering::Release);
         }
     }
 
-    /// Writes anything anywhere into the data area, from `position` on, wrapping.
+    /// Writes `bytes` into the data area from `position` on, wrapping, whatever is there.
     ///
     /// # Safety
     /// No batch of the reader is open.
@@ -319,7 +321,7 @@ impl Kernel {
         self.write(6, &(size as u16).to_ne_bytes());
     }
 
-    /// Writes `bytes` from `offset` behind the head on, wrapping.
+    /// Writes `bytes` at `offset` after the head, wrapping.
     fn write(&mut self, offset: u64, bytes: &[u8]) {
         let mask = (self.heap.data_size as u64).wrapping_sub(1);
         let mut position = self.head.wrapping_add(offset);
@@ -338,15 +340,15 @@ impl Kernel {
             let (now, later) = bytes.split_at(n);
             // SAFETY: masked, and the data area follows the first page.
             let to = unsafe { self.heap.base.add(PAGE.wrapping_add(index)) };
-            // SAFETY: `n` bytes from `index` on lie inside the data area. Nobody else writes it, and the reader reads
-            // only what it was given and did not give back, or, by the contract of `poke`, nothing at all.
+            // SAFETY: `n` bytes from `index` on lie inside the data area. Nothing else writes it, and the reader reads
+            // only committed bytes that it has not released, or, by the contract of `poke`, none at all.
             unsafe { ptr::copy_nonoverlapping(now.as_ptr(), to, n) };
             position = position.wrapping_add(n as u64);
             bytes = later;
         }
     }
 
-    /// Writes `bytes`, which do not reach beyond their word, at `index` of the data area.
+    /// Writes `bytes`, which do not extend past their word, at `index` of the data area.
     fn write_in_word(&self, index: usize, bytes: &[u8]) {
         let within = index % 8;
         // The data area follows the first page.
@@ -355,9 +357,9 @@ impl Kernel {
         for (to, from) in whole.iter_mut().skip(within).zip(bytes) {
             *to = *from;
         }
-        // Release, where the kernel has plain stores behind a branch on what it has loaded (`__perf_output_begin`):
-        // an observer that sees this word sees the `data_tail` that made room for it, too. Rust knows no such order
-        // by a branch.
+        // Release, where the kernel has plain stores after a branch on the loaded value (`__perf_output_begin`): an
+        // observer that sees this word also sees the `data_tail` that made room for it. Rust has no such order by a
+        // branch.
         word.store(u64::from_ne_bytes(whole), Ordering::Release);
     }
 }

@@ -1,26 +1,26 @@
-//! Polls for records that the kernel announces to no reader. (Whether a busy reader sleeps or polls is decided in
-//! `wakeup_policy.rs`.)
+//! Schedules polls for records that sent no wake-up. (`wakeup_policy.rs` decides whether a busy reader sleeps or
+//! polls.)
 //!
-//! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records
-//! of a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a
-//! silent buffer they would wait for ever. So a wait looks by itself, on a timer.
+//! With a wake-up for every record, a buffer without a wake-up is empty. With any other [`Wakeup`] the last records of
+//! a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`). In a silent
+//! buffer they would wait forever. So a wait also polls, on a timer.
 
 use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// How long a record waits at most before [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and
-/// [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) find it without a wake-up, unless they are told another time:
-/// 90 milliseconds, so that it is read within 100 milliseconds on a machine that is not overloaded.
+/// The time after which [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and
+/// [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) find a record without a wake-up at the latest, by default: 90
+/// milliseconds. So it is read within 100 milliseconds on a machine that is not overloaded.
 ///
-/// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
-/// times a second, and otherwise not at all.
+/// They poll only if the options request fewer wake-ups than one for each record. An idle reader then wakes up 11 times
+/// a second, and otherwise not at all.
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 
-/// Without any sleep between two looks a wait would never sleep at all.
-const LEAST: Duration = Duration::from_millis(1);
+/// The minimum interval. With an interval of 0 a wait would never sleep.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// When to look next.
+/// The time of the next poll.
 #[derive(Debug)]
 pub(crate) struct IdlePoll {
     every: Option<Duration>,
@@ -35,24 +35,24 @@ impl IdlePoll {
     }
 
     pub(crate) fn set(&mut self, every: Option<Duration>) {
-        self.every = every.map(|every| every.max(LEAST));
+        self.every = every.map(|every| every.max(MIN_POLL_INTERVAL));
     }
 
-    /// Notes that all buffers are looked at now.
+    /// Notes that all buffers are polled now.
     #[inline]
-    pub(crate) fn looked(&mut self) {
-        // Spares readers that need no looks the question for the time.
+    pub(crate) fn polled(&mut self) {
+        // Readers without polling need not read the clock.
         if self.every.is_some() {
             self.last = Instant::now();
         }
     }
 
-    /// Returns a time that is over, for what has to be read at once.
+    /// Returns a time in the past, for records that must be read at once.
     pub(crate) fn last(&self) -> Instant {
         self.last
     }
 
-    /// Returns the time of the next look; `None` if looks are turned off.
+    /// Returns the time of the next poll; `None` if polling is turned off.
     pub(crate) fn at(&self) -> Option<Instant> {
         self.last.checked_add(self.every?)
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_where_records_can_come_without_a_wake_up() {
+    fn polls_only_if_records_can_come_without_a_wake_up() {
         assert_eq!(IdlePoll::for_wakeup(Wakeup::Events(1)).at(), None);
         for wakeup in [Wakeup::Events(0), Wakeup::Events(2), Wakeup::Bytes(0), Wakeup::Bytes(1), Wakeup::Bytes(4096)] {
             let idle_poll = IdlePoll::for_wakeup(wakeup);
@@ -72,17 +72,17 @@ mod tests {
     }
 
     #[test]
-    fn a_look_puts_off_the_next() {
+    fn poll_postpones_the_next_one() {
         let mut idle_poll = IdlePoll::for_wakeup(Wakeup::Events(2));
         let first = idle_poll.at().unwrap();
         std::thread::sleep(Duration::from_millis(1));
-        idle_poll.looked();
+        idle_poll.polled();
         assert!(idle_poll.at().unwrap() > first);
         idle_poll.set(Some(Duration::ZERO));
-        assert_eq!(idle_poll.at(), Some(idle_poll.last + LEAST));
+        assert_eq!(idle_poll.at(), Some(idle_poll.last + MIN_POLL_INTERVAL));
         idle_poll.set(None);
         assert_eq!(idle_poll.at(), None);
-        // A time too long for the clock turns them off as well.
+        // An interval too long for the clock turns polling off as well.
         idle_poll.set(Some(Duration::MAX));
         assert_eq!(idle_poll.at(), None);
     }

@@ -1,4 +1,4 @@
-//! The real thing: pages that the kernel and this process share through mmap(2).
+//! Pages that the kernel and this process share through mmap(2).
 
 use std::num::NonZero;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -11,7 +11,7 @@ use crate::memory::{Memory, Sealed};
 
 /// The pages of one perf event, mapped shared from offset 0. Unmapped when dropped.
 ///
-/// Read and write, the kernel stops at records that were not read; read-only, it overwrites them
+/// With a writable mapping, the kernel stops at unread records; with a read-only one, it overwrites them
 /// (`kernel/events/core.c`, `perf_mmap`).
 #[doc(alias = "perf_event_mmap_page")]
 pub struct Mapping {
@@ -21,7 +21,7 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the control page and `data_pages` pages behind it.
+    /// Maps the control page and the `data_pages` pages after it.
     pub(crate) fn new(event: BorrowedFd<'_>, data_pages: NonZero<usize>, writable: bool) -> io::Result<Self> {
         let why = if writable {
             "maps the control page and the ring of one CPU, writable so that data_tail can give space back"
@@ -31,7 +31,7 @@ impl Mapping {
         Self::with(event, data_pages, writable, why)
     }
 
-    /// The same read-only, of an event that has a ring already, which stays as it is.
+    /// Maps the pages of an event that has a ring already, read-only. The ring does not change.
     pub(crate) fn of_another(event: BorrowedFd<'_>, data_pages: NonZero<usize>, why: &str) -> io::Result<Self> {
         Self::with(event, data_pages, false, why)
     }
@@ -60,7 +60,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        report!("munmap", &Ok(0), "gives the pages of one CPU back";
+        report!("munmap", &Ok(0), "unmaps the pages of one CPU";
             "addr" = report::Value::from_debug(&self.pages.as_ptr()), "length" = self.pages.len());
     }
 }
@@ -77,13 +77,13 @@ impl fmt::Debug for Mapping {
 
 impl Sealed for Mapping {}
 
-#[expect(unsafe_code, reason = "vouches for a mapping that this file made and owns")]
-// SAFETY: mmap answered a page-aligned address of `len` readable bytes, and `MmapRaw` keeps them mapped at that address
+#[expect(unsafe_code, reason = "vouches for a mapping that this file created and owns")]
+// SAFETY: mmap returned a page-aligned address of `len` readable bytes, and `MmapRaw` keeps them mapped at that address
 // until it is dropped. `data_tail` is writable when the mapping is. The kernel is the other side: it moves `data_head`
 // last (`perf_output_put_handle`), accesses both words whole, and with a writable mapping writes no data that lies
 // between `data_tail` and `data_head` (`ring_buffer_has_space`, `kernel/events/ring_buffer.c`). The exception is a
-// fault of the kernel's that no reader can see coming: a payload of more than 65,516 bytes, which is written over more
-// than was reserved for it (see "What to beware of" on the crate's front page).
+// kernel bug that no reader can foresee: a payload of more than 65,516 bytes, which is written over more than was
+// reserved for it (see "Limitations" on the crate's front page).
 unsafe impl Memory for Mapping {
     fn base(&self) -> *mut u8 {
         self.pages.as_mut_ptr()

@@ -1,24 +1,25 @@
-//! Order across CPUs: the records of all of them by time.
+//! Merges the records of all CPUs in the order of time.
 //!
-//! Each CPU writes its own ring, so what one does and another answers lies in two rings, and reading one after the
-//! other shuffles it: exit before fork. With [`timestamps`](crate::Options::timestamps) every sample says when it was
-//! sent, by a clock that all CPUs share, and a merge puts them in order. Two things stand in its way:
+//! Each CPU writes its own ring. So an event on one CPU and its consequence on another are in two rings, and reading
+//! one ring after the other shuffles them: exit before fork. With [`timestamps`](crate::Options::timestamps) every
+//! sample carries the time it was sent, by a clock that all CPUs share, and a merge puts the samples in order. It must
+//! handle two problems:
 //!
 //! ```text
 //!  CPU 0   ──10──14──────20──│            merged up to the horizon: 10 11 12 14 16
-//!  CPU 1   ────11──16────────│─(19)       sent at 19, but not yet to be seen when we looked: if 20 had been
+//!  CPU 1   ────11──16────────│─(19)       sent at 19, but not yet visible at the time of the poll: if 20 had been
 //!  CPU 2   ──12──────────21──│            handed out already, 19 would come too late
 //!                        ▲   └ now
 //!                     horizon = now - delay
 //! ```
 //!
-//! - A sample is stamped before it is visible. So nothing younger than [`delay`](Merge::delay) is handed out: what was
-//!   being written when we looked has that long to appear. The helper takes microseconds; a hypervisor or an interrupt
-//!   can make it longer.
-//! - What is held back needs room. It stays where it is, in the rings, so the merge needs no memory of its own; but
-//!   when a ring is half full, order gives way to not losing anything, and the horizon moves up to now.
+//! - A sample is stamped before it is visible. So no sample younger than [`delay`](Merge::delay) is handed out: a
+//!   sample that was being written during the poll has that long to appear. The helper takes microseconds; a hypervisor
+//!   or an interrupt can make it longer.
+//! - Samples that are held back need room. They stay in the rings, so the merge needs no memory of its own. But when a
+//!   ring is half full, avoiding losses takes precedence over order, and the horizon moves up to now.
 //!
-//! What comes too late all the same is handed out at once, marked, and counted.
+//! A sample that still comes too late is handed out at once, marked and counted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,7 +36,7 @@ use crate::reader::Batch;
 use crate::record::{Checkpoint, Record, Records};
 use crate::sample::Sample;
 
-/// Merges what the CPUs of a [`PerCpuBuffers`] wrote into one stream, by time.
+/// Merges the samples of all CPUs of a [`PerCpuBuffers`] into one stream, by time.
 ///
 /// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay)
 /// after it was sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for
@@ -48,7 +49,7 @@ use crate::sample::Sample;
 /// let mut set = PerCpuBuffers::open(256 * 1024, &Options::new().timestamps(true))?;
 /// let mut merge = Merge::new(Duration::from_millis(5));
 /// loop {
-///     // A sample that was held back wakes nobody again: wait no longer than the delay.
+///     // A sample that was held back sends no second wake-up: wait no longer than the delay.
 ///     let stopped = set.wait(Some(merge.delay()))? == Wake::Stopped;
 ///     merge.drain(&mut set, |event| println!("{} ns, CPU {}", event.time, event.cpu))?;
 ///     if stopped {
@@ -73,48 +74,48 @@ pub struct Merge {
 /// A sample in the order of time.
 #[derive(Clone, Copy, Debug)]
 pub struct TimedSample<'d> {
-    /// When it was sent: nanoseconds of CLOCK_MONOTONIC.
+    /// The time it was sent, in nanoseconds of CLOCK_MONOTONIC.
     pub time: u64,
     /// The CPU that sent it.
     pub cpu: u32,
-    /// What was sent.
+    /// The sample.
     pub sample: Sample<'d>,
-    /// Whether one that was sent after it has been handed out already.
+    /// Whether a sample that was sent later has been handed out already.
     pub late: bool,
 }
 
-/// One CPU's part of a merge.
+/// The records of one CPU in a merge.
 struct Lane<'d> {
     cpu: u32,
     records: Records<'d>,
-    /// Its next sample.
+    /// The next sample.
     next: Option<Sample<'d>>,
-    /// In front of that.
+    /// The position before that sample.
     before: Checkpoint<'d>,
 }
 
 impl Merge {
-    /// A merge that waits for samples up to `delay` after they were stamped. A few milliseconds are ample on an idle
-    /// machine; on a virtual one, as much as its CPUs are taken away.
+    /// Creates a merge that holds samples back for `delay` after they were stamped. A few milliseconds are ample on an
+    /// idle machine. A virtual machine needs as long as its CPUs can be taken away.
     pub fn new(delay: Duration) -> Self {
         Self { delay, newest: 0, late: 0, corrupt: None }
     }
 
-    /// How long samples are held back.
+    /// Returns how long samples are held back.
     pub fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// How many samples were handed out after one that was sent later.
+    /// Returns the number of samples that were handed out after one that was sent later.
     pub fn late(&self) -> u64 {
         self.late
     }
 
-    /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted
-    /// by the buffers ([`PerCpuBuffers::lost`]). What is younger stays in the rings.
+    /// Calls `each`, in the order of time, with all samples that were sent [`delay`](Merge::delay) ago or earlier.
+    /// Younger samples stay in the rings. The buffers count the LOST records ([`PerCpuBuffers::lost`]).
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
-    /// `Some(value)`. The samples not handed out stay in the rings.
+    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
+    /// Samples that were not handed out stay in the rings.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain
@@ -130,7 +131,7 @@ impl Merge {
         self.up_to(set, now.saturating_sub(delay), each)
     }
 
-    /// Hands out all that is there, held back or not: when nothing more will come.
+    /// Calls `each` with all remaining samples, held back or not. Use it when no more samples will come.
     ///
     /// # Errors
     /// As [`drain`](Merge::drain).
@@ -156,19 +157,19 @@ impl Merge {
         let mut note = |cpu, found: Corrupt| {
             corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
         };
-        // All heads are looked at before anything is handed out.
-        let mut drains = Vec::new();
+        // All heads are loaded before any sample is handed out.
+        let mut batches = Vec::new();
         // Their order does not matter: records are handed out by time.
         let _ = set.begin_drain();
         for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {
-                Ok(drain) => drains.push((cpu, drain)),
+                Ok(batch) => batches.push((cpu, batch)),
                 Err(found) => note(cpu, found),
             }
         }
-        let mut lanes: Vec<Lane<'_>> = drains.iter().map(|(cpu, drain)| Lane::new(*cpu, drain)).collect();
-        // Where each lane stands; the earliest on top.
+        let mut lanes: Vec<Lane<'_>> = batches.iter().map(|(cpu, batch)| Lane::new(*cpu, batch)).collect();
+        // The next time of each lane, the earliest on top.
         let mut heads = BinaryHeap::with_capacity(lanes.len());
         for (index, lane) in lanes.iter_mut().enumerate() {
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
@@ -189,10 +190,10 @@ impl Merge {
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
         }
         drop(lanes);
-        drop(drains);
+        drop(batches);
         if ended.is_some() {
-            // The value that it broke with must not get lost. A ring that cannot be read is found again, other records
-            // are not.
+            // The value that `each` broke with must not get lost, so the error waits. The next drain finds an
+            // unreadable ring again, but not a record with corrupt content, so only that error is kept.
             self.corrupt.take_if(|found| !matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
             return Ok(ended);
         }
@@ -202,12 +203,12 @@ impl Merge {
 }
 
 impl<'d> Lane<'d> {
-    fn new(cpu: u32, drain: &'d Batch<'_, Mapping>) -> Self {
-        let records = drain.records();
+    fn new(cpu: u32, batch: &'d Batch<'_, Mapping>) -> Self {
+        let records = batch.records();
         Self { cpu, before: records.checkpoint(), records, next: None }
     }
 
-    /// Goes on to the next sample that was sent at `horizon` or before; answers when that was.
+    /// Moves to the next sample that was sent at `horizon` or before. Returns its time.
     fn advance(&mut self, horizon: u64, note: &mut impl FnMut(u32, Corrupt)) -> Option<u64> {
         loop {
             let here = self.records.checkpoint();

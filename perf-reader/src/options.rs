@@ -1,31 +1,31 @@
-//! How a buffer is opened.
+//! The options of a buffer.
 
-/// When the kernel wakes whoever waits for a buffer.
+/// The condition on which the kernel wakes the reader of a buffer.
 ///
-/// In any case it also does so each time half of the ring was filled, except with [`Bytes`](Wakeup::Bytes) above that
+/// The kernel also wakes it each time half of the ring was filled, except with [`Bytes`](Wakeup::Bytes) above that
 /// (`ring_buffer_init` in `kernel/events/ring_buffer.c`).
 ///
-/// With anything but [`Events(1)`](Wakeup::Events) records can lie in a buffer without a wake-up.
-/// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) look
-/// for them every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), which costs an idle reader 11 wake-ups a second;
-/// so no record waits for longer than 100 ms on a machine that is not overloaded.
+/// With any value except [`Events(1)`](Wakeup::Events), a buffer can hold records that sent no wake-up.
+/// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) poll
+/// for them every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), which costs an idle reader 11 wake-ups a second.
+/// So on a machine that is not overloaded, no record waits longer than 100 ms.
 #[doc(alias("wakeup_events", "wakeup_watermark"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wakeup {
-    /// After so many samples; 1 means after each, 0 not for samples at all.
+    /// After this number of samples: 1 is after each sample, 0 is never because of samples.
     ///
-    /// A wake-up costs the program's CPU microseconds: one for each sample bounds a stream at a few hundred thousand a
-    /// second. With more than 1, the last few samples of a burst send no wake-up.
+    /// A wake-up costs the program's CPU microseconds: one for each sample limits a stream to a few hundred thousand
+    /// samples a second. With more than 1, the last few samples of a burst send no wake-up.
     #[doc(alias = "wakeup_events")]
     Events(u32),
-    /// After so many bytes of records, headers and padding included; 0 means half of the ring.
+    /// After this number of bytes of records, headers and padding included; 0 is half of the ring.
     #[doc(alias = "wakeup_watermark")]
     Bytes(u32),
 }
 
 /// Options of [`Buffer::open`](crate::Buffer::open) and [`PerCpuBuffers::open`](crate::PerCpuBuffers::open): by default
-/// a wake-up for every sample, and no times.
+/// a wake-up for every sample, and no timestamps.
 #[doc(alias("perf_buffer_opts", "perf_event_attr", "ReaderOptions"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -35,19 +35,19 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self { wakeup: Wakeup::Events(1), timestamps: false }
     }
 
-    /// When to be woken.
+    /// Sets when the kernel wakes the reader.
     pub fn wakeup(mut self, wakeup: Wakeup) -> Self {
         self.wakeup = wakeup;
         self
     }
 
-    /// Whether each sample carries the time it was sent, in nanoseconds of CLOCK_MONOTONIC: 8 bytes more a record.
-    /// Needs Linux 4.1.
+    /// Sets whether each sample carries the time it was sent, in nanoseconds of CLOCK_MONOTONIC. It takes 8 more bytes
+    /// per record. Needs Linux 4.1.
     #[doc(alias = "PERF_SAMPLE_TIME")]
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;

@@ -1,4 +1,4 @@
-//! The flight recorder: a ring that keeps the newest records and overwrites the oldest, read when something has
+//! The flight recorder: a ring that keeps the newest records and overwrites the oldest. It is read when something has
 //! happened.
 //!
 //! ```text
@@ -9,10 +9,10 @@
 //!  └──────────────┴────────┴────────┴────────┴─────────┘
 //! ```
 //!
-//! `write_backward` (Linux 4.7) makes the kernel put each record in front of the one before, so that `data_head` is
-//! always the beginning of the newest; the mapping is read-only, so that it does not ask whether anybody has read the
-//! oldest (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nothing is
-//! written: `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, a grace period lets those that had begun finish.
+//! With `write_backward` (Linux 4.7) the kernel puts each record below the one before, so that `data_head` is always
+//! the beginning of the newest. The mapping is read-only, so the kernel does not check whether the oldest records were
+//! read (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nothing writes it:
+//! `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, and a grace period lets those that had begun finish.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -28,10 +28,11 @@ use crate::record::{Cursor, Record, Records};
 use crate::size::data_pages;
 use crate::sys;
 
-/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer).
+/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer). `Send`
+/// and `Sync`.
 ///
-/// Programs never find it full. Nobody has to read it, and usually nobody waits for it: with
-/// [`Wakeup::Events(0)`](crate::Wakeup::Events) it wakes only at each half ring.
+/// Programs never find it full. It need not be read, and usually no reader waits for it: with
+/// [`Wakeup::Events(0)`](crate::Wakeup::Events) it sends a wake-up only at each half of the ring.
 #[doc(alias = "write_backward")]
 #[derive(Debug)]
 pub struct OverwriteBuffer {
@@ -42,8 +43,8 @@ pub struct OverwriteBuffer {
 }
 
 impl OverwriteBuffer {
-    /// Opens it on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs Linux 4.7
-    /// and the privileges of [`Buffer::open`](crate::Buffer::open).
+    /// Opens the buffer on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs
+    /// Linux 4.7 and the privileges of [`Buffer::open`](crate::Buffer::open).
     ///
     /// # Errors
     /// As [`Buffer::open`](crate::Buffer::open).
@@ -56,30 +57,30 @@ impl OverwriteBuffer {
         Ok(Self { page, event, timed: options.timestamps })
     }
 
-    /// The number of its CPU, which is its key in the map.
+    /// Returns the id of the buffer's CPU, which is its key in the map.
     pub fn cpu(&self) -> u32 {
         self.event.cpu()
     }
 
-    /// Pauses the recording and opens what it holds. Takes a grace period, some milliseconds.
+    /// Pauses the recording and returns its records. Takes a grace period, some milliseconds.
     ///
-    /// Samples sent while it is paused are lost: the program gets ENOSPC, and the first record after the pause is
+    /// Samples sent during the pause are lost: the helper fails with ENOSPC, and the first record after the pause is
     /// [`Record::Lost`] with their number.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
+    /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is not aligned to a record.
     #[doc(alias("PERF_EVENT_IOC_PAUSE_OUTPUT", "Reader.Pause"))]
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
-        /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs,
-        /// which it does in one go. There, time is what the borrowing below rests upon.
+        /// The delay if the kernel offers no grace period (ENOSYS, or EINVAL with `nohz_full`): far longer than the
+        /// helper runs, which is not preempted. Then the borrow below relies on this time.
         const LONG: Duration = Duration::from_millis(20);
         self.event.pause(true)?;
-        // From here on, dropping it resumes.
+        // From here on, dropping `paused` resumes the output.
         let paused = Paused(&self.event);
         if sys::membarrier_global().is_err() {
             std::thread::sleep(LONG);
         }
-        #[expect(unsafe_code, reason = "nobody writes into a ring that is paused")]
+        #[expect(unsafe_code, reason = "nothing writes into a paused ring")]
         // SAFETY: new writers find the ring paused. Those that had begun are within an RCU read-side section
         // (`__perf_output_begin` to `perf_output_end`), and the grace period, or the time taken for one, ended after
         // they did. It stays paused as long as `paused` lives, which the snapshot keeps.
@@ -88,8 +89,8 @@ impl OverwriteBuffer {
         Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, cursor: Cursor::at(0) }, _paused: paused })
     }
 
-    /// How many samples found no room: those sent during a pause, and those larger than the ring; `None` before Linux
-    /// 6.0, where the kernel does not say.
+    /// Returns the number of samples that found no room: those sent during a pause, and those larger than the ring.
+    /// `None` before Linux 6.0, which does not count them.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -104,18 +105,19 @@ impl AsFd for OverwriteBuffer {
     }
 }
 
-/// A ring that is paused; goes on when dropped.
+/// A paused ring. Dropping this resumes its output.
 #[derive(Debug)]
 struct Paused<'r>(&'r Event);
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        // Nobody to tell; and it worked in the other direction.
+        // A drop cannot return an error, and the same ioctl has succeeded in the other direction.
         let _ = self.0.pause(false);
     }
 }
 
-/// What an [`OverwriteBuffer`] held when it was paused. The recording goes on when this is dropped.
+/// The content of an [`OverwriteBuffer`] that is paused. The recording resumes when this is dropped. `Send`, not
+/// `Sync`.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
 pub struct Snapshot<'r> {
@@ -124,18 +126,18 @@ pub struct Snapshot<'r> {
 }
 
 impl Snapshot<'_> {
-    /// The records, the newest first, back to the oldest that is still whole.
+    /// Returns the records, newest first, back to the oldest that is still whole.
     pub fn records(&self) -> SnapshotRecords<'_> {
         self.recorded.records()
     }
 
-    /// Whether older records were overwritten.
+    /// Returns whether older records were overwritten.
     pub fn is_cut(&self) -> bool {
         self.recorded.cut
     }
 }
 
-/// A downward ring at rest.
+/// A downward ring that nothing writes.
 #[derive(Debug)]
 struct Walk<'r> {
     bytes: Bytes<'r>,
@@ -151,7 +153,7 @@ impl Walk<'_> {
     }
 }
 
-/// The records of a [`Snapshot`], the newest first. Their positions count from the newest.
+/// The records of a [`Snapshot`], newest first. Their positions count from the newest.
 #[derive(Debug)]
 pub struct SnapshotRecords<'s> {
     records: Records<'s>,
@@ -163,7 +165,7 @@ impl<'s> Iterator for SnapshotRecords<'s> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.records.next() {
-            // The newest record lies over the end of this one.
+            // The newest record overwrote the end of this one.
             Some(Err(Corrupt::Record { size, left, .. })) if self.cut && u64::from(size) > left => None,
             record => record,
         }
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
     use crate::fake::{Pages, flight_recorder};
 
-    /// The numbers of the samples in a ring at rest.
+    /// Returns the numbers of the samples in a ring that nothing writes, and whether it is cut.
     fn numbers(page: &Page<Pages>) -> (Vec<u64>, bool) {
         // SAFETY: the fake kernel writes nothing now.
         #[expect(unsafe_code, reason = "the test is its own writer")]
@@ -194,9 +196,9 @@ mod tests {
         (numbers.collect(), cut)
     }
 
-    /// However much was written: the newest come first, without a gap, and as many as whole records fit.
+    /// Whatever was written, the newest records come first, without a gap, and as many as fit whole.
     #[test]
-    fn the_newest_are_kept() {
+    fn newest_records_are_kept() {
         let (mut kernel, pages) = flight_recorder(512);
         let page = Page::new(pages).unwrap();
         assert_eq!(numbers(&page), (vec![], false));

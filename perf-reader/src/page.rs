@@ -1,16 +1,16 @@
-//! The control page: two positions, and where the data lies.
+//! The control page: two positions, and the offset and size of the data.
 //!
 //! ```text
-//! byte 0     version, time conversion … (of counting events; nothing a BPF buffer needs)
-//!      1024  data_head    the kernel writes: where its next record will begin
-//!      1032  data_tail    we write: everything before it may be overwritten
-//!      1040  data_offset  where the data area begins, since Linux 4.1; 0 before
-//!      1048  data_size    its bytes, since Linux 4.1; 0 before
+//! byte 0     version, time conversion … (for counting events; a BPF buffer needs none of it)
+//!      1024  data_head    written by the kernel: the position of its next record
+//!      1032  data_tail    written by the reader: the kernel may overwrite all bytes before it
+//!      1040  data_offset  offset of the data area, since Linux 4.1; 0 before
+//!      1048  data_size    size of the data area in bytes, since Linux 4.1; 0 before
 //! ```
 //!
-//! (`struct perf_event_mmap_page`, `include/uapi/linux/perf_event.h`.) Positions count bytes since the buffer was made,
-//! only grow, and are masked on access. There is no busy bit as in the BPF ring buffer: a record is complete before
-//! `data_head` moves over it, because a CPU has a buffer of its own and writes its records strictly nested.
+//! (`struct perf_event_mmap_page`, `include/uapi/linux/perf_event.h`.) Positions count bytes since the buffer was
+//! created, only grow, and are masked on access. There is no busy bit as in the BPF ring buffer. A record is complete
+//! before `data_head` moves over it, because each CPU has its own buffer and writes its records strictly nested.
 
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -19,24 +19,24 @@ use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::memory::Memory;
 
-/// Byte of `data_head` in the control page.
+/// Offset of `data_head` in the control page.
 pub(crate) const DATA_HEAD: usize = 1024;
-/// Byte of `data_tail` in the control page.
+/// Offset of `data_tail` in the control page.
 pub(crate) const DATA_TAIL: usize = 1032;
-/// Byte of `data_offset` in the control page.
+/// Offset of `data_offset` in the control page.
 pub(crate) const DATA_OFFSET: usize = 1040;
-/// Byte of `data_size` in the control page.
+/// Offset of `data_size` in the control page.
 pub(crate) const DATA_SIZE: usize = 1048;
-/// The first byte behind the words above: no data area begins before it.
+/// The offset after the words above: no data area begins before it.
 pub(crate) const CONTROL_END: usize = 1056;
 
-/// Perf pages whose layout was checked once, so that no later access has to.
+/// Perf pages whose layout was checked once, so that later accesses need no check.
 #[derive(Debug)]
 pub(crate) struct Page<M> {
     memory: M,
     /// Bytes from the base to the data area: a multiple of 8.
     data_offset: usize,
-    /// Bytes of the data area: a power of two, 8 at least; it ends inside the memory.
+    /// Size of the data area in bytes: a power of two, at least 8. It ends inside the memory.
     data_size: usize,
 }
 
@@ -75,82 +75,83 @@ impl<M: Memory> Page<M> {
         self.data_size
     }
 
-    /// The word at `byte`, one of the four constants above.
+    /// Returns the word at `byte`, one of the four constants above.
     #[expect(unsafe_code, reason = "turns the base address into one word of the control page")]
     fn word(&self, byte: usize) -> &AtomicU64 {
         debug_assert!(byte.is_multiple_of(8) && byte < CONTROL_END);
         // SAFETY: `new` refused memory shorter than `CONTROL_END`, so the word lies inside.
         let word = unsafe { self.memory.base().add(byte) };
         // SAFETY: aligned, as the base is page-aligned and `byte` a multiple of 8; readable for as long as `self` lives
-        // and accessed atomically by every side, as `Memory` promises. Read-only memory bears atomic loads of a word.
+        // and accessed atomically by every side, as `Memory` promises. Read-only memory supports atomic loads of a
+        // word.
         unsafe { AtomicU64::from_ptr(word.cast()) }
     }
 
-    /// Where the kernel's next record will begin; everything before it is complete and visible.
+    /// Returns the position of the kernel's next record. All records before it are complete and visible.
     pub(crate) fn head(&self) -> u64 {
         let head = self.word(DATA_HEAD).load(Ordering::Relaxed);
-        // ATOMICS: pairs with the kernel's `smp_wmb()` before it stores `data_head` (`perf_output_put_handle`): who
-        // sees the new head sees the records before it. A fence behind a relaxed load instead of an acquiring load, as
-        // the pages may be mapped read-only, and there std vouches for nothing more than relaxed loads.
+        // ATOMICS: pairs with the kernel's `smp_wmb()` before it stores `data_head` (`perf_output_put_handle`): a
+        // reader that sees the new head sees the records before it. A relaxed load and a fence instead of an acquire
+        // load, because the pages may be mapped read-only, where std guarantees only relaxed loads.
         fence(Ordering::Acquire);
         head
     }
 
-    /// What user space last gave back. Only this process writes it.
+    /// Returns the position up to which user space has released records. Only this process writes it.
     pub(crate) fn tail(&self) -> u64 {
         self.word(DATA_TAIL).load(Ordering::Relaxed)
     }
 
-    /// Gives everything before `tail` back to the kernel. Without effect on read-only memory, where the kernel does not
-    /// ask.
+    /// Releases all bytes before `tail` to the kernel. Has no effect on read-only memory, where the kernel ignores
+    /// `data_tail`.
     ///
     /// # Safety
     /// No [`committed`](Page::committed) bytes before `tail` are used afterwards.
-    #[expect(unsafe_code, reason = "ends the promise that committed bytes rest upon")]
+    #[expect(unsafe_code, reason = "ends the promise that committed bytes rely on")]
     pub(crate) unsafe fn publish(&self, tail: u64) {
         if !self.memory.writable() {
             return;
         }
-        // ATOMICS: pairs with the control dependency that the kernel has between reading `data_tail` and writing data
-        // over what was given back (`__perf_output_begin`): every read of a record happens before its bytes are reused.
-        // A full fence, once a drain, as the kernel's description of this protocol asks for.
+        // ATOMICS: pairs with the kernel's control dependency between reading `data_tail` and writing over the released
+        // bytes (`__perf_output_begin`): every read of a record happens before its bytes are reused. A full fence, once
+        // per batch, as the kernel's description of this protocol requires.
         fence(Ordering::SeqCst);
         self.word(DATA_TAIL).store(tail, Ordering::Relaxed);
     }
 
-    /// The committed bytes from `tail` to `head`, or what is wrong with the two.
+    /// Returns the committed bytes from `tail` to `head`. Errors if the two contradict each other.
     pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Bytes<'_>, Corrupt> {
         let len = head.wrapping_sub(tail);
         if len > self.data_size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
             return Err(Corrupt::Positions { tail, head, data_size: self.data_size as u64 });
         }
-        #[expect(unsafe_code, reason = "the positions vouch for what lies between them")]
-        // SAFETY: between `data_tail` and a `data_head` that we have seen the other side does not write (`tail` is not
-        // before `data_tail`), and who moves `data_tail`, with `publish`, vouches that these bytes are not used
-        // afterwards.
+        #[expect(unsafe_code, reason = "the positions vouch for the bytes between them")]
+        // SAFETY: the other side does not write between `data_tail` and a `data_head` that this side has seen (`tail`
+        // is not before `data_tail`), and the code that moves `data_tail`, with `publish`, vouches that these bytes are
+        // not used afterwards.
         Ok(unsafe { self.bytes(tail, len as usize) })
     }
 
-    /// What a ring that is written downward holds: from the newest record, at `data_head`, upward; and whether the
-    /// oldest one may be cut off.
+    /// Returns the bytes of a ring that is written downward, in ascending order from the newest record at `data_head`.
+    /// Also returns whether the oldest record may be cut off.
     ///
     /// # Safety
-    /// The other side is paused while the bytes are used, and those who were writing when it was have finished.
+    /// The other side is paused while the bytes are used, and writers that had begun before the pause have finished.
     #[expect(unsafe_code, reason = "the caller vouches for the writer")]
     pub(crate) unsafe fn recorded(&self) -> Result<(Bytes<'_>, bool), Corrupt> {
         let head = self.head();
         if !head.is_multiple_of(8) {
             return Err(Corrupt::Positions { tail: head, head, data_size: self.data_size as u64 });
         }
-        // It began at 0 and went down.
+        // The head began at 0 and counts down.
         let written = head.wrapping_neg();
         let cut = written > self.data_size as u64;
         let len = if cut { self.data_size } else { written as usize };
-        // SAFETY: nobody writes into the ring, as the caller vouches.
+        // SAFETY: nothing writes into the ring, as the caller vouches.
         Ok((unsafe { self.bytes(head, len) }, cut))
     }
 
-    /// Copies the bytes from position `at` on, a multiple of 8, word by word, whoever may be writing them.
+    /// Copies the bytes from position `at` on, a multiple of 8, word by word, even while the other side writes them.
     #[expect(unsafe_code, reason = "turns the base address into words of the data area")]
     pub(crate) fn copy(&self, at: u64, to: &mut [u8]) {
         // SAFETY: `new` checked that the data area lies inside the memory.
@@ -162,7 +163,7 @@ impl<M: Memory> Page<M> {
             let word = unsafe { data.add(index) };
             // SAFETY: aligned, as page and area are; readable for as long as `self` lives. The other side may be
             // writing it, which is why it is loaded atomically; nothing is stored through the reference, so read-only
-            // memory bears it.
+            // memory supports it.
             let word = unsafe { &*word.cast::<AtomicU64>() };
             let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
             for (to, from) in chunk.iter_mut().zip(bytes) {
@@ -172,10 +173,10 @@ impl<M: Memory> Page<M> {
         }
     }
 
-    /// `len` bytes of the data area, which has as many, from position `at` on.
+    /// Returns `len` bytes of the data area from position `at` on; `len` is at most its size.
     ///
     /// # Safety
-    /// Nobody writes them while they are used.
+    /// Nothing writes them while they are used.
     #[expect(unsafe_code, reason = "the one function where shared memory becomes readable bytes")]
     unsafe fn bytes(&self, at: u64, len: usize) -> Bytes<'_> {
         let size = self.data_size;
@@ -187,12 +188,12 @@ impl<M: Memory> Page<M> {
         let data = unsafe { self.memory.base().add(self.data_offset) };
         // SAFETY: `index` is masked with the area's size, so inside of it.
         let first = unsafe { data.add(index) };
-        // SAFETY: `front` bytes from `index` on end with the data area at the latest, and nobody writes them.
+        // SAFETY: `front` bytes from `index` on end with the data area at the latest, and nothing writes them.
         let front = unsafe { slice::from_raw_parts(first, front) };
         if back == 0 {
             return Bytes::Single(front);
         }
-        // SAFETY: `len` is at most the area's size, so `back` bytes from its beginning end before `index`, and nobody
+        // SAFETY: `len` is at most the area's size, so `back` bytes from its beginning end before `index`, and nothing
         // writes them.
         let back = unsafe { slice::from_raw_parts(data, back) };
         Bytes::Split(front, back)

@@ -1,4 +1,4 @@
-//! All CPUs' buffers, waited for and drained as one.
+//! The buffers of all CPUs, waited for and drained together.
 
 pub(crate) mod changes;
 mod connect;
@@ -20,10 +20,10 @@ use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Waiter, Wake};
 
-/// The buffers of all CPUs that are online, by number, holes and all.
+/// The buffers of all CPUs that are online, ascending by id. The ids can have gaps. `Send` and `Sync`.
 ///
-/// Each of them belongs into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY` under its CPU's number: this crate makes no bpf(2)
-/// calls.
+/// The caller puts each of them into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with its CPU's id as key: this crate makes no
+/// bpf(2) calls.
 ///
 /// ```no_run
 /// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
@@ -51,24 +51,24 @@ use crate::wait::{Stopper, Waiter, Wake};
 pub struct PerCpuBuffers {
     /// Ascending by CPU.
     buffers: Vec<Buffer>,
-    /// CPUs that have a buffer and were not online when last looked at.
+    /// CPUs that have a buffer and were offline at the last refresh.
     away: Vec<u32>,
-    /// What a refresh that failed has found.
+    /// The changes that failed refreshes have found.
     changes: HotplugChanges,
     waiter: Waiter,
     idle_poll: IdlePoll,
     bytes: u32,
     options: Options,
-    /// Whether each buffer gets a silent event.
+    /// Whether each buffer has a silent event.
     silent_events: bool,
-    /// The CPUs of the caller's choice; `None` for all.
+    /// The CPUs that the caller chose; `None` for all.
     chosen: Option<Vec<u32>>,
     /// CPUs that the map has no slot for. They have no buffer.
     without_slot: Vec<u32>,
-    /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked,
-    /// or a stop ended a wait. Nothing else tells of these records.
+    /// A wake-up may have been consumed without all records being read: a drain is running, broke, failed or panicked,
+    /// or a stop ended a wait. No other wake-up will report these records.
     unfinished: bool,
-    /// The index of the buffer that the next drain begins with: the one behind that at which the last drain broke.
+    /// The index of the buffer that the next drain begins with: the one after the buffer at which the last drain broke.
     first: usize,
 }
 
@@ -84,8 +84,8 @@ impl PerCpuBuffers {
         Ok(set)
     }
 
-    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](PerCpuBuffers::refresh) finds
-    /// them online.
+    /// Opens a buffer of `bytes` bytes on each of the given CPUs. Offline ones are skipped until
+    /// [`refresh`](PerCpuBuffers::refresh) finds them online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that an offline CPU is not an error ([`Error::Offline`]).
@@ -131,7 +131,7 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// A buffer of `cpu`, if that is online.
+    /// Opens a buffer of `cpu`; `None` if it is offline.
     fn opened(&self, cpu: u32) -> Result<Option<Buffer>, Error> {
         let opened = Buffer::open(cpu, self.bytes, &self.options).and_then(|mut buffer| {
             if self.silent_events {
@@ -146,10 +146,10 @@ impl PerCpuBuffers {
         }
     }
 
-    /// Takes a buffer in. A former one of its CPU goes.
+    /// Adds a buffer. It replaces a former one of the same CPU.
     fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
-        // Adding an event to epoll polls it, which takes the wake-up of what came before.
+        // Adding an event to epoll polls it, which consumes the wake-up of earlier records.
         self.unfinished |= buffer.reader().fill() > 0;
         match self.index_of(buffer.cpu()) {
             Ok(at) => {
@@ -162,41 +162,42 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// When a buffer has to be looked at because its silent event is in the slot.
+    /// Returns when a buffer must be polled because its silent event is in the slot.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
         self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
     /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or
-    /// polls are [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early
-    /// and left records. For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    /// polls are [turned off](PerCpuBuffers::set_idle_poll_interval). The time is in the past if the last drain ended
+    /// early and left records. This is for callers that sleep by other means: [`wait`](PerCpuBuffers::wait) polls by
+    /// itself.
     ///
-    /// A [drain](PerCpuBuffers::drain) puts off the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). If
-    /// you read by [`get_mut`](PerCpuBuffers::get_mut), call [`note_poll`](PerCpuBuffers::note_poll) when the time is
-    /// over.
+    /// A [drain](PerCpuBuffers::drain) postpones the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). A
+    /// caller that reads with [`get_mut`](PerCpuBuffers::get_mut) must call [`note_poll`](PerCpuBuffers::note_poll)
+    /// when the time is over.
     pub fn next_poll(&self) -> Option<Instant> {
         if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
     }
 
-    /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval
-    /// later, also if the last drain ended early: read all of them to their ends.
+    /// Notes that the caller polls all buffers now. The [next poll](PerCpuBuffers::next_poll) is then due one interval
+    /// later, also if the last drain ended early. So the caller must read all buffers to their ends.
     pub fn note_poll(&mut self) {
-        self.idle_poll.looked();
+        self.idle_poll.polled();
         self.unfinished = false;
     }
 
-    /// Returns whether a buffer has something to read.
+    /// Returns whether a buffer has records to read.
     fn has_records(&self) -> bool {
         self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
-    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1
-    /// millisecond or more and rounded up to one. At first that is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL),
-    /// or never if each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it polls the buffers: 1 millisecond or more,
+    /// rounded up to whole milliseconds. The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or no
+    /// polling if each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
     ///
-    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
-    /// wait until so many have come that the kernel sends a wake-up, in a buffer that never wakes for ever: wait with a
-    /// time-out.
+    /// `None` turns polling off, which saves an idle reader its 11 wake-ups a second. Then the last records of a burst
+    /// wait until enough records have come for the kernel to send a wake-up. In a buffer that sends no wake-ups they
+    /// wait forever: wait with a timeout.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll.set(time);
     }
@@ -205,7 +206,7 @@ impl PerCpuBuffers {
     /// of the buffers in the order in which to drain them.
     #[inline]
     pub(crate) fn begin_drain(&mut self) -> impl Iterator<Item = usize> + use<> {
-        self.idle_poll.looked();
+        self.idle_poll.polled();
         self.unfinished = true;
         let all = self.buffers.len();
         let first = self.first.min(all);
@@ -218,8 +219,8 @@ impl PerCpuBuffers {
         self.buffers.get_mut(index)
     }
 
-    /// Notes that the drain broke at the buffer of this index. The next one begins behind it, so that a CPU which is
-    /// always busy does not keep the others from being read.
+    /// Notes that the drain broke at the buffer of this index. The next drain begins with the buffer after it, so that
+    /// a CPU that is always busy does not keep the others from being read.
     pub(crate) fn broke_at(&mut self, index: usize) {
         self.first = index.saturating_add(1);
     }
@@ -235,29 +236,29 @@ impl PerCpuBuffers {
         self.buffers.binary_search_by_key(&cpu, Buffer::cpu)
     }
 
-    /// The buffers, ascending by CPU.
+    /// Returns the buffers, ascending by CPU.
     pub fn iter(&self) -> std::slice::Iter<'_, Buffer> {
         self.buffers.iter()
     }
 
-    /// Walks the buffers, to drain one by one; [notes a poll](PerCpuBuffers::note_poll).
+    /// Returns the buffers, ascending by CPU, to drain them one by one. [Notes a poll](PerCpuBuffers::note_poll).
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.note_poll();
         self.buffers.iter_mut()
     }
 
-    /// Walks the buffers in a drain that has begun.
+    /// Returns the buffers in a drain that has begun.
     #[inline]
     pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
     }
 
-    /// The buffer of `cpu`.
+    /// Returns the buffer of `cpu`.
     pub fn get(&self, cpu: u32) -> Option<&Buffer> {
         self.buffers.get(self.index_of(cpu).ok()?)
     }
 
-    /// The buffer of `cpu`, to drain it.
+    /// Returns the buffer of `cpu`, to drain it.
     pub fn get_mut(&mut self, cpu: u32) -> Option<&mut Buffer> {
         let at = self.index_of(cpu).ok()?;
         self.buffers.get_mut(at)
@@ -267,26 +268,25 @@ impl PerCpuBuffers {
         &self.options
     }
 
-    /// How many CPUs it has.
+    /// Returns the number of buffers, one for each CPU.
     pub fn len(&self) -> usize {
         self.buffers.len()
     }
 
-    /// Whether it has none.
+    /// Returns whether there are no buffers.
     pub fn is_empty(&self) -> bool {
         self.buffers.is_empty()
     }
 
     /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
-    /// waits for ever, zero only asks).
+    /// waits forever, zero does not sleep).
     ///
-    /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it
-    /// looks for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what
-    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval) says) and when `timeout` is over: no record
-    /// waits for longer than 100 ms on a machine that is not overloaded. The looks do not end a wait if they find
-    /// nothing.
+    /// With any [`Wakeup`](crate::Wakeup) except one for each record, records can come without a wake-up. Then this
+    /// polls for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or the interval of
+    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval)) and when `timeout` is over. On a machine that
+    /// is not overloaded, no record waits longer than 100 ms. A poll that finds no record does not end the wait.
     ///
-    /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
+    /// Drain all CPUs completely afterwards: the kernel does not report the same records twice.
     ///
     /// # Errors
     /// [`Error::Syscall`] if epoll_wait(2) fails.
@@ -294,7 +294,7 @@ impl PerCpuBuffers {
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         if self.unfinished && self.has_records() {
             if self.waiter.is_stopped_meanwhile()? {
-                // The records are told of after the stop.
+                // A later wait reports the records.
                 return Ok(Wake::Stopped);
             }
             self.unfinished = false;
@@ -306,15 +306,14 @@ impl PerCpuBuffers {
         self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
-    /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the
-    /// process is awake anyway, and a look costs one load.
+    /// Calls `each` with the CPU's id and every record that is complete now. All CPUs are checked, ready or not: the
+    /// process is awake anyway, and a check costs one load.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
-    /// `Some(value)`. The record that it broke at is read; those behind it stay, and the next
-    /// [`wait`](PerCpuBuffers::wait) returns at once. The next drain begins with the CPU behind the one that it broke
-    /// at.
+    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
+    /// The record that `each` broke at counts as read. Later records stay, and the next [`wait`](PerCpuBuffers::wait)
+    /// returns at once. The next drain begins with the CPU after the one that `each` broke at.
     ///
-    /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
+    /// The drain ends however fast programs write. A corrupt ring is not changed: see [`Corrupt`].
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -334,28 +333,29 @@ impl PerCpuBuffers {
     }
 
     /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All
-    /// handles of one set are the same.
+    /// handles of one set are equivalent.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if no fd is left for its pipe.
+    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Waits again after a stop.
+    /// Cancels all stops so far, so that the next wait waits again.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if the pipe behind the stopper cannot be emptied.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be emptied.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }
 
-    /// How often it went to sleep so far.
+    /// Returns how many times [`wait`](PerCpuBuffers::wait) has slept so far.
     pub fn sleeps(&self) -> u64 {
         self.waiter.sleeps()
     }
 
-    /// How many samples were lost on all CPUs since they were opened; from LOST records if one CPU knows no better.
+    /// Returns the number of samples lost on all CPUs since they were opened. Its source is LOST records if that is the
+    /// source for any CPU.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -373,9 +373,9 @@ impl PerCpuBuffers {
 }
 
 impl AsFd for PerCpuBuffers {
-    /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain
-    /// all CPUs when it was; [`wait`](PerCpuBuffers::wait) would not find it again. Sleep no longer than until
-    /// [`next_poll`](PerCpuBuffers::next_poll), then drain, too.
+    /// Returns the fd for the caller's own poll or epoll: readable when a CPU has records, or after a stop. Polling it
+    /// consumes the readiness, so drain all CPUs when it was readable: [`wait`](PerCpuBuffers::wait) would not find it
+    /// again. Sleep no longer than until [`next_poll`](PerCpuBuffers::next_poll), and then drain, too.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.fd()
     }

@@ -1,4 +1,4 @@
-//! The protocol of one buffer: look at the head, walk over the records, give them back.
+//! The protocol of one buffer: loads the head, walks over the records, releases them.
 
 use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
@@ -6,22 +6,22 @@ use crate::memory::Memory;
 use crate::page::Page;
 use crate::record::{Cursor, Record, Records};
 
-/// The reading end of one CPU's perf pages, wherever they live.
+/// The reading side of one CPU's perf pages, in any memory.
 ///
-/// [`Buffer`](crate::Buffer) is this over pages of the kernel. There must be one reader of a buffer only: two would
-/// give back each other's records.
+/// [`Buffer`](crate::Buffer) uses it over pages of the kernel. A buffer must have only one reader: two would release
+/// each other's records.
 #[doc(alias = "perf_event_mmap_page")]
 #[derive(Debug)]
 pub struct Reader<M> {
     page: Page<M>,
     /// Whether samples carry a time.
     timed: bool,
-    /// What LOST records have announced so far.
+    /// The losses that LOST records have announced so far.
     lost: u64,
 }
 
 impl<M: Memory> Reader<M> {
-    /// Reads the pages in `memory`, in which samples carry a time if `timed`.
+    /// Creates a reader of the pages in `memory`. `timed` says whether samples carry a time.
     ///
     /// # Errors
     /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
@@ -29,11 +29,11 @@ impl<M: Memory> Reader<M> {
         Ok(Self { page: Page::new(memory)?, timed, lost: 0 })
     }
 
-    /// Opens a batch of the records that are complete at this moment. Those that come later are for the next batch, so
-    /// a batch ends however fast a program writes.
+    /// Opens a batch of the records that are complete at this moment. Later records are for the next batch, so a batch
+    /// ends however fast a program writes.
     ///
     /// # Errors
-    /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
+    /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring's size.
     #[inline]
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         let tail = self.page.tail();
@@ -49,29 +49,29 @@ impl<M: Memory> Reader<M> {
         })
     }
 
-    /// Bytes of records waiting: 0 when all was drained.
+    /// Returns the number of bytes of unread records: 0 when all are drained.
     pub fn fill(&self) -> u64 {
         self.page.head().wrapping_sub(self.page.tail())
     }
 
-    /// Bytes that the ring has room for. One of them always stays free.
+    /// Returns the size of the ring in bytes. One byte of it always stays free.
     pub fn capacity(&self) -> usize {
         self.page.data_size()
     }
 
-    /// Samples that the LOST records read so far announced as lost.
+    /// Returns the number of lost samples that the LOST records read so far announced.
     pub fn lost_announced(&self) -> u64 {
         self.lost
     }
 
-    /// Gives up all that is in the ring, unread, and answers how many bytes that were, or, of positions that contradict
-    /// each other, how far the one is from the other: the way on after [`Corrupt::Record`] or [`Corrupt::Positions`].
+    /// Releases all bytes in the ring unread, to go on after [`Corrupt::Record`] or [`Corrupt::Positions`]. Returns
+    /// their number; if the positions contradict each other, returns the distance between them.
     pub fn skip_to_head(&mut self) -> u64 {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
-        #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-        // SAFETY: the committed bytes of this page are used by batches and what borrows from them, and a batch borrows
-        // `self` mutably.
+        #[expect(unsafe_code, reason = "releases bytes that nothing borrows")]
+        // SAFETY: only batches, and values that borrow from them, use the committed bytes of this page, and a batch
+        // borrows `self` mutably.
         unsafe {
             self.page.publish(head);
         }
@@ -81,10 +81,10 @@ impl<M: Memory> Reader<M> {
 
 /// The records that were complete when the batch was opened, held until it ends.
 ///
-/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves over all that was
-/// walked over, once: also after an early exit or a panic. What was not walked over stays for the next batch.
+/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves once over all records
+/// that were walked over, also after an early exit or a panic. The other records stay for the next batch.
 ///
-/// A sample cannot outlive its batch, as its memory does not:
+/// A sample cannot outlive its batch, because its memory does not:
 ///
 /// ```compile_fail,E0505
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -96,7 +96,7 @@ impl<M: Memory> Reader<M> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// and while a batch is open, no other can be opened:
+/// While a batch is open, no other can be opened:
 ///
 /// ```compile_fail,E0499
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -110,7 +110,7 @@ impl<M: Memory> Reader<M> {
 #[must_use = "dropping a batch releases what was read through it"]
 pub struct Batch<'b, M: Memory> {
     page: &'b Page<M>,
-    /// All of it, from `tail` to `head`.
+    /// All bytes from `tail` to `head`.
     bytes: Bytes<'b>,
     tail: u64,
     head: u64,
@@ -121,7 +121,7 @@ pub struct Batch<'b, M: Memory> {
 }
 
 impl<M: Memory> Batch<'_, M> {
-    /// The records from where the last walk over this batch ended.
+    /// Returns the records after the last walk over this batch.
     #[inline]
     pub fn records(&self) -> Records<'_> {
         let read = self.cursor.position.get().wrapping_sub(self.tail) as usize;
@@ -130,12 +130,12 @@ impl<M: Memory> Batch<'_, M> {
         Records::new(rest, self.head, self.timed, &self.cursor)
     }
 
-    /// Bytes of records in it, read or not.
+    /// Returns the number of bytes of records in the batch, read or not.
     pub fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// Whether nothing was there when it was opened.
+    /// Returns whether there were no records when the batch was opened.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -146,7 +146,7 @@ impl<M: Memory> Drop for Batch<'_, M> {
     fn drop(&mut self) {
         let position = self.cursor.position.get();
         if position != self.tail {
-            #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
+            #[expect(unsafe_code, reason = "releases bytes that nothing borrows")]
             // SAFETY: every record borrows from this batch, which ends here and does not use its bytes again, and a
             // reader has one batch at a time.
             unsafe {

@@ -1,9 +1,9 @@
-//! Records as the kernel writes them, and the walk over them.
+//! The kernel's record format, and the walk over records.
 //!
 //! ```text
 //! u32 type   u16 misc   u16 size      size counts this header and the padding: always a multiple of 8
 //! SAMPLE (9): [u64 time]  u32 raw_size   raw_size bytes: the payload, then 0 to 7 bytes of stale memory
-//! LOST   (2):  u64 id     u64 lost       how many samples found no room before this record
+//! LOST   (2):  u64 id     u64 lost       the number of samples that found no room before this record
 //! ```
 //!
 //! (`perf_output_sample` and `__perf_output_begin`, `kernel/events/`; `enum perf_event_type`,
@@ -20,45 +20,45 @@ use crate::sample::Sample;
 pub(crate) const LOST: u32 = 2;
 /// `PERF_RECORD_SAMPLE`.
 pub(crate) const SAMPLE: u32 = 9;
-/// Bytes of a record's header.
+/// Size of a record's header in bytes.
 pub(crate) const HEADER: usize = 8;
 
-/// What a buffer holds, one after the other.
+/// One record of a buffer.
 ///
-/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the batch is
-/// dropped.
+/// A record borrows from its [`Batch`](crate::Batch): its bytes stay in the ring until the batch is dropped.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
-    /// What a program sent with `bpf_perf_event_output`.
+    /// A sample that a program sent with `bpf_perf_event_output`.
     #[doc(alias = "PERF_RECORD_SAMPLE")]
     Sample(Sample<'d>),
-    /// So many samples found no room between the record before this one and the one behind it. The kernel can say so
-    /// only when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
+    /// The number of samples that found no room between the record before this one and the one after it. The kernel can
+    /// write this record only when a later record fits. [`Buffer::lost`](crate::Buffer::lost) includes losses that no
+    /// later record followed.
     #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
 
 /// The records of a batch, in the order in which their CPU wrote them.
 ///
-/// Kinds other than the two are skipped by their size. After [`Corrupt::Record`] there is no next record; after
-/// [`Corrupt::Content`] there is.
+/// Records of other kinds are skipped by their size. After [`Corrupt::Record`] the iterator ends; after
+/// [`Corrupt::Content`] it continues.
 #[derive(Debug)]
 pub struct Records<'d> {
     rest: Rest<'d>,
-    /// Losses announced before it, since the batch began.
+    /// Losses announced before the next record, since the batch began.
     lost: u64,
     cursor: &'d Cursor,
 }
 
-/// What is still to be walked over.
+/// The bytes that are still to be walked over.
 #[derive(Clone, Copy, Debug)]
 struct Rest<'d> {
     /// Up to the end of the ring, or to `end`.
     front: &'d [u8],
-    /// From the beginning of the ring on; empty if the rest does not wrap.
+    /// From the start of the ring; empty if the rest does not wrap.
     back: &'d [u8],
-    /// The position behind its last byte.
+    /// The position after its last byte.
     end: u64,
     /// Whether samples carry a time.
     timed: bool,
@@ -71,13 +71,13 @@ pub(crate) struct Checkpoint<'d> {
     lost: u64,
 }
 
-/// How far a batch was read. Written once a walk, not once a record, so that the walk stays in registers. Of several
-/// walks at once, the one that ends last tells.
+/// The position up to which a batch was read. It is written once per walk, not once per record, so that the walk stays
+/// in registers. If several walks overlap, it is that of the walk that ends last.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    /// Where the next record begins.
+    /// The position of the next record.
     pub(crate) position: Cell<u64>,
-    /// Losses announced before it.
+    /// Losses announced before that record.
     pub(crate) lost: Cell<u64>,
 }
 
@@ -94,17 +94,17 @@ impl<'d> Records<'d> {
         Self { rest: Rest { front, back, end, timed }, lost: cursor.lost.get(), cursor }
     }
 
-    /// Where the walk stands.
+    /// Returns the current position of the walk.
     pub(crate) fn checkpoint(&self) -> Checkpoint<'d> {
         Checkpoint { rest: self.rest, lost: self.lost }
     }
 
-    /// Goes back to where this walk stood, as if the records since had not been looked at.
+    /// Moves back to an earlier position of this walk, as if the records since had not been read.
     pub(crate) fn back_to(&mut self, mark: Checkpoint<'d>) {
         Checkpoint { rest: self.rest, lost: self.lost } = mark;
     }
 
-    /// Calls `each` with every record, until it breaks: as fast as `fold`, which cannot end early.
+    /// Calls `each` with every record, until it breaks. As fast as `fold`, which cannot end early.
     #[inline]
     pub(crate) fn walk<B>(
         mut self,
@@ -112,22 +112,22 @@ impl<'d> Records<'d> {
     ) -> ControlFlow<B> {
         loop {
             if self.rest.timed {
-                while let Some(sample) = self.short::<24>() {
+                while let Some(sample) = self.fast::<24>() {
                     each(Ok(Record::Sample(sample)))?;
                 }
             } else {
-                while let Some(sample) = self.short::<16>() {
+                while let Some(sample) = self.fast::<16>() {
                     each(Ok(Record::Sample(sample)))?;
                 }
             }
-            match self.long() {
+            match self.slow() {
                 Some(record) => each(record)?,
                 None => return ControlFlow::Continue(()),
             }
         }
     }
 
-    /// Where the next record begins, in bytes since the buffer was made.
+    /// Returns the position of the next record, in bytes since the buffer was created.
     pub fn position(&self) -> u64 {
         self.rest.position()
     }
@@ -138,15 +138,15 @@ impl<'d> Iterator for Records<'d> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let sample = if self.rest.timed { self.short::<24>() } else { self.short::<16>() };
+        let sample = if self.rest.timed { self.fast::<24>() } else { self.fast::<16>() };
         match sample {
             Some(sample) => Some(Ok(Record::Sample(sample))),
-            None => self.long(),
+            None => self.slow(),
         }
     }
 
-    /// What `for_each` and its like do: the fastest way to walk, as the code that takes the records is compiled into
-    /// the short way, where nothing wraps and nothing is wrong.
+    /// Walks over the remaining records, for `for_each` and similar methods. It is the fastest walk, because the code
+    /// that takes the records is compiled into the fast path, where no record wraps and none is corrupt.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where
@@ -155,15 +155,15 @@ impl<'d> Iterator for Records<'d> {
         let mut result = init;
         loop {
             if self.rest.timed {
-                while let Some(sample) = self.short::<24>() {
+                while let Some(sample) = self.fast::<24>() {
                     result = f(result, Ok(Record::Sample(sample)));
                 }
             } else {
-                while let Some(sample) = self.short::<16>() {
+                while let Some(sample) = self.fast::<16>() {
                     result = f(result, Ok(Record::Sample(sample)));
                 }
             }
-            match self.long() {
+            match self.slow() {
                 Some(record) => result = f(result, record),
                 None => return result,
             }
@@ -171,21 +171,21 @@ impl<'d> Iterator for Records<'d> {
     }
 }
 
-/// Nearly all records are samples that do not wrap. Those take the short way, a few comparisons and no call; the rest
-/// takes the long way, which also tells what is wrong. The two agree where both apply, but for a size that is no
-/// multiple of 8 and has a raw size to match, which no kernel writes: the short way spares itself the question, and the
-/// next batch is told by its position.
+/// Nearly all records are samples that do not wrap. They take the fast path, a few comparisons and no call. All others
+/// take the slow path, which also returns the errors. The two agree where both apply, with one exception: a size that
+/// is no multiple of 8 and has a matching raw size, which no kernel writes. The fast path does not check for it; the
+/// next batch finds its misaligned position.
 impl<'d> Records<'d> {
     #[inline(always)]
-    fn short<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {
+    fn fast<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {
         let (sample, front) = self.rest.whole_sample::<FIXED>()?;
         self.rest.front = front;
         Some(sample)
     }
 
     #[inline]
-    fn long(&mut self) -> Option<Result<Record<'d>, Corrupt>> {
-        // By value, there and back: a walk whose address nobody took stays in registers.
+    fn slow(&mut self) -> Option<Result<Record<'d>, Corrupt>> {
+        // Passed and returned by value: a walk whose address is never taken stays in registers.
         let (rest, record) = self.rest.any_record();
         self.rest = rest;
         if let Some(Ok(Record::Lost(lost))) = record {
@@ -196,7 +196,7 @@ impl<'d> Records<'d> {
 }
 
 impl Drop for Records<'_> {
-    /// Tells the batch how far it was read: also when the walk is left early, or by a panic.
+    /// Tells the batch how far it was read, also if the walk ends early or by a panic.
     #[inline]
     fn drop(&mut self) {
         let cursor = self.cursor;
@@ -212,8 +212,8 @@ impl<'d> Rest<'d> {
         self.end.wrapping_sub(len as u64)
     }
 
-    /// The short way: the sample that the front begins with, if it begins with one that is whole and right, and what
-    /// follows it. `FIXED` is how many bytes such a record has at least: all that precedes `raw_size`, and 8.
+    /// Returns the sample at the start of the front and the bytes after it, if that sample is whole and valid: the fast
+    /// path. `FIXED` is the minimum size of such a record: all bytes before `raw_size`, plus 8.
     #[inline(always)]
     fn whole_sample<const FIXED: usize>(&self) -> Option<(Sample<'d>, &'d [u8])> {
         let raw_at = const { FIXED - 8 };
@@ -221,7 +221,7 @@ impl<'d> Rest<'d> {
         let kind = u32::from_ne_bytes(fixed.array(0)?);
         let size = usize::from(u16::from_ne_bytes(fixed.array(6)?));
         let raw_size = u32::from_ne_bytes(fixed.array(raw_at)?) as usize;
-        // The kernel rounds `raw_size` so that the record ends with it: this bounds both.
+        // The kernel rounds `raw_size` up to the end of the record, so this check bounds both.
         if kind != SAMPLE || raw_size.wrapping_add(raw_at).wrapping_add(4) != size {
             return None;
         }
@@ -234,7 +234,7 @@ impl<'d> Rest<'d> {
         Some((sample, front))
     }
 
-    /// The long way: the next record that is none to skip, whatever it is, and the rest behind it.
+    /// Returns the next record that is not skipped, of any kind, and the rest after it: the slow path.
     #[inline(never)]
     fn any_record(mut self) -> (Self, Option<Result<Record<'d>, Corrupt>>) {
         loop {
@@ -248,10 +248,10 @@ impl<'d> Rest<'d> {
             let kind = u32::from_ne_bytes([k0, k1, k2, k3]);
             let size = u16::from_ne_bytes([s0, s1]);
             let len = usize::from(size);
-            let believable = len >= HEADER && len.is_multiple_of(8);
-            let Some(record) = rest.slice(0..len).filter(|_| believable) else {
+            let is_valid = len >= HEADER && len.is_multiple_of(8);
+            let Some(record) = rest.slice(0..len).filter(|_| is_valid) else {
                 let corrupt = Corrupt::Record { at, kind, size, left: rest.len() as u64 };
-                // Nothing more to walk over, and the position stays that of this record.
+                // The walk ends, and its position stays that of this record.
                 (self.front, self.back, self.end) = (&[], &[], at);
                 return (self, Some(Err(corrupt)));
             };
@@ -268,7 +268,7 @@ impl<'d> Rest<'d> {
     }
 }
 
-/// The sample in `record`; `None` if its `raw_size` is not what makes a record of this size.
+/// Returns the sample in `record`; `None` if its `raw_size` does not match the size of the record.
 fn sample(record: Bytes<'_>, position: u64, timed: bool) -> Option<Sample<'_>> {
     let raw_at = raw_at(timed);
     let raw_size = u32::from_ne_bytes(record.array(raw_at)?) as usize;
@@ -283,12 +283,12 @@ fn sample(record: Bytes<'_>, position: u64, timed: bool) -> Option<Sample<'_>> {
     Some(Sample { padded, time, position })
 }
 
-/// Bytes between a sample's beginning and its `raw_size`.
+/// Returns the offset of `raw_size` in a sample, in bytes.
 fn raw_at(timed: bool) -> usize {
     if timed { HEADER + 8 } else { HEADER }
 }
 
-/// The `raw_size` that a sample claims; 0 if it is too short even for that.
+/// Returns the `raw_size` in a sample; 0 if the record is too short to hold one.
 fn declared(record: Bytes<'_>, timed: bool) -> u32 {
     record.array(raw_at(timed)).map_or(0, u32::from_ne_bytes)
 }

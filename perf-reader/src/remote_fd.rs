@@ -1,18 +1,18 @@
-//! A perf event of another process, borrowed.
+//! Borrows a perf event of another process.
 //!
 //! ```text
-//!     pidfd_open(pid)          an fd of the process           Linux 5.3
-//!     pidfd_getfd(pidfd, fd)   a duplicate of its fd         Linux 5.6, the right to trace it (ptrace(2))
-//!     readlink                 is it a perf event?                   by the name of its link in /proc
-//!     mmap                     the same ring, read-only              with exactly as many pages as its owner mapped
+//!     pidfd_open(pid)          an fd of the process             Linux 5.3
+//!     pidfd_getfd(pidfd, fd)   a duplicate of its fd            Linux 5.6, and the right to trace it (ptrace(2))
+//!     readlink                 checks that it is a perf event   by the name of its link in /proc
+//!     mmap                     maps the same ring, read-only    with exactly as many pages as its owner mapped
 //! ```
 //!
-//! Mapping an event that has no ring would *make* one, a read-only one even, and its owner could not map its own any
-//! more. So the kernel is asked first in a way that cannot succeed: for so many pages that no ring can have them. With
-//! a ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made, or
-//! EPERM before that is tried, since so much memory may not be locked without CAP_IPC_LOCK
-//! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
-#![expect(unsafe_code, reason = "system calls that take and answer raw fds")]
+//! Mapping an event that has no ring would *create* one, even a read-only one, and its owner could no longer map its
+//! own. So a first mmap(2), which must fail, checks for a ring: it requests more pages than any ring can have. If there
+//! is a ring, the errno is EINVAL, because the ring has another size. If there is none, the errno is ENOMEM, because
+//! the kernel cannot create one of that size. Without CAP_IPC_LOCK it is EPERM even before that, because so much memory
+//! may not be locked (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
+#![expect(unsafe_code, reason = "system calls that take and return raw fds")]
 
 use std::ffi::{c_int, c_uint};
 use std::fs;
@@ -24,12 +24,12 @@ use cutaway_sys::{fd::owned, memory::page_size, report, report::check};
 
 use crate::mapping::Mapping;
 
-/// A duplicate of fd `fd` of process `pid`.
+/// Duplicates fd `fd` of process `pid`.
 pub(crate) fn duplicate(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     let pid = c_int::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: two numbers.
     let answer = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_uint) });
-    report!("pidfd_open", &answer, "names the process in a way that cannot come to mean another one";
+    report!("pidfd_open", &answer, "opens an fd of the process, which stays the same process even if its pid is reused";
         "pid" = pid,
         "flags" = 0);
     // SAFETY: the kernel has just created this fd for the caller.
@@ -44,30 +44,30 @@ pub(crate) fn duplicate(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     unsafe { owned(answer) }
 }
 
-/// Fails unless the fd is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter:
-/// then a look at the mapping would be the last one of this process (SIGBUS).
+/// Errors unless the fd is a perf event. A file of any size can be mapped as well, and its owner can truncate it. Then
+/// an access to the mapping would kill this process (SIGBUS).
 ///
-/// The kernel names links by itself; a file of whatever name has a path there, which begins with a slash.
+/// The kernel itself names such links. The link of a file, whatever its name, is a path, which begins with a slash.
 pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
     let link = fs::read_link(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))?;
     if link.as_os_str() == "anon_inode:[perf_event]" {
         return Ok(());
     }
-    // What mmap(2) says of what cannot be mapped.
+    // The errno of mmap(2) for a file that cannot be mapped.
     Err(io::Error::from_raw_os_error(libc::ENODEV))
 }
 
-/// Whether the event has a ring, asked without making one.
+/// Returns whether the event has a ring, without creating one.
 pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
-    // The kernel's list of a ring's pages is one allocation, of 4 MiB at most on most machines, and of 64 MiB on those
-    // with pages of 64 KiB: 2^23 pages go beyond any. Only addresses are taken for the time of the call.
+    // The kernel's list of a ring's pages is one allocation: at most 4 MiB on most machines, and 64 MiB on those with
+    // pages of 64 KiB. 2^23 pages exceed it on all of them. The call only reserves addresses while it runs.
     const TOO_MANY: NonZero<usize> = NonZero::<usize>::MIN.saturating_add((1 << 23) - 1);
     match Mapping::of_another(
         event,
         TOO_MANY,
-        "asks whether the event has a ring, for a size that can never be mapped: none is made",
+        "checks whether the event has a ring, with a size that cannot be mapped, so that none is created",
     ) {
-        // A ring of exactly that size is there after all.
+        // The event has a ring of exactly that size after all.
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM)) => Ok(false),
@@ -75,14 +75,14 @@ pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// How many data pages the perf mappings of a process have, each number once, the smallest first.
+/// Returns the numbers of data pages of a process's perf mappings, each number once, ascending.
 pub(crate) fn mapped_pages(pid: u32) -> io::Result<Vec<NonZero<usize>>> {
-    // Names of files in it may be any bytes.
+    // File names in it may be any bytes.
     let maps = fs::read(format!("/proc/{pid}/maps"))?;
     Ok(pages_in(&String::from_utf8_lossy(&maps), page_size()))
 }
 
-/// The same, from the text of `/proc/PID/maps`: `start-end perms offset dev inode path`.
+/// Parses the numbers of data pages from the text of `/proc/PID/maps`: `start-end perms offset dev inode path`.
 fn pages_in(maps: &str, page: usize) -> Vec<NonZero<usize>> {
     let perf = maps.lines().filter(|line| line.ends_with("anon_inode:[perf_event]"));
     let mut pages: Vec<_> = perf
@@ -98,30 +98,30 @@ fn pages_in(maps: &str, page: usize) -> Vec<NonZero<usize>> {
     pages
 }
 
-/// The number by which the kernel names the event in records (`PERF_EVENT_IOC_ID`, Linux 3.12).
+/// Returns the event's id in records (`PERF_EVENT_IOC_ID`, Linux 3.12).
 fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
     let mut id = 0_u64;
     let request = libc::_IOR::<*mut u64>(u32::from(b'$'), 7);
     // SAFETY: the request writes one `u64` where its argument points, which is live and writable.
     let value = unsafe { libc::ioctl(event.as_raw_fd(), request, &raw mut id) };
     let answer = check(value);
-    report!("ioctl", &answer, "asks for the event's number, to tell it from a count of losses";
+    report!("ioctl", &answer, "reads the event's id, to distinguish it from a count of losses";
         "fd" = event.as_raw_fd(),
         "op" = "PERF_EVENT_IOC_ID");
     answer.map(|_| id)
 }
 
-/// What the kernel counted as lost, if the event's owner asked it to count.
+/// Returns the number of lost samples, if the event's owner requested that count.
 ///
-/// read(2) gives `{value, time_enabled, time_running, id, lost}` without those that were not asked for, and does not
-/// say which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with its
-/// losses, and so must five; of fewer it cannot be said.
+/// read(2) returns `{value, time_enabled, time_running, id, lost}` without the fields that were not requested, and does
+/// not say which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with
+/// its losses, and so must five words. With fewer words it is unknown.
 pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut words = [0_u64; 8];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
     let value = unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), size_of_val(&words)) };
     let answer = check(value as i64);
-    report!("read", &answer, "asks for the event's counts, in the form that its owner chose";
+    report!("read", &answer, "reads the event's counts, in the format that its owner chose";
         "fd" = event.as_raw_fd(),
         "count" = size_of_val(&words));
     Ok(match (answer?, words) {
@@ -131,13 +131,13 @@ pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     })
 }
 
-/// The frame of memory behind a mapping's first page; `None` if the kernel does not tell (it wants CAP_SYS_ADMIN).
+/// Returns the page frame of a mapping's first page; `None` if the kernel does not show it (it requires CAP_SYS_ADMIN).
 pub(crate) fn page_frame(first: *const u8) -> Option<u64> {
     use std::os::unix::fs::FileExt;
     let mut entry = [0; 8];
     let at = (first.addr() / page_size()).checked_mul(8)?;
     fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, at as u64).ok()?;
-    // Bits 0 to 54 are the frame, bit 63 says that there is one (Documentation/admin-guide/mm/pagemap.rst).
+    // Bits 0 to 54 are the frame; bit 63 is set if there is one (Documentation/admin-guide/mm/pagemap.rst).
     let entry = u64::from_ne_bytes(entry);
     let frame = entry & ((1 << 55) - 1);
     (entry >> 63 == 1 && frame != 0).then_some(frame)
@@ -150,10 +150,10 @@ pub(crate) fn map(event: &OwnedFd, sizes: &[NonZero<usize>]) -> io::Result<Mappi
         match Mapping::of_another(
             event.as_fd(),
             pages,
-            "maps the ring of a borrowed event read-only: a look that cannot disturb its owner",
+            "maps the ring of a borrowed event read-only, so that observing cannot disturb its owner",
         ) {
             Ok(mapping) => return Ok(mapping),
-            // Only a wrong size may be right another time.
+            // Only a wrong size is worth another try.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = error,
             Err(error) => return Err(error),
         }
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_perf_mappings_of_whole_rings_count() {
+    fn only_perf_mappings_of_whole_rings_are_counted() {
         let maps = "\
 7f0000000000-7f0000005000 rw-s 00000000 00:0f 2                          anon_inode:[perf_event]
 7f0000010000-7f0000015000 r--s 00000000 00:0f 2                          anon_inode:[perf_event]

@@ -1,19 +1,20 @@
-//! One sample, and the honest length of what is in it.
+//! One sample, and the true length of its payload.
 
 use std::fmt;
 
 use crate::bytes::Bytes;
 
-/// The most bytes of stale memory that the kernel leaves behind a payload.
+/// The maximum number of bytes of stale memory that the kernel leaves after a payload.
 pub const MAX_PADDING: usize = 7;
 
-/// What a program sent with one `bpf_perf_event_output`, where it lies in the ring.
+/// The data that a program sent with one `bpf_perf_event_output`, in place in the ring. `Send` and `Sync`.
 ///
-/// The kernel does not keep how many bytes the program sent. It rounds the record up to 8 bytes, and `raw_size` counts
-/// the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are whatever was in the ring
-/// before. Printing those is printing garbage, so no method here calls them payload: [`payload`](Sample::payload),
-/// [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from where it is known, the program,
-/// and check it against the record; [`padded`](Sample::padded) says in its name what it answers.
+/// The kernel does not keep the number of bytes that the program sent. It rounds the record up to 8 bytes, and
+/// `raw_size` counts the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are stale
+/// bytes of the ring. Printing those is printing garbage, so no method here calls them payload.
+/// [`payload`](Sample::payload), [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from
+/// the only side that knows it, the program, and check it against the record. [`padded`](Sample::padded) says in its
+/// name that it returns the padding as well.
 #[doc(alias("PERF_RECORD_SAMPLE", "PERF_SAMPLE_RAW"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'d> {
@@ -23,16 +24,16 @@ pub struct Sample<'d> {
 }
 
 impl<'d> Sample<'d> {
-    /// The payload followed by 0 to 7 bytes of stale memory: what the kernel calls `raw_size`.
+    /// Returns the payload followed by 0 to 7 bytes of stale memory: `raw_size` bytes.
     #[inline]
     pub fn padded(&self) -> Bytes<'d> {
         self.padded
     }
 
-    /// The payload of a program that sends `len` bytes at a time.
+    /// Returns the payload of a program that sends `len` bytes at a time.
     ///
     /// # Errors
-    /// [`WrongLength`] if a payload of `len` bytes makes no record of this size.
+    /// [`WrongLength`] if a payload of `len` bytes does not make a record of this size.
     #[inline]
     pub fn payload(&self, len: usize) -> Result<Bytes<'d>, WrongLength> {
         let wrong = WrongLength { declared: len, padded: self.padded.len() };
@@ -42,15 +43,15 @@ impl<'d> Sample<'d> {
         self.padded.slice(0..len).ok_or(wrong)
     }
 
-    /// The payload of a program that says in the payload itself how long it is: `declared` finds the length in the
+    /// Returns the payload of a program that writes its length into the payload. `declared` reads that length from the
     /// padded bytes.
     ///
     /// ```
     /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
     /// # let mut reader = perf_reader::Reader::new(pages, false)?;
     /// # kernel.sample(b"\x06\0\0\0ab").unwrap();
-    /// # let drain = reader.batch()?;
-    /// # let Some(Ok(perf_reader::Record::Sample(sample))) = drain.records().next() else { panic!() };
+    /// # let batch = reader.batch()?;
+    /// # let Some(Ok(perf_reader::Record::Sample(sample))) = batch.records().next() else { panic!() };
     /// // The event begins with a u32 that counts its bytes, itself included.
     /// let payload = sample.payload_by(|padded| Some(u32::from_ne_bytes(padded.array(0)?) as usize))?;
     /// # assert!(payload == *b"\x06\0\0\0ab".as_slice());
@@ -58,7 +59,8 @@ impl<'d> Sample<'d> {
     /// ```
     ///
     /// # Errors
-    /// [`WrongLength`] if `declared` finds none (then its length reads as 0), or one that makes no record of this size.
+    /// [`WrongLength`] if `declared` returns `None` (its length is then 0), or a length that does not make a record of
+    /// this size.
     #[inline]
     pub fn payload_by(&self, declared: impl FnOnce(Bytes<'d>) -> Option<usize>) -> Result<Bytes<'d>, WrongLength> {
         let padded = self.padded();
@@ -68,34 +70,35 @@ impl<'d> Sample<'d> {
         }
     }
 
-    /// A copy of the payload of a program whose every event has `N` bytes: the start of a typed event.
+    /// Returns a copy of the payload of a program whose events all have `N` bytes. Decoding of a typed event starts
+    /// with it.
     ///
     /// # Errors
-    /// [`WrongLength`] if a payload of `N` bytes makes no record of this size.
+    /// [`WrongLength`] if a payload of `N` bytes does not make a record of this size.
     #[inline]
     pub fn array<const N: usize>(&self) -> Result<[u8; N], WrongLength> {
         self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.padded.len() })
     }
 
-    /// When it was sent, in nanoseconds of CLOCK_MONOTONIC, which is also `bpf_ktime_get_ns`; `None` unless the buffer
-    /// was opened with [`timestamps`](crate::Options::timestamps).
+    /// Returns the time it was sent, in nanoseconds of CLOCK_MONOTONIC, the clock of `bpf_ktime_get_ns`. `None` unless
+    /// the buffer was opened with [`timestamps`](crate::Options::timestamps).
     #[inline]
     pub fn time(&self) -> Option<u64> {
         self.time
     }
 
-    /// Where its record begins, in bytes since the buffer was made.
+    /// Returns the position of its record, in bytes since the buffer was created.
     pub fn position(&self) -> u64 {
         self.position
     }
 }
 
-/// A declared length that cannot be true of this record.
+/// A declared length that does not match the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongLength {
-    /// How many bytes the program is said to have sent.
+    /// The declared length of the payload, in bytes.
     pub declared: usize,
-    /// How many there are with the padding: the payload has up to [`MAX_PADDING`] fewer.
+    /// The length of the payload with its padding, in bytes. The payload has up to [`MAX_PADDING`] bytes fewer.
     pub padded: usize,
 }
 

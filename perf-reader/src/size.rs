@@ -1,4 +1,4 @@
-//! Which sizes a perf buffer can have.
+//! Checks the size of a perf buffer.
 
 use std::num::NonZero;
 
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn powers_of_two_of_whole_pages_are_sizes() {
+    fn size_must_be_a_power_of_two_of_pages() {
         let page = page_size() as u32;
         for pages in [1, 2, 64] {
             assert_eq!(data_pages(pages * page).unwrap().get(), pages as usize);
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_valid_sizes_nearby() {
+    fn error_names_the_nearest_valid_sizes() {
         let advice = |bytes| Error::InvalidSize { bytes, page: 4096 }.to_string();
         assert!(advice(0).ends_with("give 4096"), "{}", advice(0));
         assert!(advice(64).ends_with("give 4096"), "{}", advice(64));

@@ -1,9 +1,9 @@
-//! The system calls, one function each, reported to the log as they are made.
+//! The system calls of this crate, one function each. Each is reported to the log.
 //!
-//! `perf_event_open`, `ioctl`, `read`, `epoll_*` and a pipe: nothing else leaves this crate but `mmap`, which
-//! `mapping.rs` does. The log's target is `syscall`, its level trace.
+//! `perf_event_open`, `ioctl`, `read`, `membarrier` and `getrlimit` are here. `mapping.rs` calls `mmap`, `wait.rs` uses
+//! epoll and a pipe, and `remote_fd.rs` borrows fds of other processes. The log's target is `syscall`, its level trace.
 
-#![expect(unsafe_code, reason = "system calls take raw pointers and answer raw fds")]
+#![expect(unsafe_code, reason = "system calls take raw pointers and return raw fds")]
 
 use std::ffi::{c_int, c_ulong};
 use std::io;
@@ -20,7 +20,7 @@ pub(crate) const FORMAT_LOST: u64 = 1 << 4;
 
 /// Opens a perf event on `cpu`, for all processes.
 pub(crate) fn open_event(attr: &PerfEventAttr, cpu: u32, why: &str) -> io::Result<OwnedFd> {
-    // No CPU has such an id: the kernel refuses it as it refuses any other that there is not.
+    // No CPU has such an id: the kernel refuses it like any other id without a CPU.
     let cpu = i32::try_from(cpu).unwrap_or(i32::MAX);
     // SAFETY: every `attr` of this crate has the struct's size, and holds no address.
     let answer = unsafe { perf_event_open(attr, -1, cpu) };
@@ -51,7 +51,7 @@ pub(crate) fn open_event(attr: &PerfEventAttr, cpu: u32, why: &str) -> io::Resul
     unsafe { owned(answer) }
 }
 
-/// An ioctl on a perf event whose argument is a number.
+/// Makes an ioctl on a perf event whose argument is a number.
 fn perf_ioctl(event: BorrowedFd<'_>, request: libc::Ioctl, argument: c_ulong, name: &str, why: &str) -> io::Result<()> {
     // SAFETY: these requests take a plain number, and `event` is open.
     let answer = check(unsafe { libc::ioctl(event.as_raw_fd(), request, argument) });
@@ -62,23 +62,23 @@ fn perf_ioctl(event: BorrowedFd<'_>, request: libc::Ioctl, argument: c_ulong, na
     answer.map(drop)
 }
 
-/// `PERF_EVENT_IOC_ENABLE`.
+/// Enables an event (`PERF_EVENT_IOC_ENABLE`).
 pub(crate) fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
     perf_ioctl(event, libc::_IO(u32::from(b'$'), 0), 0, "ENABLE", "lets programs write through this event from now on")
 }
 
-/// `PERF_EVENT_IOC_SET_OUTPUT`.
+/// Redirects the output of `event` into the ring of `other` (`PERF_EVENT_IOC_SET_OUTPUT`).
 pub(crate) fn set_output(event: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<()> {
     perf_ioctl(
         event,
         libc::_IO(u32::from(b'$'), 5),
         other.as_raw_fd() as c_ulong,
         "SET_OUTPUT",
-        "has this event write into the ring of the other one",
+        "redirects the output of this event into the ring of the other event",
     )
 }
 
-/// `PERF_EVENT_IOC_PAUSE_OUTPUT`.
+/// Pauses or resumes the output of an event (`PERF_EVENT_IOC_PAUSE_OUTPUT`).
 pub(crate) fn pause_output(event: BorrowedFd<'_>, pause: bool) -> io::Result<()> {
     perf_ioctl(
         event,
@@ -89,14 +89,15 @@ pub(crate) fn pause_output(event: BorrowedFd<'_>, pause: bool) -> io::Result<()>
     )
 }
 
-/// What read(2) tells of an event opened with [`FORMAT_TIMES`], and with [`FORMAT_LOST`] where the kernel knows it.
+/// The counts that read(2) returns for an event opened with [`FORMAT_TIMES`], and with [`FORMAT_LOST`] if the kernel
+/// supports it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
     /// Nanoseconds since the event was enabled.
     pub(crate) enabled: u64,
     /// Nanoseconds that the event was active on its CPU.
     pub(crate) running: u64,
-    /// Samples that found no room; `None` without [`FORMAT_LOST`].
+    /// The number of samples that found no room; `None` without [`FORMAT_LOST`].
     pub(crate) lost: Option<u64>,
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
     let mut words = [0_u64; 4];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
     let answer = check(unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), size_of_val(&words)) as i64 });
-    report!("read", &answer, "asks the kernel how long the event was active, and how many samples found no room, the last ones included";
+    report!("read", &answer, "reads how long the event was active, and how many samples were lost, including the last ones";
         "fd" = event.as_raw_fd(),
         "count" = size_of_val(&words));
     let [_, enabled, running, lost] = words;
@@ -116,8 +117,8 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
     }
 }
 
-/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3): returns after a grace period, so after everything that ran with preemption
-/// disabled when it was called.
+/// Waits for a grace period (`MEMBARRIER_CMD_GLOBAL`, Linux 4.3): code that ran with preemption disabled at the call
+/// has finished when it returns.
 pub(crate) fn membarrier_global() -> io::Result<()> {
     const GLOBAL: c_int = 1;
     // SAFETY: no memory is involved.
@@ -129,7 +130,7 @@ pub(crate) fn membarrier_global() -> io::Result<()> {
     answer.map(drop)
 }
 
-/// The soft limit of RLIMIT_MEMLOCK, in bytes.
+/// Returns the soft limit of RLIMIT_MEMLOCK, in bytes.
 pub(crate) fn memlock_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the struct is live and writable.

@@ -1,8 +1,8 @@
-//! Sleeping until a CPU has records, and being stopped meanwhile.
+//! Sleeps until a CPU has records, or a [`Stopper`] is used.
 //!
-//! One epoll instance watches the perf events of all CPUs. Their readiness is not a state but a message: the kernel
-//! keeps one flag a ring, sets it with each wake-up and clears it at each poll (`perf_poll`). So a reader that was
-//! told must drain fully, and what is told is said once, also to a second epoll that this one is nested in.
+//! One epoll instance watches the perf events of all CPUs. Their readiness is not a state but a message. The kernel
+//! keeps one flag per ring, sets it with each wake-up and clears it at each poll (`perf_poll`). So a reader that was
+//! woken must drain completely. Readiness is reported only once, also to an outer epoll that contains this one.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -14,28 +14,28 @@ pub use cutaway_sys::{Stopper, Wake};
 use crate::error::Error;
 use crate::idle_poll::IdlePoll;
 
-/// The stop line's name in epoll; events have their CPU's number.
+/// The stopper's token in epoll; the token of an event is its CPU's id.
 const STOP: u64 = u64::MAX;
 
-/// After so many waits that led to no sleep, ask whether a stop came by the stopper's descriptor.
+/// After this many waits that did not sleep, check whether the stopper's pipe holds a stop.
 const ASK_EVERY: u32 = 64;
 
-/// What a set sleeps on.
+/// The sleep of a set of buffers.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     epoll: Epoll,
-    /// Made with the first stopper.
+    /// Created with the first stopper.
     stop: Option<Stop>,
-    /// Waits that led to no sleep.
-    at_once: u32,
+    /// The number of waits that did not sleep.
+    waits_without_sleep: u32,
     sleeps: u64,
 }
 
 impl Waiter {
     pub(crate) fn new() -> Result<Self, Error> {
-        let epoll = Epoll::new("creates one object to wait on for all CPUs")
+        let epoll = Epoll::new("creates the epoll instance that waits for all CPUs")
             .map_err(|error| Error::system("create an epoll instance", &error))?;
-        Ok(Self { epoll, stop: None, at_once: 0, sleeps: 0 })
+        Ok(Self { epoll, stop: None, waits_without_sleep: 0, sleeps: 0 })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -46,10 +46,10 @@ impl Waiter {
         if let Some(stop) = &self.stop {
             return Ok(stop.stopper());
         }
-        let stop = Stop::new().map_err(|error| Error::system("create a pipe to stop by", &error))?;
+        let stop = Stop::new().map_err(|error| Error::system("create the stopper's pipe", &error))?;
         self.epoll
             .add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")
-            .map_err(|error| Error::system("watch the pipe to stop by", &error))?;
+            .map_err(|error| Error::system("watch the stopper's pipe", &error))?;
         Ok(self.stop.insert(stop).stopper())
     }
 
@@ -57,14 +57,14 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never does, so a
-    /// stop that came by the descriptor alone has to be asked for, now and then.
+    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never sleeps, so
+    /// now and then the pipe must be checked for a stop that was written to its fd.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
-        self.at_once = self.at_once.wrapping_add(1);
-        if self.at_once.is_multiple_of(ASK_EVERY)
+        self.waits_without_sleep = self.waits_without_sleep.wrapping_add(1);
+        if self.waits_without_sleep.is_multiple_of(ASK_EVERY)
             && let Some(stop) = &mut self.stop
         {
-            stop.poll().map_err(|error| Error::system("ask the pipe for a stop", &error))?;
+            stop.poll().map_err(|error| Error::system("check the pipe for a stop", &error))?;
         }
         Ok(self.is_stopped())
     }
@@ -80,30 +80,31 @@ impl Waiter {
             .map_err(|error| Error::system(format!("watch the perf event of CPU {cpu}"), &error))
     }
 
-    /// Does not watch it any more.
+    /// Stops watching the perf event of `cpu`.
     pub(crate) fn forget(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
         self.epoll
-            .delete(event, "forgets an event that died with its CPU")
+            .delete(event, "stops watching an event that died with its CPU")
             .map_err(|error| Error::system(format!("stop watching the former perf event of CPU {cpu}"), &error))
     }
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
         match &mut self.stop {
-            Some(stop) => stop.resume().map_err(|error| Error::system("empty the pipe to stop by", &error)),
+            Some(stop) => stop.resume().map_err(|error| Error::system("empty the stopper's pipe", &error)),
             None => Ok(()),
         }
     }
 
-    /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
-    /// whether there are records. Sets `untold` if a stop hides a wake-up, which the kernel does not send again.
+    /// Sleeps until there is a wake-up or a stop, the time is up, or a poll finds records that sent no wake-up.
+    /// `pending` returns whether there are records. Sets `unreported` if a stop hides a wake-up, which the kernel does
+    /// not send again.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
         idle_poll: &mut IdlePoll,
-        untold: &mut bool,
+        unreported: &mut bool,
         pending: impl Fn() -> bool,
     ) -> Result<Wake, Error> {
-        // A time-out too long for the clock is none.
+        // A timeout too long for the clock is no timeout.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             if self.is_stopped() {
@@ -116,23 +117,24 @@ impl Waiter {
             let mut stopped = false;
             let ready = self
                 .epoll
-                .wait(left, "sleeps until a CPU has records; asking consumes a perf event's readiness", |token| {
+                .wait(left, "sleeps until a CPU has records; this consumes a perf event's readiness", |token| {
                     stopped |= token == STOP;
                 })
                 .map_err(|error| Error::system("wait for perf events", &error))?;
             if stopped && let Some(stop) = &mut self.stop {
                 stop.notice();
-                *untold = ready > 1;
+                *unreported = ready > 1;
                 return Ok(Wake::Stopped);
             }
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
-            // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too,
-            // for waits that are shorter than the time between two polls.
+            // No wake-up: the time is up, a poll is due, or a signal came. Polls at the end of the time, too, for waits
+            // that are shorter than the interval between two polls.
             if next_poll.is_some() {
-                // Also if there is something: records that the caller leaves there end no more waits than looks do.
-                idle_poll.looked();
+                // Also if there are records: so records that the caller leaves in a buffer do not end waits more often
+                // than polls do.
+                idle_poll.polled();
                 if pending() {
                     return Ok(Wake::Ready);
                 }

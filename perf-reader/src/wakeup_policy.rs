@@ -1,77 +1,77 @@
-//! When to turn wake-ups off for a CPU, and when to turn them on again.
+//! Decides when to turn wake-ups off for a CPU, and when to turn them on again.
 //!
 //! ```text
 //!              64 records within a millisecond
-//!      Waking ────────────────────────────────────► Silent, looked at every millisecond
+//!      Waking ────────────────────────────────────► Silent, polled every millisecond
 //!        ▲                                            │ enough polls in a row that found fewer than 16
-//!        │ the last look                              ▼
-//!        └───────────────────────────────────── Settling, looked at after 1, 10 and 100 ms more
+//!        │ the last poll                              ▼
+//!        └───────────────────────────────────── Settling, polled after 1, 10 and 100 ms more
 //! ```
 //!
-//! A program that has fetched the silent event from its slot just before the slot was switched back still writes
-//! through it, without a wake-up. It is a matter of microseconds (the helper runs to its end with preemption disabled),
-//! or of as long as a hypervisor takes the CPU away in their middle: hence the polls while settling.
+//! A program that has fetched the silent event just before the slot was switched back still writes through it, without
+//! a wake-up. That lasts microseconds (the helper runs to its end with preemption disabled), or longer if a hypervisor
+//! takes the CPU away meanwhile: hence the polls while settling.
 
 use std::time::{Duration, Instant};
 
-/// Between two polls at a silent CPU.
+/// The interval between two polls of a silent CPU.
 const LINGER: Duration = Duration::from_millis(1);
-/// So many records in [`LINGER`] make wake-ups cost more than lingering does.
+/// With this many records in [`LINGER`], wake-ups cost more than lingering.
 const BUSY: u64 = 64;
-/// So few are better announced one by one.
+/// With fewer records than this in [`LINGER`], a wake-up for each is better.
 const CALM: u64 = 16;
-/// So many calm polls in a row end the silence: longer than a scheduler's time slice, so that a program which was
-/// merely preempted does not come back to a waking event.
-const CALM_LOOKS: u32 = 16;
-/// The most that it takes: each time that a CPU is busy again while settling, the silence was ended too early, and the
-/// next one lasts twice as long.
-const MOST_CALM_LOOKS: u32 = 256;
-/// When to look after the waking event is back in its slot.
+/// The number of calm polls in a row that end the silence. It is longer than a scheduler's time slice, so that a
+/// program that was only preempted does not return to a waking event.
+const CALM_POLLS: u32 = 16;
+/// The maximum of that number. Each time that a CPU gets busy again while settling, the silence was ended too early,
+/// and the next one lasts twice as long.
+const MAX_CALM_POLLS: u32 = 256;
+/// The times of the polls after the waking event is back in its slot.
 const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];
 
-/// How one CPU's records come.
+/// The rate of one CPU's records, and the resulting mode.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WakeupMode {
     state: State,
-    /// When the present stretch of [`LINGER`] began.
+    /// Start of the current [`LINGER`] interval.
     since: Instant,
-    /// Records since then.
+    /// The number of records since then.
     records: u64,
-    /// Calm polls in a row that end the silence.
+    /// The number of calm polls in a row that end the silence.
     patience: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Every record wakes.
+    /// Every record sends a wake-up.
     Waking,
-    /// None does; so many polls in a row found few.
+    /// No record does. Holds the number of calm polls in a row.
     Silent(u32),
-    /// Every record should; so many polls were taken to be sure.
+    /// Every record should. Holds the number of polls since the switch, and the time of the switch.
     Settling(usize, Instant),
 }
 
-/// What to do with the slot.
+/// The change of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
-    /// Nothing.
+    /// No change.
     Stay,
-    /// Put the silent event there.
+    /// The silent event goes into the slot.
     ToSilent,
-    /// Put the waking event there, then look at once.
+    /// The waking event goes into the slot; then the reader polls at once.
     ToWaking,
 }
 
 impl WakeupMode {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { state: State::Waking, since: now, records: 0, patience: CALM_LOOKS }
+        Self { state: State::Waking, since: now, records: 0, patience: CALM_POLLS }
     }
 
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self.state, State::Silent(_))
     }
 
-    /// When to look again at the latest, wake-up or not.
+    /// Returns the latest time of the next poll, whether or not a wake-up comes.
     pub(crate) fn next_poll(&self) -> Option<Instant> {
         match self.state {
             State::Waking => None,
@@ -80,8 +80,8 @@ impl WakeupMode {
         }
     }
 
-    /// A look at `now` found so many records.
-    pub(crate) fn looked(&mut self, records: u64, now: Instant) -> Switch {
+    /// Notes that a poll at `now` found this many records. Returns the change of the slot.
+    pub(crate) fn polled(&mut self, records: u64, now: Instant) -> Switch {
         let over = now.saturating_duration_since(self.since) >= LINGER;
         match self.state {
             State::Waking | State::Settling(..) => {
@@ -92,8 +92,8 @@ impl WakeupMode {
                 if self.records >= BUSY {
                     (self.since, self.records) = (now, 0);
                     self.patience = match self.state {
-                        State::Settling(..) => self.patience.saturating_mul(2).min(MOST_CALM_LOOKS),
-                        _ => CALM_LOOKS,
+                        State::Settling(..) => self.patience.saturating_mul(2).min(MAX_CALM_POLLS),
+                        _ => CALM_POLLS,
                     };
                     self.state = State::Silent(0);
                     return Switch::ToSilent;
@@ -131,60 +131,60 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn busy_then_calm() {
+    fn busy_cpu_turns_silent_and_calm_cpu_turns_back() {
         let start = Instant::now();
         let mut mode = WakeupMode::new(start);
-        // A thousand a second is not busy, however long it lasts.
+        // A thousand records a second are not busy, however long that lasts.
         for n in 0..1000 {
-            assert_eq!(mode.looked(1, start + MS * n), Switch::Stay);
+            assert_eq!(mode.polled(1, start + MS * n), Switch::Stay);
             assert_eq!(mode.next_poll(), None);
         }
         let mut now = start + MS * 1000;
-        assert_eq!(mode.looked(63, now), Switch::Stay);
-        assert_eq!(mode.looked(1, now + MS / 2), Switch::ToSilent);
+        assert_eq!(mode.polled(63, now), Switch::Stay);
+        assert_eq!(mode.polled(1, now + MS / 2), Switch::ToSilent);
         now += MS / 2;
-        // Silent lasts as long as there is something.
+        // The CPU stays silent as long as it is not calm.
         for _ in 0..50 {
             assert_eq!(mode.next_poll(), Some(now + MS));
             now += MS;
-            assert_eq!(mode.looked(16, now), Switch::Stay);
+            assert_eq!(mode.polled(16, now), Switch::Stay);
             assert!(mode.is_silent());
         }
-        // A look ahead of time, for another CPU's sake, decides nothing.
-        assert_eq!(mode.looked(0, now + MS / 4), Switch::Stay);
-        for _ in 1..CALM_LOOKS {
+        // An early poll, because of another CPU, changes nothing.
+        assert_eq!(mode.polled(0, now + MS / 4), Switch::Stay);
+        for _ in 1..CALM_POLLS {
             now += MS;
-            assert_eq!(mode.looked(0, now), Switch::Stay);
-            assert_eq!(mode.looked(0, now + MS / 4), Switch::Stay);
+            assert_eq!(mode.polled(0, now), Switch::Stay);
+            assert_eq!(mode.polled(0, now + MS / 4), Switch::Stay);
         }
         now += MS;
-        assert_eq!(mode.looked(15, now), Switch::ToWaking);
+        assert_eq!(mode.polled(15, now), Switch::ToWaking);
         let back = now;
-        for look in SETTLE {
-            assert_eq!(mode.next_poll(), Some(back + look));
-            assert_eq!(mode.looked(0, back + look), Switch::Stay);
+        for delay in SETTLE {
+            assert_eq!(mode.next_poll(), Some(back + delay));
+            assert_eq!(mode.polled(0, back + delay), Switch::Stay);
         }
         assert_eq!(mode.next_poll(), None);
-        assert_eq!(mode.looked(64, back + MS * 200), Switch::ToSilent);
+        assert_eq!(mode.polled(64, back + MS * 200), Switch::ToSilent);
     }
 
     #[test]
-    fn busy_again_while_settling() {
+    fn silence_doubles_if_busy_again_while_settling() {
         let start = Instant::now();
         let mut mode = WakeupMode::new(start);
-        assert_eq!(mode.looked(64, start), Switch::ToSilent);
+        assert_eq!(mode.polled(64, start), Switch::ToSilent);
         let mut now = start;
-        for look in 1..=CALM_LOOKS {
+        for poll in 1..=CALM_POLLS {
             now += MS;
-            assert_eq!(mode.looked(0, now), if look < CALM_LOOKS { Switch::Stay } else { Switch::ToWaking });
+            assert_eq!(mode.polled(0, now), if poll < CALM_POLLS { Switch::Stay } else { Switch::ToWaking });
         }
-        assert_eq!(mode.looked(3, now), Switch::Stay);
+        assert_eq!(mode.polled(3, now), Switch::Stay);
         now += MS;
-        assert_eq!(mode.looked(64, now), Switch::ToSilent);
-        // More patient this time.
-        for look in 1..=2 * CALM_LOOKS {
+        assert_eq!(mode.polled(64, now), Switch::ToSilent);
+        // Twice as many calm polls this time.
+        for poll in 1..=2 * CALM_POLLS {
             now += MS;
-            assert_eq!(mode.looked(0, now), if look < 2 * CALM_LOOKS { Switch::Stay } else { Switch::ToWaking });
+            assert_eq!(mode.polled(0, now), if poll < 2 * CALM_POLLS { Switch::Stay } else { Switch::ToWaking });
         }
     }
 }

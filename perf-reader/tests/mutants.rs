@@ -1,11 +1,11 @@
-//! Each memory ordering weakened, one at a time, and what a bystander loads in another order: a test under Miri must
-//! notice, or the ordering is not known to be needed.
+//! Weakens each memory ordering, one at a time, and reorders the loads of an observer. A test under Miri must fail each
+//! time; otherwise no test shows that the ordering is needed.
 //!
 //! ```text
 //! PERF_READER_MUTANTS=1 cargo test -p perf-reader --test mutants
 //! ```
 //!
-//! Works on copies of this crate in temporary folders. Needs a nightly toolchain with Miri, and minutes.
+//! Works on copies of this crate in temporary directories. Needs a nightly toolchain with Miri, and takes minutes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use std::process::Command;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// A change of one file, and the test that has to notice.
+/// A change of one file, and the test that must fail.
 struct Mutant {
     name: &'static str,
     test: &'static [&'static str],
@@ -23,67 +23,67 @@ struct Mutant {
     to: &'static str,
 }
 
-/// A reader and a producer at once.
-const READER: &[&str] = &["--test", "protocol", "a_live_producer"];
-/// A bystander, and both of them at once.
-const BYSTANDER: &[&str] = &["--lib", "what_a_moving_ring_"];
-/// A bystander, and both of them between any two of its loads.
+/// A reader and a producer that run at once.
+const READER: &[&str] = &["--test", "protocol", "live_producer_"];
+/// An observer, a reader and a producer that run at once.
+const OBSERVER: &[&str] = &["--lib", "live_ring_"];
+/// An observer, and a reader and a producer that move between any two of its loads.
 const STAGED: &[&str] = &["--lib", "positions_are_of_one_moment"];
 
 const MUTANTS: [Mutant; 10] = [
-    Mutant { name: "a_reader_as_it_is", test: READER, file: "src/page.rs", from: "", to: "" },
-    Mutant { name: "a_bystander_as_it_is", test: BYSTANDER, file: "src/peek.rs", from: "", to: "" },
+    Mutant { name: "reader_unchanged", test: READER, file: "src/page.rs", from: "", to: "" },
+    Mutant { name: "observer_unchanged", test: OBSERVER, file: "src/peek.rs", from: "", to: "" },
     Mutant {
-        name: "the_head_is_not_acquired",
+        name: "reader_does_not_acquire_the_head",
         test: READER,
         file: "src/page.rs",
         from: "fence(Ordering::Acquire);",
         to: "",
     },
     Mutant {
-        name: "the_tail_is_published_without_a_fence",
+        name: "reader_publishes_the_tail_without_a_fence",
         test: READER,
         file: "src/page.rs",
         from: "fence(Ordering::SeqCst);",
         to: "",
     },
     Mutant {
-        name: "a_bystander_does_not_acquire_the_head",
-        test: BYSTANDER,
+        name: "observer_does_not_acquire_the_head",
+        test: OBSERVER,
         file: "src/page.rs",
         from: "fence(Ordering::Acquire);",
         to: "",
     },
     Mutant {
-        name: "a_bystander_does_not_acquire_the_tail",
-        test: BYSTANDER,
+        name: "observer_does_not_acquire_the_tail",
+        test: OBSERVER,
         file: "src/peek.rs",
         from: "fence(Ordering::Acquire);\n        let after",
         to: "let after",
     },
     Mutant {
-        name: "a_bystander_does_not_acquire_what_it_copied",
-        test: BYSTANDER,
+        name: "observer_does_not_acquire_its_copy",
+        test: OBSERVER,
         file: "src/peek.rs",
         from: "fence(Ordering::Acquire);\n        let left",
         to: "let left",
     },
     Mutant {
-        name: "a_bystander_loads_the_tail_first",
+        name: "observer_loads_the_tail_first",
         test: STAGED,
         file: "src/peek.rs",
         from: "let before = self.page.head();\n        let tail = self.page.tail();",
         to: "let tail = self.page.tail();\n        let before = self.page.head();",
     },
     Mutant {
-        name: "the_kernel_does_not_release_the_head",
+        name: "kernel_does_not_release_the_head",
         test: READER,
         file: "src/fake.rs",
-        from: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);\n        Ok(())\n    }\n\n    /// Samples lost",
-        to: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Relaxed);\n        Ok(())\n    }\n\n    /// Samples lost",
+        from: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);\n        Ok(())\n    }\n\n    /// Returns the number of samples lost",
+        to: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Relaxed);\n        Ok(())\n    }\n\n    /// Returns the number of samples lost",
     },
     Mutant {
-        name: "the_kernel_does_not_acquire_the_tail",
+        name: "kernel_does_not_acquire_the_tail",
         test: READER,
         file: "src/fake.rs",
         from: "let tail = self.heap.word(DATA_TAIL).load(Ordering::Acquire);",
@@ -91,12 +91,12 @@ const MUTANTS: [Mutant; 10] = [
     },
 ];
 
-/// Orderings that are needed by reasoning alone: their file and line. Without this fence `Peek::count_records` could
-/// take a head that is older than the bytes it has read. But half of the buffer lies between the two, and in no run of
-/// Miri was a load so late.
+/// Orderings that only reasoning shows to be needed: their file and line. Without this fence `Peek::count_records`
+/// could load a head that is older than the bytes it has read. But half of the buffer is between the two, and no run of
+/// Miri delayed a load that much.
 const UNSHOWN: [(&str, &str); 1] = [("src/peek.rs", "fence(Ordering::Acquire);\n        (self.page.head()")];
 
-/// A package of its own: the same code and the same test, without the workspace.
+/// The manifest of a separate package: the same code and tests, without the workspace.
 const MANIFEST: &str = r#"
 [workspace]
 [package]
@@ -126,7 +126,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A folder that goes with the value.
+/// A directory that is removed when this is dropped.
 struct Scratch(std::path::PathBuf);
 
 impl Drop for Scratch {
@@ -135,11 +135,11 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether Miri is content with the copy.
+/// Returns whether the test passes under Miri with the changed copy.
 fn survives(mutant: &Mutant) -> bool {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
-    let scratch = Scratch(folder.join(mutant.name));
+    let directory = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
+    let scratch = Scratch(directory.join(mutant.name));
     copy(&here.join("src"), &scratch.0.join("src"));
     copy(&here.join("tests"), &scratch.0.join("tests"));
     std::fs::remove_dir_all(scratch.0.join("tests/live")).unwrap();
@@ -155,13 +155,13 @@ fn survives(mutant: &Mutant) -> bool {
         .args(["+nightly", "miri", "test", "--quiet"])
         .args(mutant.test)
         .env("MIRIFLAGS", "-Zmiri-many-seeds=0..8")
-        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .env("CARGO_TARGET_DIR", directory.join("target"))
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO")
         .current_dir(&scratch.0)
         .output()
         .unwrap();
-    // Miri complains to the one, a failed assertion is shown by the other.
+    // Miri reports to stderr; a failed assertion is on stdout.
     let text = [output.stderr, output.stdout].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     let failures = ["Undefined Behavior: Data race", "panicked at tests/protocol.rs", "panicked at src/peek"];
     let raced = failures.iter().any(|failure| text.contains(failure));
@@ -174,19 +174,19 @@ fn has_miri() -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// The files of a folder and of those in it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// Returns the files in a directory and its subdirectories.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Every line of the protocol that names an ordering stronger than relaxed is some mutant's.
-fn none_is_forgotten() {
-    // The other side of the protocol, which is weakened where it is told apart; and no protocol.
+/// Checks that a mutant weakens each line of the protocol with an ordering stronger than relaxed.
+fn every_ordering_is_weakened() {
+    // `fake.rs` is the other side of the protocol, weakened by the mutants above; `wait.rs` has no protocol.
     const OTHERS: [&str; 2] = ["src/fake.rs", "src/wait.rs"];
     let stronger = ["Ordering::SeqCst", "Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut places, mut seen) = (0, Vec::new());
+    let (mut orderings, mut seen) = (0, Vec::new());
     for path in files(&here.join("src")) {
         let file = path.strip_prefix(here).unwrap().to_str().unwrap().to_owned();
         seen.push(file.clone());
@@ -200,43 +200,43 @@ fn none_is_forgotten() {
             .iter()
             .filter(|mutant| mutant.file == file && mutant.from.contains("Ordering::"))
             .map(|mutant| mutant.from)
-            .chain(UNSHOWN.iter().filter(|(place, line)| *place == file && code.contains(line)).map(|(_, line)| *line))
+            .chain(UNSHOWN.iter().filter(|(path, line)| *path == file && code.contains(line)).map(|(_, line)| *line))
             .collect();
         weakened.sort_unstable();
         weakened.dedup();
-        assert_eq!(named, weakened.len(), "{file}: orderings, and those that are weakened");
-        places += named;
+        assert_eq!(named, weakened.len(), "{file}: orderings, and weakened ones");
+        orderings += named;
     }
-    assert!(places > 0);
-    assert!(seen.contains(&"src/peek/tests.rs".to_owned()), "folders are looked into: {seen:?}");
+    assert!(orderings > 0);
+    assert!(seen.contains(&"src/peek/tests.rs".to_owned()), "subdirectories are searched: {seen:?}");
 }
 
 fn main() {
     let trial = |mutant: &'static Mutant| {
         Trial::ignorable_test(mutant.name, move || {
             if std::env::var_os("PERF_READER_MUTANTS").is_none() {
-                return Ok(Completion::ignored_with("takes minutes: with PERF_READER_MUTANTS=1"));
+                return Ok(Completion::ignored_with("takes minutes: set PERF_READER_MUTANTS=1"));
             }
             if !has_miri() {
                 return Ok(Completion::ignored_with("there is no nightly toolchain with Miri"));
             }
             match (mutant.from.is_empty(), survives(mutant)) {
-                (true, false) => Err("Miri refuses the code as it is".into()),
-                (false, true) => Err("no test noticed".into()),
+                (true, false) => Err("the test fails under Miri with the unchanged code".into()),
+                (false, true) => Err("the test did not fail".into()),
                 _ => Ok(Completion::Completed),
             }
         })
     };
     let mut arguments = Arguments::from_args();
-    // They share a folder of compiled dependencies.
+    // They share a directory of compiled dependencies.
     arguments.test_threads = Some(1);
-    let forgotten = Trial::test("none_is_forgotten", || {
-        none_is_forgotten();
+    let completeness = Trial::test("every_ordering_is_weakened", || {
+        every_ordering_is_weakened();
         Ok(())
     });
-    let trials = MUTANTS.iter().map(trial).chain([forgotten]).collect();
+    let trials = MUTANTS.iter().map(trial).chain([completeness]).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    let folder = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
-    drop(Scratch(folder));
+    let directory = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
+    drop(Scratch(directory));
     conclusion.exit();
 }

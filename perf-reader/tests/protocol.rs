@@ -1,4 +1,5 @@
-//! The protocol against a naive reader, over fake pages: wraps, losses, padding, corruption, threads. Runs under Miri.
+//! Compares the protocol with a naive reader over fake pages: wraps, losses, padding, corruption, threads. Runs under
+//! Miri.
 
 #![expect(unsafe_code, reason = "corrupts pages on purpose")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -7,7 +8,7 @@ use perf_reader::fake::{Full, Kernel, STALE, perf_buffer, perf_buffer_at};
 use perf_reader::{Bytes, Corrupt, Reader, Record};
 use proptest::prelude::*;
 
-/// What a record is, in memory of its own.
+/// An owned copy of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Sample { time: Option<u64>, padded: Vec<u8> },
@@ -24,7 +25,7 @@ impl From<Record<'_>> for Seen {
     }
 }
 
-/// Reads byte by byte, copies everything, knows nothing of slices or words: too simple to be wrong.
+/// Reads byte by byte and copies everything, without slices or words: too simple to be wrong.
 fn naive(kernel: &Kernel, timed: bool) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut at = kernel.tail();
@@ -60,8 +61,8 @@ enum Step {
         len: usize,
     },
     Read,
-    /// Leaves the walk after so many records.
-    DrainSome(usize),
+    /// Leaves the walk after this number of records.
+    ReadSome(usize),
 }
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -70,7 +71,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => (prop_oneof![Just(1_u32), Just(3), Just(10), Just(77)], 0..40_usize)
             .prop_map(|(kind, len)| Step::Other { kind, len }),
         1 => Just(Step::Read),
-        1 => (0..4_usize).prop_map(Step::DrainSome),
+        1 => (0..4_usize).prop_map(Step::ReadSome),
     ];
     prop::collection::vec(step, 0..most)
 }
@@ -79,7 +80,7 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: if cfg!(miri) { 4 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// The payload that sample number `n` has: its every byte depends on both.
+/// Returns the payload of sample number `n`. Every byte depends on its number and index.
 fn payload(n: u64, len: usize) -> Vec<u8> {
     (0..len).map(|i| (n as usize * 31 + i * 7) as u8).collect()
 }
@@ -87,9 +88,10 @@ fn payload(n: u64, len: usize) -> Vec<u8> {
 proptest! {
     #![proptest_config(config())]
 
-    /// Any mix of sends and drains: every drain sees what the naive reader sees, and gives back what it saw.
+    /// In any mix of sends and batches, every batch returns the records of the naive reader, and releases those that it
+    /// returned.
     #[test]
-    fn as_the_naive_reader(
+    fn reader_agrees_with_a_naive_one(
         steps in steps(if cfg!(miri) { 25 } else { 120 }),
         size in prop_oneof![Just(64_usize), Just(256), Just(1024)],
         start in prop_oneof![Just(0_u64), Just(u64::MAX - 407), any::<u64>()],
@@ -114,23 +116,23 @@ proptest! {
                 }
                 Step::Read => {
                     let expected = naive(&kernel, timed);
-                    let drain = reader.batch().unwrap();
+                    let batch = reader.batch().unwrap();
                     let seen: Vec<Seen> =
-                        drain.records().map(|record| record.unwrap().into()).collect();
-                    prop_assert_eq!(kernel.tail(), kernel.head().wrapping_sub(drain.len()), "nothing is given back before the end");
-                    drop(drain);
+                        batch.records().map(|record| record.unwrap().into()).collect();
+                    prop_assert_eq!(kernel.tail(), kernel.head().wrapping_sub(batch.len()), "no byte is released before the batch ends");
+                    drop(batch);
                     prop_assert_eq!(&seen, &expected);
                     prop_assert_eq!(kernel.tail(), kernel.head());
                     count(&seen, &mut received, &mut announced);
                 }
-                Step::DrainSome(most) => {
+                Step::ReadSome(most) => {
                     let expected = naive(&kernel, timed);
-                    let drain = reader.batch().unwrap();
+                    let batch = reader.batch().unwrap();
                     let mut seen: Vec<Seen> =
-                        drain.records().take(most).map(|record| record.unwrap().into()).collect();
+                        batch.records().take(most).map(|record| record.unwrap().into()).collect();
                     let rest: Vec<Seen> =
-                        drain.records().take(1).map(|record| record.unwrap().into()).collect();
-                    drop(drain);
+                        batch.records().take(1).map(|record| record.unwrap().into()).collect();
+                    drop(batch);
                     seen.extend(rest);
                     prop_assert_eq!(&seen[..], &expected[..seen.len()]);
                     count(&seen, &mut received, &mut announced);
@@ -145,9 +147,9 @@ proptest! {
         prop_assert!(announced <= kernel.lost());
     }
 
-    /// Arbitrary data between arbitrary positions: an error or records, never a panic, and every walk ends.
+    /// Arbitrary data between arbitrary positions gives an error or records, never a panic, and every walk ends.
     #[test]
-    fn arbitrary_pages(
+    fn reading_ends_for_any_content_of_the_pages(
         data in prop::collection::vec(any::<u8>(), 0..if cfg!(miri) { 80 } else { 300 }),
         headers in prop::collection::vec((0..32_u64, prop_oneof![Just(2_u32), Just(9), any::<u32>()], any::<u16>()), 0..8),
         tail in prop_oneof![Just(0_u64), 0..600_u64, any::<u64>()],
@@ -156,25 +158,25 @@ proptest! {
     ) {
         let (mut kernel, pages) = perf_buffer(256);
         let mut reader = Reader::new(pages, timed).unwrap();
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(0, &data) };
         for (at, kind, size) in headers {
-            // SAFETY: no drain is open.
+            // SAFETY: no batch is open.
             unsafe { kernel.poke(at * 8, &kind.to_ne_bytes()) };
-            // SAFETY: no drain is open.
+            // SAFETY: no batch is open.
             unsafe { kernel.poke(at * 8 + 6, &(size % 100).to_ne_bytes()) };
         }
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.set_word(1032, tail) };
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.set_head(head) };
         match reader.batch() {
-            Ok(drain) => {
-                let bytes: usize = drain.records().map(|record| match record {
+            Ok(batch) => {
+                let bytes: usize = batch.records().map(|record| match record {
                     Ok(Record::Sample(sample)) => sample.padded().to_vec().len(),
                     _ => 0,
                 }).sum();
-                prop_assert!(bytes as u64 <= drain.len());
+                prop_assert!(bytes as u64 <= batch.len());
             }
             Err(corrupt) => {
                 let positions = matches!(corrupt, Corrupt::Positions { .. });
@@ -182,7 +184,7 @@ proptest! {
             }
         }
         reader.skip_to_head();
-        prop_assert!(reader.batch().map_or(head % 8 != 0, |drain| drain.is_empty()));
+        prop_assert!(reader.batch().map_or(head % 8 != 0, |batch| batch.is_empty()));
     }
 }
 
@@ -195,11 +197,11 @@ fn count(seen: &[Seen], received: &mut u64, announced: &mut u64) {
     }
 }
 
-/// Every length at every offset at which a record can begin: whole, split in its header's neighbour, in its raw size's,
+/// Tests every length at every offset where a record can begin: whole, split after its header, after its raw size, and
 /// in its payload.
 #[test]
 fn wraps_at_every_offset_and_length() {
-    // Miri is slow: it gets each way to wrap once.
+    // Miri is slow: it tests each kind of wrap once.
     let (offsets, lengths) = if cfg!(miri) { (208, 23) } else { (0, 1) };
     for offset in (offsets..256).step_by(8) {
         for len in (0..120_usize).step_by(lengths) {
@@ -207,8 +209,8 @@ fn wraps_at_every_offset_and_length() {
             let mut reader = Reader::new(pages, false).unwrap();
             let sent = payload(offset, len);
             kernel.sample(&sent).unwrap();
-            let drain = reader.batch().unwrap();
-            let Some(Ok(Record::Sample(sample))) = drain.records().next() else {
+            let batch = reader.batch().unwrap();
+            let Some(Ok(Record::Sample(sample))) = batch.records().next() else {
                 panic!("no sample of {len} bytes at {offset}");
             };
             let bytes = sample.payload(len).unwrap();
@@ -226,15 +228,15 @@ fn wraps_at_every_offset_and_length() {
     }
 }
 
-/// What lies behind a payload is what lay there before, and only a declared length keeps it out.
+/// The bytes after a payload are stale, and only a declared length excludes them.
 #[test]
 fn padding_is_stale() {
     for len in 0..40_usize {
         let (mut kernel, pages) = perf_buffer(4096);
         let mut reader = Reader::new(pages, false).unwrap();
         kernel.sample(&vec![1; len]).unwrap();
-        let drain = reader.batch().unwrap();
-        let Some(Ok(Record::Sample(sample))) = drain.records().next() else {
+        let batch = reader.batch().unwrap();
+        let Some(Ok(Record::Sample(sample))) = batch.records().next() else {
             panic!("no sample");
         };
         let padded = sample.padded().to_vec();
@@ -248,13 +250,13 @@ fn padding_is_stale() {
     }
 }
 
-/// The kernel is far ahead of a tail that somebody moved: an error that says so, and a way on.
+/// The head is far ahead of a tail that something else moved: an error, and `skip_to_head` recovers.
 #[test]
-fn head_far_ahead_of_a_lost_tail() {
+fn contradicting_positions_are_an_error_until_skipped() {
     let (mut kernel, pages) = perf_buffer_at(256, 4096);
     let mut reader = Reader::new(pages, false).unwrap();
     kernel.sample(b"before").unwrap();
-    // SAFETY: no drain is open.
+    // SAFETY: no batch is open.
     unsafe { kernel.set_word(1032, 8) };
     for _ in 0..2 {
         let expected = Corrupt::Positions { tail: 8, head: kernel.head(), data_size: 256 };
@@ -266,22 +268,22 @@ fn head_far_ahead_of_a_lost_tail() {
     assert_eq!(reader.batch().unwrap().records().count(), 1);
 }
 
-/// A record that cannot be believed ends the drain in front of it, each time, until it is given up.
+/// A record of impossible size ends each batch before it, until it is skipped.
 #[test]
-fn a_corrupt_size_ends_the_drain_in_front_of_it() {
+fn corrupt_size_ends_every_batch_until_skipped() {
     for size in [0_u16, 1, 7, 9, 12, 48, 56, u16::MAX] {
         let (mut kernel, pages) = perf_buffer(256);
         let mut reader = Reader::new(pages, false).unwrap();
         kernel.sample(b"first").unwrap();
         let at = kernel.head();
         kernel.sample(b"second").unwrap();
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(at + 6, &size.to_ne_bytes()) };
         let left = kernel.head() - at;
         let corrupt = Corrupt::Record { at, kind: 9, size, left };
         for firsts in [1, 0, 0] {
-            let drain = reader.batch().unwrap();
-            let records: Vec<_> = drain.records().collect();
+            let batch = reader.batch().unwrap();
+            let records: Vec<_> = batch.records().collect();
             let (last, before) = records.split_last().unwrap();
             assert_eq!(before.iter().filter(|record| record.is_ok()).count(), firsts.min(before.len()));
             assert_eq!(last.as_ref().unwrap_err(), &corrupt, "size {size}");
@@ -292,34 +294,34 @@ fn a_corrupt_size_ends_the_drain_in_front_of_it() {
     }
 }
 
-/// A record whose content lies is one error; what follows it is read.
+/// A record with corrupt content is one error; later records are read.
 #[test]
-fn a_lying_raw_size_costs_one_record() {
+fn corrupt_raw_size_costs_one_record() {
     for declared in [13_u32, 1000, u32::MAX] {
         let (mut kernel, pages) = perf_buffer(256);
         let mut reader = Reader::new(pages, false).unwrap();
         let at = kernel.head();
         kernel.sample(b"12345678").unwrap();
         kernel.sample(b"abcdefgh").unwrap();
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(at + 8, &declared.to_ne_bytes()) };
         kernel.record(9, &[]).unwrap();
         kernel.record(2, &[&[0; 8]]).unwrap();
-        let drain = reader.batch().unwrap();
-        let seen: Vec<_> = drain.records().collect();
+        let batch = reader.batch().unwrap();
+        let seen: Vec<_> = batch.records().collect();
         assert_eq!(seen[0].as_ref().unwrap_err(), &Corrupt::Content { at, kind: 9, size: 24, declared });
         assert!(matches!(seen[1], Ok(Record::Sample(sample)) if sample.array() == Ok(*b"abcdefgh")));
         assert!(matches!(seen[2], Err(Corrupt::Content { kind: 9, size: 8, .. })));
         assert!(matches!(seen[3], Err(Corrupt::Content { kind: 2, size: 16, .. })));
         assert_eq!(seen.len(), 4);
-        drop(drain);
+        drop(batch);
         assert_eq!(kernel.tail(), kernel.head());
     }
 }
 
-/// Pages whose control page lies about where the data is.
+/// Pages whose control page has a false offset or size of the data.
 #[test]
-fn a_lying_layout_is_refused() {
+fn false_layout_is_refused() {
     for (offset, size) in [
         (0, 4096),
         (1024, 64),
@@ -333,7 +335,7 @@ fn a_lying_layout_is_refused() {
         (4096, 1 << 63),
     ] {
         let (mut kernel, pages) = perf_buffer(4096);
-        // SAFETY: no drain is open, and none will be.
+        // SAFETY: no batch is open, and none will be.
         unsafe { kernel.set_word(1040, offset) };
         // SAFETY: as above.
         unsafe { kernel.set_word(1048, size) };
@@ -344,9 +346,9 @@ fn a_lying_layout_is_refused() {
 
 /// Before Linux 4.1 both words are 0, and the data follows the first page.
 #[test]
-fn an_old_kernel_says_nothing_of_the_layout() {
+fn layout_words_of_old_kernels_can_be_0() {
     let (mut kernel, pages) = perf_buffer(512);
-    // SAFETY: no drain is open, and the layout stays what it was.
+    // SAFETY: no batch is open, and the layout stays what it was.
     unsafe { kernel.set_word(1040, 0) };
     // SAFETY: as above.
     unsafe { kernel.set_word(1048, 0) };
@@ -356,9 +358,9 @@ fn an_old_kernel_says_nothing_of_the_layout() {
     assert_eq!(reader.batch().unwrap().records().count(), 1);
 }
 
-/// The tail moves over what was looked at when a walk is left early, panics included.
+/// The tail moves over the records that were read if a walk ends early, also by a panic.
 #[test]
-fn a_panic_gives_back_what_was_seen() {
+fn panic_releases_the_records_read() {
     let (mut kernel, pages) = perf_buffer(1024);
     let mut reader = Reader::new(pages, false).unwrap();
     for n in 0..5_u64 {
@@ -372,29 +374,29 @@ fn a_panic_gives_back_what_was_seen() {
     }));
     assert!(panicked.is_err());
     assert_eq!(kernel.tail(), 3 * 24);
-    let drain = reader.batch().unwrap();
-    let Some(Ok(Record::Sample(sample))) = drain.records().next() else { panic!("no sample") };
+    let batch = reader.batch().unwrap();
+    let Some(Ok(Record::Sample(sample))) = batch.records().next() else { panic!("no sample") };
     assert_eq!(sample.array().map(u64::from_ne_bytes), Ok(3));
 }
 
-/// A drain that is forgotten gives nothing back, so its samples stay true.
+/// A forgotten batch releases nothing, so its samples stay valid.
 #[test]
-fn a_forgotten_drain_gives_nothing_back() {
+fn forgotten_batch_releases_nothing() {
     let (mut kernel, pages) = perf_buffer(64);
     let mut reader = Reader::new(pages, false).unwrap();
     kernel.sample(b"12345678").unwrap();
-    let drain = Box::new(reader.batch().unwrap());
-    assert_eq!(drain.records().count(), 1);
-    // Leaked, and not forgotten, so that Miri does not report the box.
-    let drain = Box::leak(drain);
+    let batch = Box::new(reader.batch().unwrap());
+    assert_eq!(batch.records().count(), 1);
+    // Leaked instead of forgotten, so that Miri does not report the box.
+    let batch = Box::leak(batch);
     assert_eq!(kernel.tail(), 0);
     assert_eq!(kernel.sample(&[0; 40]), Err(Full));
-    // SAFETY: nothing uses the box after this; it was leaked from just such a box.
-    drop(unsafe { Box::from_raw(std::ptr::from_mut(drain)) });
+    // SAFETY: the reference is from `Box::leak`, and nothing uses it after this.
+    drop(unsafe { Box::from_raw(std::ptr::from_mut(batch)) });
     assert_eq!(kernel.tail(), 24);
 }
 
-/// Two walks over the same records see a loss twice, but it happened once.
+/// Two walks over the same records see a loss twice, but it is counted once.
 #[test]
 fn two_walks_at_once_count_a_loss_once() {
     let (mut kernel, pages) = perf_buffer(64);
@@ -404,26 +406,26 @@ fn two_walks_at_once_count_a_loss_once() {
     assert_eq!(kernel.sample(&[3; 8]), Err(Full));
     assert_eq!(reader.batch().unwrap().records().count(), 2);
     kernel.sample(&[4; 8]).unwrap();
-    let drain = reader.batch().unwrap();
-    let (mut one, mut other) = (drain.records(), drain.records());
+    let batch = reader.batch().unwrap();
+    let (mut one, mut other) = (batch.records(), batch.records());
     assert!(matches!(one.next(), Some(Ok(Record::Lost(1)))));
     assert_eq!(other.by_ref().count(), 2);
     drop((one, other));
-    drop(drain);
+    drop(batch);
     assert_eq!(reader.lost_announced(), 1);
     assert_eq!(kernel.tail(), kernel.head());
 }
 
-/// Any number of samples can be held at once, and sent to other threads, while the drain is open.
+/// Any number of samples can be held at once, and sent to other threads, while the batch is open.
 #[test]
-fn samples_are_held_together() {
+fn samples_of_a_batch_are_held_together() {
     let (mut kernel, pages) = perf_buffer(1024);
     let mut reader = Reader::new(pages, false).unwrap();
     for n in 0..20_u64 {
         kernel.sample(&n.to_ne_bytes()).unwrap();
     }
-    let drain = reader.batch().unwrap();
-    let samples: Vec<_> = drain
+    let batch = reader.batch().unwrap();
+    let samples: Vec<_> = batch
         .records()
         .map(|record| match record {
             Ok(Record::Sample(sample)) => sample,
@@ -443,10 +445,10 @@ fn samples_are_held_together() {
     assert_eq!(sum, 190);
 }
 
-/// A producer in a thread of its own that never waits, a reader that drains: nothing is torn, everything is accounted
-/// for, in order. Under Miri this is what tells apart the orderings that are needed from those that are there.
+/// A producer in another thread never waits while the reader drains: no record is torn, all are read in order or
+/// counted as lost. Under Miri this test shows which orderings are needed.
 #[test]
-fn a_live_producer() {
+fn live_producer_loses_nothing_unnoticed() {
     let sends: u64 = if cfg!(miri) { 200 } else { 2_000_000 };
     let (mut kernel, pages) = perf_buffer(256);
     let mut reader = Reader::new(pages, false).unwrap();
@@ -470,8 +472,8 @@ fn a_live_producer() {
     let mut ended = false;
     while !ended {
         ended = over.try_recv().is_ok();
-        let drain = reader.batch().unwrap();
-        for record in &drain {
+        let batch = reader.batch().unwrap();
+        for record in &batch {
             match record.unwrap() {
                 Record::Sample(sample) => {
                     received += 1;
@@ -489,7 +491,7 @@ fn a_live_producer() {
                 _ => unreachable!("there are two kinds"),
             }
         }
-        if drain.is_empty() {
+        if batch.is_empty() {
             std::thread::yield_now();
         }
     }
@@ -499,13 +501,17 @@ fn a_live_producer() {
     assert!(received > 0);
 }
 
-/// As the front page says.
+/// The front page of the crate promises this.
 #[test]
 fn readers_are_send_and_stoppers_sync() {
     fn is_send<T: Send>() {}
     fn is_send_and_sync<T: Send + Sync>() {}
-    is_send::<perf_reader::PerCpuBuffers>();
+    is_send_and_sync::<perf_reader::Buffer>();
+    is_send_and_sync::<perf_reader::PerCpuBuffers>();
+    is_send_and_sync::<perf_reader::Peek>();
+    is_send_and_sync::<perf_reader::Sample<'_>>();
+    is_send::<perf_reader::Snapshot<'_>>();
     is_send::<perf_reader::AdaptiveReader<fn(u32, std::os::fd::BorrowedFd<'_>) -> std::io::Result<()>>>();
-    is_send::<perf_reader::OverwriteBuffer>();
+    is_send_and_sync::<perf_reader::OverwriteBuffer>();
     is_send_and_sync::<perf_reader::Stopper>();
 }

@@ -1,24 +1,24 @@
-//! What can be wrong with a program or an object, found when it is finished.
+//! Errors of a program or an object, found when it is finished.
 //!
-//! Nearly all of it is a slip in the Rust code that builds the program, so every error names the Rust line to look at.
+//! Nearly all of them are mistakes in the Rust code that builds the program, so every error names the Rust line.
 
 use std::{
     fmt::{self, Display, Formatter},
     panic::Location,
 };
 
-/// A line of Rust, `file:line:column` when printed.
+/// A line of Rust source, printed as `file:line:column`.
 pub(crate) type At = &'static Location<'static>;
 
-/// Why a function could not be assembled or an object not be written.
+/// The reason why a function could not be assembled or an object could not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A label was made, and perhaps jumped to, but never bound.
+    /// A label was created, and perhaps jumped to, but never bound.
     LabelUnbound {
         /// The label's name.
         label: &'static str,
-        /// The Rust line of the first jump to it, or of its making if there is no jump.
+        /// The Rust line of the first jump to it, or of its creation if there is no jump.
         at: At,
     },
     /// A label was bound twice.
@@ -30,7 +30,7 @@ pub enum Error {
         /// The Rust line that bound it again.
         second: At,
     },
-    /// A label was bound or jumped to in an assembler that did not make it.
+    /// A label was bound or jumped to in an assembler that did not create it.
     ForeignLabel {
         /// The label's name.
         label: &'static str,
@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// A map, variable or function of one object was used in another.
     ForeignReference {
-        /// What kind of thing it is: `map`, `variable` or `function`.
+        /// The kind of the reference: `map`, `variable` or `function`.
         kind: &'static str,
         /// The Rust line that used it.
         at: At,
@@ -57,35 +57,35 @@ pub enum Error {
     EmptyFunction {
         /// Its name.
         function: String,
-        /// The Rust line that gave it to the object.
+        /// The Rust line that added it to the object.
         at: At,
     },
-    /// A function's last instruction lets control run on past its end.
+    /// A function's last instruction does not end it: execution would run past the end.
     RunsOffTheEnd {
         /// Its name.
         function: String,
-        /// The Rust line of the instruction, or of a label bound behind it.
+        /// The Rust line of that instruction, or of a label bound after it.
         at: At,
     },
-    /// Two things of one object have the same name.
+    /// Two items of one object have the same name.
     NameTaken {
         /// The name.
         name: String,
         /// The Rust line that used it the second time.
         at: At,
     },
-    /// A name that is no identifier: letters, digits and `_`, not starting with a digit.
+    /// A name is not an identifier: letters, digits and `_`, not starting with a digit.
     BadName {
         /// The name.
         name: String,
         /// The Rust line that gave it.
         at: At,
     },
-    /// A section name that does not fit what is to be put there.
+    /// A section's name does not suit the item in it.
     BadSection {
         /// The name.
         section: String,
-        /// What it should have been.
+        /// The expected form of the name.
         expected: &'static str,
         /// The Rust line that gave it.
         at: At,
@@ -101,14 +101,14 @@ pub enum Error {
     BadMap {
         /// The map's name.
         map: String,
-        /// What is wrong with it.
+        /// The problem with the definition.
         problem: &'static str,
         /// The Rust line that gave it.
         at: At,
     },
-    /// Something does not fit the object file's format: a section, or a name, beyond 4 GiB for instance.
+    /// The object does not fit the file format: for instance, a section or a name is larger than 4 GiB.
     Format {
-        /// What does not fit, and why.
+        /// The part that does not fit, and the reason.
         problem: String,
     },
 }
@@ -117,45 +117,46 @@ impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::LabelUnbound { label, at } => {
-                write!(f, "label `{label}`, wanted at {at}, is never bound: say where it is with `bind`")
+                write!(f, "label `{label}`, used at {at}, is never bound: call `bind`")
             }
-            Self::LabelBoundTwice { label, first, second } => write!(
-                f,
-                "label `{label}`, bound at {first}, is bound again at {second}: a label is one location, make two"
-            ),
+            Self::LabelBoundTwice { label, first, second } => {
+                write!(f, "label `{label}`, bound at {first}, is bound again at {second}: use two labels")
+            }
             Self::ForeignLabel { label, at } => {
                 write!(
                     f,
-                    "label `{label}`, wanted at {at}, was made by another assembler: a label belongs to one function"
+                    "label `{label}`, used at {at}, belongs to another assembler: a label is valid in one function only"
                 )
             }
             Self::JumpTooFar { label, distance, at } => write!(
                 f,
-                "label `{label}` is {distance} instructions away from the jump at {at}, which reaches from -32768 to \
-                 32767: go there by `jump_long`, around which a condition can jump, or make the part between a function"
+                "label `{label}` is {distance} slots away from the jump at {at}, which reaches from -32768 to \
+                 32767: use `jump_long` with a condition that jumps around it, or move code into a function"
             ),
             Self::ForeignReference { kind, at } => {
-                write!(f, "the {kind} at {at} belongs to another object: use one that this object's builder returned")
+                write!(
+                    f,
+                    "the {kind} used at {at} belongs to another object: use one that this object's builder returned"
+                )
             }
             Self::EmptyFunction { function, at } => {
-                write!(f, "function `{function}`, given at {at}, has no instructions: it needs at least an `exit`")
+                write!(f, "function `{function}`, added at {at}, has no instructions: it needs at least an `exit`")
             }
             Self::RunsOffTheEnd { function, at } => {
-                write!(f, "function `{function}` runs off its end at {at}: finish it with `exit` or a jump")
+                write!(f, "function `{function}` runs off its end at {at}: end it with `exit` or a jump")
             }
             Self::NameTaken { name, at } => {
-                write!(f, "the name `{name}`, given at {at}, is taken in this object: choose another")
+                write!(f, "the name `{name}`, given at {at}, is already used in this object: choose another")
             }
             Self::BadName { name, at } => {
-                write!(f, "the name `{name:?}`, given at {at}, is no identifier: use letters, digits and `_`")
+                write!(f, "the name `{name:?}`, given at {at}, is not an identifier: use letters, digits and `_`")
             }
             Self::BadSection { section, expected, at } => {
-                write!(f, "the section name `{section:?}`, given at {at}, will not do: it should be {expected}")
+                write!(f, "the section name {section:?}, given at {at}, is not valid: expected {expected}")
             }
-            Self::BadVariable { variable, at } => write!(
-                f,
-                "variable `{variable}`, given at {at}, is of a type without a size, or one of more than 4 GiB"
-            ),
+            Self::BadVariable { variable, at } => {
+                write!(f, "variable `{variable}`, given at {at}, has a type without a size, or one larger than 4 GiB")
+            }
             Self::BadMap { map, problem, at } => {
                 write!(f, "map `{map}`, given at {at}, cannot be written: {problem}")
             }

@@ -1,11 +1,11 @@
-//! Handles: what the builders hand out to stand for a label, a map, a variable or a function.
+//! Handles: returned by the builders to refer to a label, a map, a variable or a function.
 //!
-//! A handle is an index into the list of the builder that made it, together with that builder's identity, so that a
-//! handle brought to another builder is noticed instead of silently meaning something else there.
+//! A handle is an index into a list of the builder that created it, with that builder's identity. So a handle that is
+//! used with another builder is detected, and does not silently refer to something else there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Who made a handle.
+/// The identity of the builder that created a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner(u64);
 
@@ -17,7 +17,7 @@ impl Owner {
     }
 }
 
-/// A location in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
+/// A location in a function that a jump can go to. Created by [`Assembler::label`](crate::Assembler::label) of the same
 /// assembler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {
@@ -39,10 +39,10 @@ macro_rules! handles {
 
 handles! {
 
-    /// A map of an object. Made by [`ObjectBuilder::map`](crate::ObjectBuilder::map).
+    /// A map of an object. Created by [`ObjectBuilder::map`](crate::ObjectBuilder::map).
     MapRef;
-    /// A global variable of an object. Made by [`ObjectBuilder::variable`](crate::ObjectBuilder::variable).
+    /// A global variable of an object. Created by [`ObjectBuilder::variable`](crate::ObjectBuilder::variable).
     VariableRef;
-    /// A function that others can call. Made by [`ObjectBuilder::function`](crate::ObjectBuilder::function).
+    /// A function that others can call. Created by [`ObjectBuilder::function`](crate::ObjectBuilder::function).
     FunctionRef;
 }

@@ -1,7 +1,7 @@
 //! A typed eBPF assembler that writes real object files, and the programs that cutaway ships.
 //!
-//! A BPF program written with it reads like a commented assembly listing with Rust names, and comes out as the same
-//! kind of ELF object that clang makes: any loader takes it, and the kernel's verifier quotes its Rust lines.
+//! A BPF program written with it reads like a commented assembly listing with Rust names. The result is an ELF object
+//! like clang's: any loader takes it, and the kernel's verifier quotes its Rust lines.
 //!
 //! ```
 //! use cutaway_programs::prelude::*;
@@ -14,7 +14,7 @@
 //! cutaway_programs::describe!(Exec { time_ns, pid_tgid });
 //!
 //! let mut object = ObjectBuilder::new("GPL");
-//! object.describe::<Exec>(); // lets tools decode what comes out of the ring
+//! object.describe::<Exec>(); // lets tools decode the records of the ring
 //! let events = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(64 * 1024));
 //!
 //! let mut asm = Assembler::new();
@@ -42,28 +42,28 @@
 //! # Ok::<(), cutaway_programs::Error>(())
 //! ```
 //!
-//! The programs that cutaway ships stand beside the same in C in the repository's book: `docs/4-three-ways.md`.
+//! The book shows cutaway's programs beside the same programs in C: `docs/4-three-ways.md` in the repository.
 //!
-//! Writing the frame pointer does not compile:
+//! Writing to the frame pointer does not compile:
 //!
 //! ```compile_fail,E0277
 //! use cutaway_programs::prelude::*;
 //! Assembler::new().mov(R10, 0);
 //! ```
 //!
-//! | module | what lives there |
+//! | module | content |
 //! | --- | --- |
-//! | [`asm`] | the verbs, one for each instruction, and labels |
+//! | [`asm`] | the instructions, one method each, and labels |
 //! | [`instruction`] | an instruction's parts, bytes and text |
 //! | [`btf`] | types, from Rust to the kernel's format |
 //! | [`compare`] | the programs of `cutaway compare` |
-//! | [`prelude`] | all of it that a program needs, to be imported whole |
+//! | [`prelude`] | everything that a program needs, for a glob import |
 
 pub mod asm;
 pub mod btf;
 pub mod compare;
 mod error;
-/// For x86_64 and aarch64, whose registers its programs read.
+/// Needs x86_64 or aarch64: the programs read these architectures' registers.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod getaddrinfo;
 mod handle;
@@ -86,7 +86,7 @@ pub use size::*;
 pub use source::Source;
 pub use variable::Variable;
 
-/// What a module that builds programs needs, to be imported whole.
+/// Everything that a module with programs needs, for a glob import.
 pub mod prelude {
     pub use crate::{
         Assembler,

@@ -1,7 +1,7 @@
-//! Maps, described.
+//! Definitions of maps.
 //!
-//! A [`MapDef`] says what `bpf(BPF_MAP_CREATE)` will be asked for. The object carries it in the section `.maps` as
-//! libbpf has it: not as data but as a type, a struct whose members' types spell the numbers. Every loader reads that.
+//! A [`MapDef`] holds the arguments of `bpf(BPF_MAP_CREATE)`. The object carries it in the section `.maps` in libbpf's
+//! encoding: as a type, not as data. The types of a struct's members encode the numbers, and every loader reads that.
 //!
 //! ```
 //! use cutaway_programs::{MapDef, MapType};
@@ -14,7 +14,7 @@ use cutaway_sys::{MapFlags, MapType};
 
 use crate::btf::{Describe, Type};
 
-/// What a map is to be.
+/// The definition of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct MapDef {
@@ -28,7 +28,7 @@ pub struct MapDef {
     pub(crate) inner: Option<Box<MapDef>>,
 }
 
-/// What a key or a value is.
+/// A key or a value: its type, or its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Bytes(u32),
@@ -36,47 +36,48 @@ pub(crate) enum Part {
 }
 
 impl MapDef {
-    /// A map of this kind, without keys, values and entries: they are left out of the object unless given.
+    /// Creates a definition of a map of this type. Keys, values and `max_entries` are absent from the object unless
+    /// they are set.
     pub fn new(kind: MapType) -> Self {
         Self { kind, key: None, value: None, max_entries: None, flags: 0, extra: 0, pinned_by_name: false, inner: None }
     }
 
-    /// Keys of this type.
+    /// Sets the type of the keys.
     pub fn key<T: Describe>(self) -> Self {
         self.key_type(T::describe())
     }
 
-    /// Values of this type.
+    /// Sets the type of the values.
     pub fn value<T: Describe>(self) -> Self {
         self.value_type(T::describe())
     }
 
-    /// Keys of this type.
+    /// Sets the type of the keys.
     pub fn key_type(mut self, kind: Type) -> Self {
         self.key = Some(Part::Type(kind));
         self
     }
 
-    /// Values of this type.
+    /// Sets the type of the values.
     pub fn value_type(mut self, kind: Type) -> Self {
         self.value = Some(Part::Type(kind));
         self
     }
 
-    /// Keys of so many bytes, without a type: what maps that refuse BTF need, perf event arrays among them.
+    /// Sets the size of the keys in bytes, without a type, for maps that refuse BTF, such as perf event arrays.
     pub fn key_size(mut self, bytes: u32) -> Self {
         self.key = Some(Part::Bytes(bytes));
         self
     }
 
-    /// Values of so many bytes, without a type.
+    /// Sets the size of the values in bytes, without a type.
     pub fn value_size(mut self, bytes: u32) -> Self {
         self.value = Some(Part::Bytes(bytes));
         self
     }
 
-    /// How many entries at most; bytes for a ring, slots for a perf event array. 0 may be given, and left to the loader
-    /// to replace.
+    /// Sets `max_entries`: entries for most maps, bytes for a ring, slots for a perf event array. 0 leaves the choice
+    /// to the loader.
     pub fn max_entries(mut self, entries: u32) -> Self {
         self.max_entries = Some(entries);
         self
@@ -88,20 +89,20 @@ impl MapDef {
         self
     }
 
-    /// `map_extra` (5.16): the number of hash functions of a bloom filter.
+    /// Sets `map_extra` (Linux 5.16): the number of hash functions of a bloom filter.
     pub fn extra(mut self, extra: u32) -> Self {
         self.extra = extra;
         self
     }
 
-    /// Asks the loader to pin the map under its name, and to use the one that is pinned there already:
+    /// Requests that the loader pin the map under its name, and reuse the map that is already pinned there:
     /// `LIBBPF_PIN_BY_NAME`.
     pub fn pinned_by_name(mut self) -> Self {
         self.pinned_by_name = true;
         self
     }
 
-    /// What the maps in a map of maps look like.
+    /// Sets the definition of the inner maps of a map of maps.
     pub fn holding(mut self, inner: MapDef) -> Self {
         self.inner = Some(Box::new(inner));
         self

@@ -1,18 +1,18 @@
-//! The registers, each a type of its own.
+//! The registers, each with a type of its own.
 //!
-//! An eBPF program has ten 64-bit registers and a frame pointer. [`R0`] to [`R9`] name them whole, [`W0`] to [`W9`]
-//! name their lower halves; writing a lower half clears the upper one. [`R10`] points one byte past the top of the
-//! program's 512-byte stack frame and cannot be written: it is a [`Register`], but not [`Writable`], so an attempt does
+//! An eBPF program has ten 64-bit registers and a frame pointer. [`R0`] to [`R9`] are the whole registers, [`W0`] to
+//! [`W9`] their lower halves; writing a lower half clears the upper one. [`R10`] points one byte past the top of the
+//! program's 512-byte stack frame. It cannot be written: it is a [`Register`] but not [`Writable`], so an attempt does
 //! not compile.
 //!
 //! | register | role in the calling convention |
 //! | --- | --- |
-//! | `R0` | the result of a call, and of the program |
+//! | `R0` | the return value of a call, and of the program |
 //! | `R1` to `R5` | arguments; a call destroys them |
 //! | `R6` to `R9` | survive calls |
 //! | `R10` | the frame pointer, read-only |
 //!
-//! Operands are as wide as each other:
+//! The operands of an instruction have the same width:
 //!
 //! ```
 //! # use cutaway_programs::prelude::*;
@@ -31,7 +31,7 @@ mod sealed {
 }
 pub(crate) use sealed::Sealed;
 
-/// How many bits of a register an instruction works on: [`Bits64`] or [`Bits32`].
+/// The number of bits of a register that an instruction works on: [`Bits64`] or [`Bits32`].
 ///
 /// The width decides the instruction's class: `ALU64` and `JMP`, or `ALU` and `JMP32`.
 pub trait Width: Sealed {
@@ -45,7 +45,7 @@ pub trait Width: Sealed {
 #[derive(Clone, Copy, Debug)]
 pub enum Bits64 {}
 
-/// The lower half of a register: `w1` in LLVM's syntax. Needs Linux 5.1 for 32-bit jumps.
+/// The lower half of a register: `w1` in LLVM's syntax. 32-bit jumps need Linux 5.1.
 #[derive(Clone, Copy, Debug)]
 pub enum Bits32 {}
 
@@ -73,14 +73,14 @@ pub trait Register: Sealed + Copy {
 /// A register that can be written: all but [`R10`].
 pub trait Writable: Register {}
 
-/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which is
-/// sign-extended to that width. An `i16` will do, too, so that an [`offset!`](crate::offset) can be added.
+/// The second operand of an instruction: a register as wide as the first, or an `i32`, which is sign-extended to that
+/// width. An `i16` is accepted too, so that an [`offset!`](crate::offset) can be added.
 pub trait Operand<W: Width>: Sealed {
     #[doc(hidden)]
     fn value(self) -> Value;
 }
 
-/// An operand once its type has served: what goes into the instruction.
+/// An operand without its type: the part that is encoded in the instruction.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -125,7 +125,7 @@ macro_rules! registers {
 }
 
 registers! {
-    R0 = 0 Bits64 "The result of a call or of the program." Writable;
+    R0 = 0 Bits64 "The return value of a call or of the program." Writable;
     R1 = 1 Bits64 "The first argument; at the start of a program, its context." Writable;
     R2 = 2 Bits64 "The second argument." Writable;
     R3 = 3 Bits64 "The third argument." Writable;
@@ -135,7 +135,7 @@ registers! {
     R7 = 7 Bits64 "Survives calls." Writable;
     R8 = 8 Bits64 "Survives calls." Writable;
     R9 = 9 Bits64 "Survives calls." Writable;
-    R10 = 10 Bits64 "The frame pointer: the stack's 512 bytes end where it points. Read-only.";
+    R10 = 10 Bits64 "The frame pointer: the end of the stack's 512 bytes. Read-only.";
     W0 = 0 Bits32 "The lower half of [`R0`]." Writable;
     W1 = 1 Bits32 "The lower half of [`R1`]." Writable;
     W2 = 2 Bits32 "The lower half of [`R2`]." Writable;

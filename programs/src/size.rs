@@ -1,7 +1,7 @@
-//! Access sizes, each a type: how many bytes one instruction moves between a register and memory.
+//! Access sizes, each a type: the number of bytes that one instruction moves between a register and memory.
 //!
-//! Not every instruction takes every size; a trait for each family says which do, so that a sign-extending load of
-//! eight bytes or an atomic addition of one does not compile:
+//! Not every instruction supports every size; a trait for each family says which ones it does. So a sign-extending load
+//! of eight bytes or an atomic addition of one byte does not compile:
 //!
 //! ```
 //! # use cutaway_programs::prelude::*;
@@ -21,15 +21,15 @@
 
 use crate::register::{Bits32, Bits64, Sealed, Width};
 
-/// A size that a plain load or store can have: [`B`], [`H`], [`W`] or [`DW`].
+/// A size of a plain load or store: [`B`], [`H`], [`W`] or [`DW`].
 pub trait Size: Sealed {
-    /// In bytes: 1, 2, 4 or 8.
+    /// The size in bytes: 1, 2, 4 or 8.
     const BYTES: u8;
     #[doc(hidden)]
     const CODE: u8;
 }
 
-/// A size smaller than a register of width `To`, from which a value can be sign-extended into it.
+/// A size smaller than a register of width `To`, from which a value can be sign-extended to that width.
 pub trait SignExtends<To: Width>: Size {}
 
 /// A size whose bytes can be swapped: [`H`], [`W`] or [`DW`].

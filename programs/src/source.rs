@@ -1,9 +1,9 @@
-//! The Rust source of a program, so that line information can carry its text.
+//! The Rust source of a program, quoted by line information.
 //!
 //! The kernel's verifier quotes the source line in front of the instructions that came from it. It takes the text from
-//! the program's BTF, not from any file, so the object has to bring it: a module that builds programs hands its own
+//! the program's BTF, not from a file, so the object has to contain it. A module that builds programs passes its own
 //! source to the [`ObjectBuilder`](crate::ObjectBuilder) with [`source!`](crate::source). Without it, the instruction's
-//! own text stands in for the line.
+//! own text replaces the line.
 
 /// A file of Rust source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// The text of a line, counted from 1, without the spaces around it.
+    /// Returns the text of a line, counted from 1, without the spaces around it.
     pub fn line(&self, number: u32) -> Option<&'static str> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         self.text.lines().nth(index).map(str::trim)
     }
 }
 
-/// The [`Source`] of the module that it is written in. Its argument is the file's own name, without directories, as
+/// The [`Source`] of the module that invokes the macro. The argument is the file's own name, without directories, as
 /// `include_str!` needs it.
 ///
 /// ```text

@@ -1,11 +1,11 @@
-//! Global variables, described.
+//! Definitions of global variables.
 
 use crate::{
     btf::{Describe, Initial, Type},
     instruction::ByteOrder,
 };
 
-/// A variable's type and what it starts with.
+/// A variable's type and its initial value.
 ///
 /// ```
 /// use cutaway_programs::Variable;
@@ -21,7 +21,7 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// A variable that starts with this value.
+    /// Creates a variable with this initial value.
     pub fn new<T: Initial>(value: T) -> Self {
         let [mut little, mut big] = [Vec::new(), Vec::new()];
         value.encode(ByteOrder::Little, &mut little);
@@ -29,12 +29,12 @@ impl Variable {
         Self { kind: T::describe(), little, big }
     }
 
-    /// A variable of zeroes: all that `.bss` can hold.
+    /// Creates a variable of zeroes, the only content that `.bss` can hold.
     pub fn zeroed<T: Describe>() -> Self {
         Self { kind: T::describe(), little: Vec::new(), big: Vec::new() }
     }
 
-    /// Its bytes, without the zeroes that follow; empty if it is all zeroes.
+    /// Returns the initial bytes without the trailing zeroes; empty if all are zero.
     pub(crate) fn bytes(&self, order: ByteOrder) -> &[u8] {
         match order {
             ByteOrder::Little => &self.little,

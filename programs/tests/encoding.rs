@@ -1,12 +1,12 @@
-//! Every instruction form: its bytes, its text, and back again.
-#![expect(clippy::unwrap_used, reason = "functions beside the tests are not seen as tests")]
+//! Every instruction form: its bytes, its text, and the decoding of both.
+#![expect(clippy::unwrap_used, reason = "clippy does not see helper functions as tests")]
 
 mod forms;
 
 use cutaway_programs::{ByteOrder, Instruction, prelude::*};
 use forms::{Form, Isa, forms};
 
-/// The form in front of five slots to jump over.
+/// Assembles the form, followed by five slots for it to jump over.
 fn assemble(form: &Form) -> cutaway_programs::Code {
     let mut asm = Assembler::new();
     let there = asm.label("there");
@@ -24,7 +24,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_form_has_llvms_bytes() {
+fn every_form_encodes_to_llvms_bytes() {
     for form in forms() {
         let code = assemble(&form);
         for (order, expected) in [(ByteOrder::Little, form.little), (ByteOrder::Big, form.big)] {
@@ -35,7 +35,7 @@ fn every_form_has_llvms_bytes() {
 }
 
 #[test]
-fn every_form_has_llvms_text() {
+fn every_form_prints_llvms_text() {
     for form in forms() {
         let code = assemble(&form);
         assert_eq!(code.texts().next().unwrap().to_string(), form.text, "{}", form.verb);
@@ -43,7 +43,7 @@ fn every_form_has_llvms_text() {
 }
 
 #[test]
-fn every_form_is_decoded_to_itself() {
+fn every_form_decodes_to_itself() {
     for form in forms() {
         let code = assemble(&form);
         let slots = code.instructions().next().unwrap().slots();
@@ -58,17 +58,17 @@ fn every_form_is_decoded_to_itself() {
 }
 
 #[test]
-fn the_table_knows_every_verb() {
+fn table_has_every_method() {
     let verbs: std::collections::HashSet<_> = forms().filter_map(|form| form.verb.split('(').next()).collect();
-    // 14 of two operands, neg, mov_sx, 3 swaps; 3 of memory and a wide load; 10 atomics and 2 that order; 5 of control
-    // flow.
+    // Arithmetic: 14 with two operands, neg, mov_sx, 3 swaps. Memory: 3 and a wide load. Atomics: 10, and 2 that order.
+    // Control flow: 5.
     assert_eq!(verbs.len(), 14 + 5 + 4 + 12 + 5);
     for isa in [Isa::V3, Isa::V4, Isa::Acquire] {
         assert!(forms().any(|form| form.isa == isa));
     }
 }
 
-/// All that fits into eight bytes has a text, and none of it panics.
+/// Every value of eight bytes has a text; printing never panics.
 #[test]
 fn any_bytes_can_be_printed() {
     let mut known = 0;
@@ -85,7 +85,7 @@ fn any_bytes_can_be_printed() {
 }
 
 #[test]
-fn mixed_widths_and_large_fields_do_what_they_say() {
+fn mixed_widths_and_large_fields_are_encoded() {
     let mut asm = Assembler::new();
     asm.add(R1, offset!((u64, u32), 1));
     asm.mov(R2, size!([u8; 300]));

@@ -1,11 +1,11 @@
-//! Labels: distances, and everything that can go wrong with them.
-#![expect(clippy::unwrap_used, reason = "functions beside the tests are not seen as tests")]
+//! Labels: distances, and every error.
+#![expect(clippy::unwrap_used, reason = "clippy does not see helper functions as tests")]
 
 use std::panic::Location;
 
 use cutaway_programs::{Error, prelude::*};
 
-/// The Rust line that calls this, with the column of what `f` does on the same line left out of the comparison.
+/// Returns the caller's Rust line. The column is not compared, because other code shares the line.
 #[track_caller]
 fn here() -> (&'static str, u32) {
     let at = Location::caller();
@@ -37,7 +37,7 @@ fn distances_count_slots_not_instructions() {
 }
 
 #[test]
-fn a_jump_to_itself_and_to_the_next_instruction() {
+fn jump_to_itself_and_to_the_next_instruction() {
     let mut asm = Assembler::new();
     let (itself, next) = (asm.label("itself"), asm.label("next"));
     asm.bind(itself);
@@ -49,7 +49,7 @@ fn a_jump_to_itself_and_to_the_next_instruction() {
 }
 
 #[test]
-fn two_labels_in_one_place() {
+fn two_labels_at_one_instruction() {
     let mut asm = Assembler::new();
     let (first, second) = (asm.label("first"), asm.label("second"));
     asm.jump(first);
@@ -61,7 +61,7 @@ fn two_labels_in_one_place() {
 }
 
 #[test]
-fn an_unbound_label_is_reported_at_its_first_use() {
+fn unbound_label_is_reported_at_its_first_use() {
     let mut asm = Assembler::new();
     let done = asm.label("done");
     asm.exit();
@@ -71,11 +71,11 @@ fn an_unbound_label_is_reported_at_its_first_use() {
     let Error::LabelUnbound { label, at } = &error else { panic!("{error:?}") };
     assert_eq!((*label, line(at)), ("done", expected));
     let text = error.to_string();
-    assert!(text.starts_with("label `done`, wanted at ") && text.contains("labels.rs:"), "{text}");
+    assert!(text.starts_with("label `done`, used at ") && text.contains("labels.rs:"), "{text}");
 }
 
 #[test]
-fn an_unbound_label_that_nobody_uses_is_reported_where_it_was_made() {
+fn unused_unbound_label_is_reported_where_it_was_created() {
     let mut asm = Assembler::new();
     let (expected, _) = (here(), asm.label("idle"));
     asm.exit();
@@ -84,7 +84,7 @@ fn an_unbound_label_that_nobody_uses_is_reported_where_it_was_made() {
 }
 
 #[test]
-fn a_label_is_bound_once() {
+fn label_bound_twice_is_refused() {
     let mut asm = Assembler::new();
     let twice = asm.label("twice");
     let (one, ()) = (here(), asm.bind(twice));
@@ -95,7 +95,7 @@ fn a_label_is_bound_once() {
 }
 
 #[test]
-fn a_label_of_another_assembler_is_refused() {
+fn label_of_another_assembler_is_refused() {
     let mut other = Assembler::new();
     let foreign = other.label("foreign");
 
@@ -114,7 +114,7 @@ fn a_label_of_another_assembler_is_refused() {
     assert_eq!((label, line(at)), ("foreign", expected));
 }
 
-/// A jump over so many slots, forwards or backwards.
+/// Assembles a jump over this many slots, forwards or backwards.
 fn over(slots: usize, forwards: bool, long: bool) -> Result<String, Error> {
     let mut asm = Assembler::new();
     let there = asm.label("there");
@@ -140,7 +140,7 @@ fn over(slots: usize, forwards: bool, long: bool) -> Result<String, Error> {
 }
 
 #[test]
-fn sixteen_bits_are_the_limit() {
+fn short_jump_reaches_16_bits_of_slots() {
     assert_eq!(over(32_767, true, false), Ok("goto +32767".to_owned()));
     assert_eq!(over(32_767, false, false), Ok("goto -32768".to_owned()));
     for (slots, forwards, expected) in [(32_768, true, 32_768), (32_768, false, -32_769)] {

@@ -1,5 +1,5 @@
-//! What a whole object holds, and what is refused.
-#![expect(clippy::unwrap_used, reason = "functions beside the tests are not seen as tests")]
+//! The content of a whole object, and what is refused.
+#![expect(clippy::unwrap_used, reason = "clippy does not see helper functions as tests")]
 
 mod sample;
 
@@ -9,7 +9,7 @@ use aya_obj::{Object, generated::bpf_insn, maps::PinningType};
 use cutaway_programs::{ByteOrder, Error, MapFlags, btf::Type, prelude::*};
 use object::{ObjectSection as _, ObjectSymbol as _, read::elf::FileHeader as _};
 
-/// An assembler of a function that does nothing.
+/// Returns an assembler of a function that does nothing.
 fn idle() -> Assembler {
     let mut asm = Assembler::new();
     asm.mov(R0, 0);
@@ -18,16 +18,16 @@ fn idle() -> Assembler {
 }
 
 #[test]
-fn the_same_object_gives_the_same_bytes() {
+fn same_object_gives_the_same_bytes() {
     let bytes = sample::object().write().unwrap();
     assert_eq!(bytes, sample::object().write().unwrap());
     let object = sample::object();
     assert_eq!(object.write().unwrap(), object.write().unwrap());
 }
 
-/// `UPDATE_GOLDEN=1 cargo test -p cutaway-programs` writes the file anew.
+/// `UPDATE_GOLDEN=1 cargo test -p cutaway-programs` rewrites the file.
 #[test]
-fn the_listing_is_the_golden_one() {
+fn listing_equals_the_golden_file() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sample/listing.txt");
     let folder = file!().strip_suffix("object.rs").unwrap();
     let listing = sample::object().listing().unwrap().replace(folder, "");
@@ -38,7 +38,7 @@ fn the_listing_is_the_golden_one() {
 }
 
 #[test]
-fn sections_and_symbols_are_what_loaders_look_for() {
+fn sections_and_symbols_are_as_loaders_expect() {
     for (order, endian) in [(ByteOrder::Little, object::Endianness::Little), (ByteOrder::Big, object::Endianness::Big)]
     {
         let bytes = sample::object().byte_order(order).write().unwrap();
@@ -103,7 +103,7 @@ fn sections_and_symbols_are_what_loaders_look_for() {
 }
 
 #[test]
-fn aya_obj_reads_what_was_written() {
+fn aya_obj_reads_the_object() {
     let object = Object::parse(&sample::object().write().unwrap()).unwrap();
     assert_eq!(object.license.as_c_str(), c"GPL");
 
@@ -134,7 +134,7 @@ fn aya_obj_reads_what_was_written() {
 }
 
 #[test]
-fn aya_obj_links_what_was_written() {
+fn aya_obj_links_the_object() {
     let mut object = Object::parse(&sample::object().write().unwrap()).unwrap();
     let maps: Vec<_> = object.maps.iter().map(|(name, map)| (name.clone(), map.clone())).collect();
     let fd =
@@ -148,7 +148,7 @@ fn aya_obj_links_what_was_written() {
         let program = &object.programs[name];
         object.functions[&program.function_key()].instructions.clone()
     };
-    // (kind of reference, descriptor, offset) of the two slots of a load.
+    // (kind of reference, fd, offset) of the two slots of a load.
     let load = |insns: &[bpf_insn], at: usize| (insns[at].src_reg(), insns[at].imm, insns[at + 1].imm);
     let (map, value) = (1, 2);
 
@@ -166,12 +166,12 @@ fn aya_obj_links_what_was_written() {
     assert_eq!(keep.len(), 14 + 3);
 
     let repeat = instructions("repeat");
-    assert_eq!((repeat[1].src_reg(), repeat[1].imm), (4, 8 - 2), "a function's address is a distance, too");
+    assert_eq!((repeat[1].src_reg(), repeat[1].imm), (4, 8 - 2), "a function's address is a distance too");
     assert_eq!(load(&repeat, 8), (value, fd(".bss"), 16));
 }
 
 #[test]
-fn every_part_of_a_map_arrives() {
+fn every_part_of_a_map_is_written() {
     let mut object = ObjectBuilder::new("GPL");
     let shared = MapDef::new(MapType::LRU_HASH).key_size(6).value_type(Type::array(Type::char(), 9));
     object.map(
@@ -194,13 +194,13 @@ fn every_part_of_a_map_arrives() {
 }
 
 #[test]
-fn an_empty_object_is_one_too() {
+fn empty_object_is_valid() {
     let object = Object::parse(&ObjectBuilder::new("Dual MIT/GPL").write().unwrap()).unwrap();
     assert_eq!(object.license.as_c_str(), c"Dual MIT/GPL");
     assert!(object.maps.is_empty() && object.functions.is_empty());
 }
 
-/// The object's error and the line that it names must be these.
+/// Asserts that the object's error passes `check`, names the line and contains the words.
 #[track_caller]
 fn assert_refused(object: &ObjectBuilder, line: u32, check: impl FnOnce(&Error) -> bool, words: &str) {
     let error = object.write().unwrap_err();
@@ -216,7 +216,7 @@ fn here() -> u32 {
 }
 
 #[test]
-fn slips_are_named_with_their_line() {
+fn errors_name_their_line() {
     let mut object = ObjectBuilder::new("GPL");
     object.map("twice", MapDef::new(MapType::HASH));
     let (line, _) = (here(), object.variable(".bss", "twice", Variable::zeroed::<u8>()));
@@ -231,7 +231,7 @@ fn slips_are_named_with_their_line() {
     for section in ["", ".text", ".maps", "license", "maps/x", "a\0b"] {
         let mut object = ObjectBuilder::new("GPL");
         let (line, ()) = (here(), object.program(section, "program", idle()));
-        assert_refused(&object, line, |error| matches!(error, Error::BadSection { .. }), "attaches to");
+        assert_refused(&object, line, |error| matches!(error, Error::BadSection { .. }), "attach target");
     }
 
     for (section, expected) in [("data", "`.data`"), (".database", "`.data`"), (".data.a/b", "letters")] {
@@ -247,13 +247,13 @@ fn slips_are_named_with_their_line() {
 }
 
 #[test]
-fn maps_that_cannot_be_are_refused() {
+fn invalid_maps_are_refused() {
     let plain = || MapDef::new(MapType::ARRAY);
     let outer = || MapDef::new(MapType::ARRAY_OF_MAPS);
     for (map, words) in [
-        (outer(), "what its maps look like"),
-        (plain().holding(plain()), "only a map of maps"),
-        (outer().holding(outer().holding(plain())), "maps of maps"),
+        (outer(), "definition of its inner maps"),
+        (plain().holding(plain()), "only a map of maps can"),
+        (outer().holding(outer().holding(plain())), "hold maps of maps"),
         (outer().holding(plain().pinned_by_name()), "pinned"),
         (plain().key_type(Type::Void), "without a size"),
         (
@@ -292,7 +292,7 @@ fn functions_must_end() {
 }
 
 #[test]
-fn what_belongs_to_another_object_is_refused() {
+fn reference_of_another_object_is_refused() {
     let mut other = ObjectBuilder::new("GPL");
     let map = other.map("map", MapDef::new(MapType::RINGBUF).max_entries(4096));
     let variable = other.variable(".bss", "variable", Variable::zeroed::<u64>());
@@ -315,7 +315,7 @@ fn what_belongs_to_another_object_is_refused() {
 }
 
 #[test]
-fn a_slip_in_the_code_surfaces_when_the_object_is_written() {
+fn error_in_the_code_is_returned_by_write() {
     let mut asm = Assembler::new();
     let lost = asm.label("lost");
     let (line, ()) = (here(), asm.jump(lost));

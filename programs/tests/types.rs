@@ -1,4 +1,4 @@
-//! Types: what Rust's become, and what BTF cannot express.
+//! Types: BTF derived from Rust types, and what BTF cannot express.
 
 use std::mem::offset_of;
 
@@ -27,7 +27,7 @@ struct Outer {
 describe!(Outer { r#type, inner, next, text: char, bytes, flag });
 
 #[test]
-fn a_struct_is_described_as_the_compiler_lays_it_out() {
+fn struct_is_described_as_the_compiler_lays_it_out() {
     let Type::Struct(outer) = Outer::describe() else { panic!("not a struct") };
     assert_eq!((outer.name.as_str(), outer.bytes as usize), ("Outer", size_of::<Outer>()));
     let unsigned_char = Type::int("unsigned char", 1, Encoding::Unsigned);
@@ -53,7 +53,7 @@ fn sizes_are_those_of_c() {
     assert_eq!(Type::array(u64::describe(), u32::MAX).bytes(), None);
 }
 
-/// What writing an object that mentions this type complains of.
+/// Returns the error of writing an object that refers to this type.
 fn complaint(kind: Type) -> String {
     struct Given;
     thread_local! { static KIND: std::cell::RefCell<Type> = const { std::cell::RefCell::new(Type::Void) } }
@@ -88,16 +88,19 @@ fn what_btf_cannot_express_is_refused() {
             "\"off\" lies beyond 512 MiB",
         ),
         (Type::structure("far", u32::MAX, [Member::new("off", (1 << 29) - 1, u8::describe())]), ""),
-        (Type::structure("Größe", 0, []), "is no name"),
+        (Type::structure("Größe", 0, []), "is not a valid identifier"),
         (Type::structure("", 0, []), ""),
-        (Type::structure("s", 1, [Member::new("a b", 0, u8::describe())]), "\"a b\" is no name"),
-        (Type::Union(Composite { name: "9".to_owned(), bytes: 0, members: Vec::new() }), "\"9\" is no name"),
-        (Type::Typedef(String::new(), Box::new(Type::char())), "\"\" is no name"),
+        (Type::structure("s", 1, [Member::new("a b", 0, u8::describe())]), "\"a b\" is not a valid identifier"),
+        (
+            Type::Union(Composite { name: "9".to_owned(), bytes: 0, members: Vec::new() }),
+            "\"9\" is not a valid identifier",
+        ),
+        (Type::Typedef(String::new(), Box::new(Type::char())), "\"\" is not a valid identifier"),
         (Type::int("odd", 3, Encoding::Signed), "\"odd\" has a size"),
         (enumeration("color", 3, "RED"), "\"color\" has a size"),
         (enumeration("color", 8, "RED"), ""),
-        (enumeration("color", 4, "bright red"), "\"bright red\" is no name"),
-        (Type::pointer(Type::array(Type::structure("a-b", 0, []), 1)), "\"a-b\" is no name"),
+        (enumeration("color", 4, "bright red"), "\"bright red\" is not a valid identifier"),
+        (Type::pointer(Type::array(Type::structure("a-b", 0, []), 1)), "\"a-b\" is not a valid identifier"),
     ] {
         let complaint = complaint(kind.clone());
         assert_eq!(complaint.is_empty(), words.is_empty(), "{complaint}");

@@ -1,12 +1,12 @@
-//! `enum bpf_attach_type`, with the kernel's names. Which one a program gets is chosen by its section's name, in the
-//! loader's `object/program_section.rs`.
+//! `enum bpf_attach_type`, with the kernel's names. The loader chooses a program's attach type by its section name
+//! (`object/program_section.rs`).
 
 use crate::names::{nth, shown_by_name};
 
-/// An attach type: a number of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
+/// An attach type: a value of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
 /// without its prefix, e.g. `TRACE_FENTRY`.
 ///
-/// Any number is allowed: a newer kernel can have types that this crate has no name for. 0, the default, is
+/// Any value is allowed: a newer kernel can have types that this crate has no name for. 0, the default, is
 /// `CGROUP_INET_INGRESS`; the kernel ignores it where a program type has no attach types.
 #[doc(alias = "bpf_attach_type")]
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_at_their_numbers() {
+    fn names_match_kernel_values() {
         assert!(NUMBERS.iter().copied().eq(0..59));
         assert_eq!(AttachType::TRACE_FENTRY.name(), Some("TRACE_FENTRY"));
         assert_eq!((AttachType(41).name(), AttachType(9_999).name()), (Some("PERF_EVENT"), None));

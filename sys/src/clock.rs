@@ -1,4 +1,4 @@
-//! The clock that the kernel stamps events with.
+//! The clock of the kernel's event timestamps.
 #![expect(unsafe_code, reason = "clock_gettime(2)")]
 
 /// Returns `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` does.

@@ -1,11 +1,12 @@
-//! Which CPUs there are.
+//! The possible and the online CPUs.
 //!
-//! *Possible* CPUs are those that the kernel has reserved memory for, online or not: per-CPU maps hold one value for
-//! each, and a `PERF_EVENT_ARRAY` one slot. *Online* CPUs run now, and a perf event can be opened on them alone. Ids
-//! can have gaps.
+//! *Possible* CPUs are those that the kernel has reserved memory for, online or not. Per-CPU maps hold one value for
+//! each, and a `PERF_EVENT_ARRAY` one slot. *Online* CPUs run now; a perf event can be opened only on them. Ids can
+//! have gaps.
 //!
-//! A lookup in a per-CPU map writes as many values as there are possible CPUs, and takes no buffer size. So their
-//! number must be the kernel's own word ([`pseudo`]), or that lookup could write past its buffer.
+//! A lookup in a per-CPU map writes one value for each possible CPU, and takes no buffer size. So the number of
+//! possible CPUs must come from the kernel itself ([`pseudo`]): with too small a number, the lookup would write past
+//! its buffer.
 
 use std::{ffi::CStr, io};
 
@@ -21,8 +22,8 @@ pub fn possible() -> io::Result<Vec<u32>> {
 
 /// Returns the ids of the online CPUs, ascending.
 ///
-/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is
-/// mounted there is used: in a container with LXCFS, the CPUs of the container.
+/// Memory safety does not depend on this list. So if the kernel's own file cannot be read, the file that is mounted
+/// over it is read instead. In a container with LXCFS, that file lists the CPUs of the container.
 ///
 /// # Errors
 /// If `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
@@ -30,10 +31,10 @@ pub fn online() -> io::Result<Vec<u32>> {
     list(c"devices/system/cpu/online").or_else(|error| or_mounted("/sys/devices/system/cpu/online", error))
 }
 
-/// Returns how many entries an array needs whose index is a CPU's id: one more than the highest possible id.
+/// Returns the number of entries of an array that is indexed by CPU id: one more than the highest possible id.
 ///
-/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is
-/// mounted there is used. An entry that is missing for that reason is an error when it is set.
+/// Memory safety does not depend on this number. So if the kernel's own file cannot be read, the file that is mounted
+/// over it is read instead. If that makes the array too short, setting a missing entry fails.
 ///
 /// # Errors
 /// If `/sys/devices/system/cpu/possible` cannot be read or is not a list of CPUs.
@@ -42,13 +43,14 @@ pub fn array_len() -> io::Result<u32> {
     Ok(cpus.last().map_or(0, |last| last.saturating_add(1)))
 }
 
-/// Reads the list that is mounted at `path`; `error` says why the kernel's own cannot be read.
+/// Reads the CPU list that is mounted at `path`. If that is no CPU list, returns `error`: why the kernel's own list
+/// cannot be read.
 fn or_mounted(path: &str, error: io::Error) -> io::Result<Vec<u32>> {
     let text = file::bounded_text(path.as_ref(), WHY)?;
     parse(&text).ok_or(error)
 }
 
-const WHY: &str = "asks which CPUs there are";
+const WHY: &str = "reads the list of CPUs";
 
 fn list(path: &CStr) -> io::Result<Vec<u32>> {
     let refused = |why: &dyn std::fmt::Display| {
@@ -63,7 +65,7 @@ fn list(path: &CStr) -> io::Result<Vec<u32>> {
 /// all of the text is an ascending list.
 #[must_use]
 pub fn parse(text: &str) -> Option<Vec<u32>> {
-    /// Far above the kernel's `NR_CPUS`: a longer list is no machine's, and must not fill memory.
+    /// Far above the kernel's `NR_CPUS`. It bounds the memory that a forged list can take.
     const MOST: u32 = 65_536;
     let (mut cpus, mut first, mut number): (Vec<u32>, Option<u32>, Option<u32>) = (Vec::new(), None, None);
     for byte in text.strip_suffix('\n').unwrap_or(text).bytes().chain([b',']) {
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_at_least_one() {
+    fn this_machine_has_a_possible_cpu() {
         assert!(!possible().unwrap().is_empty());
         assert!(array_len().unwrap() > *possible().unwrap().last().unwrap());
     }

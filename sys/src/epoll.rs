@@ -11,15 +11,15 @@ use std::{
 
 use crate::{fd::owned, report, report::check};
 
-/// How many ready file descriptors one wait reports. The next wait reports the others.
+/// The number of ready file descriptors that one wait reports at most. The next wait reports the others.
 const MAX_EVENTS: usize = 64;
 
-/// What a file descriptor is watched for.
+/// The condition that a file descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// Reports the fd as long as it is readable (`EPOLLIN`).
     Readable,
-    /// Reports each wake-up once (`EPOLLIN|EPOLLET`), not the mere presence of data.
+    /// Reports each wake-up once (`EPOLLIN|EPOLLET`). Data that stays unread is not reported again.
     ReadableEdge,
     /// Reports each wake-up of writers once (`EPOLLOUT|EPOLLET`).
     WritableEdge,
@@ -36,14 +36,15 @@ impl Interest {
     }
 }
 
-/// What a wait says of a watched file descriptor.
+/// The state of a watched file descriptor that a wait reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The token that it is watched by.
+    /// The token that was passed to [`Epoll::add`].
     pub token: u64,
-    /// There is something to read, or room to write (`EPOLLIN`, `EPOLLOUT`).
+    /// The fd has data to read, or room to write (`EPOLLIN`, `EPOLLOUT`).
     pub ready: bool,
-    /// The other end is closed, or the file is broken (`EPOLLHUP`, `EPOLLERR`); the kernel reports this of every fd.
+    /// The other end is closed, or the file has failed (`EPOLLHUP`, `EPOLLERR`). The kernel reports both for every fd,
+    /// whatever it is watched for.
     pub broken: bool,
 }
 
@@ -63,7 +64,7 @@ impl Event {
 pub struct Epoll(OwnedFd);
 
 impl Epoll {
-    /// Creates an epoll instance. `why` says in the report what it will wait for.
+    /// Creates an epoll instance. `why` is its purpose in the report: what it will wait for.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
@@ -102,18 +103,18 @@ impl Epoll {
         answer.map(drop)
     }
 
-    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over (`None`: without limit), and calls
-    /// `ready` with the token of each ready fd. Returns how many there were: 0 after a signal or at the time limit.
+    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over (`None`: without limit). Calls
+    /// `ready` with the token of each ready fd. Returns the number of ready fds: 0 after a signal or at the time limit.
     ///
-    /// The limit is rounded up to milliseconds, so that a short one does not make its caller spin.
+    /// The limit is rounded up to milliseconds, so that a short limit does not make the caller spin.
     ///
     /// # Errors
-    /// None is expected.
+    /// Those of epoll_wait(2) except EINTR. None is expected.
     pub fn wait(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(u64)) -> io::Result<usize> {
         self.wait_events(timeout, why, |event| ready(event.token))
     }
 
-    /// Does the same, and says of each file descriptor whether it is ready or broken.
+    /// Waits as [`Self::wait`] does, and calls `ready` with an [`Event`] for each fd: it is ready, broken, or both.
     ///
     /// # Errors
     /// As [`Self::wait`].
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn edge_is_reported_once_and_level_as_long_as_it_lasts() {
+    fn edge_is_reported_once_and_level_while_readable() {
         let epoll = Epoll::new("tests").unwrap();
         let (read, write) = fd::pipe("tests").unwrap();
         let level = read.try_clone().unwrap();

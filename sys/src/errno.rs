@@ -16,7 +16,7 @@ impl Errno {
         Self(error.raw_os_error().unwrap_or(0))
     }
 
-    /// Makes one of a number such as `libc::EPERM`.
+    /// Creates an errno from a number such as `libc::EPERM`.
     #[must_use]
     pub const fn new(number: i32) -> Self {
         Self(number)
@@ -39,7 +39,7 @@ impl Errno {
         nth(NAMES, index)
     }
 
-    /// Returns what to do about it where the answer is the same for each call: no fd is left.
+    /// Returns what to do about the error, if that is the same for every system call: no fd is left (EMFILE, ENFILE).
     #[must_use]
     pub const fn hint(self) -> Option<&'static str> {
         match self.0 {
@@ -56,7 +56,7 @@ impl fmt::Display for Errno {
             return f.write_str("ENOTSUPP (Operation is not supported)");
         }
         let text = io::Error::from_raw_os_error(self.0).to_string();
-        // std appends "(os error N)"; the name says the same, better.
+        // std appends "(os error N)"; the errno's name replaces it.
         let sentence = text.strip_suffix(&format!(" (os error {})", self.0)).unwrap_or(&text);
         match self.name() {
             Some(name) => write!(f, "{name} ({sentence})"),
@@ -66,13 +66,14 @@ impl fmt::Display for Errno {
 }
 
 /// Returns whether no file descriptor is left, for this process (EMFILE) or for the machine (ENFILE). Callers pass such
-/// an error on unchanged, whatever they tried to open: its number says what to do ([`Errno::hint`]).
+/// an error on unchanged, whatever file they tried to open: the errno selects the hint ([`Errno::hint`]).
 #[must_use]
 pub fn is_out_of_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// The kernel's internal "not supported", which reaches user space although it was not meant to. libc does not know it.
+/// The kernel's internal "not supported", which it was not meant to return to user space, and does. libc does not
+/// define it.
 pub const ENOTSUPP: i32 = 524;
 
 macro_rules! names {

@@ -14,7 +14,7 @@ use crate::{
 /// Takes ownership of the fd that a system call returned.
 ///
 /// # Errors
-/// Passes the call's error on. `Other` if the value is no fd.
+/// The error of the system call. `Other` if the value does not fit an fd.
 ///
 /// # Safety
 /// If `answer` is `Ok`, its value is a valid fd that nothing else owns.
@@ -30,13 +30,13 @@ pub unsafe fn owned(answer: io::Result<i64>) -> io::Result<OwnedFd> {
 /// EMFILE if the process has no fd left.
 pub fn duplicate(fd: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let duplicated = fd.try_clone_to_owned();
-    // 3 is the smallest number that the standard library asks for: it keeps off the three standard streams.
+    // std passes 3 as the smallest fd, so that the duplicate never takes the fd of a standard stream.
     report!("fcntl", &outcome(&duplicated, |fd| fd.as_raw_fd().into()), why;
         "fd" = fd.as_raw_fd(), "cmd" = "F_DUPFD_CLOEXEC", "arg" = 3);
     duplicated
 }
 
-/// Creates a pipe whose ends never block (`O_NONBLOCK`), close-on-exec: the reading end, the writing end.
+/// Creates a non-blocking, close-on-exec pipe (`O_NONBLOCK`, `O_CLOEXEC`). Returns the reading end and the writing end.
 ///
 /// # Errors
 /// EMFILE, ENFILE.
@@ -58,7 +58,7 @@ pub fn pipe(why: &str) -> io::Result<(OwnedFd, OwnedFd)> {
 /// Writes one byte.
 ///
 /// # Errors
-/// EAGAIN if a pipe that does not block is full.
+/// EAGAIN if a non-blocking pipe is full.
 pub fn write_byte(fd: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     let byte = 1_u8;
     // SAFETY: one byte is read from `byte`.
@@ -68,10 +68,10 @@ pub fn write_byte(fd: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     answer.map(drop)
 }
 
-/// Reads an fd that does not block until it is empty. Returns whether it held anything.
+/// Reads a non-blocking fd until it is empty. Returns whether it held any bytes.
 ///
 /// # Errors
-/// Those of read(2), but for EAGAIN and EINTR.
+/// Those of read(2) except EAGAIN and EINTR.
 pub fn empty(fd: BorrowedFd<'_>, why: &str) -> io::Result<bool> {
     let mut any = false;
     loop {

@@ -1,4 +1,4 @@
-//! Opens and reads files, most of them the kernel's. Each open(2) is reported.
+//! Opens and reads files, most of which the kernel generates. Each open(2) is reported.
 
 use std::{
     fs::File,
@@ -17,8 +17,8 @@ pub fn open(path: &Path, why: &str) -> io::Result<File> {
     report_opened(path, File::open(path), "O_RDONLY|O_CLOEXEC", why)
 }
 
-/// Opens for reading a file that an untrusted user can replace at any time. A pipe does not block the caller, who has
-/// to check what kind of file it is.
+/// Opens for reading a file that an untrusted user can replace at any time. Opening a named pipe does not block
+/// (`O_NONBLOCK`). The caller must check the type of the file.
 ///
 /// # Errors
 /// Those of open(2).
@@ -34,7 +34,7 @@ fn report_opened(path: &Path, opened: io::Result<File>, flags: &str, why: &str) 
     opened
 }
 
-/// Reads a file of the kernel's as text.
+/// Reads a file that the kernel generates as text.
 ///
 /// # Errors
 /// Those of [`open`] and [`bounded`], for [`LARGE`] bytes.
@@ -42,7 +42,7 @@ pub fn text(path: &Path, why: &str) -> io::Result<String> {
     bounded(open(path, why)?, LARGE)
 }
 
-/// Reads a file as text that an untrusted user can have put there.
+/// Reads a file that an untrusted user may have created as text.
 ///
 /// # Errors
 /// Those of [`open`] and [`bounded`], for [`PAGE`] bytes.
@@ -50,15 +50,17 @@ pub fn bounded_text(path: &Path, why: &str) -> io::Result<String> {
     bounded(open(path, why)?, PAGE)
 }
 
-/// More bytes than a file with one value has.
+/// A limit in bytes, above the size of any file with one value.
 pub const PAGE: usize = 4096;
-/// More bytes than any file has that the kernel generates for one object. Only what is read takes memory.
+/// A limit in bytes, above the size of any file that the kernel generates for one object. Only the bytes that are read
+/// take memory.
 pub const LARGE: usize = 1 << 20;
 
 /// Reads a file of less than `most` bytes as text.
 ///
 /// # Errors
-/// `FileTooLarge` for a longer file, of which nothing beyond `most` bytes is read; `InvalidData` if it is not UTF-8.
+/// Those of read(2). `FileTooLarge` for a longer file, which is read up to `most` bytes. `InvalidData` if the file is
+/// not UTF-8.
 pub fn bounded(mut file: File, most: usize) -> io::Result<String> {
     let mut bytes = vec![0; most];
     let mut length = 0;

@@ -1,14 +1,15 @@
-//! What a callback returns to say whether to go on.
+//! The return type of a reader's callback: go on, or end early.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-/// What the callback of a reader may return: nothing, which goes on, or [`ControlFlow`], which ends early with a value.
+/// A return type for the callback of a reader: `()`, which always goes on, or [`ControlFlow`], which can end early with
+/// a value.
 pub trait IntoControlFlow {
     /// The value to end with; [`Infallible`] for callbacks that always go on.
     type Break;
 
-    /// Converts into the standard library's type.
+    /// Converts into the type of the standard library.
     fn into_control_flow(self) -> ControlFlow<Self::Break>;
 }
 

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_kernels() {
+    fn ids_and_names_match_the_kernel() {
         assert_eq!(Helper::bpf_probe_read_user.id(), 112);
         assert_eq!(Helper::bpf_ringbuf_reserve.id(), 131);
         assert_eq!(Helper::bpf_ringbuf_submit.name(), "bpf_ringbuf_submit");

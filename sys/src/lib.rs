@@ -8,13 +8,13 @@
 //! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
 //! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
 //! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
-//! | [`report`](mod@report) | the one report of a finished system call to the crate `log` | |
+//! | [`report`](mod@report) | reports of finished system calls to the crate `log` | |
 //! | [`fd`], [`file`](mod@file), [`mount`], [`pseudo`] | file descriptors, files, private mounts, files that only the kernel can have written | `fs/open.c`, `fs/namespace.c` |
 //! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
-//! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |
+//! | [`epoll`], [`stop`] | waiting for several file descriptors; ending a wait from another thread or a signal handler | `fs/eventpoll.c` |
 //! | [`perf_event`] | `struct perf_event_attr`, perf_event_open(2) | `kernel/events/core.c` |
-//! | [`names`] | lists of names as one text, which need no relocations | |
-//! | [`flow`] | what a callback of a reader may return | |
+//! | [`names`] | lists of names in one string each, which needs no relocations | |
+//! | [`flow`] | return types of a reader's callback | |
 //! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
 //!
 //! The public crates re-export the types that appear in their interfaces. Everything else here serves them and can

@@ -31,7 +31,7 @@ bitflags::bitflags! {
         const PRESERVE_ELEMS = 1 << 11;
         /// Lets the inner maps of an array of maps differ in size (Linux 5.10).
         const INNER_MAP = 1 << 12;
-        /// Has a ring overwrite its oldest records instead of refusing new ones (Linux 6.19).
+        /// Makes a ring overwrite its oldest records instead of refusing new ones (Linux 6.19).
         const RB_OVERWRITE = 1 << 19;
 
         const _ = !0;

@@ -2,10 +2,10 @@
 
 use crate::names::{nth, shown_by_name};
 
-/// A map type: a number of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
-/// its prefix, e.g. `RINGBUF`.
+/// A map type: a value of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without its
+/// prefix, e.g. `RINGBUF`.
 ///
-/// Any number is allowed: a newer kernel can have types that this crate has no name for.
+/// Any value is allowed: a newer kernel can have types that this crate has no name for.
 #[doc(alias = "bpf_map_type")]
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -24,7 +24,8 @@ macro_rules! map_types {
                 nth(concat!("- ", $(stringify!($name), " ",)*), self.0 as usize)
             }
 
-            /// Returns the first Linux version with this type, e.g. `5.8`.
+            /// Returns the first Linux version with this type, e.g. `5.8`; `None` for a type that this crate has no
+            /// name for.
             #[must_use]
             pub fn since(self) -> Option<&'static str> {
                 nth(concat!("- ", $($since, " ",)*), self.0 as usize)
@@ -80,14 +81,15 @@ impl MapType {
         matches!(self, Self::PERCPU_HASH | Self::PERCPU_ARRAY | Self::LRU_PERCPU_HASH | Self::PERCPU_CGROUP_STORAGE)
     }
 
-    /// Returns whether it is a ring buffer, whose `max_entries` is a size in bytes.
+    /// Returns whether the type is a ring buffer, whose `max_entries` is a size in bytes.
     #[must_use]
     pub fn is_ring(self) -> bool {
         matches!(self, Self::RINGBUF | Self::USER_RINGBUF)
     }
 
-    /// Returns whether `BPF_MAP_CREATE` refuses BTF types for the key and value of this type (ENOTSUPP): types without
-    /// `map_check_btf` in their operations, and those whose values are fds (`kernel/bpf/syscall.c`, `map_check_btf`).
+    /// Returns whether `BPF_MAP_CREATE` refuses BTF types for the key and value of this type (ENOTSUPP). The kernel
+    /// refuses them for types without `map_check_btf` in their operations, and for types whose values are fds
+    /// (`kernel/bpf/syscall.c`, `map_check_btf`).
     #[must_use]
     pub fn refuses_btf(self) -> bool {
         matches!(
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_at_their_numbers() {
+    fn names_match_kernel_values() {
         assert!(NUMBERS.iter().copied().eq(1..=34));
         assert_eq!((MapType::HASH.name(), MapType::INSN_ARRAY.name()), (Some("HASH"), Some("INSN_ARRAY")));
         assert_eq!((MapType::RINGBUF.name(), MapType::RINGBUF.since()), (Some("RINGBUF"), Some("5.8")));

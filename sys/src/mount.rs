@@ -1,7 +1,7 @@
-//! Opens file systems of the kernel's without a visible mount: fsopen(2), fsconfig(2), fsmount(2) (Linux 5.2).
+//! Opens the kernel's own file systems without a visible mount: fsopen(2), fsconfig(2), fsmount(2) (Linux 5.2).
 //!
-//! tracefs, debugfs and cgroup2 have one instance each in the kernel. fsmount(2) returns a directory fd of it that is
-//! attached to no path: no other process sees the mount, and closing the fd unmounts it.
+//! tracefs, debugfs and cgroup2 have one instance each in the kernel. fsmount(2) returns an fd of its root directory,
+//! and attaches the mount to no path. No other process sees the mount; closing the fd unmounts it.
 //!
 //! Kernel: `fs/fsopen.c`, `fs/namespace.c`.
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
@@ -21,7 +21,7 @@ const CMD_CREATE: libc::c_long = 6;
 /// `FSOPEN_CLOEXEC`, `FSMOUNT_CLOEXEC`
 const CLOEXEC: libc::c_long = 1;
 
-/// Opens the root directory of the file system `kind` (e.g. `tracefs`) by a private mount.
+/// Mounts the file system `kind` (e.g. `tracefs`) privately and opens its root directory.
 ///
 /// Needs `CAP_SYS_ADMIN`.
 ///

@@ -1,7 +1,7 @@
 //! Lists of names in one string each.
 //!
-//! A table of string slices costs 40 bytes for each entry beside its letters: pointer, length, and the relocation that
-//! the dynamic loader applies to the pointer. One string that is split on demand costs none of them.
+//! A table of string slices costs 40 bytes for each entry besides its characters: pointer, length, and the relocation
+//! that the dynamic loader applies to the pointer. One string, split on demand, costs none of these.
 
 /// Returns the name at `index` of a list of names separated by spaces; `None` after the last one, and for the entry
 /// `-`.
@@ -10,7 +10,7 @@ pub fn nth(names: &'static str, index: usize) -> Option<&'static str> {
     names.split_ascii_whitespace().nth(index).filter(|&name| name != "-")
 }
 
-/// Displays a newtype over a number of one of the kernel's enumerations by its name, or as `$what NUMBER` without one.
+/// Displays a newtype over a value of a kernel enumeration: by its name, or as `$what VALUE` if it has no name.
 macro_rules! shown_by_name {
     ($type:ident, $what:literal) => {
         impl std::fmt::Display for $type {

@@ -5,10 +5,10 @@ use std::io;
 
 use crate::report::check;
 
-/// `struct perf_event_attr` as of Linux 3.7 (`PERF_ATTR_SIZE_VER3`), whose tail holds the clock since 4.1.
+/// `struct perf_event_attr` as of Linux 3.7 (`PERF_ATTR_SIZE_VER3`). Since Linux 4.1 its last four bytes are `clockid`.
 ///
-/// The kernel reads as many bytes as `size` says and takes the rest for zero. So the oldest form that has all fields in
-/// use works on every kernel that has BPF.
+/// The kernel reads `size` bytes and takes all later fields as 0. So the oldest version with every field in use works
+/// on every kernel that has BPF.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PerfEventAttr {
@@ -16,7 +16,7 @@ pub struct PerfEventAttr {
     pub event_type: u32,
     /// The size of this struct in bytes: [`PerfEventAttr::SIZE`].
     pub size: u32,
-    /// Which event of the type.
+    /// The event, among those of `event_type`.
     pub config: u64,
     /// `sample_period`, or `sample_freq` with [`PerfEventAttr::FREQ`].
     pub sample_period: u64,
@@ -28,11 +28,11 @@ pub struct PerfEventAttr {
     pub flags: u64,
     /// `wakeup_events`, or `wakeup_watermark` in bytes with [`PerfEventAttr::WATERMARK`].
     pub wakeup: u32,
-    /// `bp_type`, of a breakpoint.
+    /// `bp_type`, for a breakpoint.
     pub bp_type: u32,
-    /// `config1`; of a probe the address of the name of its file or function.
+    /// `config1`; for a probe, the address of the name of its file or function.
     pub config1: u64,
-    /// `config2`; of a probe the offset.
+    /// `config2`; for a probe, the offset.
     pub config2: u64,
     /// `branch_sample_type`
     pub branch_sample_type: u64,
@@ -72,7 +72,7 @@ impl PerfEventAttr {
     /// The field `write_backward`.
     pub const WRITE_BACKWARD: u64 = bit(27);
 
-    /// Makes one with its size; all other fields are 0.
+    /// Creates the struct with `size` set; all other fields are 0.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -103,19 +103,19 @@ impl Default for PerfEventAttr {
 
 const _: () = assert!(size_of::<PerfEventAttr>() == PerfEventAttr::SIZE as usize);
 
-/// Returns the nth one-bit field of the C struct: counted from the other end on big-endian machines.
+/// Returns the mask of the nth one-bit field of the C struct. Big-endian machines count from the most significant bit.
 const fn bit(n: u32) -> u64 {
     if cfg!(target_endian = "little") { 1 << n } else { 1 << (63 - n) }
 }
 
-/// Opens a perf event close-on-exec, without a group. Returns its fd; the caller reports the call and takes the fd
-/// ([`owned`](crate::fd::owned)).
+/// Opens a close-on-exec perf event without a group. Returns its fd. The caller reports the call and takes ownership of
+/// the fd ([`owned`](crate::fd::owned)).
 ///
 /// `pid` and `cpu` are -1 for all processes and all CPUs; the kernel refuses both at once.
 ///
 /// # Errors
-/// Those of perf_event_open(2): EACCES or EPERM without privileges, EINVAL for a combination that this kernel does not
-/// know, ENODEV for a CPU that is offline, EMFILE.
+/// Those of perf_event_open(2): EACCES or EPERM without privileges, EINVAL for a combination of fields that this kernel
+/// does not support, ENODEV for a CPU that is offline, EMFILE.
 ///
 /// # Safety
 /// `attr.size` is at most [`PerfEventAttr::SIZE`]. An address in `config1` or `config2` is that of a C string that
@@ -123,7 +123,8 @@ const fn bit(n: u32) -> u64 {
 pub unsafe fn perf_event_open(attr: &PerfEventAttr, pid: i32, cpu: i32) -> io::Result<i64> {
     /// `PERF_FLAG_FD_CLOEXEC`
     const FD_CLOEXEC: libc::c_ulong = 1 << 3;
-    // On E2BIG the kernel writes the size that it knows into the struct: into this copy.
+    // On E2BIG the kernel writes the size that it supports into the struct. The copy keeps the caller's struct
+    // unchanged.
     let mut attr = *attr;
     // SAFETY: `attr` is alive, writable and at least `attr.size` bytes long; the caller vouches for addresses in it.
     check(unsafe { libc::syscall(libc::SYS_perf_event_open, &raw mut attr, pid, cpu, -1, FD_CLOEXEC) })
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(offset_of!(PerfEventAttr, config1), 56);
         assert_eq!(offset_of!(PerfEventAttr, config2), 64);
         assert_eq!(offset_of!(PerfEventAttr, clockid), 92);
-        // As gcc lays out the bit-fields, `disabled` first.
+        // gcc lays out the bit-fields with `disabled` first.
         let first_byte = PerfEventAttr::DISABLED.to_ne_bytes()[0];
         assert_eq!(first_byte, if cfg!(target_endian = "little") { 1 } else { 0x80 });
     }
@@ -151,7 +152,7 @@ mod tests {
         let attr = PerfEventAttr { event_type: PerfEventAttr::TYPE_SOFTWARE, ..PerfEventAttr::new() };
         // SAFETY: the size is the struct's, and it holds no address.
         let error = unsafe { perf_event_open(&attr, -1, -1) }.unwrap_err();
-        // Where perf events are forbidden, that comes first.
+        // Where perf events are forbidden, the kernel checks that first.
         assert!(matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EACCES | libc::EPERM)), "{error}");
     }
 }

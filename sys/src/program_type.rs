@@ -2,10 +2,10 @@
 
 use crate::names::{nth, shown_by_name};
 
-/// A program type: a number of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
+/// A program type: a value of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
 /// without its prefix, e.g. `KPROBE` (the type of uprobe programs as well).
 ///
-/// Any number is allowed: a newer kernel can have types that this crate has no name for.
+/// Any value is allowed: a newer kernel can have types that this crate has no name for.
 #[doc(alias = "bpf_prog_type")]
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_at_their_numbers() {
+    fn names_match_kernel_values() {
         assert!(NUMBERS.iter().copied().eq(1..=32));
         assert_eq!(ProgramType::SOCKET_FILTER.name(), Some("SOCKET_FILTER"));
         assert_eq!(ProgramType::NETFILTER.name(), Some("NETFILTER"));

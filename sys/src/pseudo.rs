@@ -1,16 +1,17 @@
 //! Opens files of sysfs and procfs that only the kernel can have written.
 //!
-//! Memory safety rests on a few of these files: the number of possible CPUs is how many values the kernel writes at
-//! once, and a map's type and flags decide whether its pages can be mapped as a ring. Any file can be bind-mounted over
-//! one of them, and containers do so (LXCFS shows a container's own CPUs). So the mount point must be the root of the
-//! real file system, and no mount or link may lie on the way from there:
+//! Memory safety depends on a few of these files. The number of possible CPUs is the number of values that the kernel
+//! writes in one lookup. A map's type and flags decide whether its pages can be mapped as a ring. Any file can be
+//! bind-mounted over one of them, and containers do so (LXCFS shows a container's own CPUs). So the mount point must be
+//! the root of the real file system, and the path below it must cross no mount and follow no link:
 //!
 //! ```text
-//!   /sys, /proc       is it the root of that file system? by magic number and inode (1 for both)
+//!   /sys, /proc       must be the root of that file system, by magic number and inode number (1 for both)
 //!     └─ the file     opened without crossing a mount or following a link: openat2(2), Linux 5.6
 //! ```
 //!
-//! [`sysfs_text`] falls back to a sysfs that it mounts privately. That of procfs would show the wrong processes.
+//! [`sysfs_text`] falls back to a sysfs that it mounts privately. [`open_proc`] does not: a private procfs would show
+//! the wrong processes.
 //!
 //! Kernel: `fs/sysfs/mount.c`, `fs/kernfs/mount.c`, `PROC_ROOT_INO` in `include/linux/proc_fs.h`, `fs/open.c`.
 #![expect(unsafe_code, reason = "open(2), fstatfs(2), fstat(2) and openat2(2)")]
@@ -30,7 +31,7 @@ use crate::{fd::owned, file, mount, report, report::check};
 /// EXDEV if something is mounted over it, ENODEV if no procfs is mounted on `/proc`, ENOSYS before Linux 5.6.
 pub fn open_proc(path: &CStr, why: &str) -> io::Result<File> {
     let root = root(c"/proc", libc::PROC_SUPER_MAGIC as u64)?;
-    // thread-self is a link of the kernel's own, which leads nowhere else.
+    // Symbolic links are allowed here: `thread-self` is one of the kernel's own, and stays within procfs.
     open_below(
         root.as_fd(),
         path,
@@ -52,13 +53,13 @@ pub fn sysfs_text(path: &CStr, why: &str) -> io::Result<String> {
         .or_else(|error| {
             let private = mount::private(c"sysfs", "mounts a sysfs that no other process can cover")
                 .and_then(|root| mount::open_below(root.as_fd(), path, why));
-            // The first error is the one that the user can mend.
+            // The first error is the one that the user can fix.
             private.map_err(|_| error)
         })?;
     file::bounded(opened, file::PAGE)
 }
 
-/// Opens the root of a file system, if it is mounted there.
+/// Opens `path` if it is the root of the file system with this magic number; ENODEV otherwise.
 fn root(path: &CStr, magic: u64) -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string.
     let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) });
@@ -73,7 +74,7 @@ fn root(path: &CStr, magic: u64) -> io::Result<OwnedFd> {
     // SAFETY: `about` has room for the result and lives during the call.
     check(unsafe { libc::fstat(root.as_raw_fd(), &raw mut about) })?;
     if system.f_type as u64 != magic || about.st_ino != 1 {
-        // As mount(2) says of a file system that the kernel does not have.
+        // The errno of mount(2) for a file system that the kernel does not have.
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     Ok(root)
@@ -101,7 +102,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn file_of_procfs_is_read_and_nothing_beyond_it() {
+    fn path_out_of_procfs_is_refused() {
         let mut text = String::new();
         open_proc(c"thread-self/status", "tests").unwrap().read_to_string(&mut text).unwrap();
         assert!(text.starts_with("Name:"), "{text}");

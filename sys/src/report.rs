@@ -1,8 +1,8 @@
 //! Reports finished system calls to the crate `log`: target `syscall`, level `trace`.
 //!
 //! The record's key-values are `syscall` (the call's name), then the arguments by the kernel's names, then `answer`
-//! (the return value, of mmap(2) in hexadecimal, or `-1` and the errno's name). Its message says why the call was made.
-//! `cutaway --explain` prints these records; it has no other source.
+//! (the return value, or `-1` and the errno's name; mmap(2)'s address is in hexadecimal). The message is the purpose of
+//! the call. `cutaway --explain` prints these records; it has no other source.
 
 use std::{fmt, io};
 
@@ -15,7 +15,7 @@ use crate::Errno;
 /// The `log` target of reported system calls.
 pub const TARGET: &str = "syscall";
 
-/// Returns whether anything listens to reports.
+/// Returns whether a logger listens to reports.
 #[must_use]
 #[inline]
 pub fn is_enabled() -> bool {
@@ -46,12 +46,12 @@ pub fn report(syscall: &str, arguments: &dyn kv::Source, answer: &io::Result<i64
 /// cutaway_sys::report!("epoll_create1", &answer, "creates an epoll instance"; "flags" = "EPOLL_CLOEXEC");
 /// ```
 ///
-/// Arguments are evaluated only if a logger listens. They are whatever converts into [`kv::Value`].
+/// Arguments are evaluated only if a logger listens. They can be of any type that converts into [`kv::Value`].
 #[macro_export]
 macro_rules! report {
     ($syscall:expr, $answer:expr, $why:expr $(; $($name:literal = $value:expr),+ $(,)?)?) => {
         if $crate::report::is_enabled() {
-            // One expression: temporaries of the arguments live until the report is done.
+            // One expression, so that temporaries of the arguments live until the report is done.
             $crate::report::report(
                 $syscall,
                 &&[$($(($name, $crate::report::Value::from($value))),+)?][..],
@@ -91,7 +91,7 @@ impl fmt::Display for Answer<'_> {
     }
 }
 
-/// Turns a system call's return value into a result: a negative value means failure, and errno says which.
+/// Converts a system call's return value into a result. A negative value means failure, and errno holds the reason.
 ///
 /// # Errors
 /// The calling thread's errno if `value` is negative.
@@ -103,10 +103,10 @@ pub fn check(value: impl Into<i64>) -> io::Result<i64> {
     }
 }
 
-/// Copies the outcome of a call that a wrapper of the standard library made, so that it can be reported as well.
+/// Copies the outcome of a system call that the standard library made, so that it can be reported as well.
 ///
 /// # Errors
-/// The same errno as `result` has.
+/// The errno of `result`.
 pub fn outcome<T>(result: &io::Result<T>, value: impl FnOnce(&T) -> i64) -> io::Result<i64> {
     match result {
         Ok(done) => Ok(value(done)),

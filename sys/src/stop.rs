@@ -14,31 +14,31 @@ use std::{
 
 use crate::fd;
 
-/// Why a wait ended.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// There is something to read: a record, or a discarded one to skip.
+    /// There is a record to read, or a discarded one to skip.
     Ready,
-    /// The time limit is over. Records that were sent without a wake-up can be there all the same.
+    /// The time limit is over. There can still be records that were sent without a wake-up.
     TimedOut,
-    /// A [`Stopper`] was used. Each wait ends so until the reader is resumed.
+    /// A [`Stopper`] was used. Every wait ends with this until the reader is resumed.
     Stopped,
 }
 
-/// Ends the waits of the reader that made it, from any thread, now and until the reader is resumed.
+/// Ends the waits of the reader that created it, from any thread, now and until the reader is resumed.
 ///
-/// [`stop`](Self::stop) never blocks. For signal handlers there is the writing end of a pipe ([`AsFd`]): write(2) of
-/// any bytes to it does the same, and is async-signal-safe. A reader that is always busy notices such a write after at
-/// most 64 waits, and a call of `stop` at the next one. `Send` and `Sync`; clones stop the same reader.
+/// [`stop`](Self::stop) never blocks. A signal handler instead writes any bytes to the writing end of a pipe
+/// ([`AsFd`]): write(2) has the same effect, and is async-signal-safe. A reader that is always busy notices such a
+/// write after at most 64 waits, and a call of `stop` at its next wait. `Send` and `Sync`; clones stop the same reader.
 #[derive(Clone, Debug)]
-pub struct Stopper(Arc<Line>);
+pub struct Stopper(Arc<Shared>);
 
 #[derive(Debug)]
-struct Line {
-    /// Set by `stop`. It only spares system calls: the pipe is what ends a sleep.
+struct Shared {
+    /// Set by `stop`. It only saves system calls: the pipe ends a sleep.
     stopped: AtomicBool,
-    /// Kept by the stopper as well. So a stopper that outlives its reader never writes into a pipe without a reading
-    /// end, which would raise SIGPIPE.
+    /// The stopper keeps it as well. A stopper that outlives its reader would otherwise write into a pipe without a
+    /// reading end, which raises SIGPIPE.
     read: OwnedFd,
     write: OwnedFd,
 }
@@ -46,9 +46,9 @@ struct Line {
 impl Stopper {
     /// Ends the current wait and all later ones.
     pub fn stop(&self) {
-        // ATOMICS: a hint, read by `Stop::is_stopped`. Nothing is published by it: the write to the pipe is what wakes.
+        // ATOMICS: a hint, read by `Stop::is_stopped`. It publishes nothing: the write to the pipe ends the sleep.
         self.0.stopped.store(true, Ordering::Relaxed);
-        // EAGAIN, the only failure, means that the pipe is full of stops.
+        // EAGAIN, the only failure, means that the pipe is full of earlier stops.
         let _ = fd::write_byte(self.0.write.as_fd(), "ends a wait");
     }
 }
@@ -59,41 +59,41 @@ impl AsFd for Stopper {
     }
 }
 
-/// The reader's end of the line that a [`Stopper`] stops.
+/// The reader's side of a [`Stopper`].
 #[derive(Debug)]
 pub struct Stop {
-    line: Arc<Line>,
+    shared: Arc<Shared>,
     noticed: bool,
 }
 
 impl Stop {
-    /// Creates the line.
+    /// Creates the flag and the pipe.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
     pub fn new() -> io::Result<Self> {
         let (read, write) = fd::pipe("creates the pipe by which another thread or a signal handler ends a wait")?;
-        let line = Line { stopped: AtomicBool::new(false), read, write };
-        Ok(Self { line: Arc::new(line), noticed: false })
+        let shared = Shared { stopped: AtomicBool::new(false), read, write };
+        Ok(Self { shared: Arc::new(shared), noticed: false })
     }
 
     /// Returns a handle that ends this reader's waits.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.line))
+        Stopper(Arc::clone(&self.shared))
     }
 
     /// Returns the fd that becomes readable with a stop.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.line.read.as_fd()
+        self.shared.read.as_fd()
     }
 
-    /// Returns whether a stop is known, without a system call.
+    /// Returns whether a stop has been noticed, without a system call.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         // ATOMICS: a hint from `Stopper::stop`; a stop that this load misses has made the pipe readable.
-        self.noticed || self.line.stopped.load(Ordering::Relaxed)
+        self.noticed || self.shared.stopped.load(Ordering::Relaxed)
     }
 
     /// Records that epoll reported [`Self::fd`] readable.
@@ -101,12 +101,12 @@ impl Stop {
         self.noticed = true;
     }
 
-    /// Asks the pipe whether a signal handler wrote to it.
+    /// Empties the pipe. Records a stop if a signal handler wrote to the pipe.
     ///
     /// # Errors
     /// Those of read(2).
     pub fn poll(&mut self) -> io::Result<()> {
-        self.noticed |= fd::empty(self.fd(), "asks whether a stop came by the pipe")?;
+        self.noticed |= fd::empty(self.fd(), "checks whether the pipe holds a stop")?;
         Ok(())
     }
 
@@ -115,8 +115,8 @@ impl Stop {
     /// # Errors
     /// Those of read(2).
     pub fn resume(&mut self) -> io::Result<()> {
-        // ATOMICS: pairs with nothing; a stop that is made meanwhile may come before or after this call.
-        self.line.stopped.store(false, Ordering::Relaxed);
+        // ATOMICS: pairs with nothing; a concurrent stop may come before or after this call.
+        self.shared.stopped.store(false, Ordering::Relaxed);
         self.noticed = false;
         fd::empty(self.fd(), "empties the pipe, so that the reader can wait again").map(drop)
     }

@@ -137,8 +137,10 @@ struct Row {
     consumer_pos: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     producer_pos: Option<u64>,
-    owners: Vec<Owner>,
-    programs: Vec<Program>,
+    /// `null` if none is found and some processes cannot be inspected.
+    owners: Option<Vec<Owner>>,
+    /// `null` if programs cannot be inspected.
+    programs: Option<Vec<Program>>,
     pins: Vec<String>,
     /// Why its pages cannot be mapped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,7 +171,7 @@ pub(crate) fn run(format: Format) -> Result<(), CliError> {
     for map in system::maps() {
         let map = map?;
         if is_buffer(&map) {
-            rows.push(Row::new(&map, &holders, &pins, &programs));
+            rows.push(Row::new(&map, &holders, &pins, programs.as_deref()));
         }
     }
     if holders.hidden > 0 {
@@ -192,7 +194,7 @@ pub(crate) fn run(format: Format) -> Result<(), CliError> {
 }
 
 impl Row {
-    fn new(map: &Map, holders: &OpenFds, pins: &[Pin], programs: &[ProgramEntry]) -> Self {
+    fn new(map: &Map, holders: &OpenFds, pins: &[Pin], programs: Option<&[ProgramEntry]>) -> Self {
         let mut owners: Vec<Owner> = Vec::new();
         for holder in holders.of_map(map.id()).filter(|holder| holder.pid != std::process::id()) {
             match owners.last_mut().filter(|owner| owner.pid == holder.pid) {
@@ -200,7 +202,10 @@ impl Row {
                 None => owners.push(Owner { pid: holder.pid, comm: holder.comm.clone(), fds: vec![holder.fd] }),
             }
         }
-        let users = programs.iter().filter(|program| program.maps.contains(&map.id()));
+        let users = programs.map(|programs| {
+            let users = programs.iter().filter(|program| program.maps.contains(&map.id()));
+            users.map(|program| Program { id: program.id, name: program.name.clone() }).collect()
+        });
         let here = pins.iter().filter(|pin| pin.map == map.id());
         let mut row = Self {
             id: map.id(),
@@ -211,8 +216,8 @@ impl Row {
             fill_bytes: None,
             consumer_pos: None,
             producer_pos: None,
-            owners,
-            programs: users.map(|program| Program { id: program.id, name: program.name.clone() }).collect(),
+            owners: (!owners.is_empty() || holders.hidden == 0).then_some(owners),
+            programs: users,
             pins: here.map(|pin| pin.path.to_string_lossy().into_owned()).collect(),
             error: None,
         };
@@ -252,12 +257,14 @@ impl Row {
     }
 
     fn owners(&self) -> String {
-        let owners: Vec<_> = self.owners.iter().map(|owner| format!("{} ({})", owner.comm, owner.pid)).collect();
-        match (owners.is_empty(), self.programs.is_empty()) {
+        let Some(owners) = &self.owners else { return "unknown: some processes cannot be inspected".to_owned() };
+        let owners: Vec<_> = owners.iter().map(|owner| format!("{} ({})", owner.comm, owner.pid)).collect();
+        match (owners.is_empty(), self.programs.as_deref()) {
             (false, _) => listed(&owners),
-            (true, false) => "no process: programs alone".to_owned(),
-            (true, true) if self.pins.is_empty() => "none found".to_owned(),
-            (true, true) => "no process: a pin alone".to_owned(),
+            (true, None) => "no process; programs are unknown".to_owned(),
+            (true, Some([_, ..])) => "no process: programs alone".to_owned(),
+            (true, Some([])) if self.pins.is_empty() => "none found".to_owned(),
+            (true, Some([])) => "no process: a pin alone".to_owned(),
         }
     }
 }
@@ -277,7 +284,7 @@ fn table(rows: &[Row]) -> String {
             terminal::one_line(&row.owners())
         ));
         let programs: Vec<_> =
-            row.programs.iter().map(|program| format!("{} ({})", program.name, program.id)).collect();
+            row.programs.iter().flatten().map(|program| format!("{} ({})", program.name, program.id)).collect();
         for (what, all) in [("used by", programs), ("pinned at", row.pins.clone())] {
             if !all.is_empty() {
                 text.push_str(&format!("{:>6} {what} {}\n", "", terminal::one_line(&listed(&all))));

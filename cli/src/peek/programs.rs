@@ -1,18 +1,24 @@
 //! Programs that use a ring.
 
 use cutaway::system::{self, ProgramEntry};
+use log::info;
 
 use crate::error::CliError;
 
-/// Returns every program that this process may inspect; none, without the privileges for it: rings are shown all the
-/// same.
-pub(super) fn programs() -> Result<Vec<ProgramEntry>, CliError> {
-    system::programs()
-        .filter_map(|program| match program {
-            Err(error) if wants_fds(&error) => Some(Err(error.into())),
-            program => program.ok().map(Ok),
-        })
-        .collect()
+/// Returns every program of the machine; `None` if this process may not inspect them (CAP_SYS_ADMIN).
+pub(super) fn programs() -> Result<Option<Vec<ProgramEntry>>, CliError> {
+    let mut programs = Vec::new();
+    for program in system::programs() {
+        match program {
+            Ok(program) => programs.push(program),
+            Err(error) if wants_fds(&error) => return Err(error.into()),
+            Err(error) => {
+                info!("programs cannot be inspected: {error}");
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(programs))
 }
 
 /// Returns whether the process is out of fds. Then the object that was looked for may exist all the same.

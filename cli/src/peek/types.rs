@@ -9,7 +9,7 @@ use std::path::Path;
 use cutaway::{
     Object,
     btf::{Btf, Value, kernel},
-    system,
+    system::{self, ProgramEntry},
 };
 
 use super::programs::{programs, wants_fds};
@@ -35,7 +35,10 @@ impl Types {
                 .map_err(|_| CliError::new(format!("{} has no type `{name}`{known}", file.display())));
         }
         let mut looked = Vec::new();
-        for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
+        let programs = programs()?;
+        let are_known = programs.is_some();
+        let uses = |program: &ProgramEntry| map.is_none_or(|map| program.maps.contains(&map));
+        for program in programs.into_iter().flatten().filter(uses) {
             let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
                 Some(Err(error)) if wants_fds(&error) => return Err(error.into()),
@@ -52,6 +55,7 @@ impl Types {
         }
         let known = match looked.first() {
             Some((_, section)) => Btf::parse(section).map_or_else(|_| String::new(), |btf| decode::structures(&btf)),
+            None if !are_known => "; the programs that use the ring cannot be inspected (CAP_SYS_ADMIN)".to_owned(),
             None => "; no program that uses the ring was loaded with types".to_owned(),
         };
         Err(CliError::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))

@@ -1,7 +1,7 @@
-//! Splits the target of a uprobe or USDT probe into file and symbol by the files that exist.
+//! Splits the target of a uprobe or USDT probe into file and symbol, according to which files exist.
 //!
-//! Paths and symbols may both contain colons. An object is parsed without looking at any file ([`Target`]), so the
-//! split is repeated here, before a program is attached.
+//! Paths and symbols may both contain colons. Parsing an object ([`Target`]) opens no other file, so the split is
+//! repeated here, before a program is attached.
 
 use super::Library;
 use crate::{
@@ -10,13 +10,15 @@ use crate::{
 };
 
 impl Target {
-    /// Splits the text of a uprobe's or USDT probe's target by which file is there: before the colon stands the longest
-    /// text that is the path of a file, or the name of one that is found, by the process `pid` if one is given. Other
-    /// targets, and texts with no more colons than they need, stay as they are.
+    /// Splits the text of a uprobe's or USDT probe's target according to which files exist.
+    ///
+    /// The part before the colon is the longest text that is the path of a file, or a library name that can be found.
+    /// If `pid` is given, the name is searched for as that process sees it. Other targets, and texts with no more
+    /// colons than they need, are returned unchanged.
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file, wherever the text is split.
+    /// [`Error::Library`] if no split yields an existing file.
     pub fn by_files(&self, pid: Option<u32>) -> Result<Self, Error> {
         let split = |library: &str, rest: &str, parts| {
             split_by(&format!("{library}:{rest}"), parts, &|file| is_there(file, pid))
@@ -49,23 +51,23 @@ impl Target {
     }
 }
 
-/// Splits a text whose rest has at least so many parts.
+/// Splits a text so that the rest has at least `parts` parts.
 fn split_by(text: &str, parts: usize, is_there: &dyn Fn(&str) -> bool) -> Result<(String, String), Error> {
     let enough = |rest: &str| parts == 1 || splits(rest).next().is_some();
     let possible: Vec<_> = splits(text).filter(|(_, rest)| enough(rest)).collect();
     let found = match possible.as_slice() {
-        // Whether it is there is for others to say.
+        // The only candidate is not checked here: attaching reports a missing file.
         [only] => Some(only),
         several => several.iter().find(|(file, _)| is_there(file)),
     };
     found.map(|(file, rest)| ((*file).to_owned(), (*rest).to_owned())).ok_or_else(|| {
         let tried: Vec<_> = possible.iter().take(8).map(|(file, _)| format!("`{file}`")).collect();
-        let why = format!("none of {} is a file that is there", tried.join(", "));
+        let why = format!("none of {} is a file that exists", tried.join(", "));
         Error::Library { library: text.to_owned(), why }
     })
 }
 
-/// Whether a text is the path of a file, or the name of one that is found.
+/// Returns true if the text is the path of a file, or a library name that can be found.
 fn is_there(file: &str, pid: Option<u32>) -> bool {
     let mut library = Library::new(file);
     library.resolve_in_process = pid.filter(|_| !file.contains('/'));
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_is_there_decides_where_a_text_is_split() {
+    fn existing_files_decide_the_split() {
         let split = |text, parts, files: &[&str]| {
             split_by(text, parts, &|file| files.contains(&file)).map_err(|error| error.to_string())
         };

@@ -1,8 +1,8 @@
-//! Cgroups: programs that decide what the processes in a cgroup may do, and see what they send and receive.
+//! Attaches to cgroups: programs that decide what the processes in a cgroup may do, and see what they send and receive.
 //!
 //! A program is attached to a cgroup of version 2 and applies to all cgroups below it. The fd is that of the cgroup's
-//! directory, opened like any other. A link (5.7) ends with its last fd; before, `BPF_PROG_ATTACH` left the program
-//! attached until the cgroup was removed or the program was detached. (`kernel/bpf/cgroup.c`.)
+//! directory, opened like any other. A link (Linux 5.7) ends when its last fd is closed. Before 5.7, `BPF_PROG_ATTACH`
+//! leaves the program attached until the cgroup is removed or the program is detached (`kernel/bpf/cgroup.c`).
 
 use std::{
     io,
@@ -22,6 +22,8 @@ use crate::{
 ///
 /// Before Linux 5.7 the program stays attached if the process dies without dropping the [`Link`].
 ///
+/// Kernel source: `kernel/bpf/cgroup.c`.
+///
 /// Needs this crate's feature `cgroup`.
 #[doc(alias = "bpf_program__attach_cgroup")]
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +32,17 @@ pub struct Cgroup<'fd> {
 }
 
 impl<'fd> Cgroup<'fd> {
-    /// The cgroup whose directory this is, e.g. `File::open("/sys/fs/cgroup/unified/mine")`.
+    /// Selects the cgroup by its open directory, e.g. `File::open("/sys/fs/cgroup/unified/mine")`.
     #[must_use]
     pub fn new(cgroup: &'fd impl AsFd) -> Self {
         Self { cgroup: cgroup.as_fd() }
     }
 
-    /// Attaches `program` beside those that are there.
+    /// Attaches `program` in addition to programs that are already attached.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the fd
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EBADF if the fd
     /// is not that of a cgroup of version 2.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         use ProgramType as T;
@@ -69,16 +71,16 @@ impl<'fd> Cgroup<'fd> {
         };
         match features::cgroup_link() {
             Support::Yes => {
-                let why = "ties the program to the cgroup; closing the link unties it";
+                let why = "attaches the program to the cgroup; closing the link detaches it";
                 link::create(program.as_fd(), Target::Fd(self.cgroup), attach_type, 0, why)
                     .map(|link| Link::kernels(program, what, link))
                     .map_err(refused)
             }
             answer => {
-                /// `BPF_F_ALLOW_MULTI`, which links always have.
+                /// `BPF_F_ALLOW_MULTI`, which links always set.
                 const BESIDE_OTHERS: u32 = 2;
                 let cgroup: OwnedFd =
-                    fd::duplicate(self.cgroup, "keeps an fd of its own, to detach by").map_err(refused)?;
+                    fd::duplicate(self.cgroup, "duplicates the cgroup's fd, to detach through it").map_err(refused)?;
                 let call = ByCommand::attach(program, cgroup, attach_type, BESIDE_OTHERS, what).map_err(refused)?;
                 Ok(Link::by_call(program, what, &format!("BPF_PROG_ATTACH; links on cgroups: {answer}"), call))
             }

@@ -1,4 +1,4 @@
-//! What a program's section does not say about where to attach it.
+//! Attach settings that a program's section does not contain.
 
 #[cfg(any(feature = "cgroup", feature = "lirc", feature = "network", feature = "tracing"))]
 use std::os::fd::AsFd;
@@ -14,10 +14,11 @@ use super::PerfEvent;
 use super::{Netfilter, XdpMode};
 use crate::Error;
 
-/// Where and how to attach a program, as far as its section does not say: [`Program::attach_with`].
+/// Settings of [`Program::attach_with`]: where and how to attach a program, as far as its section does not say.
 ///
-/// Each setting is for some types of programs ([`ProgramSpec::takes`]); a setting that the program does not take is an
-/// error, so that none is without effect. [`ProgramSpec::needs`] tells which one a program cannot do without.
+/// Each setting applies to some types of programs ([`ProgramSpec::takes`]). A setting that the program does not take is
+/// an error, so no setting is silently ignored. [`ProgramSpec::needs`] returns the setting that a program cannot do
+/// without.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -36,7 +37,7 @@ use crate::Error;
 /// # }
 /// ```
 ///
-/// `Send` and `Sync`. Borrows the file descriptors that it is given.
+/// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
 /// [`Program::attach_with`]: crate::Program::attach_with
 /// [`ProgramSpec::takes`]: crate::ProgramSpec::takes
@@ -103,7 +104,7 @@ pub enum AttachField {
 }
 
 impl AttachField {
-    /// Returns the name of the method of [`AttachContext`] that sets it.
+    /// Returns the name of the [`AttachContext`] method that sets the field.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -137,7 +138,7 @@ pub(super) enum Interface {
     Name(String),
 }
 
-/// An open file, or the path to open it by.
+/// An open file, or the path of a file to open.
 #[derive(Debug, Clone)]
 pub(super) enum FdOrPath<'fd> {
     Fd(BorrowedFd<'fd>),
@@ -145,7 +146,8 @@ pub(super) enum FdOrPath<'fd> {
 }
 
 impl<'fd> FdOrPath<'fd> {
-    /// Opens the path if it is one, as long as `open` lives. `what` is for the error.
+    /// Returns the fd. Opens the path if there is one, and keeps that file in `open`. `what` names the file in the
+    /// error.
     pub(super) fn fd<'a>(&'a self, what: &str, open: &'a mut Option<File>) -> Result<BorrowedFd<'a>, Error> {
         let path = match self {
             Self::Fd(fd) => return Ok(*fd),
@@ -158,17 +160,18 @@ impl<'fd> FdOrPath<'fd> {
 }
 
 impl<'fd> AttachContext<'fd> {
-    /// Returns a context that sets nothing: [`Program::attach`](crate::Program::attach).
+    /// Returns a context without settings, with which a program is attached as by
+    /// [`Program::attach`](crate::Program::attach).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Attaches to `target` instead of what the section names, in the words of `SEC("type/TARGET")`:
+    /// Attaches to `target` instead of the section's target. The text is written as in `SEC("type/TARGET")`:
     /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///
     /// For kprobes, uprobes, USDT probes and tracepoints. A program of a section such as `fentry` is verified for its
-    /// target: set it before loading, with [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target).
+    /// target: set that before loading, with [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target).
     #[doc(alias("bpf_program__attach_uprobe", "bpf_program__attach_kprobe", "bpf_program__attach_tracepoint"))]
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {
@@ -176,11 +179,11 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches to the network device `name` in this process's network namespace. For XDP, tc, tcx and netkit programs.
+    /// Attaches to the network device `name` in the caller's network namespace. For XDP, tc, tcx and netkit programs.
     ///
-    /// A program of a section `tc` or `tcx` is attached by a link where the kernel has such links (Linux 6.6),
-    /// otherwise by a filter of traffic control. One whose section does not say the direction is attached to what the
-    /// device receives.
+    /// A program of a section `tc` or `tcx` is attached by a link where the kernel supports tcx links (Linux 6.6),
+    /// otherwise by a traffic control filter. If the section does not name a direction, the program is attached to
+    /// ingress.
     #[doc(alias = "ifindex")]
     #[cfg(feature = "network")]
     #[must_use]
@@ -189,7 +192,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Does the same by the device's index.
+    /// Attaches to the network device with this index; otherwise like [`AttachContext::interface`].
     #[doc(alias = "ifindex")]
     #[cfg(feature = "network")]
     #[must_use]
@@ -198,7 +201,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Chooses what runs an XDP program: the driver, the network stack or the device.
+    /// Chooses where an XDP program runs: in the driver, in the network stack or on the device.
     #[doc(alias("XDP_FLAGS_SKB_MODE", "XDP_FLAGS_DRV_MODE", "XDP_FLAGS_HW_MODE"))]
     #[cfg(feature = "network")]
     #[must_use]
@@ -207,8 +210,8 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches to the cgroup of version 2 whose directory this is. For the sections `cgroup…`, `sockops` and
-    /// `lsm_cgroup`; an `iter/cgroup` walks from there.
+    /// Attaches to the cgroup of version 2 with this open directory. For the sections `cgroup…`, `sockops` and
+    /// `lsm_cgroup`. An `iter/cgroup` starts at this cgroup.
     #[doc(alias = "bpf_program__attach_cgroup")]
     #[cfg(any(feature = "cgroup", feature = "tracing"))]
     #[must_use]
@@ -217,7 +220,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Does the same by the path of the directory.
+    /// Attaches to the cgroup with this directory path; otherwise like [`AttachContext::cgroup`].
     #[cfg(any(feature = "cgroup", feature = "tracing"))]
     #[must_use]
     pub fn cgroup_path(mut self, directory: impl AsRef<Path>) -> Self {
@@ -225,7 +228,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches to the network namespace whose file this is. For the sections `sk_lookup` and `flow_dissector`.
+    /// Attaches to the network namespace of this open file. For the sections `sk_lookup` and `flow_dissector`.
     #[doc(alias = "bpf_program__attach_netns")]
     #[cfg(feature = "network")]
     #[must_use]
@@ -234,7 +237,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Does the same by the path of the file, e.g. `/proc/self/ns/net`.
+    /// Attaches to the network namespace of the file at this path, e.g. `/proc/self/ns/net`.
     #[cfg(feature = "network")]
     #[must_use]
     pub fn netns_path(mut self, namespace: impl AsRef<Path>) -> Self {
@@ -278,7 +281,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches to this hook of netfilter. For the section `netfilter`.
+    /// Attaches to this netfilter hook. For the section `netfilter`.
     #[doc(alias = "bpf_program__attach_netfilter")]
     #[cfg(feature = "network")]
     #[must_use]
@@ -287,7 +290,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Runs the program about `hertz` times a second on the clock of each CPU. For the section `perf_event`.
+    /// Runs the program about `hertz` times a second on each CPU's clock. For the section `perf_event`.
     ///
     /// The kernel's limit is in `/proc/sys/kernel/perf_event_max_sample_rate`.
     #[doc(alias = "sample_freq")]
@@ -297,7 +300,7 @@ impl<'fd> AttachContext<'fd> {
         self.perf_event(PerfEvent::cpu_clock().frequency(hertz))
     }
 
-    /// Runs the program on this event: another counter, one CPU, each so many nanoseconds or counts
+    /// Runs the program on this event, e.g. another counter, one CPU, or a period in nanoseconds or counts
     /// ([`PerfEvent::period`]). For the section `perf_event`.
     #[doc(alias = "bpf_program__attach_perf_event")]
     #[cfg(feature = "perf-event")]
@@ -307,19 +310,21 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches for this process alone, with all its threads. For uprobes, USDT probes, perf events, and iterators over
+    /// Attaches for this process only, with all its threads. For uprobes, USDT probes, perf events, and iterators over
     /// tasks (Linux 6.1). The kernel attaches programs of other types to all processes.
     ///
-    /// The bare name of a library is looked up as this process sees it; a path is the caller's. A warning is logged if
-    /// the process has not mapped that file: a process in a container has another file of the same path.
+    /// A library name without a slash is resolved as this process sees it; a path is resolved as the caller sees it. A
+    /// warning is logged if the process has not mapped that file: a process in a container has another file at the same
+    /// path.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);
         self
     }
 
-    /// Sets a number that the program reads with `bpf_get_attach_cookie` or `bpf_usdt_cookie`. For probes, tracepoints,
-    /// functions and perf events. Linux 5.15; 5.19 for `fentry` and its relatives, 6.10 for raw tracepoints.
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` or `bpf_usdt_cookie`. For probes,
+    /// tracepoints, functions and perf events. Linux 5.15; 5.19 for `fentry` and its relatives, 6.10 for raw
+    /// tracepoints.
     #[doc(alias = "bpf_cookie")]
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
@@ -327,7 +332,7 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Returns the settings that are given.
+    /// Returns the settings that the caller has set.
     pub(super) fn given(&self) -> impl Iterator<Item = AttachField> {
         use AttachField as F;
         #[cfg(feature = "network")]
@@ -356,7 +361,7 @@ impl<'fd> AttachContext<'fd> {
         fields.into_iter().filter_map(|(field, given)| given.then_some(field))
     }
 
-    /// Returns the process by whose view a library is looked up: a bare name's, not a path's.
+    /// Returns the process in whose view `library` is resolved: only for a name without a slash, not for a path.
     pub(super) fn looks_up_as(&self, library: &str) -> Option<u32> {
         self.pid.filter(|_| !library.contains('/'))
     }

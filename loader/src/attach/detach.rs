@@ -1,13 +1,13 @@
-//! What detaches a program where the kernel has no link for it: another call, made when the [`Link`](super::Link) is
+//! Detaches programs where the kernel has no link for them: by another call, made when the [`Link`](super::Link) is
 //! dropped.
 
 use std::fmt::Debug;
 
 use log::warn;
 
-/// Detaches a program, or frees what it needed, when dropped.
+/// Detaches a program, or frees its resources, when dropped.
 pub(super) trait Detach: Debug + Send + Sync {
-    /// Keeps what the program needs when this is dropped: the program may stay attached (a pin, a leaked link).
+    /// Keeps the program's resources beyond the drop: the program may stay attached (a pin, a leaked link).
     fn keep(&self) {}
 }
 
@@ -15,7 +15,7 @@ pub(super) trait Detach: Debug + Send + Sync {
 pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
     match answer {
         Ok(()) => {}
-        // Another process has detached it, or what it was attached to is gone.
+        // Another process has detached the program, or its target no longer exists.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
         Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
     }

@@ -1,5 +1,5 @@
-//! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds. (Its attach type was
-//! chosen in `object/program_section.rs`.)
+//! Chooses how to attach a program: by its section and by the settings of an [`AttachContext`]. The attach type was
+//! chosen in `object/program_section.rs`.
 
 #[cfg(feature = "uprobe")]
 use std::path::Path;
@@ -25,7 +25,8 @@ use super::{raw_tracepoint::RawTracepoint, tracepoint::Tracepoint};
 use crate::ProgramType;
 use crate::{Error, Program, object::Target};
 
-/// Applies the context's process to a builder of probes in user space: it resolves the library and restricts the probe.
+/// Applies the context's process to the builder of a user-space probe: resolves the library in that process, and
+/// restricts the probe to it.
 #[cfg(feature = "uprobe")]
 macro_rules! in_process {
     ($probe:expr, $library:expr, $context:expr) => {{
@@ -41,25 +42,25 @@ macro_rules! in_process {
 }
 
 impl Program {
-    /// Attaches the program where its section's name says: [`Program::attach_with`] without any setting.
+    /// Attaches the program to its section's target: [`Program::attach_with`] without any setting.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the name does not say where, or names a target that this loader cannot attach to, or one
-    /// for which this crate's feature is disabled; otherwise as the type that attaches programs of this kind, e.g.
+    /// [`Error::Invalid`] if the section names no target, a target that this loader cannot attach to, or one whose
+    /// cargo feature is disabled. Otherwise the errors of the type that attaches programs of this type, e.g.
     /// [`Uprobe::attach`](crate::Uprobe::attach).
     #[doc(alias = "bpf_program__attach")]
     pub fn attach(&self) -> Result<Link, Error> {
         self.attach_to(self.spec().section.target.as_ref(), &AttachContext::default())
     }
 
-    /// Attaches the program where its section's name says and `context` adds.
+    /// Attaches the program to its section's target with the settings of `context`.
     ///
     /// # Errors
     ///
     /// As [`Program::attach`]. [`Error::Invalid`] also if the program needs a setting that `context` lacks
-    /// ([`ProgramSpec::needs`](crate::ProgramSpec::needs)), or `context` has one that this program does not take
-    /// ([`ProgramSpec::takes`](crate::ProgramSpec::takes)); the error names the setting.
+    /// ([`ProgramSpec::needs`](crate::ProgramSpec::needs)), or `context` has one that the program does not take
+    /// ([`ProgramSpec::takes`](crate::ProgramSpec::takes)). The error names the setting.
     #[doc(alias("bpf_program__attach_opts", "BPF_LINK_CREATE", "BPF_PROG_ATTACH", "BPF_RAW_TRACEPOINT_OPEN"))]
     pub fn attach_with(&self, context: &AttachContext<'_>) -> Result<Link, Error> {
         let section = &self.spec().section;
@@ -143,7 +144,7 @@ impl Program {
                 RawTracepoint::new(name).cookie(context.cookie_or_none()).attach(self)
             }
             Some(Target::Btf { .. }) => self.attach_by_btf(target, context),
-            // `LoadOptions::replace` said what it replaces.
+            // `LoadOptions::replace` has named the replaced program.
             #[cfg(feature = "tracing")]
             None if self.spec().section.program_type == ProgramType::EXT => self.attach_by_btf(target, context),
             Some(Target::Label(_)) | None => self.attach_by_type(target, context),
@@ -156,7 +157,7 @@ impl Program {
     /// Attaches a program that was verified for its target.
     #[cfg_attr(
         not(any(feature = "cgroup", feature = "tracing")),
-        expect(unused_variables, reason = "each setting is a feature's")
+        expect(unused_variables, reason = "each setting belongs to a feature")
     )]
     fn attach_by_btf(&self, target: Option<&Target>, context: &AttachContext<'_>) -> Result<Link, Error> {
         #[cfg(feature = "cgroup")]
@@ -187,10 +188,10 @@ impl Program {
         Err(Error::left_out(self.by_section(), "tracing"))
     }
 
-    /// Attaches a program whose section says what kind of target it has, and not which one.
+    /// Attaches a program whose section names a kind of target, but not a particular one.
     #[cfg_attr(
         not(any(feature = "network", feature = "cgroup", feature = "perf-event", feature = "lirc")),
-        expect(unused_variables, reason = "each setting is a feature's")
+        expect(unused_variables, reason = "each setting belongs to a feature")
     )]
     fn attach_by_type(&self, target: Option<&Target>, context: &AttachContext<'_>) -> Result<Link, Error> {
         #[cfg(feature = "cgroup")]
@@ -216,7 +217,7 @@ impl Program {
         Err(self.needs_more(target))
     }
 
-    /// Attaches to what belongs to the network; `None` if `context` has nothing of it.
+    /// Attaches to a network target; returns `None` if `context` names none.
     #[cfg(feature = "network")]
     fn attach_to_network(&self, context: &AttachContext<'_>) -> Option<Result<Link, Error>> {
         if let Some(interface) = &context.interface {
@@ -245,7 +246,7 @@ impl Program {
         Some(map.and_then(|map| Sockmap::new(&map).attach(self)))
     }
 
-    /// Attaches a classifier by a link where the kernel has such links, otherwise by a filter of traffic control.
+    /// Attaches a classifier by a link where the kernel supports tcx links, otherwise by a traffic control filter.
     #[cfg(feature = "network")]
     fn attach_classifier(&self, index: u32) -> Result<Link, Error> {
         use crate::features;
@@ -260,13 +261,13 @@ impl Program {
         }
     }
 
-    /// Returns why the section's name is not enough to attach the program; `None` if it is.
-    pub(crate) fn waits_for_a_hand(&self) -> Option<&'static str> {
+    /// Returns why the section alone does not determine where to attach the program; `None` if it does.
+    pub(crate) fn manual_attach_reason(&self) -> Option<&'static str> {
         let section = &self.spec().section;
         obstacle(section, section.target.as_ref()).map(|(_, why)| why)
     }
 
-    /// The error for a program whose section, with what the context adds, does not say where to attach it.
+    /// Returns the error for a program that neither its section nor the context says how to attach.
     fn needs_more(&self, target: Option<&Target>) -> Error {
         let (feature, why) =
             obstacle(&self.spec().section, target).unwrap_or_else(|| by_hand(self.spec().section.program_type));

@@ -1,9 +1,10 @@
-//! A program or library as the kernel puts probes into it: opened once, so that what is read is what is attached to.
+//! Reads a program or library that the kernel puts probes into. It is opened once, so that the file read is the file
+//! attached to.
 //!
-//! The kernel takes a path and an offset in the file, and asks no more than that the file is a regular one: a probe
-//! outside the code is accepted and never hit, and one in the middle of data that is mapped as code changes it
-//! (`kernel/events/uprobes.c`). So it is looked at here whether the file is one that processes run, and whether the
-//! byte belongs to its code.
+//! The kernel takes a path and an offset in the file, and checks only that the file is a regular one. A probe outside
+//! the code is accepted and never hit. A probe in the middle of data that is mapped as code changes that data
+//! (`kernel/events/uprobes.c`). So this module checks that processes can run the file, and that the byte belongs to
+//! its code.
 
 use std::{
     fmt::Display,
@@ -27,8 +28,8 @@ pub(super) struct Binary {
     identity: Identity,
 }
 
-/// What changes if a path leads to another file, or the file gets other contents: device, inode, bytes, time of the
-/// last write.
+/// The fields that change if a path leads to another file, or the file is written to: device, inode, size in bytes,
+/// time of the last write.
 type Identity = (u64, u64, u64, i64, i64);
 
 fn identity(file: &Metadata) -> Identity {
@@ -36,8 +37,8 @@ fn identity(file: &Metadata) -> Identity {
 }
 
 impl Binary {
-    /// Opens the file at `path`, which may lead through magic links: the same path is given to the kernel.
-    /// An error names `symbol`, if something in the file was asked for.
+    /// Opens the file at `path`, which may lead through magic links: the same path is passed to the kernel. An error
+    /// names `symbol` if the caller wants a symbol of the file.
     pub(super) fn open(path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
         let library = path.display().to_string();
         let failed = |why: String| match symbol {
@@ -45,22 +46,22 @@ impl Binary {
             None => Error::Library { library: library.clone(), why },
         };
         let unreadable = |error: std::io::Error| failed(format!("it cannot be read: {}", crate::Errno::of(&error)));
-        // Opening anything else may block, or do something.
+        // Opening a device or a pipe may block, or have side effects.
         if !fs::metadata(&path).map_err(unreadable)?.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
-        let why = "reads the symbols of a program or library: at which byte of the file a function or probe is";
+        let why = "reads the symbols of a program or library: the file offset of a function or probe";
         let file = file::open_without_waiting(&path, why).map_err(unreadable)?;
         let found = file.metadata().map_err(unreadable)?;
-        // Between the look and the opening it may have become a pipe.
+        // Between `stat` and `open` the path may have become a pipe.
         if !found.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
         Ok(Self { path, file, identity: identity(&found) })
     }
 
-    /// Checks, once the kernel has followed the path, that it was to the file that was read.
-    pub(super) fn is_what_was_attached(&self) -> Result<(), Error> {
+    /// Checks, after the kernel has followed the path, that it still leads to the file that was read.
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
         match fs::metadata(&self.path) {
             Ok(now) if identity(&now) == self.identity => Ok(()),
             _ => Err(Error::Library {
@@ -70,14 +71,14 @@ impl Binary {
         }
     }
 
-    /// Its contents, if it is an ELF file of code that can run here.
+    /// Returns the contents, if the file is ELF and its code can run on this machine.
     pub(super) fn image(&self) -> Result<Image<'_>, String> {
-        let tables = Tables::read(Data::new(Box::new(&self.file))).ok_or("it is no ELF file")?;
+        let tables = Tables::read(Data::new(Box::new(&self.file))).ok_or("it is not an ELF file")?;
         Image::of(self, tables)
     }
 
-    /// Checks that the byte belongs to code, if the file is ELF. The kernel takes others, too, and programs have their
-    /// own ways to run them.
+    /// Checks that the byte belongs to code, if the file is ELF. The kernel accepts other files, too, because
+    /// programs may load and run those by themselves.
     pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         match Tables::read(Data::new(Box::new(&self.file))) {
             Some(tables) => Image::of(self, tables)?.check_file_offset(byte),
@@ -86,14 +87,14 @@ impl Binary {
     }
 }
 
-/// An ELF file of code that can run here.
+/// An ELF file whose code can run on this machine.
 pub(super) struct Image<'b> {
     pub(super) binary: &'b Binary,
     pub(super) tables: Tables<'b>,
     pub(super) head: Head,
 }
 
-/// What the file's header and segments say.
+/// The fields of the ELF header and the segments.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     /// `e_type`
@@ -101,15 +102,15 @@ pub(super) struct Head {
     /// `e_machine`
     pub(super) machine: u16,
     segments: Vec<Segment>,
-    /// The file's length in bytes.
+    /// The file's size in bytes.
     length: u64,
 }
 
-/// A part of the file that is mapped into memory.
+/// A part of the file that is mapped into memory (`PT_LOAD`).
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     address: u64,
-    /// Bytes in memory, of which so many are in the file, at this offset.
+    /// Size in memory in bytes. The first `in_file` bytes are in the file, at `offset`.
     size: u64,
     in_file: u64,
     offset: u64,
@@ -123,11 +124,12 @@ impl<'b> Image<'b> {
             elf::ET_EXEC | elf::ET_DYN => {}
             elf::ET_REL => {
                 return Err(
-                    "it is an object file (ET_REL), which no process runs: name what it was linked into".to_owned()
+                    "it is an object file (ET_REL), which no process runs: name the file that it was linked into"
+                        .to_owned(),
                 );
             }
             elf::ET_CORE => return Err("it is a core dump, which no process runs".to_owned()),
-            other => return Err(format!("it is no program or library: its e_type is {other}")),
+            other => return Err(format!("it is not a program or library: its e_type is {other}")),
         }
         if !MACHINES.is_empty() && !MACHINES.contains(&machine) {
             let [own, ..] = MACHINES else { return Err("the machine is unknown".to_owned()) };
@@ -138,7 +140,7 @@ impl<'b> Image<'b> {
         }
         if tables.code_is_elsewhere() {
             return Err(
-                "it has no code: it holds what a debugger wants to know of another file (its .text is SHT_NOBITS); name that file"
+                "it has no code: it holds the debug information of another file (its .text is SHT_NOBITS); name that file"
                     .to_owned(),
             );
         }
@@ -154,21 +156,21 @@ impl<'b> Image<'b> {
         Ok(Self { binary, tables, head })
     }
 
-    /// Checks that the byte at this offset of the file belongs to code.
+    /// Checks that the byte at this file offset belongs to code.
     pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         let mut code = self.head.segments.iter().filter(|segment| segment.executable);
         let inside =
             code.any(|segment| byte.checked_sub(segment.offset).is_some_and(|inside| inside < segment.in_file));
         match (inside, byte < self.head.length) {
             (true, true) => Ok(()),
-            (_, false) => Err(format!("the file ends before: it has {} bytes", self.head.length)),
+            (_, false) => Err(format!("the file ends before that offset: it has {} bytes", self.head.length)),
             (false, true) => Err("it is in no executable segment of the file".to_owned()),
         }
     }
 }
 
 impl Head {
-    /// Where in the file the instruction lies that will be at `address` in memory.
+    /// Returns the file offset of the instruction that is mapped at `address`.
     pub(super) fn code(&self, address: u64) -> Result<u64, String> {
         let offset = self.offset(address, true)?;
         if offset >= self.length {
@@ -179,7 +181,7 @@ impl Head {
         Ok(offset)
     }
 
-    /// Where in the file the byte lies that will be at `address` in memory, in a segment of code or of data.
+    /// Returns the file offset of the byte that is mapped at `address`, in a segment of code or of data.
     pub(super) fn offset(&self, address: u64, code: bool) -> Result<u64, String> {
         let around =
             |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|inside| inside < segment.size);
@@ -202,7 +204,7 @@ impl Head {
     }
 }
 
-/// The machines whose code runs here: this one's, and its ancestor of 32 bits. Empty if that is not known.
+/// The machines whose code runs here: this one, and its 32-bit predecessor. Empty if unknown.
 const MACHINES: &[u16] = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
     &[elf::EM_X86_64, elf::EM_386]
 } else if cfg!(any(target_arch = "aarch64", target_arch = "arm")) {
@@ -220,13 +222,13 @@ pub(super) mod tests {
     use super::*;
     use crate::attach::crafted::{CODE, Crafted, FUNC, GLOBAL, SHIFT};
 
-    /// A file that a test has made, gone at its end.
-    pub(in crate::attach) struct Kept(pub(in crate::attach) PathBuf);
+    /// A file that a test creates; removed when dropped.
+    pub(in crate::attach) struct TempFile(pub(in crate::attach) PathBuf);
 
-    impl Kept {
+    impl TempFile {
         pub(in crate::attach) fn new(crafted: &Crafted<'_>) -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
-            // ATOMICS: nothing but the number itself passes from thread to thread.
+            // ATOMICS: the threads share only the number itself.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("cutaway-crafted-{}-{number}", std::process::id()));
             fs::write(&path, crafted.write()).unwrap();
@@ -238,14 +240,14 @@ pub(super) mod tests {
         }
     }
 
-    impl Drop for Kept {
+    impl Drop for TempFile {
         fn drop(&mut self) {
             let _ = fs::remove_file(&self.0);
         }
     }
 
     fn refusal(crafted: &Crafted<'_>) -> String {
-        let kept = Kept::new(crafted);
+        let kept = TempFile::new(crafted);
         let answer = kept.binary().image().map(|_| ());
         answer.unwrap_err()
     }
@@ -257,13 +259,13 @@ pub(super) mod tests {
         assert!(refusal(&Crafted { kind: 4, ..whole.clone() }).contains("core dump"));
         assert!(refusal(&Crafted { kind: 77, ..whole.clone() }).contains("e_type is 77"));
         assert!(refusal(&Crafted { debug_only: true, ..whole.clone() }).contains("SHT_NOBITS"));
-        // EM_SPARCV9 has never run this.
+        // No machine that runs this test executes EM_SPARCV9 code.
         assert!(MACHINES.is_empty() || refusal(&Crafted { machine: 43, ..whole }).contains("another machine"));
     }
 
     #[test]
-    fn only_bytes_of_code_are_taken() {
-        let kept = Kept::new(&Crafted::default());
+    fn only_bytes_of_code_are_accepted() {
+        let kept = TempFile::new(&Crafted::default());
         let binary = kept.binary();
         for byte in [0x1000, 0x1fff] {
             binary.check_file_offset(byte).unwrap();
@@ -273,10 +275,10 @@ pub(super) mod tests {
             let line = binary.check_file_offset(byte).unwrap_err();
             assert!(line.contains(part), "{byte:#x}: {line}");
         }
-        // A text without a loader is for others to judge.
+        // Files that are not ELF are not checked.
         Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_file_offset(1).unwrap();
-        // A debug file whose sections do not say so.
-        let cut = Kept::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
+        // A debug file whose sections are not marked SHT_NOBITS.
+        let cut = TempFile::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
         let head = cut.binary().image().unwrap().head.clone();
         assert_eq!(head.code(CODE + 7).unwrap(), CODE + 7 - SHIFT);
         assert!(head.code(CODE + 8).unwrap_err().contains("ends before"));
@@ -285,9 +287,9 @@ pub(super) mod tests {
     #[test]
     fn a_file_of_32_bits_is_read_as_one_of_64() {
         let symbols = vec![("f", GLOBAL, FUNC, CODE + 0x10, 2)];
-        // An ancestor's code runs on some machines.
+        // 32-bit code runs on some machines.
         let machine = MACHINES.last().copied().unwrap_or(Crafted::default().machine);
-        let kept = Kept::new(&Crafted { wide: false, machine, symbols, ..Crafted::default() });
+        let kept = TempFile::new(&Crafted { wide: false, machine, symbols, ..Crafted::default() });
         let binary = kept.binary();
         let image = binary.image().unwrap();
         let found = crate::attach::symbol::find(&image, "f").unwrap();
@@ -296,16 +298,16 @@ pub(super) mod tests {
 
     #[test]
     fn a_file_that_changes_is_noticed() {
-        let kept = Kept::new(&Crafted::default());
+        let kept = TempFile::new(&Crafted::default());
         let binary = kept.binary();
-        binary.is_what_was_attached().unwrap();
+        binary.check_unchanged().unwrap();
         let new = kept.0.with_extension("new");
         fs::write(&new, Crafted::default().write()).unwrap();
         fs::rename(&new, &kept.0).unwrap();
-        let line = binary.is_what_was_attached().unwrap_err().to_string();
+        let line = binary.check_unchanged().unwrap_err().to_string();
         assert!(line.contains("replaced"), "{line}");
         let binary = kept.binary();
         fs::write(&kept.0, "shorter").unwrap();
-        assert!(binary.is_what_was_attached().is_err());
+        assert!(binary.check_unchanged().is_err());
     }
 }

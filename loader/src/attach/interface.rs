@@ -1,8 +1,8 @@
-//! Network devices by name.
+//! Finds network devices by name.
 
 use crate::{Error, sys::process};
 
-/// Returns the index of the network device `name`, e.g. `lo`, in this process's network namespace.
+/// Returns the index of the network device `name`, e.g. `lo`, in the caller's network namespace.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
-//! Iterators: programs that the kernel calls once for each of its objects, and whose output is read like a file.
+//! Iterators: programs that the kernel calls once for each object of a kind, and whose output is read like a file.
 //!
-//! The link says over what to iterate; each fd made from it ([`Link::read_iterator`]) is one walk, driven by
-//! read(2). A pinned link is a file that anybody may `cat`. (`kernel/bpf/bpf_iter.c`, Linux 5.8.)
+//! The link says which objects are iterated. Each fd made from it ([`Link::read_iterator`]) is one iteration, driven by
+//! read(2). A pinned link is a file that any user with the permission may `cat` (`kernel/bpf/bpf_iter.c`, Linux 5.8).
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Over what a program of the section `iter/…` iterates.
+/// The objects over which a program of the section `iter/…` iterates.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +26,8 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Linux 5.8. Kernel source: `kernel/bpf/bpf_iter.c`.
 ///
 /// Needs this crate's feature `tracing`.
 #[doc(alias("bpf_program__attach_iter", "bpf_iter_link_info"))]
@@ -45,42 +47,42 @@ enum Over<'fd> {
 }
 
 impl<'fd> Iter<'fd> {
-    /// Everything of its kind: all tasks, all maps, all sockets.
+    /// Iterates over all objects of the program's kind: all tasks, all maps, all sockets.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The elements of one map, which `iter/bpf_map_elem` needs (Linux 5.9).
+    /// Iterates over the elements of one map; `iter/bpf_map_elem` needs one (Linux 5.9).
     #[must_use]
     pub fn map(map: &'fd impl AsFd) -> Self {
         Self { over: Over::Map(map.as_fd()) }
     }
 
-    /// One thread, for `iter/task` and its relatives (Linux 6.1).
+    /// Iterates over one thread, for `iter/task` and its relatives (Linux 6.1).
     #[must_use]
     pub fn thread(tid: u32) -> Self {
         Self { over: Over::Thread(tid) }
     }
 
-    /// The threads of one process, for `iter/task` and its relatives (Linux 6.1).
+    /// Iterates over the threads of one process, for `iter/task` and its relatives (Linux 6.1).
     #[must_use]
     pub fn process(pid: u32) -> Self {
         Self { over: Over::Process(pid) }
     }
 
-    /// A cgroup and those below it, parents first, for `iter/cgroup` (Linux 6.1).
+    /// Iterates over a cgroup and its descendants, parents first, for `iter/cgroup` (Linux 6.1).
     #[must_use]
     pub fn cgroup(cgroup: &'fd impl AsFd) -> Self {
         Self { over: Over::Cgroup(cgroup.as_fd()) }
     }
 
-    /// Makes the link. The program runs when it is read: [`Link::read_iterator`].
+    /// Creates the link. The program runs when the iterator is read: [`Link::read_iterator`].
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the
-    /// program iterates over something that this does not fit, or nothing is named and something must be.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EINVAL if the
+    /// program iterates over objects of another kind, or must be given an object to iterate over.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = match &program.spec().section.target {
             Some(Target::Btf { name }) => format!("the iterator `{name}`"),
@@ -93,7 +95,7 @@ impl<'fd> Iter<'fd> {
                 let plain = failed(program, &what, &error);
                 match (error.raw_os_error(), self.over) {
                     (Some(libc::EBADF), Over::Everything) => {
-                        plain.advise("this one iterates over a map, which must be given")
+                        plain.advise("the program iterates over a map's elements: pass the map")
                     }
                     (Some(libc::EINVAL | libc::E2BIG), Over::Thread(_) | Over::Process(_) | Over::Cgroup(_)) => {
                         plain.advise("one thread, process or cgroup needs Linux 6.1, and an iterator of that kind")

@@ -1,12 +1,11 @@
-//! Kprobes: a breakpoint, or a call patched in, on a function of the kernel.
+//! Kprobes: a breakpoint or a patched-in call on a kernel function.
 //!
-//! The kernel looks the function up in its own symbols. On the function's first byte it usually needs no breakpoint,
-//! since compilers leave room for a call there. A return probe is attached to the entry, too: when hit it replaces the
-//! return address. (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`.)
+//! The kernel resolves the function in its own symbol table. At the function's first byte it usually needs no
+//! breakpoint, because compilers reserve room for a call there. A return probe is attached to the entry, too: when hit,
+//! it replaces the return address (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`).
 //!
-//! System calls have functions of their own, whose names differ from one kind of machine to another, because a wrapper
-//! takes the arguments out of the saved registers (`arch/x86/include/asm/syscall_wrapper.h`): [`Ksyscall`] knows the
-//! names.
+//! System calls have functions of their own. Their names depend on the architecture, because a wrapper takes the
+//! arguments out of the saved registers (`arch/x86/include/asm/syscall_wrapper.h`): [`Ksyscall`] knows the names.
 
 use std::{ffi::CString, io};
 
@@ -16,7 +15,9 @@ use crate::{
     sys::perf_event::{self, Event, Scope},
 };
 
-/// A function of the kernel to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
+/// A kernel function to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
+///
+/// Kernel source: `kernel/trace/trace_kprobe.c`.
 ///
 /// Needs this crate's feature `kprobe`.
 #[doc(alias("bpf_program__attach_kprobe", "Kretprobe"))]
@@ -29,13 +30,13 @@ pub struct Kprobe {
 }
 
 impl Kprobe {
-    /// The entry of `function`, as `/proc/kallsyms` lists it.
+    /// Selects the entry of `function`, as `/proc/kallsyms` lists it.
     #[must_use]
     pub fn new(function: &str) -> Self {
         Self { function: function.to_owned(), offset: 0, retprobe: false, cookie: 0 }
     }
 
-    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Not for return probes.
+    /// Attaches `offset` bytes after the function's start, where an instruction must begin. Not for return probes.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -49,7 +50,7 @@ impl Kprobe {
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -61,7 +62,7 @@ impl Kprobe {
     /// # Errors
     ///
     /// [`Error::Invalid`] if the kernel has no kprobes; [`Error::Syscall`] if it refuses: ENOENT if it has no such
-    /// function, EADDRNOTAVAIL if it has several (Linux 6.6), EINVAL if that one may not be probed.
+    /// function, EADDRNOTAVAIL if it has several of this name (Linux 6.6), EINVAL if the function must not be probed.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("{}the kernel's `{}`", if self.retprobe { "the return of " } else { "" }, self.function);
         let attempt = || format!("put a probe on {what}");
@@ -113,7 +114,7 @@ pub struct Ksyscall {
     cookie: u64,
 }
 
-/// What stands before a system call's name in the name of the kernel's function, the likeliest first.
+/// The prefixes of a system call's kernel function, the most likely first.
 const PREFIXES: [&str; 3] = [
     if cfg!(target_arch = "x86_64") {
         "__x64_sys_"
@@ -129,7 +130,7 @@ const PREFIXES: [&str; 3] = [
 ];
 
 impl Ksyscall {
-    /// The entry of the system call `name`, e.g. `openat`.
+    /// Selects the entry of the system call `name`, e.g. `openat`.
     ///
     /// Where the kernel wraps system calls (x86-64, arm64, s390x, since 4.17), the program's first argument is a
     /// pointer to the caller's registers.
@@ -138,14 +139,14 @@ impl Ksyscall {
         Self { name: name.to_owned(), retprobe: false, cookie: 0 }
     }
 
-    /// Attaches to its return instead of its entry.
+    /// Attaches to the system call's return instead of its entry.
     #[must_use]
     pub fn retprobe(mut self, retprobe: bool) -> Self {
         self.retprobe = retprobe;
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -156,14 +157,14 @@ impl Ksyscall {
     ///
     /// # Errors
     ///
-    /// As [`Kprobe::attach`]; ENOENT if there is no such system call on this kind of machine.
+    /// As [`Kprobe::attach`]; ENOENT if this architecture has no such system call.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let mut last = None;
         for prefix in PREFIXES {
             let kprobe = Kprobe::new(&format!("{prefix}{}", self.name)).retprobe(self.retprobe).cookie(self.cookie);
             match kprobe.attach(program) {
                 Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => {
-                    // The first one is what they will want to read about.
+                    // Report the first error: its name is the most likely one.
                     last.get_or_insert(error);
                 }
                 answer => return answer,

@@ -1,7 +1,7 @@
-//! Many functions of the kernel at once.
+//! Attaches to many kernel functions at once.
 //!
-//! One link (`BPF_TRACE_KPROBE_MULTI`, 5.18) patches thousands of functions in milliseconds, because the function
-//! tracer does it in one go for all (`kernel/trace/bpf_trace.c`, `kernel/trace/fprobe.c`). Without it each function
+//! One link (`BPF_TRACE_KPROBE_MULTI`, Linux 5.18) patches thousands of functions in milliseconds, because the function
+//! tracer patches them in one operation (`kernel/trace/bpf_trace.c`, `kernel/trace/fprobe.c`). Without it each function
 //! costs a perf event. Only functions that the tracer can patch take part: tracefs lists them in
 //! `available_filter_functions`.
 
@@ -19,10 +19,13 @@ use cutaway_sys::AttachType;
 use super::{Kprobe, Link, link::failed, pattern, tracefs::Tracefs};
 use crate::{Error, Program, sys::link};
 
-/// All functions of the kernel that a pattern fits.
+/// All kernel functions whose names match a pattern.
 ///
 /// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry
 /// and on return.
+///
+/// One link needs Linux 5.18; on older kernels each function costs a perf event. Kernel source:
+/// `kernel/trace/bpf_trace.c`.
 ///
 /// Needs this crate's feature `kprobe`.
 #[doc(alias("bpf_program__attach_kprobe_multi_opts", "BPF_TRACE_KPROBE_MULTI"))]
@@ -34,7 +37,7 @@ pub struct KprobeMulti {
 }
 
 impl KprobeMulti {
-    /// The functions whose names `pattern` describes: `*` stands for any text, `?` for one character.
+    /// Selects the functions whose names match `pattern`: `*` matches any text, `?` one character.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self { pattern: pattern.to_owned(), retprobe: false, cookie: 0 }
@@ -47,32 +50,32 @@ impl KprobeMulti {
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie`.
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie`.
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// The functions that the pattern describes, in alphabetical order.
+    /// Returns the functions whose names match the pattern, in alphabetical order.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if there is none, or tracefs cannot be read.
+    /// [`Error::Invalid`] if no function matches, or tracefs cannot be read.
     pub fn functions(&self) -> Result<Vec<String>, Error> {
-        if !pattern::is_one(&self.pattern) {
+        if !pattern::is_pattern(&self.pattern) {
             return Ok(vec![self.pattern.clone()]);
         }
         let unfit = |why| Error::Invalid { operation: format!("find the kernel's functions `{}`", self.pattern), why };
         let found = available(&self.pattern).map_err(|error| unfit(error.to_string()))?;
         if found.is_empty() {
-            return Err(unfit("it has none of such a name that can be traced".to_owned()));
+            return Err(unfit("no function of such a name can be traced".to_owned()));
         }
         Ok(found)
     }
 
-    /// Attaches `program`: by one link where it was loaded for that, by a perf event for each function on older
-    /// kernels.
+    /// Attaches `program`: by one link if it was loaded for that, otherwise (older kernels) by one perf event for each
+    /// function.
     ///
     /// # Errors
     ///
@@ -97,7 +100,7 @@ impl KprobeMulti {
         let names: Vec<CString> = functions.into_iter().filter_map(|name| CString::new(name).ok()).collect();
         let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
         let cookies = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; names.len()] };
-        let why = "ties the program to all these functions at once";
+        let why = "attaches the program to all these functions at once";
         link::create_kprobe_multi(program.as_fd(), kind, self.retprobe, &names, &cookies, why)
             .map(|link| Link::kernels(program, &what, link))
             .map_err(|error| {
@@ -116,7 +119,8 @@ impl KprobeMulti {
     }
 }
 
-/// What the function tracer can patch. Functions of modules carry the module's name behind theirs.
+/// Returns the matching functions that the function tracer can patch. In the file, a module's name follows the names of
+/// its functions.
 fn available(pattern: &str) -> io::Result<Vec<String>> {
     let why = "reads which functions of the kernel the function tracer can patch";
     let file = Tracefs::open()?.file("available_filter_functions", why)?;
@@ -124,8 +128,8 @@ fn available(pattern: &str) -> io::Result<Vec<String>> {
     for line in BufReader::new(file).lines() {
         let line = line?;
         let name = line.split_whitespace().next().unwrap_or_default();
-        // A name may stand for several functions; the kernel takes the first.
-        if pattern::fits(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
+        // Several functions may share a name; the kernel takes the first.
+        if pattern::matches(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
             found.insert(name.to_owned());
         }
     }

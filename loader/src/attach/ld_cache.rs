@@ -1,13 +1,14 @@
-//! Reads `/etc/ld.so.cache`, in which `ldconfig` lists the libraries of a file system (`ld.so(8)`).
+//! Reads `/etc/ld.so.cache`, the list of libraries that `ldconfig` writes (`ld.so(8)`).
 
-/// The entries of a loader cache, names with paths. Format of `glibc-ld.so.cache1.1` (glibc 2.2, alone in the file
-/// since 2.32): 48 bytes of header with the count at 20, then 24 bytes an entry: flags, name, path (both offsets into
-/// the file), OS version, hardware capabilities. An entry that needs special hardware is passed over.
+/// Returns the entries of a loader cache: names with paths. The format is `glibc-ld.so.cache1.1` (glibc 2.2, the only
+/// one in the file since 2.32). After 48 bytes of header, with the count at 20, come 24 bytes an entry: flags, name,
+/// path (both offsets into the file), OS version, hardware capabilities. Entries that need special hardware are
+/// skipped.
 pub(super) fn entries(cache: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
     const ENTRY: usize = 24;
-    // Older systems put the file's own ancestor in front of it.
+    // Older systems write the predecessor's format in front of it.
     let start = cache.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap_or(cache.len());
     let cache = cache.get(start..).unwrap_or_default();
     let count = word(cache, 20).unwrap_or(0) as usize;
@@ -33,7 +34,7 @@ fn text(bytes: &[u8], at: u32) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// A cache as `ldconfig` writes it, with these names, paths and hardware capabilities.
+    /// Returns a cache as `ldconfig` writes it, with these names, paths and hardware capabilities.
     fn cache(libraries: &[(&str, &str, u64)]) -> Vec<u8> {
         let mut strings = Vec::new();
         let mut table = Vec::new();
@@ -66,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn an_older_cache_in_front_is_passed_over() {
+    fn older_cache_in_front_is_skipped() {
         let mut bytes = b"ld.so-1.7.0\0\0\0\0\0".to_vec();
         bytes.extend(cache(&[("a.so", "/a.so", 0)]));
         assert_eq!(entries(&bytes).collect::<Vec<_>>(), [("a.so", "/a.so")]);
     }
 
     #[test]
-    fn a_broken_cache_ends_early_and_quietly() {
+    fn broken_cache_ends_early() {
         let whole = cache(&[("a.so", "/a.so", 0), ("b.so", "/b.so", 0)]);
         for length in 0..whole.len() {
             assert!(entries(&whole[..length]).count() <= 2);

@@ -1,14 +1,14 @@
-//! Finding a library by its bare name, as the dynamic loader would.
+//! Finds a library by name, as the dynamic loader would.
 //!
-//! A name with a slash is a path, and is kept as it is. One without is looked for, in this order:
-//! 1. among the files mapped into this very process: whatever the dynamic loader chose is right by definition;
-//! 2. in the directories of `LD_LIBRARY_PATH`;
+//! A name with a slash is a path, and is kept unchanged. A name without one is searched for in this order:
+//! 1. among the files mapped into this process, because the dynamic loader has chosen those;
+//! 2. in the directories in `LD_LIBRARY_PATH`;
 //! 3. in `/etc/ld.so.cache`, which `ldconfig` keeps (`ld.so(8)`);
-//! 4. in the loader's default directories, those of the machine (`/lib/x86_64-linux-gnu`) first;
-//! 5. if it has no `.so`, in the directories of `PATH`, as the shell would: an executable can be probed as well.
+//! 4. in the loader's default directories, those of the architecture (`/lib/x86_64-linux-gnu`) first;
+//! 5. if it has no `.so`, in the directories in `PATH`, as the shell would: executables can be probed as well.
 //!
-//! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine
-//! are those of a [`View`]: this process's or another's.
+//! A name without `.so`, such as `libc`, means the first version found. The file system, the environment variables and
+//! the architecture are those of a [`View`]: this process's or another's.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,7 +27,7 @@ use crate::{Errno, Error};
 #[derive(Debug, Clone)]
 pub(crate) struct Library {
     pub(crate) name: OsString,
-    /// Whose view of the file system, and whose mapped files; `None` is our own.
+    /// The process whose file system and mapped files are used; `None` is the caller's process.
     pub(crate) resolve_in_process: Option<u32>,
 }
 
@@ -44,7 +44,7 @@ impl Library {
     }
 }
 
-/// The file that `library` names.
+/// Returns the path of the file that `library` names.
 pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
     let failed = |why: String| Error::Library { library: library.to_string_lossy().into_owned(), why };
     if library.is_empty() {
@@ -59,7 +59,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
         };
     }
     let maps = match fs::read(MAPS) {
-        // Without procfs there are the other locations.
+        // Without procfs, search the other locations.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         answer => answer.map_err(|error| failed(format!("{MAPS} cannot be read: {}", Errno::of(&error))))?,
     };
@@ -67,7 +67,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
     mapped(&maps, library)
         .flat_map(|mapping| mapping.paths())
         .map(|path| PathBuf::from(OsStr::from_bytes(&path)))
-        // One that was deleted since is of no use to other processes.
+        // A deleted file is of no use to other processes.
         .find(|path| path.is_file())
         .or_else(|| view.search(library))
         .ok_or_else(|| {
@@ -77,7 +77,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
 
 const MAPS: &str = "/proc/self/maps";
 
-/// An I/O error without its number.
+/// Formats an I/O error without its number.
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
@@ -90,11 +90,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_s_own_libc_is_found_by_its_name() {
+    fn libc_of_this_process_is_found_by_name() {
         let path = find(OsStr::new("libc.so.6")).unwrap();
         assert!(path.is_absolute() && path.is_file());
         assert_eq!(find(OsStr::new("libc")).unwrap(), path);
-        // And without looking at what is mapped.
+        // The same without the mapped files.
         let searched = View::own().search(OsStr::new("libc.so.6")).unwrap();
         assert_eq!(fs::canonicalize(searched).unwrap(), fs::canonicalize(path).unwrap());
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_an_error_that_says_where_it_was_looked_for() {
+    fn missing_library_error_names_the_searched_locations() {
         let error = find(OsStr::new("libnothing.so.9")).unwrap_err().to_string();
         assert!(error.contains("`libnothing.so.9`") && error.contains("/etc/ld.so.cache"), "{error}");
         let error = find(OsStr::new("/no/such/file.so")).unwrap_err().to_string();

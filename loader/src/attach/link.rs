@@ -1,13 +1,13 @@
-//! Links: what keeps a program attached.
+//! Links: values that keep a program attached.
 //!
-//! The kernel has four ways to tie a program to something, and this crate's [`Link`] is any of them:
+//! The kernel has four mechanisms to attach a program, and this crate's [`Link`] covers all of them:
 //!
-//! | way | what holds the program | gone with the process | pins |
+//! | mechanism | held by | detached when the process ends | can be pinned |
 //! | --- | --- | --- | --- |
 //! | a link | the link's fd | yes | yes |
 //! | a perf event (before 5.15) | the event's fd | yes | no |
-//! | several of these, one for each site or CPU | all of them | yes | no |
-//! | a call that attaches, and another that detaches | what it is attached to | no | no |
+//! | several of these, one for each site or CPU | all their fds | yes | no |
+//! | a call that attaches, and another that detaches | the target | no | no |
 
 use std::{
     fs::{self, File},
@@ -25,22 +25,24 @@ use crate::{
     sys::{link, perf_event},
 };
 
-/// Keeps a program attached. Dropping it detaches; so does the end of the process, however it comes, unless the
-/// program is attached to something that has no links (see the types that attach).
+/// Keeps a program attached. Dropping it detaches the program; so does the end of the process for any reason. Programs
+/// attached to a target without links stay attached (see the types that attach).
+///
+/// `Send` and `Sync`.
 #[doc(alias("bpf_link", "BPF_LINK_CREATE"))]
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
 pub struct Link {
-    /// Which program on what, for errors.
+    /// The program and its target, for errors.
     what: String,
     held: Held,
-    /// What the program needs for as long as it is attached; dropped behind it.
+    /// Resources that the program needs while it is attached; dropped after `held`.
     needs: Option<Box<dyn Detach>>,
 }
 
 #[derive(Debug)]
 enum Held {
-    /// The kernel's link, with the perf event that it ties the program to, if it is one.
+    /// The kernel's link, and the perf event that it attaches the program to, if there is one.
     Link { link: OwnedFd, _event: Option<OwnedFd> },
     /// The perf event that the program is attached to.
     Event(OwnedFd),
@@ -50,7 +52,7 @@ enum Held {
     Call { _detach: Box<dyn Detach> },
 }
 
-/// Links that are dropped in the reverse order of their making.
+/// Links that are dropped in the reverse order of their creation.
 #[derive(Debug, Default)]
 pub(super) struct Stack(pub(super) Vec<Link>);
 
@@ -71,45 +73,45 @@ impl Link {
         Self { what, held, needs: None }
     }
 
-    /// A link of the kernel's on a map.
+    /// Wraps a kernel link of a map.
     pub(super) fn on_map(what: &str, link: OwnedFd) -> Self {
         Self::of(format!("the link of {what}"), Held::Link { link, _event: None })
     }
 
-    /// A map attached by a call.
+    /// Wraps a map attached by a call.
     pub(super) fn map_by_call(what: &str, detach: impl Detach + 'static) -> Self {
         Self::of(format!("the link of {what}"), Held::Call { _detach: Box::new(detach) })
     }
 
-    /// The same link, with something that the program needs for as long as it is attached.
+    /// Returns the same link with a resource that the program needs while it is attached.
     pub(super) fn holding(self, needs: impl Detach + 'static) -> Self {
         Self { needs: Some(Box::new(needs)), ..self }
     }
 
-    /// A link of the kernel's.
+    /// Wraps a kernel link.
     pub(super) fn kernels(program: &Program, what: &str, link: OwnedFd) -> Self {
         debug!("`{}` is attached to {what} by a link", program.name());
         Self::of(named(program, what), Held::Link { link, _event: None })
     }
 
-    /// A program at several sites.
+    /// Wraps the links of a program at several sites.
     pub(super) fn several(program: &Program, what: &str, links: Stack) -> Self {
         Self::of(named(program, what), Held::Several(links))
     }
 
-    /// A program attached by a call, named in the log.
+    /// Wraps a program attached by a call, which the log names.
     pub(super) fn by_call(program: &Program, what: &str, call: &str, detach: impl Detach + 'static) -> Self {
         debug!("`{}` is attached to {what} by {call}", program.name());
         Self::of(named(program, what), Held::Call { _detach: Box::new(detach) })
     }
 
-    /// Hangs `program` on an open perf event.
+    /// Attaches `program` to an open perf event.
     pub(super) fn on_event(program: &Program, event: OwnedFd, cookie: u64, what: &str) -> Result<Self, Error> {
         let failed = |error| failed(program, what, &error);
         match features::perf_link() {
             Support::Yes => {
                 debug!("`{}` is attached to {what} by a link on a perf event", program.name());
-                let why = "ties the program to the event; closing the link unties it";
+                let why = "attaches the program to the event; closing the link detaches it";
                 let link = link::create_perf_event(program.as_fd(), event.as_fd(), cookie, why).map_err(failed)?;
                 Ok(Self::of(named(program, what), Held::Link { link, _event: Some(event) }))
             }
@@ -124,17 +126,17 @@ impl Link {
                 perf_event::set_bpf(
                     event.as_fd(),
                     program.as_fd(),
-                    "ties the program to the event, for as long as the event lives",
+                    "attaches the program to the event, until the event is closed",
                 )
                 .map_err(failed)?;
-                perf_event::enable(event.as_fd(), "makes sure that the event is enabled: a program runs only then")
+                perf_event::enable(event.as_fd(), "enables the event: the program runs only while it is enabled")
                     .map_err(failed)?;
                 Ok(Self::of(named(program, what), Held::Event(event)))
             }
         }
     }
 
-    /// The kernel's link, if it was attached by a single one.
+    /// Returns the fd of the kernel's link, if the program is attached by a single link.
     #[doc(alias = "bpf_link__fd")]
     #[must_use]
     pub fn as_link_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -144,7 +146,8 @@ impl Link {
         }
     }
 
-    /// The perf event that alone keeps the program attached, on kernels without links on perf events (before 5.15).
+    /// Returns the fd of the perf event that alone keeps the program attached, on kernels without links on perf events
+    /// (before 5.15).
     #[must_use]
     pub fn as_perf_event_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.held {
@@ -154,9 +157,9 @@ impl Link {
     }
 
     /// Returns the links that this one consists of, if the program is attached to several targets by one link each;
-    /// none otherwise.
+    /// otherwise an empty slice.
     pub fn parts(&self) -> &[Self] {
-        // Whoever looks at them may pin them.
+        // The caller may pin the parts, and then they outlive `needs`.
         self.keep_needs();
         match &self.held {
             Held::Several(links) => &links.0,
@@ -164,20 +167,21 @@ impl Link {
         }
     }
 
-    /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind
-    /// of program, even longer.
+    /// Leaves the program attached until the process ends for any reason; longer where the kernel has no link for this
+    /// type of program.
     #[doc(alias = "bpf_link__disconnect")]
     pub fn forget(self) {
         std::mem::forget(self);
     }
 
-    /// Gives the link a name in a BPF file system, such as `/sys/fs/bpf/NAME`. As long as it is there the program stays
-    /// attached, whatever becomes of this value and this process; to detach, remove the file and drop all links.
+    /// Pins the link in a BPF file system, at a path such as `/sys/fs/bpf/NAME`. While the pin exists the program stays
+    /// attached, even after this value is dropped and the process has ended. To detach, remove the file and drop all
+    /// links.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program was not attached by a single link of the kernel's; [`Error::Syscall`] if the
-    /// kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
+    /// [`Error::Invalid`] if the program is not attached by a single kernel link; [`Error::Syscall`] if the kernel
+    /// refuses: EEXIST if the path exists, EINVAL or EPERM if it is not in a BPF file system.
     #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
@@ -192,7 +196,7 @@ impl Link {
             };
             return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         };
-        pin::pin(link, path, "gives the link a name that keeps it alive without this process")
+        pin::pin(link, path, "pins the link, which keeps it alive without this process")
             .map_err(|error| pin::failed(attempt, &error))?;
         self.keep_needs();
         Ok(())
@@ -208,35 +212,39 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if there is nothing (ENOENT) or it may not be opened; [`Error::Invalid`] if it is no link.
+    /// [`Error::Syscall`] if nothing is pinned there (ENOENT) or it must not be opened; [`Error::Invalid`] if it is not
+    /// a link.
     #[doc(alias("bpf_link__open", "BPF_OBJ_GET"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let attempt = format!("open the link pinned at {}", path.display());
         let link = pin::open(path, "opens the link that is pinned there")
             .map_err(|error| pin::failed(attempt.clone(), &error))?;
-        // The command opens maps and programs as well.
+        // `BPF_OBJ_GET` opens maps and programs as well.
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
         if about.is_ok_and(|about| !about.contains("link_type:")) {
-            return Err(Error::Invalid { operation: attempt, why: "what is pinned there is no link".to_owned() });
+            return Err(Error::Invalid {
+                operation: attempt,
+                why: "a map or program is pinned there, not a link".to_owned(),
+            });
         }
         Ok(Self::of(format!("the link of {}", path.display()), Held::Link { link, _event: None }))
     }
 
-    /// Starts one reading of an iterator (Linux 5.8), if this is a link of one: the kernel walks, the program writes,
-    /// and what it writes is read here as text or bytes.
+    /// Starts one iteration (Linux 5.8), if this is the link of an iterator. The kernel walks its objects and calls the
+    /// program; the returned file reads the program's output as text or bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if this is no link of the kernel's; [`Error::Syscall`] with EINVAL if it is one, of something
-    /// else.
+    /// [`Error::Invalid`] if this is not a kernel link; [`Error::Syscall`] with EINVAL if it is the link of another
+    /// program type.
     #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
         let attempt = format!("read {}", self.what);
         let Some(link) = self.as_link_fd() else {
-            return Err(Error::Invalid { operation: attempt, why: "it is no iterator".to_owned() });
+            return Err(Error::Invalid { operation: attempt, why: "it is not an iterator".to_owned() });
         };
-        link::iter_create(link, "starts one reading of the iterator").map(File::from).map_err(|error| {
+        link::iter_create(link, "starts one iteration").map(File::from).map_err(|error| {
             let plain = Error::kernel(attempt, &error);
             if error.raw_os_error() == Some(libc::EINVAL) {
                 plain.advise("is it the link of an iterator?")
@@ -252,7 +260,7 @@ fn named(program: &Program, what: &str) -> String {
 }
 
 impl Program {
-    /// Refuses programs of other types, in better words than the kernel's EINVAL.
+    /// Refuses programs of other types with an explanation, which the kernel's EINVAL lacks.
     pub(super) fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
         let kind = self.spec().section.program_type;
         if kinds.contains(&kind) {
@@ -266,9 +274,9 @@ impl Program {
     }
 }
 
-/// The error of an attempt to attach.
+/// Returns the error of a failed attempt to attach.
 pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> Error {
     let plain = Error::kernel(format!("attach the program `{}` to {what}", program.name()), error);
-    // Attaching takes what loading did.
+    // Attaching needs the same privileges as loading.
     plain.wanting(privileges::to_load(program.spec().section.program_type))
 }

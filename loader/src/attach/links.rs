@@ -1,12 +1,14 @@
-//! Several links of different programs, as [`Loaded::attach`](crate::Loaded::attach) makes them.
+//! Links of several programs, as [`Loaded::attach`](crate::Loaded::attach) returns them.
 
 use super::link::{Link, Stack};
 use crate::Skipped;
 
-/// Links that are dropped in the reverse order of their making: what was attached last is detached first.
+/// Links that are dropped in the reverse order of their creation: the last program attached is detached first.
 ///
-/// That is more than tidy. If a program on a function's return counts on what one on its entry has left, it is attached
-/// after that one, and has to go before it.
+/// The order matters if a program on a function's return relies on state that the program on its entry has stored. Such
+/// a program is attached after the entry's program, and must be detached before it.
+///
+/// `Send` and `Sync`.
 #[doc(alias = "bpf_object_skeleton")]
 #[must_use = "dropping links detaches the programs"]
 #[derive(Debug, Default)]
@@ -16,17 +18,18 @@ pub struct Links {
 }
 
 impl Links {
-    /// Adds one that will be dropped before all others.
+    /// Adds a link, which will be dropped before all others.
     pub fn push(&mut self, link: Link) {
         self.links.0.push(link);
     }
 
-    /// The links, in the order of their making.
+    /// Returns the links in the order of their creation.
     pub fn iter(&self) -> std::slice::Iter<'_, Link> {
         self.links.0.iter()
     }
 
-    /// Returns what [`Loaded::attach`](crate::Loaded::attach) did not attach, and why.
+    /// Returns the programs and maps that [`Loaded::attach`](crate::Loaded::attach) did not attach, each with the
+    /// reason.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {

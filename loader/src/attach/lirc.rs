@@ -1,7 +1,7 @@
-//! Infrared receivers: programs that decode what a remote control sends.
+//! Attaches to infrared receivers: programs that decode the signals of a remote control.
 //!
 //! A receiver (`/dev/lirc0`) passes each pulse and pause of the light to its programs, which assemble keys from them.
-//! Up to 64 can be attached to one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
+//! `BPF_PROG_ATTACH` attaches up to 64 programs to one receiver (`drivers/media/rc/bpf-lirc.c`, Linux 4.18).
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,8 +10,10 @@ use cutaway_sys::fd;
 use super::{Link, link::failed, prog_attach::ByCommand};
 use crate::{AttachType, Error, Program, ProgramType};
 
-/// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the
-/// [`Link`].
+/// A receiver to attach to, for the section `lirc_mode2`. The program stays attached if the process dies without
+/// dropping the [`Link`].
+///
+/// Linux 4.18. Kernel source: `drivers/media/rc/bpf-lirc.c`.
 ///
 /// Needs this crate's feature `lirc`.
 #[doc(alias = "BPF_LIRC_MODE2")]
@@ -21,26 +23,27 @@ pub struct Lirc<'fd> {
 }
 
 impl<'fd> Lirc<'fd> {
-    /// The receiver's open device file.
+    /// Selects the receiver by its open device file.
     #[must_use]
     pub fn new(receiver: &'fd impl AsFd) -> Self {
         Self { receiver: receiver.as_fd() }
     }
 
-    /// Attaches `program`, behind those that are there.
+    /// Attaches `program`, after programs that are already attached.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if it is
-    /// no receiver, EEXIST if the program hangs there already.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EINVAL if the fd
+    /// is not that of a receiver, EEXIST if the program is already attached to it.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        fd::duplicate(self.receiver, "keeps an fd of its own, to detach by")
+        fd::duplicate(self.receiver, "duplicates the receiver's fd, to detach through it")
             .and_then(|receiver| ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {
-                Some(libc::EINVAL) => failed(program, what, &error).advise("is it one? (CONFIG_BPF_LIRC_MODE2)"),
+                Some(libc::EINVAL) => failed(program, what, &error)
+                    .advise("is the fd that of an infrared receiver? (CONFIG_BPF_LIRC_MODE2)"),
                 _ => failed(program, what, &error),
             })
     }

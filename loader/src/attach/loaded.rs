@@ -5,14 +5,14 @@ use log::debug;
 use crate::{Error, Links, Loaded, ProgramType, Skipped, text::listed};
 
 impl Loaded {
-    /// Attaches every program where its section's name says, in the file's order, and then registers every
-    /// `struct_ops` map. What is not attached is in [`Links::skipped`], with the reason: programs whose section does
-    /// not say where, which are attached by hand, and all of [`Loaded::skipped`].
+    /// Attaches every program to its section's target, in the file's order, and then registers every `struct_ops` map.
+    /// [`Links::skipped`] lists everything that is not attached, with the reason: programs whose section names no
+    /// target, which the caller attaches, and all of [`Loaded::skipped`].
     ///
     /// # Errors
     ///
-    /// The first failure; what was attached before it is detached again. [`Error::Invalid`] if nothing can be attached
-    /// though the object has programs.
+    /// Returns the first failure, after detaching everything attached before it. [`Error::Invalid`] if the object has
+    /// programs and none of them can be attached.
     #[doc(alias = "bpf_object__attach_skeleton")]
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
@@ -21,8 +21,8 @@ impl Loaded {
         }
         for program in self.programs() {
             let spec = program.spec();
-            match program.waits_for_a_hand() {
-                // Its map is registered below.
+            match program.manual_attach_reason() {
+                // The program's map is registered below.
                 Some(_) if cfg!(feature = "struct-ops") && spec.section.program_type == ProgramType::STRUCT_OPS => {}
                 Some(why) => links.skip(Skipped::new(&spec.name, &spec.section_name, why)),
                 None => links.push(program.attach()?),

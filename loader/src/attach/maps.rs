@@ -1,11 +1,11 @@
-//! Reads `/proc/PID/maps`, one mapping of a file a line (`fs/proc/task_mmu.c`):
+//! Reads `/proc/PID/maps`, which has one line for each mapping (`fs/proc/task_mmu.c`):
 //!
 //! ```text
 //!     start-end permissions offset device inode      path
 //! ```
 //!
-//! Paths are bytes. The kernel writes a newline in one as `\012` and escapes nothing else, so such a text has several
-//! readings.
+//! Paths are bytes. The kernel writes a newline in a path as `\012` and escapes nothing else, so a path with that text
+//! is ambiguous.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,14 +19,14 @@ pub(super) struct Mapping<'m> {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) executable: bool,
-    /// Bytes from the start of the file.
+    /// Offset in the file in bytes.
     pub(super) offset: u64,
     pub(super) inode: u64,
-    /// As the line has it; a file that was deleted has ` (deleted)` behind its path.
+    /// The path as the line has it; the kernel appends ` (deleted)` to the path of a deleted file.
     pub(super) path: &'m [u8],
 }
 
-/// Returns the mappings of files; lines that cannot be read are passed over.
+/// Returns the mappings of files. Skips lines that it cannot parse.
 pub(super) fn mappings(maps: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     maps.split(|&byte| byte == b'\n').filter_map(mapping)
 }
@@ -39,14 +39,14 @@ fn mapping(line: &[u8]) -> Option<Mapping<'_>> {
     let offset = hexadecimal(words.next()??)?;
     let _device = words.next()??;
     let inode = words.next()??.parse().ok()?;
-    // No field before the path has a slash.
+    // No field before the path contains a slash.
     let path = line.get(line.iter().position(|&byte| byte == b'/')?..)?;
     Some(Mapping { start: hexadecimal(start)?, end: hexadecimal(end)?, executable, offset, inode, path })
 }
 
 impl Mapping<'_> {
-    /// Returns two readings of the path's text: with a newline for each escape, and as it stands. A path with both has
-    /// neither; its link is left.
+    /// Returns the two interpretations of the path: with a newline for each escape, and unchanged. Neither is right for
+    /// a path that contains both; the mapping's link still leads to such a file.
     pub(super) fn paths(&self) -> Vec<Vec<u8>> {
         let mut paths = vec![self.path.to_vec()];
         if self.path.windows(4).any(|part| part == NEWLINE) {
@@ -68,7 +68,7 @@ impl Mapping<'_> {
     }
 }
 
-/// Writes a name as the kernel does in a path.
+/// Escapes a name as the kernel does in a path.
 pub(super) fn escaped(name: &OsStr) -> OsString {
     let lines: Vec<_> = name.as_bytes().split(|&byte| byte == b'\n').collect();
     OsString::from_vec(lines.join(NEWLINE))

@@ -1,4 +1,4 @@
-//! Which settings of an [`AttachContext`](super::AttachContext) a program takes, and which one it cannot do without.
+//! Which settings of an [`AttachContext`](super::AttachContext) a program takes, and which one it requires.
 
 use cutaway_sys::AttachType;
 
@@ -9,27 +9,27 @@ use crate::{
 };
 
 impl ProgramSpec {
-    /// Returns the setting that [`Program::attach_with`](crate::Program::attach_with) needs for this program besides
-    /// its section; `None` if the section says where to attach it, or it is attached to nothing.
+    /// Returns the setting that [`Program::attach_with`](crate::Program::attach_with) requires for this program.
+    /// Returns `None` if the section names the target, or the program is not attached to anything.
     #[must_use]
     pub fn needs(&self) -> Option<AttachField> {
         needs(&self.section, self.section.target.as_ref())
     }
 
-    /// Returns whether a setting has an effect on this program. The others are refused.
+    /// Returns true if a setting has an effect on this program. `attach_with` refuses all other settings.
     #[must_use]
     pub fn takes(&self, field: AttachField) -> bool {
         takes(&self.section, self.section.target.as_ref(), field)
     }
 }
 
-/// Iterators over tasks and what belongs to them (`kernel/bpf/task_iter.c`).
+/// Iterators over tasks, their files and their mappings (`kernel/bpf/task_iter.c`).
 const OVER_TASKS: [&str; 3] = ["task", "task_file", "task_vma"];
-/// Iterators over what one map holds.
+/// Iterators over the elements of one map.
 const OVER_A_MAP: [&str; 2] = ["bpf_map_elem", "bpf_sk_storage_map"];
 const OVER_CGROUPS: [&str; 1] = ["cgroup"];
 
-/// Returns whether it is an iterator of one of these names.
+/// Returns true if the section is an iterator of one of these names.
 fn iterates_over(section: &Section, target: Option<&Target>, names: &[&str]) -> bool {
     is_iterator(section) && matches!(target, Some(Target::Btf { name }) if names.contains(&name.as_str()))
 }
@@ -61,7 +61,7 @@ fn is_probe(program_type: ProgramType) -> bool {
     matches!(program_type, T::KPROBE | T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE)
 }
 
-/// Returns the setting that a program of this section needs, if it is attached to `target`.
+/// Returns the setting that a program of this section requires, if it is attached to `target`.
 pub(super) fn needs(section: &Section, target: Option<&Target>) -> Option<AttachField> {
     use AttachField as F;
     use ProgramType as T;
@@ -82,7 +82,7 @@ pub(super) fn needs(section: &Section, target: Option<&Target>) -> Option<Attach
     }
 }
 
-/// Returns whether a setting has an effect on a program of this section that is attached to `target`.
+/// Returns true if a setting has an effect on a program of this section that is attached to `target`.
 pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachField) -> bool {
     use AttachField as F;
     use ProgramType as T;
@@ -99,7 +99,7 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
             let is_traced = matches!(kind, T::TRACING | T::LSM) && !is_iterator(section) && !is_lsm_cgroup(section);
             is_probe(kind) || kind == T::PERF_EVENT || is_traced
         }
-        // These are needed by all programs that take them.
+        // A program takes these settings only if it requires them.
         F::Interface
         | F::Cgroup
         | F::Netns
@@ -112,10 +112,11 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
     }
 }
 
-/// The advice for a program that takes a setting: the setting's name, and the types that attach such a program by hand.
-macro_rules! unplaced {
+/// Returns the advice for a program that requires a setting: the setting's name, and the types that attach such a
+/// program by hand.
+macro_rules! no_target {
     ($setting:literal, $types:literal) => {
-        say(concat!(
+        long_or_short(concat!(
             "its name does not say where: set `AttachContext::",
             $setting,
             "`, or attach the program by hand, with ",
@@ -124,8 +125,8 @@ macro_rules! unplaced {
     };
 }
 
-/// Returns the feature that attaches such a program, if this build lacks it, and what to do with a program whose
-/// section does not say where to attach it.
+/// Returns the cargo feature that attaches such a program, if this build lacks it, and the advice for a program whose
+/// section does not name its target.
 pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
     use ProgramType as T;
     let network = (!cfg!(feature = "network")).then_some("network");
@@ -133,16 +134,16 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
     let tracepoint = (!cfg!(feature = "tracepoint")).then_some("tracepoint");
     let perf_event = (!cfg!(feature = "perf-event")).then_some("perf-event");
     let lirc = (!cfg!(feature = "lirc")).then_some("lirc");
-    // One of the two would do.
+    // Either feature suffices.
     let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
     match kind {
-        T::XDP => (network, unplaced!("interface", "`Xdp`")),
-        T::SCHED_CLS => (network, unplaced!("interface", "`Tc` or `Tcx`")),
-        T::PERF_EVENT => (perf_event, unplaced!("frequency", "`PerfEvent`")),
-        T::SOCKET_FILTER | T::SK_REUSEPORT => (network, unplaced!("socket", "`SocketFilter`")),
-        T::SK_SKB | T::SK_MSG => (network, unplaced!("sockmap", "`Sockmap`")),
-        T::SK_LOOKUP | T::FLOW_DISSECTOR => (network, unplaced!("netns", "`Netns`")),
-        T::NETFILTER => (network, unplaced!("netfilter", "`Netfilter`")),
+        T::XDP => (network, no_target!("interface", "`Xdp`")),
+        T::SCHED_CLS => (network, no_target!("interface", "`Tc` or `Tcx`")),
+        T::PERF_EVENT => (perf_event, no_target!("frequency", "`PerfEvent`")),
+        T::SOCKET_FILTER | T::SK_REUSEPORT => (network, no_target!("socket", "`SocketFilter`")),
+        T::SK_SKB | T::SK_MSG => (network, no_target!("sockmap", "`Sockmap`")),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => (network, no_target!("netns", "`Netns`")),
+        T::NETFILTER => (network, no_target!("netfilter", "`Netfilter`")),
         T::CGROUP_SKB
         | T::CGROUP_SOCK
         | T::CGROUP_SOCK_ADDR
@@ -150,25 +151,28 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS
-        | T::LSM => (cgroup, unplaced!("cgroup", "`Cgroup`")),
-        T::SYSCALL => (None, say("it is attached to nothing: run it, with `Program::test_run`")),
-        T::STRUCT_OPS => (None, say("it is part of a struct_ops map: register that, with `Map::attach`")),
+        | T::LSM => (cgroup, no_target!("cgroup", "`Cgroup`")),
+        T::SYSCALL => (None, long_or_short("it is attached to nothing: run it, with `Program::test_run`")),
+        T::STRUCT_OPS => (None, long_or_short("it is part of a struct_ops map: register that, with `Map::attach`")),
         T::SCHED_ACT => (
             None,
-            say("it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"),
+            long_or_short(
+                "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`",
+            ),
         ),
-        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-            (None, say("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"))
-        }
-        T::LIRC_MODE2 => (lirc, unplaced!("lirc", "`Lirc`")),
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => (
+            None,
+            long_or_short("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"),
+        ),
+        T::LIRC_MODE2 => (lirc, no_target!("lirc", "`Lirc`")),
         T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
         T::KPROBE => (probe, BY_HAND),
         _ => (None, BY_HAND),
     }
 }
 
-/// Returns the longer text, if this build has such.
-const fn say(text: &'static str) -> &'static str {
+/// Returns the longer text, unless this build lacks the feature `advice`.
+const fn long_or_short(text: &'static str) -> &'static str {
     if cfg!(feature = "advice") { text } else { BY_HAND }
 }
 
@@ -176,8 +180,8 @@ const BY_HAND: &str = "its name does not say where: attach the program by hand";
 const MAP: &str = "it iterates over the elements of a map: set `AttachContext::map`, or attach it with `Iter::map`";
 const CGROUPS: &str = "it iterates over cgroups: set `AttachContext::cgroup`, or attach it with `Iter::cgroup`";
 
-/// Returns why the section is not enough to attach the program, and the feature for it, if this build lacks that;
-/// `None` if it is enough.
+/// Returns why the section is not enough to attach the program, with the cargo feature for it if this build lacks that.
+/// Returns `None` if the section is enough.
 pub(super) fn obstacle(section: &Section, target: Option<&Target>) -> Option<(Option<&'static str>, &'static str)> {
     match target {
         Some(Target::Unreadable { why, .. }) => Some((by_hand(section.program_type).0, why)),
@@ -186,7 +190,7 @@ pub(super) fn obstacle(section: &Section, target: Option<&Target>) -> Option<(Op
             _ => Some((None, MAP)),
         },
         Some(Target::Btf { .. }) if is_lsm_cgroup(section) => Some(by_hand(section.program_type)),
-        // `LoadOptions::replace` said what it replaces.
+        // `LoadOptions::replace` has named the replaced program.
         None if section.program_type == ProgramType::EXT => None,
         Some(Target::Label(_)) | None => Some(by_hand(section.program_type)),
         Some(_) => None,
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_feature_is_named_if_and_only_if_it_is_disabled() {
+    fn only_a_disabled_feature_is_named() {
         for (kind, feature, there) in [
             (ProgramType::XDP, "network", cfg!(feature = "network")),
             (ProgramType::SK_LOOKUP, "network", cfg!(feature = "network")),
@@ -247,7 +251,7 @@ mod tests {
         ] {
             let section = section(name);
             assert_eq!(needs(&section, section.target.as_ref()), field, "{name}");
-            // Whoever needs a setting takes it, and is not attached without it.
+            // A required setting is taken, and the program is not attached without it.
             if let Some(field) = field {
                 assert!(takes(&section, section.target.as_ref(), field), "{name}");
                 assert!(obstacle(&section, section.target.as_ref()).is_some(), "{name}");
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_taken() {
+    fn taken_settings_of_sections() {
         use AttachField as F;
         for (name, field, taken) in [
             ("uprobe/l:f", F::Pid, true),

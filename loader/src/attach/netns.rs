@@ -1,7 +1,8 @@
-//! Network namespaces: programs that find the socket for a packet, or take its headers apart.
+//! Attaches to network namespaces: programs that find the socket for a packet, or dissect its headers.
 //!
-//! `sk_lookup` (5.9) runs when a packet for a local socket looks for one; `flow_dissector` tells the rest of the kernel
-//! where a packet's headers are. Both belong to a network namespace, by a link (5.8). (`kernel/bpf/net_namespace.c`.)
+//! `sk_lookup` (Linux 5.9) runs when the kernel looks up the local socket for a packet. `flow_dissector` tells the rest
+//! of the kernel where a packet's headers are. Both are attached to a network namespace by a link (5.8;
+//! `kernel/bpf/net_namespace.c`).
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,6 +14,8 @@ use crate::{
 
 /// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
 ///
+/// Kernel source: `kernel/bpf/net_namespace.c`.
+///
 /// Needs this crate's feature `network`.
 #[doc(alias = "bpf_program__attach_netns")]
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +24,7 @@ pub struct Netns<'fd> {
 }
 
 impl<'fd> Netns<'fd> {
-    /// The namespace whose file this is, e.g. `File::open("/proc/self/ns/net")`.
+    /// Selects the namespace by its open file, e.g. `File::open("/proc/self/ns/net")`.
     #[must_use]
     pub fn new(namespace: &'fd impl AsFd) -> Self {
         Self { namespace: namespace.as_fd() }
@@ -31,12 +34,12 @@ impl<'fd> Netns<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the fd
-    /// is not that of a network namespace, EEXIST or E2BIG if there are programs already.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EINVAL if the fd
+    /// is not that of a network namespace, EEXIST or E2BIG if it already has programs.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the network namespace";
         program.must_be(&[ProgramType::SK_LOOKUP, ProgramType::FLOW_DISSECTOR], what)?;
-        let why = "ties the program to the network namespace; closing the link unties it";
+        let why = "attaches the program to the network namespace; closing the link detaches it";
         let attach_type = program.spec().section.expected_attach_type;
         link::create(program.as_fd(), Target::Fd(self.namespace), attach_type, 0, why)
             .map(|link| Link::kernels(program, what, link))
@@ -46,7 +49,7 @@ impl<'fd> Netns<'fd> {
                     Some(libc::EINVAL | libc::EBADF) => {
                         plain.advise("is the fd that of a network namespace, and this Linux 5.8 or newer?")
                     }
-                    Some(libc::EEXIST) => plain.advise("it has a program of this kind already"),
+                    Some(libc::EEXIST) => plain.advise("it already has a program of this type"),
                     _ => plain,
                 }
             })

@@ -1,9 +1,9 @@
-//! Patterns: `*` stands for any text, `?` for one character, everything else for itself.
+//! Matches names against patterns: `*` matches any text, `?` one character, every other character itself.
 
-/// Whether `text` is what `pattern` describes.
-pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
+/// Returns true if `text` matches `pattern`.
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (pattern, text);
-    // Where to go on after one more byte was given to the last star.
+    // The pattern after the last star, and the text from which to retry with one more byte given to that star.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         match (p, t) {
@@ -23,24 +23,24 @@ pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Whether it is a pattern, and not a name as it stands.
-pub(super) fn is_one(pattern: &str) -> bool {
+/// Returns true if the text is a pattern rather than a plain name.
+pub(super) fn is_pattern(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::matches;
 
     #[test]
-    fn stars_and_question_marks_stand_for_what_they_should() {
+    fn stars_and_question_marks() {
         let yes = [("a", "a"), ("*", ""), ("*", "abc"), ("a*", "a"), ("a*c", "abbc"), ("*b*", "abc"), ("a?c", "abc")];
         for (pattern, text) in yes.into_iter().chain([("*ab", "aab"), ("a**", "a"), ("*a*b", "aab"), ("", "")]) {
-            assert!(fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
         for (pattern, text) in [("a", "b"), ("a", ""), ("", "a"), ("?", ""), ("a*c", "abb"), ("*b", "abc"), ("a?", "a")]
         {
-            assert!(!fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
     }
 }

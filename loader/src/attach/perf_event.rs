@@ -1,8 +1,8 @@
-//! Perf events: a program that runs whenever a counter overflows, which is how profilers sample.
+//! Attaches to perf events: a program that runs whenever a counter overflows, which is how profilers sample.
 //!
-//! A counter counts on one CPU (or in one process), so a machine-wide program needs an event on each CPU that is
-//! online. The software clock exists everywhere, hardware counters only where the machine lends them.
-//! (`kernel/events/core.c`.)
+//! A counter counts on one CPU (or in one process), so a machine-wide program needs an event on each online CPU. Every
+//! machine has the software clock; hardware counters may be missing, e.g. in a virtual machine
+//! (`kernel/events/core.c`).
 
 use log::debug;
 
@@ -24,6 +24,8 @@ use crate::{
 /// # }
 /// ```
 ///
+/// Kernel source: `kernel/events/core.c`.
+///
 /// Needs this crate's feature `perf-event`.
 #[doc(alias("bpf_program__attach_perf_event", "perf_event_open"))]
 #[derive(Debug, Clone)]
@@ -36,15 +38,15 @@ pub struct PerfEvent {
 }
 
 impl PerfEvent {
-    /// The event `config` of the PMU `event_type`, as `perf_event_open(2)` and sysfs number them, sampled 49 times a
-    /// second.
+    /// Selects the event `config` of the PMU `event_type`, numbered as in `perf_event_open(2)` and sysfs, sampled 49
+    /// times a second.
     #[must_use]
     pub fn new(event_type: u32, config: u64) -> Self {
         Self { event_type, config, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
     }
 
-    /// The CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`): needs no hardware
-    /// counter.
+    /// Selects the CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`), which needs no
+    /// hardware counter.
     #[must_use]
     pub fn cpu_clock() -> Self {
         const PERF_TYPE_SOFTWARE: u32 = 1;
@@ -52,7 +54,7 @@ impl PerfEvent {
         Self::new(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK)
     }
 
-    /// Runs the program about so many times a second on each CPU. The kernel's limit is in
+    /// Runs the program about `hertz` times a second on each CPU. The kernel's limit is in
     /// `/proc/sys/kernel/perf_event_max_sample_rate`.
     #[must_use]
     pub fn frequency(mut self, hertz: u64) -> Self {
@@ -60,35 +62,35 @@ impl PerfEvent {
         self
     }
 
-    /// Runs the program each time that so many events were counted; for a clock, nanoseconds.
+    /// Runs the program after each `events` counted events; for a clock, nanoseconds.
     #[must_use]
     pub fn period(mut self, events: u64) -> Self {
         self.sampling = Sampling::Period(events);
         self
     }
 
-    /// Only while this process runs, wherever it does.
+    /// Counts only while this process runs, on any CPU.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.scope = Some(Scope::Process(pid));
         self
     }
 
-    /// Only on this CPU.
+    /// Counts only on this CPU.
     #[must_use]
     pub fn cpu(mut self, cpu: u32) -> Self {
         self.scope = Some(Scope::Cpu(cpu));
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// Sets the cookie if one is given.
+    /// Sets the cookie if there is one.
     pub(super) fn override_cookie(self, cookie: Option<u64>) -> Self {
         Self { cookie: cookie.unwrap_or(self.cookie), ..self }
     }
@@ -97,7 +99,7 @@ impl PerfEvent {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT or
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: ENOENT or
     /// EOPNOTSUPP if the machine has no such counter.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the event {}:{}", self.event_type, self.config);
@@ -111,7 +113,7 @@ impl PerfEvent {
         })?;
         debug!("`{}` is attached to {what} by an event on each of {} CPUs", program.name(), cpus.len());
         let each = cpus.into_iter().filter_map(|cpu| match self.one(program, Scope::Cpu(cpu), &what) {
-            // It went offline since the list was read.
+            // The CPU went offline after the list was read.
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENODEV) => None,
             answer => Some(answer),
         });

@@ -1,6 +1,6 @@
-//! The dynamic PMUs `kprobe` and `uprobe`: probes as perf events, without a name in tracefs (4.17).
+//! The dynamic PMUs `kprobe` and `uprobe`: probes as perf events, without a name in tracefs (Linux 4.17).
 //!
-//! Their numbers are given out when the kernel boots, and sysfs tells them.
+//! The kernel assigns their type numbers at boot; sysfs lists them.
 
 use std::{io, path::Path};
 
@@ -9,7 +9,7 @@ use cutaway_sys::{Errno, errno::is_out_of_fds, file};
 /// A dynamic PMU, as sysfs describes it.
 pub(super) struct Pmu {
     pub(super) event_type: u32,
-    /// The bit of `config` that asks for a return probe.
+    /// The bit of `config` that requests a return probe.
     retprobe_bit: u32,
 }
 
@@ -24,7 +24,7 @@ impl Pmu {
         Self::read("uprobe", "uprobes, CONFIG_UPROBE_EVENTS")
     }
 
-    /// `config` of a probe on entry or on return.
+    /// Returns `config` for a probe on entry or on return.
     pub(super) fn config(&self, retprobe: bool) -> u64 {
         u64::from(retprobe) << self.retprobe_bit
     }
@@ -32,7 +32,7 @@ impl Pmu {
     fn read(name: &str, option: &str) -> io::Result<Self> {
         let directory = format!("/sys/bus/event_source/devices/{name}");
         let read = |name: &str| {
-            let why = "asks how the kernel numbers such events here, which no header tells";
+            let why = "reads how this kernel encodes such events, which no header says";
             file::text(&Path::new(&directory).join(name), why).map_err(|error| {
                 if is_out_of_fds(&error) {
                     return error;

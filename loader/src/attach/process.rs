@@ -1,8 +1,8 @@
-//! Files as another process sees them.
+//! Finds files as another process sees them.
 //!
-//! A process in a container has another root directory (see `root.rs`). `/proc/PID/maps` lists what a process has
-//! mapped by paths from the reader's root (`d_path`), which need not be the process's. So a file is taken by such a
-//! path only if it is the mapped one, and by its link in `/proc/PID/map_files` otherwise. That link works even if the
+//! A process in a container has another root directory (see `root.rs`). `/proc/PID/maps` lists the mapped files by
+//! paths from the reader's root (`d_path`), which may differ from the process's root. So a path from there is used only
+//! if it leads to the mapped file; otherwise the link in `/proc/PID/map_files` is used. That link works even if the
 //! file was deleted or replaced.
 
 use std::{
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{Errno, Error};
 
-/// The file that `library` names for the process `pid`: a path in its file system, or the name of something it has
-/// mapped.
+/// Returns the file that `library` names for the process `pid`: a path in its file system, or the name of a file that
+/// it has mapped.
 pub(super) fn find(pid: u32, library: &OsStr) -> Result<PathBuf, Error> {
     let failed = |why: String| Error::Library { library: library.to_string_lossy().into_owned(), why };
     if library.is_empty() {
@@ -51,18 +51,18 @@ pub(super) fn find(pid: u32, library: &OsStr) -> Result<PathBuf, Error> {
 
 fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     let root = root(pid);
-    // Only root itself can be out of reach: that there is nothing below is told by the path.
+    // Only the root itself can be out of reach. If a file below it is missing, the path's own error says so.
     if let Err(error) = fs::metadata(&root) {
         return Err(unreadable(pid, &root, &error));
     }
-    let path = resolve(&root, library).ok_or("its path leads in circles")?;
+    let path = resolve(&root, library).ok_or("its path has a loop of symbolic links")?;
     match fs::metadata(&path) {
         Ok(file) if file.is_file() => {
             warn_if_not_mapped(pid, &path, &file);
             Ok(path)
         }
-        Ok(_) => Err(format!("for the process {pid} that is no regular file")),
-        // A root directory without procfs: only our own path can be meant.
+        Ok(_) => Err(format!("for the process {pid} that is not a regular file")),
+        // A root directory without procfs: only the caller's path can be meant.
         Err(_) if magic(library.strip_prefix("/").unwrap_or(library)) => match fs::metadata(library) {
             Ok(file) if file.is_file() => {
                 warn_if_not_mapped(pid, library, &file);
@@ -71,7 +71,7 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
             _ => Err(format!("neither the process {pid} nor this one has such a file")),
         },
         Err(error) => {
-            // It was deleted or replaced since, or lies outside of the process's root.
+            // The file was deleted or replaced, or is outside of the process's root.
             let has_mapped = |name: &&OsStr| maps(pid).is_ok_and(|(_, maps)| mapped(&maps, name).next().is_some());
             let advice = library.file_name().filter(has_mapped).map_or_else(String::new, |name| {
                 format!("; it has mapped a file of that name: give the name alone, `{}`", name.display())
@@ -81,8 +81,8 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Warns if the process has mapped files, but not the one at this path of the caller's, which in another root directory
-/// is another file. It may be mapped later.
+/// Warns if the process has mapped files, but not the caller's file at this path. In another root directory the path
+/// leads to another file. The process may still map the file later.
 pub(super) fn warn_if_unmapped(pid: u32, path: &Path) {
     if let Ok(file) = fs::metadata(path) {
         warn_if_not_mapped(pid, path, &file);
@@ -92,7 +92,7 @@ pub(super) fn warn_if_unmapped(pid: u32, path: &Path) {
 fn warn_if_not_mapped(pid: u32, path: &Path, file: &fs::Metadata) {
     let Ok((task, maps)) = maps(pid) else { return };
     let is_it = |mapping: &Mapping<'_>| {
-        // Some file systems show another inode there than to stat(2).
+        // Some file systems show another inode in `maps` than to stat(2).
         mapping.inode == file.ino()
             || fs::metadata(mapping.link(task)).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()))
     };
@@ -111,7 +111,8 @@ fn warn_if_not_mapped(pid: u32, path: &Path, file: &fs::Metadata) {
     warn!("process {pid} has not mapped {} so far, so no probe there is hit; {advice}", path.display());
 }
 
-/// What a process has mapped, and the thread that was asked: one that still runs if the first thread has ended.
+/// Returns the contents of the process's `maps`, and the thread whose `maps` was read: another thread if the first one
+/// has ended.
 fn maps(pid: u32) -> Result<(u32, Vec<u8>), String> {
     let file = |task: u32| PathBuf::from(format!("/proc/{task}/maps"));
     let text = fs::read(file(pid)).map_err(|error| unreadable(pid, &file(pid), &error))?;
@@ -122,14 +123,14 @@ fn maps(pid: u32) -> Result<(u32, Vec<u8>), String> {
     let mut threads = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
     let living = threads.find_map(|task| Some((task, fs::read(file(task)).ok().filter(|text| !text.is_empty())?)));
     living.ok_or_else(|| {
-        // `pid (comm) state …`; the name may have anything in it.
+        // The format is `pid (comm) state …`; `comm` may contain any byte.
         let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         let state = stat.rsplit(|&byte| byte == b')').next().and_then(|rest| rest.get(1));
         match state {
             Some(b'Z' | b'X') => {
-                format!("the process {pid} has ended (it is a zombie), and has mapped nothing any more")
+                format!("the process {pid} has ended (it is a zombie), and no longer has any mapping")
             }
-            _ => format!("the process {pid} has mapped nothing: it is a thread of the kernel, or is just ending"),
+            _ => format!("the process {pid} has mapped nothing: it is a kernel thread, or is about to end"),
         }
     })
 }
@@ -138,14 +139,14 @@ fn unreadable(pid: u32, path: &Path, error: &io::Error) -> String {
     let errno = Errno::of(error);
     let advice = match errno.raw() {
         libc::ENOENT | libc::ESRCH => format!(": there is no process {pid}, or it has ended"),
-        libc::EACCES | libc::EPERM => ": to look at another user's process takes CAP_SYS_PTRACE".to_owned(),
+        libc::EACCES | libc::EPERM => ": reading another user's process requires CAP_SYS_PTRACE".to_owned(),
         _ => String::new(),
     };
     format!("{} cannot be read: {errno}{advice}", path.display())
 }
 
-/// A path by which we reach a mapped file: below the process's root, below ours (if it is in a chroot), or the
-/// mapping's link.
+/// Returns a path that leads to a mapped file: below the process's root, below the caller's root (if the caller is in a
+/// chroot), or the mapping's link.
 fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
     let link = mapping.link(pid);
     let mapped = fs::metadata(&link);
@@ -162,7 +163,7 @@ fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
         None => match mapped {
             Ok(_) => Ok(link),
             Err(error) => Err(format!(
-                "the process {pid} has mapped {}, which its path does not lead to any more, and {} cannot be read: {}",
+                "the process {pid} has mapped {}, whose path no longer leads to it, and {} cannot be read: {}",
                 String::from_utf8_lossy(mapping.path),
                 link.display(),
                 Errno::of(&error)
@@ -176,12 +177,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_gone_is_told_of_what_is_mapped_by_that_name() {
+    fn missing_path_error_names_a_mapped_file() {
         let why = |path: &str| by_path(std::process::id(), Path::new(path)).unwrap_err();
         let here = std::env::current_exe().unwrap();
         let name = here.file_name().unwrap().to_str().unwrap();
-        let told = why(&format!("/absent/{name}"));
-        assert!(told.contains("ENOENT") && told.ends_with(&format!("give the name alone, `{name}`")), "{told}");
+        let line = why(&format!("/absent/{name}"));
+        assert!(line.contains("ENOENT") && line.ends_with(&format!("give the name alone, `{name}`")), "{line}");
         for path in ["/absent/libabsent.so", "/absent/.."] {
             assert!(!why(path).contains("alone"), "{path}");
         }
@@ -204,7 +205,7 @@ mod tests {
         let own = super::super::library::find(OsStr::new("libc.so.6")).unwrap();
         assert_eq!(by_name, Path::new(&format!("/proc/{pid}/root{}", own.display())));
         assert_eq!(find(pid, own.as_os_str()).unwrap(), by_name);
-        // As if it were not mapped.
+        // The same without the mapped files.
         let searched = View::of(pid).search(OsStr::new("libc.so.6")).unwrap();
         assert_eq!(fs::metadata(searched).unwrap().ino(), fs::metadata(by_name).unwrap().ino());
         let error = find(pid, OsStr::new("libnothing.so")).unwrap_err().to_string();
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_file_is_taken_by_the_path_that_leads_to_it() {
+    fn mapped_file_is_reached_by_its_path_or_link() {
         let pid = std::process::id();
         let maps = fs::read(format!("/proc/{pid}/maps")).unwrap();
         let own = std::env::current_exe().unwrap();
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_asked_is_told_why() {
+    fn ended_process_and_zombie_are_reported() {
         let error = |pid, name: &str| find(pid, OsStr::new(name)).unwrap_err().to_string();
         let gone = 0x7fff_fff0;
         assert!(error(gone, "libc.so.6").contains("ENOENT"), "{}", error(gone, "libc.so.6"));

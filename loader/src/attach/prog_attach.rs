@@ -1,4 +1,4 @@
-//! `BPF_PROG_ATTACH` and its opposite, for what has no links.
+//! `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`, for targets without links.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use cutaway_sys::{AttachType, fd};
 use super::detach::{Detach, detached};
 use crate::{Program, sys::link};
 
-/// A program attached by the command; dropping this detaches it.
+/// A program attached by `BPF_PROG_ATTACH`; dropping this detaches it.
 #[derive(Debug)]
 pub(super) struct ByCommand {
     program: OwnedFd,
@@ -27,8 +27,8 @@ impl ByCommand {
         flags: u32,
         what: &str,
     ) -> io::Result<Self> {
-        // Both are needed once more to detach.
-        let fd = fd::duplicate(program.as_fd(), "keeps an fd of its own, to detach by")?;
+        // Detaching needs both fds.
+        let fd = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
         link::prog_attach(
             program.as_fd(),
             target.as_fd(),

@@ -1,9 +1,9 @@
-//! Raw tracepoints: the kernel's tracepoints without perf events between.
+//! Attaches to raw tracepoints: the kernel's tracepoints without a perf event.
 //!
-//! A program on an ordinary tracepoint gets the record that is written for tracefs. A raw one gets the tracepoint's own
-//! arguments and costs less, since no record is made. Attaching names the tracepoint; the fd that
-//! `BPF_RAW_TRACEPOINT_OPEN` answers with (4.17) keeps it attached, and is a link since 5.7.
-//! (`kernel/trace/bpf_trace.c`.)
+//! A program on an ordinary tracepoint gets the record that is written for tracefs. A program on a raw tracepoint gets
+//! the tracepoint's own arguments and costs less, because no record is built. `BPF_RAW_TRACEPOINT_OPEN` (Linux 4.17)
+//! takes the tracepoint's name. The returned fd keeps the program attached, and is a link since 5.7
+//! (`kernel/trace/bpf_trace.c`).
 
 use std::{ffi::CString, os::fd::AsFd};
 
@@ -11,6 +11,8 @@ use super::{Link, link::failed};
 use crate::{Error, Program, ProgramType, sys::link};
 
 /// A tracepoint to attach to without a perf event.
+///
+/// Linux 4.17. Kernel source: `kernel/trace/bpf_trace.c`.
 ///
 /// Needs this crate's feature `tracepoint`.
 #[doc(alias("bpf_program__attach_raw_tracepoint", "BPF_RAW_TRACEPOINT_OPEN"))]
@@ -21,14 +23,14 @@ pub struct RawTracepoint {
 }
 
 impl RawTracepoint {
-    /// The tracepoint `name`, without its category, e.g. `sched_switch`; `sys_enter` and `sys_exit` are those of all
-    /// system calls.
+    /// Selects the tracepoint `name`, without its category, e.g. `sched_switch`. `sys_enter` and `sys_exit` are the
+    /// tracepoints of all system calls.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), cookie: 0 }
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 6.10).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 6.10).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -39,7 +41,7 @@ impl RawTracepoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT if it has
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: ENOENT if it has
     /// no such tracepoint.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the raw tracepoint {}", self.name);
@@ -48,7 +50,7 @@ impl RawTracepoint {
             operation: format!("attach the program `{}`", program.name()),
             why: "the tracepoint's name holds a NUL byte".to_owned(),
         })?;
-        let why = "ties the program to the tracepoint; closing the fd unties it";
+        let why = "attaches the program to the tracepoint; closing the fd detaches it";
         link::raw_tracepoint_open(program.as_fd(), Some(&name), self.cookie, why)
             .map(|link| Link::kernels(program, &what, link))
             .map_err(|error| {

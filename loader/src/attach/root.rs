@@ -1,8 +1,8 @@
-//! Paths below the root directory of another process.
+//! Resolves paths below the root directory of another process.
 //!
-//! `/proc/PID/root` leads there. The kernel would follow a symbolic link with an absolute path from *our* root, so
-//! links are followed here. Magic links (`/proc/PID/root`, `fd/N`) have no text that says where they lead: they are
-//! left to the kernel.
+//! `/proc/PID/root` leads to that directory. The kernel would follow an absolute symbolic link from *the caller's*
+//! root, so this module follows links itself. The text of a magic link (`/proc/PID/root`, `fd/N`) does not say where it
+//! leads: the kernel follows those.
 
 use std::{
     fs,
@@ -10,13 +10,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The root directory of a process.
+/// Returns the root directory of a process.
 pub(super) fn root(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/root"))
 }
 
-/// Returns true for a path below the root directory that ends in a magic link: `proc/PID/root`, `cwd`, `exe`, `fd/N` or
-/// `map_files/…`, or leads through one. Its text cannot say where it leads; only the kernel can follow it.
+/// Returns true for a path below the root directory that ends in a magic link, or leads through one: `proc/PID/root`,
+/// `cwd`, `exe`, `fd/N` or `map_files/…`. The link's text does not say where it leads; only the kernel can follow it.
 pub(super) fn magic(path: &Path) -> bool {
     ends_magically(path) || path.ancestors().skip(1).any(ends_magically)
 }
@@ -34,17 +34,17 @@ fn ends_magically(path: &Path) -> bool {
         && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
 }
 
-/// Returns true for the links that name the process that reads them, or its thread.
+/// Returns true for the links that name the reading process or thread.
 fn is_own(path: &Path) -> bool {
     ["proc/self", "proc/thread-self"].iter().any(|link| path == Path::new(link))
 }
 
-/// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
+/// Resolves `path` below `root`: follows symbolic links as if `root` were `/`. Returns `None` if they form a loop.
 pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
-    /// As many as the kernel follows.
+    /// The kernel's limit (`MAXSYMLINKS`).
     const MOST: u32 = 40;
     let mut followed = 0;
-    // Components still to be walked, the next one last.
+    // The components that remain, the next one last.
     let parts = |path: &Path| -> Vec<PathBuf> {
         path.components()
             .rev()
@@ -56,7 +56,7 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut walked = PathBuf::new();
     while let Some(part) = rest.pop() {
         if part == Path::new("..") {
-            // What is above the location that a magic link leads to, the kernel knows.
+            // Only the kernel knows the parent of a magic link's target.
             if ends_magically(&walked) || walked.ends_with("..") {
                 walked.push("..");
             } else {
@@ -70,7 +70,7 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
             continue;
         }
         match fs::read_link(root.join(&next)) {
-            // It names the process that reads it, which is not the one whose root this is.
+            // The link names the process that reads it, not the process of this root.
             Ok(_) if is_own(&next) && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
                 walked = root.parent().unwrap_or(root).to_owned();
             }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn magic_links_are_left_to_the_kernel() {
+    fn kernel_follows_magic_links() {
         for path in ["proc/1/root", "/proc/1/root/lib/x", "proc/1/fd/7", "proc/1/task/2/exe", "proc/1/map_files/1-2"] {
             assert!(magic(Path::new(path)), "{path}");
         }
@@ -120,7 +120,7 @@ mod tests {
         let below = |path: &str| resolve(&root, Path::new(path)).unwrap();
         assert_eq!(below("/proc/1/root/lib/../x"), root.join("proc/1/root/x"));
         assert_eq!(below("/proc/1/root/../x"), root.join("proc/1/root/../x"));
-        // As the process sees it, and not as its reader does.
+        // As the process sees it, not as the reader does.
         for path in ["/proc/self/exe", "/proc/thread-self/exe"] {
             assert_eq!(below(path), Path::new(&format!("/proc/{}/exe", std::process::id())));
         }

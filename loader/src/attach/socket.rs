@@ -1,8 +1,8 @@
-//! Sockets: a program that decides which packets a socket gets, or which socket of a group gets a packet.
+//! Attaches to sockets: a program that filters the packets of a socket, or chooses the socket of a group for a packet.
 //!
-//! A filter's answer is how many bytes of the packet to keep, 0 for none. `SO_ATTACH_BPF` (3.19) gives the program to
-//! the socket, which has room for one. A group of sockets on one port (`SO_REUSEPORT`) takes a program that chooses
-//! among them (`SO_ATTACH_REUSEPORT_EBPF`, 4.5). (`net/core/filter.c`.)
+//! A filter returns how many bytes of the packet to keep, 0 for none. `SO_ATTACH_BPF` (Linux 3.19) attaches a filter to
+//! a socket, which holds one program. A group of sockets on one port (`SO_REUSEPORT`) takes a program that chooses
+//! among them (`SO_ATTACH_REUSEPORT_EBPF`, 4.5; `net/core/filter.c`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,7 +20,9 @@ use crate::{
 
 /// A socket to attach to, for the sections `socket` and `sk_reuseport`.
 ///
-/// The [`Link`] keeps the socket open, since it needs it to detach.
+/// The [`Link`] keeps the socket open, because it needs the socket to detach.
+///
+/// `socket` needs Linux 3.19, `sk_reuseport` 4.5. Kernel source: `net/core/filter.c`.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_EBPF"))]
@@ -30,18 +32,18 @@ pub struct SocketFilter<'fd> {
 }
 
 impl<'fd> SocketFilter<'fd> {
-    /// The socket.
+    /// Selects the socket.
     #[must_use]
     pub fn new(socket: &'fd impl AsFd) -> Self {
         Self { socket: socket.as_fd() }
     }
 
-    /// Attaches `program` instead of the one that is there.
+    /// Attaches `program`, replacing the socket's program if it has one.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOTSOCK if it
-    /// is no socket.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: ENOTSOCK if the
+    /// fd is not that of a socket.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the socket";
         program.must_be(&[ProgramType::SOCKET_FILTER, ProgramType::SK_REUSEPORT], what)?;
@@ -50,9 +52,9 @@ impl<'fd> SocketFilter<'fd> {
             _ => Request::SO_ATTACH_BPF,
         };
         let attach = || {
-            const WHY: &str = "keeps an fd of its own, to detach by";
+            const WHY: &str = "duplicates the fd, to detach through it";
             let attached = (fd::duplicate(self.socket, WHY)?, fd::duplicate(program.as_fd(), WHY)?);
-            socket::set(self.socket, request, program.as_fd(), "gives the program to the socket")?;
+            socket::set(self.socket, request, program.as_fd(), "attaches the program to the socket")?;
             Ok(attached)
         };
         attach()
@@ -64,7 +66,7 @@ impl<'fd> SocketFilter<'fd> {
     }
 }
 
-/// A socket with a program; dropping this takes it away.
+/// A socket with a program; dropping this detaches the program.
 #[derive(Debug)]
 struct Attached {
     socket: OwnedFd,
@@ -80,7 +82,7 @@ impl Drop for Attached {
             Request::SO_ATTACH_REUSEPORT_EBPF => Request::SO_DETACH_REUSEPORT_BPF,
             _ => Request::SO_DETACH_BPF,
         };
-        let why = "takes the program away from the socket";
+        let why = "detaches the program from the socket";
         detached("a socket", socket::set(self.socket.as_fd(), request, self.program.as_fd(), why));
     }
 }

@@ -1,13 +1,13 @@
-//! The symbols of a stripped file, where its distributor has put them:
+//! Finds the symbols of a stripped file where its distributor has put them:
 //!
 //! | the file has | the symbols are |
 //! | --- | --- |
-//! | `.gnu_debugdata` | in that section, compressed by xz (feature `debugdata`): what a file that was not stripped would have |
+//! | `.gnu_debugdata` | in that section, compressed by xz (feature `debugdata`): the symbol table that was stripped |
 //! | `.note.gnu.build-id` | in `/usr/lib/debug/.build-id/XX/YYYY.debug` |
-//! | `.gnu_debuglink` | in a file of that name, beside it, in `.debug` there, or below `/usr/lib/debug` |
+//! | `.gnu_debuglink` | in a file of that name: beside the file, in `.debug` there, or below `/usr/lib/debug` |
 //!
-//! Folders are those of the file's own root, as far as its path tells (`/proc/PID/root/…`). A debug file is believed if
-//! its build id is the same; without one, if its CRC is what the link says.
+//! Directories are those of the file's own root, if its path contains that (`/proc/PID/root/…`). A debug file is
+//! accepted if its build id is the same; without a build id, if its CRC equals the one in the link.
 
 use std::{
     fs::{self, File},
@@ -23,21 +23,21 @@ use super::{
     tables::{Data, Tables},
 };
 
-/// What is known of a stripped file's symbols.
+/// The symbols of a stripped file that were found outside of its symbol tables.
 pub(super) struct Elsewhere<'b> {
     /// The tables that were found, each with its location.
     pub(super) found: Vec<(String, Tables<'b>)>,
-    /// What the file says of them, for an error.
-    told: Vec<String>,
+    /// The file's references to debug files and the failures to read them, for an error.
+    notes: Vec<String>,
 }
 
 impl<'b> Elsewhere<'b> {
-    pub(super) fn look(image: &Image<'_>) -> Self {
-        let mut all = Self { found: Vec::new(), told: Vec::new() };
+    pub(super) fn search(image: &Image<'_>) -> Self {
+        let mut all = Self { found: Vec::new(), notes: Vec::new() };
         if let Some(compressed) = image.tables.section(".gnu_debugdata") {
             match debug_data(compressed) {
                 Ok(tables) => all.found.push(("its .gnu_debugdata".to_owned(), tables)),
-                Err(why) => all.told.push(format!("its .gnu_debugdata {why}")),
+                Err(why) => all.notes.push(format!("its .gnu_debugdata {why}")),
             }
         }
         let (root, path) = root_and_path(&image.binary.path);
@@ -47,10 +47,10 @@ impl<'b> Elsewhere<'b> {
             let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
             let (first, rest) = digits.split_at_checked(2).unwrap_or((&digits, ""));
             tried.push((root.join(format!("usr/lib/debug/.build-id/{first}/{rest}.debug")), None));
-            all.told.push(format!("its build id is {digits}"));
+            all.notes.push(format!("its build id is {digits}"));
         }
         if let Some((name, crc)) = link(image) {
-            all.told.push(format!("its .gnu_debuglink names `{name}`"));
+            all.notes.push(format!("its .gnu_debuglink names `{name}`"));
             let directories = path.parent().map(|directory| {
                 vec![
                     directory.to_owned(),
@@ -67,61 +67,61 @@ impl<'b> Elsewhere<'b> {
             tried.iter().find_map(|(path, crc)| Some((path.display().to_string(), debug_file(path, id, *crc)?)));
         if debug.is_none() && !tried.is_empty() {
             let tried: Vec<_> = tried.iter().map(|(path, _)| path.display().to_string()).collect();
-            all.told.push(format!("there is no debug file of it among {}", tried.join(", ")));
+            all.notes.push(format!("there is no debug file of it among {}", tried.join(", ")));
         }
         all.found.extend(debug);
         all
     }
 
-    /// Why a name cannot be found in a file without a full table of symbols.
+    /// Returns why a name cannot be found in a file without a full symbol table.
     pub(super) fn explain(&self) -> String {
-        let mut told = self.told.clone();
-        told.extend(self.found.iter().map(|(location, _)| format!("{location} has no such function either")));
-        let told = if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) };
+        let mut notes = self.notes.clone();
+        notes.extend(self.found.iter().map(|(location, _)| format!("{location} has no such function either")));
+        let notes = if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
         format!(
-            "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no .symtab){told}; give the function's address instead"
+            "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no .symtab){notes}; give the function's address instead"
         )
     }
 }
 
-/// The root directory of the process whose file it is, and the path below it.
+/// Returns the root directory of the process that sees the file, and the path below it.
 fn root_and_path(path: &Path) -> (PathBuf, PathBuf) {
     let mut parts = path.strip_prefix("/proc").unwrap_or(Path::new("")).components();
     let mut next = || parts.next().map(|part| part.as_os_str());
     let (pid, kind) = (next(), next());
     match (pid, kind.and_then(|kind| kind.to_str())) {
         (Some(pid), Some("root")) => (Path::new("/proc").join(pid).join("root"), Path::new("/").join(parts.as_path())),
-        // The links' texts are paths that count from our root, and lead nowhere if the file was deleted.
+        // The targets of these links are paths from the caller's root, and lead nowhere if the file was deleted.
         (Some(pid), Some("map_files" | "exe" | "fd")) => {
             (Path::new("/proc").join(pid).join("root"), fs::read_link(path).unwrap_or_default())
         }
-        // A link of a library's name leads to a directory that may be another one.
+        // A library's name may be a link into another directory.
         _ => (PathBuf::from("/"), fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())),
     }
 }
 
-/// `.gnu_debuglink`: a file's name, padded to four bytes, and the CRC of its contents.
+/// Reads `.gnu_debuglink`: a file name, padded to four bytes, and the CRC of that file's contents.
 fn link(image: &Image<'_>) -> Option<(String, u32)> {
     let bytes = image.tables.section(".gnu_debuglink")?;
     let end = bytes.iter().position(|&byte| byte == 0)?;
     let name = str::from_utf8(bytes.get(..end)?).ok()?;
     let crc = bytes.get((end + 1).next_multiple_of(4)..)?.first_chunk()?;
-    // A name that leads elsewhere is none that a distributor writes.
+    // No distributor writes a name that leads to another directory.
     (!name.is_empty() && !name.contains('/')).then(|| (name.to_owned(), image.tables.word(*crc)))
 }
 
-/// Bytes of a debug file whose CRC is looked at: more than any distributor's has.
+/// Maximum size in bytes of a debug file that is checked by its CRC: larger than any distributor's.
 const MOST: u64 = 8 << 30;
 
-/// The file at `path`, if it belongs to the file with this build id, or has this CRC.
+/// Returns the file at `path`, if it has this build id or this CRC.
 fn debug_file<'b>(path: &Path, id: Option<&[u8]>, crc: Option<u32>) -> Option<Tables<'b>> {
-    // To open a device may do something.
+    // Opening a device may have side effects.
     if !fs::metadata(path).is_ok_and(|file| file.is_file()) {
         return None;
     }
-    let why = "reads the symbols that were taken out of a program or library";
+    let why = "reads the symbols that were stripped from a program or library";
     let file = file::open_without_waiting(path, why).ok()?;
-    // Between the look and the opening it may have become a pipe.
+    // Between `stat` and `open` the path may have become a pipe.
     if !file.metadata().is_ok_and(|file| file.is_file()) {
         return None;
     }
@@ -129,14 +129,14 @@ fn debug_file<'b>(path: &Path, id: Option<&[u8]>, crc: Option<u32>) -> Option<Ta
     let tables = Tables::read(Data::new(Box::new(copy)))?;
     let belongs = match (id, tables.build_id(), crc) {
         (Some(own), Some(its), _) => own == its,
-        // A file of any length may take no room on a disk.
+        // A sparse file of any size may occupy no disk space.
         (_, _, Some(crc)) => file.metadata().is_ok_and(|file| file.len() <= MOST) && crc_of(file) == Some(crc),
         _ => false,
     };
     belongs.then_some(tables)
 }
 
-/// The CRC of a whole file: that of zlib, with the polynomial 0xedb88320.
+/// Returns the CRC of a whole file: that of zlib, with the polynomial 0xedb88320.
 fn crc_of(file: File) -> Option<u32> {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
@@ -157,7 +157,7 @@ fn crc_of(file: File) -> Option<u32> {
         table
     };
     let mut file = file;
-    // The table's reader shares the file's offset.
+    // The reader of the tables shares the file's offset.
     std::io::Seek::rewind(&mut file).ok()?;
     let mut buffer = vec![0; 1 << 16];
     let mut crc = u32::MAX;
@@ -175,14 +175,14 @@ fn crc_of(file: File) -> Option<u32> {
     }
 }
 
-/// The ELF file in `.gnu_debugdata`.
+/// Returns the ELF file in `.gnu_debugdata`.
 #[cfg(feature = "debugdata")]
 fn debug_data<'b>(compressed: &[u8]) -> Result<Tables<'b>, String> {
-    /// Bytes of the symbols that distributors leave in a file: some MiB at most.
+    /// Size limit in bytes of the symbols in a file; distributors leave some MiB at most.
     const MOST: u64 = 1 << 30;
-    /// KiB of memory for the decoder: twice what `xz -9` asks for.
+    /// Memory limit of the decoder in KiB: twice the need of `xz -9`.
     const MEMORY: u32 = 128 << 10;
-    // Tables of symbols shrink to a quarter or so. A file made of nothing but zeros must not fill the memory.
+    // Symbol tables shrink to about a quarter. A file of zeros must not exhaust the memory.
     let most = (compressed.len() as u64).saturating_mul(64).saturating_add(1 << 20).min(MOST);
     let reader = lzma_rust2::XzReader::new_mem_limit(compressed, true, MEMORY);
     let mut bytes = Vec::new();
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::attach::{
         crafted::{CODE, Crafted, FUNC, GLOBAL, LOCAL, NOTE, SHIFT, note},
-        image::tests::Kept,
+        image::tests::TempFile,
         symbol,
     };
 
@@ -218,7 +218,7 @@ mod tests {
         Crafted { symbols: vec![EXPORTED, ("hidden", LOCAL, FUNC, CODE + 0x20, 2)], ..Crafted::default() }
     }
 
-    fn find(kept: &Kept, name: &str) -> Result<u64, String> {
+    fn find(kept: &TempFile, name: &str) -> Result<u64, String> {
         symbol::find(&kept.binary().image()?, name).map(|function| function.file_offset + SHIFT)
     }
 
@@ -232,72 +232,73 @@ mod tests {
 
     #[test]
     fn the_crc_is_that_of_zlib() {
-        let kept = Kept::new(&Crafted::default());
+        let kept = TempFile::new(&Crafted::default());
         fs::write(&kept.0, "123456789").unwrap();
         assert_eq!(crc_of(File::open(&kept.0).unwrap()), Some(0xcbf4_3926));
     }
 
     #[test]
-    fn a_stripped_file_is_called_so() {
-        let bare = Kept::new(&Crafted { dynamic: vec![EXPORTED], ..Crafted::default() });
+    fn error_says_that_a_file_is_stripped() {
+        let bare = TempFile::new(&Crafted { dynamic: vec![EXPORTED], ..Crafted::default() });
         assert_eq!(find(&bare, "exported"), Ok(CODE));
         let line = find(&bare, "hidden").unwrap_err();
         assert!(line.contains("and is stripped (no .symtab);"), "{line}");
         let id = stripped(".note.gnu.build-id", NOTE, note("GNU", 3, &[0xab, 0xcd, 0xef]));
-        let line = find(&Kept::new(&id), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&id), "hidden").unwrap_err();
         assert!(
             line.contains("build id is abcdef") && line.contains("/usr/lib/debug/.build-id/ab/cdef.debug"),
             "{line}"
         );
-        let line = find(&Kept::new(&stripped(".gnu_debuglink", 1, link_to("no-such.debug", 1))), "hidden").unwrap_err();
+        let line =
+            find(&TempFile::new(&stripped(".gnu_debuglink", 1, link_to("no-such.debug", 1))), "hidden").unwrap_err();
         assert!(line.contains(".gnu_debuglink names `no-such.debug`"), "{line}");
-        // Not stripped: the name is simply not there.
-        let line = find(&Kept::new(&whole()), "absent").unwrap_err();
+        // Not stripped: the file lacks the name.
+        let line = find(&TempFile::new(&whole()), "absent").unwrap_err();
         assert!(!line.contains("stripped"), "{line}");
     }
 
     #[test]
-    fn a_debug_file_beside_it_is_read_if_its_crc_is_right() {
-        let debug = Kept::new(&Crafted { debug_only: true, ..whole() });
+    fn debug_file_with_the_right_crc_is_read() {
+        let debug = TempFile::new(&Crafted { debug_only: true, ..whole() });
         let name = debug.0.file_name().unwrap().to_str().unwrap();
         let crc = crc_of(File::open(&debug.0).unwrap()).unwrap();
-        let right = Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, crc)));
+        let right = TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, crc)));
         assert_eq!(find(&right, "hidden"), Ok(CODE + 0x20));
         let line = find(&right, "absent").unwrap_err();
         assert!(line.contains("has no such function either"), "{line}");
-        let wrong = Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, !crc)));
+        let wrong = TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, !crc)));
         let line = find(&wrong, "hidden").unwrap_err();
         assert!(line.contains("no debug file of it among"), "{line}");
     }
 
     #[test]
-    fn a_debug_file_of_any_length_is_not_read_whole() {
-        let debug = Kept::new(&Crafted { debug_only: true, ..whole() });
+    fn oversized_debug_file_is_not_read() {
+        let debug = TempFile::new(&Crafted { debug_only: true, ..whole() });
         File::options().write(true).open(&debug.0).unwrap().set_len(1 << 42).unwrap();
         let name = debug.0.file_name().unwrap().to_str().unwrap();
-        let line = find(&Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, 0))), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&stripped(".gnu_debuglink", 1, link_to(name, 0))), "hidden").unwrap_err();
         assert!(line.contains("no debug file of it among"), "{line}");
     }
 
     #[test]
-    fn a_debug_file_of_another_build_is_not_read() {
+    fn debug_file_of_another_build_is_not_read() {
         let with_id = |crafted: Crafted<'static>, id: u8| {
             let mut crafted = crafted;
             crafted.sections.push((".note.gnu.build-id", NOTE, note("GNU", 3, &[id; 8])));
             crafted
         };
-        let debug = Kept::new(&with_id(whole(), 1));
+        let debug = TempFile::new(&with_id(whole(), 1));
         let name = debug.0.file_name().unwrap().to_str().unwrap();
         let crc = crc_of(File::open(&debug.0).unwrap()).unwrap();
-        // The build id says more than the CRC.
+        // The build id takes precedence over the CRC.
         for (id, crc, found) in [(1, !crc, true), (2, crc, false)] {
-            let file = Kept::new(&with_id(stripped(".gnu_debuglink", 1, link_to(name, crc)), id));
+            let file = TempFile::new(&with_id(stripped(".gnu_debuglink", 1, link_to(name, crc)), id));
             assert_eq!(find(&file, "hidden").is_ok(), found, "{id}");
         }
     }
 
     #[test]
-    fn folders_are_those_of_the_file_s_own_root() {
+    fn directories_are_those_of_the_files_own_root() {
         let own = |path: &str| root_and_path(Path::new(path));
         assert_eq!(own("/proc/7/root/usr/lib/x"), (PathBuf::from("/proc/7/root"), PathBuf::from("/usr/lib/x")));
         let (root, path) = own("/proc/self/exe");
@@ -307,32 +308,32 @@ mod tests {
 
     #[cfg(not(feature = "debugdata"))]
     #[test]
-    fn compressed_symbols_are_told_if_they_cannot_be_read() {
-        let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, vec![1])), "hidden").unwrap_err();
+    fn unreadable_compressed_symbols_are_reported() {
+        let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, vec![1])), "hidden").unwrap_err();
         assert!(line.contains(".gnu_debugdata") && line.contains("feature `debugdata`"), "{line}");
     }
 
     #[cfg(feature = "debugdata")]
     #[test]
     fn compressed_symbols_are_read() {
-        // LZMA2 can hold bytes as they are: xz without a compressor.
-        let file = Kept::new(&stripped(".gnu_debugdata", 1, xz(&whole().write())));
+        // LZMA2 can hold uncompressed chunks: an xz file without a compressor.
+        let file = TempFile::new(&stripped(".gnu_debugdata", 1, xz(&whole().write())));
         assert_eq!(find(&file, "hidden"), Ok(CODE + 0x20));
         let mut broken = xz(&whole().write());
         broken.truncate(100);
         for bytes in [broken, vec![1, 2, 3]] {
-            let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, bytes)), "hidden").unwrap_err();
+            let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, bytes)), "hidden").unwrap_err();
             assert!(line.contains("cannot be decompressed"), "{line}");
         }
-        let line = find(&Kept::new(&stripped(".gnu_debugdata", 1, xz(b"no ELF"))), "hidden").unwrap_err();
+        let line = find(&TempFile::new(&stripped(".gnu_debugdata", 1, xz(b"no ELF"))), "hidden").unwrap_err();
         assert!(line.contains("holds no ELF file"), "{line}");
     }
 
-    /// An xz file of one block in stored chunks, with CRC32 checks (The .xz File Format 1.2.1).
+    /// Returns an xz file of one block in stored chunks, with CRC32 checks (The .xz File Format 1.2.1).
     #[cfg(feature = "debugdata")]
     fn xz(bytes: &[u8]) -> Vec<u8> {
         let crc = |bytes: &[u8]| {
-            let kept = Kept::new(&Crafted::default());
+            let kept = TempFile::new(&Crafted::default());
             fs::write(&kept.0, bytes).unwrap();
             crc_of(File::open(&kept.0).unwrap()).unwrap().to_le_bytes()
         };

@@ -1,10 +1,10 @@
-//! From a function's name to the byte of the file where its code starts.
+//! Finds the file offset of a function by the function's name.
 //!
-//! A name can stand for several definitions, one for each version that old programs were linked with; the default one
-//! is meant unless a version is given. Two files of source can each have a static function of one name: then there is
-//! no answer but an address, unless one of them is global. Two kinds of symbol look like functions and are not: an
-//! *import* is defined in some other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose
-//! among several functions.
+//! A name can have several definitions, one for each version that old programs were linked with; without a version the
+//! default one is used. Two source files can each have a static function of the same name. Then the name is ambiguous
+//! and an address must be given, unless exactly one of the functions is global. Two kinds of symbol look like functions
+//! and are not. An *import* is defined in another file. An *IFUNC* is a resolver that the dynamic loader runs once to
+//! choose among several functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,44 +21,44 @@ use super::{
 /// A function found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Function {
-    /// Bytes from the start of the file to the function's first instruction.
+    /// File offset of the function's first instruction, in bytes.
     pub(crate) file_offset: u64,
-    /// Its length in bytes; 0 if that is not known.
+    /// Size in bytes; 0 if unknown.
     pub(crate) size: u64,
 }
 
-/// How many addresses an error lists.
+/// The maximum number of addresses in an error.
 const LISTED: usize = 30;
 
 /// Finds `symbol` (`name`, `name@VERSION`, `name@@VERSION` or `name@ADDRESS`).
 pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> {
     let wanted = Wanted::read(symbol);
     let mut seen = Seen::default();
-    let full = seen.look(&image.tables, &wanted)?;
-    if seen.found.is_empty() && !full && !seen.knows_why() {
-        let elsewhere = Elsewhere::look(image);
+    let full = seen.collect(&image.tables, &wanted)?;
+    if seen.found.is_empty() && !full && !seen.has_reason() {
+        let elsewhere = Elsewhere::search(image);
         for (location, tables) in &elsewhere.found {
-            // A debug file that is broken is as good as none.
-            if seen.look(tables, &wanted).is_ok() && !seen.found.is_empty() {
+            // Skip broken debug files.
+            if seen.collect(tables, &wanted).is_ok() && !seen.found.is_empty() {
                 info!("`{symbol}` is in {location}, not in the file itself, which is stripped");
                 break;
             }
         }
-        if seen.found.is_empty() && !seen.knows_why() {
+        if seen.found.is_empty() && !seen.has_reason() {
             return Err(elsewhere.explain());
         }
     }
     seen.choose(image, &wanted)
 }
 
-/// All functions whose names fit `pattern`, by where they are; one that has several names is there once.
+/// Returns all functions whose names match `pattern`, by file offset. A function with several names appears once.
 pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64, String>, String> {
-    let look = |tables: &Tables<'_>| {
+    let search = |tables: &Tables<'_>| {
         let mut found = BTreeMap::new();
         let full = tables.symbols(&mut |symbol| {
             let is_function = symbol.kind == elf::STT_FUNC && !symbol.undefined;
             if is_function
-                && pattern::fits(pattern.as_bytes(), symbol.name)
+                && pattern::matches(pattern.as_bytes(), symbol.name)
                 && let Ok(offset) = image.head.code(symbol.address)
             {
                 found.entry(offset).or_insert_with(|| String::from_utf8_lossy(symbol.name).into_owned());
@@ -66,23 +66,23 @@ pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64,
         });
         full.map(|full| (found, full))
     };
-    let (found, full) = look(&image.tables)?;
+    let (found, full) = search(&image.tables)?;
     if !found.is_empty() {
         return Ok(found);
     }
     if full {
         return Err("the file has no function that fits".to_owned());
     }
-    let elsewhere = Elsewhere::look(image);
+    let elsewhere = Elsewhere::search(image);
     let found = elsewhere.found.iter().find_map(|(location, tables)| {
-        let (found, _) = look(tables).ok().filter(|(found, _)| !found.is_empty())?;
+        let (found, _) = search(tables).ok().filter(|(found, _)| !found.is_empty())?;
         info!("functions that fit `{pattern}` are in {location}, not in the file itself, which is stripped");
         Some(found)
     });
     found.ok_or_else(|| format!("the file has no function that fits; {}", elsewhere.explain()))
 }
 
-/// What was asked for.
+/// The requested symbol.
 struct Wanted<'a> {
     name: &'a str,
     version: Option<&'a str>,
@@ -102,23 +102,23 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// `0x` and hexadecimal digits.
+/// Parses `0x` and hexadecimal digits.
 pub(super) fn address(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
-    // A parser would take a sign.
+    // `from_str_radix` would accept a sign.
     digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
-/// What was found under the right name.
+/// The definitions of the requested name.
 #[derive(Default)]
 struct Seen {
-    /// By address: what it takes for an answer.
+    /// The candidates, by address.
     found: BTreeMap<u64, Found>,
-    // The rest is kept for the error.
+    // The other fields are for the error.
     imported: bool,
     variable: bool,
     versions: Vec<String>,
-    /// The file of source whose symbols are being shown (`STT_FILE`).
+    /// The source file of the following symbols (`STT_FILE`).
     source: String,
 }
 
@@ -129,13 +129,13 @@ struct Found {
     ifunc: bool,
     global: bool,
     dynamic: bool,
-    /// The file of source that has it for itself, if that is known.
+    /// The source file that has it as a static function, if known.
     source: String,
 }
 
 impl Seen {
-    /// Collects the definitions of a file, and says whether it has a full table of symbols.
-    fn look(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
+    /// Collects the definitions in a file, and returns whether it has a full symbol table.
+    fn collect(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
         tables.symbols(&mut |symbol| {
             if symbol.kind == elf::STT_FILE {
                 self.source = String::from_utf8_lossy(symbol.name).into_owned();
@@ -161,7 +161,7 @@ impl Seen {
         let version = symbol.version.map(|version| String::from_utf8_lossy(version).into_owned());
         let fits = match wanted.version {
             Some(wanted) => version.as_deref() == Some(wanted),
-            // An address chooses among all of them.
+            // An address chooses among all versions.
             None => !symbol.hidden || wanted.address == Some(symbol.address),
         };
         if !fits {
@@ -178,9 +178,9 @@ impl Seen {
         }
     }
 
-    /// The one that is meant.
+    /// Returns the requested function.
     fn choose(&self, image: &Image<'_>, wanted: &Wanted<'_>) -> Result<Function, String> {
-        // A linker's script puts names into data, too.
+        // Linker scripts define symbols in data, too.
         let code = self.found.iter().filter(|(address, _)| image.head.code(**address).is_ok());
         let code: Vec<_> = code.map(|(address, found)| (*address, found)).collect();
         let Some((first, _)) = self.found.iter().next() else { return Err(self.explain(wanted)) };
@@ -231,16 +231,16 @@ impl Seen {
         Ok(Function { file_offset: image.head.code(address)?, size: found.size })
     }
 
-    /// Whether the name is there, for something else than a function of this file.
-    fn knows_why(&self) -> bool {
+    /// Returns true if the file has the name, but not as a function with the requested version.
+    fn has_reason(&self) -> bool {
         self.imported || self.variable || !self.versions.is_empty()
     }
 
-    /// Why there is none.
+    /// Returns why no function was found.
     fn explain(&self, wanted: &Wanted<'_>) -> String {
         if !self.versions.is_empty() {
             let mut versions = self.versions.clone();
-            // In the order of their addresses, and once for each of the file's tables.
+            // In the order of their addresses; the file's two tables repeat them.
             let mut told = BTreeSet::new();
             versions.retain(|version| told.insert(version.clone()));
             let versions = versions.join(", ");
@@ -257,7 +257,7 @@ impl Seen {
         } else if self.imported {
             "the file only imports it: name the library that defines it".to_owned()
         } else {
-            "the file has no such function (`nm` lists what it has)".to_owned()
+            "the file has no such function (`nm` lists its symbols)".to_owned()
         }
     }
 }

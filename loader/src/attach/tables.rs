@@ -1,4 +1,4 @@
-//! The tables of an ELF file, of either class: segments, sections, symbols; read piece by piece as they are asked for.
+//! Reads the tables of an ELF file of either class piece by piece, on demand: segments, sections, symbols.
 
 use std::io::{Read, Seek};
 
@@ -8,12 +8,12 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
 };
 
-/// Where the bytes come from: a file, or memory.
+/// The source of the bytes: a file, or memory.
 pub(super) trait Source: Read + Seek {}
 
 impl<T: Read + Seek> Source for T {}
 
-/// Bytes that are kept once they were read.
+/// Bytes that are cached when read.
 pub(super) type Data<'b> = ReadCache<Box<dyn Source + 'b>>;
 
 /// An ELF file.
@@ -22,7 +22,7 @@ pub(super) struct Tables<'b> {
     pub(super) wide: bool,
 }
 
-/// Does the same with either class of file.
+/// Calls the function for the file's class.
 macro_rules! either {
     ($tables:expr, $function:ident($($argument:expr),*)) => {
         if $tables.wide {
@@ -33,29 +33,29 @@ macro_rules! either {
     };
 }
 
-/// A symbol of either table.
+/// A symbol of the dynamic or the full table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Symbol<'s> {
-    /// Without its version.
+    /// The name without its version.
     pub(super) name: &'s [u8],
     pub(super) address: u64,
     pub(super) size: u64,
-    /// `STT_FUNC` and its like.
+    /// The symbol type: `STT_FUNC` etc.
     pub(super) kind: u8,
     pub(super) local: bool,
     /// `SHN_UNDEF`: defined in another file.
     pub(super) undefined: bool,
-    /// `SHN_ABS`: no address, but a number.
+    /// `SHN_ABS`: a constant, not an address.
     pub(super) absolute: bool,
     /// From the table that the dynamic loader uses.
     pub(super) dynamic: bool,
     pub(super) version: Option<&'s [u8]>,
-    /// A version that is meant only if it is named.
+    /// A version that is used only if it is requested by name.
     pub(super) hidden: bool,
 }
 
 impl<'b> Tables<'b> {
-    /// `None` if the bytes are no ELF file.
+    /// Returns `None` if the bytes are not an ELF file.
     pub(super) fn read(data: Data<'b>) -> Option<Self> {
         let kind = FileKind::parse(&data).ok()?;
         let wide = match kind {
@@ -66,7 +66,7 @@ impl<'b> Tables<'b> {
         Some(Self { data, wide })
     }
 
-    /// `e_type` and `e_machine`
+    /// Returns `e_type` and `e_machine`.
     pub(super) fn kind_and_machine(&self) -> Result<(u16, u16), String> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Result<(u16, u16), String> {
             let (header, endian) = header::<Elf, R>(data)?;
@@ -82,7 +82,8 @@ impl<'b> Tables<'b> {
         either!(self, read())
     }
 
-    /// What is mapped (`PT_LOAD`): address, bytes in memory, offset in the file, bytes there, and whether it is code.
+    /// Returns the mapped segments (`PT_LOAD`): address, size in memory, file offset, size in the file (in bytes), and
+    /// whether the segment is executable.
     #[expect(clippy::type_complexity, reason = "its only reader gives the parts their names")]
     pub(super) fn segments(&self) -> Result<Vec<(u64, u64, u64, u64, bool)>, String> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
@@ -102,7 +103,7 @@ impl<'b> Tables<'b> {
         either!(self, read())
     }
 
-    /// Whether the file has sections of code, and none with its bytes, as a `.debug` file.
+    /// Returns true if the file has code sections, and none of them has contents, as in a `.debug` file.
     pub(super) fn code_is_elsewhere(&self) -> bool {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> bool {
             let Ok((endian, sections)) = sections::<Elf, R>(data) else { return false };
@@ -113,7 +114,7 @@ impl<'b> Tables<'b> {
         either!(self, read())
     }
 
-    /// The bytes of a section, if it is there and has some.
+    /// Returns the bytes of a section, if the section exists and is not empty.
     pub(super) fn section(&self, name: &str) -> Option<&[u8]> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R, name: &str) -> Option<&'d [u8]> {
             let (endian, sections) = sections::<Elf, R>(data).ok()?;
@@ -123,7 +124,7 @@ impl<'b> Tables<'b> {
         either!(self, read(name))
     }
 
-    /// The address of a section.
+    /// Returns the address of a section.
     pub(super) fn section_address(&self, name: &str) -> Option<u64> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R, name: &str) -> Option<u64> {
             let (endian, sections) = sections::<Elf, R>(data).ok()?;
@@ -133,7 +134,7 @@ impl<'b> Tables<'b> {
         either!(self, read(name))
     }
 
-    /// The notes of the sections of this name, of this owner and type.
+    /// Returns the notes of this owner and type in the sections of this name.
     pub(super) fn notes(&self, section: &str, owner: &str, kind: u32) -> Result<Vec<&[u8]>, String> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
             data: R,
@@ -156,19 +157,19 @@ impl<'b> Tables<'b> {
         either!(self, read((section, owner, kind)))
     }
 
-    /// The number that tells one build of a file from all others.
+    /// Returns the build id, which identifies one build of a file.
     pub(super) fn build_id(&self) -> Option<&[u8]> {
         let notes = self.notes(".note.gnu.build-id", "GNU", elf::NT_GNU_BUILD_ID).ok()?;
         notes.into_iter().find(|id| !id.is_empty())
     }
 
-    /// A number of 32 bits in the file's byte order.
+    /// Converts 32 bits from the file's byte order.
     pub(super) fn word(&self, bytes: [u8; 4]) -> u32 {
         U32::from_bytes(bytes).get(if self.little_endian() { Endianness::Little } else { Endianness::Big })
     }
 
-    /// Shows each symbol, those of the dynamic loader's table first, and says whether there is the full table: a
-    /// stripped file has none.
+    /// Calls `visit` for each symbol, first for those in the dynamic loader's table. Returns whether the file has the
+    /// full symbol table; a stripped file has none.
     pub(super) fn symbols(&self, visit: &mut dyn FnMut(&Symbol<'_>)) -> Result<bool, String> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
             data: R,
@@ -183,11 +184,11 @@ impl<'b> Tables<'b> {
                     continue;
                 }
                 full |= table == elf::SHT_SYMTAB;
-                // All names at once: they are read one by one otherwise.
+                // All names at once: otherwise `object` reads them one by one.
                 let names = sections.section(symbols.string_section()).and_then(|names| names.data(endian, data));
                 let names = names.map_err(broken)?;
-                // Names may end in one another, and symbols share them; but a table whose every name goes on to its end
-                // would take a time that grows with its square.
+                // Names may be suffixes of each other, and symbols may share names. But if every name extended to the
+                // end of the table, the time would be quadratic in its size.
                 let mut left = (names.len() as u64).saturating_mul(64);
                 for (index, symbol) in symbols.enumerate() {
                     let at = symbol.st_name(endian);
@@ -196,9 +197,9 @@ impl<'b> Tables<'b> {
                     left = left
                         .checked_add(256)
                         .and_then(|left| left.checked_sub(looked_at as u64))
-                        .ok_or("its symbols' names are broken: each is as long as nearly all of them together")?;
+                        .ok_or("its symbol names are broken: each is nearly as long as the whole string table")?;
                     let Some(name) = name else { continue };
-                    // The full table writes the version behind the name.
+                    // The full table appends the version to the name.
                     let (name, written) = match name.iter().position(|&byte| byte == b'@') {
                         Some(at) if at > 0 && table == elf::SHT_SYMTAB => name.split_at(at),
                         _ => (name, &[][..]),
@@ -254,13 +255,13 @@ mod tests {
     use super::*;
     use crate::attach::{
         crafted::{CODE, Crafted, FUNC, GLOBAL, NOTE, note},
-        image::tests::Kept,
+        image::tests::TempFile,
         symbol,
     };
 
-    /// Whatever a file holds: an answer, neither a panic nor a search without end.
+    /// Any damaged file yields a result: no panic and no endless search.
     #[test]
-    fn damaged_files_have_an_answer() {
+    fn damaged_files_yield_a_result() {
         let function = ("function", GLOBAL, FUNC, CODE, 2);
         let notes = vec![
             (".note.gnu.build-id", NOTE, note("GNU", 3, &[7; 8])),
@@ -270,9 +271,9 @@ mod tests {
         ];
         let crafted =
             Crafted { symbols: vec![function], dynamic: vec![function], sections: notes, ..Crafted::default() };
-        let kept = Kept::new(&crafted);
+        let kept = TempFile::new(&crafted);
         let whole = std::fs::read(&kept.0).unwrap();
-        // All but code and data, which are not looked at; every fifth byte, to be quick.
+        // All but code and data, which are not parsed; every fifth byte, to be quick.
         for at in (0..0x200).chain(0x2000..whole.len()).step_by(5) {
             for value in [0, 0xff] {
                 let mut damaged = whole.clone();
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_share_their_end_are_read_unless_each_is_nearly_all_of_them() {
+    fn names_sharing_suffixes_are_bounded() {
         let long = "x".repeat(100_000);
         let mut names: Vec<&str> = vec!["short"; 199];
         names.push(&long);
@@ -307,7 +308,7 @@ mod tests {
         };
         let all = count(&bytes).unwrap();
         assert!(all >= 200, "{all}");
-        // Let all symbols begin one byte behind each other in the long name.
+        // Start each symbol's name one byte later in the long name.
         let offsets: Vec<usize> = (0..bytes.len() - 24)
             .filter(|&at| bytes[at + 4] == GLOBAL << 4 | FUNC && bytes[at + 8..at + 16] == CODE.to_ne_bytes())
             .collect();
@@ -317,6 +318,6 @@ mod tests {
         for (number, &at) in offsets.iter().enumerate() {
             bytes[at..at + 4].copy_from_slice(&(start + number as u32).to_ne_bytes());
         }
-        assert!(count(&bytes).unwrap_err().contains("as long as nearly all of them"));
+        assert!(count(&bytes).unwrap_err().contains("nearly as long as the whole string table"));
     }
 }

@@ -1,9 +1,10 @@
-//! tc: a program as a classifier of the kernel's traffic control, the way that every kernel has.
+//! Attaches to tc: a program as a classifier of the kernel's traffic control, which every kernel has.
 //!
-//! Packets pass `clsact`, a queueing discipline that queues nothing and only holds filters: on their way in *ingress*,
-//! on their way out *egress*. A filter of the kind `bpf` in *direct action* mode is a program whose return value is the
-//! verdict. Disciplines and filters are made by rtnetlink messages (`net/sched/cls_bpf.c`, `net/sched/sch_ingress.c`);
-//! there is no link, so a filter outlives its process. From 6.6 on [`Tcx`](super::Tcx) does the same with one.
+//! Packets pass `clsact`, a queueing discipline that queues nothing and only holds filters: *ingress* for received
+//! packets, *egress* for sent ones. A filter of the kind `bpf` in *direct action* mode is a program whose return value
+//! is the verdict. Disciplines and filters are created by rtnetlink messages (`net/sched/cls_bpf.c`,
+//! `net/sched/sch_ingress.c`). There is no link, so a filter outlives its process. Since Linux 6.6 [`Tcx`](super::Tcx)
+//! does the same with a link.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -27,39 +28,41 @@ const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 
-/// `TC_H_CLSACT` as a parent, and the discipline's own number.
+/// `TC_H_CLSACT` as a parent, and the discipline's own handle.
 const CLSACT: u32 = 0xffff_fff1;
 const CLSACT_HANDLE: u32 = 0xffff_0000;
 
 /// A network device to attach a classifier to, by traffic control. Linux 4.5.
 ///
-/// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is made if it is not
-/// there, and left, since others may have come to use it.
+/// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is created if it does
+/// not exist, and never removed, because other programs may use it.
+///
+/// Kernel source: `net/sched/cls_bpf.c`, `net/sched/sch_ingress.c`.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_tc_attach", "bpf_tc_hook_create"))]
 #[derive(Debug, Clone)]
 pub struct Tc {
     ifindex: u32,
-    /// `TC_H_MIN_INGRESS` or `TC_H_MIN_EGRESS` under the discipline.
+    /// `TC_H_MIN_INGRESS` or `TC_H_MIN_EGRESS` below the discipline.
     parent: u32,
     priority: u16,
 }
 
 impl Tc {
-    /// What the device receives.
+    /// Selects the packets that the device receives.
     #[must_use]
     pub fn ingress(ifindex: u32) -> Self {
         Self { ifindex, parent: 0xffff_fff2, priority: 0 }
     }
 
-    /// What the device sends.
+    /// Selects the packets that the device sends.
     #[must_use]
     pub fn egress(ifindex: u32) -> Self {
         Self { ifindex, parent: 0xffff_fff3, priority: 0 }
     }
 
-    /// Its position among the filters: lower numbers come first. Without one, the kernel chooses one before all others.
+    /// Sets the priority: filters with lower numbers run first. The default is chosen by the kernel, before all others.
     #[must_use]
     pub fn priority(mut self, priority: u16) -> Self {
         self.priority = priority;
@@ -70,8 +73,8 @@ impl Tc {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENODEV if there
-    /// is no such device, ENOENT or EOPNOTSUPP if it was built without traffic control.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: ENODEV if there
+    /// is no such device, ENOENT or EOPNOTSUPP if the kernel was built without traffic control.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (tc)", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;
@@ -88,7 +91,7 @@ impl Tc {
         };
         let mut qdisc = Message::new(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &self.body(CLSACT_HANDLE, CLSACT, 0));
         qdisc.attribute(TCA_KIND, b"clsact\0");
-        match qdisc.send("makes the discipline that holds filters; EEXIST means that it is there") {
+        match qdisc.send("creates the discipline that holds filters; EEXIST if it exists") {
             Err(error) if error.raw_os_error() != Some(libc::EEXIST) => return Err(refused(error)),
             _ => {}
         }
@@ -104,7 +107,7 @@ impl Tc {
             options.attribute(TCA_BPF_NAME, &name);
             options.attribute(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
         });
-        let echo = filter.send("makes the filter; the kernel's echo tells its number").map_err(refused)?;
+        let echo = filter.send("creates the filter; the kernel's echo has its handle").map_err(refused)?;
         // `struct tcmsg`: family and padding, ifindex, handle, parent, info (the priority in its upper half).
         let word =
             |at: usize| echo.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_ne_bytes);
@@ -113,19 +116,19 @@ impl Tc {
         Ok(Link::by_call(program, &what, "rtnetlink", attached))
     }
 
-    /// `struct tcmsg`
+    /// Returns `struct tcmsg`.
     fn body(&self, handle: u32, parent: u32, info: u32) -> [u32; 5] {
         [0, self.ifindex, handle, parent, info]
     }
 
-    /// The same for a filter on packets of every protocol.
+    /// Returns `struct tcmsg` for a filter on packets of every protocol.
     fn filter(&self, handle: u32, priority: u16) -> [u32; 5] {
         let every_protocol = u32::from((libc::ETH_P_ALL as u16).to_be());
         self.body(handle, self.parent, u32::from(priority) << 16 | every_protocol)
     }
 }
 
-/// A filter that is there; dropping it removes it.
+/// An existing filter; dropping this removes it.
 #[derive(Debug)]
 struct Filter {
     tc: Tc,
@@ -138,9 +141,9 @@ impl Detach for Filter {}
 
 impl Drop for Filter {
     fn drop(&mut self) {
-        // A filter without numbers would mean all of them.
+        // Without a handle and priority the message would remove all filters.
         if self.handle == 0 || self.priority == 0 {
-            log::warn!("the filter on {} stays: the kernel did not say its number", self.what);
+            log::warn!("the filter on {} stays: the kernel did not return its handle", self.what);
             return;
         }
         let message = Message::new(RTM_DELTFILTER, 0, &self.tc.filter(self.handle, self.priority));

@@ -1,8 +1,8 @@
-//! tcx and netkit: classifiers by links.
+//! Attaches classifiers by links, to tcx and netkit.
 //!
-//! Since 6.6 a network device has a list of programs of its own, before the filters of traffic control; a link appends
-//! to it (`kernel/bpf/tcx.c`). netkit devices (6.7) come in pairs, and run programs where one hands a packet to the
-//! other (`drivers/net/netkit.c`).
+//! Since Linux 6.6 a network device has its own list of programs, which runs before the filters of traffic control; a
+//! link appends to it (`kernel/bpf/tcx.c`). netkit devices (6.7) come in pairs, and run programs when one device passes
+//! a packet to the other (`drivers/net/netkit.c`).
 
 use std::os::fd::AsFd;
 
@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// A network device to attach a classifier to by a link. Linux 6.6.
+///
+/// Kernel source: `kernel/bpf/tcx.c`, `drivers/net/netkit.c`.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_tcx", "bpf_program__attach_netkit", "BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
@@ -34,35 +36,35 @@ enum Kind {
 }
 
 impl Tcx {
-    /// What the device receives.
+    /// Selects the packets that the device receives.
     #[must_use]
     pub fn ingress(ifindex: u32) -> Self {
         Self { ifindex, kind: Kind::Ingress }
     }
 
-    /// What the device sends.
+    /// Selects the packets that the device sends.
     #[must_use]
     pub fn egress(ifindex: u32) -> Self {
         Self { ifindex, kind: Kind::Egress }
     }
 
-    /// What a netkit pair's primary device sends to its peer (Linux 6.7).
+    /// Selects the packets that a netkit pair's primary device sends to its peer (Linux 6.7).
     #[must_use]
     pub fn netkit_primary(ifindex: u32) -> Self {
         Self { ifindex, kind: Kind::Primary }
     }
 
-    /// What the peer of this netkit device sends to it (Linux 6.7).
+    /// Selects the packets that the peer of this netkit device sends to it (Linux 6.7).
     #[must_use]
     pub fn netkit_peer(ifindex: u32) -> Self {
         Self { ifindex, kind: Kind::Peer }
     }
 
-    /// Attaches `program` behind those that are there.
+    /// Attaches `program` after programs that are already attached.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind, or the kernel has no such links; [`Error::Syscall`] if it
+    /// [`Error::Invalid`] if the program is of another type, or the kernel has no such links; [`Error::Syscall`] if it
     /// refuses: ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (attach_point, answer) = match self.kind {
@@ -72,7 +74,7 @@ impl Tcx {
         let what = format!("the network device {} ({attach_point})", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;
         if answer != Support::Yes {
-            let advice = if attach_point == "tcx" { "; attach it with `Tc`, as every kernel can" } else { "" };
+            let advice = if attach_point == "tcx" { "; attach it with `Tc`, which every kernel supports" } else { "" };
             return Err(Error::Invalid {
                 operation: format!("attach the program `{}` to {what}", program.name()),
                 why: format!("{attach_point} links are {answer}{advice}"),
@@ -86,7 +88,7 @@ impl Tcx {
                 match error.raw_os_error() {
                     Some(libc::ENODEV) => plain.advise("there is no such network device"),
                     Some(libc::ENXIO | libc::EACCES) if attach_point == "netkit" => {
-                        plain.advise("it is no primary netkit device")
+                        plain.advise("it is not a primary netkit device")
                     }
                     _ => plain,
                 }

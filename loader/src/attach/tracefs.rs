@@ -1,7 +1,7 @@
-//! tracefs: the files in which the kernel lists what of it can be traced.
+//! Opens tracefs, where the kernel lists its tracepoints and traceable functions.
 //!
-//! Where it is mounted at a usual path it is read there. Otherwise it is opened by a private mount that no other
-//! process sees ([`mount::private`], Linux 5.2). Either way nothing is written to it.
+//! If tracefs is mounted at a usual path, it is read there. Otherwise it is opened by a private mount that no other
+//! process sees ([`mount::private`], Linux 5.2). Nothing is ever written to it.
 
 use std::{
     ffi::CString,
@@ -15,25 +15,24 @@ use cutaway_sys::{errno::is_out_of_fds, file, mount};
 
 use crate::Errno;
 
-/// Where tracefs is mounted as a rule: by itself, or below debugfs, which mounts it when it is first looked at.
+/// The usual mount points of tracefs: its own, or below debugfs, which mounts it on first access.
 const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// tracefs, open for reading.
+/// An open tracefs, for reading.
 pub(super) enum Tracefs {
     Mounted(&'static str),
     Private(OwnedFd),
 }
 
 impl Tracefs {
-    /// Finds the mounted one, or opens a private one.
+    /// Finds the mounted tracefs, or opens a private one.
     ///
-    /// The error is one line that says why there is none and what to do.
+    /// The error is one line with the reason and what to do.
     pub(super) fn open() -> io::Result<Self> {
         if let Some(path) = USUAL.into_iter().find(|path| Path::new(&format!("{path}/events")).is_dir()) {
             return Ok(Self::Mounted(path));
         }
-        let why =
-            "opens tracefs, which is mounted at neither usual path, by a mount of our own: it lists what can be traced";
+        let why = "opens tracefs by a private mount, because it is mounted at neither usual path";
         mount::private(c"tracefs", why).map(Self::Private).map_err(|error| {
             if is_out_of_fds(&error) {
                 return error;

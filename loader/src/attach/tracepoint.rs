@@ -1,4 +1,4 @@
-//! Tracepoints: sites in the kernel with a name and a fixed record, listed in tracefs.
+//! Attaches to tracepoints: sites in the kernel with a name and a fixed record, listed in tracefs.
 
 use std::io;
 
@@ -10,6 +10,8 @@ use crate::{
 
 /// A tracepoint to attach to.
 ///
+/// Kernel source: `kernel/events/core.c` (`perf_event_set_bpf_prog`).
+///
 /// Needs this crate's feature `tracepoint`.
 #[doc(alias = "bpf_program__attach_tracepoint")]
 #[derive(Debug, Clone)]
@@ -20,13 +22,13 @@ pub struct Tracepoint {
 }
 
 impl Tracepoint {
-    /// The tracepoint `name` in `category`, e.g. `task` and `task_newtask`.
+    /// Selects the tracepoint `name` in `category`, e.g. `task_newtask` in `task`.
     #[must_use]
     pub fn new(category: &str, name: &str) -> Self {
         Self { category: category.to_owned(), name: name.to_owned(), cookie: 0 }
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -38,7 +40,7 @@ impl Tracepoint {
     /// # Errors
     ///
     /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read; [`Error::Syscall`] if the kernel
-    /// refuses: EACCES, too, if the program reads its context beyond the end of the tracepoint's record.
+    /// refuses, e.g. EACCES if the program reads its context beyond the end of the tracepoint's record.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the tracepoint {}/{}", self.category, self.name);
         let id = self.id().map_err(|error| Error::kernel(format!("attach to {what}"), &error))?;
@@ -49,10 +51,11 @@ impl Tracepoint {
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
         Link::on_event(program, event, self.cookie, &what).map_err(|error| match error {
-            // The verifier does not know which tracepoint; `perf_event_set_bpf_prog` refuses when it is attached.
+            // The verifier does not know the tracepoint; `perf_event_set_bpf_prog` checks the context's size when
+            // attaching.
             Error::Syscall { errno, hint: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
                 error.advise(&format!(
-                    "it reads its context beyond the end of this tracepoint's record, whose layout is in the file \
+                    "the program reads its context beyond the end of this tracepoint's record, whose layout is in \
                      events/{}/{}/format of tracefs",
                     self.category, self.name
                 ))
@@ -61,13 +64,13 @@ impl Tracepoint {
         })
     }
 
-    /// Returns the layout of the tracepoint's record, which is a program's context: a line for each field, with its
+    /// Returns the layout of the tracepoint's record, which is the program's context. Each field has a line with its
     /// offset and size in bytes (`events/CATEGORY/NAME/format` in tracefs).
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it
-    /// be opened without being mounted (Linux 5.2, `CAP_SYS_ADMIN`).
+    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read: it is not mounted, and opening it
+    /// without mounting it fails (needs Linux 5.2 and `CAP_SYS_ADMIN`).
     pub fn format(&self) -> Result<String, Error> {
         self.read("format", "reads the layout of the tracepoint's record").map_err(|error| Error::Invalid {
             operation: format!("read the layout of the tracepoint {}/{}", self.category, self.name),
@@ -75,12 +78,12 @@ impl Tracepoint {
         })
     }
 
-    /// Returns the id by which the kernel knows the tracepoint.
+    /// Returns the kernel's id of the tracepoint.
     fn id(&self) -> io::Result<u64> {
-        let text = self.read("id", "asks for the number that the kernel knows the tracepoint by")?;
+        let text = self.read("id", "reads the tracepoint's id")?;
         text.trim_ascii()
             .parse()
-            .map_err(|_| io::Error::other(format!("its id in tracefs is no number: {:?}", text.trim_ascii())))
+            .map_err(|_| io::Error::other(format!("its id in tracefs is not a number: {:?}", text.trim_ascii())))
     }
 
     fn read(&self, file: &str, why: &str) -> io::Result<String> {

@@ -1,10 +1,10 @@
-//! Programs that are loaded for their attach target: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
+//! Attaches programs that are loaded for their target: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
 //!
-//! The verifier must know the function they are attached to, since it checks how they use its typed arguments. So the
-//! target is given when they are loaded (`attach_btf_id`), and attaching needs no target. For a function of the kernel,
-//! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the
-//! function itself (`kernel/bpf/trampoline.c`); for a BPF program, a jump to its replacement. `BPF_RAW_TRACEPOINT_OPEN`
-//! without a name attaches; only a cookie needs `BPF_LINK_CREATE`.
+//! The verifier checks how these programs use the typed arguments of their target, so it must know the target. It is
+//! set when the program is loaded (`attach_btf_id`), and attaching takes no target. In a kernel function the kernel
+//! patches a call to a *trampoline* into the first bytes; the trampoline runs the programs and, if necessary, the
+//! function itself (`kernel/bpf/trampoline.c`). In a BPF program it patches a jump to the replacement.
+//! `BPF_RAW_TRACEPOINT_OPEN` without a name attaches the program; `BPF_LINK_CREATE` is needed only for a cookie.
 
 use std::os::fd::AsFd;
 
@@ -13,8 +13,10 @@ use cutaway_sys::AttachType;
 use super::{Link, link::failed};
 use crate::{Error, Program, ProgramType, Target, sys::link};
 
-/// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions
-/// 6.0.
+/// Attaches a program to the target that it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7. On arm64 all types
+/// that patch functions need 6.0.
+///
+/// Kernel source: `kernel/bpf/trampoline.c`.
 ///
 /// Needs this crate's feature `tracing`.
 #[doc(alias("bpf_program__attach_trace", "bpf_program__attach_lsm", "bpf_program__attach_freplace"))]
@@ -24,13 +26,13 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// What the program's section named: [`Section::target`](crate::Section::target).
+    /// Selects the target that the program was loaded for: [`Section::target`](crate::Section::target).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.19; for `tp_btf` 6.10).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.19; for `tp_btf` 6.10).
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -41,7 +43,7 @@ impl Tracing {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses.
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let section = &program.spec().section;
         let what = match &section.target {
@@ -49,10 +51,10 @@ impl Tracing {
                 format!("another program's `{name}`")
             }
             Some(Target::Btf { name }) => format!("the kernel's `{name}`"),
-            _ => "what it was loaded for".to_owned(),
+            _ => "the target that it was loaded for".to_owned(),
         };
         program.must_be(&[ProgramType::TRACING, ProgramType::LSM, ProgramType::EXT], &what)?;
-        let why = "ties the program to what it was loaded for; closing the link unties it";
+        let why = "attaches the program to its target; closing the link detaches it";
         let link = match self.cookie {
             0 => link::raw_tracepoint_open(program.as_fd(), None, 0, why),
             cookie => link::create_tracing(program.as_fd(), section.expected_attach_type, cookie, why),
@@ -65,7 +67,7 @@ impl Tracing {
                 Some(524 | libc::EOPNOTSUPP) => {
                     plain.advise("this kernel cannot patch functions for BPF programs: it needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0")
                 }
-                Some(libc::EBUSY) => plain.advise("something else is already patched into the function"),
+                Some(libc::EBUSY) => plain.advise("something else has already patched the function"),
                 Some(libc::E2BIG) => plain.advise("too many programs are attached to that function"),
                 _ => plain,
             }

@@ -1,9 +1,9 @@
-//! Uprobes: a breakpoint in a file, for every process that runs it or for one.
+//! Attaches to uprobes: a breakpoint in a file, for every process that runs it or for one.
 //!
-//! The kernel knows no symbols. It takes a file and an offset in it, puts a breakpoint on that byte in every address
-//! space that maps it, and runs the program when a thread gets there. A return probe is put on the function's *entry*:
-//! when hit it replaces the return address on the stack, so that the thread comes by once more on its way out.
-//! (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.)
+//! The kernel knows no symbols. It takes a file and an offset in it, and puts a breakpoint on that byte in every
+//! address space that maps it. The program runs when a thread reaches the breakpoint. A return probe is put on the
+//! function's *entry*: when hit, it replaces the return address on the stack, so that the thread hits it again when it
+//! returns (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`).
 
 use std::{
     ffi::{CString, OsStr},
@@ -24,10 +24,13 @@ use crate::{
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
 /// # let loaded = cutaway::Object::parse(&[])?.load()?;
-/// let link = cutaway::Uprobe::new("libc.so.6", "getaddrinfo").retprobe(true).pid(4321).attach(loaded.program("exit")?)?;
+/// let probe = cutaway::Uprobe::new("libc.so.6", "getaddrinfo").retprobe(true).pid(4321);
+/// let link = probe.attach(loaded.program("exit")?)?;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Kernel source: `kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.
 ///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe", "bpf_uprobe_opts", "Uretprobe"))]
@@ -46,20 +49,20 @@ pub struct Uprobe {
 enum Location {
     Symbol(String),
     VirtualAddress(u64),
-    /// Bytes from the start of the file.
+    /// In bytes from the start of the file.
     FileOffset(u64),
 }
 
 impl Uprobe {
-    /// The entry of `symbol` in `library`.
+    /// Selects the entry of `symbol` in `library`.
     ///
-    /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. A path is given
-    /// to the kernel as it is, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`.
-    /// `symbol` may be versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant. Several
-    /// functions of one name are told apart by their addresses: `name@0x1234`, or `0x1234` alone, as
-    /// [`Uprobe::at_virtual_address`] takes it. If exactly one of them is global, its name alone means it.
+    /// `library` is a path, or a name without a slash, which is resolved as the dynamic loader would. The kernel gets a
+    /// path unchanged, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. `symbol` may
+    /// have a version (`getaddrinfo@GLIBC_2.2.5`); without one it means the default version. If several functions have
+    /// the same name, the address selects one: `name@0x1234`, or `0x1234` alone, as for [`Uprobe::at_virtual_address`].
+    /// If exactly one of them is global, the name alone selects that one.
     ///
-    /// The symbols of a stripped file are looked for in its `.gnu_debugdata` (feature `debugdata`), by its build id
+    /// The symbols of a stripped file are searched for in its `.gnu_debugdata` (feature `debugdata`), by its build id
     /// below `/usr/lib/debug`, and by its `.gnu_debuglink`.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
@@ -69,8 +72,8 @@ impl Uprobe {
         }
     }
 
-    /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less
-    /// where the file is mapped in it.
+    /// Selects the instruction at `address`, an address in the file (as in `nm` and `objdump -d`): the address in a
+    /// process minus the file's load address there.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
@@ -96,17 +99,18 @@ impl Uprobe {
         }
     }
 
-    /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a
-    /// path in its own file system (which in a container is another one). A name that it has not mapped is looked up as
-    /// its own dynamic loader would. Says nothing about who is probed: see [`Uprobe::pid`].
+    /// Resolves the library as the process `pid` sees it. A name without a slash is searched for among the files that
+    /// the process has mapped; a path is resolved in the process's file system (in a container it is another one). A
+    /// name that the process has not mapped is resolved as its dynamic loader would. Does not restrict the probe to
+    /// that process: see [`Uprobe::pid`].
     #[must_use]
     pub fn resolve_in_process(mut self, pid: u32) -> Self {
         self.file.resolve_in_process = Some(pid);
         self
     }
 
-    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end,
-    /// as far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
+    /// Attaches `offset` bytes after the function's start, where an instruction must begin. An offset beyond the
+    /// function's end, if its symbol has a size, is an error. So is any offset for a return probe on a symbol.
     #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -122,16 +126,16 @@ impl Uprobe {
         self
     }
 
-    /// Attaches for one process only, with all its threads; a child that it forks is another process.
+    /// Attaches for one process only, with all its threads. A child that it forks is another process.
     ///
-    /// Before Linux 6.12 a return probe also runs in other processes if somebody else probes the same function there.
+    /// Before Linux 6.12 a return probe also runs in other processes in which another user probes the same function.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
     #[doc(alias = "bpf_cookie")]
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
@@ -139,9 +143,9 @@ impl Uprobe {
         self
     }
 
-    /// Sets the file offset of the 16-bit counter that tells the probed program how many probes are attached here; the
-    /// kernel keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have
-    /// such counters.
+    /// Sets the file offset, in bytes, of a 16-bit counter in the probed program. The kernel keeps it equal to the
+    /// number of attached probes, which the program may read (`ref_ctr_offset`, Linux 4.20). Programs with USDT probes
+    /// have such counters.
     #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
     pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
@@ -149,15 +153,15 @@ impl Uprobe {
         self
     }
 
-    /// Returns the file, and the offset in it, in bytes, where the probe will be. Needs no privileges, unless the
-    /// library is looked up as somebody else sees it.
+    /// Returns the file and the file offset, in bytes, of the probe. Needs no privileges, unless the library is
+    /// resolved as another process sees it.
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several,
-    /// or the offset is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object
-    /// file, a core dump or for another machine. Only [`Uprobe::attach`] checks the offset of an
-    /// [`Uprobe::at_file_offset`].
+    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if the file has no such function, or several of
+    /// that name, or if the offset is not in code that can run here. The latter means that it is in no executable
+    /// segment, or that the file is a `.debug` file, an object file, a core dump or for another machine. The offset of
+    /// an [`Uprobe::at_file_offset`] is checked only by [`Uprobe::attach`].
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
         if let (Location::FileOffset(file_offset), 0) = (&self.location, self.offset) {
             return Ok((self.file.find()?, *file_offset));
@@ -166,7 +170,7 @@ impl Uprobe {
         Ok((binary.path, file_offset))
     }
 
-    /// Returns the file, and the offset in it.
+    /// Opens the file, and returns it with the file offset of the probe.
     fn open(&self) -> Result<(Binary, u64), Error> {
         let binary = Binary::open(self.file.find()?, Some(&self.location))?;
         let file_offset = self.file_offset_in(&binary).map_err(|why| Error::Symbol {
@@ -178,10 +182,10 @@ impl Uprobe {
     }
 
     fn file_offset_in(&self, binary: &Binary) -> Result<u64, String> {
-        let beyond = || format!("the offset {:#x} reaches beyond any file", self.offset);
+        let beyond = || format!("the offset {:#x} is larger than any file", self.offset);
         match &self.location {
             Location::Symbol(name) => {
-                // The probe would replace what is no return address.
+                // Elsewhere than at the entry the probe would overwrite a stack slot that is not the return address.
                 if self.retprobe && self.offset != 0 {
                     return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
                 }
@@ -209,7 +213,7 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file;
+    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if the offset is in no executable segment of its ELF file;
     /// [`Error::Syscall`] if the kernel refuses.
     #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
@@ -222,11 +226,11 @@ impl Uprobe {
             })?;
         }
         let link = self.attach_at(program, &binary, file_offset)?;
-        binary.is_what_was_attached()?;
+        binary.check_unchanged()?;
         Ok(link)
     }
 
-    /// Attaches `program` to this byte of the file.
+    /// Attaches `program` at this file offset.
     pub(super) fn attach_at(&self, program: &Program, binary: &Binary, file_offset: u64) -> Result<Link, Error> {
         let path = &binary.path;
         let what =
@@ -263,24 +267,22 @@ impl std::fmt::Display for Location {
     }
 }
 
-/// The error of a probe that the kernel refuses.
+/// Returns the error of a probe that the kernel refuses.
 pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
-    // For a uprobe as a perf event kernels want more than for any other event (`perf_uprobe_event_init`).
+    // Opening a uprobe as a perf event needs more privileges than any other event (`perf_uprobe_event_init`).
     let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
         (Some(libc::ESRCH), Some(pid)) => plain.advise(&match process_of(pid) {
-            Some(process) if process != pid => format!("{pid} is a thread of the process {process}: name that"),
+            Some(process) if process != pid => format!("{pid} is a thread of the process {process}: pass that"),
             _ => format!("there is no process {pid}"),
         }),
-        (Some(libc::EINVAL), _) => {
-            plain.advise("is there an instruction's start at that offset, in an executable segment?")
-        }
+        (Some(libc::EINVAL), _) => plain.advise("does an instruction start at that offset, in an executable segment?"),
         (Some(libc::ENOTSUP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
         _ => plain,
     }
 }
 
-/// The process that a thread belongs to.
+/// Returns the process that a thread belongs to.
 fn process_of(thread: u32) -> Option<u32> {
     let status = fs::read(format!("/proc/{thread}/status")).ok()?;
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;

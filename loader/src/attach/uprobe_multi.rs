@@ -1,8 +1,8 @@
-//! One link on many locations of one file.
+//! Attaches to many locations in one file by one link.
 //!
-//! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and
-//! no fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and
-//! on return, and its answer on entry says whether it wants to see the return.
+//! One link (`BPF_TRACE_UPROBE_MULTI`, Linux 6.6) probes thousands of functions without a perf event for each, and
+//! needs no fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry
+//! and on return. Its return value on entry decides whether it also runs on return.
 
 use std::{
     ffi::{CString, OsStr},
@@ -22,8 +22,10 @@ use crate::{
 
 /// All functions of a library or executable that match a pattern, or a list of file offsets.
 ///
-/// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it
-/// costs a perf event for each location.
+/// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links each
+/// location costs a perf event.
+///
+/// Kernel source: `kernel/trace/bpf_trace.c`.
 ///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
@@ -34,7 +36,7 @@ pub struct UprobeMulti {
     retprobe: bool,
     pid: Option<u32>,
     cookies: Vec<u64>,
-    /// For all locations without a cookie of their own.
+    /// The cookie of all locations without one of their own.
     cookie: u64,
     ref_ctr_offsets: Vec<u64>,
 }
@@ -46,9 +48,9 @@ enum Which {
 }
 
 impl UprobeMulti {
-    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character. A
-    /// pattern without either is a symbol as [`Uprobe::new`] takes it. What a stripped file has elsewhere is looked at
-    /// if nothing in the file itself fits.
+    /// Selects the functions of `library` whose names match `pattern`: `*` matches any text, `?` one character. A
+    /// pattern without either is a symbol as for [`Uprobe::new`]. The symbols of a stripped file are searched for
+    /// outside of it only if nothing in the file itself matches.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, pattern: &str) -> Self {
         Self::at(library, Which::Pattern(pattern.to_owned()))
@@ -93,36 +95,35 @@ impl UprobeMulti {
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie`, the same for every location.
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie`, the same for every location.
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// Numbers that the program reads with `bpf_get_attach_cookie`, one for each location in the order of
-    /// [`UprobeMulti::locate`].
+    /// Sets one cookie for each location, in the order of [`UprobeMulti::locate`]. The program reads them with
+    /// `bpf_get_attach_cookie`.
     #[must_use]
     pub fn cookies(mut self, cookies: &[u64]) -> Self {
         self.cookies = cookies.to_vec();
         self
     }
 
-    /// Where in the file the 16-bit counters lie that tell the probed program how many probes are attached, one for
-    /// each location in the order of [`UprobeMulti::locate`]; 0 for a location without one. See
-    /// [`Uprobe::ref_ctr_offset`].
+    /// Sets the file offsets, in bytes, of the 16-bit counters of attached probes, one for each location in the order
+    /// of [`UprobeMulti::locate`]; 0 for a location without one. See [`Uprobe::ref_ctr_offset`].
     #[must_use]
     pub fn ref_ctr_offsets(mut self, offsets: &[u64]) -> Self {
         self.ref_ctr_offsets = offsets.to_vec();
         self
     }
 
-    /// Returns the file and the offsets in it, in bytes: ascending for a pattern, in the given order for a list.
+    /// Returns the file and the file offsets, in bytes: ascending for a pattern, in the given order for a list.
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits, or it has no code that can
-    /// run here.
+    /// [`Error::Library`] if there is no such file; [`Error::Symbol`] if nothing in it matches, or it has no code that
+    /// can run here.
     pub fn locate(&self) -> Result<(PathBuf, Vec<u64>), Error> {
         let (binary, offsets) = self.open()?;
         Ok((binary.path, offsets))
@@ -145,7 +146,8 @@ impl UprobeMulti {
         Ok((binary, offsets))
     }
 
-    /// Attaches `program`: by one link if it was loaded for that, by a perf event for each location on older kernels.
+    /// Attaches `program`: by one link if it was loaded for that, otherwise (older kernels) by a perf event for each
+    /// location.
     ///
     /// # Errors
     ///
@@ -180,7 +182,7 @@ impl UprobeMulti {
         what: &str,
     ) -> Result<Link, Error> {
         let link = self.attach_all(program, binary, offsets, what)?;
-        binary.is_what_was_attached()?;
+        binary.check_unchanged()?;
         Ok(link)
     }
 
@@ -197,7 +199,8 @@ impl UprobeMulti {
             return self.each(program, binary, offsets, what);
         }
         if self.pid.is_some() && !features::uprobe_multi_pid().is_yes() {
-            let why = format!("one process for many locations at once is {}", features::uprobe_multi_pid());
+            let why =
+                format!("restricting a link on many locations to one process is {}", features::uprobe_multi_pid());
             return Err(unfit(why));
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())
@@ -221,8 +224,8 @@ impl UprobeMulti {
         let unfit = |why: &str| Error::Invalid { operation: format!("put probes on {what}"), why: why.to_owned() };
         let each = offsets.iter().enumerate().map(|(index, &file_offset)| {
             let ref_ctr_offset = self.ref_ctr_offsets.get(index).copied().unwrap_or(0);
-            let ref_ctr_offset =
-                u32::try_from(ref_ctr_offset).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
+            let ref_ctr_offset = u32::try_from(ref_ctr_offset)
+                .map_err(|_| unfit("its counter is beyond the first 4 GiB of the file"))?;
             let mut probe = Uprobe::at_file_offset(&binary.path, file_offset)
                 .retprobe(self.retprobe)
                 .ref_ctr_offset(ref_ctr_offset);
@@ -239,10 +242,10 @@ impl UprobeMulti {
     }
 }
 
-/// The bytes of the file where the functions start that a pattern or a symbol names.
+/// Returns the file offsets of the functions that a pattern or a symbol selects.
 fn function_offsets(binary: &Binary, name: &str) -> Result<Vec<u64>, String> {
     let image = binary.image()?;
-    if pattern::is_one(name) {
+    if pattern::is_pattern(name) {
         return Ok(symbol::matching(&image, name)?.into_keys().collect());
     }
     match symbol::address(name) {

@@ -1,9 +1,9 @@
-//! USDT: tracepoints that a program's author has put into its source.
+//! Attaches to USDT probes: tracepoints that the author of a program has put into its source.
 //!
-//! In the code such a probe is one `nop`, and a note in the file tells where it is, what it is called, and where its
-//! arguments are found when it is hit ([`notes`]). A uprobe on the `nop` does the rest; the program that runs there
-//! finds the arguments by a description that is written into a map of its object ([`specs`]). The compiler may have put
-//! one probe into several locations, by inlining, each with its arguments somewhere else: all of them are probed.
+//! In the code such a probe is one `nop`. A note in the file contains its location, its name, and the location of its
+//! arguments when it is hit ([`notes`]). A uprobe on the `nop` runs the program, which finds the arguments by a
+//! description in a map of its object ([`specs`]). By inlining, the compiler may have put one probe into several
+//! locations, each with its arguments in other registers or memory: all of them are probed.
 
 mod arguments;
 mod notes;
@@ -24,12 +24,14 @@ use self::{arguments::ArgLocation, notes::Note};
 use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
 use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 
-/// A probe that the author of a program or library has put into it, for programs of the section `usdt` or `uprobe`.
-/// Linux 5.15; older ones if the probe is in one process, or in an executable that is always at the same address.
+/// A USDT probe in a program or library, for programs of the section `usdt` or `uprobe`.
+///
+/// Linux 5.15. Older kernels suffice if the probe is attached in one process, or in an executable that is always loaded
+/// at the same address.
 ///
 /// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
-/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and the
-/// cookie by `bpf_get_attach_cookie`.
+/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and
+/// reads the cookie by `bpf_get_attach_cookie`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -58,19 +60,19 @@ pub struct Usdt {
 pub struct UsdtLocation {
     /// The group that the probe belongs to.
     pub provider: String,
-    /// Its name in the group.
+    /// The probe's name in the group.
     pub name: String,
-    /// Bytes from the start of the file to the instruction that is probed.
+    /// File offset of the probed instruction, in bytes.
     pub offset: u64,
-    /// Bytes from the start of the file to the 16-bit semaphore, which counts the attached probes, if there is one.
+    /// File offset, in bytes, of the 16-bit semaphore that counts the attached probes, if there is one.
     pub semaphore: Option<u64>,
-    /// Where the arguments are, in the assembler's words: `-4@%edi 8@-16(%rbp)`.
+    /// The location of the arguments in assembler syntax: `-4@%edi 8@-16(%rbp)`.
     pub arguments: String,
 }
 
 impl Usdt {
-    /// The probe `provider:name` in `library`, a path, or a name without a slash, which is looked up as the dynamic
-    /// loader would, or the shell.
+    /// Selects the probe `provider:name` in `library`. The library is a path, or a name without a slash, which is
+    /// resolved as the dynamic loader or the shell would.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, provider: &str, name: &str) -> Self {
         Self { file: Library::new(library), provider: provider.to_owned(), name: name.to_owned(), pid: None, cookie: 0 }
@@ -90,15 +92,15 @@ impl Usdt {
         self
     }
 
-    /// A number that the program reads with `bpf_usdt_cookie`.
+    /// Sets the cookie, a number that the program reads with `bpf_usdt_cookie`.
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// The file, and where in it the probe is. Needs no privileges, unless the library is looked up as somebody else
-    /// sees it.
+    /// Returns the file, and the locations of the probe in it. Needs no privileges, unless the library is resolved as
+    /// another process sees it.
     ///
     /// # Errors
     ///
@@ -108,7 +110,7 @@ impl Usdt {
         Ok((binary.path, notes.into_iter().map(UsdtLocation::from).collect()))
     }
 
-    /// All probes of a file, in its order.
+    /// Returns all probes of a file, in its order.
     ///
     /// # Errors
     ///
@@ -127,7 +129,8 @@ impl Usdt {
         Ok((binary, found))
     }
 
-    /// Returns true for the probe's own name. Either half may have colons, and a text with several is split somewhere.
+    /// Returns true if this is the probe's name. Provider and name may both contain colons, so the caller may have
+    /// split the text elsewhere.
     fn is(&self, provider: &str, name: &str) -> bool {
         let whole = self.to_string();
         whole.strip_prefix(provider).and_then(|rest| rest.strip_prefix(':')) == Some(name)
@@ -151,9 +154,8 @@ impl Usdt {
     ///
     /// # Errors
     ///
-    /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another kind, its object's map of descriptions has
-    /// no room for more or is pinned by name; [`Error::Syscall`] if the kernel
-    /// refuses.
+    /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another type, or its object's map of descriptions
+    /// is full or pinned by name; [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", binary.path.display());
@@ -172,7 +174,7 @@ impl Usdt {
                 probes = probes.cookies(&vec![self.cookie; offsets.len()]);
             }
             debug!(
-                "`{}` is told nothing about arguments: its object has no map `{}`",
+                "`{}` gets no argument descriptions: its object has no map `{}`",
                 program.name(),
                 UsdtSpecs::MAPS[0]
             );
@@ -203,14 +205,13 @@ impl Usdt {
         }
         let Some(pid) = self.pid else {
             return Err(unfit(
-                "this kernel has no cookies (Linux 5.15), so the process must be named, in whose memory the file lies"
-                    .to_owned(),
+                "this kernel has no cookies (Linux 5.15): name the process that has mapped the file".to_owned(),
             ));
         };
         let maps = format!("/proc/{pid}/maps");
         let text = fs::read(&maps).map_err(|error| Error::kernel(format!("read {maps}"), &error))?;
         let inode =
-            fs::metadata(path).map_err(|error| Error::kernel(format!("look at {}", path.display()), &error))?.ino();
+            fs::metadata(path).map_err(|error| Error::kernel(format!("stat {}", path.display()), &error))?.ino();
         let addresses: Option<_> = notes.iter().map(|note| mapped_at(&text, inode, note.offset)).collect();
         addresses.ok_or_else(|| unfit(format!("the process {pid} has not mapped that file")))
     }
@@ -229,7 +230,7 @@ impl From<Note> for UsdtLocation {
     }
 }
 
-/// Where a byte of a file lies in a process, by what `/proc/PID/maps` says.
+/// Returns the address at which a process has mapped a file offset, according to `/proc/PID/maps`.
 fn mapped_at(maps: &[u8], inode: u64, byte: u64) -> Option<u64> {
     maps::mappings(maps).find_map(|mapping| {
         let inside = byte.checked_sub(mapping.offset)?;

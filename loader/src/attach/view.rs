@@ -1,4 +1,4 @@
-//! The file system as a process sees it: where its dynamic loader and its shell look for files.
+//! The file system as a process sees it: the search paths of its dynamic loader and its shell.
 
 use std::{
     env,
@@ -17,13 +17,13 @@ use super::{
 const CACHE: &str = "/etc/ld.so.cache";
 const DEFAULT: [&str; 5] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
 
-/// Whether it is a path, and not a name to be looked for.
+/// Returns true if the text is a path rather than a name to search for.
 pub(crate) fn is_path(library: &OsStr) -> bool {
     library.as_bytes().contains(&b'/')
 }
 
-/// Whether a file's name is what `library` asks for. The C library of musl is its dynamic loader.
-pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
+/// Returns true if a file name matches `library`. The dynamic loader of musl is also its C library.
+pub(super) fn name_matches(file: &[u8], library: &OsStr) -> bool {
     let library = library.as_bytes();
     let versioned = library.windows(3).any(|part| part == b".so");
     file == library
@@ -31,36 +31,36 @@ pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
         || library == b"libc" && file.starts_with(b"ld-musl-") && file.ends_with(b".so.1")
 }
 
-/// The mappings of files with this name, those of code first.
+/// Returns the mappings of files with this name, executable ones first.
 pub(super) fn mapped<'m>(maps: &'m [u8], library: &OsStr) -> impl Iterator<Item = Mapping<'m>> {
     let library = maps::escaped(library);
     let fits = |mapping: &Mapping<'_>| {
         let paths = [Some(mapping.path), mapping.path.strip_suffix(DELETED)];
         let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit(|&byte| byte == b'/').next());
-        names.any(|name| answers(name, &library))
+        names.any(|name| name_matches(name, &library))
     };
     let mut found: Vec<_> = maps::mappings(maps).filter(fits).collect();
     found.sort_by_key(|mapping| !mapping.executable);
     found.into_iter()
 }
 
-/// What the kernel writes behind the path of a file that was deleted or replaced.
+/// The kernel's suffix of the path of a file that was deleted or replaced.
 const DELETED: &[u8] = b" (deleted)";
 
-/// A file system to search, as a process sees it, and what its dynamic loader goes by.
+/// A file system to search, as a process sees it, and the settings of its dynamic loader.
 #[derive(Debug)]
 pub(super) struct View {
-    /// The process's root directory; `None` is our own.
+    /// The process's root directory; `None` is the caller's.
     root: Option<PathBuf>,
     /// `LD_LIBRARY_PATH`
     libraries: Vec<PathBuf>,
     /// `PATH`
     programs: Vec<PathBuf>,
-    /// The start of its executable; `None` if that cannot be read.
+    /// The start of the process's executable; `None` if it cannot be read.
     header: Option<Header>,
 }
 
-/// `e_ident` up to the byte order, `e_type` and `e_machine` of an ELF file.
+/// The first 20 bytes of an ELF file: `e_ident`, `e_type` and `e_machine`.
 type Header = [u8; 20];
 
 impl View {
@@ -74,13 +74,13 @@ impl View {
         }
     }
 
-    /// The view of another process, as it was started.
+    /// Returns the view of another process, with the environment that it was started with.
     pub(super) fn of(pid: u32) -> Self {
         let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let directories = |name: &[u8]| {
             let mut variables = variables.split(|&byte| byte == 0);
             let value = variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
-            // Where it was when it took them, nothing tells.
+            // Relative directories are skipped: the process's working directory at startup is unknown.
             let directories = env::split_paths(OsStr::from_bytes(value.unwrap_or_default()));
             directories.filter(|directory| directory.is_absolute()).collect()
         };
@@ -92,7 +92,7 @@ impl View {
         }
     }
 
-    /// Looks everywhere but among mapped files.
+    /// Searches all locations except the mapped files.
     pub(super) fn search(&self, library: &OsStr) -> Option<PathBuf> {
         self.in_directories(&self.libraries, library)
             .or_else(|| self.in_cache(library))
@@ -104,13 +104,13 @@ impl View {
             })
     }
 
-    /// Where [`View::search`] looks, for an error.
+    /// Returns the locations that [`View::search`] searches, for an error.
     pub(super) fn locations(&self) -> String {
         let directories: Vec<_> = self.defaults().iter().map(|directory| directory.display().to_string()).collect();
         format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", directories.join(", "))
     }
 
-    /// The dynamic loader's own directories.
+    /// Returns the dynamic loader's own directories.
     fn defaults(&self) -> Vec<PathBuf> {
         let machine = self.header.as_ref().and_then(multiarch);
         let of_machine =
@@ -118,7 +118,7 @@ impl View {
         of_machine.chain(DEFAULT.map(PathBuf::from)).collect()
     }
 
-    /// The path by which we reach what is at `path` for the process.
+    /// Returns the path by which the caller reaches the process's `path`.
     fn reach(&self, path: &Path) -> Option<PathBuf> {
         match &self.root {
             None => Some(path.to_owned()),
@@ -126,7 +126,8 @@ impl View {
         }
     }
 
-    /// A file of the process's class and machine: directories and caches have those of other ones, too.
+    /// Returns the path if the file has the process's class and machine: directories and caches contain files for
+    /// others, too.
     fn file(&self, path: &Path) -> Option<PathBuf> {
         let path = self.reach(path)?;
         let found = header(&path)?;
@@ -136,11 +137,11 @@ impl View {
 
     fn in_directories(&self, directories: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
         directories.iter().find_map(|directory| self.file(&directory.join(library))).or_else(|| {
-            // Only a name without a version needs the directory's list. Its entries are links: each is reached by its
-            // path.
+            // Only a name without a version needs the directory's listing. Its entries are links, so each is resolved
+            // by its path.
             directories.iter().find_map(|directory| {
                 let files = fs::read_dir(self.reach(directory)?).ok()?.flatten();
-                let files = files.filter(|file| answers(file.file_name().as_bytes(), library));
+                let files = files.filter(|file| name_matches(file.file_name().as_bytes(), library));
                 files.filter_map(|file| self.file(&directory.join(file.file_name()))).min()
             })
         })
@@ -149,22 +150,22 @@ impl View {
     fn in_cache(&self, library: &OsStr) -> Option<PathBuf> {
         let cache = fs::read(self.reach(Path::new(CACHE))?).ok()?;
         ld_cache::entries(&cache)
-            .filter(|(name, _)| answers(name.as_bytes(), library))
+            .filter(|(name, _)| name_matches(name.as_bytes(), library))
             .find_map(|(_, path)| self.file(Path::new(path)))
     }
 }
 
-/// The start of an ELF file.
+/// Reads the start of an ELF file.
 fn header(path: &Path) -> Option<Header> {
     use std::io::Read;
     let mut header = [0; 20];
-    // A pipe would block.
+    // Opening a pipe would block.
     let is_file = fs::metadata(path).is_ok_and(|file| file.is_file());
     is_file.then(|| fs::File::open(path).ok())??.read_exact(&mut header).ok()?;
     header.starts_with(b"\x7fELF").then_some(header)
 }
 
-/// The directory that Debian and its descendants have for a machine's libraries.
+/// Returns Debian's directory name for a machine's libraries (multiarch).
 fn multiarch(header: &Header) -> Option<&'static str> {
     let [_, _, _, _, class, order, .., low, high] = *header;
     let machine = if order == 1 { u16::from_le_bytes([low, high]) } else { u16::from_be_bytes([low, high]) };
@@ -189,8 +190,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_without_version_means_any() {
-        let fits = |file: &str, library: &str| answers(file.as_bytes(), OsStr::new(library));
+    fn name_without_version_matches_any() {
+        let fits = |file: &str, library: &str| name_matches(file.as_bytes(), OsStr::new(library));
         assert!(fits("libc.so.6", "libc"));
         assert!(fits("libc.so.6", "libc.so.6"));
         assert!(!fits("libcap.so.2", "libc"));
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_s_own_folders_are_among_the_defaults() {
+    fn defaults_include_the_multiarch_directories() {
         let mut header = [0; 20];
         header[4..6].copy_from_slice(&[2, 1]);
         for (machine, name) in [(62, "x86_64-linux-gnu"), (183, "aarch64-linux-gnu"), (243, "riscv64-linux-gnu")] {

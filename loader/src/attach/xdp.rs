@@ -1,9 +1,9 @@
-//! XDP: a program on a network device, before a packet becomes a packet to the rest of the kernel.
+//! Attaches to XDP: a program on a network device that runs before the kernel builds a packet (`sk_buff`).
 //!
-//! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack
-//! does, later and slower, but for any device. A link (5.9) owns its attach point: no other program replaces it.
-//! Before there were links, a message to rtnetlink put a program there, where it stays until another message takes it
-//! away. (`net/core/dev.c`.)
+//! In *driver* mode the device's driver runs the program on the received frame. In *generic* mode the network stack
+//! runs it, later and slower, but for any device. A link (Linux 5.9) owns its attach point: no other program replaces
+//! it. Before 5.9, an rtnetlink message attaches the program, and it stays until another message removes it
+//! (`net/core/dev.c`).
 
 use std::{
     io,
@@ -28,8 +28,10 @@ use crate::{
     },
 };
 
-/// A network device to attach an XDP program to. By a link, Linux 5.9; on older ones by rtnetlink, where the program
-/// stays if the process dies without dropping the [`Link`].
+/// A network device to attach an XDP program to: by a link since Linux 5.9, by rtnetlink on older kernels. Attached by
+/// rtnetlink, the program stays if the process dies without dropping the [`Link`].
+///
+/// Kernel source: `net/core/dev.c`.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_xdp", "bpf_xdp_attach"))]
@@ -40,14 +42,14 @@ pub struct Xdp {
     by_netlink: bool,
 }
 
-/// Who runs an XDP program.
+/// Where an XDP program runs.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("XDP_FLAGS_SKB_MODE", "XDP_FLAGS_DRV_MODE", "XDP_FLAGS_HW_MODE"))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpMode {
-    /// The driver if it can, the network stack otherwise.
+    /// The driver if it supports XDP, otherwise the network stack.
     #[default]
     Any = 0,
     /// The network stack (`XDP_FLAGS_SKB_MODE`).
@@ -59,20 +61,20 @@ pub enum XdpMode {
 }
 
 impl Xdp {
-    /// The device with this index; see [`interface_index`](super::interface_index).
+    /// Selects the device with this index; see [`interface_index`](super::interface_index).
     #[must_use]
     pub fn new(ifindex: u32) -> Self {
         Self { ifindex, mode: XdpMode::Any, by_netlink: false }
     }
 
-    /// Who is to run it.
+    /// Sets where the program runs.
     #[must_use]
     pub fn mode(mut self, mode: XdpMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Attaches without a link, by rtnetlink (4.8), as kernels before 5.9 must: others can then replace the program
+    /// Attaches without a link, by rtnetlink (Linux 4.8), as on kernels before 5.9. Others can then replace the program
     /// (`ip link set … xdp`), and it outlives the process unless the [`Link`] is dropped.
     #[doc(alias("bpf_xdp_attach", "IFLA_XDP"))]
     #[must_use]
@@ -85,7 +87,7 @@ impl Xdp {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY or EEXIST
+    /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: EBUSY or EEXIST
     /// if the device has a program, EINVAL if there is no such device, EOPNOTSUPP if the driver has no XDP.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (XDP)", self.ifindex);
@@ -93,11 +95,11 @@ impl Xdp {
         if self.by_netlink {
             return self.without_link(program, &what);
         }
-        let why = "ties the program to the network device; closing the link unties it";
+        let why = "attaches the program to the network device; closing the link detaches it";
         link::create(program.as_fd(), Target::Device(self.ifindex), AttachType::XDP, self.mode as u32, why)
             .map(|link| Link::kernels(program, &what, link))
             .or_else(|error| match error.raw_os_error() {
-                // It says so to a missing device and to kinds of link that it does not know.
+                // The kernel returns EINVAL for a missing device and for link types that it does not know.
                 Some(libc::EINVAL) if is_interface(self.ifindex) => {
                     debug!("links on network devices need Linux 5.9");
                     self.without_link(program, &what)
@@ -109,9 +111,9 @@ impl Xdp {
     fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
         let flags = self.mode as u32;
         let attach = || {
-            let held = fd::duplicate(program.as_fd(), "keeps an fd of its own, to detach by")?;
+            let held = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
             let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
-            message.send("gives the program to the network device, if it has none")?;
+            message.send("attaches the program to the network device, if it has none")?;
             Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })
         };
         attach()
@@ -122,7 +124,7 @@ impl Xdp {
     fn refused(&self, program: &Program, what: &str, error: &io::Error) -> Error {
         let plain = failed(program, what, error);
         match error.raw_os_error() {
-            Some(libc::EBUSY | libc::EEXIST) => plain.advise("it has an XDP program already"),
+            Some(libc::EBUSY | libc::EEXIST) => plain.advise("it already has an XDP program"),
             Some(libc::EINVAL | libc::ENODEV) if !is_interface(self.ifindex) => {
                 plain.advise("there is no such network device")
             }
@@ -140,9 +142,9 @@ const IFLA_XDP_EXPECTED_FD: u16 = 8;
 const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 
-/// Puts a program, or none for -1, on a device, instead of `expected` if that is given.
+/// Builds the message that sets a device's program (-1 for none), replacing `expected` if that is given.
 fn message(ifindex: u32, program: i32, flags: u32, expected: Option<i32>) -> Message {
-    // `struct ifinfomsg`: family and kind, index, flags, which of them to change.
+    // `struct ifinfomsg`: family and type, index, flags, mask of flags to change.
     let mut message = Message::new(RTM_SETLINK, 0, &[0, ifindex, 0, 0]);
     message.nested(IFLA_XDP, |xdp| {
         xdp.attribute(IFLA_XDP_FD, &program.to_ne_bytes());
@@ -154,7 +156,7 @@ fn message(ifindex: u32, program: i32, flags: u32, expected: Option<i32>) -> Mes
     message
 }
 
-/// A program on a device; dropping this takes it away.
+/// A program on a device; dropping this detaches the program.
 #[derive(Debug)]
 struct ByNetlink {
     ifindex: u32,
@@ -169,12 +171,12 @@ impl Drop for ByNetlink {
     fn drop(&mut self) {
         let ours = Some(self.program.as_raw_fd());
         let gone = message(self.ifindex, -1, self.flags | XDP_FLAGS_REPLACE, ours);
-        match gone.send("takes the program away, if it is still this one") {
-            // Somebody has put another one there.
+        match gone.send("detaches the program, if it is still this one") {
+            // Another process has replaced the program.
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 let gone = message(self.ifindex, -1, self.flags, None);
-                let why = "takes away whatever program is there: before Linux 5.7 one cannot say which is meant";
+                let why = "detaches the device's program: before Linux 5.7 the message cannot name it";
                 detached(&self.what, gone.send(why).map(drop));
             }
             answer => detached(&self.what, answer.map(drop)),

@@ -1,4 +1,4 @@
-//! Bytes read as what their type says: a record of a ring, a variable, a map's value.
+//! Decodes bytes by their BTF type: a record of a ring, a variable, a map's value.
 //!
 //! ```text
 //!     struct event { u32 pid; char comm[8]; enum why why; }        the type, from BTF
@@ -6,11 +6,12 @@
 //!     {pid: 4138, comm: "bash", why: EXITED}                       the value
 //! ```
 //!
-//! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
-//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure
-//! of two empty structures of two empty structures … has twice as many members with each level, in no byte at all. A
-//! record may have [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads
-//! as [`Value::Omitted`].
+//! Neither is trusted: types may contain themselves or lie outside the bytes, and there may be fewer bytes than the
+//! type has. Missing bytes decode as [`Value::Missing`].
+//!
+//! Depth and number of values are bounded. A structure of two empty structures of two empty structures … has twice as
+//! many members at each level, in 0 bytes. A record may have [`FREE`] values and [`EACH`] more for each of its bytes,
+//! but at most [`MOST`]. The rest decodes as [`Value::Omitted`].
 
 use std::borrow::Cow;
 
@@ -21,37 +22,36 @@ use super::{
     view::Btf,
 };
 
-/// Structures in structures beyond which none is real: more is a circle.
+/// The depth of nested structures that no real type reaches: beyond it, types form a circle.
 const DEEPEST: u32 = 64;
 
-/// Values that a record may have however few bytes it has: empty structures, and the readings of unions.
+/// The number of values that every record may have, however short: empty structures, and the variants of unions.
 const FREE: u32 = 1 << 10;
 
-/// Values that each byte may add: its bits.
+/// The number of values that each byte may add: one for each bit.
 const EACH: u32 = 8;
 
-/// Values beyond which no more are read from one record.
+/// The highest number of values that are decoded from one record.
 const MOST: u32 = 1 << 16;
 
 impl Btf<'_> {
-    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are ignored; a flexible array at its end takes
-    /// them ([`Btf::ends_flexibly`]), and any other array without elements is empty.
+    /// Decodes `bytes` as a value of the type `id`. Bytes after its end are ignored, unless it ends with a flexible
+    /// array, which takes them ([`Btf::ends_flexibly`]). Any other array without elements is empty.
     ///
-    /// Never fails: see [`Value`] for what is given instead of what cannot be read. Reads at most 1,024 values and 8
-    /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
-    /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
+    /// Never fails: [`Value`] has variants for what cannot be decoded. Decodes at most 1,024 values and 8 more for each
+    /// byte, and never more than 65,536: members, elements, and the structures that contain them. The rest is
+    /// [`Value::Omitted`]. Structures are decoded to a depth of 64.
     #[must_use]
     #[doc(alias = "btf_dump__dump_type_data")]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
         let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
         let left = FREE.saturating_add(each).min(MOST);
-        Reading { btf: self, bytes, left }.value(id, Place { at: 0, depth: 0, is_last: true })
+        Reading { btf: self, bytes, left }.value(id, Position { at: 0, depth: 0, is_last: true })
     }
 
-    /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array
-    /// that is declared with no elements and is the type itself, the last member of a structure, or any member of a
-    /// union. The structure or union counts only where nothing follows it: itself the last member, and no element of an
-    /// array.
+    /// Returns whether a value of the type `id` ends with a flexible array, which takes all bytes that follow. That is
+    /// an array declared without elements that is the type itself, the last member of a structure, or any member of a
+    /// union. Such a structure or union must itself be last: the last member, and no element of an array.
     #[must_use]
     pub fn ends_flexibly(&self, id: u32) -> bool {
         let mut left = MOST;
@@ -59,7 +59,7 @@ impl Btf<'_> {
     }
 }
 
-/// Looks into `left` types at most: unions in unions could branch at every level.
+/// Visits at most `left` types: nested unions could branch at every level.
 fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
     *left = left.saturating_sub(1);
     let Some(ty) = btf.resolve(id).filter(|_| depth <= DEEPEST && *left > 0) else { return false };
@@ -71,7 +71,7 @@ fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
         .any(|(index, member)| is_last(ty, index) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left))
 }
 
-/// Whether no other member of a structure or union lies behind the one of this index.
+/// Returns whether no other member of the structure or union lies after the one with this index.
 fn is_last(ty: Type<'_>, index: usize) -> bool {
     ty.kind() == Kind::Union || index + 1 == ty.len() as usize
 }
@@ -79,23 +79,23 @@ fn is_last(ty: Type<'_>, index: usize) -> bool {
 struct Reading<'a> {
     btf: &'a Btf<'a>,
     bytes: &'a [u8],
-    /// How many values may still be read.
+    /// The number of values that may still be decoded.
     left: u32,
 }
 
-/// Where a value lies among the others.
+/// The position of a value in the type tree and in the bytes.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Bytes from the first one's start.
+struct Position {
+    /// Bytes from the start of the outermost value.
     at: usize,
-    /// Structures and arrays around it.
+    /// The number of structures and arrays that contain it.
     depth: u32,
-    /// Nothing follows it in what is around it.
+    /// Whether it is the last value of all that contain it.
     is_last: bool,
 }
 
-impl Place {
-    /// That of a part of it, `bytes` from its start.
+impl Position {
+    /// Returns the position of a part that is `bytes` from its start.
     fn part(self, bytes: usize, is_last: bool) -> Self {
         Self {
             at: self.at.saturating_add(bytes),
@@ -106,37 +106,37 @@ impl Place {
 }
 
 impl<'a> Reading<'a> {
-    /// The value of the type `id` at this place.
-    fn value(&mut self, id: u32, place: Place) -> Value<'a> {
-        if place.depth > DEEPEST || !self.may_go_on() {
+    /// Decodes the value of the type `id` at a position.
+    fn value(&mut self, id: u32, position: Position) -> Value<'a> {
+        if position.depth > DEEPEST || !self.may_go_on() {
             return Value::Omitted;
         }
         let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
         match ty.kind() {
             Kind::Struct | Kind::Union => {
                 let mut fields = Vec::new();
-                self.fields(ty, place, &mut fields);
+                self.fields(ty, position, &mut fields);
                 Value::Struct(fields)
             }
-            Kind::Array => self.array(ty, place),
-            _ => self.scalar(ty, place.at),
+            Kind::Array => self.array(ty, position),
+            _ => self.scalar(ty, position.at),
         }
     }
 
-    /// Takes one value from what may still be read; false if there is none.
+    /// Counts one value; returns false if no more may be decoded.
     fn may_go_on(&mut self) -> bool {
         let left = self.left.checked_sub(1);
         self.left = left.unwrap_or(0);
         left.is_some()
     }
 
-    fn fields(&mut self, ty: Type<'a>, place: Place, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
+    fn fields(&mut self, ty: Type<'a>, position: Position, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
         for (number, member) in ty.members().enumerate() {
-            let part = place.part(member.bit_offset as usize / 8, is_last(ty, number));
+            let part = position.part(member.bit_offset as usize / 8, is_last(ty, number));
             let inner = self.btf.resolve(member.type_id);
             let unnamed = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite());
-            if self.left == 0 || (unnamed.is_some() && place.depth >= DEEPEST) {
-                // Said once, however many levels of unnamed structures end here.
+            if self.left == 0 || (unnamed.is_some() && position.depth >= DEEPEST) {
+                // Added once, however many levels of unnamed structures end here.
                 if !matches!(fields.last(), Some((_, Value::Omitted))) {
                     fields.push((OMITTED.into(), Value::Omitted));
                 }
@@ -150,7 +150,7 @@ impl<'a> Reading<'a> {
             let value = match inner {
                 Some(inner) if member.bits != 0 || odd_bits(inner) => {
                     self.left = self.left.saturating_sub(1);
-                    self.bit_field(inner, place.at, member)
+                    self.bit_field(inner, position.at, member)
                 }
                 _ => self.value(member.type_id, part),
             };
@@ -158,14 +158,14 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn array(&mut self, ty: Type<'a>, place: Place) -> Value<'a> {
+    fn array(&mut self, ty: Type<'a>, position: Position) -> Value<'a> {
         let Some(array) = ty.array() else { return Value::Missing };
-        let rest = self.bytes.get(place.at..).unwrap_or_default();
+        let rest = self.bytes.get(position.at..).unwrap_or_default();
         let size = self.btf.size_of(array.element).unwrap_or(0) as usize;
         let element = self.btf.resolve(array.element);
         let len = match array.len as usize {
-            // A flexible one takes what is left; one that something follows has no elements.
-            0 if place.is_last => rest.len().checked_div(size).unwrap_or(0),
+            // A flexible array takes the remaining bytes. An array without elements that is not last is empty.
+            0 if position.is_last => rest.len().checked_div(size).unwrap_or(0),
             len => len,
         };
         if let Some(element) = element.filter(|element| element.kind() == Kind::Int && size == 1) {
@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
         }
         let mut values = Vec::new();
         for index in 0..len {
-            let part = place.part(index.saturating_mul(size), false);
+            let part = position.part(index.saturating_mul(size), false);
             if part.at > self.bytes.len() {
                 break;
             }
@@ -195,7 +195,7 @@ impl<'a> Reading<'a> {
         Value::Array(values)
     }
 
-    /// What is not made of others.
+    /// Decodes a value that has no parts.
     fn scalar(&self, ty: Type<'a>, at: usize) -> Value<'a> {
         let Some(size) = self.btf.size_of(ty.id()) else { return Value::Missing };
         let end = at.saturating_add(size as usize);
@@ -216,10 +216,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A member that is some bits of the structure at byte `at`.
+    /// Decodes a bit field of the structure at byte `at`.
     fn bit_field(&self, ty: Type<'a>, at: usize, member: Member<'a>) -> Value<'a> {
         let (mut offset, mut bits) = (member.bit_offset, member.bits);
-        // Before Linux 5.0 the integer said where its bits are.
+        // Before Linux 5.0 the integer type held the offset and width of its bits.
         if let Some(int) = ty.int().filter(|_| bits == 0) {
             (offset, bits) = (offset.saturating_add(int.offset), int.bits);
         }
@@ -232,7 +232,7 @@ impl<'a> Reading<'a> {
         let shift = if cfg!(target_endian = "little") {
             shift
         } else {
-            // The first bit is the highest one.
+            // The first bit is the most significant one.
             count.saturating_mul(8).saturating_sub(shift).saturating_sub(bits)
         };
         let value = word(bytes) >> shift & ((1 << bits) - 1);
@@ -240,12 +240,12 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// An integer that takes fewer bits than its bytes have, as only old compilers write it.
+/// Returns whether an integer takes fewer bits than its bytes have. Only old compilers write such types.
 fn odd_bits(ty: Type<'_>) -> bool {
     ty.int().is_some_and(|int| int.offset != 0 || int.bits != ty.size().saturating_mul(8))
 }
 
-/// Compilers name characters, but do not all mark them.
+/// Returns whether the type is a character. Compilers call it `char`, but not all set its encoding to it.
 fn is_char(ty: Type<'_>) -> bool {
     ty.size() == 1 && (ty.name_bytes() == b"char" || ty.int().is_some_and(|int| int.char))
 }
@@ -254,7 +254,7 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// At most 16 bytes in this machine's order, as a number.
+/// Reads at most 16 bytes in this machine's order as a number.
 fn word(bytes: &[u8]) -> u128 {
     let append = |(value, byte): (u128, &u8)| value << 8 | u128::from(*byte);
     if cfg!(target_endian = "little") {
@@ -264,7 +264,7 @@ fn word(bytes: &[u8]) -> u128 {
     }
 }
 
-/// A number of `bits` bits as its type reads it.
+/// Interprets a number of `bits` bits by its type.
 fn number<'a>(ty: Type<'a>, raw: u128, bits: u32) -> Value<'a> {
     let spare = 128_u32.saturating_sub(bits);
     let signed = (raw << spare).cast_signed() >> spare;
@@ -277,9 +277,9 @@ fn number<'a>(ty: Type<'a>, raw: u128, bits: u32) -> Value<'a> {
     }
 }
 
-/// The name of an enumerator, or the names of those whose bits are set.
+/// Returns the name of an enumerator, or the names of the enumerators whose bits are set.
 fn enumerator<'a>(ty: Type<'a>, raw: u128, signed: i128, bits: u32) -> Value<'a> {
-    // Enumerators have 64 bits, extended by their sign or not: what counts are those that the value has.
+    // Enumerators are extended to 64 bits, with or without their sign. Only the bits that the value has are compared.
     let mask = if bits >= 64 { u128::from(u64::MAX) } else { (1 << bits) - 1 };
     let same = |value: &EnumValue<'_>| u128::from(value.value) & mask == raw & mask;
     let name = |value: EnumValue<'a>| String::from_utf8_lossy(value.name);
@@ -288,7 +288,7 @@ fn enumerator<'a>(ty: Type<'a>, raw: u128, signed: i128, bits: u32) -> Value<'a>
         return Value::Enum(name(value), shown);
     }
     let is_bit = |value: &EnumValue<'_>| value.value == 0 || (u128::from(value.value) & mask).is_power_of_two();
-    // 0, 1, 2 are more likely an order than bits.
+    // Values 0, 1, 2 are more likely consecutive numbers than bits.
     let beyond_two = ty.values().any(|value| u128::from(value.value) & mask > 2);
     if raw != 0 && beyond_two && ty.values().all(|value| is_bit(&value)) {
         let (mut names, mut rest) = (Vec::new(), raw & mask);
@@ -310,8 +310,8 @@ fn enumerator<'a>(ty: Type<'a>, raw: u128, signed: i128, bits: u32) -> Value<'a>
 mod tests {
     use super::*;
 
-    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of
-    /// one byte at the end of the outermost. Members are named or not.
+    /// Builds BTF of a structure of two structures of two …, `levels` deep. The innermost is empty; the outermost ends
+    /// with a member of one byte. Members are named or unnamed.
     fn doubled(levels: u32, named: bool) -> (Vec<u8>, u32) {
         let strings = b"\0m\0u8\0";
         let (member, u8_name) = (u32::from(named), 3);
@@ -335,7 +335,7 @@ mod tests {
             let value = btf.value(id, &[7]);
             assert!(value.has_omitted(), "{named}");
             assert!(value.to_string().ends_with("…}") && value.to_string().len() < 16 << 10, "{value}");
-            // What fits is read whole.
+            // A value within the limits is decoded completely.
             let (bytes, id) = doubled(8, named);
             let value = Btf::parse(&bytes).unwrap().value(id, &[7]).to_string();
             assert!(value.ends_with("m: 7}") && !value.contains('…'), "{value}");
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn depth_is_bounded_and_the_rest_is_omitted() {
-        // A structure that has itself for its only member.
+        // A structure whose only member is itself.
         let strings = b"\0m\0";
         let words = [1_u32, 4 << 24 | 1, 1, 1, 1, 0];
         let header = [0x0001_eb9f, 24, 0, 24, 24, strings.len() as u32];

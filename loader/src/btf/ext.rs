@@ -1,4 +1,4 @@
-//! `.BTF.ext`: what an object says of its instructions in the words of its BTF.
+//! `.BTF.ext`: type and line information and CO-RE relocations of an object's instructions.
 //!
 //! ```text
 //!     header │ func_info                │ line_info │ core_relo
@@ -7,13 +7,12 @@
 //!              section's name │ count │ …
 //! ```
 //!
-//! Each record begins with the offset, in bytes, of the instruction it is about. The compiler says how long a record
-//! is; a newer one may make it longer, and what is behind the part that we know is passed over. (The format is
-//! libbpf's.)
+//! Each record begins with the offset in bytes of the instruction it is about. The section gives the size of a record.
+//! A newer compiler may make it larger, and the bytes after the known fields are ignored. (The format is libbpf's.)
 
 use super::{bytes::word, error::Broken, header::Header, view::Btf};
 
-/// A view of `.BTF.ext`, checked: every section and record lies within it, and every section's name within the strings.
+/// A checked view of `.BTF.ext`: every section and record lies within it, and every section name within the strings.
 #[derive(Debug, Clone, Copy)]
 #[doc(alias("btf_ext__new", "btf_ext"))]
 pub struct Ext<'a> {
@@ -35,7 +34,7 @@ pub struct Records<'a> {
 struct Part<'a> {
     /// Bytes of a record.
     size: usize,
-    /// The sections, one behind the other.
+    /// The consecutive sections.
     rest: &'a [u8],
 }
 
@@ -44,7 +43,7 @@ impl<'a> Ext<'a> {
     ///
     /// # Errors
     ///
-    /// [`Broken`] if anything lies outside.
+    /// [`Broken`] if a section or record lies outside, or a section name lies outside the strings.
     pub fn parse(bytes: &'a [u8], btf: &Btf<'_>) -> Result<Self, Broken> {
         const HEADER: usize = 24;
         const HEADER_WITH_CORE: usize = 32;
@@ -60,17 +59,18 @@ impl<'a> Ext<'a> {
         })
     }
 
-    /// Which function starts at an instruction: offset, type.
+    /// Returns the records of func_info: offset of an instruction where a function starts, type id of the function.
     pub fn func_info(&self) -> impl Iterator<Item = Records<'a>> + use<'a> {
         self.func_info.sections()
     }
 
-    /// Which line of source an instruction comes from: offset, file, line, line and column.
+    /// Returns the records of line_info: offset of an instruction; string offsets of its file and of its source line;
+    /// line and column in one word.
     pub fn line_info(&self) -> impl Iterator<Item = Records<'a>> + use<'a> {
         self.line_info.sections()
     }
 
-    /// What in an instruction depends on the kernel's structures: offset, type, access, kind.
+    /// Returns the CO-RE relocations: offset of an instruction, type id, string offset of the access, kind.
     pub fn core_relo(&self) -> impl Iterator<Item = Records<'a>> + use<'a> {
         self.core_relo.sections()
     }
@@ -95,7 +95,7 @@ impl<'a> Part<'a> {
         Some(part)
     }
 
-    /// The next section's records; `None` if they are not all there.
+    /// Splits off the records of the next section; `None` if they are not complete.
     fn take(&mut self) -> Option<Records<'a>> {
         let (head, rest) = self.rest.split_at_checked(8)?;
         let length = self.size.checked_mul(word(head, 4) as usize)?;
@@ -110,19 +110,19 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// How many.
+    /// Returns the number of records.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len().checked_div(self.size).unwrap_or(0)
     }
 
-    /// Whether there are none; no section in an [`Ext`] is without records.
+    /// Returns whether there are no records. Every section of an [`Ext`] has at least one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first `N` words of each record, of which there are 2 in `func_info` and 4 in the others.
+    /// Returns the first `N` words of each record. Records of `func_info` have 2 words or more, the others 4 or more.
     pub fn words<const N: usize>(&self) -> impl ExactSizeIterator<Item = [u32; N]> + use<'a, N> {
         self.bytes.chunks_exact(self.size.max(1)).map(|record| std::array::from_fn(|index| word(record, index * 4)))
     }

@@ -2,13 +2,13 @@
 
 use super::{bytes::word, error::Broken};
 
-/// The first two bytes of `.BTF` and of `.BTF.ext`.
+/// The first two bytes of `.BTF` and `.BTF.ext`.
 pub(super) const MAGIC: u16 = 0xeb9f;
 
-/// The header of `.BTF` or `.BTF.ext`: magic, version, flags, its own length, and pairs of offset and length.
+/// The header of `.BTF` or `.BTF.ext`: magic, version, flags, its own length, then pairs of offset and length.
 pub(super) struct Header<'a> {
     bytes: &'a [u8],
-    /// Bytes of the header, as it says itself.
+    /// Bytes of the header, from its own length field.
     pub(super) len: usize,
 }
 

@@ -1,8 +1,8 @@
-//! The running kernel's BTF, and that of its modules, from `/sys/kernel/btf`.
+//! Reads the BTF of the running kernel and of its modules from `/sys/kernel/btf`.
 //!
-//! `vmlinux` there is the kernel's own section `.BTF`, some 5 MB that never change while it runs. Since Linux 6.16 it
-//! can be mapped (`kernel/bpf/sysfs_btf.c`), which costs neither a copy nor memory of one's own; before, it is read.
-//! Modules' files are small, and read.
+//! `vmlinux` there is the kernel's own section `.BTF`, some 5 MB that do not change while the kernel runs. Since Linux
+//! 6.16 it can be mapped (`kernel/bpf/sysfs_btf.c`), which takes neither a copy nor memory of the process. On older
+//! kernels it is read. The files of modules are small, and are read.
 #![expect(unsafe_code, reason = "mmap(2) and munmap(2)")]
 
 use std::{
@@ -19,51 +19,53 @@ use cutaway_sys::{
     report::{check, outcome},
 };
 
-/// Where the kernel shows its BTF.
+/// The directory in which the kernel exports its BTF.
 pub const DIRECTORY: &str = "/sys/kernel/btf";
 
-/// The bytes of one BTF file of the kernel.
+/// The bytes of one of the kernel's BTF files. `Send` and `Sync`.
 #[derive(Debug)]
-pub struct Bytes(Place);
+pub struct Bytes(Storage);
 
 #[derive(Debug)]
-enum Place {
+enum Storage {
     Mapped(Mapping),
     Read(Vec<u8>),
 }
 
 impl Bytes {
-    /// The kernel's own types.
+    /// Maps or reads the kernel's own types.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the kernel was built without `CONFIG_DEBUG_INFO_BTF`, or before 5.4; whatever else open(2) and
-    /// read(2) say.
+    /// `NotFound` if the kernel was built without `CONFIG_DEBUG_INFO_BTF`, or is older than Linux 5.4; otherwise the
+    /// errors of open(2) and read(2).
     #[doc(alias("btf__load_vmlinux_btf", "LoadKernelSpec"))]
     pub fn vmlinux() -> io::Result<Self> {
         let path = Path::new(DIRECTORY).join("vmlinux");
         let file = open(&path)?;
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         match Mapping::of(&file, length) {
-            Ok(mapping) => Ok(Self(Place::Mapped(mapping))),
-            Err(_) => read(file, length).map(Place::Read).map(Self),
+            Ok(mapping) => Ok(Self(Storage::Mapped(mapping))),
+            Err(_) => read(file, length).map(Storage::Read).map(Self),
         }
     }
 
-    /// A module's types, which continue those of `vmlinux` ([`Btf::parse_split`](super::Btf::parse_split)). Linux 5.11.
+    /// Reads the types of a module, which continue those of `vmlinux` ([`Btf::parse_split`](super::Btf::parse_split)).
+    /// Linux 5.11.
     ///
     /// # Errors
     ///
-    /// `NotFound` if no such module is loaded, or was built without BTF.
+    /// `NotFound` if no such module is loaded, or if it was built without BTF; otherwise the errors of open(2) and
+    /// read(2).
     #[doc(alias = "btf__load_module_btf")]
     pub fn module(name: &str) -> io::Result<Self> {
         let file = open(&Path::new(DIRECTORY).join(name))?;
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        read(file, length).map(Place::Read).map(Self)
+        read(file, length).map(Storage::Read).map(Self)
     }
 }
 
-/// The names of the modules that have BTF, in alphabetical order; none if there is no such directory.
+/// Returns the names of the modules that have BTF, in alphabetical order; empty if the directory does not exist.
 #[must_use]
 pub fn modules() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return Vec::new() };
@@ -80,22 +82,19 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Place::Mapped(mapping) => mapping.bytes(),
-            Place::Read(bytes) => bytes,
+            Storage::Mapped(mapping) => mapping.bytes(),
+            Storage::Read(bytes) => bytes,
         }
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    file::open(
-        path,
-        "the kernel's types: CO-RE adapts the program to them, and programs are attached to what they name",
-    )
+    file::open(path, "the kernel's types, for CO-RE relocations and attach targets")
 }
 
 /// Reads a whole file of about `length` bytes.
 fn read(mut file: File, length: usize) -> io::Result<Vec<u8>> {
-    /// No BTF comes near this; a size that claims more is not to be believed.
+    /// Far above the size of any BTF, so that a wrong file size does not allocate more.
     const MOST: usize = 64 << 20;
     let mut bytes = Vec::with_capacity(length.min(MOST));
     let answer = file.read_to_end(&mut bytes);
@@ -104,7 +103,7 @@ fn read(mut file: File, length: usize) -> io::Result<Vec<u8>> {
     answer.map(|_| bytes)
 }
 
-/// Whether the file is the kernel's own, not one mounted over it.
+/// Returns whether the file is on sysfs, not on a file system mounted over it.
 fn is_sysfs(file: &File) -> io::Result<bool> {
     const SYSFS_MAGIC: libc::c_long = 0x6265_6572;
     let mut status = std::mem::MaybeUninit::<libc::statfs>::zeroed();
@@ -127,12 +126,12 @@ struct Mapping {
 
 // SAFETY: the mapping is read-only memory that belongs to this value alone, and any thread may read and unmap it.
 unsafe impl Send for Mapping {}
-// SAFETY: all that a shared reference allows is reading memory that nobody ever writes.
+// SAFETY: a shared reference only allows reading memory that is never written.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `length` bytes of `file`, which must be the kernel's `vmlinux`: no other file is known never to
-    /// change. One that somebody has put over it (in a container, say) is refused.
+    /// Maps the first `length` bytes of `file`, which must be the kernel's `vmlinux`: of other files it is not known
+    /// that they never change. A file that is mounted over it (in a container, say) is refused.
     fn of(file: &File, length: usize) -> io::Result<Self> {
         if !is_sysfs(file)? {
             return Err(io::ErrorKind::Unsupported.into());
@@ -154,10 +153,10 @@ impl Mapping {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: `start` is the start of a mapping of `length` bytes, readable until this value is dropped. Behind it
-        // is the kernel's section `.BTF`, which lies in its read-only data and is as long as the file says: mapping
-        // more would have failed, and the bytes up to the end of the last page are part of the mapping too. Nobody
-        // writes to it: neither the kernel, nor we through a mapping without PROT_WRITE.
+        // SAFETY: `start` is the start of a mapping of `length` bytes, readable until this value is dropped. It maps
+        // the kernel's section `.BTF`, which lies in its read-only data and is as long as the file says: mapping more
+        // would have failed, and the bytes up to the end of the last page are part of the mapping too. These bytes are
+        // never written: neither by the kernel, nor by this process, whose mapping has no PROT_WRITE.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
@@ -166,7 +165,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: unmaps what `of` has mapped; `bytes` lends it no longer than this value lives.
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-        report!("munmap", &check(value), "the kernel's types are needed no longer";
+        report!("munmap", &check(value), "the kernel's types are no longer needed";
             "addr" = report::Value::from_debug(&self.start), "length" = self.length);
     }
 }

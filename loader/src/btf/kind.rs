@@ -1,14 +1,14 @@
-//! What a type can be, and how many bytes its description takes.
+//! The kinds of types, and the sizes of their descriptions.
 
-/// `BTF_KIND_…`: what a type is.
+/// The kind of a type (`BTF_KIND_…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 #[doc(alias("BTF_KIND_INT", "BTF_KIND_STRUCT", "BTF_KIND_FUNC", "BTF_KIND_DATASEC"))]
 pub enum Kind {
-    /// Type 0, which is never written down: `void`.
+    /// `void`: type 0, which is not in the file.
     Void = 0,
-    /// An integer, a character or a truth value.
+    /// An integer, a character or a boolean.
     Int = 1,
     /// A pointer.
     Ptr = 2,
@@ -20,9 +20,9 @@ pub enum Kind {
     Union = 5,
     /// An enumeration whose values have at most 32 bits.
     Enum = 6,
-    /// A structure or union of which only the name is known.
+    /// A forward declaration: a structure or union of which only the name is known.
     Fwd = 7,
-    /// Another name for a type.
+    /// A typedef: another name for a type.
     Typedef = 8,
     /// `volatile`
     Volatile = 9,
@@ -30,37 +30,37 @@ pub enum Kind {
     Const = 10,
     /// `restrict`
     Restrict = 11,
-    /// A function; its parameters are those of the [`FuncProto`](Kind::FuncProto) that it refers to.
+    /// A function. It refers to the [`FuncProto`](Kind::FuncProto) that has its parameters.
     Func = 12,
-    /// A function's parameters and result.
+    /// A function prototype: parameters and return type.
     FuncProto = 13,
     /// A global variable.
     Var = 14,
-    /// A section of data and the variables in it.
+    /// A data section and its variables.
     Datasec = 15,
-    /// A floating point number (5.13).
+    /// A floating point number (Linux 5.13).
     Float = 16,
-    /// A note on a declaration (5.16).
+    /// A tag on a declaration (Linux 5.16).
     DeclTag = 17,
-    /// A note on a type (5.17).
+    /// A tag on a type (Linux 5.17).
     TypeTag = 18,
-    /// An enumeration whose values have up to 64 bits (6.0).
+    /// An enumeration whose values have up to 64 bits (Linux 6.0).
     Enum64 = 19,
 }
 
-/// What follows the 12 bytes that all types begin with.
+/// The length and meaning of what follows the three words that all types begin with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) kind: Kind,
-    /// Bytes that are always there.
+    /// Bytes that are always present.
     pub(super) fixed: u8,
     /// Bytes for each entry.
     pub(super) entry: u8,
-    /// The last of the 12 bytes' three words is the id of a type, not a size.
+    /// Whether the last of the three words is a type id; a size otherwise.
     pub(super) refers: bool,
 }
 
-/// By the number of the kind, as many as there can be; `None` for those that nobody knew when this was written.
+/// Layouts by the number of the kind, for all numbers that fit into `info`; `None` for unknown kinds.
 const LAYOUTS: [Option<Layout>; 128] = {
     use Kind::*;
     let known = [
@@ -96,47 +96,50 @@ const fn layout(kind: Kind, fixed: u8, entry: u8, refers: bool) -> Option<Layout
 }
 
 impl Layout {
-    /// The layout that the word `info` announces; `None` for a kind that nobody knew when this was written.
+    /// Returns the layout by the word `info`; `None` for an unknown kind.
     pub(super) fn of(info: u32) -> Option<Self> {
         *LAYOUTS.get(number(info) as usize)?
     }
 
-    /// How many bytes follow the first 12.
+    /// Returns how many bytes follow the first 12.
     pub(super) fn rest(self, info: u32) -> usize {
         usize::from(self.fixed) + usize::from(self.entry) * entries(info) as usize
     }
 }
 
-/// The number of the kind: bits 24 to 30 of the word `info` (to 28 before Linux 7.1, the others being 0).
+/// Returns the number of the kind: bits 24 to 30 of the word `info`. (To bit 28 before Linux 7.1, which left the others
+/// 0.)
 pub(super) fn number(info: u32) -> u32 {
     info >> 24 & 0x7f
 }
 
-/// How many entries follow: bits 0 to 23 (to 15 before Linux 7.1, the others being 0).
+/// Returns the number of entries: bits 0 to 23 of the word `info`. (To bit 15 before Linux 7.1, which left the others
+/// 0.)
 pub(super) fn entries(info: u32) -> u32 {
     info & 0xff_ffff
 }
 
 impl Kind {
-    /// `const`, `volatile`, `restrict`, a type tag or a typedef: it says nothing about the bytes in memory.
+    /// Returns whether it is `const`, `volatile`, `restrict`, a type tag or a typedef, which do not change the layout
+    /// in memory.
     #[must_use]
     pub fn is_modifier_or_typedef(self) -> bool {
         matches!(self, Self::Volatile | Self::Const | Self::Restrict | Self::TypeTag | Self::Typedef)
     }
 
-    /// A structure or a union.
+    /// Returns whether it is a structure or a union.
     #[must_use]
     pub fn is_composite(self) -> bool {
         matches!(self, Self::Struct | Self::Union)
     }
 
-    /// An enumeration of either width.
+    /// Returns whether it is an enumeration, of either width.
     #[must_use]
     pub fn is_enum(self) -> bool {
         matches!(self, Self::Enum | Self::Enum64)
     }
 
-    /// The word that C writes in front of such a type's name, with a space behind it; empty if there is none.
+    /// Returns C's keyword for such a type, with a trailing space; empty if there is none.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_layout_stands_at_its_kinds_number() {
+    fn layouts_are_indexed_by_kind() {
         for (number, layout) in LAYOUTS.iter().enumerate() {
             assert_eq!(layout.is_some(), (1..20).contains(&number));
             assert!(layout.is_none_or(|layout| layout.kind as usize == number));

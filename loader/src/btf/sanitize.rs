@@ -1,15 +1,15 @@
 //! Rewrites BTF for kernels that do not know all of its kinds (libbpf's `bpf_object__sanitize_btf`).
 //!
-//! A kernel refuses all of an object's BTF for one kind that it does not know. Types are known by id, so none can be
-//! removed: each of an unknown kind becomes one of an older kind of the same length. What is lost is what such a kernel
-//! could not use.
+//! A kernel refuses all of an object's BTF because of one kind that it does not know. Types have ids, so none can be
+//! removed: each type of an unknown kind becomes one of an older kind of the same length. The lost information is of no
+//! use to such a kernel.
 //!
 //! | kind | Linux | becomes |
 //! | --- | --- | --- |
 //! | `FUNC`, `FUNC_PROTO` | 5.0 | typedef, enumeration |
 //! | global `FUNC` | 5.6 | static function |
 //! | `VAR` | 5.2 | integer of one byte |
-//! | `DATASEC` | 5.2 | structure of them, without a name |
+//! | `DATASEC` | 5.2 | unnamed structure of its variables |
 //! | `DATASEC` without variables | 5.18 | structure without members |
 //! | `FLOAT` | 5.13 | structure without members |
 //! | `DECL_TAG` | 5.16 | integer of one byte |
@@ -19,7 +19,7 @@
 use super::{kind::Kind, ty::Type, view::Btf};
 use crate::Error;
 
-/// The kinds that a kernel takes, of those that not all kernels do.
+/// The kinds that the kernel knows, of those that some kernels do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kinds {
     pub(crate) func: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
-    /// What Linux 4.18, the first with BTF, takes.
+    /// The kinds that Linux 4.18, the first with BTF, knows.
     pub(crate) const OLDEST: Self = Self {
         func: false,
         func_global: false,
@@ -47,10 +47,10 @@ impl Kinds {
     };
 }
 
-/// What follows an integer's first 12 bytes: 8 bits, unsigned.
+/// The word after an integer's first 12 bytes: 8 bits, unsigned.
 const BYTE: u32 = 8;
 
-/// Rewrites the contents of a section `.BTF`, of which `btf` is the view, for a kernel that takes these kinds.
+/// Rewrites the contents of a section `.BTF`, of which `btf` is the view, for a kernel that knows these kinds.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) -> Result<(
             Kind::Datasec if !kinds.datasec || ty.is_empty() && !kinds.datasec_empty => {
                 words.info(Kind::Struct, ty.len());
                 words.set(0, 0);
-                // Structures are at least as large as C's smallest.
+                // The size of a structure must not be 0.
                 words.set(2, ty.size().max(1));
                 for (index, entry) in ty.section_vars().enumerate() {
                     // A member: name, type, offset in bits.
@@ -110,7 +110,7 @@ pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) -> Result<(
 
 const OUTSIDE: &str = "a type to be rewritten lies outside its BTF";
 
-/// Returns where a type begins in the whole section.
+/// Returns the offset of a type in the whole section.
 fn position(bytes: &[u8], btf: &Btf<'_>, ty: Type<'_>) -> Option<usize> {
     let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
     // hdr_len and type_off
@@ -121,7 +121,7 @@ fn position(bytes: &[u8], btf: &Btf<'_>, ty: Type<'_>) -> Option<usize> {
 struct Words<'b> {
     bytes: &'b mut [u8],
     at: usize,
-    /// A word was to be set outside the section.
+    /// Set if a word was to be written outside the section.
     outside: bool,
 }
 
@@ -138,7 +138,7 @@ impl Words<'_> {
         self.set(1, (kind as u32) << 24 | entries);
     }
 
-    /// An integer of one byte.
+    /// Turns the type into an integer of one byte.
     fn byte(&mut self) {
         self.info(Kind::Int, 0);
         self.set(2, 1);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_kernel_sees_kinds_that_it_knows() {
+    fn oldest_kernel_gets_kinds_that_it_knows() {
         let mut seen = 0;
         for (path, original) in objects() {
             let btf = Btf::parse(&original).unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kernel_knows_stays() {
+    fn known_kinds_are_not_changed() {
         let all = Kinds {
             func: true,
             func_global: true,

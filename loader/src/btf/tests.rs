@@ -1,10 +1,10 @@
-//! BTF built here word by word, well-formed and not.
+//! BTF built word by word, well-formed and broken.
 
 mod values;
 
 use super::{Broken, Btf, Ext, Kind};
 
-/// A section `.BTF` in the making.
+/// Builds the contents of a section `.BTF`.
 pub(crate) struct Builder {
     words: Vec<u32>,
     strings: Vec<u8>,
@@ -47,7 +47,7 @@ impl Builder {
 const FLAG: u32 = 1 << 31;
 
 #[test]
-fn sizes_are_those_of_what_is_behind_names_and_arrays() {
+fn sizes_follow_typedefs_and_arrays() {
     let mut built = Builder::new();
     built
         .int("int", 4, 1) // 1
@@ -88,7 +88,7 @@ fn pointers_are_as_wide_as_long() {
 }
 
 #[test]
-fn circles_have_neither_size_nor_end() {
+fn circles_have_no_size() {
     let mut built = Builder::new();
     built.ty("a", Kind::Typedef, 0, 2, &[]).ty("", Kind::Const, 0, 1, &[]).ty("", Kind::Array, 0, 0, &[3, 1, 1]);
     let bytes = built.bytes();
@@ -100,7 +100,7 @@ fn circles_have_neither_size_nor_end() {
 }
 
 #[test]
-fn members_are_bit_fields_only_where_the_structure_says_so() {
+fn members_are_bit_fields_only_if_the_structure_has_the_flag() {
     let mut built = Builder::new();
     let (a, b) = (built.name("a"), built.name("b"));
     built.int("int", 4, 1).ty("s", Kind::Struct, 2 | FLAG, 8, &[a, 1, 3 << 24 | 5, b, 1, 32]).ty(
@@ -122,7 +122,7 @@ fn members_are_bit_fields_only_where_the_structure_says_so() {
 }
 
 #[test]
-fn enumerators_are_extended_by_their_sign_unless_btf_says_that_they_have_none() {
+fn enumerators_are_sign_extended_unless_btf_has_signs() {
     let values = |built: &mut Builder, id| {
         let bytes = built.bytes();
         let btf = Btf::parse(&bytes).unwrap();
@@ -130,7 +130,7 @@ fn enumerators_are_extended_by_their_sign_unless_btf_says_that_they_have_none() 
     };
     let mut built = Builder::new();
     built.ty("old", Kind::Enum, 1, 4, &[0, u32::MAX]);
-    assert_eq!(values(&mut built, 1), [u64::MAX], "nothing tells signs");
+    assert_eq!(values(&mut built, 1), [u64::MAX], "no enumeration is marked as signed");
     built.ty("signed", Kind::Enum, 1 | FLAG, 4, &[0, u32::MAX - 1]);
     assert_eq!(values(&mut built, 1), [u64::from(u32::MAX)]);
     assert_eq!(values(&mut built, 2), [u64::MAX - 1]);
@@ -144,7 +144,7 @@ fn split_btf_continues_its_base() {
     base.int("int", 4, 1);
     let mut split = Builder { words: Vec::new(), strings: Vec::new() };
     split.ty("mine", Kind::Typedef, 0, 1, &[]);
-    // Its offsets of names go on where the base's strings end.
+    // Its name offsets continue after the base's strings.
     split.words[0] = base.strings.len() as u32;
     let (base, split) = (base.bytes(), split.bytes());
     let base = Btf::parse(&base).unwrap();
@@ -154,11 +154,11 @@ fn split_btf_continues_its_base() {
     assert_eq!(btf.resolve(2).unwrap().id(), 1);
     assert_eq!(btf.types().count(), 1);
     assert_eq!(btf.end(), 3);
-    assert!(Btf::parse(&split).is_err(), "alone it begins with no empty name");
+    assert!(Btf::parse(&split).is_err(), "without its base, its strings do not begin with the empty string");
 }
 
 #[test]
-fn what_leads_outside_is_refused_with_its_reason() {
+fn references_outside_are_refused_with_the_reason() {
     let refusal = |built: &mut Builder| Btf::parse(&built.bytes()).unwrap_err().to_string();
     let types = [
         (Kind::Ptr, 0, 2, vec![], "refers to type 2"),
@@ -190,7 +190,7 @@ fn what_leads_outside_is_refused_with_its_reason() {
 }
 
 #[test]
-fn every_cut_is_refused() {
+fn truncation_is_refused_at_every_length() {
     let bytes = Builder::new().int("int", 4, 1).ty("", Kind::Ptr, 0, 1, &[]).bytes();
     assert!(Btf::parse(&bytes).is_ok());
     for length in 0..bytes.len() {
@@ -201,7 +201,7 @@ fn every_cut_is_refused() {
 /// A section's name, and the first words of its records.
 type Read = Vec<(u32, Vec<[u32; 2]>)>;
 
-/// `.BTF.ext` with these records as `func_info`, and none else.
+/// Builds `.BTF.ext` with these records as `func_info`, and no others.
 fn ext(part: &[u32]) -> Vec<u8> {
     let length = part.len() as u32 * 4;
     let mut bytes = super::header::MAGIC.to_ne_bytes().to_vec();
@@ -213,7 +213,7 @@ fn ext(part: &[u32]) -> Vec<u8> {
 }
 
 #[test]
-fn records_are_read_whatever_their_length() {
+fn records_of_any_length_are_read() {
     let btf = Builder::new().int("int", 4, 1).bytes();
     let btf = Btf::parse(&btf).unwrap();
     let read = |part: &[u32]| -> Result<Read, Broken> {

@@ -1,4 +1,4 @@
-//! One type, and what its kind adds to it.
+//! One type, and the data that its kind adds.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use super::{
     names::{Names, shown},
 };
 
-/// What a type needs of the BTF that it is in.
+/// The data that a type shares with all types of its BTF.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) names: Names<'a>,
-    /// Some enumeration is marked as signed, so those that are not marked are unsigned.
+    /// Whether any enumeration is marked as signed. Then those without the mark are unsigned.
     pub(super) tells_signs: bool,
 }
 
-/// A type: a few words copied out, and a view of the rest.
+/// A type: its first words copied, and a view of the rest.
 ///
-/// What a kind does not have is empty, 0 or `None`: asking an integer for its members is no error.
+/// Properties that a kind does not have are empty, 0 or `None`: asking an integer for its members is no error.
 #[doc(alias = "btf_type")]
 #[derive(Debug, Clone, Copy)]
 pub struct Type<'b> {
@@ -28,7 +28,7 @@ pub struct Type<'b> {
     pub(super) name: u32,
     pub(super) info: u32,
     pub(super) size_or_type: u32,
-    /// What its kind adds behind the first 12 bytes.
+    /// The bytes after the first 12, which depend on the kind.
     pub(super) added: &'b [u8],
 }
 
@@ -37,7 +37,7 @@ pub struct Type<'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member<'b> {
-    /// Empty for an unnamed structure or union, whose members count as those of the one around it.
+    /// Empty for an unnamed structure or union, whose members count as members of the containing one.
     pub name: &'b [u8],
     /// The id of its type.
     pub type_id: u32,
@@ -54,8 +54,9 @@ pub struct Member<'b> {
 pub struct EnumValue<'b> {
     /// Its name.
     pub name: &'b [u8],
-    /// Its value; one of 32 bits extended by its sign if the enumeration is signed ([`Type::is_signed`]), by 0 if not.
-    /// BTF tells signs since Linux 6.0: where no enumeration is said to be signed, all are taken for it.
+    /// Its value in 64 bits. 32-bit values are sign-extended if the enumeration is signed ([`Type::is_signed`]),
+    /// zero-extended otherwise. BTF has signs since Linux 6.0: if no enumeration is marked as signed, all are treated
+    /// as signed.
     pub value: u64,
 }
 
@@ -66,20 +67,20 @@ pub struct EnumValue<'b> {
 pub struct Param<'b> {
     /// Empty if the prototype does not name it.
     pub name: &'b [u8],
-    /// The id of its type; 0 for the last parameter stands for `...`.
+    /// The id of its type; 0 (`void`) for the last parameter means `...`.
     pub type_id: u32,
 }
 
-/// A variable in a section of data.
+/// A variable in a data section.
 #[doc(alias = "btf_var_secinfo")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionVar {
     /// The id of the [`Kind::Var`], or of the [`Kind::Func`] among externs.
     pub type_id: u32,
-    /// Bytes from the section's start; compilers leave 0 here and mean the symbol's.
+    /// Bytes from the section's start. Compilers leave 0 here; the variable's symbol has the offset.
     pub offset: u32,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u32,
 }
 
@@ -88,28 +89,28 @@ pub struct SectionVar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Array {
-    /// The number of its elements' type.
+    /// The id of its elements' type.
     pub element: u32,
-    /// The number of its index's type.
+    /// The id of its index's type.
     pub index: u32,
-    /// How many elements; 0 for a flexible array, and for one that is empty
+    /// The number of elements; 0 for a flexible array and for an empty one
     /// ([`Btf::ends_flexibly`](super::Btf::ends_flexibly)).
     pub len: u32,
 }
 
-/// How an integer is to be read.
+/// The encoding of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Int {
-    /// Negative values are possible.
+    /// Whether it is signed.
     pub signed: bool,
-    /// It is a character.
+    /// Whether it is a character.
     pub char: bool,
-    /// It is a truth value.
+    /// Whether it is a boolean.
     pub bool: bool,
-    /// Bits before its value, in bit fields as compilers described them before Linux 5.0; 0 today.
+    /// The offset of its value in bits, in bit fields as compilers described them before Linux 5.0; 0 today.
     pub offset: u32,
-    /// Bits of its value.
+    /// The width of its value in bits.
     pub bits: u32,
 }
 
@@ -118,37 +119,37 @@ impl<'b> Type<'b> {
         Self { context, id: 0, kind: Kind::Void, name: 0, info: 0, size_or_type: 0, added: &[] }
     }
 
-    /// Its number.
+    /// Returns its id.
     #[must_use]
     pub fn id(self) -> u32 {
         self.id
     }
 
-    /// What it is.
+    /// Returns its kind.
     #[must_use]
     pub fn kind(self) -> Kind {
         self.kind
     }
 
-    /// Its name, fit to be shown; empty if it has none.
+    /// Returns its name in printable form; empty if it has none.
     #[must_use]
     pub fn name(self) -> Cow<'b, str> {
         shown(self.name_bytes())
     }
 
-    /// Where its name is among the strings.
+    /// Returns the offset of its name in the strings.
     pub(crate) fn name_at(self) -> u32 {
         self.name
     }
 
-    /// Its name, as it is written.
+    /// Returns its name as in the file.
     #[must_use]
     pub fn name_bytes(self) -> &'b [u8] {
         self.context.names.at(self.name)
     }
 
-    /// Bytes of an integer, floating point number, structure, union, enumeration or section; 0 for anything else
-    /// ([`Btf::size_of`](super::Btf::size_of) knows those of pointers, arrays and typedefs).
+    /// Returns the size in bytes of an integer, floating point number, structure, union, enumeration or section; 0 for
+    /// any other kind ([`Btf::size_of`](super::Btf::size_of) also knows pointers, arrays and typedefs).
     #[must_use]
     pub fn size(self) -> u32 {
         match self.kind {
@@ -159,8 +160,9 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// Returns the id of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a
-    /// function has for its prototype, a prototype returns. 0 (`void`) for a kind that refers to nothing.
+    /// Returns the id of the type that it refers to: the target of a pointer, typedef or modifier, the type of a
+    /// variable, the prototype of a function, the return type of a prototype. 0 (`void`) for a kind that refers to no
+    /// type.
     #[must_use]
     pub fn referred(self) -> u32 {
         match self.kind {
@@ -178,12 +180,12 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// `kind_flag`: members may be bit fields, an enumeration is signed, a forward declaration is of a union.
+    /// Returns `kind_flag`: members may be bit fields, an enumeration is signed, a forward declaration is of a union.
     fn flag(self) -> bool {
         self.info >> 31 == 1
     }
 
-    /// Whether it is an integer or enumeration that can be negative.
+    /// Returns whether it is a signed integer or enumeration.
     #[must_use]
     pub fn is_signed(self) -> bool {
         match self.kind {
@@ -193,13 +195,13 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// Whether a forward declaration is of a union, not of a structure.
+    /// Returns whether it is a forward declaration of a union, not of a structure.
     #[must_use]
     pub fn is_forward_union(self) -> bool {
         self.kind == Kind::Fwd && self.flag()
     }
 
-    /// How an integer is to be read.
+    /// Returns the encoding of an integer; `None` for any other kind.
     #[must_use]
     pub fn int(self) -> Option<Int> {
         let word = word(self.added, 0);
@@ -213,14 +215,14 @@ impl<'b> Type<'b> {
         })
     }
 
-    /// What an array is of, and how long.
+    /// Returns the element type, index type and length of an array; `None` for any other kind.
     #[must_use]
     pub fn array(self) -> Option<Array> {
         let [element, index, len] = record(self.added, 0)?;
         (self.kind == Kind::Array).then_some(Array { element, index, len })
     }
 
-    /// How many members, enumerators, parameters or variables it has.
+    /// Returns the number of members, enumerators, parameters or variables.
     #[must_use]
     pub fn len(self) -> u32 {
         match self.kind {
@@ -231,19 +233,19 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// Whether it has no members, enumerators, parameters or variables.
+    /// Returns whether it has no members, enumerators, parameters or variables.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The members of a structure or union, in the order of the source.
+    /// Returns the members of a structure or union, in the order of the source.
     pub fn members(self) -> impl ExactSizeIterator<Item = Member<'b>> {
         let added = if self.kind.is_composite() { self.added } else { &[] };
         records(added).map(move |record| self.read_member(record))
     }
 
-    /// The member of this index, counted from 0.
+    /// Returns the member with this index, from 0.
     #[must_use]
     pub fn member(self, index: u32) -> Option<Member<'b>> {
         let record = record(self.added, index).filter(|_| self.kind.is_composite())?;
@@ -255,12 +257,12 @@ impl<'b> Type<'b> {
         Member { name: self.context.names.at(name), type_id, bit_offset, bits }
     }
 
-    /// The enumerators of an enumeration of either width.
+    /// Returns the enumerators of an enumeration of either width.
     pub fn values(self) -> impl Iterator<Item = EnumValue<'b>> {
         (0..if self.kind.is_enum() { self.len() } else { 0 }).filter_map(move |index| self.value(index))
     }
 
-    /// The enumerator of this index, counted from 0.
+    /// Returns the enumerator with this index, from 0.
     #[must_use]
     pub fn value(self, index: u32) -> Option<EnumValue<'b>> {
         let (name, value) = match self.kind {
@@ -278,19 +280,20 @@ impl<'b> Type<'b> {
         Some(EnumValue { name: self.context.names.at(name), value })
     }
 
-    /// The parameters of a prototype.
+    /// Returns the parameters of a prototype.
     pub fn params(self) -> impl ExactSizeIterator<Item = Param<'b>> {
         let added = if self.kind == Kind::FuncProto { self.added } else { &[] };
         records(added).map(move |[name, type_id]| Param { name: self.context.names.at(name), type_id })
     }
 
-    /// The variables of a section of data.
+    /// Returns the variables of a data section.
     pub fn section_vars(self) -> impl ExactSizeIterator<Item = SectionVar> + 'b {
         let added = if self.kind == Kind::Datasec { self.added } else { &[] };
         records(added).map(|[type_id, offset, size]| SectionVar { type_id, offset, size })
     }
 
-    /// A function's or variable's linkage: 0 static, 1 global, 2 extern. Others are nonsense, and possible.
+    /// Returns the linkage of a function or variable: 0 static, 1 global, 2 extern. Other values are invalid, and not
+    /// refused.
     #[doc(alias("btf_var", "btf_func_linkage"))]
     #[must_use]
     pub fn linkage(self) -> u32 {
@@ -301,7 +304,8 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// What a declaration tag is on: the index of a member or parameter, or `None` for the declaration as a whole.
+    /// Returns the index of the member or parameter that a declaration tag is on; `None` if it is on the whole
+    /// declaration.
     #[doc(alias("btf_decl_tag", "component_idx"))]
     #[must_use]
     pub fn component(self) -> Option<u32> {
@@ -311,7 +315,7 @@ impl<'b> Type<'b> {
 }
 
 impl std::fmt::Display for Type<'_> {
-    /// As C would write it, e.g. `struct task_struct`; `struct (unnamed)`, `void`, `(pointer)`.
+    /// Writes it as C does, e.g. `struct task_struct`; `struct (unnamed)`, `void`, `(pointer)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.name();
         match (self.kind, name.is_empty()) {

@@ -1,49 +1,50 @@
-//! A value of a type that BTF describes, as its bytes were decoded, and how it is printed.
+//! Decoded values, and how they are printed.
 
 use std::{borrow::Cow, fmt};
 
-/// Bytes read as a value.
+/// A value decoded by its BTF type.
 ///
-/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: a caller that
-/// shows it on a terminal must expect control characters to be escaped here already, and nothing else to be changed.
+/// `Display` writes it on one line, in the form of a Rust literal. Text comes from the bytes: control characters in it
+/// are escaped, so that it can be shown on a terminal; it is otherwise unchanged.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// An integer that cannot be negative, or a bit field.
+    /// An unsigned integer, or an unsigned bit field.
     Unsigned(u128),
-    /// An integer that can.
+    /// A signed integer.
     Signed(i128),
-    /// A truth value: anything but 0 is true.
+    /// A boolean: every value but 0 is true.
     Bool(bool),
     /// A floating point number of 4 or 8 bytes.
     Float(f64),
-    /// An address.
+    /// A pointer: its address.
     Pointer(u64),
-    /// An enumerator, by name.
+    /// The name of an enumerator, and its value.
     Enum(Cow<'a, str>, i128),
-    /// Several enumerators that are bits, by name, and the bits that have none.
+    /// The names of several enumerators that are single bits, and the bits without a name.
     Flags(Vec<Cow<'a, str>>, u128),
     /// An array of `char`, or one `char`, up to its first NUL.
     Text(&'a [u8]),
-    /// An array of bytes that are no characters, or bytes of a type that cannot be read.
+    /// An array of bytes that are not characters, or bytes of a type that cannot be decoded.
     Bytes(&'a [u8]),
-    /// An array of anything else.
+    /// An array of any other type.
     Array(Vec<Value<'a>>),
-    /// A structure, or all readings of a union. Members of unnamed structures stand among those of the one around.
+    /// The members of a structure or union, with their names. Members of unnamed structures are members of the
+    /// containing one.
     Struct(Vec<(Cow<'a, str>, Value<'a>)>),
-    /// The bytes end before it.
+    /// The bytes end before the value.
     Missing,
-    /// Not read: the value has too many parts (see [`Btf::value`](super::Btf::value)). At the end of a
-    /// [`Struct`](Self::Struct), under the name `…`, and at the end of an [`Array`](Self::Array), it stands for all
+    /// Not decoded: the value has too many parts (see [`Btf::value`](super::Btf::value)). At the end of a
+    /// [`Struct`](Self::Struct), with the name `…`, and at the end of an [`Array`](Self::Array), it represents all
     /// members or elements that follow.
     Omitted,
 }
 
-/// The name of the member that stands for those that are omitted.
+/// The name of the member that represents the omitted ones.
 pub(super) const OMITTED: &str = "…";
 
 impl Value<'_> {
-    /// Whether a part of it was omitted, or the whole.
+    /// Returns whether it, or a part of it, was omitted.
     #[must_use]
     pub fn has_omitted(&self) -> bool {
         match self {

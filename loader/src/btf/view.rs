@@ -1,4 +1,4 @@
-//! The view of a whole BTF section: from ids to types.
+//! The view of a whole BTF section: ids to types.
 
 use super::{
     bytes::word,
@@ -11,10 +11,11 @@ use super::{
 };
 use crate::sorted::Sorted;
 
-/// Limit for typedefs and modifiers in a row, and for arrays in arrays. No compiler exceeds it: more is a circle.
+/// The highest number of consecutive typedefs and modifiers, and of nested arrays. No compiler exceeds it: beyond it,
+/// types form a circle.
 const DEEPEST: u32 = 256;
 
-/// A view of BTF, checked.
+/// A checked view of BTF. `Send` and `Sync`.
 ///
 /// ```
 /// # use cutaway::btf::{Broken, Btf, Kind};
@@ -31,9 +32,9 @@ const DEEPEST: u32 = 256;
 #[doc(alias("btf__new", "btf__parse"))]
 pub struct Btf<'a> {
     types: &'a [u8],
-    /// Where each type begins in `types`.
+    /// The offset of each type in `types`.
     offsets: Vec<u32>,
-    /// What each type needs of the whole.
+    /// The data that all types share.
     context: Context<'a>,
     /// The BTF that this one continues, if it is split.
     base: Option<&'a Btf<'a>>,
@@ -53,7 +54,8 @@ impl<'a> Btf<'a> {
     ///
     /// # Errors
     ///
-    /// [`Broken`] if it is cut off, of another byte order than this machine's, or refers to what it does not have.
+    /// [`Broken`] if it is truncated, of another byte order than this machine's, or has references to types or names
+    /// outside.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Broken> {
         Self::parse_upon(bytes, None)
     }
@@ -62,7 +64,7 @@ impl<'a> Btf<'a> {
     ///
     /// # Errors
     ///
-    /// As for [`parse`](Self::parse).
+    /// As [`parse`](Self::parse).
     #[doc(alias = "btf__new_split")]
     pub fn parse_split(bytes: &'a [u8], base: &'a Btf<'a>) -> Result<Self, Broken> {
         Self::parse_upon(bytes, Some(base))
@@ -72,7 +74,7 @@ impl<'a> Btf<'a> {
         Self::parse_watching(bytes, base, |_, _| {})
     }
 
-    /// Parses, and shows each type to `visit` in the same pass, with the strings.
+    /// Parses, and passes each type with the strings to `visit` in the same pass.
     pub(crate) fn parse_watching(
         bytes: &'a [u8],
         base: Option<&'a Btf<'a>>,
@@ -82,7 +84,7 @@ impl<'a> Btf<'a> {
         let header = Header::read(bytes, HEADER)?;
         let types = header.part(8)?;
         let strings = header.part(16)?;
-        // The strings of a split one continue others, which begin with the empty one.
+        // The strings of split BTF continue those of its base, which begin with the empty string.
         let begun = base.is_some() || strings.first() == Some(&0);
         if !begun || strings.last().is_some_and(|&last| last != 0) {
             return Err(Broken("its strings do not begin and end with a NUL".to_owned()));
@@ -108,7 +110,7 @@ impl<'a> Btf<'a> {
         Ok(Self { types, offsets, context: Context { names, tells_signs }, base, pointer_size })
     }
 
-    /// Shows each type to `visit` as [`parse_watching`](Self::parse_watching) does.
+    /// Passes each type to `visit`, as [`parse_watching`](Self::parse_watching) does.
     pub(crate) fn watch(&self, mut visit: impl FnMut(Names<'_>, TypeHeader)) {
         for ty in self.types() {
             let Type { id, kind, name, info, size_or_type, .. } = ty;
@@ -116,19 +118,19 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// Returns one above the highest type id.
+    /// Returns the highest type id plus 1.
     #[must_use]
     pub fn end(&self) -> u32 {
         self.first() + self.offsets.len() as u32
     }
 
-    /// Returns the lowest type id that is not the base's.
+    /// Returns the lowest type id that is not of the base.
     fn first(&self) -> u32 {
         self.base.map_or(1, Btf::end)
     }
 
-    /// Returns where the type with this id begins, in bytes from the start of the first type; `None` if it is `void`,
-    /// the base's, or no type.
+    /// Returns the offset in bytes of the type with this id from the first type; `None` if it is `void`, a type of the
+    /// base, or no type.
     pub(crate) fn position(&self, id: u32) -> Option<usize> {
         let index = id.wrapping_sub(self.first()) as usize;
         self.offsets.get(index).map(|&offset| offset as usize)
@@ -139,7 +141,7 @@ impl<'a> Btf<'a> {
         (self.first()..self.end()).map(|id| self.ty(id))
     }
 
-    /// Returns the type with this id; `void` for 0, and for an id that is too high.
+    /// Returns the type with this id; `void` for 0 and for an id that is too high.
     #[must_use]
     #[doc(alias = "btf__type_by_id")]
     pub fn ty(&self, id: u32) -> Type<'_> {
@@ -164,7 +166,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Returns the string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8,
-    /// which is not checked.
+    /// but this is not checked.
     #[must_use]
     #[doc(alias = "btf__name_by_offset")]
     pub fn string(&self, offset: u32) -> &'a [u8] {
@@ -177,18 +179,18 @@ impl<'a> Btf<'a> {
         self.context.names.own
     }
 
-    /// Returns how many bytes of strings there are, those of the base included.
+    /// Returns the length of the strings in bytes, those of the base included.
     pub(super) fn strings_len(&self) -> u32 {
         self.context.names.len() as u32
     }
 
-    /// Returns the size of a pointer in bytes: that of an integer called `long`, 8 if there is none.
+    /// Returns the size of a pointer in bytes: the size of the integer `long`, or 8 if there is none.
     #[must_use]
     pub fn pointer_size(&self) -> u32 {
         self.pointer_size
     }
 
-    /// Follows typedefs and modifiers (`const`, `volatile` …) to the type behind them; `None` if they form a circle.
+    /// Follows typedefs and modifiers (`const`, `volatile` …) to the underlying type; `None` if they form a circle.
     #[must_use]
     #[doc(alias("btf__resolve_type", "skip_mods_and_typedefs"))]
     pub fn resolve(&self, id: u32) -> Option<Type<'_>> {
@@ -228,7 +230,7 @@ impl<'a> Btf<'a> {
         None
     }
 
-    /// Finds the first type of this kind and name. Looks at all types: for many names, iterate over
+    /// Finds the first type of this kind and name, by a walk over all types. For many names, iterate over
     /// [`types`](Self::types) once.
     #[must_use]
     #[doc(alias = "btf__find_by_name_kind")]
@@ -236,7 +238,7 @@ impl<'a> Btf<'a> {
         self.types().find(|ty| ty.kind == kind && ty.name_bytes() == name.as_bytes())
     }
 
-    /// Returns the entries of the `DATASEC` of this name, by name: variables, and functions of the kernel.
+    /// Returns the entries of the `DATASEC` with this name, by name: variables, and functions of the kernel.
     pub(crate) fn listed(&self, section: &str) -> Sorted<&[u8], Type<'_>> {
         let sections = self.types().filter(|ty| ty.kind == Kind::Datasec && ty.name_bytes() == section.as_bytes());
         let listed = sections.flat_map(Type::section_vars).map(|variable| self.ty(variable.type_id));
@@ -244,7 +246,7 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// Returns whether it is `long`, in one of the orders in which compilers write its words.
+/// Returns whether the name is `long`, in one of the word orders that compilers write.
 fn is_long(name: &[u8]) -> bool {
     let words = || name.split(|&byte| byte == b' ');
     words().filter(|&word| word == b"long").count() == 1

@@ -1,42 +1,42 @@
 //! One pass over the kernel's BTF, shared by all visitors.
 //!
-//! CO-RE relocation looks for structures, programs for the functions they are attached to, externs for variables and
-//! functions, struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types is the largest part
-//! of the time that loading takes. So it is done once for all visitors, and not at all if they look for nothing. Only
-//! what vmlinux does not have is looked for in modules.
+//! CO-RE relocation searches for structures, programs for their attach functions, externs for variables and functions,
+//! struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types takes most of the time of
+//! loading. So there is one walk for all visitors, and none if they search for nothing. Modules are searched only for
+//! what vmlinux does not have.
 //!
-//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while types in them are compared,
-//! and dropped afterwards: an index of half a megabyte, and a mapping that costs nothing.
+//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while their types are compared, and
+//! dropped afterwards. They are an index of half a megabyte and a mapping, which takes no memory.
 
 use std::fmt;
 
 use super::{error::Broken, kernel, names::Names, view::Btf, walk::TypeHeader};
 use crate::Error;
 
-/// BTF in which something was found: the first is the kernel's own, those behind it are modules'.
+/// BTF that was searched. The first source is vmlinux, the others are modules.
 pub(crate) struct Source<'t> {
     /// `vmlinux`, or the module's name.
     pub(crate) name: &'t str,
     pub(crate) btf: &'t Btf<'t>,
 }
 
-/// Looks for types by name.
+/// Searches for types by name.
 pub(crate) trait Visitor {
-    /// Returns whether it looks for nothing.
+    /// Returns whether it searches for nothing.
     fn is_idle(&self) -> bool;
     /// Returns whether something has not been found yet.
     fn is_missing_some(&self) -> bool;
-    /// Visits a type of a source during the walk; returns whether it is one that it looks for.
+    /// Visits a type of a source during the walk; returns whether the visitor searches for it.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool;
 }
 
-/// The beginnings of names that are looked for: three bytes of a name decide about nearly all of the kernel's, so that
-/// a name is read to its end only where it may be one of those that are wanted.
+/// A Bloom filter of the names that a visitor searches for, by their first three bytes. It excludes nearly all of the
+/// kernel's names, so a name is read to its end only if it may match.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Beginnings([u64; 16]);
+pub(crate) struct NameFilter([u64; 16]);
 
-impl Beginnings {
-    /// Adds a name, with or without its flavour.
+impl NameFilter {
+    /// Adds a name, with or without its flavor.
     pub(crate) fn add(&mut self, name: &[u8]) {
         let (word, mask) = Self::slot(name);
         if let Some(word) = self.0.get_mut(word) {
@@ -44,15 +44,15 @@ impl Beginnings {
         }
     }
 
-    /// Whether the name that `name` begins with may be one of those added, flavours aside.
-    pub(crate) fn may_be(&self, name: &[u8]) -> bool {
+    /// Returns whether the name at the start of `name` may be an added one, apart from flavors.
+    pub(crate) fn may_contain(&self, name: &[u8]) -> bool {
         let (word, mask) = Self::slot(name);
         self.0.get(word).is_some_and(|word| word & mask != 0)
     }
 
-    /// Where the beginning of a name is marked: which word, which bit in it.
+    /// Returns the word and the bit for the first bytes of a name.
     fn slot(name: &[u8]) -> (usize, u64) {
-        // A name that begins with another's one or two characters and an end or a flavour is still the same name.
+        // A name of one or two characters may be followed by its end or by a flavor. Both give the same bit.
         let at = |index| name.get(index).copied().unwrap_or(0);
         let (first, second) = (at(0), at(1));
         let second = if first == 0 || second == b'_' { 0 } else { second };
@@ -73,7 +73,7 @@ impl<A: Visitor, B: Visitor, C: Visitor, D: Visitor> Visitor for (A, B, C, D) {
     }
 
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        // Each of them must have a look.
+        // Every visitor must see the type.
         self.0.visit(source, names, ty)
             | self.1.visit(source, names, ty)
             | self.2.visit(source, names, ty)
@@ -81,7 +81,7 @@ impl<A: Visitor, B: Visitor, C: Visitor, D: Visitor> Visitor for (A, B, C, D) {
     }
 }
 
-/// Why there is no BTF to walk over.
+/// The reason why there is no BTF to search.
 #[derive(Debug, Clone)]
 pub(crate) struct Absent(pub(crate) String);
 
@@ -91,21 +91,21 @@ impl fmt::Display for Absent {
     }
 }
 
-/// The BTF that was walked over: none if the visitors look for nothing, else at least that of vmlinux; or why there is
-/// none.
+/// The BTF that was searched: empty if the visitors search for nothing, otherwise at least vmlinux. Or the reason why
+/// there is none.
 pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;
 
-/// Which BTF to walk over.
+/// The BTF to search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Types<'a> {
     /// The running kernel and its modules.
     Running,
-    /// These bytes, instead of the kernel's.
+    /// These bytes, in place of the kernel's BTF.
     Given(&'a [u8]),
 }
 
 impl Types<'_> {
-    /// Walks over the types, and lends `then` the sources in which something was found.
+    /// Walks over the types, then calls `then` with the sources in which a visitor found something.
     pub(crate) fn search<S: Visitor, T>(self, mut visitor: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
         if visitor.is_idle() {
             return then(visitor, Ok(&[]));
@@ -133,7 +133,7 @@ impl Types<'_> {
     }
 }
 
-/// Walks over the kernel's own types.
+/// Walks over the types of vmlinux.
 fn base<'b>(bytes: &'b [u8], visitor: &mut impl Visitor) -> Result<Btf<'b>, Absent> {
     let base = Btf::parse_watching(bytes, None, |names, ty| {
         visitor.visit(0, names, ty);
@@ -141,7 +141,7 @@ fn base<'b>(bytes: &'b [u8], visitor: &mut impl Visitor) -> Result<Btf<'b>, Abse
     base.map_err(|Broken(why)| Absent(format!("it is broken: {why}")))
 }
 
-/// Goes through the modules as long as something is missing.
+/// Walks over the modules until the visitors have found everything.
 fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
     let mut kept = Vec::new();
     if visitor.is_missing_some() {
@@ -149,10 +149,10 @@ fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce
             if !visitor.is_missing_some() {
                 break;
             }
-            // A module may go away while we look, and one of another build may not fit: both have no say.
+            // A module may be unloaded meanwhile, and the BTF of one from another build may not fit: both are skipped.
             let Ok(bytes) = kernel::Bytes::module(&name) else { continue };
             match Btf::parse_split(&bytes, base) {
-                Err(error) => log::debug!("the BTF of the module {name} is passed over: {error}"),
+                Err(error) => log::debug!("the BTF of the module {name} is skipped: {error}"),
                 Ok(btf) => {
                     let mut any = false;
                     btf.watch(|names, ty| any |= visitor.visit(kept.len() + 1, names, ty));
@@ -163,8 +163,8 @@ fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce
             }
         }
     }
-    // Parsed once more, because a view cannot be kept beside the bytes that it borrows. The index of each is the one
-    // that it was seen with.
+    // Parsed a second time, because a view cannot be stored next to the bytes that it borrows. Each module has the same
+    // index as during the walk.
     let parsed = kept.iter().map(|(name, bytes)| Btf::parse_split(bytes, base).map(|btf| (name, btf)));
     let parsed: Vec<_> = match parsed.collect::<Result<_, _>>() {
         Ok(parsed) => parsed,

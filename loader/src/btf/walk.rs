@@ -1,8 +1,8 @@
-//! The one walk over all types, in which everything is checked that reading them relies on.
+//! The walk over all types, which checks everything that later reads rely on.
 //!
-//! Types have no fixed length and no index: the third can be found only behind the second. So the walk notes where each
-//! begins, four bytes a type, and nothing else. The kernel's BTF has some 130,000 types, and a start-up waits for this
-//! loop: it makes no decision that a table or a running maximum can make.
+//! Types have no fixed length and no index, so each is found only after the one before. The walk stores the offset of
+//! each, four bytes a type, and nothing else. The kernel's BTF has some 130,000 types, and loading waits for this loop.
+//! So it makes no decision that a table or a running maximum can make.
 
 use super::{
     bytes::{records, three, word},
@@ -10,33 +10,33 @@ use super::{
     kind::{Kind, Layout, number},
 };
 
-/// A type as the walk shows it.
+/// The first words of a type, as the walk passes them to visitors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TypeHeader {
     pub(crate) id: u32,
     pub(crate) kind: Kind,
-    /// Offset of its name.
+    /// The offset of its name.
     pub(crate) name: u32,
     pub(super) size: u32,
     /// `kind_flag`
     pub(super) flag: bool,
 }
 
-/// What the walk has found.
+/// The result of the walk.
 pub(super) struct Walked {
-    /// Where each type begins.
+    /// The offset of each type.
     pub(super) offsets: Vec<u32>,
 }
 
-/// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown
-/// to `visit` as it comes by.
+/// Walks over `types`. Their ids begin at `first`; names must lie below `strings_end`. Each type is passed to `visit`
+/// in order.
 pub(super) fn walk(
     types: &[u8],
     first: u32,
     strings_end: u32,
     mut visit: impl FnMut(TypeHeader),
 ) -> Result<Walked, Broken> {
-    // A type takes 12 bytes or more, in the kernel's BTF 28 on average; what is too much is given back below.
+    // A type takes 12 bytes or more, in the kernel's BTF 28 on average. So the vector seldom grows.
     let mut offsets = Vec::with_capacity(types.len() / 24 + 1);
     let mut highest = Highest { name: 0, id: 0 };
     let mut rest = types;
@@ -71,7 +71,7 @@ pub(super) fn walk(
     Ok(Walked { offsets })
 }
 
-/// The highest offset of a name, and the highest type id, that anything refers to.
+/// The highest offset of a name, and the highest type id, in all references.
 struct Highest {
     name: u32,
     id: u32,
@@ -86,7 +86,7 @@ impl Highest {
         self.id = self.id.max(id);
     }
 
-    /// Looks at what follows a type's first 12 bytes.
+    /// Checks the bytes after a type's first 12.
     fn added(&mut self, kind: Kind, added: &[u8]) {
         match kind {
             Kind::Struct | Kind::Union => {

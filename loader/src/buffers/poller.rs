@@ -1,4 +1,4 @@
-//! One wait for rings, perf buffers and other file descriptors.
+//! Waits for rings, perf buffers and other file descriptors together.
 //!
 //! ```text
 //!     ring ────────────┐ edges: each ring is prepared (`Ring::prepare_wait`) before the sleep
@@ -10,21 +10,22 @@
 //! ```
 //!
 //! **The sleep race.** A ring's producer sends a wake-up only if the consumer position says that the consumer has read
-//! all before the record (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). So each ring publishes its position, fences
-//! and looks once more before the sleep: what comes later sends a wake-up, an edge that epoll keeps. The exception are
-//! records that are sent with `BPF_RB_NO_WAKEUP`: for those all rings are looked at on a timer (`timers`).
+//! everything before the record (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). So before the sleep each ring
+//! publishes its position, fences and checks for records once more. Any record committed after that sends a wake-up, an
+//! edge that epoll keeps. Records committed with `BPF_RB_NO_WAKEUP` are the exception: for those all rings are checked
+//! on a timer (`timers`).
 //!
-//! **Perf buffers** say once that they are ready (`perf_poll` in `kernel/events/core.c` clears the flag), so this is
-//! kept until the caller has seen it. While their wake-ups are turned off they say when to look next
-//! (`AdaptiveReader::next_poll`).
+//! **Perf buffers** report readiness only once (`perf_poll` in `kernel/events/core.c` clears the flag), so the poller
+//! keeps it until the caller has drained the source. While their wake-ups are turned off, they return the time of the
+//! next poll (`AdaptiveReader::next_poll`).
 
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `source` | what is waited for, and the error of a source |
+//! | `source` | the sources, and their errors |
 //! | `sources` | [`Poller`]: adding, removing and reading sources |
 //! | `wait` | the wait |
-//! | `timers` | when rings are looked at without a wake-up |
+//! | `timers` | when rings are polled without a wake-up |
 
 mod source;
 mod sources;

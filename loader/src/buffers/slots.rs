@@ -1,12 +1,12 @@
-//! A `PERF_EVENT_ARRAY` as the map where programs look for perf buffers: its slots are filled, and looked into.
+//! A `PERF_EVENT_ARRAY` as the map in which programs find perf buffers: fills its slots and queries them.
 //!
-//! No command of bpf(2) reads a slot. A program on its CPU can (`bpf_perf_event_read_value` in
-//! `kernel/trace/bpf_trace.c`), and reading disturbs nobody, so a tiny one is run for it:
+//! No command of bpf(2) reads a slot. A program on the slot's CPU can read it (`bpf_perf_event_read_value` in
+//! `kernel/trace/bpf_trace.c`) without disturbing any reader. So a tiny program is run for that:
 //!
 //! ```text
-//!     look(since):    value = the event in this CPU's slot
-//!                     none                          -> 1
-//!                     it cannot be read here        -> 0
+//!     run(since):     value = the event in this CPU's slot
+//!                     no event                      -> 1
+//!                     not readable here             -> 0
 //!                     enabled - since, if it fits   -> that + 3
 //!                     otherwise                     -> 2
 //! ```
@@ -29,38 +29,41 @@ use crate::{
     },
 };
 
-/// A `PERF_EVENT_ARRAY` as the map where programs look for perf buffers. A slot is emptied when the fd that
-/// filled it is closed, so this holds one.
+/// A `PERF_EVENT_ARRAY` as the map in which programs find perf buffers. The kernel empties a slot when the fd that
+/// filled it is closed, so this struct keeps one open.
+///
+/// `Send` and `Sync`.
 #[doc(alias("perf_buffer", "BPF_MAP_TYPE_PERF_EVENT_ARRAY"))]
 #[derive(Debug)]
 pub struct PerfEventArray {
     elements: Elements,
-    /// Looks into a slot; `None` where the kernel has no such program, or does not let us load it.
-    look: Option<OwnedFd>,
+    /// The program that queries a slot; `None` if the kernel does not support or does not allow it.
+    slot_reader: Option<OwnedFd>,
 }
 
 impl Map {
     /// Opens a perf buffer of `bytes` bytes (a power of two and a multiple of the page size) on every online CPU and
-    /// puts it into this map, where `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out,
-    /// with a warning ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
+    /// puts it into this map, where `bpf_perf_event_output` finds it. CPUs without a slot in the map are skipped, with
+    /// a warning ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
     ///
-    /// On Linux 5.10 and later [`AdaptiveReader::refresh`] finds out whether another reader has taken the slots. For
-    /// that it runs a program of some twenty instructions on each CPU, which interrupts whatever runs there for some
-    /// microseconds, on isolated CPUs, too.
+    /// On Linux 5.10 and later [`AdaptiveReader::refresh`] detects whether another reader has taken the slots. For that
+    /// it runs a program of some twenty instructions on each CPU, which interrupts that CPU for some microseconds,
+    /// isolated CPUs included.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
-    /// does not take it (E2BIG: it has no slot for any of the CPUs).
+    /// [`Error::Invalid`] if the map is not a `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the
+    /// map refuses it (E2BIG: it has no slot for any of the CPUs).
     #[doc(alias("perf_buffer__new", "perf.NewReader"))]
     pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-        let why = "gives the reader an fd of its own, without which the kernel would empty the slots";
+        let why =
+            "duplicates the map's fd for the reader: the kernel empties a slot when the fd that filled it is closed";
         let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
         let elements = array.map_err(|error| self.failed("duplicate the fd of", &error))?;
-        // Without it all is read as well; only another reader goes unnoticed.
-        let look = load_look(self.as_fd()).ok();
-        Ok(AdaptiveReader::open(bytes, options, PerfEventArray { elements, look })?)
+        // Reading works without this program; only another reader goes unnoticed.
+        let slot_reader = load_slot_reader(self.as_fd()).ok();
+        Ok(AdaptiveReader::open(bytes, options, PerfEventArray { elements, slot_reader })?)
     }
 }
 
@@ -70,9 +73,9 @@ impl EventArray for PerfEventArray {
     }
 
     fn query(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
-        let Some(look) = &self.look else { return Ok(None) };
-        let why = "looks into the slot of a CPU: another reader may have taken it";
-        Ok(match run::prog_test_run_on(look.as_fd(), cpu, &mut [since], why)? {
+        let Some(slot_reader) = &self.slot_reader else { return Ok(None) };
+        let why = "queries the slot of a CPU: another reader may have taken it";
+        Ok(match run::prog_test_run_on(slot_reader.as_fd(), cpu, &mut [since], why)? {
             CANNOT => None,
             EMPTY => Some(Slot::Empty),
             OTHER => Some(Slot::Other),
@@ -84,11 +87,11 @@ impl EventArray for PerfEventArray {
 const CANNOT: u32 = 0;
 const EMPTY: u32 = 1;
 const OTHER: u32 = 2;
-/// What stands for no nanosecond.
+/// The value that encodes 0 nanoseconds.
 const FIRST: u32 = 3;
 
-/// Loads the program that looks into the slots of `map`.
-fn load_look(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// Loads the program that queries the slots of `map`.
+fn load_slot_reader(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const LOAD_IMM64: u8 = 0x18;
     const PSEUDO_MAP_FD: u8 = 1;
     const LOAD64: u8 = 0x79;
@@ -149,6 +152,6 @@ fn load_look(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         &program,
         bpf::LogLevel::Reason,
         &mut [],
-        "loads a program that looks into a slot, which no command can",
+        "loads a program that queries a slot, which no command can do",
     )
 }

@@ -1,8 +1,10 @@
-//! Byte-swaps an object for machines of the other byte order while it is read, so that it can be inspected.
+//! Byte-swaps a foreign-endian object while it is read, so that it can be inspected.
 //!
-//! Swapped are *instructions* (the two register fields, offset, immediate), *BTF* and `.BTF.ext` (words of four bytes
-//! after a magic of two bytes and two single bytes; not the names), and words that describe maps or that a relocation
-//! changes.
+//! Swapped are:
+//!
+//! - *instructions*: the two register fields, offset, immediate;
+//! - *BTF* and `.BTF.ext`: a magic of two bytes and two single bytes, then words of four bytes; names are not swapped;
+//! - words that describe maps, and words with relocations.
 //!
 //! Data sections are not swapped: that would need their BTF types, and inspection does not read the values.
 
@@ -15,10 +17,10 @@ use super::{
 };
 use crate::Error;
 
-/// The header of BTF up to where its own length stands.
-const BEGINNING: usize = 4;
+/// Bytes of BTF's header before its length field.
+const LENGTH_AT: usize = 4;
 
-/// Brings what is read of the sections into this machine's byte order.
+/// Byte-swaps the sections that are read.
 pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) -> Result<(), Error> {
     for (index, section) in sections.iter_mut().enumerate() {
         let executable = section.executable;
@@ -45,7 +47,7 @@ pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) -> R
     Ok(())
 }
 
-/// `struct bpf_insn`: an operation, two registers of four bits each, an offset of two bytes, a constant of four.
+/// Swaps `struct bpf_insn`: opcode, two registers of four bits each, an offset of two bytes, an immediate of four.
 fn instruction([_, registers, offset @ .., a, b, c, d]: &mut [u8; 8]) {
     *registers = registers.rotate_left(4);
     offset.reverse();
@@ -57,18 +59,19 @@ fn words(bytes: &mut [u8]) {
     bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|word| word.reverse());
 }
 
-/// `struct btf_header`: the magic, version and flags, its length, then where types and names are, from its end on.
+/// Swaps `struct btf_header` (magic, version and flags, its own length, then offsets of types and names from its end)
+/// and the types.
 fn btf(bytes: &mut [u8]) {
     let word = |bytes: &[u8], at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word) as usize);
     magic(bytes);
-    if let Some(len) = bytes.get_mut(BEGINNING..BEGINNING + 4) {
+    if let Some(len) = bytes.get_mut(LENGTH_AT..LENGTH_AT + 4) {
         len.reverse();
     }
-    let header = word(bytes, BEGINNING).unwrap_or(0);
-    if let Some(rest) = bytes.get_mut(BEGINNING + 4..header) {
+    let header = word(bytes, LENGTH_AT).unwrap_or(0);
+    if let Some(rest) = bytes.get_mut(LENGTH_AT + 4..header) {
         words(rest);
     }
-    // All kinds of type are made of words alone.
+    // The types consist of words only.
     let (Some(start), Some(len)) = (word(bytes, 8), word(bytes, 12)) else { return };
     let start = header.saturating_add(start);
     if let Some(types) = bytes.get_mut(start..start.saturating_add(len)) {
@@ -76,10 +79,10 @@ fn btf(bytes: &mut [u8]) {
     }
 }
 
-/// `struct btf_ext_header`, and records that are words alone.
+/// Swaps `struct btf_ext_header`, and the records, which consist of words only.
 fn ext(bytes: &mut [u8]) {
     magic(bytes);
-    if let Some(rest) = bytes.get_mut(BEGINNING..) {
+    if let Some(rest) = bytes.get_mut(LENGTH_AT..) {
         words(rest);
     }
 }

@@ -1,4 +1,4 @@
-//! Sections and variables that another reader has found, in the form of a file's.
+//! Sections and variables that another reader has found, as if read from a file.
 
 use super::{
     Elf,
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Elf {
-    /// Makes a file of these sections, without symbols and relocations.
+    /// Returns a file with these sections, without symbols and relocations.
     pub(crate) fn described(sections: Vec<Section>) -> Self {
         Self(Parts {
             sections,

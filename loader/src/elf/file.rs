@@ -1,4 +1,4 @@
-//! Reads the ELF file and checks bounds and structure.
+//! Reads the ELF file, and checks its bounds and structure.
 
 use std::{fmt, sync::Arc};
 
@@ -20,15 +20,15 @@ use crate::{
     text::MAX_NAME,
 };
 
-/// What is read.
+/// The parts that are read.
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub(super) sections: Vec<Section>,
     pub(super) symbols: Vec<Symbol>,
     pub(super) relocations: Relocations,
-    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start.
+    /// Addresses in the license section and in sections of variables: section and bytes from its start.
     pub(super) addresses: Vec<(SectionIndex, u64)>,
-    /// It is for machines of the other byte order.
+    /// Whether the file is foreign-endian.
     pub(super) foreign: bool,
 }
 
@@ -50,13 +50,13 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
     let file = File { data, endian, table };
     let mut sections = file.sections()?;
     let symbols = file.symbols(&sections)?;
-    // The table's first entry is no symbol.
+    // The first entry of the table is the null symbol.
     if symbols.len() < 2
         && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
     {
         return Err(broken(format_args!(
-            "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
-             takes debugging information away and keeps symbols",
+            "it has no symbol table, so programs in section `{}` cannot be found: was it stripped? `llvm-strip -g` removes \
+             debugging information and keeps symbols",
             code.name
         )));
     }
@@ -117,10 +117,10 @@ impl File<'_> {
                 || is_struct_ops(name)
                 || describes_maps(name);
             if wanted && is_in_file {
-                // A file whose sections lie one upon the other could ask for any amount of memory.
+                // Limits the memory: overlapping sections could ask for any amount.
                 kept += size;
                 if kept > self.data.len() as u64 {
-                    return Err(broken(format_args!("section `{name}` lies where others do")));
+                    return Err(broken(format_args!("section `{name}` overlaps others")));
                 }
                 read.bytes = Some(Arc::from(section.data(self.endian, self.data).map_err(unread)?));
             }
@@ -171,7 +171,7 @@ impl File<'_> {
                 is_section,
             });
         }
-        not_one_upon_the_other(sections, &symbols)?;
+        refuse_overlapping_functions(sections, &symbols)?;
         Ok(symbols)
     }
 
@@ -211,7 +211,7 @@ impl File<'_> {
                 continue;
             }
             if !needs_relocations(target) {
-                // BTF and debug information have relocations too; they are not needed.
+                // Relocations of BTF and debug information are not needed.
                 continue;
             }
             for entry in entries {
@@ -236,36 +236,36 @@ impl File<'_> {
     }
 }
 
-/// Whether references of the section to symbols are resolved.
+/// Returns whether relocations of the section are resolved.
 fn needs_relocations(section: &Section) -> bool {
     section.executable || section.name == ".maps" || is_struct_ops(&section.name)
 }
 
-/// Whether addresses in the section stay 0: programs would read them, or the kernel.
+/// Returns whether addresses in the section stay 0, which programs or the kernel would read.
 fn holds_data(section: &Section) -> bool {
     section.has_variables() || section.name == "license"
 }
 
-/// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
-fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
+/// Limits the memory: many overlapping functions could ask for any amount. (A function may have several names.)
+fn refuse_overlapping_functions(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
     let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
     let location = |symbol: &Symbol| (symbol.section, symbol.address);
     sort(&mut functions, |one, other| (location(one), other.size).cmp(&(location(other), one.size)));
-    // Of several names for one location, the one that claims most counts.
+    // Of several symbols with the same address, the largest counts.
     functions.dedup_by(|one, before| location(one) == location(before));
     let room: u64 = sections.iter().filter(|section| section.is_code()).map(|section| section.size).sum();
     let mut code = 0;
     for function in functions {
         code += function.size;
         if code > room {
-            return Err(broken(format_args!("function `{}` lies where others do", function.name)));
+            return Err(broken(format_args!("function `{}` overlaps others", function.name)));
         }
     }
     Ok(())
 }
 
-/// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so
-/// that long ones could ask for any amount of memory.
+/// Checks a name. It must be printable, since errors that show it are one line. Its length is limited, because many
+/// long names that overlap in the file could ask for any amount of memory.
 fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
     let refused = |why| Err(broken(format_args!("the name of {} {why}", whose())));
     if name.len() > MAX_NAME {
@@ -278,7 +278,7 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
     }
 }
 
-/// What the crate `object` says of the file's structure.
+/// Converts an error of the crate `object` about the file's structure.
 #[cold]
 #[inline(never)]
 fn unread(error: object::Error) -> Error {

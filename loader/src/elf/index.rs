@@ -1,8 +1,8 @@
-//! Indices into the tables of one file.
+//! Indices into the section and symbol tables of a file.
 
 use std::fmt;
 
-/// The index of a section. Only [`super::file`] makes one, after it has checked that the file has such a section.
+/// The index of a section. Only [`super::file`] creates one, after it has checked that the file has such a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SectionIndex(pub(super) usize);
 
@@ -22,7 +22,7 @@ impl SectionIndex {
     }
 }
 
-/// The index of a symbol. Only [`super::file`] makes one, after it has checked that the file has such a symbol.
+/// The index of a symbol. Only [`super::file`] creates one, after it has checked that the file has such a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SymbolIndex(pub(super) usize);
 

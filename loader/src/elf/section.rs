@@ -1,4 +1,4 @@
-//! Sections of an object file, and what their names say.
+//! Sections of an object file, and the meanings of their names.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) executable: bool,
     pub(crate) size: u64,
-    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none,
-    /// however large it is: it is all zeroes.
+    /// The contents of sections that are needed: code, BTF, maps and data. `None` for a section without contents in the
+    /// file: it is all zeroes, and may be of any size.
     pub(crate) bytes: Option<Arc<[u8]>>,
 }
 
@@ -19,12 +19,12 @@ impl Section {
         self.contents()?.get(start..end)
     }
 
-    /// Returns its bytes; `None` if the file has none.
+    /// Returns its contents; `None` if the file has none.
     pub(crate) fn contents(&self) -> Option<&[u8]> {
         self.bytes.as_deref()
     }
 
-    /// Returns whether it holds instructions, which are in the file.
+    /// Returns whether it holds instructions that are in the file.
     pub(super) fn is_code(&self) -> bool {
         self.executable && self.bytes.is_some()
     }
@@ -40,10 +40,10 @@ impl Section {
     }
 }
 
-/// The section of global variables that lie in an arena.
+/// The section of an arena's global variables.
 pub(crate) const ARENA: &str = ".addr_space.1";
 
-/// Returns whether the section describes maps in libbpf's old form, by a few words each.
+/// Returns whether the section describes maps in libbpf's old form, by a few words for each map.
 pub(crate) fn describes_maps(name: &str) -> bool {
     has_prefix(name, "maps")
 }

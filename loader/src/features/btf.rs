@@ -1,8 +1,8 @@
-//! Which kinds of BTF this kernel takes.
+//! Probes which kinds of BTF the kernel knows.
 //!
-//! BTF grew a kind at a time, and a kernel refuses a whole blob for one kind that it does not know. An object's BTF is
-//! therefore rewritten before loading, each unknown kind to something older of the same shape, for which one must know
-//! what is unknown. Each question is a blob of a few types, loaded and thrown away.
+//! The kernel gained one kind of BTF after another, and refuses a whole BTF blob because of one unknown kind. So each
+//! unknown kind in an object's BTF is rewritten before loading, to an older kind of the same layout. Each probe here
+//! loads a blob of a few types, and closes its fd.
 
 use std::{io, os::fd::OwnedFd};
 
@@ -22,19 +22,19 @@ mod kind {
     pub(super) const ENUM64: u32 = 19;
 }
 
-/// `btf_type.info`: the kind, and how many entries follow (or, for a function, its linkage).
+/// Returns `btf_type.info`: the kind, and the number of entries that follow (for a function, its linkage).
 const fn info(kind: u32, entries: u32) -> u32 {
     kind << 24 | entries
 }
 
-/// Every blob's strings: offset 1 is `x`, offset 3 is `.data`.
+/// The strings of every blob: offset 1 is `x`, offset 3 is `.data`.
 const STRINGS: &[u8] = b"\0x\0.data\0";
 
-/// Type 1 of every blob, a signed 32-bit integer: name, info, size, encoding.
+/// Type 1 of every blob, a signed 32-bit integer. The words: name, info, size, encoding.
 const INTEGER: [u32; 4] = [1, info(kind::INT, 0), 4, 1 << 24 | 32];
-/// Type 2 where one is needed: a static variable of type 1.
+/// Type 2 of the blobs that need a variable: a static one of type 1.
 const VARIABLE: [u32; 4] = [1, info(kind::VAR, 0), 1, 0];
-/// Type 2 where one is needed: a function type without parameters.
+/// Type 2 of the blobs that need a function type: one without parameters.
 const PROTOTYPE: [u32; 3] = [0, info(kind::FUNC_PROTO, 0), 0];
 
 pub(super) const PLAIN: &[&[u32]] = &[&INTEGER];
@@ -47,7 +47,7 @@ const DECL_TAG: &[&[u32]] = &[&INTEGER, &VARIABLE, &[1, info(kind::DECL_TAG, 0),
 const TYPE_TAG: &[&[u32]] = &[&INTEGER, &[1, info(kind::TYPE_TAG, 0), 1], &[0, info(kind::PTR, 0), 2]];
 const ENUM64: &[&[u32]] = &[&INTEGER, &[1, info(kind::ENUM64, 1), 8, 1, 0, 0]];
 
-/// Asks about every kind that came after the first ones.
+/// Probes for every kind that was not in the kernel's first BTF.
 pub(super) fn kinds() -> Kinds {
     let takes = |types| load(types).is_ok();
     Kinds {
@@ -62,16 +62,12 @@ pub(super) fn kinds() -> Kinds {
     }
 }
 
-/// Loads a blob of these types.
+/// Loads a BTF blob with these types.
 pub(super) fn load(types: &[&[u32]]) -> io::Result<OwnedFd> {
-    bpf::btf_load(
-        &blob(types),
-        &mut [],
-        "asks whether this kernel takes a kind of BTF, with the smallest blob that has it",
-    )
+    bpf::btf_load(&blob(types), &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
 }
 
-/// `struct btf_header`, the types, the strings.
+/// Builds a blob: `struct btf_header`, the types, the strings.
 fn blob(types: &[&[u32]]) -> Vec<u8> {
     const HEADER_LEN: u32 = 24;
     let types: Vec<u32> = types.concat();

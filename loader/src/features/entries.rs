@@ -1,4 +1,4 @@
-//! What the kernel makes of a map's `max_entries`, when nobody corrects it.
+//! Creates a map with an uncorrected `max_entries`, to show the kernel's own rules.
 
 use std::os::fd::AsFd;
 
@@ -11,15 +11,15 @@ use crate::{
     },
 };
 
-/// Makes a map of this kind with exactly so many entries, bytes for a ring, asks the kernel how many it has, and lets
-/// go of it again. [`Object::load`](crate::Object::load) corrects sizes that the kernel would refuse or that make no
-/// sense; this shows what it spares its users.
+/// Creates a map of this type with exactly `max_entries`, reads back the number that the kernel stored, and closes the
+/// map. `max_entries` is in bytes for a ring. [`Object::load`](crate::Object::load) corrects sizes that the kernel
+/// would refuse or that make no sense; this function does not, so it shows why.
 ///
-/// Keys and values have 4 bytes, or none where the kind has none.
+/// Keys and values have 4 bytes each, or 0 for ring types.
 ///
 /// # Errors
 ///
-/// The kernel's answer: EINVAL for a size that this kind of map does not have, EPERM without privileges, E2BIG or
+/// The kernel's errno: EINVAL for a size that this type of map does not allow, EPERM without privileges, E2BIG or
 /// ENOMEM for one that is too large.
 #[doc(alias = "libbpf_probe_bpf_map_type")]
 pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
@@ -32,8 +32,9 @@ pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
         map_name: Name::cut("as_asked"),
         ..MapCreate::default()
     };
-    let asked =
-        charged(&mut || bpf::map_create(attr, "makes a map of exactly the size that was asked for, to see the answer"));
-    let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "asks what the kernel made of that size"));
+    let asked = charged(&mut || {
+        bpf::map_create(attr, "creates a map of exactly the requested size, to see the kernel's answer")
+    });
+    let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "reads the size that the kernel stored"));
     made.map(|info| info.max_entries).map_err(|error| Errno::of(&error))
 }

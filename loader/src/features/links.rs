@@ -1,8 +1,9 @@
-//! Which kinds of link this kernel has.
+//! Probes which kinds of link the kernel has.
 //!
-//! Each question is a link to a target that cannot be. A kernel that knows such links looks for the target and does not
-//! find it; one that does not know them refuses the attach type before that, with EINVAL, or E2BIG for fields that it
-//! never heard of. Nothing is ever created. (`kernel/bpf/syscall.c`, `link_create`.)
+//! Each probe asks for a link to a target that cannot exist, so no link is ever created. A kernel that knows this kind
+//! of link searches for the target, and fails with the errno for a missing one (EBADF, EFAULT, ENODEV). A kernel that
+//! does not know it refuses the attach type first, with EINVAL, or with E2BIG for unknown fields of `union bpf_attr`.
+//! (`kernel/bpf/syscall.c`, `link_create`.)
 
 use std::{
     io,
@@ -18,7 +19,7 @@ use crate::{
     sys::link::{self, Target, UprobeOffsets},
 };
 
-/// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
+/// Probes with a program of this type. `missing` is the errno of a kernel that knows this kind of link.
 fn ask(
     program_type: ProgramType,
     expected_attach_type: AttachType,
@@ -32,7 +33,7 @@ fn ask(
     }
 }
 
-/// Links on perf events: the way to attach a probe or tracepoint that can be pinned.
+/// Probes for links on perf events, which make attached probes and tracepoints pinnable.
 #[must_use]
 #[doc(alias = "BPF_LINK_TYPE_PERF_EVENT")]
 pub fn perf_link() -> Support {
@@ -45,7 +46,7 @@ pub fn perf_link() -> Support {
     })
 }
 
-/// Links on many functions of the kernel at once.
+/// Probes for links on many functions of the kernel (kprobe.multi).
 #[must_use]
 #[doc(alias = "BPF_TRACE_KPROBE_MULTI")]
 pub fn kprobe_multi() -> Support {
@@ -59,7 +60,7 @@ pub fn kprobe_multi() -> Support {
     })
 }
 
-/// Links on many locations of a file at once.
+/// Probes for links on many offsets of one file (uprobe.multi).
 #[must_use]
 #[doc(alias = "BPF_TRACE_UPROBE_MULTI")]
 pub fn uprobe_multi() -> Support {
@@ -70,15 +71,16 @@ pub fn uprobe_multi() -> Support {
     })
 }
 
-/// Whether such links can be for one process. The first ones took its number for that of a thread; those that know
-/// better refuse a number below 0.
+/// Probes whether links on many offsets of a file can be restricted to one process. The first kernels with such links
+/// (6.6) compared the given PID with thread ids. Kernels from 6.10 on compare it with process ids, and refuse a
+/// negative PID, which is what this probe tests.
 #[doc(alias = "FEAT_UPROBE_MULTI_LINK")]
 #[must_use]
 pub fn uprobe_multi_pid() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || match uprobe_multi() {
         Support::Yes => {
-            let why = "asks whether such links tell processes from threads; EINVAL, for no process, means yes";
+            let why = "asks whether such links can be for one process; EINVAL, for an invalid PID, means yes";
             uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why)
         }
         answer => answer,
@@ -93,7 +95,7 @@ fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str
     })
 }
 
-/// Links on cgroups.
+/// Probes for links on cgroups.
 #[must_use]
 #[doc(alias = "BPF_LINK_TYPE_CGROUP")]
 pub fn cgroup_link() -> Support {
@@ -106,7 +108,7 @@ pub fn cgroup_link() -> Support {
     })
 }
 
-/// Links on network devices for classifiers.
+/// Probes for tcx links, which attach classifiers to network devices.
 #[must_use]
 #[doc(alias("BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
 pub fn tcx_link() -> Support {
@@ -114,7 +116,7 @@ pub fn tcx_link() -> Support {
     kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::TCX_INGRESS, "6.6"))
 }
 
-/// Links on netkit devices.
+/// Probes for links on netkit devices.
 #[must_use]
 #[doc(alias("BPF_NETKIT_PRIMARY", "BPF_NETKIT_PEER"))]
 pub fn netkit_link() -> Support {
@@ -122,7 +124,7 @@ pub fn netkit_link() -> Support {
     kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT"))
 }
 
-/// Device 0 is nobody.
+/// Probes with device 0, which never exists.
 fn device(program_type: ProgramType, kind: AttachType, since: &'static str) -> Support {
     let why = "asks whether this kernel has such links on network devices; ENODEV, for the missing device, means yes";
     ask(program_type, kind, libc::ENODEV, since, |program| link::create(program, Target::Device(0), kind, 0, why))

@@ -1,4 +1,4 @@
-//! Answers about kernel features, and the small programs that questions are put with.
+//! The results of probes, and the small programs that probes load.
 
 use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
@@ -12,22 +12,23 @@ use crate::{
     },
 };
 
-/// Whether the kernel has a feature.
+/// The result of a probe: whether the kernel has a feature.
 #[doc(alias("libbpf_probe_bpf_prog_type", "ErrNotSupported"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It has the feature.
+    /// The kernel has the feature.
     Yes,
-    /// It does not have the feature; the first Linux version that does.
+    /// The kernel does not have the feature. Holds the first Linux version that does.
     Needs(&'static str),
-    /// It cannot be found out: the process lacks a privilege.
+    /// The probe failed for lack of a privilege (EPERM, EACCES).
     NotPermitted,
-    /// It cannot be found out: the process has no file descriptor left, or the kernel no memory.
+    /// The probe failed for another reason: the process has no file descriptor left (EMFILE, ENFILE), the kernel has no
+    /// memory (ENOMEM), or a signal interrupted the probe (EINTR). A later call probes again.
     Unknown,
 }
 
 impl Support {
-    /// Returns whether the feature is there and may be used.
+    /// Returns whether the kernel has the feature and the process may use it.
     #[must_use]
     pub fn is_yes(self) -> bool {
         self == Self::Yes
@@ -40,20 +41,20 @@ impl fmt::Display for Support {
             Self::Yes => f.write_str("yes"),
             Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
             Self::NotPermitted => f.write_str("not permitted"),
-            Self::Unknown => f.write_str("unknown: it could not be tried"),
+            Self::Unknown => f.write_str("unknown: the probe failed"),
         }
     }
 }
 
 pub(super) const EXIT: Instruction = Instruction::new(opcode::JMP | opcode::EXIT, 0, 0, 0, 0);
 
-/// Loads a program that does nothing.
+/// Loads a program that only returns 0.
 pub(super) fn nothing(program_type: ProgramType, expected_attach_type: AttachType) -> io::Result<OwnedFd> {
     const MOV_R0: Instruction = Instruction::new(opcode::ALU64 | opcode::MOV | opcode::K, 0, 0, 0, 0);
     small(program_type, expected_attach_type, &[MOV_R0, EXIT])
 }
 
-/// Loads a small program, to ask a question with.
+/// Loads a small program as a probe.
 pub(super) fn small(
     program_type: ProgramType,
     expected_attach_type: AttachType,
@@ -71,10 +72,11 @@ pub(super) fn small(
         target: bpf::BtfTarget::default(),
         modules: &[],
     };
-    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program to ask a question with"))
+    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program as a probe"))
 }
 
-/// Keeps an answer for the life of the process, unless the question could not be put.
+/// Returns the kept answer, or probes and keeps the answer for the life of the process. [`Support::Unknown`] is not
+/// kept.
 pub(super) fn kept(answer: &OnceLock<Support>, ask: fn() -> Support) -> Support {
     match answer.get() {
         Some(answer) => *answer,
@@ -85,7 +87,7 @@ pub(super) fn kept(answer: &OnceLock<Support>, ask: fn() -> Support) -> Support 
     }
 }
 
-/// Turns the result of a trial into an answer; `since` is the first Linux version with the feature.
+/// Converts the result of a probe. `since` is the first Linux version with the feature.
 pub(super) fn support<T>(answer: io::Result<T>, since: &'static str) -> Support {
     match answer {
         Ok(_) => Support::Yes,
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_yes_no_or_not_permitted() {
+    fn errno_of_a_probe_gives_the_answer() {
         let errno = |number| Err::<(), _>(io::Error::from_raw_os_error(number));
         assert_eq!(support(Ok(()), "5.8"), Support::Yes);
         assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));

@@ -7,7 +7,7 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// `BPF_COMPLEXITY_LIMIT_INSNS`: a longer program is refused before the verifier looks at it.
+/// `BPF_COMPLEXITY_LIMIT_INSNS`: the kernel refuses a longer program before it verifies it.
 pub(super) const MOST: usize = 1_000_000;
 
 /// One program, ready for the verifier.
@@ -16,6 +16,6 @@ pub(crate) struct Linked {
     pub(crate) instructions: Vec<Instruction>,
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
-    /// The program and the functions behind it, each with the index of its first instruction.
+    /// The program and the functions that it calls, each with the index of its first instruction.
     pub(crate) functions: Vec<(Start, usize)>,
 }

@@ -1,26 +1,26 @@
-//! Links a program: it and the functions that it calls become one sequence of instructions, with the fds of maps in
-//! place.
+//! Links a program: combines it and the functions that it calls to one sequence of instructions, and inserts the fds of
+//! maps.
 //!
 //! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
 //! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the
 //! source register becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section,
 //! the second half the offset in it.
 //!
-//! **Functions.** The kernel has no linker: a program contains all that it calls. Every function reached is appended
-//! once, and each call's immediate becomes the distance, in instructions, from the one after the call. A function is
-//! known by its section *and* address, because two text sections both start at address 0. Each function follows the one
-//! that calls it first and all that its earlier calls appended. That is libbpf's order: the kernel computes a program's
-//! tag from its instructions, so the same object has the same tags with either loader.
+//! **Functions.** The kernel has no linker, so a program must contain all functions that it calls. Every called
+//! function is appended once. Each call's immediate becomes the distance in instructions from the instruction after the
+//! call. A function is identified by section *and* address, because several text sections start at address 0. Each
+//! function follows the one that calls it first and all that its earlier calls appended. That is libbpf's order: the
+//! kernel computes a program's tag from its instructions, so the same object has the same tags with either loader.
 //!
-//! **Exception callbacks.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
+//! **Exception callbacks.** `bpf_throw()` calls a function that the program names by a BTF declaration tag,
 //! `exception_callback:NAME`; it comes last.
 //!
-//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes
-//! an offset in the map `.kconfig`, a variable `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel, an address that
-//! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
+//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]). A constant becomes
+//! an offset in the map `.kconfig`. A variable becomes `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel. An address
+//! becomes that address. A call becomes `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
 //!
-//! **Nothing else.** An instruction that has such a source register already, without a relocation, would name an fd of
-//! this process, or an index outside the array of fds that goes with the program: it is refused.
+//! **Other pseudo source registers.** An instruction with such a source register but no relocation is refused. It would
+//! refer to an fd of this process, or to an index outside the array of fds that is passed with the program.
 
 use std::{fmt, os::fd::AsRawFd};
 
@@ -37,8 +37,8 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// What stands for such a location in the kernel: a map's fd, and bytes from the start of its values to where the
-/// section begins, which is 0 but in arenas.
+/// The address of a location in the kernel: a map's fd, and the offset of the section in the map's value in bytes,
+/// which is 0 except in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Address {
     pub(crate) fd: i32,
@@ -47,7 +47,8 @@ pub(super) struct Address {
 
 const BEYOND: &str = "an instruction of a linked program is missing";
 
-/// Returns where maps and their contents lie in the file, from the descriptions of maps and their fds.
+/// Returns the addresses of maps and their contents by location in the file, from the descriptions of maps and their
+/// fds.
 pub(super) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, Address> {
     let mut addresses = Vec::new();
     for (spec, fd) in maps {
@@ -86,7 +87,7 @@ pub(super) fn link(
         Some(Ok(callback)) => Some(*callback),
         Some(Err(name)) => {
             return Err(linker.broken(format_args!(
-                "ends its exceptions in `{name}`, and there is no global function of this name"
+                "has the exception callback `{name}`, which is no global function of this object"
             )));
         }
         None => None,
@@ -107,14 +108,15 @@ struct Linker<'a> {
     resolved: &'a Resolved,
     program: &'a str,
     linked: Linked,
-    /// By a function's index in the list: where it starts, in instructions, if it is already appended.
+    /// The start of each function, by its index in `functions`, in instructions; `None` if it is not appended yet.
     starts: Vec<Option<usize>>,
-    /// Appended, but their references are resolved only up to an instruction: each is called by the one before it.
+    /// A stack of appended functions, each called by the one before it. The references of each are resolved up to an
+    /// instruction.
     open: Vec<(Start, usize)>,
 }
 
 impl<'a> Linker<'a> {
-    /// Appends the function at `key` unless it is there already; gives where it starts.
+    /// Appends the function at `key` unless it is already appended; returns its start in instructions.
     fn append(&mut self, key: Start) -> Result<usize, Error> {
         let index = self.functions.position(&key);
         let known = index.and_then(|index| Some((self.functions.at(index)?, self.starts.get_mut(index)?)));
@@ -130,7 +132,7 @@ impl<'a> Linker<'a> {
         let start = self.linked.instructions.len();
         if start + function.instructions.len() > MOST {
             return Err(self.broken(format_args!(
-                "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
+                "has more than {MOST} instructions with the functions that it calls, and no kernel accepts more"
             )));
         }
         let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
@@ -147,8 +149,8 @@ impl<'a> Linker<'a> {
         Ok(start as usize)
     }
 
-    /// Resolves the references of one appended function from an instruction on, up to the first that brings another
-    /// function along: that comes before the rest.
+    /// Resolves the references of an appended function from instruction `from` on. Stops at the first reference that
+    /// appends another function, since that function is resolved first.
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let known = self.functions.position(&key);
         let known = known.and_then(|index| Some((self.functions.at(index)?, (*self.starts.get(index)?)?)));
@@ -172,14 +174,14 @@ impl<'a> Linker<'a> {
                     self.call(start + index, callee)?;
                 }
                 (opcode::JMP_CALL, None) if insn.src() == opcode::PSEUDO_CALL => {
-                    // The compiler knew the distance already: caller and callee share a section.
+                    // The compiler has set the distance: caller and callee are in the same section.
                     let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
                     self.call(start + index, (key.0, callee))?;
                 }
                 (opcode::LD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
                 (_, Some((_, symbol))) => {
                     return Err(self.broken(format_args!(
-                        "refers to `{}` in an instruction that can refer to nothing",
+                        "refers to `{}` in an instruction that takes no reference",
                         symbol.name
                     )));
                 }
@@ -200,8 +202,8 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    /// The function that is `instructions` behind a symbol: none if the symbol is the function's own, as many as there
-    /// are before it if the symbol stands for its section.
+    /// Returns the start of the function that is `instructions` after a symbol: 0 for the function's own symbol, the
+    /// offset for a section symbol.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
         Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))
@@ -219,7 +221,7 @@ impl<'a> Linker<'a> {
         self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
     }
 
-    /// A 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
+    /// Resolves a 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
     fn load(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         let section = match symbol.section {
             Some(section) => section,
@@ -243,7 +245,7 @@ impl<'a> Linker<'a> {
         Err(self.misplaced(section, symbol, i64::from(insn.imm)))
     }
 
-    /// The error for a reference to something that is neither a map nor data nor a function.
+    /// Returns the error for a reference to something that is neither a map nor data nor a function.
     fn misplaced(&self, index: SectionIndex, symbol: &Symbol, behind: i64) -> Error {
         let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {
@@ -272,10 +274,10 @@ impl<'a> Linker<'a> {
         self.broken(format_args!("{text}"))
     }
 
-    /// A 64-bit load of what the kernel has.
+    /// Resolves a 64-bit load of an extern.
     fn load_extern(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
-            &Value::Place(offset) => {
+            &Value::Constant(offset) => {
                 let map = self
                     .maps
                     .get(&Location::Kconfig)
@@ -284,7 +286,7 @@ impl<'a> Linker<'a> {
             }
             &Value::Type { id, module } => {
                 let module = match module.map(|index| self.resolved.externs.modules.get(index)) {
-                    // The kernel's own types.
+                    // vmlinux
                     None => 0,
                     Some(Some(module)) => module.as_raw_fd(),
                     Some(None) => {
@@ -299,16 +301,16 @@ impl<'a> Linker<'a> {
         }
     }
 
-    /// A call of a function of the kernel's.
+    /// Resolves a call of a kernel function.
     fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
         let (source, id, index) = match self.external(number, symbol, "calls")? {
-            // The index in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
+            // The offset field of a kfunc call is an index into the array of modules' BTF fds; 0 is vmlinux.
             &Value::Type { id, module } => {
                 (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |index| index + 1))
             }
             &Value::Missing { call } => (0, call, 0),
             Value::Refused(why) => return Err(self.unfit(why.clone())),
-            Value::Place(_) | Value::Address(_) => {
+            Value::Constant(_) | Value::Address(_) => {
                 return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
         };
@@ -354,7 +356,7 @@ impl<'a> Linker<'a> {
     }
 }
 
-/// What a call's immediate says: instructions from the one after the call.
+/// Returns a call's immediate: the distance in instructions from the instruction after the call.
 fn distance(from: usize, to: usize) -> i32 {
     (to as i64 - from as i64 - 1) as i32
 }

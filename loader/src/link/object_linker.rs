@@ -21,13 +21,13 @@ pub(crate) struct ObjectLinker<'a> {
     addresses: Sorted<Location, Address>,
     #[cfg(feature = "aya-obj")]
     fds: Vec<(&'a str, i32)>,
-    /// If aya-obj has read the object, from the first program on.
+    /// aya-obj's linker, from the first program on, if aya-obj has read the object.
     #[cfg(feature = "aya-obj")]
     aya: Option<AyaLinker>,
 }
 
 impl<'a> ObjectLinker<'a> {
-    /// Prepares linking against these maps, each with its fd.
+    /// Prepares linking with these maps, each with its fd.
     pub(crate) fn new(
         object: &'a Object,
         resolved: &'a Resolved,
@@ -44,7 +44,7 @@ impl<'a> ObjectLinker<'a> {
         }
     }
 
-    /// Links a program: its instructions as the kernel takes them, with those of the functions that it calls.
+    /// Links a program: returns its instructions for the kernel, with those of the functions that it calls.
     pub(crate) fn link(&mut self, program: &ProgramSpec) -> Result<Linked, Error> {
         #[cfg(feature = "aya-obj")]
         if let (Some(aya), Some(relocated)) = (&self.object.aya, &self.resolved.aya) {

@@ -4,12 +4,16 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Location, text::no_such};
 
-/// An object's maps and programs in the kernel. Dropping it closes them; what a link or a pin refers to stays.
+/// An object's maps and programs in the kernel. Dropping it closes them; those that a link or a pin refers to stay
+/// loaded.
+///
+/// `Send` and `Sync`.
 #[derive(Debug)]
 #[doc(alias("bpf_object", "Collection", "Ebpf"))]
 pub struct Loaded {
-    /// By name. Two may have the same: an object can have two sections `.data`, and a program knows which it means.
-    pub(super) maps: Vec<Made>,
+    /// Ordered by name. Two maps may have the same name: an object can have two sections `.data`, and a program's
+    /// relocation selects one.
+    pub(super) maps: Vec<CreatedMap>,
     /// In the file's order.
     pub(super) programs: Vec<Program>,
     pub(super) variables: Vec<VariableSpec>,
@@ -18,17 +22,17 @@ pub struct Loaded {
 
 /// A map in the kernel.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct CreatedMap {
     /// The index of its description in the object.
     pub(super) index: usize,
-    /// Where in the file its contents lie.
+    /// The location of its contents in the file.
     pub(super) data: Location,
     pub(super) map: Map,
 }
 
 impl Loaded {
-    /// Writes the initial entries of maps of maps and of programs, while the maps are in the order of their
-    /// descriptions; entries of programs that were skipped stay empty.
+    /// Writes the initial entries of maps of maps and of programs. The maps must still be in the order of their
+    /// descriptions. Entries of skipped programs stay empty.
     pub(super) fn fill(&self, specs: &[MapSpec], skipped: &[String]) -> Result<(), Error> {
         for (spec, made) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
             for (key, name) in
@@ -44,21 +48,21 @@ impl Loaded {
         Ok(())
     }
 
-    /// A map by its name in the object.
+    /// Returns a map by its name in the object.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the names that are there.
+    /// [`Error::NoSuchName`], with the existing names.
     #[doc(alias("bpf_object__find_map_by_name", "bpf_object__find_map_fd_by_name"))]
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
         self.maps().find(|map| map.name() == name).ok_or_else(|| no_such("map", name, self.maps().map(Map::name)))
     }
 
-    /// A program by its name in the object.
+    /// Returns a program by its name in the object.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the names that are there; [`Error::Invalid`], with the reason, if it is in
+    /// [`Error::NoSuchName`], with the existing names; [`Error::Invalid`], with the reason, if it is in
     /// [`Loaded::skipped`].
     #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
@@ -72,19 +76,19 @@ impl Loaded {
         })
     }
 
-    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, whose `autoload` is false, or
-    /// that [`Object::load_partial`](crate::Object::load_partial) could not load; and `struct_ops` maps whose
-    /// `autocreate` is false.
+    /// Returns the programs and maps that are not loaded, each with the reason: programs that cannot be loaded, whose
+    /// `autoload` is false, or that [`Object::load_partial`](crate::Object::load_partial) could not load; and
+    /// `struct_ops` maps whose `autocreate` is false.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
 
-    /// A global variable by its name in the object, to be read and written while programs run.
+    /// Returns a global variable by its name in the object, to read and write it while programs run.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the names that are there.
+    /// [`Error::NoSuchName`], with the existing names.
     pub fn variable(&self, name: &str) -> Result<Variable<'_>, Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
@@ -93,24 +97,24 @@ impl Loaded {
         Ok(Variable::new(spec, map))
     }
 
-    /// The map that a variable lies in.
+    /// Returns the map that contains a variable.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
         self.maps.iter().find(|made| made.data == spec.location).map(|made| &made.map)
     }
 
-    /// All global variables, section by section.
+    /// Returns all global variables, section by section.
     #[doc(alias = "CollectionSpec.Variables")]
     pub fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
         self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.holder(spec)?)))
     }
 
-    /// All maps, by name.
+    /// Returns all maps, by name.
     #[doc(alias("bpf_object__next_map", "bpf_object__for_each_map"))]
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
         self.maps.iter().map(|made| &made.map)
     }
 
-    /// All programs, in the file's order.
+    /// Returns all programs, in the file's order.
     #[doc(alias("bpf_object__next_program", "bpf_object__for_each_program"))]
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
         self.programs.iter()

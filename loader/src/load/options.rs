@@ -1,10 +1,10 @@
-//! What loading needs beyond the object: where maps are pinned, and file descriptors of programs that are in the kernel
-//! already.
+//! Settings of a load beyond the object: where maps are pinned, and file descriptors of programs that are already
+//! loaded.
 //!
-//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a program in the kernel. It is loaded
-//! for the BTF id that the function has in that program's own BTF: the verifier checks that both take and return the
-//! same types. Only global functions can be replaced, because callers of a static one were verified together with it.
-//! (`kernel/bpf/verifier.c`, `check_attach_btf_id`.)
+//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. It is loaded for the
+//! BTF id that the function has in that program's BTF: the verifier checks that both have the same parameter and return
+//! types. Only global functions can be replaced, because the callers of a static function were verified together with
+//! it (`kernel/bpf/verifier.c`, `check_attach_btf_id`).
 
 #[cfg(feature = "tracing")]
 use std::os::fd::AsFd;
@@ -23,8 +23,10 @@ use crate::{
     text::no_such,
 };
 
-/// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no
-/// file descriptor.
+/// Settings of [`Object::load_with`] beyond the object. The object itself is a plain value and holds no file
+/// descriptor.
+///
+/// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
@@ -39,36 +41,38 @@ pub struct LoadOptions<'p> {
 struct Replacement<'p> {
     name: String,
     program: BorrowedFd<'p>,
-    /// `None` for the one that the section names.
+    /// `None` for the function that the section names.
     function: Option<String>,
 }
 
 impl<'p> LoadOptions<'p> {
-    /// Returns options under which an object is loaded as by [`Object::load`].
+    /// Returns options without settings: an object is loaded as by [`Object::load`].
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the directory for maps that are pinned by name, for this load; [`Object::set_pin_root`] sets it in the object. It
-    /// must exist, in a BPF file system.
+    /// Sets the directory of maps that are pinned by name, for this load; [`Object::set_pin_root`] sets it in the
+    /// object. The directory must exist, in a BPF file system.
     #[doc(alias("pin_root_path", "MapOptions.PinPath", "default_map_pin_directory"))]
     pub fn pin_root(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.pin_root = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Returns the directory for maps that are pinned by name; `otherwise` if these options have none.
+    /// Returns the directory of maps that are pinned by name; `otherwise` if these options have none.
     pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
     /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`,
-    /// a [`Program`](crate::Program) or any other program that is loaded; without a function's name the one that the
-    /// section names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
+    /// which is a [`Program`](crate::Program) or any other loaded program. Without a function name it is the function
+    /// that the section names (`freplace/FUNCTION`). Of several calls with the same `name` the last one counts. Linux
+    /// 5.6.
     ///
-    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Invalid`] if
-    /// that is of another type than `EXT` or is not to be loaded, or if `program` has no such function or no BTF.
+    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`. It fails with [`Error::Invalid`]
+    /// if that program is of another type than `EXT` or not to be loaded, or if `program` has no such function or no
+    /// BTF.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,8 +94,8 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks that every program that is named is there, is loaded, and can replace a function.
-    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "nothing can be set"))]
+    /// Checks that every named program exists, is to be loaded, and can replace a function.
+    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "there are no settings"))]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {
@@ -115,14 +119,15 @@ impl<'p> LoadOptions<'p> {
         Ok(())
     }
 
-    /// Finds the function that a program replaces, and sets it as the program's target; `None` if it replaces none.
+    /// Finds the function that a program replaces, and sets it as the program's target; returns `None` if there is
+    /// none.
     #[cfg_attr(
         not(feature = "tracing"),
         expect(
             clippy::unused_self,
             clippy::unnecessary_wraps,
             clippy::needless_pass_by_ref_mut,
-            reason = "nothing can be set"
+            reason = "there are no settings"
         )
     )]
     pub(super) fn target(&self, spec: &mut ProgramSpec) -> Result<Option<BtfTarget<'p>>, Error> {
@@ -148,7 +153,7 @@ impl<'p> Replacement<'p> {
         let unfit = |why: String| Error::Invalid { operation: attempt.clone(), why };
         if name.is_empty() {
             return Err(unfit(format!(
-                "neither its section `{}` nor `LoadOptions::replace` names one",
+                "neither its section `{}` nor `LoadOptions::replace` names a function",
                 spec.section_name
             )));
         }

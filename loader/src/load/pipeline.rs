@@ -1,4 +1,4 @@
-//! Loads an object: each step of the order that [`super`] gives.
+//! Loads an object: the steps in the order that [`super`] lists.
 
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::{
 use log::{debug, warn};
 
 use super::{
-    loaded::{Loaded, Made},
+    loaded::{CreatedMap, Loaded},
     options::LoadOptions,
     plan::Plan,
 };
@@ -31,7 +31,7 @@ use crate::{
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
 
-/// A program that was refused while the rest of its object is loaded: see [`Object::load_partial`].
+/// A program that was refused while the rest of its object was loaded: see [`Object::load_partial`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FailedProgram {
@@ -44,28 +44,28 @@ pub struct FailedProgram {
 }
 
 impl Object {
-    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs
-    /// that cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded (`autoload`) are in
-    /// [`Loaded::skipped`], with the reason.
+    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing.
+    /// [`Loaded::skipped`] lists programs that cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded
+    /// (`autoload`), with the reason.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program,
-    /// with the reason and the log; [`Error::Object`] if the instructions refer to something that is not there.
-    /// Everything created so far is closed then, and the pins that this call made are removed.
+    /// [`Error::Syscall`] if a map or program cannot be created; [`Error::Verifier`], with the reason and the log, if
+    /// the verifier refuses a program; [`Error::Object`] if the instructions refer to something that does not exist. In
+    /// all these cases everything created so far is closed, and the pins that this call created are removed.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
     pub fn load(self) -> Result<Loaded, Error> {
         self.load_with(&LoadOptions::new())
     }
 
-    /// Loads as [`Object::load`] does, with what `options` add to the object.
+    /// Loads as [`Object::load`] does, with `options`.
     ///
     /// # Errors
     ///
     /// As [`Object::load`], and those of the options.
     #[doc(alias("bpf_object__load", "NewCollectionWithOptions"))]
     pub fn load_with(self, options: &LoadOptions<'_>) -> Result<Loaded, Error> {
-        let loaded = self.load_but(options, None)?;
+        let loaded = self.load_inner(options, None)?;
         if !cfg!(feature = "advice") {
             return Ok(loaded);
         }
@@ -81,18 +81,18 @@ impl Object {
         Ok(loaded)
     }
 
-    /// Loads as [`Object::load`] does, but skips a program that cannot be loaded and goes on. Tail calls of it fail:
-    /// its slots in a `PROG_ARRAY` stay empty.
+    /// Loads as [`Object::load`] does, but skips programs that cannot be loaded. Their slots in a `PROG_ARRAY` stay
+    /// empty, so tail calls of them fail.
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for what is not a single program's: maps, BTF, what all programs share, and a disabled
-    /// feature of this crate.
+    /// As [`Object::load`], for everything that concerns more than one program: maps, BTF, data that all programs
+    /// share, and a disabled cargo feature.
     pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
 
-    /// Loads as [`Object::load_partial`] does, with what `options` add to the object.
+    /// Loads as [`Object::load_partial`] does, with `options`.
     ///
     /// # Errors
     ///
@@ -100,12 +100,12 @@ impl Object {
     /// have.
     pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         let mut failed = Vec::new();
-        let loaded = self.load_but(options, Some(&mut failed))?;
+        let loaded = self.load_inner(options, Some(&mut failed))?;
         Ok((loaded, failed))
     }
 
-    /// Loads. A program that cannot be loaded is added to `failed`; without that it ends loading.
-    fn load_but(
+    /// Loads the object. Adds a program that cannot be loaded to `failed`; without `failed` its error ends the load.
+    fn load_inner(
         mut self,
         options: &LoadOptions<'_>,
         mut failed: Option<&mut Vec<FailedProgram>>,
@@ -157,14 +157,14 @@ impl Object {
             }
         }
         if cfg!(feature = "advice") {
-            // Not beside a refusal that says the same.
+            // Do not repeat the reason of a refusal.
             let fault = self.license_fault.as_deref().unwrap_or_default();
             if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
                 self.warn(&|warning| matches!(warning, Warning::License { .. }));
             }
         }
         #[cfg(feature = "struct-ops")]
-        complete_tables(&mut maps, &plan, &planned, &programs)?;
+        fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
         let mut loaded = Loaded { maps, programs, variables: self.variables, skipped };
         loaded.fill(&self.maps, &left_out)?;
         sort(&mut loaded.maps, |one, other| one.map.name().cmp(other.map.name()));
@@ -186,27 +186,27 @@ impl Object {
         pins: &Path,
         btf: Option<BorrowedFd<'_>>,
         new_pins: &mut NewPins,
-    ) -> Result<Vec<Made>, Error> {
+    ) -> Result<Vec<CreatedMap>, Error> {
         let mut maps = Vec::new();
         for (index, spec) in plan.maps(self) {
             let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?;
-            maps.push(Made { index, data: spec.data(), map });
+            maps.push(CreatedMap { index, data: spec.data(), map });
         }
         Ok(maps)
     }
 
-    /// Loads the object's BTF. Readers of maps and of verifier logs use it; programs run without it, so a failure is no
-    /// error.
+    /// Loads the object's BTF. Observers of maps and readers of verifier logs use it. Programs run without it, so a
+    /// failure is not an error.
     ///
-    /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
-    /// asked about each kind, and given what it takes.
+    /// A new kernel accepts the BTF unchanged. An old kernel refuses all of it because of one kind that it does not
+    /// know. Only then is the kernel asked about each kind, and the BTF rewritten to those that it accepts.
     fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
         let why = match load_btf(&bytes) {
             Ok(btf) => return Ok(Some(btf)),
             Err(why) => why,
         };
-        debug!("the kernel does not take the object's BTF as it is: {why}");
+        debug!("the kernel refuses the object's BTF: {why}");
         let loaded = match features::btf() {
             Support::Yes => {
                 let mut older = bytes.clone();
@@ -219,38 +219,39 @@ impl Object {
         Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
     }
 
-    /// Returns the maps by which programs on USDT find their arguments, if the object has them.
+    /// Returns the maps by which USDT programs find their arguments, if the object has them.
     #[cfg(feature = "usdt")]
-    fn usdt_specs(&self, maps: &[Made]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
+    fn usdt_specs(&self, maps: &[CreatedMap]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
         let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
         let mut of_usdt = self.maps.iter().filter(|spec| UsdtSpecs::MAPS.contains(&spec.name.as_str()));
         let pinned = of_usdt.any(|spec| spec.pinning == Pinning::ByName);
-        let addresses = addresses.map(|made| made.map.again()).transpose()?;
-        Ok(Some(Arc::new(UsdtSpecs::new(specs.map.again()?, addresses, pinned))))
+        let addresses = addresses.map(|made| made.map.duplicate()).transpose()?;
+        Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
     }
 }
 
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
-    let why = "loads the object's BTF: types of maps, names of functions, lines of source";
+    let why = "loads the object's BTF: map types, function names, source lines";
     charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
 }
 
-/// Puts the file descriptors of programs into the values of struct_ops maps.
+/// Writes the file descriptors of programs into the values of struct_ops maps.
 #[cfg(feature = "struct-ops")]
-fn complete_tables(maps: &mut [Made], plan: &Plan, planned: &[Start], programs: &[Program]) -> Result<(), Error> {
+fn fill_struct_ops(maps: &mut [CreatedMap], plan: &Plan, planned: &[Start], programs: &[Program]) -> Result<(), Error> {
     let fd = |start| {
         if let Some(program) = programs.iter().find(|program| program.spec().entry == start) {
             return Ok(Some(program.as_fd().as_raw_fd()));
         }
-        // `planned` are those to be loaded but for those that were reported as refused; the others are not wanted.
+        // `planned` contains the programs to load, without those that were reported as refused. Other programs stay
+        // unset.
         if planned.contains(&start) {
             return Err(Error::bug("a program of a struct_ops map was not loaded"));
         }
         Ok(None)
     };
     for made in maps {
-        // Maps of other types.
+        // Skips maps of other types.
         let Some(fitted) = plan.resolved.struct_ops.map(made.index) else { continue };
         made.map.set_table(fitted.value(fd)?, fitted.by_link);
     }

@@ -1,5 +1,5 @@
-//! The steps of loading that need no object in the kernel, as [`Object::load`] and [`Object::dry_run`] both take them:
-//! resolution against a kernel's types, which maps and programs are wanted, and linking.
+//! The steps of loading that create nothing in the kernel, shared by [`Object::load`] and [`Object::dry_run`]:
+//! resolution against a kernel's types, the choice of maps and programs to load, and linking.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::{
     resolve::{Resolved, resolve},
 };
 
-/// What a kernel has for an object, and what of the object is loaded there.
+/// The resolution of an object against a kernel, and the maps and programs to load there.
 pub(crate) struct Plan {
     pub(crate) resolved: Resolved,
 }
@@ -20,7 +20,7 @@ impl Plan {
         Ok(Self { resolved: resolve(object, types)? })
     }
 
-    /// Returns the maps to create, in the object's order: each with its index, and as the kernel is asked for it.
+    /// Returns the maps to create, in the object's order: each with its index and its completed description.
     pub(crate) fn maps<'o>(&self, object: &'o Object) -> impl Iterator<Item = (usize, Cow<'o, MapSpec>)> {
         let wanted = object.maps().iter().enumerate().filter(|(_, spec)| spec.autocreate);
         wanted.map(|(index, spec)| (index, self.resolved.completed(index, spec)))
@@ -31,12 +31,12 @@ impl Plan {
         object.programs().iter().filter(|program| self.has(program))
     }
 
-    /// Returns whether the program is loaded.
+    /// Returns true if the program is to be loaded.
     pub(crate) fn has(&self, program: &ProgramSpec) -> bool {
         program.section.autoload && !self.is_unused(program)
     }
 
-    /// Returns what is not loaded whatever the kernel answers, and why.
+    /// Returns the programs and maps that are skipped on every kernel, with the reason.
     pub(crate) fn skipped(&self, object: &Object) -> Vec<Skipped> {
         let mut skipped = object.unknown_programs().to_vec();
         let program = |program: &ProgramSpec, why: &str| Skipped::new(&program.name, &program.section_name, why);
@@ -54,7 +54,7 @@ impl Plan {
         skipped
     }
 
-    /// Returns whether the program implements a member of no struct_ops map that is created.
+    /// Returns true if the program is for struct_ops, but no struct_ops map that is created uses it.
     fn is_unused(&self, program: &ProgramSpec) -> bool {
         self.resolved.struct_ops.is_unused(program.entry)
     }

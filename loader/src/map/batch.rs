@@ -1,5 +1,5 @@
-//! Many elements by one system call: `BPF_MAP_LOOKUP_BATCH` and its relatives (Linux 5.6; more types of map with each
-//! release).
+//! Reads and writes many elements by one system call: `BPF_MAP_LOOKUP_BATCH` and its relatives (Linux 5.6; later
+//! releases support more map types).
 //!
 //! ```text
 //!     entries()        position ──▶ kernel ──▶ keys, values and the next position …  until ENOENT
@@ -7,9 +7,9 @@
 //!     update_batch(), delete_batch()       all in one call
 //! ```
 //!
-//! Where the kernel has no such command for a type of map, the same is done one element at a time, and the log says so.
-//! A position is opaque: for hashes it is the index of a bucket, and the kernel returns buckets whole. Other processes
-//! and programs change the map meanwhile, so the result is no snapshot.
+//! If the kernel has no such command for a map type, the elements are accessed one at a time, and the log says so. A
+//! position is opaque: for hashes it is a bucket index, and the kernel returns whole buckets. Other processes and
+//! programs change the map meanwhile, so the result is not a snapshot.
 
 use std::{io, slice::ChunksExact};
 
@@ -36,19 +36,19 @@ impl Entries {
         self.keys.len() / self.key_size.max(1)
     }
 
-    /// Returns whether there are none.
+    /// Returns true if there are no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Walks the keys with their values, in the kernel's order.
+    /// Iterates over the keys with their values, in the kernel's order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         chunks(&self.keys, self.key_size).zip(chunks(&self.values, self.value_size))
     }
 }
 
-/// Cuts bytes into pieces of the same size.
+/// Splits bytes into chunks of the same size.
 fn chunks(bytes: &[u8], size: usize) -> ChunksExact<'_, u8> {
     bytes.chunks_exact(size.max(1))
 }
@@ -56,7 +56,7 @@ fn chunks(bytes: &[u8], size: usize) -> ChunksExact<'_, u8> {
 /// An iterator over the elements of a map, which returns many of them at a time.
 #[doc(alias("BPF_MAP_LOOKUP_BATCH", "BPF_MAP_LOOKUP_AND_DELETE_BATCH"))]
 #[derive(Debug)]
-#[must_use = "nothing is asked of the kernel before `next`"]
+#[must_use = "no element is read before `next`"]
 pub struct Batches<'m> {
     map: &'m Map,
     take: bool,
@@ -67,16 +67,16 @@ pub struct Batches<'m> {
 #[derive(Debug)]
 enum State {
     Start,
-    /// After this position of the kernel's.
+    /// After this position, which the kernel returned.
     Behind(Vec<u8>),
-    /// The kernel has no such command: one by one, after this key.
+    /// The kernel has no such command: one element at a time, after this key.
     OneByOne(Option<Vec<u8>>),
     Ended,
 }
 
 impl Batches<'_> {
-    /// Returns at most `count` elements at a time, if the kernel's buckets allow it. Without this call a piece has
-    /// about 256 KiB.
+    /// Returns at most `count` elements at a time, unless a bucket of the kernel holds more. The default is about 256
+    /// KiB at a time.
     pub fn at_most(self, count: usize) -> Self {
         Self { count: count.clamp(1, 1 << 20), ..self }
     }
@@ -85,7 +85,7 @@ impl Batches<'_> {
         if self.take { BatchCommand::LookupAndDelete } else { BatchCommand::Lookup }
     }
 
-    /// Returns the next piece; an empty one at the end.
+    /// Returns the next elements; none at the end.
     fn piece(&mut self) -> Result<Entries, Error> {
         loop {
             let position = match &self.state {
@@ -107,13 +107,13 @@ impl Batches<'_> {
             match error.as_ref().and_then(io::Error::raw_os_error) {
                 None => self.state = State::Behind(next),
                 Some(libc::ENOENT) => self.state = State::Ended,
-                // A bucket holds more than fits.
+                // A bucket does not fit into the buffers.
                 Some(libc::ENOSPC) if self.count < 1 << 24 => {
                     self.count *= 2;
                     continue;
                 }
                 Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP) if matches!(self.state, State::Start) => {
-                    debug!("the kernel gives the elements of the map `{}` one by one only", self.map.name);
+                    debug!("the kernel returns the elements of the map `{}` only one at a time", self.map.name);
                     self.state = State::OneByOne(None);
                     continue;
                 }
@@ -133,7 +133,7 @@ impl Batches<'_> {
         let State::OneByOne(last) = &mut self.state else { return Ok(entries) };
         let mut key = vec![0; self.map.key_size()];
         while entries.len() < self.count {
-            // The elements before are deleted, so the next one is the first.
+            // Earlier elements are deleted, so the next one is the first.
             let before = if self.take { None } else { last.as_deref() };
             let there = self.map.elements.next_key(before, &mut key);
             if !there.map_err(|error| self.map.failed("walk the keys of", &error))? {
@@ -141,7 +141,7 @@ impl Batches<'_> {
                 break;
             }
             let value = if self.take { self.map.lookup_and_delete(&key)? } else { self.map.lookup(&key)? };
-            // It may be gone since.
+            // The element may have been deleted since.
             if let Some(value) = value {
                 entries.keys.extend_from_slice(&key);
                 entries.values.extend_from_slice(&value);
@@ -172,8 +172,8 @@ impl Iterator for Batches<'_> {
 }
 
 impl Map {
-    /// Walks all elements, many at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one
-    /// where the kernel has no such command.
+    /// Iterates over all elements, many at a time: by `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or
+    /// one at a time where the kernel has no such command.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
@@ -205,14 +205,14 @@ impl Map {
         Batches { map: self, take, count, state: State::Start }
     }
 
-    /// Makes room for `count` elements.
+    /// Allocates buffers for `count` elements.
     fn entries_of(&self, count: usize) -> Entries {
         let (key_size, value_size) = (self.key_size(), self.value_size());
         Entries { keys: vec![0; count * key_size], values: vec![0; count * value_size], key_size, value_size }
     }
 
-    /// Sets the values of many keys, whether they were there before or not: `BPF_MAP_UPDATE_BATCH` (Linux 5.6), or one
-    /// by one.
+    /// Sets the values of many keys, existing ones or new ones: by `BPF_MAP_UPDATE_BATCH` (Linux 5.6), or one at a
+    /// time.
     ///
     /// # Errors
     ///
@@ -243,8 +243,8 @@ impl Map {
         Ok(())
     }
 
-    /// Removes many keys and returns how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by
-    /// one.
+    /// Removes many keys and returns how many of them existed: by `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one at
+    /// a time.
     ///
     /// # Errors
     ///
@@ -266,7 +266,7 @@ impl Map {
             start += done;
             match error {
                 None => break,
-                // The kernel stops at a key that is not there.
+                // The kernel stops at a key that does not exist.
                 Some(error) if error.raw_os_error() == Some(libc::ENOENT) => start += 1,
                 Some(error) if done == 0 && removed == 0 && is_unknown(&error) => {
                     for key in chunks(all.get(start * size..).unwrap_or_default(), size) {
@@ -280,9 +280,9 @@ impl Map {
         Ok(removed)
     }
 
-    /// Removes `key` and returns the value that it had; `None` if it was not there. Of a queue or stack, with an empty
-    /// key, it returns the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between
-    /// look-up and removal is lost.
+    /// Removes `key` and returns its value; `None` if it does not exist. For a queue or stack, with an empty key, it
+    /// returns the next value (Linux 4.20). For hashes this is atomic since 5.14; on older kernels a change between
+    /// lookup and removal is lost.
     ///
     /// # Errors
     ///
@@ -294,18 +294,18 @@ impl Map {
             Ok(found) => Ok(found.then_some(value)),
             Err(error) if is_unknown(&error) => {
                 let value = self.lookup(key)?;
-                // If another process or program has removed it first, it is theirs.
+                // If another process or program has removed it first, that one has the value.
                 Ok(if value.is_some() && self.delete(key)? { value } else { None })
             }
             Err(error) => Err(self.failed("take a value from", &error)),
         }
     }
 
-    /// Sets the values of `key` in a per-CPU map, a value for each possible CPU.
+    /// Sets the values of `key` in a per-CPU map: one value for each possible CPU.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as
+    /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; otherwise as
     /// [`Map::update`].
     #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn update_per_cpu(&self, key: &[u8], values: &PerCpu) -> Result<(), Error> {
@@ -332,7 +332,7 @@ impl Map {
     }
 }
 
-/// The kernel does not know the command, or not for this kind of map.
+/// Returns true if the kernel does not have the command, or not for this map type.
 fn is_unknown(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
 }

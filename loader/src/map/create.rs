@@ -1,4 +1,4 @@
-//! A map is made: its description, corrected to what the kernel takes, then its first contents.
+//! Creates a map: corrects its description to what the kernel accepts, and writes the initial contents.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -21,15 +21,15 @@ use crate::{
     },
 };
 
-/// `BPF_F_SEGV_ON_FAULT`: user space may only touch pages of an arena that programs have allocated.
+/// `BPF_F_SEGV_ON_FAULT`: user space may only touch arena pages that programs have allocated.
 const SEGV_ON_FAULT: u32 = 1 << 17;
-/// `BPF_F_LINK`: a table waits for a link.
+/// `BPF_F_LINK`: the struct_ops map is registered by a link.
 const LINK: u32 = 1 << 13;
-/// `BPF_F_VTYPE_BTF_OBJ_FD`: its type is a module's.
+/// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is in a module's BTF.
 const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 
 impl Map {
-    /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
+    /// Creates the map that `spec` describes, with the object's BTF for its key and value if the kernel accepts that.
     pub(crate) fn create(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
@@ -40,17 +40,17 @@ impl Map {
         if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
             return Err(Error::Invalid {
                 operation: attempt(spec, &attr),
-                why: "a map of maps needs a pattern of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
+                why: "a map of maps needs a template of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
                     .to_owned(),
             });
         }
         if cfg!(feature = "struct-ops") && btf.is_none() && struct_ops.is_some() {
             return Err(Error::Invalid {
                 operation: attempt(spec, &attr),
-                why: "its type is in the object's BTF, which the kernel did not take".to_owned(),
+                why: "its type is in the object's BTF, which the kernel refused".to_owned(),
             });
         }
-        // The pattern is only looked at while the map is made.
+        // The kernel reads the template only while it creates the map.
         let inner = spec.inner.as_deref().map(|inner| Self::create(inner, None, btf)).transpose()?;
         if let Some(inner) = &inner {
             attr.inner_map_fd = number(inner.as_fd());
@@ -76,7 +76,7 @@ impl Map {
         }
         let map = charged(&mut || bpf::map_create(attr, "creates a map that the object describes"))
             .or_else(|error| match error.raw_os_error() {
-                // The types only help those who look at the map from outside; a kernel that dislikes them gets none.
+                // Only observers of the map use the types. If the kernel refuses them, the map is created without.
                 Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {
                     let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
                     bpf::map_create(plain, "creates the map again without the types of its key and value")
@@ -86,17 +86,17 @@ impl Map {
             .map_err(|error| explain(spec, &attr, &error))?;
         let mut map = Self::wrap(spec.name.clone(), map)?;
         if spec.map_type == MapType::ARENA {
-            map.settle_arena(spec)?;
+            map.map_arena(spec)?;
         } else {
             map.fill(spec)?;
         }
         Ok(map)
     }
 
-    /// The verifier must know at which address an arena lies in user space: the description names it, or the first
-    /// mapping decides. Global variables are written into its pages, which makes the kernel allocate them: a program
-    /// that gets there first would find none, and its writes would be lost.
-    fn settle_arena(&mut self, spec: &MapSpec) -> Result<(), Error> {
+    /// Maps an arena. The verifier must know its user-space address: either the description names it, or the first
+    /// mapping determines it. Global variables are written into the arena's pages, which makes the kernel allocate
+    /// them. If a program ran first, it would find no variables, and its writes would be lost.
+    fn map_arena(&mut self, spec: &MapSpec) -> Result<(), Error> {
         if spec.map_extra != 0 && spec.globals.is_none() {
             return Ok(());
         }
@@ -107,11 +107,11 @@ impl Map {
                 |why: String| Error::Invalid { operation: format!("create the map `{}` (ARENA)", spec.name), why };
             if size as usize > length {
                 let pages = (size as usize).div_ceil(page);
-                return Err(unfit(format!("it has {} pages, and its global variables take {pages}", spec.max_entries)));
+                return Err(unfit(format!("it has {} pages, and its global variables need {pages}", spec.max_entries)));
             }
             if spec.map_flags.bits() & SEGV_ON_FAULT != 0 {
-                let why = "BPF_F_SEGV_ON_FAULT forbids user space to touch a page that no program has allocated, and so to \
-                           write its global variables there";
+                let why = "BPF_F_SEGV_ON_FAULT forbids user space to touch a page that no program has allocated, so its \
+                           global variables cannot be written there";
                 return Err(unfit(why.to_owned()));
             }
         }
@@ -127,15 +127,15 @@ impl Map {
                 });
             }
         }
-        // Nobody else has this map yet.
+        // No other code has this map yet.
         let _ = self.memory.set(memory);
         Ok(())
     }
 
-    /// Writes a data section's bytes into the one element of its map, and freezes constants.
+    /// Writes the bytes of a data section into the map's only element, and freezes constants.
     fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
         let Some(contents) = &spec.contents else { return Ok(()) };
-        // A new map is all zeroes already.
+        // A new map is zeroed.
         if !contents.is_zero() {
             self.update(&0_u32.to_ne_bytes(), &contents.whole(spec.value_size as usize))?;
         }
@@ -148,8 +148,8 @@ impl Map {
 }
 
 impl MapSpec {
-    /// The description with the sizes that loading asks the kernel for: those of rings and perf event arrays are
-    /// corrected. How many CPUs are possible is asked of the machine; no map is made.
+    /// Returns the description with the sizes that loading requests from the kernel: those of rings and perf event
+    /// arrays are corrected. Reads the number of possible CPUs from this machine; creates no map.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl MapSpec {
     }
 }
 
-/// The description as the kernel will take it.
+/// Returns the description with sizes that the kernel accepts.
 pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
     let mut attr = MapCreate {
         map_type: spec.map_type,
@@ -182,12 +182,13 @@ pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
     Ok(attr)
 }
 
-/// The number of elements as the kernel will take it.
+/// Returns the number of elements that the kernel accepts.
 fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
     let asked = spec.max_entries;
     let corrected = if spec.map_type == MapType::PERF_EVENT_ARRAY {
         let possible = cpus::array_len().map_err(|error| Error::kernel("count the possible CPUs", &error))?;
-        // The key is a CPU's number: more slots than CPUs could never be filled, and 0 means "as many as there are".
+        // The key is a CPU's number: slots beyond the possible CPUs would stay empty, and 0 means one for each possible
+        // CPU.
         if asked == 0 || asked > possible { possible } else { asked }
     } else if spec.map_type.is_ring() {
         let page = page_size() as u32;
@@ -218,24 +219,24 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
     format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries)
 }
 
-/// Why a map could not be made.
+/// Returns the error of a map that could not be created.
 fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
         Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
             (None, Some(since)) => plain.advise(&format!(
-                "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
+                "maps of this type exist since Linux {since}; otherwise its sizes or flags are not allowed"
             )),
-            (None, None) => plain.advise("this kernel, or this loader, does not know a kind of map of this number"),
+            (None, None) => plain.advise("this kernel, or this loader, does not know the map type of this number"),
         },
         Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
         _ => plain.wanting(privileges::to_create(spec.map_type)),
     }
 }
 
-/// What the kernel says EINVAL to, whatever its version, as far as the description alone tells (`map_alloc_check` and
-/// `map_alloc` of each kind).
+/// Returns the reason for EINVAL, if the description alone shows it: the checks of `map_alloc_check` and `map_alloc` of
+/// each type that hold for every kernel version.
 fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     use MapType as T;
     let is_local = matches!(spec.map_type, T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE);
@@ -263,14 +264,14 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     if kind == T(0) {
         return Some("its description has no type: `__uint(type, BPF_MAP_TYPE_…)`".to_owned());
     }
-    // Of a kind that is unknown here nothing is known.
+    // The requirements of an unknown type are unknown.
     kind.name()?;
     if is_storage && attr.max_entries != 0 {
-        return Some(format!("a map of the type {kind} has no max_entries: leave it 0"));
+        return Some(format!("a map of the type {kind} has no max_entries: set it to 0"));
     }
     if attr.max_entries == 0 && !is_storage && kind != T::STRUCT_OPS {
         return Some(format!(
-            "its max_entries is 0, so that its size is the loading program's to set: `object.map_mut(\"{name}\")?.max_entries`"
+            "its max_entries is 0, so the loading program must set it: `object.map_mut(\"{name}\")?.max_entries`"
         ));
     }
     if (has_index || is_local) && attr.key_size != 4 {
@@ -289,7 +290,7 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
         return Some(format!("its value has {} bytes, and that of a map of the type {kind} has 4", attr.value_size));
     }
     if (is_local || kind == T::LPM_TRIE) && !spec.map_flags.contains(MapFlags::NO_PREALLOC) {
-        return Some(format!("a map of the type {kind} is made with the flag BPF_F_NO_PREALLOC"));
+        return Some(format!("a map of the type {kind} needs the flag BPF_F_NO_PREALLOC"));
     }
     None
 }

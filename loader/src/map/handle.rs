@@ -1,4 +1,4 @@
-//! A map in the kernel: what the kernel says of it, its elements one at a time, and its memory.
+//! A map in the kernel: its description, single elements, and its memory.
 
 use std::{
     ops::Range,
@@ -13,7 +13,7 @@ use crate::{
     sys::{elements::Elements, mmap::Shared},
 };
 
-/// A map in the kernel. It lives as long as something refers to it: this value, a program that uses it, a pin.
+/// A map in the kernel. It exists as long as something refers to it: this value, a program that uses it, or a pin.
 ///
 /// `Send` and `Sync`.
 #[doc(alias = "bpf_map")]
@@ -21,9 +21,9 @@ use crate::{
 pub struct Map {
     pub(super) name: String,
     pub(super) elements: Elements,
-    /// Its elements, mapped at the first use.
+    /// The elements, mapped on first use.
     pub(super) memory: OnceLock<Shared>,
-    /// Where in that memory global variables begin: at its start, except in arenas.
+    /// The offset of global variables in that memory, in bytes: 0, except in arenas.
     pub(super) base: usize,
     table: Option<Table>,
 }
@@ -35,23 +35,24 @@ pub(crate) struct Table {
     pub(crate) by_link: bool,
 }
 
-/// A value for each possible CPU, with the CPU's number.
+/// One value for each possible CPU, with the CPU's number.
 #[doc(alias("PerCpuValues", "BPF_MAP_TYPE_PERCPU_ARRAY"))]
 pub type PerCpu = Vec<(u32, Vec<u8>)>;
 
 impl Map {
-    /// Returns the bytes from the start of its memory to its global variables.
+    /// Returns the offset of the global variables in the map's memory, in bytes.
     pub(crate) fn base(&self) -> usize {
         self.base
     }
 
-    /// Returns the addresses at which an arena is mapped in this process, for as long as this value lives. A program's
-    /// pointers into it mean the same here.
+    /// Returns the addresses at which an arena is mapped in this process, valid for as long as this value lives. A
+    /// program's pointers into the arena are valid here, too.
     ///
-    /// `None` for maps of other types, for an arena that this process opened and did not create, and for one whose
-    /// description names the address in `map_extra`, unless it holds global variables: the caller maps it.
+    /// Returns `None` for maps of other types, and for an arena that this process opened and did not create. Also for
+    /// an arena whose description names the address in `map_extra`, unless it holds global variables; the caller maps
+    /// such an arena.
     ///
-    /// Programs write there at any time, so it must only be accessed by atomic or volatile instructions.
+    /// Programs write to the arena at any time, so it must only be accessed by atomic or volatile instructions.
     #[doc(alias("BPF_MAP_TYPE_ARENA", "bpf_map__initial_value"))]
     #[must_use]
     pub fn arena(&self) -> Option<Range<usize>> {
@@ -59,8 +60,7 @@ impl Map {
     }
 
     pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
-        let elements =
-            Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
+        let elements = Elements::new(map).map_err(|error| Error::kernel(format!("query the map `{name}`"), &error))?;
         Ok(Self { name, elements, memory: OnceLock::new(), base: 0, table: None })
     }
 
@@ -77,21 +77,21 @@ impl Map {
         self.elements.update(&0_u32.to_ne_bytes(), &table.value, 0)
     }
 
-    /// Opens another file descriptor of the same map.
-    pub(crate) fn again(&self) -> Result<Self, Error> {
-        let fd = fd::duplicate(self.as_fd(), "takes another fd of the map, for programs on USDT")
-            .map_err(|error| self.failed("open another fd of", &error))?;
+    /// Duplicates the map's file descriptor.
+    pub(crate) fn duplicate(&self) -> Result<Self, Error> {
+        let fd = fd::duplicate(self.as_fd(), "duplicates the map's fd")
+            .map_err(|error| self.failed("duplicate the fd of", &error))?;
         Self::wrap(self.name.clone(), fd)
     }
 
-    /// Returns the elements of an array that can be mapped, as memory, or an arena that this process created.
+    /// Returns the mapped elements of an array that can be mapped, or of an arena that this process created.
     pub(crate) fn memory(&self) -> Result<&Shared, Error> {
         if let Some(memory) = self.memory.get() {
             return Ok(memory);
         }
         if self.map_type() == MapType::ARENA {
             return Err(Error::Invalid {
-                operation: format!("look into the arena `{}`", self.name),
+                operation: format!("access the arena `{}`", self.name),
                 why: "another process created and mapped it: map it at the same address (mmap(2))".to_owned(),
             });
         }
@@ -99,17 +99,17 @@ impl Map {
         let memory = Shared::of(self.as_fd(), length, 0).map_err(|error| {
             let plain = self.failed("map", &error);
             match error.raw_os_error() {
-                Some(cutaway_sys::errno::ENOTSUPP) => {
-                    plain.advise("it holds what only the kernel may touch: a lock, a timer, an object of its")
-                }
+                Some(cutaway_sys::errno::ENOTSUPP) => plain.advise(
+                    "it holds data that only the kernel may access, such as a lock, a timer or a kernel pointer",
+                ),
                 _ => plain,
             }
         })?;
-        // If two threads get here, the mapping of the second is dropped.
+        // If two threads get here, the second mapping is dropped.
         Ok(self.memory.get_or_init(|| memory))
     }
 
-    /// Returns the name in the object. The kernel keeps 15 bytes of it.
+    /// Returns the name in the object. The kernel stores 15 bytes of it.
     #[doc(alias = "bpf_map__name")]
     #[must_use]
     pub fn name(&self) -> &str {
@@ -130,7 +130,7 @@ impl Map {
         self.elements.info().id
     }
 
-    /// Returns the flags that it was created with.
+    /// Returns the flags that the map was created with.
     #[doc(alias("map_flags", "bpf_map__map_flags"))]
     #[must_use]
     pub fn flags(&self) -> MapFlags {
@@ -144,27 +144,27 @@ impl Map {
         self.elements.info().key_size as usize
     }
 
-    /// Returns the size in bytes of what [`Map::lookup`] returns. For a per-CPU map that is a value for each possible
-    /// CPU, each padded to a multiple of 8 bytes.
+    /// Returns the size in bytes of the value that [`Map::lookup`] returns. For a per-CPU map it covers one value for
+    /// each possible CPU, each padded to a multiple of 8 bytes.
     #[doc(alias = "bpf_map__value_size")]
     #[must_use]
     pub fn value_size(&self) -> usize {
         self.elements.value_len()
     }
 
-    /// Returns the number of elements that the kernel allows; for a ring, its size in bytes.
+    /// Returns the maximum number of elements; for a ring, its size in bytes.
     #[doc(alias = "bpf_map__max_entries")]
     #[must_use]
     pub fn max_entries(&self) -> u32 {
         self.elements.info().max_entries
     }
 
-    /// Returns the value of `key`; `None` if there is none.
+    /// Returns the value of `key`; `None` if the key does not exist.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, found before the kernel is asked), or
-    /// if the kernel refuses (rings have no elements, for example).
+    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, without a system call), or if the
+    /// kernel refuses (rings have no elements, for example).
     #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];
@@ -172,8 +172,8 @@ impl Map {
         Ok(found.then_some(value))
     }
 
-    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs, ascending; `None` if there
-    /// is no such key.
+    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs in ascending order; `None`
+    /// if the key does not exist.
     ///
     /// # Errors
     ///
@@ -192,29 +192,30 @@ impl Map {
         Ok(Some(self.elements.cpus().iter().copied().zip(values.map(<[u8]>::to_vec)).collect()))
     }
 
-    /// Sets the value of `key`, whether it was there before or not.
+    /// Sets the value of `key`, existing or new.
     ///
     /// # Errors
     ///
-    /// If `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel refuses (the map
-    /// is full: E2BIG; it is frozen: EPERM).
+    /// [`Error::Syscall`] if `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel
+    /// refuses: E2BIG if the map is full, EPERM if it is frozen.
     #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
     pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
     }
 
-    /// Removes `key`; `false` if it was not there.
+    /// Removes `key`; returns `false` if it did not exist.
     ///
     /// # Errors
     ///
-    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (an array's keys cannot be removed: EINVAL).
+    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long, or the kernel refuses: EINVAL for an array,
+    /// whose keys cannot be removed.
     #[doc(alias("BPF_MAP_DELETE_ELEM", "bpf_map__delete_elem", "bpf_map_delete_elem"))]
     pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
         self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
     }
 
-    /// Walks the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed or, if the kernel
-    /// starts over because the last key is gone, returned twice.
+    /// Iterates over the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed. If the
+    /// last key is removed, the kernel starts over, and keys may be returned twice.
     #[doc(alias("BPF_MAP_GET_NEXT_KEY", "bpf_map__get_next_key", "bpf_map_get_next_key"))]
     pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
         let mut last: Option<Vec<u8>> = None;
@@ -243,10 +244,10 @@ impl Map {
     }
 
     pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        // With a map's file descriptor, its elements need no privilege.
+        // With a map's file descriptor, access to its elements needs no privilege.
         let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
         match error.raw_os_error() {
-            Some(libc::EPERM) => plain.advise("it is frozen, or its flags allow user space no such thing"),
+            Some(libc::EPERM) => plain.advise("it is frozen, or its flags forbid this to user space"),
             _ => plain,
         }
     }

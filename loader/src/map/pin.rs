@@ -1,4 +1,4 @@
-//! Pinned maps: a name in a BPF file system keeps a map alive and lets other processes find it.
+//! Pinned maps: a path in a BPF file system keeps a map alive and lets other processes open it.
 
 use std::{
     fs, io,
@@ -12,8 +12,8 @@ use super::{Map, create::corrected};
 use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 
 impl Map {
-    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one; if
-    /// there is none, pins the map and adds the pin to `new_pins`.
+    /// Returns the map that `spec` describes. A map to be pinned by name is opened if its pin exists; otherwise it is
+    /// created and pinned, and the pin is added to `new_pins`.
     pub(crate) fn make(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
@@ -21,26 +21,26 @@ impl Map {
         btf: Option<BorrowedFd<'_>>,
         new_pins: &mut NewPins,
     ) -> Result<Self, Error> {
-        /// Of a race with processes that pin and unpin there. A symbolic link that leads nowhere looks like one for
-        /// ever.
+        /// Rounds of a race with processes that pin and unpin at the same path. A dangling symbolic link looks like
+        /// such a race forever.
         const ROUNDS: u32 = 100;
         if spec.pinning == Pinning::None {
             return Self::create(spec, struct_ops, btf);
         }
-        // A name that came with the object must not lead out of the directory.
+        // A name from the object must not lead out of the directory.
         if spec.name.contains('/') {
             return Err(Error::Invalid {
                 operation: format!("pin the map `{}` by its name", spec.name),
-                why: "a file's name holds no slash".to_owned(),
+                why: "a file name cannot contain a slash".to_owned(),
             });
         }
         let path = pins.join(&spec.name);
         let (mut created, mut round) = (None, 1);
         loop {
-            match pin::open(&path, "looks for a map that was pinned before") {
+            match pin::open(&path, "opens an existing pin of the map") {
                 Ok(map) => {
                     let map = Self::wrap(spec.name.clone(), map)?;
-                    map.must_fit(spec, &path)?;
+                    map.check_matches(spec, &path)?;
                     return Ok(map);
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -68,7 +68,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: ENOENT if nothing is pinned there, EPERM without privileges or if it is no map.
+    /// [`Error::Syscall`]: ENOENT if nothing is pinned there, EPERM without privileges or if it is not a map.
     #[doc(alias("BPF_OBJ_GET", "bpf_obj_get"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -78,12 +78,11 @@ impl Map {
         Self::wrap(name, map)
     }
 
-    /// Pins the map at `path`: it lives as long as that file, and other processes find it there.
+    /// Pins the map at `path`: it exists as long as that file, and other processes can open it there.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: EEXIST if there is such a file, EPERM or EINVAL if the directory is in no BPF
-    /// file system.
+    /// [`Error::Syscall`]: EEXIST if the file exists, EPERM or EINVAL if the directory is not in a BPF file system.
     #[doc(alias("BPF_OBJ_PIN", "bpf_map__pin"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
@@ -94,10 +93,10 @@ impl Map {
         pin::failed(format!("pin the map `{}` at {}", self.name(), path.display()), error)
     }
 
-    /// Checks every part of the description: a map of another one would give nonsense without an error.
-    fn must_fit(&self, spec: &MapSpec, path: &Path) -> Result<(), Error> {
+    /// Checks the whole description: a map of another layout would yield wrong data without an error.
+    fn check_matches(&self, spec: &MapSpec, path: &Path) -> Result<(), Error> {
         let (info, attr) = (self.elements.info(), corrected(spec)?);
-        // The kernel adds this flag by itself.
+        // The kernel adds this flag itself.
         let added = if spec.map_type == MapType::DEVMAP { MapFlags::RDONLY_PROG.bits() } else { 0 };
         let parts = [
             ("the map type", info.map_type.0.into(), attr.map_type.0.into()),
@@ -119,13 +118,13 @@ impl Map {
     }
 }
 
-/// The pins that one load has made. They are removed when this is dropped, unless the load succeeds
+/// The pins that one load has created. They are removed when this is dropped, unless the load succeeds
 /// ([`NewPins::keep`]).
 #[derive(Debug, Default)]
 pub(crate) struct NewPins(Vec<PathBuf>);
 
 impl NewPins {
-    /// Lets the pins stay.
+    /// Keeps the pins.
     pub(crate) fn keep(mut self) {
         self.0.clear();
     }
@@ -141,4 +140,4 @@ impl Drop for NewPins {
     }
 }
 
-const PINS: &str = "gives the map a name that outlives this process";
+const PINS: &str = "pins the map, which keeps it alive without this process";

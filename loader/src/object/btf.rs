@@ -1,15 +1,15 @@
-//! The object's BTF, read with distrust and completed.
+//! Checks and completes the object's BTF.
 //!
-//! Compilers leave open what is the linker's to know, and the kernel wants it told:
+//! Compilers leave some fields of `.BTF` to the linker, and the kernel requires them:
 //!
-//! - a `DATASEC` says 0 for its size and for the offset of each variable: they are written in, from the sections and
-//!   symbols, and the variables sorted by them;
-//! - the section `.kconfig`, which exists in BTF alone, is laid out as its map will be;
-//! - a function that is hidden is said to be static: the verifier then follows calls of it with what it knows of their
-//!   arguments, as it does for static ones, where a global function would have to do with their types;
-//! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`,
-//!   which nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one
-//!   variable.
+//! - A `DATASEC` has 0 as its size and as the offset of each variable. Both are filled in from sections and symbols,
+//!   and the variables are sorted by offset.
+//! - The section `.kconfig` exists only in BTF. It is laid out as its map will be.
+//! - A hidden function becomes static. The verifier then checks each call of it with the caller's actual arguments, as
+//!   for any static function, instead of checking it once against its argument types, as for a global one.
+//! - The kernel does not know the linkage of externs. They become global definitions. The variables of `.ksyms`, which
+//!   no program or verifier uses, become consecutive integers. A `DATASEC` cannot hold functions, so each function
+//!   there becomes the same dummy variable.
 
 use super::externs::{self, Extern};
 use crate::{
@@ -20,18 +20,18 @@ use crate::{
     sorted::{Sorted, sort},
 };
 
-/// Reads `.BTF`.
+/// Parses `.BTF`.
 pub(super) fn read(bytes: &[u8]) -> Result<Btf<'_>, Error> {
     let broken = |why: String| Error::Object { why: format!("its section .BTF is broken: {why}") };
     let btf = Btf::parse(bytes).map_err(|why| broken(why.to_string()))?;
-    // The kernel knows no other, and would say so in fewer words.
+    // The kernel knows no other linkage, and its error would say less.
     if let Some(ty) = btf.types().find(|ty| ty.linkage() > 2) {
         return Err(broken(format!("`{}` has linkage {}, and 2 is the highest", ty.name(), ty.linkage())));
     }
     Ok(btf)
 }
 
-/// Returns the bytes of `.BTF` with all that filled in; `None` if the object has no types.
+/// Returns the completed bytes of `.BTF`; `None` if the object has no types.
 pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Result<Option<Vec<u8>>, Error> {
     let original = elf.contents(".BTF");
     if original.is_empty() {
@@ -43,44 +43,44 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Result<Option<Vec<u8>>
     }
     let mut draft = Draft::of(original, &btf).ok_or_else(|| Error::bug(OUTSIDE))?;
     for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
-        draft.named(section);
+        draft.replace_question_mark(section);
         match section.name_bytes() {
-            name if READS_EXTERNS && name == externs::KSYMS.as_bytes() => draft.ksyms(section),
+            name if READS_EXTERNS && name == externs::KSYMS.as_bytes() => draft.complete_ksyms(section),
             name if READS_EXTERNS && name == externs::KCONFIG.as_bytes() => {
-                draft.sized(section, externs::config_size(externs));
+                draft.set_size(section, externs::config_size(externs));
                 let offsets = externs::config_offsets(externs);
-                draft.placed(section, &|name| offsets.get(name).copied());
+                draft.set_offsets(section, &|name| offsets.get(name).copied());
             }
-            _ if section.size() == 0 => draft.data(section, elf),
+            _ if section.size() == 0 => draft.complete_data(section, elf),
             _ => {}
         }
     }
-    draft.hidden(elf);
+    draft.make_hidden_static(elf);
     if READS_EXTERNS {
-        draft.defined();
+        draft.define_externs();
     }
     if draft.outside {
         return Err(Error::bug(OUTSIDE));
     }
-    Ok(Some(draft.written()))
+    Ok(Some(draft.into_bytes()))
 }
 
 const OUTSIDE: &str = "what is to be completed lies outside the object's BTF";
 
-/// The BTF while it is being changed. All offsets are in bytes from the first type's start.
+/// The BTF while it is being changed. All offsets are in bytes from the start of the first type.
 struct Draft<'b> {
     btf: &'b Btf<'b>,
     types: Vec<u8>,
     strings: Vec<u8>,
     /// One above the highest type id, including types added here.
     end: u32,
-    /// The name that parameters without one get.
+    /// The string offset of the name for unnamed parameters, once it is added.
     no_name: Option<u32>,
-    /// A word was to be set outside the types.
+    /// Set if a word was to be written outside the types.
     outside: bool,
 }
 
-/// Bytes of what all types begin with: name, info, size or type.
+/// Bytes that all types begin with: name, info, size or type.
 const HEAD: usize = 12;
 /// Bytes of a variable in a section: type, offset, size.
 const ENTRY: usize = 12;
@@ -100,8 +100,8 @@ impl<'b> Draft<'b> {
         Some(Self { btf, types, strings, end: btf.end(), no_name: None, outside: false })
     }
 
-    /// As the contents of a section `.BTF`.
-    fn written(self) -> Vec<u8> {
+    /// Returns the contents of a section `.BTF`.
+    fn into_bytes(self) -> Vec<u8> {
         const MAGIC_AND_VERSION: u32 = if cfg!(target_endian = "little") { 0x0001_eb9f } else { 0xeb9f_0100 };
         const LENGTH: u32 = 24;
         let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
@@ -113,7 +113,7 @@ impl<'b> Draft<'b> {
         bytes
     }
 
-    /// A new type of these words; gives its number.
+    /// Adds a type of these words; returns its id.
     fn push(&mut self, words: &[u32]) -> u32 {
         self.types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         self.end += 1;
@@ -127,8 +127,9 @@ impl<'b> Draft<'b> {
         at
     }
 
-    /// Kernels before 6.9 take no `?` in a section's name, which by now has said what it had to say.
-    fn named(&mut self, section: Type<'_>) {
+    /// Replaces the `?` at the start of a section's name, which kernels before 6.9 refuse. By now the `?` (not loaded
+    /// by default) has been read.
+    fn replace_question_mark(&mut self, section: Type<'_>) {
         if let Some(sign) = self.strings.get_mut(section.name_at() as usize).filter(|sign| **sign == b'?') {
             *sign = b'_';
         }
@@ -143,13 +144,13 @@ impl<'b> Draft<'b> {
         }
     }
 
-    fn sized(&mut self, section: Type<'_>, size: u32) {
+    fn set_size(&mut self, section: Type<'_>, size: u32) {
         self.set(section, 8, size);
     }
 
-    /// Sets the offset of each variable that `offset` knows, and sorts all of them by it. A variable without a symbol
-    /// keeps its offset.
-    fn placed(&mut self, section: Type<'_>, offset: &dyn Fn(&[u8]) -> Option<u32>) {
+    /// Sets the offset of each variable that `offset` returns one for, and sorts all variables by offset. A variable
+    /// without a symbol keeps its offset.
+    fn set_offsets(&mut self, section: Type<'_>, offset: &dyn Fn(&[u8]) -> Option<u32>) {
         for (index, variable) in section.section_vars().enumerate() {
             if let Some(offset) = offset(self.btf.ty(variable.type_id).name_bytes()) {
                 self.set(section, HEAD + index * ENTRY + 4, offset);
@@ -166,18 +167,18 @@ impl<'b> Draft<'b> {
         }
     }
 
-    /// A section of data: as large as the file's, each variable where its symbol is.
-    fn data(&mut self, section: Type<'_>, elf: &Elf) {
-        // A section that exists in BTF alone.
+    /// Completes a data section: its size from the ELF section, its variables' offsets from their symbols.
+    fn complete_data(&mut self, section: Type<'_>, elf: &Elf) {
+        // The section exists only in BTF.
         let Some(index) = elf.position(section.name_bytes()) else { return };
-        self.sized(section, elf.section(index).size as u32);
+        self.set_size(section, elf.section(index).size as u32);
         let symbols = elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32));
         let symbols = Sorted::of(symbols);
-        self.placed(section, &|name| symbols.get(name).copied());
+        self.set_offsets(section, &|name| symbols.get(name).copied());
     }
 
-    /// The kernel's variables and functions: integers in a row.
-    fn ksyms(&mut self, section: Type<'_>) {
+    /// Turns the kernel's variables and functions into consecutive integers.
+    fn complete_ksyms(&mut self, section: Type<'_>) {
         const SIZE: u32 = 4;
         let known =
             self.btf.types().find(|ty| ty.kind() == Kind::Int && ty.size() == SIZE && ty.name_bytes() == b"int");
@@ -197,14 +198,14 @@ impl<'b> Draft<'b> {
             match ty.kind() {
                 Kind::Func => self.set(section, at, function),
                 Kind::Var => self.set(ty, 8, int),
-                // No compiler lists anything else; the kernel refuses it.
+                // Compilers list nothing else; the kernel refuses it.
                 _ => {}
             }
             self.set(section, at + 4, end);
             self.set(section, at + 8, SIZE);
             end += SIZE;
         }
-        self.sized(section, end);
+        self.set_size(section, end);
     }
 
     fn no_name(&mut self) -> u32 {
@@ -217,8 +218,8 @@ impl<'b> Draft<'b> {
         }
     }
 
-    /// Hidden functions are said to be static.
-    fn hidden(&mut self, elf: &Elf) {
+    /// Makes hidden functions static.
+    fn make_hidden_static(&mut self, elf: &Elf) {
         let hidden = elf.functions().filter(|symbol| symbol.hidden);
         let hidden = Sorted::of(hidden.map(|symbol| (symbol.name.as_bytes(), symbol.address as u32)));
         if hidden.is_empty() {
@@ -230,8 +231,8 @@ impl<'b> Draft<'b> {
         }
     }
 
-    /// Externs are said to be defined here, and the parameters of such functions get names.
-    fn defined(&mut self) {
+    /// Turns externs into global definitions, and names the parameters of such functions.
+    fn define_externs(&mut self) {
         for ty in self.btf.types().filter(|ty| ty.linkage() == EXTERN) {
             if ty.kind() == Kind::Var {
                 self.set(ty, HEAD, GLOBAL);
@@ -262,7 +263,7 @@ mod tests {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// The entries of a section after completion: name, kind, offset, size.
+    /// Returns a section's size and its entries after completion: name, kind, offset, size.
     fn section(object: &str, name: &str) -> (u32, Vec<(String, Kind, u32, u32)>) {
         let elf = Elf::read(&corpus(object)).unwrap();
         let btf = read(elf.contents(".BTF")).unwrap();
@@ -280,13 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn constants_of_the_configuration_are_laid_out_by_their_alignment() {
+    fn configuration_constants_are_laid_out_by_alignment() {
         let (size, entries) = section("kconfig.o", ".kconfig");
         assert_eq!(entries.len(), 18);
         let mut end = 0;
         for (name, kind, offset, bytes) in &entries {
             assert_eq!(*kind, Kind::Var);
-            assert!(*offset >= end, "{name} at {offset} lies on what is before it");
+            assert!(*offset >= end, "{name} at {offset} overlaps the constant before it");
             end = offset + bytes;
         }
         assert_eq!(size, end);
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_functions_of_the_kernel_become_integers_in_a_row() {
+    fn kernel_variables_and_functions_become_consecutive_integers() {
         for (object, names) in [
             ("kfuncs.o", &["unnamed"; 4][..]),
             ("ksyms.o", &["runqueues", "cutaway_has_no_such_variable", "bpf_get_current_pid_tgid"]),
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_functions_of_the_kernel_have_names() {
+    fn parameters_of_kernel_functions_have_names() {
         let elf = Elf::read(&corpus("kfuncs.o")).unwrap();
         let bytes = completed(&elf, &[]).unwrap().unwrap();
         let btf = read(&bytes).unwrap();

@@ -1,6 +1,6 @@
-//! What `.BTF.ext` tells of functions: which type each has, and which line of source an instruction comes from.
+//! Reads `.BTF.ext`: the type of each function, and the source line of each instruction.
 //!
-//! Offsets in its records are bytes from the section's start; the kernel wants instructions from the program's.
+//! Offsets in its records are bytes from the section's start. The kernel takes instructions from the program's start.
 
 use crate::{
     btf::{Btf, Ext, Records},
@@ -9,7 +9,7 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The infos of all functions, each with its section, in the order of these and of offsets in them.
+/// The func_info and line_info records of all functions, sorted by section and offset.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Infos {
     functions: Vec<(SectionIndex, bpf_func_info)>,
@@ -18,7 +18,7 @@ pub(super) struct Infos {
 
 impl Infos {
     pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>, elf: &Elf) -> Self {
-        // Records of a section that was stripped from the file have none.
+        // Records of a section that was stripped from the file are dropped.
         let section = |records: &Records<'_>| elf.position(btf.string(records.section));
         let mut infos = Self::default();
         for records in ext.func_info() {
@@ -36,13 +36,13 @@ impl Infos {
             });
             infos.lines.extend(lines.map(|info| (section, info)));
         }
-        // As compilers write them anyway; then each function's are a run of them.
+        // Compilers write them sorted; then the records of a function are consecutive.
         sort(&mut infos.functions, |one, other| (one.0, one.1.insn_off).cmp(&(other.0, other.1.insn_off)));
         sort(&mut infos.lines, |one, other| (one.0, one.1.insn_off).cmp(&(other.0, other.1.insn_off)));
         infos
     }
 
-    /// The infos of the function of `size` bytes at `address`, with offsets in instructions from its start.
+    /// Returns the records of the function of `size` bytes at `address`, with offsets in instructions from its start.
     pub(super) fn of_function(
         &self,
         section: SectionIndex,
@@ -50,7 +50,7 @@ impl Infos {
         size: u64,
     ) -> (Vec<bpf_func_info>, Vec<bpf_line_info>) {
         let (start, end) = ((section, address), (section, address.saturating_add(size)));
-        // `between` leaves none before `address`.
+        // `between` returns no record before `address`.
         let inside = |insn_off: u32| (u64::from(insn_off).saturating_sub(address) / 8) as u32;
         let functions = between(&self.functions, start, end, |info| info.insn_off);
         let functions = functions.map(|info| bpf_func_info { insn_off: inside(info.insn_off), ..*info });
@@ -60,7 +60,7 @@ impl Infos {
     }
 }
 
-/// Those of the sorted records whose section and offset lie in this range.
+/// Returns the sorted records from `start` to before `end`, by section and offset.
 fn between<T>(
     records: &[(SectionIndex, T)],
     start: Start,

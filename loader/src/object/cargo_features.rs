@@ -18,7 +18,7 @@ impl Object {
         }
         let tables = self.maps.iter().find(|map| map.autocreate && map.map_type == MapType::STRUCT_OPS);
         if !READS_STRUCT_OPS && let Some(table) = tables {
-            return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
+            return Err(Error::left_out(format!("create the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
         }
         for program in self.programs.iter().filter(|program| program.section.autoload) {
             let feature = match program.section.program_type {
@@ -37,16 +37,16 @@ impl Object {
 mod tests {
     use crate::Object;
 
-    /// Why the object cannot be loaded, found out without a kernel; empty if it can.
+    /// Returns why the object cannot be loaded, found without a kernel; empty if it can.
     fn refusal(object: &str) -> String {
         let path = format!("{}/../tests/corpus/{object}", env!("CARGO_MANIFEST_DIR"));
         let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
         object.dry_run(&[]).err().map_or_else(String::new, |error| error.to_string())
     }
 
-    // `cargo xtask minimal` runs this without any.
+    // `cargo xtask minimal` runs this test with no features.
     #[test]
-    fn an_object_that_needs_a_feature_is_refused_by_its_name_if_and_only_if_that_is_left_out() {
+    fn object_is_refused_by_name_of_a_disabled_feature_only() {
         for (object, feature, there) in [
             ("kinds/core_reads.o", "core-relo", cfg!(feature = "core-relo")),
             ("externs/kfuncs.o", "externs", cfg!(feature = "externs")),

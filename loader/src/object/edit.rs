@@ -1,4 +1,4 @@
-//! Changes to an object before it is loaded: sizes of maps, kinds of programs, values of global variables.
+//! Changes to an object before loading: map sizes, program types, values of global variables.
 
 use std::path::Path;
 
@@ -37,9 +37,9 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the program type of the function `name`: one whose section names no program type, one that was taken for a
-    /// subprogram, or a program of another type. It is then loaded with `expected_attach_type` (0 for types that have
-    /// none), and attached by hand.
+    /// Sets the program type of the function `name`. The function may be in a section whose name gives no program type,
+    /// may have been taken for a subprogram, or may be a program of another type. It is loaded with
+    /// `expected_attach_type` (0 for types that have none), and the caller attaches it.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -72,7 +72,7 @@ impl Object {
             let names = self.functions.iter().filter(|(_, function)| function.global);
             return Err(no_such("function", name, names.map(|(_, function)| function.name.as_str())));
         };
-        self.unknown_programs.retain(|aside| aside.name != name);
+        self.unknown_programs.retain(|skipped| skipped.name != name);
         let index = self.programs.partition_point(|program| program.entry < entry);
         self.programs.insert(
             index,
@@ -86,17 +86,17 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the program type and the attach target of the function `name`, in the form of a section's name:
-    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_program_type`] otherwise.
+    /// Sets the program type and the attach target of the function `name`, in the form of a section name:
+    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. Otherwise as [`Object::set_program_type`].
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
+    /// [`Error::Invalid`] if `section` names no program type; [`Error::NoSuchName`] if the object has no function of
     /// that name that is visible outside its file.
     #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Invalid {
-            operation: format!("take the function `{name}` for a program of the section `{section}`"),
+            operation: format!("load the function `{name}` as a program of the section `{section}`"),
             why: why.to_string(),
         })?;
         let program = self.set_program_type(name, read.program_type, read.expected_attach_type)?;
@@ -118,16 +118,16 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file
+    /// Sets the directory for maps that are pinned by name; the default is `/sys/fs/bpf`. It must exist, on a bpf file
     /// system.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
     pub fn set_pin_root(&mut self, directory: impl AsRef<Path>) {
         self.pins = directory.as_ref().to_owned();
     }
 
-    /// Sets a global variable before loading. One in `.rodata` cannot be set later: the verifier takes its value for a
-    /// constant, and removes code that it makes unreachable. ([`Loaded::variable`](crate::Loaded::variable) is for
-    /// afterwards.)
+    /// Sets a global variable before loading. A variable in `.rodata` cannot be set later: the verifier treats its
+    /// value as a constant and removes code that this makes unreachable. After loading, use
+    /// [`Loaded::variable`](crate::Loaded::variable).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
@@ -140,9 +140,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Invalid`] if `value` has another
-    /// length, or is of another sign or kind than the object's types tell; the error names the variable, its type and
-    /// its section.
+    /// [`Error::NoSuchName`] if the object has no variable of that name. [`Error::Invalid`] if `value` has another
+    /// length, sign or kind than the object's types give; the error names the variable, its type and its section.
     #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
     pub fn set_variable<T: ToBytes + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
@@ -167,15 +166,15 @@ impl Object {
         Ok(())
     }
 
-    /// Sets the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running kernel's, which
-    /// is still read for what they do not name.
+    /// Sets values of the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running
+    /// kernel's configuration, which is still read for the other names.
     #[doc(alias("bpf_object_open_opts", "kconfig"))]
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();
     }
 }
 
-/// The bug that a map or program is gone between two lookups.
+/// Returns the error for a map or program that disappears between two lookups, which is a bug.
 #[track_caller]
 fn vanished() -> Error {
     Error::bug("a map or program of the object is gone between two lookups")

@@ -1,17 +1,16 @@
-//! Externs: what a program takes from the kernel it is going to run in, by name.
+//! Externs: variables, functions and constants that a program takes from the running kernel by name.
 //!
 //! ```text
-//!     extern int LINUX_KERNEL_VERSION __kconfig;                 how the kernel was built: a constant          resolve/kconfig.rs
-//!     extern bool CONFIG_X __kconfig __weak;
-//!     extern const struct rq runqueues __ksym;                   a variable of the kernel's, with its type     resolve/ksyms.rs
-//!     extern const void bpf_prog_active __ksym;                  an address of the kernel's, of unknown type   resolve/kallsyms.rs
-//!     struct task_struct *bpf_task_acquire(…) __ksym;            a function of the kernel's                    resolve/ksyms.rs
+//!     extern int LINUX_KERNEL_VERSION __kconfig;            a constant of the build               resolve/kconfig.rs
+//!     extern bool CONFIG_X __kconfig __weak;                the same
+//!     extern const struct rq runqueues __ksym;              a variable, with its type             resolve/ksyms.rs
+//!     extern const void bpf_prog_active __ksym;             an address, of unknown type           resolve/kallsyms.rs
+//!     struct task_struct *bpf_task_acquire(…) __ksym;       a function                            resolve/ksyms.rs
 //! ```
 //!
-//! The file says of each that it is undefined, and its BTF says what it should be: it is listed in the section
-//! `.kconfig` or `.ksyms`, which exist in BTF alone. One that is *weak* may be missing: it is then 0, and a call of it
-//! is refused only where the program can reach it. One that is not is missed by the program that uses it, when that is
-//! linked.
+//! In the file, each is an undefined symbol. The object's BTF lists it in the section `.kconfig` or `.ksyms`, which
+//! exist only in BTF, and gives its type. A *weak* extern may be missing. It is then 0, and the kernel refuses a call
+//! of it only if the program can reach the call. If another extern is missing, linking a program that uses it fails.
 //!
 //! The rules are libbpf's (`tools/lib/bpf/libbpf.c`), since programs rely on them.
 
@@ -26,42 +25,42 @@ use crate::{
     sorted::Sorted,
 };
 
-/// What a program takes from the kernel by name.
+/// A symbol that a program takes from the kernel by name.
 #[doc(alias("__ksym", "__kconfig", "extern_desc"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extern {
     /// Its name, e.g. `CONFIG_HZ` or `bpf_task_acquire`.
     pub name: String,
-    /// It may be missing.
+    /// Whether it may be missing.
     pub weak: bool,
-    /// What it is.
+    /// Its kind.
     pub kind: ExternKind,
     /// Its index in the symbol table.
     pub(crate) symbol: SymbolIndex,
-    /// The id of its type in the object's BTF: of a variable's type without `const` and its like, of a function's
-    /// prototype.
+    /// Its type id in the object's BTF: for a variable, its type without qualifiers (`const` and the like); for a
+    /// function, its prototype.
     pub(crate) type_id: u32,
-    /// Where in the section `.kconfig` it lies, and how it is written there.
+    /// Its offset, size and format in the section `.kconfig`, for a constant.
     pub(crate) slot: Option<Slot>,
 }
 
-/// What an extern is.
+/// The kind of an extern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExternKind {
-    /// A constant out of the kernel's configuration (`__kconfig`), or about the kernel (`LINUX_…`).
+    /// A constant of the kernel's configuration (`__kconfig`), or about the kernel (`LINUX_…`).
     Config,
-    /// A variable of the kernel's, with a type (`__ksym`; Linux 5.10, in modules 5.12).
+    /// A variable of the kernel, with a type (`__ksym`; Linux 5.10, in modules 5.12).
     Variable,
     /// An address in the kernel, without a type (`extern void … __ksym`).
     Address,
-    /// A function of the kernel's that programs may call (a kfunc; Linux 5.13, in modules 5.16).
+    /// A function of the kernel that programs may call (a kfunc; Linux 5.13, in modules 5.16).
     Function,
 }
 
 impl ExternKind {
-    /// What it is called in a sentence.
+    /// Returns the noun for it in messages.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Config => "constant",
@@ -72,30 +71,30 @@ impl ExternKind {
     }
 }
 
-/// The section of constants, which is a map by this name.
+/// The section of configuration constants, and the name of its map.
 pub(crate) const KCONFIG: &str = ".kconfig";
 /// The section of the kernel's variables and functions.
 pub(crate) const KSYMS: &str = ".ksyms";
 
-/// How many bytes the section of constants has; 0 if there is none.
+/// Returns the size in bytes of the section `.kconfig`; 0 if there is none.
 pub(crate) fn config_size(externs: &[Extern]) -> u32 {
     externs.iter().filter_map(config_location).map(|(offset, size)| offset.saturating_add(size)).max().unwrap_or(0)
 }
 
-/// Where in the section of constants this one lies, and how many bytes it has, if it is a constant.
+/// Returns the offset and size in bytes of a constant in the section `.kconfig`; `None` if the extern is no constant.
 pub(crate) fn config_location(known: &Extern) -> Option<(u32, u32)> {
     known.slot.as_ref().map(Slot::location)
 }
 
-/// Where in the section of constants each of them lies, by name.
+/// Returns the offsets of all constants in the section `.kconfig`, by name.
 pub(crate) fn config_offsets(externs: &[Extern]) -> Sorted<&[u8], u32> {
-    // Of several of one name the first counts, and the table finds the last.
+    // If several have the same name the first counts, but the table finds the last.
     let externs = externs.iter().rev();
     Sorted::of(externs.filter_map(|known| Some((known.name.as_bytes(), config_location(known)?.0))))
 }
 
 #[cfg(feature = "externs")]
-/// All externs of the object, in the order of its symbols.
+/// Reads all externs of the object, in the order of its symbols.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Error> {
     let Some(btf) = btf else { return Ok(Vec::new()) };
     let [constants, symbols] = [KCONFIG, KSYMS].map(|section| btf.listed(section));
@@ -123,13 +122,12 @@ fn one(
     ty: Type<'_>,
 ) -> Result<Extern, Error> {
     let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
-    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
+    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a circular type"))?;
     let (kind, slot) = match (ty.kind(), is_config) {
         (Kind::Var, true) => {
             let slot = Slot::of(btf, behind).ok_or_else(|| {
                 broken(
-                    "is of a type that no constant of the kernel's has: bool, char, integers, enum libbpf_tristate \
-                        and arrays of char are those that can be",
+                    "has a type that no constant has: it must be bool, char, an integer, enum libbpf_tristate or an array of char",
                 )
             })?;
             (ExternKind::Config, Some(slot))
@@ -137,13 +135,13 @@ fn one(
         (Kind::Var, false) if behind.kind() == Kind::Void => (ExternKind::Address, None),
         (Kind::Var, false) => (ExternKind::Variable, None),
         (Kind::Func, false) => (ExternKind::Function, None),
-        _ => return Err(broken("is neither a variable nor a function of the kernel's")),
+        _ => return Err(broken("is neither a variable nor a function of the kernel")),
     };
     Ok(Extern { name, weak, kind, symbol, type_id: behind.id(), slot })
 }
 
 #[cfg(not(feature = "externs"))]
-/// Where in the section of constants one lies: nowhere.
+/// The format of a constant. Without the feature there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {}
 
@@ -155,7 +153,7 @@ impl Slot {
 }
 
 #[cfg(not(feature = "externs"))]
-/// All externs of the object, by their names alone.
+/// Reads all externs of the object, only their names.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Error> {
     let Some(btf) = btf else { return Ok(Vec::new()) };
     let listed = [KCONFIG, KSYMS].map(|section| btf.listed(section));

@@ -1,4 +1,4 @@
-//! Objects that cannot be loaded, or not as their author expects: what is said of each. They lie in
+//! Tests of messages for objects that cannot be loaded, or do not do what their author expects. The objects are in
 //! `tests/corpus/faults`.
 
 use crate::{Error, Object, ProgramType, Warning};
@@ -8,7 +8,7 @@ fn parse(name: &str) -> Result<Object, Error> {
     Object::parse(&std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-/// Why the object cannot be read, or its first program not be linked.
+/// Returns why the object cannot be parsed, or its first program not be linked.
 fn refusal(name: &str) -> String {
     let linked = parse(name).and_then(|object| object.dry_run(&[]));
     let mut programs = match linked {
@@ -19,7 +19,7 @@ fn refusal(name: &str) -> String {
 }
 
 #[test]
-fn refused_object_is_told_its_cause() {
+fn refusal_names_the_cause() {
     for (name, parts) in [
         ("without_types", ["no section .BTF", "compile it with `-g`"]),
         ("without_symbols", ["no symbol table", "`llvm-strip -g`"]),
@@ -46,7 +46,7 @@ fn static_program_is_skipped_and_static_function_is_not() {
 }
 
 #[test]
-fn program_of_an_unknown_section_is_said_to_be_there() {
+fn program_of_an_unknown_section_is_named_with_the_reason() {
     let mut object = parse("unknown_sections").unwrap();
     let line = object.program_mut("in_foo").unwrap_err().to_string();
     assert!(
@@ -62,7 +62,7 @@ fn program_of_an_unknown_section_is_said_to_be_there() {
 }
 
 #[test]
-fn addresses_in_data_are_warned_of_once_a_section() {
+fn addresses_in_data_are_warned_of_once_per_section() {
     let object = parse("pointers").unwrap();
     let [first, second, license] = object.warnings() else { panic!("{:?}", object.warnings()) };
     for (warning, section, names) in [(first, ".data", &["to_number", "text"][..]), (second, ".rodata", &["names"])] {
@@ -79,7 +79,7 @@ fn addresses_in_data_are_warned_of_once_a_section() {
 }
 
 #[test]
-fn unknown_pinning_of_the_older_form_is_warned_of() {
+fn unknown_pinning_of_an_old_map_is_warned_of() {
     let object = parse("legacy_pin").unwrap();
     let [warning] = object.warnings() else { panic!("{:?}", object.warnings()) };
     assert_eq!(*warning, Warning::Pinning { map: "globals".to_owned(), value: 2 });

@@ -1,4 +1,4 @@
-//! Functions: runs of instructions with a name, and what is told of them.
+//! Functions: named runs of instructions, with their type and line information.
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
@@ -11,25 +11,25 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// A function as the object holds it: references to maps, data and other functions are still open.
+/// A function as the object holds it: references to maps, data and other functions are not resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// Visible outside its file: in a section of programs, a program.
+    /// Visible outside its file; in a section of programs, this makes it a program.
     pub(crate) global: bool,
     pub(crate) instructions: Vec<Instruction>,
-    /// Counted in instructions from the function's start, as all infos here.
+    /// Offsets are in instructions from the function's start, also in `line_info`.
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
-    /// The function in which `bpf_throw()` ends; its name if the object has no such global function.
+    /// The function that `bpf_throw()` calls; `Err` with its name if the object has no such global function.
     pub(crate) exception_callback: Option<Result<Start, String>>,
 }
 
-/// All functions of the object, by where they start.
+/// All functions of the object, by section and address.
 pub(crate) type Functions = Sorted<Start, Function>;
 
-/// All functions of the object. Where several symbols name the same location, the first global one counts, else the
-/// first.
+/// Reads all functions of the object. If several symbols have the same address, the first global one counts, otherwise
+/// the first.
 pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Result<Functions, Error> {
     let mut starts = Vec::new();
     for symbol in elf.functions() {
@@ -60,7 +60,7 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Result<Fu
     Ok(functions)
 }
 
-/// The functions that another one calls or takes the address of.
+/// Returns the functions that another function calls or takes the address of.
 pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
     let mut called = Vec::new();
     for &((section, address), ref function) in functions.iter() {
@@ -86,7 +86,8 @@ pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
     Sorted::of(called)
 }
 
-/// A function says by a tag on its type which other one is called when an exception is thrown in it.
+/// Sets the exception callbacks. A declaration tag on a function's type names the function that runs when `bpf_throw()`
+/// is called in it.
 fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
     const TAG: &[u8] = b"exception_callback:";
     for tag in btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {

@@ -1,4 +1,4 @@
-//! What is in the file, for whoever wants to look at it: sections, and functions with what they still refer to by name.
+//! Lists sections, and functions with their unresolved references, for tools that inspect a file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,13 +12,13 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionSpec {
-    /// Its name; empty for the first.
+    /// Its name; empty for the null section, which is the first.
     pub name: String,
-    /// Bytes, in memory: `.bss` takes none in the file.
+    /// Bytes in memory. (`.bss` takes no bytes in the file.)
     pub size: u64,
-    /// It holds instructions.
+    /// Whether it holds instructions.
     pub executable: bool,
-    /// How many of its words refer to symbols.
+    /// The number of relocations in it.
     pub references: usize,
 }
 
@@ -35,21 +35,21 @@ pub struct FunctionSpec {
     pub offset: u64,
     /// Visible outside its file.
     pub global: bool,
-    /// Its instructions, by slot of eight bytes.
+    /// Its instructions. A 16-byte instruction (`BPF_LD | BPF_IMM | BPF_DW`) takes two slots.
     pub instructions: Vec<Instruction>,
-    /// What instructions refer to, ascending by slot.
+    /// The references of its instructions, ascending by slot.
     pub references: Vec<Reference>,
-    /// Where instructions come from, ascending by slot; empty if the file does not tell.
+    /// The source lines of its instructions, ascending by slot; empty if the file has no line information.
     pub lines: Vec<Line>,
 }
 
-/// What an instruction refers to.
+/// A reference of an instruction to a symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reference {
     /// Slots from the function's start.
     pub slot: usize,
-    /// The symbol's name, or the section's that it stands for.
+    /// The symbol's name; for a section symbol, the section's name.
     pub name: String,
 }
 
@@ -58,20 +58,20 @@ pub struct Reference {
 #[non_exhaustive]
 #[doc(alias("bpf_line_info", "line_info"))]
 pub struct Line {
-    /// Slots from the function's start to the first instruction that comes from it.
+    /// Slots from the function's start to the first instruction of this line.
     pub slot: usize,
-    /// The file, as its compiler knew it.
+    /// The path of the source file, as the compiler recorded it.
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
     /// The column, from 1; 0 if unknown.
     pub column: u32,
-    /// The line itself, without the space around it.
+    /// The text of the line, without leading and trailing space.
     pub text: Arc<str>,
 }
 
 impl Object {
-    /// The file's sections, in its order.
+    /// Returns the file's sections, in its order.
     pub fn sections(&self) -> impl Iterator<Item = SectionSpec> {
         self.elf.sections().map(|(index, section)| SectionSpec {
             name: section.name.clone(),
@@ -81,10 +81,10 @@ impl Object {
         })
     }
 
-    /// The functions, programs among them, by section and offset in it.
+    /// Returns all functions, programs included, by section and offset in it.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSpec> {
         let btf = btf::read(self.elf.contents(".BTF")).unwrap_or_else(|_| Btf::none());
-        // Many instructions come from one line, and a line can be long.
+        // Share the texts: many instructions come from one line, and a line can be long.
         let mut known: BTreeMap<u32, Arc<str>> = BTreeMap::new();
         self.functions.iter().map(move |&((section, offset), ref function)| {
             let mut text = |offset| {

@@ -1,5 +1,5 @@
 //! Constants of the kernel's configuration as an object declares them: type, offset in the section `.kconfig`, and how
-//! a value is written there.
+//! the value is encoded there.
 
 use crate::{
     Error,
@@ -7,7 +7,7 @@ use crate::{
     sorted::sort,
 };
 
-/// Where in the section a constant lies, and how it is written there.
+/// The offset, size and encoding of a constant in the section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     form: Form,
@@ -30,11 +30,11 @@ enum Form {
     Text,
 }
 
-/// The longest section of constants that anybody means. (A name in the kernel's configuration takes 40 bytes.)
+/// The largest section of constants that is accepted, in bytes. (A name in the kernel's configuration takes 40 bytes.)
 const LONGEST: u32 = 1 << 20;
 
 impl Slot {
-    /// How a constant of this type is written; its offset comes later.
+    /// Returns the encoding of a constant of this type, without an offset yet; `None` if no constant has such a type.
     pub(crate) fn of(btf: &Btf<'_>, ty: Type<'_>) -> Option<Self> {
         let is_char = |ty: Type<'_>| ty.size() == 1 && ty.int().is_some_and(|int| !int.bool);
         let (form, size) = match ty.kind() {
@@ -59,23 +59,23 @@ impl Slot {
         if self.form == Form::Text { 1 } else { self.size }
     }
 
-    /// Where it lies, and how many bytes it has.
+    /// Returns its offset and size in bytes.
     pub(crate) fn location(&self) -> (u32, u32) {
         (self.offset, self.size)
     }
 
-    /// The first byte behind it.
+    /// Returns the offset of the first byte after it.
     pub(crate) fn end(&self) -> u32 {
         self.offset.saturating_add(self.size)
     }
 
-    /// The constant as it is in memory, from the text that the configuration has for it.
+    /// Encodes the text that the configuration has for the constant.
     pub(crate) fn write(&self, text: &str) -> Result<Vec<u8>, String> {
         let unfit = || format!("the kernel's configuration has {text}, which does not fit into {self}");
         let number = match (self.form, text) {
             (Form::Text, _) => {
                 let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(unfit)?;
-                // As strncpy with room for the NUL: what is too long is cut.
+                // As `strncpy` that keeps room for the NUL: a longer text is cut.
                 let room = self.size as usize;
                 let mut bytes: Vec<u8> = text.bytes().take(room.saturating_sub(1)).collect();
                 if bytes.len() < text.len() {
@@ -96,11 +96,11 @@ impl Slot {
         self.number(number).ok_or_else(unfit)
     }
 
-    /// A number as it is in memory, if it fits.
+    /// Encodes a number; `None` if it does not fit.
     pub(crate) fn number(&self, number: i128) -> Option<Vec<u8>> {
         let bits = self.size * 8;
         let fits = match self.form {
-            // The sign of all 64 bits does not matter: the configuration writes addresses, too.
+            // In 64 bits the sign does not matter, since the configuration also has addresses.
             Form::Integer { .. } if bits == 64 => (-(1 << 63)..1 << 64).contains(&number),
             Form::Integer { signed: true } => (-(1 << (bits - 1))..1 << (bits - 1)).contains(&number),
             Form::Integer { signed: false } | Form::Tristate | Form::Bool => (0..1 << bits).contains(&number),
@@ -129,7 +129,7 @@ impl std::fmt::Display for Slot {
     }
 }
 
-/// A number as C writes it: decimal, hexadecimal or octal.
+/// Parses a number as C writes it: decimal, hexadecimal or octal.
 fn number(text: &str) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
     let magnitude = if let Some(hexadecimal) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
@@ -143,7 +143,8 @@ fn number(text: &str) -> Option<i128> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Gives each constant its offset, those with the widest alignment first.
+/// Gives each constant its offset, in descending order of alignment; with the same alignment in ascending order of
+/// size, then of name.
 pub(super) fn lay_out<'a>(slots: impl Iterator<Item = (&'a String, &'a mut Slot)>) -> Result<(), Error> {
     let mut slots: Vec<_> = slots.collect();
     sort(&mut slots, |(one, a), (other, b)| (b.align(), a.size, one).cmp(&(a.align(), b.size, other)));
@@ -171,7 +172,7 @@ mod tests {
     const UNSIGNED: Form = Form::Integer { signed: false };
 
     #[test]
-    fn each_form_takes_what_it_can_hold() {
+    fn each_form_takes_the_values_that_fit() {
         let number = |bytes: Vec<u8>| bytes.iter().rev().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
         for (form, size, text, expected) in [
             (Form::Bool, 1, "y", Some(1)),
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_to_fit_and_always_end() {
+    fn texts_are_cut_to_fit_and_end_with_nul() {
         let text = |size, text| slot(Form::Text, size).write(text);
         assert_eq!(text(8, "\"abc\"").unwrap(), b"abc\0\0\0\0\0");
         assert_eq!(text(4, "\"abcdef\"").unwrap(), b"abc\0");

@@ -1,10 +1,10 @@
-//! The license: what the object says, and whether the kernel takes it for one that goes with GPL.
+//! The license: what the object says, and whether the kernel counts it as GPL-compatible.
 
 use std::ffi::{CStr, CString};
 
 use crate::{Error, btf::shown, elf::Elf};
 
-/// Reads the license, a C string; empty if the section holds an address, whose bytes are no text.
+/// Reads the license, a C string. Empty if the section holds a pointer, whose bytes are not text.
 pub(super) fn read(elf: &Elf) -> Result<CString, Error> {
     if has_pointer(elf) {
         return Ok(CString::default());
@@ -13,7 +13,7 @@ pub(super) fn read(elf: &Elf) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::bug("text up to a NUL holds a NUL"))
 }
 
-/// Returns whether the section of the license holds an address.
+/// Returns whether the license section holds a pointer.
 pub(super) fn has_pointer(elf: &Elf) -> bool {
     cfg!(feature = "advice")
         && elf
@@ -29,13 +29,13 @@ pub(super) fn fault_of(elf: &Elf, license: &CStr) -> Option<String> {
     fault(elf.position(b"license").is_some(), has_pointer(elf), license)
 }
 
-/// Returns why the kernel does not take the license of an object without its file for GPL; `None` if it does.
+/// As [`fault_of`], for an object that comes without its file.
 #[cfg(feature = "aya-obj")]
 pub(super) fn fault_of_text(license: &CStr) -> Option<String> {
     if cfg!(feature = "advice") { fault(true, false, license) } else { None }
 }
 
-/// Returns why the kernel does not take a license for GPL (`include/linux/license.h`).
+/// Returns why the kernel does not take a license for GPL (`license_is_gpl_compatible` in `include/linux/license.h`).
 fn fault(is_there: bool, is_pointer: bool, license: &CStr) -> Option<String> {
     const TAKEN: [&str; 6] =
         ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
@@ -50,7 +50,7 @@ fn fault(is_there: bool, is_pointer: bool, license: &CStr) -> Option<String> {
     } else if bytes.is_empty() {
         "the section `license` is empty: write `GPL` there".to_owned()
     } else {
-        // One of them is enough to go on, and keeps the refusal on one line of a terminal or two.
+        // Names one of the six only, so that the message stays on one or two lines of a terminal.
         format!("the kernel does not take the license `{}` for GPL: write `GPL`", shown(bytes))
     })
 }

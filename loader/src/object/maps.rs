@@ -1,16 +1,16 @@
-//! Map descriptions, in the three forms that objects have them.
+//! Reads map descriptions, in each of the forms that objects have.
 //!
-//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the
-//! section, which is frozen if it holds constants, and otherwise can be mapped.
+//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings): each becomes an array with one element, the
+//! section. It is frozen if it holds constants, and `mmap`-able otherwise.
 //!
-//! **`.kconfig`**, which exists in BTF alone, becomes another: constants of the kernel's configuration.
+//! **`.kconfig`**, which exists only in BTF, becomes an array as well: the constants of the kernel's configuration.
 //!
-//! **`.maps`** holds no data worth reading: the description is in the *types* of its variables, since those survive
-//! what compilers do to data. `__uint(max_entries, 64)` is a pointer to an array of 64 ints, `__ulong(map_extra, 5)` an
-//! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of
-//! pointers to what the map holds. Addresses that the variable starts with (`.values = { &inner }`) are relocations.
+//! **`.maps`**: the description is in the *types* of its variables, since types survive what compilers do to data; its
+//! data is not used. `__uint(max_entries, 64)` is a pointer to an array of 64 ints. `__ulong(map_extra, 5)` is an
+//! enumeration whose only value is 5. `__type(key, u32)` is a pointer to the type. `__array(values, …)` is an array of
+//! pointers to the type of the elements. Initial elements (`.values = { &inner }`) are relocations.
 //!
-//! **`.addr_space.1`** holds global variables that lie in the object's one arena.
+//! **`.addr_space.1`** holds global variables in the object's only arena.
 //!
 //! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
 
@@ -28,7 +28,7 @@ use crate::{
     gate::READS_EXTERNS,
 };
 
-/// All maps of the object: data first, each group in the file's order.
+/// Reads all maps of the object: data first, each group in the file's order.
 pub(super) fn read(
     elf: &Elf,
     btf: Option<&Btf<'_>>,
@@ -58,14 +58,14 @@ pub(super) fn read(
     Ok(maps)
 }
 
-/// Gives these variables to the arena.
+/// Moves the variables of `.addr_space.1` into the arena.
 fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
     let mut sections = elf.sections().filter(|(_, section)| section.name == ARENA && section.size != 0);
     let Some((index, section)) = sections.next() else { return Ok(()) };
     let mut arenas = maps.iter_mut().filter(|map| map.map_type == MapType::ARENA);
     let (Some(arena), None, None) = (arenas.next(), arenas.next(), sections.next()) else {
         return Err(broken(format_args!(
-            "it has global variables in an arena (section {ARENA}), and not one arena for them"
+            "it has global variables in an arena (section {ARENA}), and not exactly one arena"
         )));
     };
     arena.globals = Some((index, section.size as u32));
@@ -83,7 +83,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         let mut map = MapSpec::new(&section.name, MapType::ARRAY, Location::Section(index));
         (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
         map.map_flags = if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
-        // .bss is what a new map holds anyway: zeroes.
+        // Without contents, a new map is all zeroes, as `.bss` is.
         map.contents = match &section.bytes {
             Some(bytes) => Some(Contents::new(Arc::clone(bytes), constant)),
             None => constant.then(|| Contents::new(Arc::from([]), constant)),
@@ -94,7 +94,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
     maps
 }
 
-/// The constants of the kernel's configuration, whose values are known once there is a kernel.
+/// Describes the map of `.kconfig`. Its values are known only when the object is loaded.
 fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
     let size = externs::config_size(externs);
     let mut map = MapSpec::new(KCONFIG, MapType::ARRAY, Location::Kconfig);
@@ -115,7 +115,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             let (words, _) = definition.as_chunks::<4>();
             let [map_type, key_size, value_size, max_entries, flags, rest @ ..] = words else {
                 return Err(broken(format_args!(
-                    "the map `{}` has a description of {} bytes, and 20 are the least",
+                    "the map `{}` has a description of {} bytes, fewer than 20",
                     symbol.name, symbol.size
                 )));
             };
@@ -124,7 +124,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             let mut map = MapSpec::new(&symbol.name, MapType(map_type), Location::Symbol(number));
             (map.key_size, map.value_size, map.max_entries) = (key_size, value_size, max_entries);
             map.map_flags = MapFlags::from_bits_retain(flags);
-            // iproute2 and bcc put other things behind the five; one of them is whether to pin.
+            // iproute2 and bcc append fields to the five numbers; the second of these is the pinning.
             if let Some(pinning) = rest.get(1).map(|word| u32::from_ne_bytes(*word)) {
                 match pinning {
                     0 => {}
@@ -144,7 +144,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     };
     let variables = btf.listed(".maps");
     let mut maps = Vec::new();
-    // Many maps in the same bytes could ask for any amount of memory.
+    // Limits the memory: many maps that overlap in the file could ask for any amount.
     let mut addresses = elf.references(section).count();
     for (number, symbol) in elf.symbols_in(section) {
         let name = &symbol.name;
@@ -164,9 +164,8 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             let start = symbol.address.saturating_add(u64::from(values.bit_offset / 8));
             let held = elf.references_in(section, start..symbol.address + symbol.size);
             for (offset, target) in held {
-                addresses = addresses
-                    .checked_sub(1)
-                    .ok_or_else(|| broken(format_args!("the map `{name}` lies where others do")))?;
+                addresses =
+                    addresses.checked_sub(1).ok_or_else(|| broken(format_args!("the map `{name}` overlaps others")))?;
                 map.initial_entries.push((((offset - start) / 8) as u32, target.name.clone()));
             }
         }
@@ -178,14 +177,13 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     Ok(maps)
 }
 
-/// One map from the members of the structure that describes it.
+/// Reads one map from the members of the structure that describes it.
 fn definition_of(name: &str, location: Location, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
     let mut map = MapSpec::new(name, MapType(0), location);
     let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
         let (field, id) = (shown(member.name), member.type_id);
-        let nonsense =
-            || broken(format_args!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
+        let nonsense = || broken(format_args!("the map `{name}` has a field `{field}` that is not in libbpf's form"));
         let mut size = 0;
         let number = match &*field {
             "type" => &mut map.map_type.0,
@@ -244,7 +242,7 @@ fn definition_of(name: &str, location: Location, definition: Type<'_>, btf: &Btf
     Ok(map)
 }
 
-/// A size, which two fields may tell: `__uint(key_size, 4)` and `__type(key, int)`.
+/// Checks a size that two fields may give: `__uint(key_size, 4)` and `__type(key, int)`.
 fn agreed(name: &str, what: &str, before: u32, now: u32) -> Result<u32, Error> {
     if before == 0 || before == now {
         return Ok(now);
@@ -255,7 +253,7 @@ fn agreed(name: &str, what: &str, before: u32, now: u32) -> Result<u32, Error> {
     Err(broken(format_args!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
 }
 
-/// `__uint`: a pointer to an array of so many; `__ulong`: an enumeration of one value.
+/// Reads `__uint` (the length of the array that it points to) or `__ulong` (the value of the enumeration).
 fn number(btf: &Btf<'_>, id: u32) -> Option<u64> {
     let ty = btf.resolve(id)?;
     match ty.kind() {
@@ -265,13 +263,13 @@ fn number(btf: &Btf<'_>, id: u32) -> Option<u64> {
     }
 }
 
-/// `__type`: the type that a pointer points to, and its size.
+/// Reads `__type`: the type that the pointer points to, and its size.
 fn pointed_to(btf: &Btf<'_>, id: u32) -> Option<(u32, u32)> {
     let ty = btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr)?;
     Some((ty.referred(), btf.size_of(ty.referred())?))
 }
 
-/// `__array(values, …)`: what the pointers in the array point to.
+/// Reads `__array(values, …)`: the type that the pointers in the array point to.
 fn held<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Type<'b>> {
     let element = btf.resolve(btf.resolve(id)?.array()?.element)?;
     btf.resolve(element.referred()).filter(|_| element.kind() == Kind::Ptr)

@@ -1,4 +1,4 @@
-//! Parses an object: from the sections of a file to the description of its maps, programs and variables.
+//! Parses an object: from the sections of a file to its maps, programs and variables.
 
 use std::{
     ffi::{CStr, CString},
@@ -24,7 +24,7 @@ use crate::{
     elf::Elf,
 };
 
-/// A parsed object file.
+/// A parsed object file. A plain value without file descriptors; `Send` and `Sync`.
 ///
 /// ```
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -43,11 +43,11 @@ pub struct Object {
     pub(super) elf: Elf,
     pub(super) license: CString,
     pub(crate) kernel_version: u32,
-    /// Some instructions depend on the layout of the kernel's structures.
+    /// Whether it has CO-RE relocations.
     pub(super) core: bool,
     pub(super) functions: Functions,
     pub(super) externs: Vec<Extern>,
-    /// What the user says about the kernel's configuration.
+    /// The configuration text of [`Object::set_kconfig`].
     pub(super) kconfig: String,
     pub(crate) variables: Vec<VariableSpec>,
     pub(crate) maps: Vec<MapSpec>,
@@ -57,16 +57,16 @@ pub struct Object {
     /// Why the kernel does not take the license for GPL.
     pub(crate) license_fault: Option<String>,
     pub(crate) pins: PathBuf,
-    /// What aya-obj has read, if it has read the object.
+    /// The object as aya-obj read it, if it was read by aya-obj.
     #[cfg(feature = "aya-obj")]
     pub(crate) aya: Option<Box<AyaObject>>,
 }
 
-/// Where maps are pinned by name unless told otherwise, as libbpf does.
+/// The default directory for pinned maps, as in libbpf.
 pub(super) const PINS: &str = "/sys/fs/bpf";
 
 impl Object {
-    /// Reads an object file as clang, rustc or this project's assembler writes it. Makes no system call.
+    /// Parses an object file of clang, rustc or this project's assembler. Makes no system call.
     ///
     /// # Errors
     ///
@@ -79,13 +79,13 @@ impl Object {
         Self::of(elf)
     }
 
-    /// Reads an object file of either byte order, to be inspected. Instructions, types and maps of a foreign-endian one
-    /// are byte-swapped, while the contents of its variables stay as they are in the file. It can neither be loaded nor
-    /// linked in a dry run.
+    /// Parses an object file of either byte order, for inspection. In a foreign-endian object, instructions, types and
+    /// maps are byte-swapped; the contents of variables stay as they are in the file. Such an object can neither be
+    /// loaded nor linked in a dry run.
     ///
     /// # Errors
     ///
-    /// As [`Object::parse`], but for the byte order.
+    /// As [`Object::parse`], except for the byte order.
     pub fn parse_any_endian(bytes: &[u8]) -> Result<Self, Error> {
         Elf::read(bytes).and_then(Self::of)
     }
@@ -148,9 +148,9 @@ impl Object {
         &self.programs
     }
 
-    /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
-    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_program_type`] says
-    /// what they are.
+    /// Returns the programs that cannot be loaded, each with the reason: their section names no program type, or they
+    /// are `static`. The rest of the object can be loaded. So can a program of an unknown section, after
+    /// [`Object::set_program_type`].
     #[must_use]
     pub fn unknown_programs(&self) -> &[Skipped] {
         &self.unknown_programs
@@ -163,23 +163,23 @@ impl Object {
         &self.variables
     }
 
-    /// Returns the license that the kernel is told; empty if the object has none. Programs that call GPL-only helpers
-    /// need a compatible one.
+    /// Returns the license that the kernel is given; empty if the object has none. Programs that call GPL-only helpers
+    /// need a GPL-compatible one.
     #[must_use]
     #[doc(alias = "LICENSE")]
     pub fn license(&self) -> &CStr {
         &self.license
     }
 
-    /// Returns what the programs take from the kernel by name: constants of its configuration, variables, functions.
+    /// Returns the externs: constants of the kernel's configuration, and variables and functions of the kernel.
     #[must_use]
     #[doc(alias("__ksym", "__kconfig", "kfunc"))]
     pub fn externs(&self) -> &[Extern] {
         &self.externs
     }
 
-    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`.
-    /// Without this crate's feature `advice` nothing is looked for.
+    /// Returns the probable mistakes in the object. [`Object::load`] logs each at level `warn`. Empty without this
+    /// crate's feature `advice`.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -203,7 +203,7 @@ impl Object {
         &self.kconfig
     }
 
-    /// Parses `.BTF` as the file has it; `None` if there is none.
+    /// Parses `.BTF` as it is in the file; `None` if the object has no BTF.
     pub(crate) fn own_btf(&self) -> Result<Option<Btf<'_>>, Error> {
         match self.elf.contents(".BTF") {
             [] => Ok(None),
@@ -216,8 +216,8 @@ impl Object {
         self.core.then(|| self.elf.contents(".BTF.ext"))
     }
 
-    /// Returns the object's BTF with what only the linker knows: sizes of data sections, and offsets of variables in
-    /// them. `None` if it has no types.
+    /// Returns the object's BTF, completed with what compilers leave to the linker: sizes of data sections, and offsets
+    /// of variables in them. `None` if the object has no types.
     #[must_use]
     #[doc(alias("bpf_object__btf", "btf__raw_data"))]
     pub fn btf(&self) -> Option<Vec<u8>> {
@@ -227,7 +227,7 @@ impl Object {
         })
     }
 
-    /// Returns the object's BTF as [`Object::btf`] does.
+    /// Returns the object's BTF as [`Object::btf`] does, and a bug as an error.
     pub(crate) fn completed_btf(&self) -> Result<Option<Vec<u8>>, Error> {
         #[cfg(feature = "aya-obj")]
         if let Some(aya) = &self.aya {
@@ -237,9 +237,10 @@ impl Object {
     }
 }
 
-/// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are
-/// functions that programs call, or programs that cannot be loaded. A static function that none refers to was meant to
-/// be a program.
+/// Splits functions into programs and programs that cannot be loaded. Programs are the global functions outside
+/// `.text`. If a section's name gives no program type, its functions are subprograms (if another section refers to it)
+/// or programs that cannot be loaded. A static function that no instruction refers to was probably meant to be a
+/// program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());
@@ -259,7 +260,7 @@ fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>
                 programs.push(ProgramSpec { name, section_name, section, entry });
                 continue;
             }
-            // What another program calls is a part of that one.
+            // A function that a program calls is part of that program.
             _ if !function.global
                 && called.get_or_insert_with(|| function::called(elf, functions)).get(&entry).is_some() =>
             {

@@ -1,18 +1,18 @@
-//! Section names: what a program is, in libbpf's words.
+//! Section names: the program type, as libbpf reads it.
 //!
 //! ```text
 //!     [?] WORD[.s] [/ TARGET]
 //!      │   │   │      └─ where to attach it: see target.rs
 //!      │   │   └──────── may sleep (BPF_F_SLEEPABLE)
-//!      │   └──────────── the kind: a row of the table below; the longest row that fits wins
-//!      └──────────────── not loaded unless asked for
+//!      │   └──────────── the type: a row of the table below; the longest row that matches wins
+//!      └──────────────── not loaded by default
 //! ```
 //!
-//! `program/load.rs` changes the attach type of two kinds later: struct_ops programs get the index of their member, and
-//! probes with many targets none where the kernel has no such links.
+//! `program/load.rs` later changes the attach type of two kinds of program. struct_ops programs get the index of their
+//! member. Probes with many targets get none if the kernel has no such links.
 //!
-//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`; the names are what compilers' output
-//! is full of.
+//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
+//! existing objects use.
 
 use std::fmt;
 
@@ -21,31 +21,31 @@ use cutaway_sys::AttachType;
 use super::target::{Reading, Target};
 use crate::ProgramType;
 
-/// What the name of a program's section says about it.
+/// The properties of a program that its section's name gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "SEC")]
 pub struct Section {
-    /// The kind of program.
+    /// The program type.
     #[doc(alias = "bpf_prog_type")]
     pub program_type: ProgramType,
-    /// `enum bpf_attach_type`; 0 for kinds that are loaded without one.
+    /// `enum bpf_attach_type`; 0 for program types that are loaded without one.
     #[doc(alias = "bpf_attach_type")]
     pub expected_attach_type: AttachType,
-    /// The program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
+    /// Whether the program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
     #[doc(alias = "BPF_F_SLEEPABLE")]
     pub sleepable: bool,
-    /// An XDP program that takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, 5.18).
+    /// Whether an XDP program takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, Linux 5.18).
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub fragments: bool,
-    /// Loaded unless the name begins with `?`.
+    /// Whether the program is loaded. False if the name begins with `?`, true otherwise.
     #[doc(alias = "bpf_program__set_autoload")]
     pub autoload: bool,
-    /// Where to attach it, if the name says so.
+    /// Where to attach the program, if the name says so.
     pub target: Option<Target>,
 }
 
-/// Why a section's name could not be read.
+/// The error for a section name that gives no program type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnknownKind;
 
@@ -66,14 +66,14 @@ use Reading as R;
 
 macro_rules! kinds {
     ($($word:literal $program_type:path, $attach_type:expr, $reading:expr;)*) => {
-        /// The words, one behind the other (see `cutaway_sys::names`), and what each means.
+        /// The words, separated by spaces (see `cutaway_sys::names`); `KINDS` has their meanings in the same order.
         const WORDS: &str = concat!($($word, " ",)*);
         const KINDS: &[Kind] = &[$(Kind($program_type, $attach_type, $reading)),*];
     };
 }
 
-// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the
-// one that it begins with.
+// Every kind: name, type, attach type, and how the rest of the name is read. A name with a slash precedes the name that
+// is its first part.
 kinds! {
     "socket" T::SOCKET_FILTER, NONE, R::Label;
     "sk_reuseport/migrate" T::SK_REUSEPORT, A::SK_REUSEPORT_SELECT_OR_MIGRATE, R::Label;
@@ -168,15 +168,15 @@ kinds! {
 }
 
 impl Section {
-    /// Reads a section's name, in libbpf's words (`tracepoint/syscalls/sys_enter_openat`); `None` if it names no kind
-    /// of program.
+    /// Parses a section name by libbpf's rules (`tracepoint/syscalls/sys_enter_openat`); `None` if it gives no program
+    /// type.
     #[must_use]
     #[doc(alias = "libbpf_prog_type_by_name")]
     pub fn named(name: &str) -> Option<Self> {
         Self::read(name).ok()
     }
 
-    /// Reads a section's name.
+    /// As [`Section::named`], with an error.
     pub(crate) fn read(name: &str) -> Result<Self, UnknownKind> {
         let (name, autoload) = match name.strip_prefix('?') {
             Some(name) => (name, false),
@@ -204,12 +204,12 @@ impl Section {
         })
     }
 
-    /// Returns the section of a program whose type is set by the caller, without a target.
+    /// Returns the section of a program whose type the caller sets, without a target.
     pub(super) fn of(program_type: ProgramType, expected_attach_type: AttachType) -> Self {
         Self { program_type, expected_attach_type, sleepable: false, fragments: false, autoload: true, target: None }
     }
 
-    /// Reads a target that stands behind the slash of no section's name, as if it stood behind that of `name`.
+    /// Parses a target that the caller gives, as if it followed the slash of the section name `name`.
     pub(super) fn read_target(name: &str, target: &str) -> Result<Target, &'static str> {
         let read = kind(name.trim_start_matches('?')).map(|(Kind(.., reading), ..)| Target::read(*reading, target));
         match read {
@@ -221,7 +221,7 @@ impl Section {
     }
 }
 
-/// What to do about a section whose name begins with no kind.
+/// Returns the advice for a section whose name gives no program type.
 pub(super) fn remedy(name: &str) -> String {
     if !cfg!(feature = "advice") {
         return "say what it is with `Object::set_program_type`".to_owned();
@@ -239,15 +239,15 @@ pub(super) fn remedy(name: &str) -> String {
     }
 }
 
-/// The kind that a section's name begins with, the suffix, and the rest.
+/// Finds the kind that a section name begins with. Returns it, the suffix, and the text after the slash.
 fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> {
     let mut kinds = WORDS.split_ascii_whitespace().zip(KINDS);
     let found = kinds.find_map(|(word, kind)| split(name, word).map(|(suffix, rest)| (kind, suffix, rest)));
     found.ok_or(UnknownKind)
 }
 
-/// Splits a name behind a kind's word: the suffix (`.s`, `.frags` or none), and what follows the slash.
-/// `xdp.frags/devmap` has its suffix behind the first part of the word.
+/// Splits a name after a kind's word: the suffix (`.s`, `.frags` or none), and the text after the slash. In
+/// `xdp.frags/devmap` the suffix follows the first part of the word `xdp/devmap`.
 fn split<'n>(name: &'n str, word: &str) -> Option<(&'n str, Option<&'n str>)> {
     let (first, second) = word.split_once('/').map_or((word, None), |(first, second)| (first, Some(second)));
     let behind = name.strip_prefix(first)?;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_by_their_longest_word() {
+    fn longest_word_gives_the_kind() {
         assert_eq!(read("xdp"), (T::XDP, 37));
         assert_eq!(read("xdp/devmap"), (T::XDP, 33));
         assert_eq!(read("xdp.frags/cpumap"), (T::XDP, 35));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_and_suffixes_are_understood() {
+    fn prefix_and_suffixes_are_parsed() {
         assert!(Section::read("uprobe.s/l:f").unwrap().sleepable);
         assert!(Section::read("fentry.s/f").unwrap().sleepable);
         assert!(Section::read("syscall").unwrap().sleepable);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn unknown_names_are_refused() {
         for name in ["", "?", "nonsense", "xdpx", "tracepoint.s/a/b", "socket.s"] {
             assert!(Section::read(name).is_err(), "{name:?}");
         }

@@ -1,8 +1,8 @@
-//! Reads the struct_ops maps of an object: structures of functions for the kernel to call.
+//! Reads the struct_ops maps of an object: structures of functions that the kernel calls.
 //!
 //! A variable in the section `.struct_ops` or `.struct_ops.link` is a struct_ops map. Its type is a structure that the
-//! kernel knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's
-//! address there is a relocation, which leads to a program of the section `struct_ops/…`.
+//! kernel has, too (`struct tcp_congestion_ops`). Its bytes are initial values. A function pointer in it is a
+//! relocation to a program of a section `struct_ops/…`.
 
 use super::specs::{MapSpec, Table};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     gate::READS_STRUCT_OPS,
 };
 
-/// The tables of the object, as maps.
+/// Reads the object's struct_ops maps.
 pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     let mut maps = Vec::new();
     for (index, section) in elf.sections() {
@@ -30,13 +30,13 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                 let variable = variables.iter().find(|variable| variable.name_bytes() == symbol.name.as_bytes())?;
                 let structure = btf.resolve(variable.referred()).filter(|ty| ty.kind() == Kind::Struct)?;
                 let size = u64::from(structure.size());
-                // Many tables in the same bytes could ask for any amount of memory.
+                // Limits the memory: many structures that overlap in the file could ask for any amount.
                 room = room.checked_sub(size)?;
                 let bytes = section.bytes_at(symbol.address, size)?.to_vec();
                 let programs =
                     elf.references_in(index, symbol.address..symbol.address + size).map(|(offset, target)| {
                         addresses = addresses.checked_sub(1)?;
-                        // A section's symbol stands for its start, and the word itself says how far behind that.
+                        // A section symbol is at the section's start, and the word itself holds the offset.
                         let within = section.bytes_at(offset, 8).and_then(<[u8]>::first_chunk).copied();
                         let within =
                             if target.is_section { within.map_or(0, u64::from_ne_bytes) } else { target.address };
@@ -63,7 +63,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     Ok(maps)
 }
 
-/// In the object; the kernel's has more around it.
+/// Returns the size of the object's structure. The kernel wraps its own in a larger one.
 fn size_of_table(btf: &Btf<'_>, map: &MapSpec) -> u32 {
     map.struct_ops.as_ref().map_or(0, |table| Type::size(btf.ty(table.type_id)))
 }

@@ -1,4 +1,4 @@
-//! Targets: where a program wants to be attached, as the second half of a section's name says it.
+//! Attach targets: the part of a section name after the slash.
 //!
 //! ```text
 //!     uprobe/libc.so.6:getaddrinfo      a bare library name, looked up as the dynamic loader would
@@ -13,16 +13,16 @@
 //!     fentry/f, lsm/hook, iter/task     something that the kernel's BTF knows
 //! ```
 //!
-//! Symbols have colons (`type:.eq.T`, `a::b`), and so may paths. A text with several is split at the last colon that is
-//! no part of a `::`, for want of anything better: reading an object gives the same answer on every machine. Before a
-//! program is attached, [`Target::by_files`] splits it again, by which file is there.
+//! Symbols may contain colons (`type:.eq.T`, `a::b`), and so may paths. A text with several is split at the last colon
+//! that is not part of a `::`. This is a guess without the file system, so that parsing an object gives the same result
+//! on every machine. When a program is attached, [`Target::by_files`] splits the text again, by which file exists.
 
-/// How the text behind a kind's name is read.
+/// How the text after the slash is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// There is none.
+    /// There is no target.
     Nothing,
-    /// `LIBRARY:SYMBOL[+OFFSET]`; on return if `true`.
+    /// `LIBRARY:SYMBOL[+OFFSET]`; a return probe if `true`.
     Uprobe(bool),
     /// `LIBRARY:PATTERN`
     UprobeMulti(bool),
@@ -40,11 +40,11 @@ pub(super) enum Reading {
     RawTracepoint,
     /// `NAME` of a function, hook, iterator or tracepoint that the kernel's BTF has.
     BtfName,
-    /// Whatever it is, it is for people.
+    /// Any text: a label for people.
     Label,
 }
 
-/// An attach point, as a section's name gives it.
+/// An attach point, as a section name gives it.
 #[doc(alias("attach_btf_id", "attach_prog_fd"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,30 +53,30 @@ pub enum Target {
     Uprobe {
         /// A path, or a bare library name.
         library: String,
-        /// The function, with its version (`getaddrinfo@@GLIBC_2.2.5`) or address (`f@0x1234`) if one was given; or an
-        /// address alone.
+        /// The function, optionally with its version (`getaddrinfo@@GLIBC_2.2.5`) or address (`f@0x1234`); or only an
+        /// address.
         symbol: String,
         /// Bytes from the function's start.
         offset: u64,
-        /// On return instead of on entry.
+        /// Whether it is a return probe.
         retprobe: bool,
     },
-    /// All user-space functions that a pattern fits.
+    /// All user-space functions that match a pattern.
     UprobeMulti {
         /// A path, or a bare library name.
         library: String,
-        /// The functions: `*` stands for anything, `?` for one character.
+        /// The pattern of function names: `*` matches any text, `?` one character.
         pattern: String,
-        /// On return instead of on entry.
+        /// Whether it is a return probe.
         retprobe: bool,
     },
     /// A statically defined tracepoint of a user-space program.
     Usdt {
         /// A path, or a bare library name.
         library: String,
-        /// The group that it belongs to.
+        /// The provider: the group of the tracepoint.
         provider: String,
-        /// Its name in the group.
+        /// The tracepoint's name in the group.
         name: String,
     },
     /// A function of the kernel.
@@ -85,21 +85,21 @@ pub enum Target {
         function: String,
         /// Bytes from its start.
         offset: u64,
-        /// On return instead of on entry.
+        /// Whether it is a return probe.
         retprobe: bool,
     },
-    /// All functions of the kernel that a pattern fits.
+    /// All functions of the kernel that match a pattern.
     KprobeMulti {
-        /// The functions: `*` stands for anything, `?` for one character.
+        /// The pattern of function names: `*` matches any text, `?` one character.
         pattern: String,
-        /// On return instead of on entry.
+        /// Whether it is a return probe.
         retprobe: bool,
     },
     /// A system call.
     Ksyscall {
-        /// Its name, without prefix.
+        /// Its name, e.g. `openat`, without a prefix such as `__x64_sys_`.
         name: String,
-        /// On return instead of on entry.
+        /// Whether it is a return probe.
         retprobe: bool,
     },
     /// A tracepoint of the kernel.
@@ -109,30 +109,30 @@ pub enum Target {
         /// The tracepoint, e.g. `task_newtask`.
         name: String,
     },
-    /// A tracepoint of the kernel, attached to without perf events.
+    /// A tracepoint of the kernel, attached to without a perf event.
     RawTracepoint {
         /// The tracepoint, without its category.
         name: String,
     },
     /// A function, hook, iterator or tracepoint by its name in the kernel's BTF.
     Btf {
-        /// The name, without the prefixes that the kernel gives its types.
+        /// The name, without the kernel's prefix of such types (`bpf_lsm_`, `btf_trace_`, `bpf_iter_`).
         name: String,
     },
-    /// A remark: this kind of program is attached by hand.
+    /// A label: programs of this type are attached by hand.
     Label(String),
-    /// No attach point of its kind, such as `uretprobe/readline`, which names no library. Real objects have such
-    /// sections: the program is loaded like any other, and attached by hand.
+    /// A text that is no target of its type, such as `uretprobe/readline`, which names no library. Existing objects
+    /// have such sections: the program is loaded, and the caller attaches it by hand.
     Unreadable {
-        /// What follows the kind.
+        /// The text after the slash.
         text: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
 }
 
 impl Target {
-    /// The feature of this crate by which programs are attached to such a target.
+    /// Returns the cargo feature that attaches programs to such a target.
     #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
     pub(crate) fn feature(&self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ impl Target {
         }
     }
 
-    /// Reads what follows the slash behind the kind; `None` if it says nothing.
+    /// Parses the text after the slash; `None` if there is no target.
     pub(super) fn read(reading: Reading, rest: &str) -> Option<Self> {
         Self::attach_point(reading, rest).unwrap_or_else(|why| Some(Self::Unreadable { text: rest.to_owned(), why }))
     }
@@ -172,7 +172,7 @@ impl Target {
 const NO_LIBRARY: &str = "its target is LIBRARY:SYMBOL, and there is no colon, or nothing on one side of it";
 
 fn in_library(rest: &str) -> Result<(String, String), &'static str> {
-    // The first of an odd number of colons in a row: the rest of them are `::`.
+    // Each is the first of an odd number of consecutive colons: the others form `::`.
     let is_single = |(library, symbol): &(&str, &str)| {
         let colons = 1 + symbol.bytes().take_while(|&byte| byte == b':').count();
         !library.ends_with(':') && colons % 2 == 1
@@ -181,7 +181,7 @@ fn in_library(rest: &str) -> Result<(String, String), &'static str> {
     found.map(|(library, symbol)| (library.to_owned(), symbol.to_owned())).ok_or(NO_LIBRARY)
 }
 
-/// Returns the two sides of each colon that has two, the last colon first.
+/// Returns both sides of each colon, the last colon first; only if neither side is empty.
 pub(crate) fn splits(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let colons = text.rmatch_indices(':');
     let sides = colons.filter_map(|(at, _)| Some((text.get(..at)?, text.get(at + 1..)?)));
@@ -199,7 +199,7 @@ fn kprobe(rest: &str, retprobe: bool) -> Result<Target, &'static str> {
     Ok(Target::Kprobe { function, offset, retprobe })
 }
 
-/// `SYMBOL[+OFFSET]`
+/// Parses `SYMBOL[+OFFSET]`.
 fn with_offset(function: &str, retprobe: bool) -> Result<(String, u64), &'static str> {
     let (symbol, offset) = match function.rsplit_once('+') {
         Some((symbol, offset)) => (symbol, number(offset).ok_or("its offset is not a number")?),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn uprobes_name_library_and_symbol() {
+    fn uprobes_have_library_and_symbol() {
         assert_eq!(target("uprobe/libc.so.6:getaddrinfo"), probe("libc.so.6", "getaddrinfo", 0, false));
         assert_eq!(target("uretprobe//lib/x.so:f"), probe("/lib/x.so", "f", 0, true));
         assert_eq!(target("uprobe/./a:b:f+0x10"), probe("./a:b", "f", 16, false));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_targets_are_kept_as_they_are() {
+    fn broken_targets_are_kept_as_text() {
         for name in [
             "uprobe/x",
             "uprobe/:f",

@@ -1,45 +1,44 @@
-//! Values: what a variable is set to and read as, and whether that suits its type.
+//! Values of global variables as Rust types, and whether a Rust type fits a variable.
 //!
-//! The object's BTF says of each variable what it is. A Rust number suits a variable of the same width and, where BTF
-//! tells, the same sign; plain bytes suit everything that has as many of them.
+//! The object's BTF gives the type of each variable. A Rust number fits a variable of the same width and, if BTF gives
+//! a sign, of the same sign. Plain bytes fit every variable of the same length.
 
 use std::borrow::Cow;
 
 use crate::btf::{self, Btf, Type};
 
-/// What a value looks like in memory.
+/// How a value is represented in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScalarKind {
-    /// Bytes that mean whatever the variable means by them.
+    /// Bytes that only the variable's type gives a meaning.
     Bytes,
-    /// Unsigned integers of so many bytes.
+    /// Unsigned integers of this many bytes.
     Unsigned(u32),
-    /// Signed integers of so many bytes.
+    /// Signed integers of this many bytes.
     Signed(u32),
-    /// Truth values, one byte each.
+    /// Booleans, one byte each.
     Bool,
-    /// Floating point numbers of so many bytes.
+    /// Floating point numbers of this many bytes.
     Float(u32),
 }
 
-/// What a global variable can be set to: numbers, truth values, arrays of them, and bytes.
+/// A type that a global variable can be set to: numbers, booleans, arrays of them, and bytes.
 ///
-/// For a structure of one's own it can be implemented, with [`ScalarKind::Bytes`] and the bytes that the structure has
-/// in C.
+/// Implement it for a structure with [`ScalarKind::Bytes`] and the bytes that the structure has in C.
 #[doc(alias = "Pod")]
 pub trait ToBytes {
-    /// What is held against the variable's type; for an array, the form of its elements.
+    /// The representation, which is compared with the variable's type; for an array, that of its elements.
     const KIND: ScalarKind;
 
-    /// The value as it is in memory, in this machine's byte order.
+    /// Returns the value's bytes in memory, in this machine's byte order.
     fn bytes(&self) -> Cow<'_, [u8]>;
 }
 
-/// What a global variable can be read as.
+/// A type that a global variable can be read as.
 #[doc(alias = "Pod")]
 pub trait FromBytes: ToBytes + Sized {
-    /// The value that these bytes are; `None` if they are none, or too many or too few.
+    /// Converts bytes to a value; `None` if they are no value of this type, or of another length.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -112,14 +111,14 @@ impl<T: FromBytes, const N: usize> FromBytes for [T; N] {
     }
 }
 
-/// What a variable, or each element of an array, is.
+/// The type of a variable, or of each element of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// An integer.
     Int {
         /// Bytes.
         size: u32,
-        /// `None` where it does not matter, as for `char`.
+        /// `None` if the sign does not matter, as for `char`.
         signed: Option<bool>,
     },
     Bool,
@@ -135,7 +134,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What a variable of this type is; `None` if nothing can be said of it.
+    /// Returns the kind of a variable of this type; `None` for a type that is not checked.
     pub(super) fn of(btf: &Btf<'_>, id: u32) -> Option<Self> {
         let ty = element(btf, id)?;
         Some(match ty.kind() {
@@ -152,7 +151,7 @@ impl Kind {
         })
     }
 
-    /// What is wrong with a value of this form there.
+    /// Returns why a value of this representation does not fit; `None` if it does.
     pub(super) fn objection(self, form: ScalarKind) -> Option<String> {
         let sign = |signed: bool| if signed { "a signed" } else { "an unsigned" };
         let integer = match form {
@@ -183,7 +182,7 @@ impl Kind {
     }
 }
 
-/// The type itself or, of an array, that of its elements, without `const` and its like.
+/// Returns the type itself, or the element type of an array, without qualifiers (`const` and the like).
 fn element<'b>(btf: &'b Btf<'_>, mut id: u32) -> Option<Type<'b>> {
     const DEEPEST: u32 = 32;
     for _ in 0..DEEPEST {
@@ -196,7 +195,7 @@ fn element<'b>(btf: &'b Btf<'_>, mut id: u32) -> Option<Type<'b>> {
     None
 }
 
-/// A type as C would write it in front of a name, with an array's lengths behind it.
+/// Returns a type as C writes it before a name, with an array's lengths after it.
 pub(super) fn c_name(btf: &Btf<'_>, mut id: u32) -> String {
     const DEEPEST: u32 = 32;
     let (mut before, mut behind) = (String::new(), String::new());
@@ -229,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_become_bytes_and_come_back() {
+    fn values_and_bytes_convert_both_ways() {
         assert_eq!(*0x0102_u16.bytes(), 0x0102_u16.to_ne_bytes());
         assert_eq!(i32::from_bytes(&(-7_i32).bytes()), Some(-7));
         assert_eq!(f64::from_bytes(&1.5_f64.bytes()), Some(1.5));
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_suit_variables_of_their_width_and_sign() {
+    fn numbers_fit_variables_of_their_width_and_sign() {
         let int = |size, signed| Kind::Int { size, signed };
         for (kind, form, suits) in [
             (int(4, Some(true)), i32::KIND, true),

@@ -6,12 +6,12 @@
 //!     int offset;                      .bss        set before loading, or written while programs run
 //!     int limit SEC(".data.tuning");   .data.…     the same
 //!     int __arena seen;                .addr_space.1   the same, in the object's arena
-//!     extern int CONFIG_HZ __kconfig;  .kconfig    a constant that the kernel gives
+//!     extern int CONFIG_HZ __kconfig;  .kconfig    a constant from the kernel
 //! ```
 //!
-//! A section becomes an array with one element, which holds all its variables. To set one of them by an update of that
-//! element would set the others to what they were a moment ago, and so undo what programs have done to them. So the
-//! sections that can change are mapped ([`Variable`]), and each variable is written where it is.
+//! A section becomes an array with one element, which holds all its variables. An update of that element would also
+//! reset the other variables to an earlier state, and so undo what programs wrote. So sections that can change are
+//! mapped ([`crate::Variable`]), and each variable is written in the mapping.
 
 use std::fmt;
 
@@ -31,29 +31,28 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VariableSpec {
-    /// Its name in the source; of a static variable in a function, the function's name and a dot stand before it.
+    /// Its name in the source. The name of a static variable in a function follows the function's name and a dot.
     pub name: String,
-    /// The section that it lies in, which is also the name of the map; in `.addr_space.1` the map is the object's
-    /// arena.
+    /// Its section, which is also the name of the map; for `.addr_space.1` the map is the object's arena.
     pub section: String,
     /// Bytes from the section's start.
     pub offset: u32,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: u32,
-    /// Its type as C would write it; `None` if the object does not tell.
+    /// Its type as C writes it; `None` if the object does not give it.
     pub type_name: Option<String>,
-    /// The id of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not tell.
+    /// The id of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not give it.
     pub type_id: Option<u32>,
-    /// It lies in a section that is frozen when the object is loaded.
+    /// Whether its section is frozen when the object is loaded.
     pub constant: bool,
-    /// The location in the file of the section that it lies in.
+    /// The location of its section in the file.
     pub(crate) location: Location,
-    /// What can be held against a value that is to be put there.
+    /// What values are checked against; `None` if they are not checked.
     kind: Option<value::Kind>,
 }
 
 impl VariableSpec {
-    /// What is wrong with putting a value of this form and length there.
+    /// Returns why a value of this representation and length does not fit; `None` if it does.
     pub(crate) fn objection(&self, form: ScalarKind, length: usize) -> Option<String> {
         if self.size as usize != length {
             return Some(format!("it has {} bytes, and {length} are given", self.size));
@@ -63,7 +62,7 @@ impl VariableSpec {
 }
 
 impl fmt::Display for VariableSpec {
-    /// As it is spoken of in errors: `` `step` (const unsigned long, in .rodata) ``.
+    /// Writes it as error messages name it: `` `step` (const unsigned long, in .rodata) ``.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.type_name {
             Some(type_name) => write!(f, "`{}` ({type_name}, in {})", self.name, self.section),
@@ -72,7 +71,7 @@ impl fmt::Display for VariableSpec {
     }
 }
 
-/// All variables of the object, section by section, in the order of the file's symbols.
+/// Reads all variables of the object, section by section, in the order of the file's symbols.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<VariableSpec> {
     let mut variables = Vec::new();
     for (index, section) in elf.sections().filter(|(_, section)| section.has_variables()) {
@@ -111,12 +110,12 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
     variables
 }
 
-/// The number of a variable's type, by what is listed in its section.
+/// Returns the type id of a variable that its section in BTF lists.
 fn type_of(listed: &Sorted<&[u8], Type<'_>>, name: &str) -> Option<u32> {
     listed.get(name.as_bytes()).filter(|ty| ty.kind() == Kind::Var).map(|ty| ty.referred())
 }
 
-/// The error for a variable that cannot be set or read so.
+/// Returns the error for a variable that cannot be set or read in this form.
 pub(crate) fn unfit(what: &str, variable: &VariableSpec, why: impl Into<String>) -> Error {
     Error::Invalid { operation: format!("{what} the variable {variable}"), why: why.into() }
 }

@@ -1,4 +1,4 @@
-//! Warnings: an object that loads, and will not do what its author expects.
+//! Warnings about objects that load but do not do what their author expects.
 
 use std::{ffi::CStr, fmt};
 
@@ -9,29 +9,29 @@ use crate::{
     text::listed,
 };
 
-/// Something in an object that loads and will not do what its author expects. Its display is one line.
+/// A probable mistake in an object that loads. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Variables hold addresses (of strings, of other variables, of functions), which nothing fills in: programs read
-    /// 0 there, or bytes from the start of the section that is meant.
+    /// Variables hold addresses (of strings, of other variables, of functions), which no loader fills in. Programs read
+    /// 0 there, or an offset in the section that the address is in.
     Addresses {
         /// The section, e.g. `.rodata`.
         section: String,
-        /// The variables' names; `+OFFSET` in bytes from the section's start where no variable is known.
+        /// The variables' names; `+OFFSET`, in bytes from the section's start, for an address in no known variable.
         variables: Vec<String>,
     },
-    /// The kernel does not take the license for one that goes with GPL: programs cannot call GPL-only helpers. Loading
-    /// logs it unless a program is refused for it, as the error says the same.
+    /// The kernel does not take the license for GPL-compatible, so programs cannot call GPL-only helpers. Loading does
+    /// not log this warning if a program is refused for the same reason, since the error says it.
     License {
-        /// What is wrong with it, and how to write it.
+        /// What is wrong with the license, and how to write it.
         why: String,
     },
-    /// The object asks for a map to be pinned in a way that only another loader knows; the map is not pinned.
+    /// The object asks for a kind of pinning that only other loaders know; the map is not pinned.
     Pinning {
         /// The map's name.
         map: String,
-        /// The number that the object gives.
+        /// The number in the object.
         value: u32,
     },
 }
@@ -55,13 +55,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Finds what an author cannot have meant, but for maps ([`super::maps`]).
+/// Finds all warnings except those about maps ([`super::maps`]).
 pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
     if !cfg!(feature = "advice") {
         return Vec::new();
     }
     let mut warnings = addresses(elf);
-    // Another license than GPL is its author's choice, until a program is refused for it.
+    // A non-GPL license is the author's choice, until a program is refused because of it.
     let license_is_meant =
         !has_pointer(elf) && !license.to_bytes().to_ascii_lowercase().windows(3).any(|part| part == b"gpl");
     if !license_is_meant && let Some(why) = fault_of(elf, license) {
@@ -75,7 +75,7 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
     let location = |symbol: &Symbol| (symbol.section, symbol.address);
     let mut known: Vec<_> = elf.variables().collect();
     sort(&mut known, |one, other| location(one).cmp(&location(other)));
-    // Both ascend, so that one pass finds the variable of each address.
+    // Both are sorted, so one pass finds the variable of each address.
     let mut known = known.into_iter().peekable();
     let mut warnings: Vec<Warning> = Vec::new();
     let mut last = None;

@@ -1,12 +1,12 @@
-//! A verifier's sentence with what the loader knows of its cause: a relocation, a function that this kernel lacks, the
-//! license.
+//! Explains a verifier's sentence by the causes that the loader knows: a relocation, a function that this kernel lacks,
+//! the license.
 
 use super::Shared;
 use crate::{btf::shown, core_relo::unresolved, privileges};
 use cutaway_sys::names::nth;
 
-/// The sentence as it is reported.
-pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
+/// Returns the sentence as it is reported.
+pub(super) fn explained(sentence: &str, shared: &Shared<'_>) -> String {
     if cfg!(feature = "core-relo")
         && let Some(relocation) = unresolved(sentence, &shared.resolved.applied)
     {
@@ -15,42 +15,42 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
     if let Some(function) = shared.resolved.externs.missed(sentence) {
         return format!("it calls the kernel's function `{function}`, which this kernel does not have");
     }
-    if let Some(told) = privileges::under_lockdown(sentence) {
-        return told;
+    if let Some(text) = privileges::under_lockdown(sentence) {
+        return text;
     }
-    let told = shown(sentence.as_bytes()).into_owned();
+    let text = shown(sentence.as_bytes()).into_owned();
     if !cfg!(feature = "advice") {
-        return told;
+        return text;
     }
     if is_about_the_license(sentence)
         && let Some(fault) = shared.license_fault
     {
-        // Without its end, which says what the fault says: that the program is not GPL-compatible.
-        return format!("{}: {fault}", told.split(" from non-GPL").next().unwrap_or(&told));
+        // Drop the end of the sentence: the fault also says that the program is not GPL-compatible.
+        return format!("{}: {fault}", text.split(" from non-GPL").next().unwrap_or(&text));
     }
     match helper(sentence) {
-        Some(more) => format!("{told}: {more}"),
-        None => told,
+        Some(more) => format!("{text}: {more}"),
+        None => text,
     }
 }
 
-/// Returns whether the verifier refuses a program for the license of its object (`cannot call GPL-restricted function
+/// Returns true if the verifier refuses a program because of its object's license (`cannot call GPL-restricted function
 /// from non-GPL compatible program`).
 pub(super) fn is_about_the_license(sentence: &str) -> bool {
     sentence.contains("GPL")
 }
 
-/// For a call of a helper that the kernel does not know, or not by its name: what it is called, and since when it
-/// exists.
+/// For a call of a helper that the kernel does not know, or does not name: returns the helper's name, and the first
+/// kernel version that has it.
 ///
-/// The sentences are `invalid func unknown#211`, `invalid func bpf_loop#181` and `unknown func bpf_loop#181`, later
-/// `program of this type cannot use helper bpf_loop#181`.
+/// The sentences are `invalid func unknown#211`, `invalid func bpf_loop#181` and `unknown func bpf_loop#181`, on later
+/// kernels `program of this type cannot use helper bpf_loop#181`.
 fn helper(sentence: &str) -> Option<String> {
     let is_unknown = sentence.starts_with("invalid func ") || sentence.starts_with("unknown func ");
     let (before, number) = sentence.rsplit_once('#').filter(|_| is_unknown)?;
     let number: usize = number.trim().parse().ok()?;
     let index = number.checked_sub(FIRST)?;
-    // Larger ones stand for something that is missing, and mean nothing to who reads this.
+    // Larger numbers encode a missing symbol, and have no meaning for the user.
     if (LAST + 1..=MOST).contains(&number) {
         return Some(format!("no kernel has a helper {number}; the last is {LAST}"));
     }
@@ -65,7 +65,7 @@ const FIRST: usize = 116;
 
 /// The last helper.
 const LAST: usize = 211;
-/// Far more than there will be.
+/// An upper bound of any future helper number.
 const MOST: usize = 4096;
 
 /// The first helper of each version (`include/uapi/linux/bpf.h`).
@@ -89,7 +89,8 @@ const SINCE: &[(usize, &str)] = &[
     (210, "6.2"),
 ];
 
-/// Their names. No helper has been added since the last; newer functions are kfuncs, known by name.
+/// The helpers' names. No helper has been added after the last one; newer functions are kfuncs, which are called by
+/// name.
 const NAMES: &str = "bpf_tcp_send_ack bpf_send_signal_thread bpf_jiffies64 bpf_read_branch_records \
     bpf_get_ns_current_pid_tgid bpf_xdp_output bpf_get_netns_cookie bpf_get_current_ancestor_cgroup_id \
     bpf_sk_assign bpf_ktime_get_boot_ns bpf_seq_printf bpf_seq_write bpf_sk_cgroup_id \
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn helpers_stand_at_their_numbers() {
+    fn helper_names_match_their_numbers() {
         for helper in cutaway_programs::Helper::ALL {
             let index = (*helper as usize).checked_sub(FIRST);
             assert_eq!(index.and_then(|index| nth(NAMES, index)), index.map(|_| helper.name()), "{helper:?}");
@@ -128,11 +129,11 @@ mod tests {
 
     #[test]
     fn unknown_helper_is_named_with_its_version() {
-        let told =
+        let text =
             "helper 211 is bpf_cgrp_storage_delete; it exists since Linux 6.2, and not for every type of program";
-        assert_eq!(helper("invalid func unknown#211").as_deref(), Some(told));
-        let told = "it exists since Linux 5.17, and not for every type of program";
-        assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(told));
+        assert_eq!(helper("invalid func unknown#211").as_deref(), Some(text));
+        let text = "it exists since Linux 5.17, and not for every type of program";
+        assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(text));
         assert_eq!(helper("invalid func unknown#500").as_deref(), Some("no kernel has a helper 500; the last is 211"));
         for sentence in
             ["invalid func unknown#195896081", "invalid func unknown#0", "invalid func unknown#-1", "R0 !read_ok"]

@@ -1,4 +1,4 @@
-//! Loads a program: the verifier walks it, the kernel compiles it (`BPF_PROG_LOAD`).
+//! Loads a program: the verifier checks it, the kernel compiles it (`BPF_PROG_LOAD`).
 
 use std::os::fd::AsFd;
 
@@ -20,14 +20,14 @@ const SLEEPABLE: u32 = 1 << 4;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
-    /// Loads a program; `replaced` is the function of another program that it replaces, if it replaces one.
+    /// Loads a program. `replaced` is the function of another program that it replaces, if any.
     pub(crate) fn load(
         mut spec: ProgramSpec,
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
     ) -> Result<Self, Error> {
-        one_by_one_where_need_be(&mut spec);
+        choose_attach_method(&mut spec);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {
                 // For struct_ops programs, `expected_attach_type` is the index of the member.
@@ -36,7 +36,7 @@ impl Program {
             }
             None => replaced.map_or_else(|| shared.resolved.targets.of(&spec), Ok)?,
         };
-        let kept = private_stack::kept(spec.section.program_type, linked);
+        let prefixed = private_stack::prefixed(spec.section.program_type, linked);
         let plain = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
@@ -51,16 +51,16 @@ impl Program {
             modules: &shared.resolved.externs.modules,
         };
         let mut asked = plain;
-        if let Some(kept) = &kept {
-            (asked.instructions, asked.btf) = (&kept.instructions, info(shared, kept));
+        if let Some(prefixed) = &prefixed {
+            (asked.instructions, asked.btf) = (&prefixed.instructions, info(shared, prefixed));
         }
         let program = match verify::first(&asked) {
             Ok(program) => program,
             Err(refusal) => {
-                // The error is about the program as its author wrote it, which is the one that the second walk sees.
-                let program = refusal.explain(&plain, shared, kept.is_some())?;
-                if kept.is_some() {
-                    private_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
+                // The error is about the program as its author wrote it, which is the one of the second load.
+                let program = refusal.explain(&plain, shared, prefixed.is_some())?;
+                if prefixed.is_some() {
+                    private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared))?;
                 }
                 program
             }
@@ -74,13 +74,13 @@ impl Program {
     }
 }
 
-/// Chooses how a program is attached to many functions: by one link, for which it must be loaded, or on kernels without
-/// such links as an ordinary probe, by a perf event for each function.
-fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
+/// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
+/// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
+fn choose_attach_method(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
         AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),
-        // A USDT probe is often wanted in one process.
+        // USDT probes are often restricted to one process.
         AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid(),
         AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi(),
         _ => return,

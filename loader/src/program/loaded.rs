@@ -37,30 +37,30 @@ impl Program {
         }
     }
 
-    /// Returns the function's name in the source. The kernel keeps 15 bytes of it.
+    /// Returns the function's name in the source. The kernel stores 15 bytes of it.
     #[doc(alias = "bpf_program__name")]
     #[must_use]
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// Returns the maps that tell it where the arguments of a USDT probe are, if its object has them.
+    /// Returns the maps with the argument locations of USDT probes, if the program's object has them.
     #[cfg(feature = "usdt")]
     pub(crate) fn usdt(&self) -> Option<&Arc<UsdtSpecs>> {
         self.usdt.as_ref()
     }
 
-    /// Pins the program in a BPF file system, such as `/sys/fs/bpf/NAME`, where other programs (`tc`, `ip route`) find
-    /// it. It stays in the kernel as long as the file does.
+    /// Pins the program in a BPF file system, at a path such as `/sys/fs/bpf/NAME`, where other tools (`tc`, `ip
+    /// route`) find it. It stays in the kernel as long as the file exists.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF
-    /// file system.
+    /// [`Error::Syscall`] if the kernel refuses: EEXIST if the path exists, EINVAL or EPERM if it is not in a BPF file
+    /// system.
     #[doc(alias("bpf_program__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        pin::pin(self.program.as_fd(), path, "gives the program a name that keeps it alive without this process")
+        pin::pin(self.program.as_fd(), path, "pins the program, which keeps it alive without this process")
             .map_err(|error| pin::failed(format!("pin the program `{}` at {}", self.name(), path.display()), &error))
     }
 

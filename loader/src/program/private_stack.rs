@@ -1,13 +1,13 @@
-//! Keeps a uprobe's program off the stack that it would share with itself.
+//! Prevents a uprobe's program from sharing a private stack with itself.
 //!
-//! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type, if it uses 64 bytes of stack or
-//! more, a stack of its own for each CPU, counting on it that such a program never runs twice at once on one CPU. That
-//! is true of kprobes. A uprobe's program can be preempted, and another thread then runs the same program on the same
-//! stack: keys and arguments of one call become those of another, without an error. On a preemptible 7.3 with eight
-//! threads it is one call in fifty.
+//! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type a private stack on each CPU, if it
+//! uses 64 bytes of stack or more. The JIT assumes that such a program never runs twice at once on one CPU, which is
+//! true for kprobes. A uprobe's program can be preempted, and another thread then runs the same program on the same
+//! stack. Keys and arguments of one call then overwrite those of another, without an error. On a preemptible 7.3 with
+//! eight threads this affects one call in fifty.
 //!
-//! Programs with tail calls get no such stack (`check_max_stack_depth` in kernel/bpf/verifier.c), and the kernel looks
-//! for them before it throws out what cannot be reached. So there is one in front that cannot be:
+//! Programs with tail calls get no private stack (`check_max_stack_depth` in `kernel/bpf/verifier.c`), and the kernel
+//! checks for tail calls before it removes unreachable code. So the program is prefixed with an unreachable tail call:
 //!
 //! ```text
 //!     r5 = 0
@@ -16,14 +16,14 @@
 //!     …                      the program
 //! ```
 //!
-//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction.
-//! Register 5 is the one that a program is least likely to read by mistake before it writes it, which the verifier
-//! cannot notice any more.
+//! The verifier never reaches the call and removes it; one instruction of the prefix remains in the machine code. With
+//! the prefix the verifier cannot detect a read of the uninitialized register 5, which a program is least likely to
+//! read by mistake.
 //!
-//! There may be programs that the verifier takes as they are and refuses behind this front. (None is known: exceptions,
-//! which do not go with tail calls everywhere, cannot be thrown from a probe.) Where the kernel is known to interrupt
-//! them they are refused, since one that mixes up its calls is worse than none; anywhere else they are loaded as they
-//! are.
+//! The verifier may refuse a program with this prefix that it accepts without. (No such program is known: exceptions,
+//! which cannot be combined with tail calls everywhere, cannot be thrown from a probe.) If the kernel is known to
+//! preempt programs, such a program is refused, because mixing up calls is worse than not running. Otherwise it is
+//! loaded without the prefix.
 
 use std::{fs, io};
 
@@ -35,24 +35,24 @@ use cutaway_sys::mount;
 
 use crate::{Error, ProgramType, link::Linked, object::ProgramSpec, sys::process};
 
-/// The first kernel with stacks for each CPU.
+/// The first kernel with private stacks.
 const SINCE: u32 = 6 << 16 | 13 << 8;
 
-/// The program as it must be loaded, if it must be another one.
-pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked> {
+/// Returns the program with the prefix, if it must be loaded with it.
+pub(super) fn prefixed(program_type: ProgramType, linked: &Linked) -> Option<Linked> {
     let shares = program_type == ProgramType::KPROBE && process::kernel_version().is_ok_and(|version| version >= SINCE);
-    shares.then(|| behind_a_tail_call(linked))
+    shares.then(|| with_unreachable_tail_call(linked))
 }
 
-/// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like
-/// that.
-pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
-    // A kprobe program is never interrupted by itself.
+/// Decides whether a program may run without the prefix, after it was refused with the prefix (`refusal`) and accepted
+/// without.
+pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
+    // A kprobe's program is never preempted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
         return Ok(());
     }
     let has_such_stacks = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
-    // A build that cannot attach to uprobes does not look closer.
+    // A build that cannot attach to uprobes does not check further.
     let interrupted = spec.section.sleepable
         || !cfg!(feature = "uprobe")
         || is_preemptible(&process::build().unwrap_or_default(), &preemption());
@@ -64,61 +64,61 @@ pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), 
         operation: format!("load the program `{}` ({})", spec.name, spec.section.program_type),
         why: format!(
             "this kernel may interrupt it and run it for another thread on the same stack, so that the values of one call become \
-             those of the other; what this loader does against that is refused here ({refusal}): let the program make a tail \
+             those of the other; the loader's work-around is refused here ({refusal}): let the program make a tail \
              call, or keep its values in a map"
         ),
     })
 }
 
-/// Returns what the kernel says of its preemption, from debugfs; empty if it cannot be read.
+/// Returns the kernel's preemption mode from debugfs; empty if it cannot be read.
 fn preemption() -> String {
     fs::read_to_string("/sys/kernel/debug/sched/preempt").or_else(|_| unmounted_preemption()).unwrap_or_default()
 }
 
-/// The same where debugfs is not mounted.
+/// Does the same if debugfs is not mounted.
 #[cfg(feature = "uprobe")]
 fn unmounted_preemption() -> io::Result<String> {
     use std::{io::Read, os::fd::AsFd};
-    let directory = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
+    let directory = mount::private(c"debugfs", "opens debugfs by a private mount, because it is not mounted")?;
     let mut text = String::new();
-    let why = "asks whether this kernel interrupts programs";
+    let why = "reads whether this kernel preempts programs";
     mount::open_below(directory.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The smallest builds have no probes to ask for.
+/// The smallest builds cannot attach to probes.
 #[cfg(not(feature = "uprobe"))]
 fn unmounted_preemption() -> io::Result<String> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Whether the kernel is known to interrupt a program in the middle for another thread. `kernel` is what `uname -v`
-/// prints; `setting` says for those that can do both what they do, e.g. `none voluntary (full) lazy`.
+/// Returns true if the kernel is known to preempt a program for another thread. `kernel` is the output of `uname -v`.
+/// `setting` is the current mode of kernels with several modes, e.g. `none voluntary (full) lazy`.
 fn is_preemptible(kernel: &str, setting: &str) -> bool {
     let chosen = setting.contains("(full)") || setting.contains("(lazy)");
     kernel.contains("PREEMPT") && (chosen || !kernel.contains("PREEMPT_DYNAMIC"))
 }
 
-fn behind_a_tail_call(linked: &Linked) -> Linked {
+fn with_unreachable_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
-    const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
+    const PREFIX: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
     let mut instructions =
-        FRONT.map(|(code, register, off, imm)| Instruction::new(code, register, 0, off, imm)).to_vec();
+        PREFIX.map(|(code, register, off, imm)| Instruction::new(code, register, 0, off, imm)).to_vec();
     instructions.extend_from_slice(&linked.instructions);
     let (func_info, line_info) = (linked.func_info.clone(), linked.line_info.clone());
-    let mut kept = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
-    // What says where the program itself starts says so of the front; distances between instructions stay what they
-    // are.
-    let infos = kept.func_info.iter_mut().map(|info| &mut info.insn_off);
-    let lines = kept.line_info.iter_mut().map(|info| &mut info.insn_off);
+    let mut prefixed = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
+    // Entries for the program's first instruction (0) now mean the prefix; distances between instructions do not
+    // change.
+    let infos = prefixed.func_info.iter_mut().map(|info| &mut info.insn_off);
+    let lines = prefixed.line_info.iter_mut().map(|info| &mut info.insn_off);
     for index in infos.chain(lines).filter(|index| **index != 0) {
-        *index += FRONT.len() as u32;
+        *index += PREFIX.len() as u32;
     }
-    for (_, index) in kept.functions.iter_mut().filter(|(_, index)| *index != 0) {
-        *index += FRONT.len();
+    for (_, index) in prefixed.functions.iter_mut().filter(|(_, index)| *index != 0) {
+        *index += PREFIX.len();
     }
-    kept
+    prefixed
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     const SECOND: SectionIndex = SectionIndex::in_no_file(2);
 
     #[test]
-    fn a_kernel_that_does_not_interrupt_programs_is_told_by_what_it_says_of_itself() {
+    fn preemptible_kernels_are_recognized() {
         assert!(is_preemptible("#1 SMP PREEMPT Debian 6.13", ""));
         assert!(is_preemptible("#1 SMP PREEMPT_RT 6.13", "(full)"));
         assert!(is_preemptible("#1 SMP PREEMPT_DYNAMIC @0", "none voluntary (full) lazy\n"));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_front_is_first_and_the_rest_as_it_was() {
+    fn prefix_is_first_and_the_rest_unchanged() {
         let exit = Instruction::new(0x95, 0, 0, 0, 0);
         let line = |insn_off| bpf_line_info { insn_off, file_name_off: 1, line_off: 2, line_col: 3 };
         let linked = Linked {
@@ -153,14 +153,14 @@ mod tests {
             line_info: vec![line(0), line(1)],
             functions: vec![((FIRST, 0), 0), ((SECOND, 0), 1)],
         };
-        let kept = behind_a_tail_call(&linked);
-        let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.offset, insn.imm)).collect();
+        let prefixed = with_unreachable_tail_call(&linked);
+        let codes: Vec<_> = prefixed.instructions.iter().map(|insn| (insn.code, insn.offset, insn.imm)).collect();
         assert_eq!(codes, [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, 12), (0x95, 0, 0), (0x95, 0, 0)]);
         assert_eq!(
-            kept.func_info.iter().map(|info| (info.insn_off, info.type_id)).collect::<Vec<_>>(),
+            prefixed.func_info.iter().map(|info| (info.insn_off, info.type_id)).collect::<Vec<_>>(),
             [(0, 7), (4, 8)]
         );
-        assert_eq!(kept.line_info.iter().map(|info| info.insn_off).collect::<Vec<_>>(), [0, 4]);
-        assert_eq!(kept.functions, [((FIRST, 0), 0), ((SECOND, 0), 4)]);
+        assert_eq!(prefixed.line_info.iter().map(|info| info.insn_off).collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(prefixed.functions, [((FIRST, 0), 0), ((SECOND, 0), 4)]);
     }
 }

@@ -1,53 +1,53 @@
-//! Running a program without an event: `BPF_PROG_TEST_RUN`.
+//! Runs a program without an event: `BPF_PROG_TEST_RUN`.
 //!
-//! For a program of the kind `syscall` it is the only way to run. For those on packets it is a test: the packet is
-//! given, and the verdict and what became of the packet come back. (`net/bpf/test_run.c`, `kernel/bpf/syscall.c`.)
+//! This is the only method to run a program of the type `syscall`. For a program on packets it is a test: the caller
+//! passes a packet, and gets the verdict and the resulting packet (`net/bpf/test_run.c`, `kernel/bpf/syscall.c`).
 
 use std::{os::fd::AsFd, time::Duration};
 
 use crate::{Error, Program, ProgramType, sys::run};
 
-/// What a program is run on. Linux 4.12; with a context 5.2, programs of the kind `syscall` 5.14.
+/// The input of a test run. Linux 4.12; with a context 5.2, programs of the type `syscall` 5.14.
 #[doc(alias("bpf_test_run_opts", "BPF_PROG_TEST_RUN", "RunOptions"))]
 #[derive(Debug, Clone, Default)]
 pub struct TestRun {
-    /// The packet, for kinds that work on one; the kernel wants at least an Ethernet header of 14 bytes.
+    /// The packet, for program types that work on one; the kernel requires at least an Ethernet header of 14 bytes.
     pub data: Vec<u8>,
-    /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for
-    /// `syscall` programs whatever they read); empty for none.
+    /// The program's argument in the form that the kernel takes from user space (`struct __sk_buff`, `struct xdp_md`,
+    /// or for `syscall` programs any bytes that they read); empty for none.
     pub context: Vec<u8>,
-    /// How often to run it; 0 and 1 mean once. More than once works for programs on packets, and those of the kinds
+    /// The number of runs; 0 and 1 mean one. More than one works for programs on packets, and for the types
     /// `sk_lookup`, `flow_dissector` and `netfilter`.
     pub repeat: u32,
 }
 
-/// What came of it.
+/// The result of a test run.
 #[doc(alias = "bpf_test_run_opts")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TestRunResult {
-    /// The program's answer, that of the last run.
+    /// The program's return value in the last run.
     pub value: u32,
-    /// What became of the packet.
+    /// The resulting packet.
     pub data: Vec<u8>,
-    /// What became of the context.
+    /// The resulting context.
     pub context: Vec<u8>,
-    /// What a run took, on average; `None` for kinds of which the kernel does not measure it: `syscall`, `raw_tp`,
-    /// `fentry` and its like, `struct_ops`.
+    /// The average duration of a run; `None` for types for which the kernel does not measure it: `syscall`, `raw_tp`,
+    /// `fentry` and its relatives, `struct_ops`.
     pub duration: Option<Duration>,
 }
 
 impl Program {
-    /// ProgramStats the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
+    /// Runs the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if programs of this kind take no packet, no context, or are run once only; [`Error::Syscall`]
-    /// if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the
-    /// context does not suit.
+    /// [`Error::Invalid`] if programs of this type take no packet, take no context, or can run only once per call;
+    /// [`Error::Syscall`] if the kernel refuses: ENOTSUPP or EINVAL if programs of this type cannot be test-run, EINVAL
+    /// if the data or the context does not fit.
     #[doc(alias("bpf_prog_test_run_opts", "BPF_PROG_TEST_RUN", "BPF_PROG_RUN"))]
     pub fn test_run(&self, run: &TestRun) -> Result<TestRunResult, Error> {
-        /// Programs may make a packet longer; more than this they cannot.
+        /// The maximum number of bytes by which a program may extend a packet.
         const ROOM: usize = 4096;
         let kind = self.spec().section.program_type;
         let attempt = || format!("run the program `{}` ({kind})", self.name());
@@ -67,11 +67,11 @@ impl Program {
             repeat: if takes.once { 0 } else { run.repeat },
         };
         let ran =
-            run::prog_test_run(self.as_fd(), request, "runs the program on what it is given").map_err(|error| {
+            run::prog_test_run(self.as_fd(), request, "runs the program on the given input").map_err(|error| {
                 let plain = Error::kernel(attempt(), &error);
                 match error.raw_os_error() {
                     Some(libc::EINVAL | libc::EFAULT) => plain.advise(takes.advice()),
-                    Some(524) => plain.advise("the kernel cannot run programs of this kind without an event"),
+                    Some(524) => plain.advise("the kernel cannot run programs of this type without an event"),
                     _ => plain,
                 }
             })?;
@@ -85,14 +85,14 @@ impl Program {
     }
 }
 
-/// What the kernel takes for programs of a kind.
+/// The input that the kernel takes for programs of a type.
 struct Takes {
     kind: ProgramType,
-    /// It runs them once, and refuses or ignores any number of times; then it measures no time, either.
+    /// The kernel runs them once, and refuses or ignores a repeat count; it then measures no duration, either.
     once: bool,
     packet: bool,
     context: bool,
-    /// It writes the context back to where it read it, if at all; others have a second buffer for it.
+    /// The kernel writes the context back to the input buffer, if at all; for other types it uses a second buffer.
     in_place: bool,
 }
 
@@ -101,11 +101,11 @@ impl Takes {
         use ProgramType as T;
         let any = Self { kind, once: false, packet: true, context: true, in_place: false };
         match kind {
-            // With a number of times, or a packet, even an empty one, the answer is EINVAL.
+            // A repeat count or a packet, even an empty one, yields EINVAL.
             T::SYSCALL | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => {
                 Self { once: true, packet: false, in_place: true, ..any }
             }
-            // The kernel calls functions of its own that such programs are attached to, and ignores all input.
+            // The kernel calls its own test functions that such programs are attached to, and ignores all input.
             T::TRACING => Self { once: true, packet: false, context: false, in_place: true, ..any },
             // The arguments are the context.
             T::STRUCT_OPS => Self { once: true, packet: false, in_place: true, ..any },
@@ -116,37 +116,35 @@ impl Takes {
 
     fn objection(&self, run: &TestRun) -> Option<&'static str> {
         if self.once && run.repeat > 1 {
-            return Some("the kernel runs programs of this kind once a call: make several calls");
+            return Some("the kernel runs programs of this type once per call: make several calls");
         }
         if !self.packet && !run.data.is_empty() {
             return Some(if self.context {
-                "programs of this kind take a context, and no packet"
+                "programs of this type take a context, and no packet"
             } else {
-                "the kernel calls its own test functions for programs of this kind, with arguments of its own"
+                "the kernel calls its own test functions for programs of this type, with its own arguments"
             });
         }
         if !self.context && !run.context.is_empty() {
-            return Some(
-                "the kernel calls its own test functions for programs of this kind, with arguments of its own",
-            );
+            return Some("the kernel calls its own test functions for programs of this type, with its own arguments");
         }
         if self.kind == ProgramType::SK_LOOKUP && run.context.is_empty() {
-            return Some("programs of this kind need a context: a `struct bpf_sk_lookup`");
+            return Some("programs of this type need a context: a `struct bpf_sk_lookup`");
         }
         None
     }
 
-    /// What to look at after EINVAL.
+    /// Returns the advice after EINVAL.
     fn advice(&self) -> &'static str {
         match self.kind {
             ProgramType::TRACING => {
-                "the kernel runs only programs of the sections fentry, fexit and fmod_ret without an event, on the functions \
-                 bpf_fentry_test1 to 8 and bpf_modify_return_test of its own"
+                "the kernel runs only programs of the sections fentry, fexit and fmod_ret without an event, on its test functions \
+                 bpf_fentry_test1 to 8 and bpf_modify_return_test"
             }
             ProgramType::SYSCALL | ProgramType::RAW_TRACEPOINT => {
-                "is the context as long as what the program reads of it, and at most 65535 bytes (12 words for raw_tp)?"
+                "does the context cover all that the program reads, in at most 65535 bytes (12 words for raw_tp)?"
             }
-            _ => "does the kernel run this kind of program, on data and a context of these sizes?",
+            _ => "does the kernel run programs of this type, on data and a context of these sizes?",
         }
     }
 }
@@ -156,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_kind_does_not_take_is_refused() {
+    fn input_that_a_type_does_not_take_is_refused() {
         use ProgramType as T;
         let packet = TestRun { data: vec![0; 14], ..TestRun::default() };
         let context = TestRun { context: vec![0; 8], ..TestRun::default() };

@@ -1,4 +1,4 @@
-//! What the programs of an object have in common when they are loaded.
+//! The data that all programs of an object share when they are loaded.
 
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::{ffi::CStr, os::fd::BorrowedFd};
 use super::UsdtSpecs;
 use crate::resolve::Resolved;
 
-/// What the programs of an object have in common.
+/// The data that all programs of an object share.
 pub(crate) struct Shared<'a> {
     pub(crate) license: &'a CStr,
-    /// Why the kernel does not take the license for GPL-compatible, to explain a refusal for it.
+    /// Why the kernel does not consider the license GPL-compatible, to explain such a refusal.
     pub(crate) license_fault: Option<&'a str>,
     pub(crate) kernel_version: u32,
-    /// What this kernel's types say of the object.
+    /// The resolution of the object against this kernel's types.
     pub(crate) resolved: &'a Resolved,
     pub(crate) btf: Option<BorrowedFd<'a>>,
-    /// The maps that tell USDT programs where their arguments are.
+    /// The maps with the argument locations of USDT probes.
     #[cfg(feature = "usdt")]
     pub(crate) usdt: Option<Arc<UsdtSpecs>>,
 }

@@ -1,9 +1,9 @@
-//! The maps by which libbpf's `usdt.bpf.h` tells programs where the arguments of a probe are.
+//! The maps by which libbpf's `usdt.bpf.h` passes programs the argument locations of a probe.
 //!
-//! An object that includes that header brings two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, one
-//! for each way in which the arguments of some probe site are found. A program that is hit looks for the index of its
-//! spec: in its attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash
-//! `__bpf_usdt_ip_to_spec_id`, by the address that it was hit at.
+//! An object that includes that header has two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, with
+//! one entry for each distinct set of argument locations. When a program is hit, it finds the index of its spec in its
+//! attach cookie if the kernel has cookies (Linux 5.15). Otherwise it finds the index in the hash
+//! `__bpf_usdt_ip_to_spec_id`, by the address of the hit.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -20,12 +20,12 @@ pub(crate) struct UsdtSpecs {
     specs: Map,
     /// `__bpf_usdt_ip_to_spec_id`
     addresses: Option<Map>,
-    /// The maps are pinned by name, so other processes may have them.
+    /// The maps are pinned by name, so other processes may use them.
     pinned: bool,
     slots: Mutex<Slots>,
 }
 
-/// The entries in use. Probe sites with equal specs, cookie included, share one.
+/// The entries in use. Probe sites with equal specs, cookie included, share an entry.
 #[derive(Debug, Default)]
 struct Slots {
     taken: HashMap<Vec<u8>, Slot>,
@@ -43,7 +43,7 @@ struct Slot {
 
 /// Entries in use by one attachment; dropping this frees them.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct SpecsInUse {
     specs: Arc<UsdtSpecs>,
     descriptions: Vec<Vec<u8>>,
     addresses: Vec<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Taken {
 }
 
 impl UsdtSpecs {
-    /// The names of the maps that the header brings.
+    /// The names of the header's maps.
     pub(crate) const MAPS: [&str; 2] = ["__bpf_usdt_specs", "__bpf_usdt_ip_to_spec_id"];
 
     pub(crate) fn new(specs: Map, addresses: Option<Map>, pinned: bool) -> Self {
@@ -63,11 +63,11 @@ impl UsdtSpecs {
         &self.specs
     }
 
-    /// Writes an encoded spec for each probe site. Returns their indices, and what keeps them in use.
+    /// Writes an encoded spec for each probe site. Returns their indices, and the guard that keeps them in use.
     pub(crate) fn describe(
         self: &Arc<Self>,
         descriptions: impl Iterator<Item = Result<Vec<u8>, Error>>,
-    ) -> Result<(Vec<u32>, Taken), Error> {
+    ) -> Result<(Vec<u32>, SpecsInUse), Error> {
         if self.pinned {
             return Err(self.unfit(format!(
                 "its maps `{}` and `{}` are pinned by name, and another process that has them may use the same \
@@ -76,7 +76,7 @@ impl UsdtSpecs {
                 Self::MAPS[1]
             )));
         }
-        let mut taken = Taken {
+        let mut taken = SpecsInUse {
             specs: Arc::clone(self),
             descriptions: Vec::new(),
             addresses: Vec::new(),
@@ -106,7 +106,7 @@ impl UsdtSpecs {
             None => {
                 let count = self.specs.max_entries();
                 return Err(self.unfit(format!(
-                    "its map `{}` has {count} entries, and all are taken: compile it with a larger BPF_USDT_MAX_SPEC_CNT",
+                    "its map `{}` has {count} entries, and all are in use: compile it with a larger BPF_USDT_MAX_SPEC_CNT",
                     self.specs.name()
                 )));
             }
@@ -120,13 +120,13 @@ impl UsdtSpecs {
     }
 
     pub(crate) fn unfit(&self, why: String) -> Error {
-        Error::Invalid { operation: "tell the program where a probe's arguments are".to_owned(), why }
+        Error::Invalid { operation: "pass the program a probe's argument locations".to_owned(), why }
     }
 }
 
-impl Taken {
+impl SpecsInUse {
     /// Writes the addresses at which the program will be hit, for kernels without cookies. Each address has one spec: a
-    /// second one for the same address is refused.
+    /// different spec for the same address is refused.
     pub(crate) fn at_addresses(&mut self, addresses: &[u64], numbers: &[u32]) -> Result<(), Error> {
         let Some(map) = &self.specs.addresses else {
             return Err(self.specs.unfit(format!("the object has no map `{}`", UsdtSpecs::MAPS[1])));
@@ -136,7 +136,7 @@ impl Taken {
             match slots.addresses.entry(address) {
                 Entry::Occupied(slot) if slot.get().number != number => {
                     return Err(self.specs.unfit(format!(
-                        "another probe is at {address:#x} already, with another cookie or other arguments, and this kernel has no \
+                        "another probe is already at {address:#x}, with another cookie or other arguments, and this kernel has no \
                          cookies to tell them apart (Linux 5.15)"
                     )));
                 }
@@ -152,14 +152,14 @@ impl Taken {
     }
 }
 
-impl Taken {
+impl SpecsInUse {
     /// Keeps the entries when this is dropped: the program may stay attached.
     pub(crate) fn keep(&self) {
         *self.forever.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 }
 
-impl Drop for Taken {
+impl Drop for SpecsInUse {
     fn drop(&mut self) {
         if *self.forever.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
@@ -188,7 +188,7 @@ impl Drop for Taken {
     }
 }
 
-/// An address as the map's key: as wide as the kernel's `long`.
+/// Returns an address as the map's key, which has the size of the kernel's `long`.
 fn key_of<'a>(address: &'a [u8; 8], map: &Map) -> &'a [u8] {
     address.get(..map.key_size()).unwrap_or(address)
 }

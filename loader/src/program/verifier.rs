@@ -1,29 +1,29 @@
-//! The verifier's log: finding the one line that says why.
+//! Parses the verifier's log: finds the line with the reason.
 //!
-//! A log is a walk through the program: source lines (`; …`), instructions (`12: (85) call …`), register states
-//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`), then, where the walk ended, the reason, and behind it statistics
-//! (`processed 9 insns …`). How many lines of statistics there are, and of what kind, changes from kernel to kernel, so
-//! the reason is not "the last line" but the last one that is neither walk nor statistics.
+//! A log is a walk through the program: source lines (`; …`), instructions (`12: (85) call …`) and register states
+//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`). After the walk comes the reason, and then statistics (`processed 9 insns
+//! …`). The number and kind of the statistics lines depend on the kernel. So the reason is not the last line, but the
+//! last one that belongs neither to the walk nor to the statistics.
 //!
-//! Since Linux 7.3 some reasons are followed by a report in many lines, headed `Verification failed: `, which explains
-//! and suggests. The reason is still what stands in front of it; the report is for those who ask for the log.
+//! Since Linux 7.3 some reasons are followed by a report of many lines, headed `Verification failed: `, with an
+//! explanation and a suggestion. The reason is still the line before the report; only the log contains the report.
 //!
-//! Where the walk ended is the last instruction in front of the reason, and the last line of source in front of that:
-//! the kernel prints a line when it gets to another one. What is not about an instruction (a program that is too large,
-//! a jump out of it) is said before the walk, or after it, when the log has been emptied.
+//! The walk ended at the last instruction before the reason, and at the last source line before that: the kernel prints
+//! a source line when it reaches another one. A reason that does not concern an instruction (a program that is too
+//! large, a jump out of it) is printed before the walk, or after it, when the log has been cleared.
 
 use crate::btf::shown;
 
-/// The line that says why a program was refused; `None` if the log has none.
+/// Returns the line with the reason; `None` if the log has none.
 pub(super) fn sentence(log: &str) -> Option<&str> {
     let mut lines = log.lines().map(str::trim_ascii);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
-    // A reason that is told in the report alone is told by what the report says first.
+    // If there is no reason before the report, use the report's first line.
     let found = before_the_report.filter_map(reason).last();
     found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason))
 }
 
-/// What a line says of the reason.
+/// Returns the reason in a line, if the line has one.
 fn reason(line: &str) -> Option<&str> {
     match line {
         "" => None,
@@ -33,10 +33,10 @@ fn reason(line: &str) -> Option<&str> {
     }
 }
 
-/// The reason behind a step of the walk on the same line, as `5: (05) goto pc-7 BPF program is too large. Processed
-/// 1000001 insn`: some kernels end the line of a step only when they print the state behind it.
+/// Returns the reason that follows a step of the walk on the same line, as in `5: (05) goto pc-7 BPF program is too
+/// large. Processed 1000001 insn`. Some kernels end the line of a step only when they print the state after it.
 fn behind_a_step(line: &str) -> Option<&str> {
-    // The log that the sentence is looked for in first has no steps.
+    // The log that is searched first has no steps.
     if !cfg!(feature = "advice") {
         return None;
     }
@@ -50,7 +50,7 @@ fn behind_a_step(line: &str) -> Option<&str> {
     let (_, text) = rest.split_once(") ")?;
     let behind = ENDS.iter().find_map(|end| {
         let from = text.find(end)? + end.len();
-        // Behind a jump its distance, behind a call its function.
+        // A jump is followed by its distance, a call by its function.
         let rest = text.get(from..)?;
         Some(rest.split_once(' ')?.1)
     })?;
@@ -59,18 +59,18 @@ fn behind_a_step(line: &str) -> Option<&str> {
         .then_some(behind)
 }
 
-/// What the last word of a step begins with, where that can be told from what is behind it.
+/// The start of a step's last word, for steps whose end can be recognized.
 const ENDS: [&str; 3] = ["goto pc", "call ", "exit"];
 
-/// Whether the program has more steps than the verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
+/// Returns true if the program has more steps than the verifier's limit (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub(super) fn is_too_large(sentence: &str) -> bool {
     sentence.starts_with(TOO_LARGE)
 }
 
 const TOO_LARGE: &str = "BPF program is too large";
 
-/// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not
-/// tell. What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
+/// Returns where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log
+/// does not say. The source line and the name of its file (since Linux 6.10) come from the object's line information.
 pub(super) fn location(log: &str) -> Option<String> {
     let (mut source, mut location) = (None, None);
     for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
@@ -90,7 +90,7 @@ pub(super) fn location(log: &str) -> Option<String> {
     Some(shown(all.as_bytes()).into_owned())
 }
 
-/// A line of source, and behind the last ` @ ` its file. (As [`split`] does it.)
+/// Splits a source line from its file, which follows the last ` @ `. (As [`split`] does it.)
 fn with_file(source: &str) -> Option<(&str, &str)> {
     source.rmatch_indices('@').find_map(|(at, _)| {
         let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
@@ -98,8 +98,8 @@ fn with_file(source: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state
-/// behind it.
+/// Splits `12: (85) call bpf_perf_event_output#25 ; R0=scalar()` into the number, and the text between the code and the
+/// state.
 fn instruction(line: &str) -> Option<(&str, &str)> {
     let (number, rest) = split(line, ':')?;
     let (_, text) = split(rest.strip_prefix('(')?, ')')?;
@@ -108,10 +108,10 @@ fn instruction(line: &str) -> Option<(&str, &str)> {
     is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim_ascii()))
 }
 
-/// The beginning of a report's first line.
+/// The start of a report's first line.
 const REPORT: &str = "Verification failed: ";
 
-/// A step of the walk.
+/// Returns true if the line is a step of the walk.
 fn is_walk(line: &str) -> bool {
     let numbered = split(line, ':').is_some_and(|(number, rest)| {
         number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.starts_with('(') || is_state(rest))
@@ -119,8 +119,8 @@ fn is_walk(line: &str) -> bool {
     numbered || is_state(line) || begins_with(line, WALK) || is_heading(line)
 }
 
-/// What lines of the walk begin with, and the headings in front of a function's, one behind the other. (A list of texts
-/// is four times as large: each has an address, and a relocation for that.)
+/// The starts of the lines of the walk and of a function's headings, separated by `|`. (An array of strings is four
+/// times as large: each has an address, and a relocation for that.)
 const WALK: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
                     |callee:|Live regs before insn|reg type unsupported";
 
@@ -128,7 +128,8 @@ fn begins_with(line: &str, starts: &str) -> bool {
     starts.split('|').any(|start| line.starts_with(start))
 }
 
-/// Splits at the first `end`, behind which a space has to be. (A search for one letter is less code than one for two.)
+/// Splits at the first `end`, which must be followed by a space. (A search for one character is less code than one for
+/// two.)
 fn split(text: &str, end: char) -> Option<(&str, &str)> {
     let (before, behind) = text.split_once(end)?;
     Some((before, behind.strip_prefix(' ')?))
@@ -151,7 +152,7 @@ fn is_heading(line: &str) -> bool {
 const STATISTICS: &str =
     "processed |verification time |stack depth |max_states_per_insn |insns processed |total_states ";
 
-/// Lines behind the reason.
+/// Returns true if the line belongs to the statistics, which follow the reason.
 fn is_statistics(line: &str) -> bool {
     begins_with(line, STATISTICS)
         // Since 7.3, for each function: `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
@@ -163,7 +164,7 @@ mod tests {
     use super::{location, sentence};
 
     #[test]
-    fn the_walk_ends_at_an_instruction_and_its_line() {
+    fn walk_ends_at_an_instruction_and_its_line() {
         let walk = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n";
         for (log, expected) in [
             (
@@ -188,26 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_found_between_walk_and_statistics() {
+    fn reason_is_between_walk_and_statistics() {
         let log = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n\
                    invalid write to stack R10 off=-520 size=8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
         assert_eq!(sentence(log), Some("invalid write to stack R10 off=-520 size=8"));
     }
 
     #[test]
-    fn more_statistics_than_usual_do_not_hide_it() {
+    fn additional_statistics_are_skipped() {
         let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns (limit 1000000)\n";
         assert_eq!(sentence(log), Some("R0 !read_ok"));
     }
 
     #[test]
-    fn the_states_behind_an_infinite_loop_are_not_the_reason() {
+    fn states_after_an_infinite_loop_are_skipped() {
         let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold state: R0=1 R10=fp0\nprocessed 3 insns\n";
         assert_eq!(sentence(log), Some("infinite loop detected at insn 1"));
     }
 
     #[test]
-    fn a_report_behind_the_reason_does_not_hide_it() {
+    fn report_after_the_reason_is_skipped() {
         let report = "\nVerification failed: Register Type Safety: Unreadable register\n\nReason:\n  R0 has never been initialized on this path, so the verifier cannot use it as an input.\n\n\
                       At:\n  send @ vlog.rs:14:9\n  Source context:\n  >>> 14 | exit\n         | ^-- error: R0 is not readable\n  Instruction context:\n  >>> 0 | (95) exit\n\n\
                       Suggestion:\n  Initialize R0 on every path before this instruction.\n\nprocessed 1 insns (limit 1000000)\n";
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_combined_stack_is_reported_by_its_own_line() {
+    fn combined_stack_size_is_a_reason() {
         let log = "combined stack size of 2 calls is 544. Too large\nverification time 4 usec\nprocessed 3 insns\n";
         assert_eq!(sentence(log), Some("combined stack size of 2 calls is 544. Too large"));
     }

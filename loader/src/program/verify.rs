@@ -1,19 +1,20 @@
-//! Loading a program: at most two walks of the verifier for one that is refused.
+//! Loads a program; a refused one is verified at most twice.
 //!
-//! The first load asks for the reason and statistics alone (`BPF_LOG_STATS`, Linux 5.2), which costs nothing and fits
-//! a small buffer: the sentence is known whatever the log of the whole walk would be cut off at. Only a refusal is
-//! walked once more, with each step in the log, to tell where the walk ended. A program of more than a million steps
-//! is not: its second walk would take as long as the first, and the location where the count ran out says nothing.
+//! The first load requests only the reason and statistics (`BPF_LOG_STATS`, Linux 5.2), which cost nothing and fit into
+//! a small buffer. So the reason is known even if the log of the whole walk is cut off. Only a refused program is
+//! loaded once more, with each step in the log, to find where the walk ended. This is skipped for a program of more
+//! than a million steps: the second walk would take as long as the first, and the location where the limit was reached
+//! means nothing.
 //!
-//! Since Linux 6.4 a log that does not fit loses its beginning and the kernel says ENOSPC; before, it loses its end.
-//! The errno of the first load is the verifier's own, and the one that is reported. (`kernel/bpf/log.c`,
-//! `kernel/bpf/verifier.c`.)
+//! Since Linux 6.4 a log that does not fit loses its beginning and the kernel returns ENOSPC; before, it loses its end.
+//! The errno of the first load is the verifier's own, and the one that is reported (`kernel/bpf/log.c`,
+//! `kernel/bpf/verifier.c`).
 
 use std::{io, os::fd::OwnedFd};
 
 use super::{
     Shared,
-    explain::{is_about_the_license, worded},
+    explain::{explained, is_about_the_license},
     verifier,
 };
 use crate::{
@@ -24,38 +25,42 @@ use crate::{
     },
 };
 
-/// Bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some thousand.
+/// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
+/// thousand.
 const REASON: usize = 64 << 10;
 
-/// Bytes for a whole log. Memory is only used as far as the kernel writes. The limit of all kernels (`UINT_MAX >> 8`).
+/// Buffer size in bytes for a whole log: the limit of all kernels (`UINT_MAX >> 8`). Only the memory that the kernel
+/// writes to is used.
 const WHOLE: usize = (u32::MAX >> 8) as usize;
 
-/// What the kernel said to a program that it refused.
+/// The kernel's response to a program that it refused.
 pub(super) struct Refusal {
     error: io::Error,
-    /// The reason and statistics; empty if it was not the verifier that refused it.
+    /// The reason and statistics; empty if it was not the verifier that refused the program.
     log: String,
 }
 
-/// Loads a program, with a log of the reason alone.
+/// Loads a program, with a log that contains only the reason.
 pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
     let mut room = vec![0; REASON];
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = patiently(program, LogLevel::Reason, &mut room);
+    let mut answer = load_retrying(program, LogLevel::Reason, &mut room);
     if errno(&answer) == Some(libc::EPERM) && text(&room).is_empty() {
-        // The verifier has not seen it: perhaps the limit of locked memory is reached.
-        answer = charged(&mut || patiently(program, LogLevel::Reason, &mut room));
+        // The verifier has not seen the program: perhaps the limit of locked memory is reached.
+        answer = charged(&mut || load_retrying(program, LogLevel::Reason, &mut room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
-        // The log did not fit, which hides what the verifier thinks of the program.
-        answer = patiently(program, LogLevel::Reason, &mut []);
+        // The log did not fit, which hides the verifier's verdict.
+        answer = load_retrying(program, LogLevel::Reason, &mut []);
     }
     answer.map_err(|error| Refusal { error, log: text(&room) })
 }
 
 impl Refusal {
-    /// Finds out where the walk through `program` ended, by another load. That program may differ from the one that
-    /// was refused by instructions that its author did not write (`differs`), and then it may be taken.
+    /// Finds where the walk through `program` ended, by another load.
+    ///
+    /// If `differs`, the refused program had instructions that its author did not write, and `program` does not have
+    /// them. The kernel may then accept `program`, and its fd is returned.
     pub(super) fn explain(
         &self,
         program: &bpf::Program<'_>,
@@ -64,10 +69,10 @@ impl Refusal {
     ) -> Result<OwnedFd, Error> {
         let sentence = verifier::sentence(&self.log);
         if sentence.map_or(!differs, verifier::is_too_large) {
-            return Err(self.told(program, shared));
+            return Err(self.without_location(program, shared));
         }
         let mut room = vec![0; WHOLE];
-        let second = match patiently(program, LogLevel::Steps, &mut room) {
+        let second = match load_retrying(program, LogLevel::Steps, &mut room) {
             Ok(program) => return Ok(program),
             Err(error) => error,
         };
@@ -77,8 +82,8 @@ impl Refusal {
         let own = verifier::sentence(&log).filter(|own| differs || sentence == Some(*own));
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
-            // It is taken, only its log did not fit.
-            return patiently(program, LogLevel::Reason, &mut []).map_err(|error| refused(program, &error));
+            // The program is accepted; only its log did not fit.
+            return load_retrying(program, LogLevel::Reason, &mut []).map_err(|error| refused(program, &error));
         }
         let Some(found) = own.or(sentence) else {
             return Err(refused(program, &self.error));
@@ -86,23 +91,23 @@ impl Refusal {
         let is_whole = own.is_some();
         let mut at = if is_whole { verifier::location(&log) } else { None };
         if is_about_the_license(found) {
-            // The call alone: the line of source is not at fault.
+            // Report only the call: the source line is not at fault.
             at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());
         }
-        let told = worded(found, shared);
+        let explanation = explained(found, shared);
         if !is_whole && overflows {
             log.push_str(&format!(
-                "\n… the kernel cut the log off here, at {WHOLE} bytes; the verifier's last words are:\n{}",
+                "\n… the kernel cut the log off here, at {WHOLE} bytes; the verifier's last lines are:\n{}",
                 self.log
             ));
         }
-        Err(self.verifier(program, told, at, log))
+        Err(self.verifier(program, explanation, at, log))
     }
 
-    /// The refusal without another walk: where it ended is unknown.
-    pub(super) fn told(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
+    /// Returns the refusal without another load: where the walk ended is unknown.
+    pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
         match verifier::sentence(&self.log) {
-            Some(sentence) => self.verifier(program, worded(sentence, shared), None, self.log.clone()),
+            Some(sentence) => self.verifier(program, explained(sentence, shared), None, self.log.clone()),
             None => refused(program, &self.error),
         }
     }
@@ -112,12 +117,12 @@ impl Refusal {
     }
 }
 
-/// The verifier says EAGAIN when a signal interrupts it; a few more times are enough.
-fn patiently(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io::Result<OwnedFd> {
+/// Loads a program. Retries if a signal interrupts the verifier (EAGAIN); a few attempts suffice.
+fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io::Result<OwnedFd> {
     const TIMES: u32 = 5;
     let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
-        LogLevel::Steps => "loads it once more, with each step of the verifier in the log, to tell where it refuses it",
+        LogLevel::Steps => "loads it once more, with each step of the verifier in the log, to find where it refuses it",
     };
     let mut times = 1;
     loop {
@@ -130,7 +135,7 @@ fn patiently(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io:
     }
 }
 
-/// What the kernel has written, up to the NUL.
+/// Returns the text that the kernel has written, up to the NUL.
 fn text(log: &[u8]) -> String {
     String::from_utf8_lossy(log.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
 }
@@ -140,9 +145,9 @@ fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
     let plain = Error::kernel(attempt, error);
     match Errno::of(error).raw() {
         libc::EINVAL => {
-            plain.advise("the verifier gives no reason; perhaps this kernel does not know this kind of program")
+            plain.advise("the verifier gives no reason; perhaps this kernel does not know this program type")
         }
-        libc::E2BIG => plain.advise("it has more instructions than the kernel takes"),
+        libc::E2BIG => plain.advise("it has more instructions than the kernel accepts"),
         _ => plain.wanting(privileges::to_load(program.program_type)),
     }
 }

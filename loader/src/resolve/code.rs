@@ -1,4 +1,4 @@
-//! The object's instructions as CO-RE relocation sees and changes them, while the object stays as it is.
+//! The object's instructions during CO-RE relocation, which changes copies of them.
 
 use cutaway_sys::Instruction;
 
@@ -10,30 +10,30 @@ use crate::{
     sorted::Sorted,
 };
 
-/// The instructions of the functions that relocation has changed, by the function's index.
+/// The changed instructions of functions, by the function's index.
 #[derive(Debug, Default)]
 pub(crate) struct Relocated(Vec<Option<Vec<Instruction>>>);
 
 impl Relocated {
-    /// Returns the instructions of a function; `None` if none of them was changed.
+    /// Returns the instructions of a function; `None` if relocation changed none of them.
     pub(crate) fn instructions(&self, function: usize) -> Option<&[Instruction]> {
         self.0.get(function)?.as_deref()
     }
 }
 
-/// The instructions by section and offset.
+/// Access to instructions by section and offset.
 pub(super) struct Code<'o> {
     /// The first section of each name.
     sections: Sorted<&'o str, SectionIndex>,
     functions: &'o Functions,
     relocated: Relocated,
-    /// An instruction was to be written where `read` finds none.
+    /// Set if an instruction was to be written that `read` does not find.
     unwritten: bool,
 }
 
 impl<'o> Code<'o> {
     pub(super) fn of(elf: &'o Elf, functions: &'o Functions) -> Self {
-        // Of several with one name the table finds the last.
+        // If several have the same name, the table finds the last.
         let sections = elf.sections().rev();
         Self {
             sections: Sorted::of(sections.map(|(index, section)| (section.name.as_str(), index))),
@@ -43,7 +43,7 @@ impl<'o> Code<'o> {
         }
     }
 
-    /// Returns what was changed.
+    /// Returns the changed instructions.
     pub(super) fn into_relocated(self) -> Result<Relocated, Error> {
         match self.unwritten {
             false => Ok(self.relocated),
@@ -51,7 +51,7 @@ impl<'o> Code<'o> {
         }
     }
 
-    /// Finds the index of the function that an instruction is in, and the instruction's index in that.
+    /// Finds the function that contains an instruction: the function's index, and the instruction's index in it.
     fn find(&self, section: &str, offset: u32) -> Option<(usize, usize)> {
         let section = *self.sections.get(section)?;
         let function = self.functions.index_up_to(&(section, u64::from(offset)))?;
@@ -98,7 +98,7 @@ mod tests {
     use crate::Object;
 
     #[test]
-    fn writing_where_no_function_is_is_a_bug() {
+    fn write_outside_all_functions_is_a_bug() {
         let path = format!("{}/../tests/corpus/kinds/core_reads.o", env!("CARGO_MANIFEST_DIR"));
         let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
         let (start, function) = object.function_table().iter().next().unwrap();

@@ -1,32 +1,32 @@
-//! Applies CO-RE relocations ("compile once, run everywhere"): instructions adapted to the kernel's structures.
+//! CO-RE relocation ("compile once, run everywhere"): adapts instructions to the kernel's structures.
 //!
 //! A program reads `task->pid`. Its compiler took the offset of `pid` from some kernel's header; this kernel's BTF has
-//! the offset in *this* kernel. For each instruction that depends on such a value the compiler leaves a record: the
+//! the offset in *this* kernel. For each instruction that depends on such a value, the compiler writes a record: the
 //! instruction, the type, the access string (`0:17`: member 17), and the kind of value: offset, size, or whether the
 //! field exists.
 //!
 //! ```text
-//!     record ─▶ way through the program's types ─▶ names on the way          spec
+//!     record ─▶ path through the program's types ─▶ names on the path        spec
 //!                                                     │
-//!     kernel's BTF ─▶ types of the same name ─▶ the same way there           candidates, matching, compatible
+//!     kernel's BTF ─▶ types of the same name ─▶ the same path there          candidates, matching, compatible
 //!                                                     │
-//!     what the compiler assumed ──┐      what is so in the kernel            value
-//!                                 ▼                   ▼
-//!                          instruction: old value ─▶ new value               patch
+//!     the compiler's value ─────────┐            ┌── the kernel's value       value
+//!                                   ▼            ▼
+//!                      instruction: old value ─▶ new value                   patch
 //! ```
 //!
-//! Several types of the kernel can have the name, because it is compiled file by file. All candidates on which the
-//! access exists must give the same value, or the relocation fails. If no candidate matches: an existence relocation
-//! yields 0; any other kind *poisons* the instruction, so that the verifier rejects the program only if it can reach it
+//! A kernel may have several types of one name, because it is compiled file by file. All candidates on which the access
+//! exists must give the same value, or the relocation fails. If no candidate matches: an existence relocation yields 0;
+//! any other kind *poisons* the instruction, so that the verifier rejects the program only if it can reach it
 //! ([`unresolved`] then says why).
 //!
-//! Types and instructions go in, instructions and a report come out. [`relocate_for_kernel`] reads the running kernel's
-//! BTF, and its modules' if a type is missing.
+//! The input is types and instructions, the output instructions and a report. [`relocate_for_kernel`] reads the running
+//! kernel's BTF, and its modules' BTF if a type is missing.
 
 mod apply;
 mod candidates;
 mod compatible;
-pub(crate) mod flavour;
+pub(crate) mod flavor;
 mod matching;
 mod patch;
 mod record;

@@ -1,4 +1,4 @@
-//! Stands in for the resolution of externs in a build without the feature `externs`.
+//! Replaces the resolution of externs in a build without the feature `externs`.
 
 use super::externs::Externs;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     object::Extern,
 };
 
-/// No externs to look for in the kernel's types: none.
+/// A visitor that searches for nothing.
 #[derive(Debug)]
 pub(crate) struct Ksyms;
 
@@ -34,7 +34,7 @@ impl Visitor for Ksyms {
     }
 }
 
-/// There is none to find a value for.
+/// Resolves nothing.
 pub(crate) fn resolve_externs(
     _: &[Extern],
     _: Ksyms,

@@ -1,4 +1,4 @@
-//! What a kernel has for the externs of an object.
+//! The values of an object's externs.
 
 use std::os::fd::OwnedFd;
 
@@ -9,68 +9,67 @@ use crate::{
     object::{Contents, Extern, config_location},
 };
 
-/// What stands for an extern in the instructions.
+/// The value of an extern for linking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// An offset in the section `.kconfig`.
-    Place(u32),
-    /// The number of a variable or function in BTF: the kernel's, or that of the module with this index in
-    /// [`Externs::modules`].
+    Constant(u32),
+    /// The BTF id of a variable or function: in vmlinux, or in the module with this index in [`Externs::modules`].
     Type { id: u32, module: Option<usize> },
     /// An address.
     Address(u64),
-    /// It is weak, and missing. A call of it becomes one of this number, which no function has.
+    /// A weak extern that is missing. A call of it becomes a call of the function id `call`, which no function has.
     Missing { call: i32 },
-    /// It is missing, or is not what the program takes it for: the reason.
+    /// The extern is missing, or is not of the type that the program declares: the reason.
     Refused(String),
 }
 
-/// What was found for an extern.
+/// The result of resolving an extern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExternFound {
-    /// A constant: its bytes, in this machine's byte order.
+    /// The bytes of a constant, in this machine's byte order.
     Constant(Vec<u8>),
-    /// A variable or function, by its number in BTF.
+    /// The BTF id of a variable or function.
     Type {
-        /// The number.
+        /// The BTF id.
         id: u32,
-        /// It is a module's, not the kernel's own.
+        /// Whether a module has it, not vmlinux.
         in_module: bool,
     },
-    /// Where it is in the kernel's memory.
+    /// An address in the kernel's memory.
     Address(u64),
-    /// It is weak, and missing: the program sees a 0.
+    /// The extern is weak and missing: the program reads 0.
     Missing,
-    /// No program that uses it can be loaded: why.
+    /// The reason why no program that uses the extern can be loaded.
     Refused(String),
 }
 
-/// The externs of an object as this kernel has them.
+/// The resolved externs of an object.
 #[derive(Debug, Default)]
 pub(crate) struct Externs {
-    /// By index in the symbol table; in the order of their coming until all of them have been found.
+    /// By index in the symbol table. Unsorted until all have been resolved.
     values: Vec<(SymbolIndex, Value)>,
-    /// What is in the section `.kconfig`.
+    /// The contents of the section `.kconfig`.
     pub(crate) config: Option<Contents>,
-    /// The BTF of the modules that have some of them.
+    /// The fds of the BTF of modules that have some of the externs.
     pub(crate) modules: Vec<OwnedFd>,
-    /// The names of those that are missing, in the order of the numbers of calls.
+    /// The names of missing weak externs, in the order of their call ids.
     missing: Vec<String>,
 }
 
-/// The number of the first function that does not exist, for calls of weak externs: "bad extern". What CO-RE uses for
-/// the same purpose lies far below.
+/// The first id for calls of missing weak externs ("bad extern"). No function has such an id. The poisoned calls of
+/// CO-RE use ids far below.
 const NO_SUCH_FUNCTION: i32 = 0x7bad_0000;
 
-/// Returns what was found for an extern.
+/// Returns the result of resolving an extern.
 pub(crate) fn found(known: &Extern, externs: &Externs) -> ExternFound {
     let bug = |what| ExternFound::Refused(Error::bug(what).to_string());
     match externs.value(known.symbol) {
-        Some(Value::Place(_)) => {
-            let place = config_location(known).map(|(offset, size)| (offset as usize, size as usize));
+        Some(Value::Constant(_)) => {
+            let location = config_location(known).map(|(offset, size)| (offset as usize, size as usize));
             let contents = externs.config.as_ref().map(|contents| contents.whole(0)).unwrap_or_default();
-            let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
+            let bytes = location.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
             bytes.map_or_else(
                 || bug("a constant has no location in .kconfig"),
                 |bytes| ExternFound::Constant(bytes.to_vec()),
@@ -84,13 +83,13 @@ pub(crate) fn found(known: &Extern, externs: &Externs) -> ExternFound {
     }
 }
 
-/// That it is missing or not what the program takes it for, and the program cannot do without it.
+/// Returns the value of an extern that is not weak, and is missing or of the wrong type.
 pub(super) fn refused(known: &Extern, why: &str) -> Value {
     Value::Refused(format!("it needs the kernel's {} `{}`: {why}", known.kind.text(), known.name))
 }
 
 impl Externs {
-    /// What `value` says of each extern, found in these modules.
+    /// Resolves each extern to the result of `value`, with these modules.
     #[cfg(test)]
     pub(crate) fn all(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Self {
         let values = externs.iter().map(|known| (known.symbol, value(known))).collect();
@@ -99,25 +98,25 @@ impl Externs {
         resolved
     }
 
-    /// What stands for the symbol of this index; `None` if it is no extern.
+    /// Returns the value of the symbol with this index; `None` if it is no extern.
     pub(crate) fn value(&self, symbol: SymbolIndex) -> Option<&Value> {
         let index = self.values.binary_search_by_key(&symbol, |(known, _)| *known).ok()?;
         self.values.get(index).map(|(_, value)| value)
     }
 
-    /// Sorts what was found, once there is no more to come.
+    /// Sorts the values after all externs are resolved.
     #[cfg(any(test, feature = "externs"))]
     pub(super) fn settle(&mut self) {
         crate::sorted::sort(&mut self.values, |(one, _), (other, _)| one.cmp(other));
     }
 
-    /// Notes the value of an extern.
+    /// Adds the value of an extern.
     #[cfg(feature = "externs")]
     pub(super) fn push(&mut self, known: &Extern, value: Value) {
         self.values.push((known.symbol, value));
     }
 
-    /// Takes down what was found for an extern, or why nothing was.
+    /// Adds the value of an extern, or handles the reason why there is none.
     pub(super) fn set(&mut self, known: &Extern, value: Result<Value, String>) {
         let value = value.unwrap_or_else(|why| {
             if known.weak {
@@ -132,7 +131,7 @@ impl Externs {
         self.values.push((known.symbol, value));
     }
 
-    /// For a refused program: the function that it calls and the kernel does not have, by what the verifier said.
+    /// Returns the missing function whose call the verifier refused in this sentence.
     pub(crate) fn missed(&self, sentence: &str) -> Option<&str> {
         if !READS_EXTERNS {
             return None;

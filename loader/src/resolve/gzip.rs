@@ -1,7 +1,7 @@
-//! gzip files (RFC 1952), unpacked piece by piece: `/proc/config.gz`.
+//! Decompresses gzip files (RFC 1952) piece by piece: `/proc/config.gz`.
 //!
-//! The crate `miniz_oxide` unpacks what is in them (DEFLATE, RFC 1951); header, length and checksum are read here.
-//! Whoever has found all that is wanted ends the reading early, and then neither length nor checksum is looked at.
+//! The crate `miniz_oxide` decompresses the contents (DEFLATE, RFC 1951); header, length and checksum are read here. A
+//! caller that has found everything stops early; then length and checksum are not checked.
 
 use std::ops::ControlFlow;
 
@@ -13,18 +13,18 @@ use miniz_oxide::inflate::{
     },
 };
 
-/// Bytes that are unpacked at a time.
+/// Bytes that are decompressed at a time.
 const PIECE: usize = 16 << 10;
 
 const CUT_OFF: &str = "it is cut off";
 
-/// Unpacks a gzip file, and shows `see` each piece, which ends where a line does (but for the last one), until that
-/// breaks. Says whether it came to the end.
+/// Decompresses a gzip file and passes each piece to `see`, until `see` breaks. Every piece but the last ends with a
+/// line. Returns `Continue` if the whole file was read.
 ///
 /// # Errors
 ///
-/// What is wrong with the file: it is none of gzip's, cut off, damaged, or what is in it takes more than `most` bytes.
-/// What was shown before is not to be believed then.
+/// The reason why the file is refused: it is no gzip file, truncated, damaged, or its contents exceed `most` bytes.
+/// Pieces that were passed before are then not valid.
 pub(super) fn unpack(
     file: &[u8],
     most: usize,
@@ -33,7 +33,7 @@ pub(super) fn unpack(
     let mut packed = contents(file)?;
     let mut state = Box::<DecompressorOxide>::default();
     let mut text = Vec::new();
-    // How far the text is unpacked, and how far it was shown.
+    // The end of the decompressed text, and the end of what was passed to `see`.
     let (mut end, mut shown) = (0, 0);
     loop {
         if end > most {
@@ -74,7 +74,7 @@ pub(super) fn unpack(
     }
 }
 
-/// What is behind the header.
+/// Returns the contents after the header.
 fn contents(file: &[u8]) -> Result<&[u8], &'static str> {
     const HEADER_CRC: u8 = 1 << 1;
     const EXTRA: u8 = 1 << 2;
@@ -98,7 +98,7 @@ fn contents(file: &[u8]) -> Result<&[u8], &'static str> {
     Ok(rest)
 }
 
-/// For each byte the remainder that it leaves with 0 to 3 bytes behind it: four bytes are taken in one step.
+/// The CRC remainders of each byte, followed by 0 to 3 bytes, so that four bytes are processed in one step.
 static REMAINDERS: [[u32; 256]; 4] = {
     let mut tables = [[0; 256]; 4];
     let mut index = 0;
@@ -127,7 +127,7 @@ static REMAINDERS: [[u32; 256]; 4] = {
     tables
 };
 
-/// The checksum of gzip: CRC-32, lowest bit first.
+/// Returns gzip's checksum: CRC-32, lowest bit first.
 fn crc(bytes: &[u8]) -> u32 {
     let [zero, one, two, three] = &REMAINDERS;
     let of = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// Packs with the tool of that name.
+    /// Compresses with the tool `gzip`.
     fn gzip(bytes: &[u8], options: &[&str]) -> Vec<u8> {
         let mut gzip =
             Command::new("gzip").args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gzip");
@@ -159,7 +159,7 @@ mod tests {
         })
     }
 
-    /// All that is in it.
+    /// Decompresses the whole file.
     fn gunzip(file: &[u8], most: usize) -> Result<Vec<u8>, &'static str> {
         let mut text = Vec::new();
         let ended = unpack(file, most, &mut |piece| {
@@ -170,7 +170,7 @@ mod tests {
         Ok(text)
     }
 
-    /// A configuration as kernels have it.
+    /// Builds text in the form of a kernel's configuration.
     fn config() -> Vec<u8> {
         (0..4000_u32)
             .flat_map(|number| {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gzip_packs_is_unpacked() {
+    fn output_of_gzip_is_decompressed() {
         let noise: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
         for text in [&b""[..], b"a", b"CONFIG_A=y\n", &config(), &noise, &[7; 70_000], &[7; PIECE], &[7; 2 * PIECE]] {
             for options in [&["-1"][..], &["-6"], &["-9", "-n"]] {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_end_with_lines_and_reading_ends_when_enough_was_seen() {
+    fn pieces_end_with_lines_and_reading_can_stop_early() {
         let (text, mut pieces) = (config(), 0);
         let ended = unpack(&gzip(&text, &["-6"]), 1 << 20, &mut |piece| {
             assert!(piece.ends_with(b"\n") && text.starts_with(piece), "the first piece");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_that_of_gzip() {
+    fn checksum_is_that_of_gzip() {
         assert_eq!(crc(b"123456789"), 0xcbf4_3926);
         assert_eq!((crc(b""), crc(b"a")), (0, 0xe8b7_be43));
     }

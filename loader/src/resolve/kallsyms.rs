@@ -1,8 +1,8 @@
-//! Addresses in the kernel, by name: `/proc/kallsyms`.
+//! Addresses in the kernel by name: `/proc/kallsyms`.
 //!
-//! A line is `ffffffff81000000 T _stext`, for a module's symbol with `[module]` behind it. There are some 200,000 of
-//! them, so they are read once, a line at a time, and only if somebody asks. Whoever lacks CAP_SYSLOG sees every
-//! address as 0 (`kptr_restrict`), and so may everybody; then none is believed.
+//! A line is `ffffffff81000000 T _stext`; for a module's symbol `[module]` follows. There are some 200,000 lines, so
+//! they are read only if an extern needs them, once, line by line. A process without CAP_SYSLOG sees every address as 0
+//! (`kptr_restrict`), and so may all processes. If all addresses are 0, none is used.
 
 use std::{
     collections::BTreeMap,
@@ -16,13 +16,13 @@ use crate::object::{Extern, ExternKind};
 
 const PATH: &str = "/proc/kallsyms";
 
-/// What was asked for, as far as it was found.
+/// The requested symbols, and the addresses found for them.
 #[derive(Debug)]
 pub(super) struct Symbols {
     found: BTreeMap<String, Found>,
-    /// Some address was not 0.
+    /// Whether any address was not 0.
     shown: bool,
-    /// The file could not be read.
+    /// Why the file could not be read.
     unreadable: Option<String>,
     /// Only existence matters (syscall wrapper check): stop at the first match.
     any_will_do: bool,
@@ -36,8 +36,8 @@ enum Found {
     Ambiguous(u64, u64),
 }
 
-/// Finds the symbols that these externs need; does not touch the file if none does, or if it is another kernel's that
-/// count.
+/// Finds the symbols that these externs need. Does not read the file if no extern needs one, or if the kernel is not
+/// the `running` one.
 pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
     let wanted = externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str());
     if running {
@@ -46,7 +46,7 @@ pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
     Symbols { unreadable: Some("there is no running kernel to ask".to_owned()), ..Symbols::wanted(wanted, false) }
 }
 
-/// Whether the running kernel has a function of one of these names.
+/// Returns whether the running kernel has a function with one of these names.
 pub(super) fn has_one_of(names: &[&str]) -> bool {
     let symbols = Symbols::read(names.iter().copied(), true);
     names.iter().any(|name| symbols.has(name))
@@ -54,7 +54,7 @@ pub(super) fn has_one_of(names: &[&str]) -> bool {
 
 impl Symbols {
     fn wanted<'n>(names: impl Iterator<Item = &'n str>, any_will_do: bool) -> Self {
-        // Extended, not collected: that would sort them first, and bring a sort of its own along.
+        // `extend`, because `collect` would sort the names first, which brings the machine code of another sort.
         let mut found = BTreeMap::new();
         found.extend(names.map(|name| (name.to_owned(), Found::Nowhere)));
         Self { found, shown: false, unreadable: None, any_will_do }
@@ -63,7 +63,7 @@ impl Symbols {
     fn read<'n>(names: impl Iterator<Item = &'n str>, any_will_do: bool) -> Self {
         let mut symbols = Self::wanted(names, any_will_do);
         if !symbols.found.is_empty() {
-            let why = "the kernel's symbols: the program wants to know where some of them are";
+            let why = "the kernel's symbols: the program uses addresses of some";
             let opened = file::open(Path::new(PATH), why);
             let read = opened.and_then(|file| symbols.scan(BufReader::with_capacity(64 << 10, file)));
             symbols.unreadable = read.err().map(|error| format!("{PATH} cannot be read: {error}"));
@@ -74,7 +74,7 @@ impl Symbols {
     fn scan(&mut self, mut lines: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? != 0 {
-            if self.look(&line).is_some() && self.any_will_do {
+            if self.parse(&line).is_some() && self.any_will_do {
                 break;
             }
             line.clear();
@@ -82,8 +82,8 @@ impl Symbols {
         Ok(())
     }
 
-    /// `None` if the line is of no interest.
-    fn look(&mut self, line: &[u8]) -> Option<()> {
+    /// Parses a line; returns `None` if it has no requested symbol.
+    fn parse(&mut self, line: &[u8]) -> Option<()> {
         let mut words = line.split(|byte| byte.is_ascii_whitespace());
         let address = words.next()?;
         self.shown |= address.iter().any(|&digit| digit != b'0');
@@ -98,12 +98,12 @@ impl Symbols {
         Some(())
     }
 
-    /// Whether there is a symbol of this name.
+    /// Returns whether there is a symbol of this name.
     fn has(&self, name: &str) -> bool {
         self.found.get(name).is_some_and(|found| *found != Found::Nowhere)
     }
 
-    /// The address of this symbol, or why there is none.
+    /// Returns the address of a symbol, or why there is none.
     pub(super) fn address(&self, name: &str) -> Result<u64, String> {
         if let Some(why) = &self.unreadable {
             return Err(why.clone());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_found_is_enough_if_any_will_do() {
+    fn first_match_is_enough_if_any_will_do() {
         let found = ["one", "two"].map(|name| (name.to_owned(), Found::Nowhere)).into();
         let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do: true };
         let mut lines = b"ffffffff81000010 t zero\nffffffff81000020 t two\nffffffff81000030 t one\n".as_slice();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_twice_there_or_hidden_has_no_address() {
+    fn ambiguous_or_hidden_symbol_has_no_address() {
         let text = "ffffffff81000010 t one\nffffffff81000020 t one\nffffffff81000010 t two\nffffffff81000010 T two\n";
         let found = symbols(&["one", "two"], text);
         assert_eq!(found.address("one").unwrap_err(), "it is at 0xffffffff81000010 and at 0xffffffff81000020");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_none_are_passed_over() {
+    fn broken_lines_are_skipped() {
         let found = symbols(&["one"], "\n \nxyz\nzz T one\nffffffff81000010\n\u{fffd} \u{fffd}");
         assert!(!found.has("one"));
     }

@@ -5,13 +5,13 @@
 //!     extern bool CONFIG_BPF_SYSCALL __kconfig;       CONFIG_BPF_SYSCALL=y            true
 //!     extern enum libbpf_tristate CONFIG_X __kconfig; CONFIG_X=m                      TRI_MODULE (2)
 //!     extern char CONFIG_LSM[64] __kconfig;           CONFIG_LSM="lockdown,yama"      that text, cut to fit
-//!     extern int LINUX_KERNEL_VERSION __kconfig;      asked of the kernel itself, as are the other two LINUX_…
+//!     extern int LINUX_KERNEL_VERSION __kconfig;      from the kernel itself, as are the other two LINUX_…
 //! ```
 //!
-//! All of them lie side by side in one section, which becomes an array that is frozen, so that the verifier leaves out
-//! what the configuration makes unreachable. The text is that of `/proc/config.gz`, or else of `/boot/config-RELEASE`;
-//! what is not in it, because it is not set or the kernel has no such choice, is 0 if the extern is weak, and missed if
-//! it is not.
+//! All constants are in one section, which becomes a frozen array, so that the verifier removes code that the
+//! configuration makes unreachable. The configuration is read from `/proc/config.gz`, or else from
+//! `/boot/config-RELEASE`. A constant may be missing there, because it is not set or the kernel has no such option. It
+//! is then 0 if the extern is weak; otherwise linking a program that uses it fails.
 
 use std::{
     io::Read,
@@ -33,12 +33,12 @@ use crate::{
     sys::process,
 };
 
-/// The extern that tells whether system calls are wrapped.
+/// The extern that says whether system calls have wrapper functions.
 const HAS_SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
-/// The choice by which they are, since Linux 4.17. The kernel's configuration is read a hundred times as quickly as its
-/// symbols.
+/// The configuration option for it, since Linux 4.17. Reading the configuration takes a hundredth of the time that the
+/// kernel's symbols take.
 const ARCH_HAS_SYSCALL_WRAPPER: &str = "CONFIG_ARCH_HAS_SYSCALL_WRAPPER";
-/// Where they are, the kernel has one of these functions.
+/// A kernel with such wrappers has one of these functions.
 const WRAPPED: &[&str] = if cfg!(target_arch = "x86_64") {
     &["__x64_sys_bpf"]
 } else if cfg!(target_arch = "aarch64") {
@@ -51,8 +51,8 @@ const WRAPPED: &[&str] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says, which is only
-/// asked if it is the one that is `running`.
+/// Fills the section of constants. `own` is the caller's configuration text; it overrides the kernel's configuration,
+/// which is read only if the kernel is the `running` one.
 pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut Externs) {
     let slots = || externs.iter().filter_map(|known| Some((known, known.slot.as_ref()?)));
     let size = config_size(externs) as usize;
@@ -60,16 +60,16 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
         return;
     }
     let names = slots().filter_map(|(known, _)| match known.name.as_str() {
-        HAS_SYSCALL_WRAPPER => (!is_known_wrapped(own, running)).then_some(ARCH_HAS_SYSCALL_WRAPPER),
+        HAS_SYSCALL_WRAPPER => (!is_known_to_wrap(own, running)).then_some(ARCH_HAS_SYSCALL_WRAPPER),
         name => name.starts_with("CONFIG_").then_some(name),
     });
     let mut values = Values::of(names);
     let _ = values.take(own.as_bytes());
     let mut unreadable = None;
     if !values.is_complete() {
-        let told = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
-        match told {
-            Ok(told) => values = told,
+        let completed = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
+        match completed {
+            Ok(completed) => values = completed,
             Err(why) => unreadable = Some(why),
         }
     }
@@ -89,14 +89,14 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
             Ok(Ok(bytes)) => match section.get_mut(slot.offset as usize..slot.end() as usize) {
                 Some(into) if into.len() == bytes.len() => {
                     into.copy_from_slice(&bytes);
-                    Value::Place(slot.offset)
+                    Value::Constant(slot.offset)
                 }
                 _ => Value::Refused(Error::bug("a constant lies outside .kconfig").to_string()),
             },
-            // One that is missing is 0, as all of the section is until now.
+            // A missing constant is 0, as the section is initially.
             Err(why) if known.weak => {
                 log::debug!("the extern `{}` is weak, and stays 0: {why}", known.name);
-                Value::Place(slot.offset)
+                Value::Constant(slot.offset)
             }
             Ok(Err(why)) | Err(why) => refused(known, &why),
         };
@@ -107,19 +107,18 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
 
 const NO_KERNEL: &str = "there is no running kernel to ask";
 
-/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change:
-/// reading its configuration takes longer than loading a small object. That it does not wrap them is asked anew, since
-/// the files may have been out of reach.
+/// Set when the running kernel was found to wrap system calls, which does not change. Reading its configuration takes
+/// longer than loading a small object. A negative result is not kept, since the files may have been unreadable.
 static SEEN_WRAPPED: AtomicBool = AtomicBool::new(false);
 
-/// What the user says of a kernel counts for that object alone: it is neither overruled by what is remembered, nor
-/// remembered.
-fn is_known_wrapped(own: &str, running: bool) -> bool {
+/// Returns whether the running kernel is known to wrap system calls. With a configuration text of the caller,
+/// `SEEN_WRAPPED` is neither used nor set: that text is valid for one object only.
+fn is_known_to_wrap(own: &str, running: bool) -> bool {
     // ATOMICS: pairs with the store in `about_linux`.
     running && own.is_empty() && SEEN_WRAPPED.load(Ordering::Relaxed)
 }
 
-/// What is not configuration, but asked of the kernel.
+/// Returns the value of a constant that does not come from the configuration.
 fn about_linux(name: &str, values: &Values<'_>, own: &str, running: bool) -> Result<i128, String> {
     if !running {
         return Err(NO_KERNEL.to_owned());
@@ -129,24 +128,24 @@ fn about_linux(name: &str, values: &Values<'_>, own: &str, running: bool) -> Res
         "LINUX_HAS_BPF_COOKIE" => Ok(features::attach_cookie().is_yes().into()),
         HAS_SYSCALL_WRAPPER => {
             let configured = || values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
-            let wrapped = is_known_wrapped(own, running) || configured() || kallsyms::has_one_of(WRAPPED);
-            // ATOMICS: pairs with the load in `is_known_wrapped`; nothing but the flag passes from thread to thread.
+            let wrapped = is_known_to_wrap(own, running) || configured() || kallsyms::has_one_of(WRAPPED);
+            // ATOMICS: pairs with the load in `is_known_to_wrap`; nothing but the flag passes from thread to thread.
             SEEN_WRAPPED.fetch_or(wrapped && own.is_empty(), Ordering::Relaxed);
             Ok(wrapped.into())
         }
-        _ => Err("it is none of the constants that there are: CONFIG_…, LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, \
+        _ => Err("unknown constant: there are CONFIG_…, LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, \
                   LINUX_HAS_SYSCALL_WRAPPER"
             .to_owned()),
     }
 }
 
-/// The values that are wanted, as texts.
+/// The requested values as text.
 #[derive(Clone)]
 struct Values<'n> {
     found: Sorted<&'n [u8], Option<String>>,
-    /// How many have none yet.
+    /// The number of values that are missing.
     missing: usize,
-    /// A bit for each length of a name that is wanted: nearly all lines are of no interest.
+    /// A bit for each length of a requested name, which excludes nearly all lines.
     lengths: u64,
 }
 
@@ -163,13 +162,13 @@ impl<'n> Values<'n> {
         self.missing == 0
     }
 
-    /// The value of a constant that is wanted, if it was found.
+    /// Returns the value of a requested constant, if it was found.
     fn get(&self, name: &str) -> Option<Option<&str>> {
         self.found.get(name.as_bytes()).map(Option::as_deref)
     }
 
-    /// Takes those values from whole lines that have none yet, and breaks off when all have one. Of two lines for one
-    /// name the first counts.
+    /// Reads missing values from whole lines; breaks when none is missing. If several lines set the same name, the
+    /// first counts.
     fn take(&mut self, lines: &[u8]) -> ControlFlow<()> {
         for line in lines.split(|&byte| byte == b'\n') {
             if self.is_complete() {
@@ -194,29 +193,29 @@ impl<'n> Values<'n> {
     }
 }
 
-/// The bit of a name's length.
+/// Returns the bit of a name's length.
 fn bit(name: &[u8]) -> u64 {
     1 << (name.len() % 64)
 }
 
-/// The values with those that the running kernel's configuration has.
+/// Returns the values, completed from the running kernel's configuration.
 fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
-    /// A kernel with everything has 300 kB.
+    /// A kernel with all options has 300 kB.
     const MOST: usize = 16 << 20;
-    let why = "the kernel's configuration, of which the program wants some constants";
+    let why = "the kernel's configuration: the program uses constants of it";
     let read = |path: &Path| {
         let file = file::open(path, why)?;
         let length = file.metadata().map_or(0, |metadata| metadata.len()).min(MOST as u64);
-        // One byte more shows that there is no more.
+        // One more byte of capacity, so that the read that finds the end does not grow the vector.
         let mut bytes = Vec::with_capacity(length as usize + 1);
         file.take(MOST as u64).read_to_end(&mut bytes).map(|_| bytes)
     };
     let packed = Path::new("/proc/config.gz");
     let first = match read(packed) {
         Ok(bytes) => {
-            let mut told = values.clone();
-            match gzip::unpack(&bytes, MOST, &mut |lines| told.take(lines)) {
-                Ok(_) => return Ok(told),
+            let mut completed = values.clone();
+            match gzip::unpack(&bytes, MOST, &mut |lines| completed.take(lines)) {
+                Ok(_) => return Ok(completed),
                 Err(why) => format!("{} is broken: {why}", packed.display()),
             }
         }
@@ -226,11 +225,11 @@ fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
     let plain = format!("/boot/config-{release}");
     match read(Path::new(&plain)) {
         Ok(bytes) => {
-            let mut told = values.clone();
-            let _ = told.take(&bytes);
-            Ok(told)
+            let mut completed = values.clone();
+            let _ = completed.take(&bytes);
+            Ok(completed)
         }
-        Err(error) => Err(format!("the kernel's configuration is not to be had: {first}; {plain}: {error}")),
+        Err(error) => Err(format!("the kernel's configuration cannot be read: {first}; {plain}: {error}")),
     }
 }
 
@@ -239,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_that_sets_a_value_counts() {
+    fn first_line_that_sets_a_value_counts() {
         let text = b"# CONFIG_A=1\nCONFIG_A=2\nCONFIG_A=3\n\nCONFIG_B =4\n CONFIG_C=\"=\"\nCONFIG_AB=5\n";
         let mut values = Values::of(["CONFIG_B", "CONFIG_A", "CONFIG_C"].into_iter());
         assert!(values.take(text).is_continue());
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_says_is_not_remembered_of_the_kernel() {
+    fn configuration_of_the_caller_is_not_remembered() {
         let own = "CONFIG_ARCH_HAS_SYSCALL_WRAPPER=y";
         let mut values = Values::of([ARCH_HAS_SYSCALL_WRAPPER].into_iter());
         assert!(values.take(own.as_bytes()).is_break());
@@ -259,14 +258,14 @@ mod tests {
         assert_eq!(SEEN_WRAPPED.load(Ordering::Relaxed), before);
         SEEN_WRAPPED.store(true, Ordering::Relaxed);
         assert_eq!(
-            [(own, true), ("", false), ("", true)].map(|(own, run)| is_known_wrapped(own, run)),
+            [(own, true), ("", false), ("", true)].map(|(own, run)| is_known_to_wrap(own, run)),
             [false, false, true]
         );
         SEEN_WRAPPED.store(before, Ordering::Relaxed);
     }
 
     #[test]
-    fn reading_ends_when_all_values_were_found() {
+    fn reading_ends_when_all_values_are_found() {
         let mut values = Values::of(["CONFIG_A", "CONFIG_B", "CONFIG_A"].into_iter());
         assert!(values.take(b"CONFIG_A=1\n").is_continue());
         assert!(values.take(b"CONFIG_B=\nCONFIG_A=2\n").is_break());

@@ -1,17 +1,18 @@
-//! Variables and functions of the kernel's, found by name in its BTF, and held against what the program takes them for.
+//! Finds variables and functions of the kernel by name in its BTF, and compares their types with the program's
+//! declarations.
 //!
-//! The name may have a flavour (`bpf_task_acquire___new`), which is not looked for: so can a program bring several
-//! prototypes of one function, all of them weak, and call the one that fits.
+//! The search ignores a flavor of the name (`bpf_task_acquire___new`). So a program can declare several prototypes of
+//! one function, all of them weak, and call the one that matches.
 
 use super::{
-    core_relo::{Steps, flavour::essential, is_same_shape},
+    core_relo::{Steps, flavor::essential, is_same_shape},
     externs::{Externs, Value},
 };
 use crate::{
     Error,
     btf::{
         Btf, Kind, Names, TypeHeader,
-        visitor::{Absent, Beginnings, Source, Sources, Visitor},
+        visitor::{Absent, NameFilter, Source, Sources, Visitor},
     },
     object::{Extern, ExternKind},
     privileges::Capability,
@@ -19,14 +20,14 @@ use crate::{
     sys::btf::of_module,
 };
 
-/// The externs that have a type, and where they were found.
+/// The externs with a type, and where they were found.
 #[derive(Debug)]
 pub(crate) struct Ksyms<'e> {
     wanted: Vec<Wanted<'e>>,
-    /// Their indices in that list, by kind and name.
+    /// Their indices in `wanted`, by kind and name.
     by_name: Sorted<(Kind, &'e [u8]), usize>,
-    beginnings: Beginnings,
-    /// How many have not been found yet.
+    filter: NameFilter,
+    /// The number of externs not found yet.
     missing: usize,
 }
 
@@ -34,14 +35,14 @@ pub(crate) struct Ksyms<'e> {
 struct Wanted<'e> {
     known: &'e Extern,
     kind: Kind,
-    /// Without its flavour.
+    /// The name without its flavor.
     name: &'e [u8],
-    /// In which source, and its number there.
+    /// The source and the type id there.
     found: Option<(usize, u32)>,
 }
 
 impl<'e> Ksyms<'e> {
-    /// Those of the externs that have a type, still to be found.
+    /// Collects the externs that have a type.
     pub(crate) fn of(externs: &'e [Extern]) -> Self {
         let wanted = externs.iter().filter_map(|known| {
             let kind = match known.kind {
@@ -53,21 +54,21 @@ impl<'e> Ksyms<'e> {
         });
         let wanted: Vec<_> = wanted.collect();
         let by_name = wanted.iter().enumerate().map(|(index, wanted)| ((wanted.kind, wanted.name), index));
-        let mut beginnings = Beginnings::default();
+        let mut filter = NameFilter::default();
         for wanted in &wanted {
-            beginnings.add(wanted.name);
+            filter.add(wanted.name);
         }
-        Self { by_name: Sorted::of(by_name), beginnings, missing: wanted.len(), wanted }
+        Self { by_name: Sorted::of(by_name), filter, missing: wanted.len(), wanted }
     }
 
-    /// After the search: compares what was found, and opens the modules that have it.
+    /// Compares the types after the search, and opens the BTF of modules that have some of them.
     pub(super) fn settle(self, local: &Btf<'_>, sources: Sources<'_, '_>, resolved: &mut Externs) -> Result<(), Error> {
         let mut steps = Steps::of(self.wanted.len());
-        // By index in `sources`: the index in `resolved.modules`.
+        // Index in `sources`, index in `resolved.modules`.
         let mut opened = Vec::<(usize, usize)>::new();
         for wanted in self.wanted {
             let value = match (&sources, wanted.found) {
-                (Err(Absent(why)), _) => Err(format!("it is looked for in the kernel's BTF: {why}")),
+                (Err(Absent(why)), _) => Err(format!("it needs the kernel's BTF: {why}")),
                 (Ok(_), None) => Err(format!(
                     "neither the kernel's BTF nor its modules' has a {} of this name",
                     wanted.known.kind.text()
@@ -102,7 +103,7 @@ impl<'e> Ksyms<'e> {
 }
 
 impl Wanted<'_> {
-    /// Whether what was found is what the program takes it for; gives where it is, its number, and whose it is.
+    /// Compares the found type with the declared one. Returns the source, the type id, and the source's name.
     fn fits<'s>(
         &self,
         local: &Btf<'_>,
@@ -111,8 +112,8 @@ impl Wanted<'_> {
         steps: &mut Steps,
     ) -> Result<(usize, u32, &'s str), String> {
         let source = sources.get(index).ok_or_else(|| Error::bug("an extern has no source").to_string())?;
-        let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
-        // A structure that the program has only declared is as good as any: it cannot look into it.
+        let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type is circular")?;
+        // A structure that the program only declares matches any: the program cannot access its members.
         let ours = local.ty(self.known.type_id);
         let declared = ours.kind() == Kind::Fwd && theirs.kind().is_composite();
         if declared || is_same_shape((local, ours.id()), (source.btf, theirs.id()), steps)? {
@@ -133,7 +134,7 @@ impl Visitor for Ksyms<'_> {
     }
 
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        let is_sought = matches!(ty.kind, Kind::Var | Kind::Func) && self.beginnings.may_be(names.from(ty.name));
+        let is_sought = matches!(ty.kind, Kind::Var | Kind::Func) && self.filter.may_contain(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }

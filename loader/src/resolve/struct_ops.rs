@@ -1,20 +1,19 @@
-//! `struct_ops`: programs instead of functions of the kernel.
+//! `struct_ops`: programs that implement functions of the kernel.
 //!
 //! The kernel calls some of its parts through a structure of function pointers, such as TCP's congestion control. A map
-//! of type `STRUCT_OPS` is such a structure made of programs. The kernel wraps it into a structure of its own, whose
-//! name says which kinds of struct_ops map it supports:
+//! of type `STRUCT_OPS` is such a structure, with programs as functions. The kernel wraps each supported structure into
+//! one of its own, whose name has a fixed prefix:
 //!
 //! ```text
 //!     struct bpf_struct_ops_tcp_congestion_ops
-//!         common   who uses it, in which state
-//!         data     struct tcp_congestion_ops      with the programs' fds instead of function pointers
+//!         common   reference count and state
+//!         data     struct tcp_congestion_ops      with the programs' fds as function pointers
 //! ```
 //!
-//! The object has its own idea of the table's structure, often with few of the members and in another order. So before
-//! loading each member is looked for by name in the kernel's, and moved to its offset there. A program is loaded for
-//! the structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the
-//! verifier checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules
-//! 6.9.)
+//! The object has its own declaration of the structure, often with few of the members and in another order. So before
+//! loading, each member is found by name in the kernel's structure and moved to its offset there. A program is loaded
+//! for a structure and a member's index (`attach_btf_id`, `expected_attach_type`), since the verifier checks it against
+//! that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
@@ -29,49 +28,49 @@ use crate::{
     sys::btf::of_module,
 };
 
-/// A table in the kernel's layout.
+/// A struct_ops map in the kernel's layout.
 #[derive(Debug, Clone)]
 pub(crate) struct Fitted {
-    /// The wrapping structure's number in the kernel's BTF.
+    /// The BTF id of the wrapping structure.
     pub(crate) value_type_id: u32,
-    /// The BTF of the module that the number counts in; `None` for the kernel's own.
+    /// The BTF of the module that the id belongs to; `None` for vmlinux.
     pub(crate) module: Option<Arc<OwnedFd>>,
     /// The map's value, without programs.
     value: Vec<u8>,
-    /// Where in it a program's fd goes.
+    /// The offsets of programs' fds in the value.
     programs: Vec<(usize, Start)>,
     pub(crate) by_link: bool,
 }
 
-/// The struct_ops maps of an object as the kernel has them.
+/// The struct_ops maps of an object in the kernel's layout.
 #[derive(Debug, Default)]
 pub(crate) struct StructOps {
     /// By the map's index.
     maps: Vec<(usize, Fitted)>,
-    /// Which member of which structure a program is, by where it starts.
+    /// The members that programs implement, by the program's start.
     members: Vec<(Start, Member)>,
-    /// Programs that no map uses, by where they start.
+    /// Programs that no map uses, by start.
     unused: Vec<Start>,
 }
 
-/// What a program of a struct_ops map is loaded for.
+/// The member that a struct_ops program implements.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     /// The BTF id of the structure.
     pub(crate) structure: u32,
-    /// The index of the member, which the kernel takes as attach type.
+    /// The index of the member, which the kernel takes as the attach type.
     pub(crate) index: u32,
-    /// The BTF of the module that the id belongs to; `None` for the kernel's own.
+    /// The BTF of the module that the id belongs to; `None` for vmlinux.
     pub(crate) module: Option<Arc<OwnedFd>>,
 }
 
 impl StructOps {
-    /// Returns the map with this index as the kernel has it; `None` for maps of other types.
+    /// Returns the map with this index in the kernel's layout; `None` for maps of other types.
     pub(crate) fn map(&self, index: usize) -> Option<&Fitted> {
         self.maps.iter().find(|(known, _)| *known == index).map(|(_, fitted)| fitted)
     }
 
-    /// Returns what the program that starts there is loaded for; `None` for programs of other types.
+    /// Returns the member that the program with this start implements; `None` for programs of other types.
     pub(crate) fn member(&self, start: Start) -> Option<&Member> {
         self.members.iter().find(|(known, _)| *known == start).map(|(_, member)| member)
     }
@@ -88,8 +87,8 @@ impl Fitted {
         self.value.len() as u32
     }
 
-    /// Returns the map's value with the fds of its programs, as wide as the kernel's pointers. A member whose program
-    /// is not loaded, for which `fd` returns `None`, stays 0: a function that the struct_ops map does not implement.
+    /// Returns the map's value with the fds of its programs, as wide as the kernel's pointers. If `fd` returns `None`,
+    /// the program is not loaded, and the member stays 0: a function that the map does not implement.
     pub(crate) fn value(&self, fd: impl Fn(Start) -> Result<Option<i32>, Error>) -> Result<Vec<u8>, Error> {
         let mut value = self.value.clone();
         for &(offset, start) in &self.programs {
@@ -102,7 +101,7 @@ impl Fitted {
     }
 }
 
-/// The kernel's structures around the tables of an object, by name, and where they were found.
+/// The wrapping structures of an object's struct_ops maps, by name, and where they were found.
 #[derive(Debug)]
 pub(crate) struct Tables {
     wanted: Vec<Wanted>,
@@ -111,17 +110,17 @@ pub(crate) struct Tables {
 
 #[derive(Debug)]
 struct Wanted {
-    /// The map's index in the list.
+    /// The map's index in the object.
     map: usize,
-    /// The table's structure, and the one around it.
+    /// The names of the structure and of the wrapping structure.
     table: String,
     around: String,
-    /// In which source, and its number there.
+    /// The source and the type id there.
     found: Option<(usize, u32)>,
 }
 
 impl Tables {
-    /// Lists the struct_ops maps that are created.
+    /// Collects the struct_ops maps that are created.
     pub(crate) fn of(maps: &[MapSpec], programs: &[ProgramSpec], own: &Btf<'_>) -> Self {
         let tables = || maps.iter().enumerate().filter_map(|(map, spec)| Some((map, spec.struct_ops.as_ref()?)));
         let in_use = || tables().filter(|(map, _)| maps.get(*map).is_some_and(|spec| spec.autocreate));
@@ -130,7 +129,7 @@ impl Tables {
             let table = name.split("___").next().unwrap_or_default().to_owned();
             Wanted { map, around: format!("bpf_struct_ops_{table}"), table, found: None }
         });
-        // A program that no map uses cannot be loaded: the verifier would not know what it is.
+        // A program that no map uses cannot be loaded: the verifier would not know its prototype.
         let is_used = |start| in_use().any(|(_, table)| table.programs.iter().any(|(_, known)| *known == start));
         let programs = programs.iter().filter(|program| {
             program.section.program_type == ProgramType::STRUCT_OPS
@@ -141,11 +140,11 @@ impl Tables {
     }
 
     /// Returns whether no map uses this program of a section `struct_ops`.
-    pub(crate) fn leaves_out(&self, program: &ProgramSpec) -> bool {
+    pub(crate) fn is_unused(&self, program: &ProgramSpec) -> bool {
         self.unused.contains(&program.entry)
     }
 
-    /// Fits each map to the kernel's structure, after the search, and says which members its programs are.
+    /// Converts each map to the kernel's layout after the search, and records the members that its programs implement.
     pub(crate) fn settle(
         self,
         maps: &[MapSpec],
@@ -158,8 +157,8 @@ impl Tables {
             let map = maps.get(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
             let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
-            let unfit = |why| Error::Invalid { operation: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
-            let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
+            let unfit = |why| Error::Invalid { operation: format!("create the map `{}` (STRUCT_OPS)", map.name), why };
+            let sources = sources.clone().map_err(|Absent(why)| unfit(format!("it needs the kernel's BTF: {why}")))?;
             let found = match wanted.found {
                 None => None,
                 Some((index, id)) => {
@@ -170,7 +169,7 @@ impl Tables {
             let fitted = found.and_then(|(index, source, id)| Some((index, source, wrapper(source.btf, id)?)));
             let Some((index, source, wrapper)) = fitted else {
                 let table = wanted.table;
-                return Err(unfit(format!("this kernel takes no tables of the kind `struct {table}` from programs")));
+                return Err(unfit(format!("this kernel has no struct_ops of the type `struct {table}`")));
             };
             let module = match index {
                 0 => None,
@@ -209,7 +208,7 @@ impl Visitor for Tables {
     }
 }
 
-/// The kernel's structure of this number around a table, and the member of it that is the table.
+/// Returns the wrapping structure with this BTF id, and its member `data`.
 fn wrapper<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Wrapper<'b>> {
     let around = btf.ty(id);
     let data = around.members().find(|member| member.name == b"data")?;
@@ -221,19 +220,19 @@ struct Wrapper<'b> {
     btf: &'b Btf<'b>,
     around: Type<'b>,
     table: Type<'b>,
-    /// Bytes from the wrapping structure's start to the table.
+    /// Bytes from the start of the wrapping structure to the wrapped one.
     offset: usize,
 }
 
 impl Wrapper<'_> {
-    /// Returns the offset in bytes of a member of the table from the wrapping structure's start.
+    /// Returns the offset of a member in bytes from the start of the wrapping structure.
     fn offset_of(&self, member: &btf::Member<'_>) -> usize {
         self.offset + member.bit_offset as usize / 8
     }
 
     /// Returns a value of zeroes, without programs.
     fn without_members(&self, by_link: bool, module: Option<Arc<OwnedFd>>) -> Result<Fitted, String> {
-        /// The kernel's own have a few hundred bytes.
+        /// The kernel's own structures have a few hundred bytes.
         const LARGEST: u32 = 1 << 20;
         let (around, size) = (&self.around, self.around.size());
         if size > LARGEST {
@@ -244,7 +243,8 @@ impl Wrapper<'_> {
     }
 }
 
-/// Builds the kernel's value from the object's table, and notes in `members` which members its programs are.
+/// Builds the kernel's value from the object's structure, and records in `members` which members its programs
+/// implement.
 fn fit_one(
     table: &Table,
     own: &Btf<'_>,
@@ -263,7 +263,7 @@ fn fit_one(
         let program = table.programs.iter().find(|(offset, _)| *offset as usize == from).map(|(_, start)| *start);
         let same = |(_, there): &(usize, btf::Member<'_>)| there.name == member.name;
         let Some((number, there)) = kernel.table.members().enumerate().find(same) else {
-            // Newer than this kernel: if it asks for nothing, nothing is missing.
+            // This kernel does not have the member yet. That is no error if the member is 0.
             if program.is_none() && value.iter().all(|&byte| byte == 0) {
                 continue;
             }
@@ -277,7 +277,7 @@ fn fit_one(
                 return Err(format!("its member `{name}` holds a program, and is no function in this kernel"));
             }
             let member = Member { structure: kernel.table.id(), index: number as u32, module: fitted.module.clone() };
-            tell(programs, start, member, &name, members)?;
+            record_member(programs, start, member, &name, members)?;
             let to = kernel.offset_of(&there);
             if fitted.value.get(to..to + 8).is_none() {
                 return Err(format!("its member `{name}` lies outside"));
@@ -286,7 +286,7 @@ fn fit_one(
             placed += 1;
             continue;
         }
-        // The kernel's value starts as zeroes.
+        // The value is zeroes initially.
         if value.iter().any(|&byte| byte != 0) {
             let is_pointer = own.resolve(member.type_id).is_none_or(|ty| ty.kind() == Kind::Ptr);
             copy_value(&mut fitted.value, &kernel, &there, value, is_pointer)
@@ -299,7 +299,7 @@ fn fit_one(
     Ok(fitted)
 }
 
-/// Copies the value of a member that is not a program to where the kernel has that member.
+/// Copies the value of a member that is not a program to the kernel's offset.
 fn copy_value(
     all: &mut [u8],
     kernel: &Wrapper<'_>,
@@ -312,7 +312,7 @@ fn copy_value(
         return Err(format!("has {size} bytes, and another size in this kernel"));
     }
     if is_pointer {
-        return Err("is a pointer to something that is no program".to_owned());
+        return Err("is a pointer, but not to a program".to_owned());
     }
     all.get_mut(to..to + size).ok_or("lies outside")?.copy_from_slice(value);
     Ok(())
@@ -324,8 +324,8 @@ fn is_function(btf: &Btf<'_>, id: u32) -> bool {
     pointer.and_then(|ty| btf.resolve(ty.referred())).is_some_and(|ty| ty.kind() == Kind::FuncProto)
 }
 
-/// Notes which member of which structure a program is.
-fn tell(
+/// Records which member of which structure a program implements.
+fn record_member(
     programs: &[ProgramSpec],
     start: Start,
     member: Member,
@@ -337,8 +337,8 @@ fn tell(
         .filter(|program| program.section.program_type == ProgramType::STRUCT_OPS)
         .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
     match members.iter().find(|(known, _)| *known == start) {
-        Some((_, told)) if (told.structure, told.index) != (member.structure, member.index) => {
-            Err(format!("its member `{name}` is the program `{}`, which is another member elsewhere", program.name))
+        Some((_, recorded)) if (recorded.structure, recorded.index) != (member.structure, member.index) => {
+            Err(format!("its member `{name}` is the program `{}`, which already is another member", program.name))
         }
         Some(_) => Ok(()),
         None => {
@@ -356,7 +356,7 @@ mod tests {
         btf::{Kind, tests::Builder},
     };
 
-    /// A kernel with `struct tcp_congestion_ops` of a name and four functions.
+    /// Builds the BTF of a kernel with `struct tcp_congestion_ops`, which has a name and four functions.
     fn kernel() -> Vec<u8> {
         let mut built = Builder::new();
         built.int("char", 1, 1).ty("", Kind::Array, 0, 0, &[1, 1, 16]).ty("", Kind::FuncProto, 0, 0, &[]).ty(
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn program_where_no_member_starts_is_refused() {
+    fn program_at_no_member_is_refused() {
         let path = format!("{}/../tests/corpus/kinds/struct_ops.o", env!("CARGO_MANIFEST_DIR"));
         let mut object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
         let fitted = object.dry_run(&kernel()).unwrap();

@@ -1,10 +1,10 @@
 //! Finds the BTF ids of attach targets (`attach_btf_id`): functions, LSM hooks, iterators, tracepoints with types.
 //!
-//! The id must be known when the program is loaded, since the verifier checks the program against the function's
+//! The id must be known when the program is loaded, since the verifier checks the program against the target's
 //! parameters. The kernel marks attach targets by a prefix of the name: an LSM hook's function is `bpf_lsm_NAME`, an
 //! iterator's `bpf_iter_NAME`, a tracepoint is the type `btf_trace_NAME`; functions have their own names. One walk over
-//! the kernel's types finds all targets of an object; only those not found there are looked for in the types of
-//! modules, whose ids continue those of the kernel.
+//! vmlinux finds all targets of an object. Only the missing ones are searched for in modules, whose type ids continue
+//! those of vmlinux.
 
 use std::{
     fmt, io,
@@ -15,22 +15,22 @@ use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
         Kind, Names, TypeHeader, shown,
-        visitor::{Absent, Beginnings, Sources, Visitor},
+        visitor::{Absent, NameFilter, Sources, Visitor},
     },
     object::ProgramSpec,
     sorted::sort,
     sys::{bpf::BtfTarget, btf},
 };
 
-/// The BTF types that the programs of an object are attached to.
+/// The BTF ids of the attach targets of an object's programs.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
-    /// By name; each once.
+    /// Sorted by name; each once.
     wanted: Vec<Wanted>,
-    beginnings: Beginnings,
-    /// How many have not been found yet.
+    filter: NameFilter,
+    /// The number of targets not found yet.
     missing: usize,
-    /// Why there are no types to look at.
+    /// Why there is no BTF to search.
     absent: Option<Absent>,
 }
 
@@ -44,10 +44,10 @@ struct Wanted {
 
 #[derive(Debug)]
 struct Found {
-    /// The index in the list of sources; 0 is the kernel itself.
+    /// The index of the source; 0 is vmlinux.
     source: usize,
     id: u32,
-    /// The BTF of the module that the number counts in, or why it cannot be opened; `None` for the kernel's own.
+    /// The BTF of the module that the id belongs to, or why it cannot be opened; `None` for vmlinux.
     module: Option<Result<OwnedFd, Unopened>>,
 }
 
@@ -69,7 +69,7 @@ impl Visitor for Targets {
 
     /// Records the id of a type that is a target. Of several types of one name, the first counts.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
+        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.filter.may_contain(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }
@@ -86,26 +86,26 @@ impl Visitor for Targets {
 }
 
 impl Targets {
-    /// Collects the attach targets of these programs, still to be found.
+    /// Collects the attach targets of these programs.
     pub(crate) fn of_all<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Self {
         let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
         sort(&mut wanted, |one, other| one.key().cmp(&other.key()));
         wanted.dedup_by(|one, before| one.key() == before.key());
-        let mut beginnings = Beginnings::default();
+        let mut filter = NameFilter::default();
         for wanted in &wanted {
-            beginnings.add(&wanted.name);
+            filter.add(&wanted.name);
         }
-        Self { missing: wanted.len(), wanted, beginnings, absent: None }
+        Self { missing: wanted.len(), wanted, filter, absent: None }
     }
 
-    /// The index of the one of this kind and name.
+    /// Returns the index of the target of this kind and name.
     fn index(&self, kind: Kind, name: &[u8]) -> Option<usize> {
         let index = self.wanted.partition_point(|wanted| wanted.key() < (name, kind));
         self.wanted.get(index).is_some_and(|wanted| wanted.key() == (name, kind)).then_some(index)
     }
 
-    /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of
-    /// the programs that need it, not of the others.
+    /// Opens the BTF of the modules that have targets, after the search. A module that cannot be opened is an error for
+    /// the programs that need it, but not for the others.
     pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
         let sources = match sources {
             Ok(sources) => sources,
@@ -123,14 +123,14 @@ impl Targets {
         Ok(())
     }
 
-    /// Why this program cannot be loaded, if a module's BTF cannot be opened.
+    /// Returns the error for this program if the BTF of its target's module cannot be opened.
     pub(crate) fn refusal(&self, program: &ProgramSpec) -> Option<Error> {
         let wanted = Wanted::by(program)?;
         let found = self.index(wanted.kind, &wanted.name).and_then(|index| self.wanted.get(index)?.found.as_ref())?;
         found.opened(&wanted).err()
     }
 
-    /// Returns the attach target of this program; `None` for most kinds.
+    /// Returns the attach target of this program; the default for most program types.
     pub(crate) fn of<'t>(&'t self, program: &'t ProgramSpec) -> Result<BtfTarget<'t>, Error> {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
@@ -138,13 +138,13 @@ impl Targets {
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(
-                        "its section `{}` does not name what it attaches to: set `section.target` before loading",
+                        "its section `{}` names no attach target: set `section.target` before loading",
                         program.section_name
                     ),
                 }),
                 ProgramType::EXT => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
-                    why: "it replaces a function of another program: say of which one, with `LoadOptions::replace`"
+                    why: "it replaces a function of another program: choose the program with `LoadOptions::replace`"
                         .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),
@@ -189,7 +189,7 @@ impl Wanted {
     }
 
     fn by(program: &ProgramSpec) -> Option<Self> {
-        // Without the feature such programs have been refused already.
+        // Without the feature `tracing` such programs have been refused already.
         if !cfg!(feature = "tracing") {
             return None;
         }

@@ -1,12 +1,12 @@
-//! `union bpf_attr`, one structure for each command, written by hand after `include/uapi/linux/bpf.h`.
+//! `union bpf_attr`: a structure for each command, after `include/uapi/linux/bpf.h`.
 //!
-//! The kernel takes a pointer and a size. It accepts a structure shorter than its own (the rest is zero) and a longer
-//! one if all the bytes it does not know are zero, which is how the same program runs on kernels a decade apart. So
-//! each structure here ends where our knowledge of the command ends, is made by `Default` with every byte zero, and
-//! sets only what it needs.
+//! The kernel takes a pointer and a size. It accepts a structure shorter than its own and treats the rest as zero. It
+//! accepts a longer one if all bytes that it does not know are zero. So the same program runs on old and new kernels.
+//! Each structure here ends with the last field that this crate uses, is zero by `Default`, and sets only the fields
+//! that it needs.
 //!
-//! No structure has padding: [`Attr`] is implemented by a macro that checks so, since padding would be uninitialized
-//! bytes shown to the kernel.
+//! No structure has padding, since padding would pass uninitialized bytes to the kernel: the macro that implements
+//! [`Attr`] checks this.
 
 mod commands;
 mod define;

@@ -1,7 +1,7 @@
-//! bpf(2): the one call, and a safe function for each command the loader uses.
+//! bpf(2): the system call, and a safe function for each command that the loader uses.
 //!
-//! The call takes addresses and believes them, so it is unsafe; each command's function builds its structure from
-//! slices and fds that are alive during the call and lengths that are theirs. Map elements, whose lengths only
+//! The system call takes addresses without a check, so it is unsafe. Each command's function builds its structure from
+//! slices and fds that are alive during the call, with their own lengths. Commands on map elements, whose lengths only
 //! the kernel knows, are in [`elements`](super::elements).
 #![expect(unsafe_code, reason = "the system call itself")]
 
@@ -19,11 +19,11 @@ use cutaway_sys::{
 };
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
-use super::constant_names::{Behind, ProgFlagBits, Text, Told};
+use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
 
-/// `enum bpf_cmd`, as far as the loader uses it.
+/// The commands of `enum bpf_cmd` that the loader uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "the kernel's names")]
 pub(super) enum Command {
@@ -59,7 +59,7 @@ pub(super) enum Command {
     ITER_CREATE = 33,
 }
 
-/// Calls bpf(2) and reports it.
+/// Calls bpf(2) and logs the call.
 ///
 /// # Safety
 ///
@@ -67,57 +67,57 @@ pub(super) enum Command {
 /// command takes from `attr` or from the object it works on.
 pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<i64> {
     // SAFETY: handed on to the caller.
-    unsafe { bpf_telling(command, attr, &[], why) }
+    unsafe { bpf_logged(command, attr, &[], why) }
 }
 
-/// As [`bpf`], reporting what is behind some of the addresses instead of these.
+/// As [`bpf`], but logs the data behind some addresses in place of the addresses.
 ///
 /// # Safety
 ///
 /// As for [`bpf`].
-pub(super) unsafe fn bpf_telling<A: Attr>(
+pub(super) unsafe fn bpf_logged<A: Attr>(
     command: Command,
     attr: &mut A,
-    told: Told<'_>,
+    logged: LoggedAs<'_>,
     why: &str,
 ) -> io::Result<i64> {
-    // SAFETY: `attr` is alive and `size_of::<A>()` bytes long, all of them initialised (`Attr` has no padding); the
+    // SAFETY: `attr` is alive and `size_of::<A>()` bytes long, all of them initialized (`Attr` has no padding); the
     // caller vouches for the addresses in it.
     let value =
         unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
-    reported(&Arguments { command, attr, told, size: size_of::<A>() }, value, why)
+    reported(&Arguments { command, attr, logged, size: size_of::<A>() }, value, why)
 }
 
-/// Apart, so that it is there once and not for each structure.
+/// A separate function, so that it is compiled once and not for each structure.
 fn reported(arguments: &Arguments<'_>, value: libc::c_long, why: &str) -> io::Result<i64> {
     let answer = check(value);
     report("bpf", arguments, &answer, why);
     answer
 }
 
-/// As [`bpf`], for the commands that answer with an fd.
+/// As [`bpf`], for commands that return an fd.
 ///
 /// # Safety
 ///
-/// As for [`bpf`]; `command` must be one that answers with a new fd.
+/// As for [`bpf`]; `command` must return a new fd.
 pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
-    unsafe { bpf_fd_telling(command, attr, &[], why) }
+    unsafe { bpf_fd_logged(command, attr, &[], why) }
 }
 
-/// As [`bpf_fd`], reporting what is behind some of the addresses instead of these.
+/// As [`bpf_fd`], but logs the data behind some addresses in place of the addresses.
 ///
 /// # Safety
 ///
 /// As for [`bpf_fd`].
-pub(super) unsafe fn bpf_fd_telling<A: Attr>(
+pub(super) unsafe fn bpf_fd_logged<A: Attr>(
     command: Command,
     attr: &mut A,
-    told: Told<'_>,
+    logged: LoggedAs<'_>,
     why: &str,
 ) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
-    let answer = unsafe { bpf_telling(command, attr, told, why) };
+    let answer = unsafe { bpf_logged(command, attr, logged, why) };
     // SAFETY: the answer of a command that answers with a new fd.
     unsafe { owned_fd(answer) }
 }
@@ -136,14 +136,14 @@ unsafe fn owned_fd(answer: io::Result<i64>) -> io::Result<OwnedFd> {
 struct Arguments<'a> {
     command: Command,
     attr: &'a dyn kv::Source,
-    told: Told<'a>,
+    logged: LoggedAs<'a>,
     size: usize,
 }
 
 impl kv::Source for Arguments<'_> {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
         visitor.visit_pair(kv::Key::from_str("cmd"), kv::Value::from_display(&self.command))?;
-        self.attr.visit(&mut Behind { told: self.told, visitor })?;
+        self.attr.visit(&mut Replacing { logged: self.logged, visitor })?;
         visitor.visit_pair(kv::Key::from_str("size"), kv::Value::from(self.size))
     }
 }
@@ -154,7 +154,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// An fd as `bpf_attr` holds it.
+/// Returns an fd as `bpf_attr` holds it.
 pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
@@ -165,14 +165,14 @@ pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
     unsafe { bpf_fd(Command::MAP_CREATE, &mut { attr }, why) }
 }
 
-/// Makes a map read-only for user space, so that the verifier may take its contents for constants.
+/// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
 pub(crate) fn map_freeze(map: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     let mut attr = super::attr::MapElem { map_fd: number(map), ..Default::default() };
-    // SAFETY: the command looks at nothing but `map_fd`.
+    // SAFETY: the command reads no field but `map_fd`.
     unsafe { bpf(Command::MAP_FREEZE, &mut attr, why) }.map(drop)
 }
 
-/// What the kernel made of a map.
+/// Returns the kernel's information about a map.
 pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     let mut info = [MapInfo::default()];
     let mut attr =
@@ -183,22 +183,22 @@ pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// Gives an object a name in a bpf file system.
+/// Pins an object in a bpf file system.
 pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     let mut attr =
         Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
-    unsafe { bpf_telling(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
+    unsafe { bpf_logged(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
 }
 
-/// Opens an object by its name in a bpf file system.
+/// Opens a pinned object.
 pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
     let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
     // SAFETY: as in `obj_pin`; the answer is a new fd.
-    unsafe { bpf_fd_telling(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
+    unsafe { bpf_fd_logged(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
 }
 
-/// Loads BTF. `log`, if not empty, receives what the kernel has to say about it.
+/// Loads BTF. `log`, if not empty, receives the kernel's log.
 pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
     let mut attr = BtfLoad {
         btf: Pointer::to(btf),
@@ -212,7 +212,7 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
     unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
 }
 
-/// What `BPF_PROG_LOAD` needs to know about a program.
+/// The arguments of `BPF_PROG_LOAD`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) program_type: ProgramType,
@@ -224,20 +224,20 @@ pub(crate) struct Program<'a> {
     pub(crate) kernel_version: u32,
     pub(crate) btf: Option<Info<'a>>,
     pub(crate) target: BtfTarget<'a>,
-    /// The BTF of modules whose functions it calls; an instruction names the first of them by 1.
+    /// The BTF of the modules whose functions it calls; instructions refer to them by index, from 1.
     pub(crate) modules: &'a [OwnedFd],
 }
 
-/// What a program is attached to, by its BTF id.
+/// An attach target, by its BTF id.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct BtfTarget<'a> {
-    /// The BTF id of the type; 0 for programs that are attached to something else.
+    /// The BTF id of the type; 0 for programs without such a target.
     pub(crate) id: u32,
-    /// What the id belongs to: the BTF of a module, or the program to be replaced; `None` for the kernel's own BTF.
+    /// The owner of the id: the BTF of a module, or the program to be replaced; `None` for vmlinux.
     pub(crate) of: Option<BorrowedFd<'a>>,
 }
 
-/// The program's part of `.BTF.ext`, record by record as the kernel wants it.
+/// The program's part of `.BTF.ext`, with the kernel's record layouts.
 #[derive(Clone, Copy)]
 pub(crate) struct Info<'a> {
     pub(crate) fd: BorrowedFd<'a>,
@@ -245,19 +245,19 @@ pub(crate) struct Info<'a> {
     pub(crate) line_info: &'a [bpf_line_info],
 }
 
-/// How much the verifier writes into its log (`include/linux/bpf_verifier.h`).
+/// The verifier's log level (`include/linux/bpf_verifier.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum LogLevel {
-    /// Each step of its walk, then why it refuses the program: `BPF_LOG_LEVEL1`.
+    /// Each verified instruction, then the reason of a refusal: `BPF_LOG_LEVEL1`.
     Steps = 1,
-    /// Only why it refuses the program, and statistics: `BPF_LOG_STATS` (5.2).
+    /// Only the reason of a refusal, and statistics: `BPF_LOG_STATS` (5.2).
     Reason = 4,
 }
 
 /// Loads a program. `log`, if not empty, receives the verifier's log.
 pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
-    // 0 stands for the kernel's own BTF; nothing is looked up there.
+    // Index 0 means vmlinux; the kernel does not use the fd there.
     let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
     let mut attr = ProgLoad {
         prog_type: program.program_type,
@@ -289,14 +289,14 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
     // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most
     // `log_size` bytes.
-    unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
+    unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }
 
 pub(super) fn length(len: usize) -> io::Result<u32> {
     u32::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))
 }
 
-/// The size of a record, or 0 where there is none: the kernel refuses a size without records.
+/// Returns the size of a record; 0 if there are no records, since the kernel refuses a size without records.
 fn record_size<T>(records: &[T]) -> u32 {
     if records.is_empty() { 0 } else { size_of::<T>() as u32 }
 }

@@ -1,7 +1,7 @@
-//! bpf(2), the commands that find the BTF of a module in the kernel.
+//! bpf(2): the commands that find the BTF of a module or a program.
 //!
-//! The kernel numbers all BTF that is loaded; that of modules has the module's name. There is no way from the name to
-//! the number but to ask for each. (`kernel/bpf/btf.c`, Linux 5.11.)
+//! All loaded BTF has ids; the BTF of a module has the module's name. The kernel has no command that finds an id by
+//! name, so all ids are tried. (`kernel/bpf/btf.c`, Linux 5.11.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -15,18 +15,18 @@ use super::{
     ids::{self, Kind},
 };
 
-/// The BTF of the module `name`.
+/// Opens the BTF of the module `name`.
 pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
     let mut id = 0;
     loop {
-        // ENOENT after the last.
-        id = ids::next(Kind::Btf, id, "walks over all BTF in the kernel, looking for that of a module")?;
+        // Fails with ENOENT after the last id.
+        id = ids::next(Kind::Btf, id, "walks over all BTF in the kernel, to find that of a module")?;
         let btf = match ids::open(Kind::Btf, id, "opens it") {
-            // Gone since.
+            // Removed meanwhile.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
             answer => answer?,
         };
-        // Longer names than this the kernel does not have (MODULE_NAME_LEN).
+        // The kernel has no longer names (`MODULE_NAME_LEN`).
         let mut buffer = [0_u8; 64];
         if is_named(&btf, name, &mut buffer)? {
             return Ok(btf);
@@ -34,7 +34,7 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
     }
 }
 
-/// The BTF of a program in the kernel; `None` if it was loaded without.
+/// Returns the BTF of a loaded program; `None` if it was loaded without BTF.
 pub(crate) fn of_program(program: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
     let (info, _) = ids::program_info(program)?;
     (info.btf_id != 0).then(|| bytes(info.btf_id)).transpose()
@@ -49,11 +49,11 @@ fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool
     };
     // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `name_len` bytes where that points; both are
     // borrowed mutably for the call.
-    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks whose types these are") }?;
+    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the module's name") }?;
     Ok(buffer.split(|&byte| byte == 0).next() == Some(name.as_bytes()))
 }
 
-/// The bytes of the BTF with this number. Two calls: the first tells how many there are.
+/// Returns the bytes of the BTF with this id, by two calls: the first returns the length.
 pub(crate) fn bytes(id: u32) -> io::Result<Vec<u8>> {
     let btf = ids::open(Kind::Btf, id, "opens the types that a program was loaded with")?;
     let mut bytes = Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn bytes(id: u32) -> io::Result<Vec<u8>> {
         };
         // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both
         // are borrowed mutably for the call.
-        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks how long these types are, then for the types") }?;
+        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the length of the types, then the types") }?;
         let [info] = info;
         let length = info.btf_size as usize;
         if length <= bytes.len() {

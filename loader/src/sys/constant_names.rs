@@ -1,9 +1,9 @@
-//! Numbers of bpf(2)'s structures by their names in `include/uapi/linux/bpf.h`, for whoever is told of a call.
+//! The names of numbers in bpf(2)'s structures (`include/uapi/linux/bpf.h`), for the log.
 //!
-//! Which names a number can have depends on the field that it is in; the kernel uses few names twice.
+//! The names of a number depend on its field; the kernel uses few names in two fields.
 //!
-//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its address
-//! and length and for what tells the dynamic loader to put the address right.
+//! Each list of names is one string. In an array of strings, each would take 40 more bytes: its address, its length and
+//! the dynamic relocation of the address.
 
 use std::{
     ffi::{CStr, OsStr},
@@ -15,8 +15,7 @@ use cutaway_sys::names::nth;
 
 use log::kv;
 
-/// The name of a number in the field of this name; `None` for a plain number, or one that was unknown when this was
-/// written.
+/// Returns the name of a number in this field; `None` for a plain number, or one that is unknown to this crate.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     let names = match (field, number) {
         ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
@@ -38,7 +37,7 @@ macro_rules! flags {
         #[repr(transparent)]
         pub(crate) struct $name(pub(crate) u32);
 
-        /// By name, with bars between, and what has no name as a number.
+        /// Writes the names, separated by bars, and the bits without a name as a number.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write_flags(self.0, $names, f)
@@ -68,22 +67,22 @@ fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> 
 const HOOKS: &str = "\
     NF_INET_PRE_ROUTING NF_INET_LOCAL_IN NF_INET_FORWARD NF_INET_LOCAL_OUT NF_INET_POST_ROUTING";
 
-/// Flags of `BPF_MAP_CREATE`, by their bits.
+/// Flags of `BPF_MAP_CREATE`, by bit.
 const MAP_FLAGS: &str = "\
     BPF_F_NO_PREALLOC BPF_F_NO_COMMON_LRU BPF_F_NUMA_NODE BPF_F_RDONLY BPF_F_WRONLY BPF_F_STACK_BUILD_ID \
     BPF_F_ZERO_SEED BPF_F_RDONLY_PROG BPF_F_WRONLY_PROG BPF_F_CLONE BPF_F_MMAPABLE BPF_F_PRESERVE_ELEMS \
     BPF_F_INNER_MAP BPF_F_LINK BPF_F_PATH_FD BPF_F_VTYPE_BTF_OBJ_FD BPF_F_TOKEN_FD BPF_F_SEGV_ON_FAULT \
     BPF_F_NO_USER_CONV BPF_F_RB_OVERWRITE";
 
-/// Flags of `BPF_PROG_LOAD`, by their bits.
+/// Flags of `BPF_PROG_LOAD`, by bit.
 const PROG_FLAGS: &str = "\
     BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
     BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
 
-/// What is shown instead of an address, by the field that holds it: the string or the bytes that are there.
-pub(super) type Told<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
+/// The strings or bytes to log in place of addresses, by field.
+pub(super) type LoggedAs<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
 
-/// Bytes in hexadecimal, the first of many.
+/// Bytes in hexadecimal; only the first ones if there are many.
 pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -101,13 +100,12 @@ pub(super) struct Text<'a>(pub(super) &'a CStr);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As strings of the operating system's are shown; a C string's own way would be two kilobytes more of machine
-        // code.
+        // `Debug` of `OsStr`, because `Debug` of `CStr` adds two kilobytes of machine code.
         fmt::Debug::fmt(OsStr::from_bytes(self.0.to_bytes()), f)
     }
 }
 
-/// Anything that shows itself for programmers: a list.
+/// A value that is logged by its `Debug`: a list.
 pub(super) struct Shown<T>(pub(super) T);
 
 impl<T: fmt::Debug> fmt::Display for Shown<T> {
@@ -116,16 +114,16 @@ impl<T: fmt::Debug> fmt::Display for Shown<T> {
     }
 }
 
-/// Hands fields on, with what is behind addresses instead of these.
-pub(super) struct Behind<'a, 'kvs> {
-    pub(super) told: Told<'kvs>,
+/// Passes fields to the log, with the data behind addresses in place of the addresses.
+pub(super) struct Replacing<'a, 'kvs> {
+    pub(super) logged: LoggedAs<'kvs>,
     pub(super) visitor: &'a mut dyn kv::VisitSource<'kvs>,
 }
 
-impl<'kvs> kv::VisitSource<'kvs> for Behind<'_, 'kvs> {
+impl<'kvs> kv::VisitSource<'kvs> for Replacing<'_, 'kvs> {
     fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
-        let told = self.told.iter().find(|(field, _)| *field == key.as_str());
-        self.visitor.visit_pair(key, told.map_or(value, |(_, shown)| kv::Value::from_dyn_display(*shown)))
+        let logged = self.logged.iter().find(|(field, _)| *field == key.as_str());
+        self.visitor.visit_pair(key, logged.map_or(value, |(_, shown)| kv::Value::from_dyn_display(*shown)))
     }
 }
 
@@ -134,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_the_kernel_s_names() {
+    fn numbers_have_the_kernels_names() {
         assert_eq!((of("hooknum", 1), of("key_size", 4)), (Some("NF_INET_LOCAL_IN"), None));
         assert_eq!(format!("{:?}", MapFlagBits(1 << 10 | 1 << 7)), "BPF_F_RDONLY_PROG|BPF_F_MMAPABLE");
         assert_eq!(format!("{:?}", MapFlagBits(1 | 1 << 30)), "BPF_F_NO_PREALLOC|0x40000000");

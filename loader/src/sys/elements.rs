@@ -1,11 +1,10 @@
-//! The elements of one map: look up, update, delete, walk, one or many at a time.
+//! The elements of a map: look up, update, delete and walk, one or many at a time.
 //!
-//! For these commands the kernel takes the lengths of key and value from the map, not from the caller, so a wrong
-//! length here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is
-//! before it lets anybody touch an element, and checks every slice against that answer. Of a per-CPU map that is not
-//! enough: the kernel copies a value for each possible CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`), and how
-//! many these are it says in sysfs alone. And of a kind of map that this crate does not know, it is unknown how much
-//! it copies.
+//! For these commands the kernel takes the lengths of key and value from the map, not from the caller. A wrong length
+//! here would make the kernel read or write beyond the slices. So [`Elements`] first reads the map's type and sizes
+//! from the kernel, and checks every slice against them. For a per-CPU map, the kernel copies a value for each possible
+//! CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`); the number of these CPUs is in sysfs. For a map type that this
+//! crate does not know, the length is unknown, and every access is refused.
 #![expect(unsafe_code, reason = "hands addresses of keys and values to bpf(2)")]
 
 use std::{
@@ -17,11 +16,11 @@ use cutaway_sys::cpus;
 
 use super::{
     attr::{MapBatch, MapElem, MapInfo, Pointer},
-    bpf::{self, Command, bpf_telling, number},
-    constant_names::{Hex, Told},
+    bpf::{self, Command, bpf_logged, number},
+    constant_names::{Hex, LoggedAs},
 };
 
-/// What to do with many elements.
+/// A command on many elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BatchCommand {
     Lookup,
@@ -30,23 +29,20 @@ pub(crate) enum BatchCommand {
     Delete,
 }
 
-/// A map's fd with the lengths that the kernel uses for its elements.
+/// A map's fd, with the lengths that the kernel uses for its elements.
 #[derive(Debug)]
 pub(crate) struct Elements {
     map: OwnedFd,
     info: MapInfo,
-    /// Bytes that a lookup fills: the value, or for a per-CPU map one value, padded to 8, for each possible CPU.
+    /// Bytes that a lookup writes: the value; for a per-CPU map, one value padded to 8 bytes for each possible CPU.
     value_len: usize,
-    /// Of a per-CPU map, the possible CPUs, ascending; else none.
+    /// For a per-CPU map the possible CPUs, ascending; otherwise empty.
     cpus: Vec<u32>,
 }
 
 impl Elements {
     pub(crate) fn new(map: OwnedFd) -> io::Result<Self> {
-        let info = bpf::map_info(
-            map.as_fd(),
-            "asks the kernel what the map is, so that its keys and values get their true lengths",
-        )?;
+        let info = bpf::map_info(map.as_fd(), "reads the map's type and sizes, to check lengths of keys and values")?;
         let size = info.value_size as usize;
         let (value_len, cpus) = match info.map_type.is_per_cpu() {
             true => {
@@ -59,7 +55,7 @@ impl Elements {
         Ok(Self { map, info, value_len, cpus })
     }
 
-    /// The possible CPUs, ascending, if this is a per-CPU map: its values are in their order.
+    /// Returns the possible CPUs, ascending, for a per-CPU map: its values are in this order. Empty for other maps.
     pub(crate) fn cpus(&self) -> &[u32] {
         &self.cpus
     }
@@ -68,12 +64,12 @@ impl Elements {
         &self.info
     }
 
-    /// Bytes of one lookup's answer.
+    /// Returns the number of bytes that a lookup writes.
     pub(crate) fn value_len(&self) -> usize {
         self.value_len
     }
 
-    /// Copies the value of `key` into `value`; `false` if there is none.
+    /// Copies the value of `key` into `value`; returns false if there is none.
     pub(crate) fn lookup(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
         self.check(key, value.len())?;
         let mut attr = MapElem {
@@ -85,7 +81,7 @@ impl Elements {
         // SAFETY: `check` compared both slices with the lengths that the kernel uses for this map; both are borrowed
         // for the call, `value` mutably.
         found(unsafe {
-            bpf_telling(Command::MAP_LOOKUP_ELEM, &mut attr, &[("key", &Hex(key))], "reads one value of a map")
+            bpf_logged(Command::MAP_LOOKUP_ELEM, &mut attr, &[("key", &Hex(key))], "reads one value of a map")
         })
     }
 
@@ -99,22 +95,22 @@ impl Elements {
             flags,
             ..Default::default()
         };
-        let told: Told<'_> = &[("key", &Hex(key)), ("value", &Hex(value))];
+        let logged: LoggedAs<'_> = &[("key", &Hex(key)), ("value", &Hex(value))];
         // SAFETY: as in `lookup`; the kernel only reads both.
-        unsafe { bpf_telling(Command::MAP_UPDATE_ELEM, &mut attr, told, "sets one value of a map") }.map(drop)
+        unsafe { bpf_logged(Command::MAP_UPDATE_ELEM, &mut attr, logged, "sets one value of a map") }.map(drop)
     }
 
-    /// Removes `key`; `false` if it was not there.
+    /// Removes `key`; returns false if it does not exist.
     pub(crate) fn delete(&self, key: &[u8]) -> io::Result<bool> {
         self.check(key, self.value_len)?;
         let mut attr = MapElem { map_fd: number(self.map.as_fd()), key: Pointer::to(key), ..Default::default() };
         // SAFETY: as in `lookup`; the kernel reads the key alone.
         found(unsafe {
-            bpf_telling(Command::MAP_DELETE_ELEM, &mut attr, &[("key", &Hex(key))], "removes one key of a map")
+            bpf_logged(Command::MAP_DELETE_ELEM, &mut attr, &[("key", &Hex(key))], "removes one key of a map")
         })
     }
 
-    /// Turns `key` into the key after it, the first one for `None`; `false` after the last.
+    /// Writes the key after `key` to `next`, the first key for `None`; returns false after the last.
     pub(crate) fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
         self.check(key.unwrap_or(next), self.value_len)?;
         self.check(next, self.value_len)?;
@@ -128,7 +124,7 @@ impl Elements {
         found(unsafe { bpf::bpf(Command::MAP_GET_NEXT_KEY, &mut attr, "walks to the next key of a map") })
     }
 
-    /// Copies the value of `key` into `value` and removes it; `false` if there is none.
+    /// Copies the value of `key` into `value` and removes it; returns false if there is none.
     pub(crate) fn lookup_and_delete(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
         self.check(key, value.len())?;
         let mut attr = MapElem {
@@ -138,13 +134,16 @@ impl Elements {
             ..Default::default()
         };
         // SAFETY: as in `lookup`.
-        found(unsafe { bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "takes one value out of a map") })
+        found(unsafe {
+            bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "reads and removes one element of a map")
+        })
     }
 
-    /// Does `command` on up to `count` elements. `position` is where an earlier call has stopped, `next` gets where
-    /// this one does; those that only take keys or elements need neither.
+    /// Performs `command` on up to `count` elements. `position` is the position at which an earlier call stopped;
+    /// `next` receives the position of this call. Commands that only take keys or elements need neither.
     ///
-    /// Gives how many elements were done, and the error that stopped it, if any: ENOENT behind the last one.
+    /// Returns the number of processed elements, and the error that stopped the call, if any: ENOENT after the last
+    /// element.
     pub(crate) fn batch(
         &self,
         command: BatchCommand,
@@ -158,7 +157,7 @@ impl Elements {
         let (code, walks, has_values, why) = match command {
             BatchCommand::Lookup => (Command::MAP_LOOKUP_BATCH, true, true, "reads many elements of a map at once"),
             BatchCommand::LookupAndDelete => {
-                (Command::MAP_LOOKUP_AND_DELETE_BATCH, true, true, "takes many elements out of a map at once")
+                (Command::MAP_LOOKUP_AND_DELETE_BATCH, true, true, "reads and removes many elements of a map at once")
             }
             BatchCommand::Update => (Command::MAP_UPDATE_BATCH, false, true, "sets many elements of a map at once"),
             BatchCommand::Delete => (Command::MAP_DELETE_BATCH, false, false, "removes many keys of a map at once"),
@@ -169,10 +168,7 @@ impl Elements {
             && next.len() == positions
             && position.is_none_or(|position| position.len() == positions);
         if !fits {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "keys and values are not as many as they should be",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the number of keys or values is wrong"));
         }
         let mut attr = MapBatch {
             in_batch: position.map_or_else(Pointer::default, Pointer::to),
@@ -187,7 +183,7 @@ impl Elements {
         // position takes the bytes of a key, or of a u32 in hashes. All are borrowed for the call, mutably where it
         // writes.
         let error = unsafe { bpf::bpf(code, &mut attr, why) }.err();
-        // Before it has looked at the map the kernel leaves `count` as it was.
+        // If the kernel fails early, it leaves `count` unchanged.
         let stopped = error.as_ref().and_then(io::Error::raw_os_error);
         let early = matches!(stopped, Some(errno) if errno != libc::ENOENT && attr.count as usize >= count);
         let done = if early { 0 } else { (attr.count as usize).min(count) };
@@ -204,14 +200,14 @@ impl Elements {
         self.check(key, self.value_len)
     }
 
-    /// Whether it is known how much the kernel copies for an element of such a map.
+    /// Fails if it is unknown how many bytes the kernel copies for an element of this type of map.
     fn check_kind(&self) -> io::Result<()> {
         match self.info.map_type.name() {
             Some(_) => Ok(()),
             None => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!(
-                    "how long its values are is not known: it is of a kind ({}) newer than this crate",
+                    "the length of its values is unknown: its type ({}) is newer than this crate",
                     self.info.map_type
                 ),
             )),
@@ -241,7 +237,7 @@ impl AsFd for Elements {
     }
 }
 
-/// ENOENT is an answer here, not a failure.
+/// Converts ENOENT to false: here it is no failure.
 fn found(answer: io::Result<i64>) -> io::Result<bool> {
     match answer {
         Ok(_) => Ok(true),
@@ -257,12 +253,12 @@ mod tests {
     use super::*;
     use crate::MapType;
 
-    /// The kernel might copy more than one value of it, as it does of per-CPU maps.
+    /// For an unknown map type the kernel might copy several values, as for per-CPU maps.
     #[test]
-    fn elements_of_an_unknown_kind_of_map_are_left_alone() {
+    fn elements_of_unknown_map_types_are_refused() {
         let info = |map_type| MapInfo { map_type, key_size: 4, value_size: 8, max_entries: 1, ..MapInfo::default() };
         for (map_type, known) in [(MapType(4711), false), (MapType(u32::MAX), false), (MapType::ARRAY, true)] {
-            // Of what is no map, the kernel says EBADF or EINVAL.
+            // For an fd that is no map, the kernel returns EBADF or EINVAL.
             let map = File::open("/dev/null").unwrap().into();
             let elements = Elements { map, info: info(map_type), value_len: 8, cpus: Vec::new() };
             let (mut key, mut value, mut next) = ([0; 4], [0; 8], [0; 4]);

@@ -1,4 +1,4 @@
-//! What `BPF_PROG_LOAD` is told about instructions: `struct bpf_func_info` and `struct bpf_line_info` of
+//! Type and line information of instructions for `BPF_PROG_LOAD`: `struct bpf_func_info` and `struct bpf_line_info` of
 //! `include/uapi/linux/bpf.h`.
 
 /// The function that begins at an instruction.
@@ -10,13 +10,13 @@ pub(crate) struct bpf_func_info {
     pub(crate) type_id: u32,
 }
 
-/// The source line of an instruction and of those after it.
+/// The source line of an instruction and of the instructions after it.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct bpf_line_info {
     /// Instructions from the program's start.
     pub(crate) insn_off: u32,
-    /// Offset into the strings of the BTF, as is `line_off`.
+    /// Offset in the strings of the BTF, like `line_off`.
     pub(crate) file_name_off: u32,
     pub(crate) line_off: u32,
     /// Line number in the upper 22 bits, column in the lower 10.

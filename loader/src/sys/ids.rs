@@ -1,9 +1,8 @@
-//! bpf(2), the commands that find objects by their numbers, whoever made them.
+//! bpf(2): the commands that find objects by id, also those of other processes.
 //!
-//! The kernel numbers every map, program and BTF when it is made and uses no number twice while it runs. From a number
-//! to the next higher one, from a number to an fd: that is all there is, and it is enough to see everything on the
-//! machine. Both want CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`,
-//! Linux 4.13.)
+//! The kernel gives every map, program and BTF an id, and does not reuse an id while it runs. There are two commands:
+//! from an id to the next higher one, and from an id to an fd. With them all objects of the machine can be listed. Both
+//! require CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`, Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -16,18 +15,18 @@ use super::{
     bpf::{Command, bpf, bpf_fd, number},
 };
 
-/// What has numbers of its own.
+/// Kinds of objects, each with ids of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Maps.
     Map,
     /// Programs.
     Program,
-    /// Types.
+    /// BTF.
     Btf,
 }
 
-/// The lowest number above `id`; ENOENT if there is none.
+/// Returns the lowest id above `id`; fails with ENOENT if there is none.
 pub(crate) fn next(kind: Kind, id: u32, why: &str) -> io::Result<u32> {
     let command = match kind {
         Kind::Map => Command::MAP_GET_NEXT_ID,
@@ -40,7 +39,7 @@ pub(crate) fn next(kind: Kind, id: u32, why: &str) -> io::Result<u32> {
     Ok(attr.next_id)
 }
 
-/// Opens the object with this number; ENOENT if there is none any more.
+/// Opens the object with this id; fails with ENOENT if it no longer exists.
 pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
     let command = match kind {
         Kind::Map => Command::MAP_GET_FD_BY_ID,
@@ -65,7 +64,9 @@ pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec
         };
         // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where
         // `map_ids` points; both are borrowed mutably for the call. All other lengths in `info` are 0.
-        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks what a program is and which maps it uses") }?;
+        unsafe {
+            bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the type of a program, and the maps that it uses")
+        }?;
         let [info] = info;
         let count = info.nr_map_ids as usize;
         if count <= maps.len() {
@@ -76,14 +77,13 @@ pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec
     }
 }
 
-/// The program behind a perf event that another process holds; `None` for an event without one, as those are that perf
-/// buffers are made of. Linux 4.18.
+/// Returns the id of the program of a perf event that another process holds. `None` for an event without a program, as
+/// in perf buffers. Linux 4.18.
 pub(crate) fn program_of_event(pid: u32, fd: u32) -> io::Result<Option<u32>> {
     let mut attr = TaskFdQuery { pid, fd, ..TaskFdQuery::default() };
     // SAFETY: `buf` is null and `buf_len` 0: the kernel writes into `attr` alone.
-    let answer = unsafe {
-        bpf(Command::TASK_FD_QUERY, &mut attr, "tells an event that runs a program from one that may have a buffer")
-    };
+    let answer =
+        unsafe { bpf(Command::TASK_FD_QUERY, &mut attr, "reads the id of the event's program, if it runs one") };
     match answer {
         Ok(_) => Ok(Some(attr.prog_id)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),

@@ -1,10 +1,10 @@
-//! bpf(2), the commands that attach: `BPF_LINK_CREATE` and what there was before it.
+//! bpf(2): the commands that attach, `BPF_LINK_CREATE` and its predecessors.
 //!
 //! A *link* is a kernel object that connects a program and its attach target. User space holds an fd of it; closing the
-//! last fd, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was
-//! attached by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or was attached to
-//! an fd of some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which returns a link on newer kernels).
-//! (`kernel/bpf/syscall.c`, `link_create`.)
+//! last fd, or removing the last pin, detaches the program. Before links (5.7 for the first kinds), one command
+//! attached a program and another detached it (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`). Or the program was attached to an
+//! fd of another kind (`BPF_RAW_TRACEPOINT_OPEN`, which returns a link on newer kernels). (`kernel/bpf/syscall.c`,
+//! `link_create`.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -20,18 +20,18 @@ use super::{
         IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
         LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
-    bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
-    constant_names::{Shown, Text, Told},
+    bpf::{Command, bpf, bpf_fd, bpf_fd_logged, length, number},
+    constant_names::{LoggedAs, Shown, Text},
 };
 
-/// Where a link without further words leads.
+/// The target of a link without further parameters.
 #[derive(Clone, Copy)]
 pub(crate) enum Target<'a> {
-    /// A cgroup, a network namespace.
+    /// A cgroup or a network namespace.
     Fd(BorrowedFd<'a>),
     /// A network device.
     Device(u32),
-    /// -1, which is no fd, to ask a question with.
+    /// -1, which is no fd: for probes.
     Nowhere,
 }
 
@@ -45,7 +45,7 @@ impl Target<'_> {
     }
 }
 
-/// Ties a program to a cgroup (5.7), a network namespace (5.8) or a network device (5.9).
+/// Attaches a program to a cgroup (5.7), a network namespace (5.8) or a network device (5.9).
 pub(crate) fn create(
     program: BorrowedFd<'_>,
     target: Target<'_>,
@@ -58,7 +58,7 @@ pub(crate) fn create(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Ties a program to a perf event (5.15).
+/// Attaches a program to a perf event (5.15).
 pub(crate) fn create_perf_event(
     program: BorrowedFd<'_>,
     event: BorrowedFd<'_>,
@@ -76,7 +76,7 @@ pub(crate) fn create_perf_event(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Ties a program to what it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
+/// Attaches a program to the BTF target that it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
 pub(crate) fn create_tracing(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
@@ -88,12 +88,12 @@ pub(crate) fn create_tracing(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// `union bpf_iter_link_info`: over what an iterator walks, if not over everything. Its members begin at the same byte.
+/// `union bpf_iter_link_info`: what an iterator iterates over, if not over everything. All its members begin at byte 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct IterInfo(pub(crate) [u32; 4]);
 
-/// Makes a link for an iterator's program (5.8), which can then be read any number of times.
+/// Creates a link for an iterator program (5.8). The iterator can be read any number of times.
 pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: &str) -> io::Result<OwnedFd> {
     let info = info.as_slice();
     let mut attr = LinkCreateIter {
@@ -107,7 +107,7 @@ pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: 
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Ties a program to functions of the kernel (5.18), each of which may have a cookie.
+/// Attaches a program to functions of the kernel (5.18), each with an optional cookie.
 pub(crate) fn create_kprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
@@ -127,13 +127,13 @@ pub(crate) fn create_kprobe_multi(
         cookies: Pointer::to(cookies),
         ..Default::default()
     };
-    let told: Told<'_> = &[("syms", &Shown(functions))];
+    let logged: LoggedAs<'_> = &[("syms", &Shown(functions))];
     // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many
     // values.
-    unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
+    unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, logged, why) }
 }
 
-/// Asks for a link to a function without a name.
+/// Tries to create a link to a function without a name, as a probe.
 pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let names = [Pointer::default()];
     let mut attr = LinkCreateKprobeMulti {
@@ -147,18 +147,18 @@ pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) ->
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// The locations in a file for many probes.
+/// The offsets in a file for many probes.
 #[derive(Clone, Copy)]
 pub(crate) struct UprobeOffsets<'a> {
     pub(crate) path: &'a CStr,
     pub(crate) offsets: &'a [u64],
-    /// File offsets of the semaphores, which count the attached probes; empty, or as many as offsets.
+    /// File offsets of the semaphores, which count the attached probes; empty, or one for each offset.
     pub(crate) ref_ctr_offsets: &'a [u64],
-    /// Empty, or as many as offsets.
+    /// Empty, or one for each offset.
     pub(crate) cookies: &'a [u64],
 }
 
-/// Attaches a program to many locations of one file (6.6), in one process or in all.
+/// Attaches a program to many offsets of one file (6.6), in one process or in all.
 pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
@@ -181,17 +181,17 @@ pub(crate) fn create_uprobe_multi(
         pid,
         ..Default::default()
     };
-    let told: Told<'_> = &[("path", &Text(locations.path)), ("offsets", &Shown(locations.offsets))];
+    let logged: LoggedAs<'_> = &[("path", &Text(locations.path)), ("offsets", &Shown(locations.offsets))];
     // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
-    unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
+    unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, logged, why) }
 }
 
-/// The kernel takes the count of the functions for that of the cookies, too.
+/// Checks that there is no cookie or one for each function: the kernel uses one count for both.
 fn check_cookies(count: usize, cookies: &[u64]) -> io::Result<()> {
     if cookies.is_empty() || cookies.len() == count { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
 }
 
-/// Ties a program to a hook of netfilter (6.4) in the caller's network namespace.
+/// Attaches a program to a netfilter hook (6.4) in the caller's network namespace.
 pub(crate) fn create_netfilter(
     program: BorrowedFd<'_>,
     pf: u32,
@@ -213,14 +213,14 @@ pub(crate) fn create_netfilter(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Starts one reading of an iterator (5.8): an fd to read(2) from.
+/// Starts reading an iterator (5.8): returns an fd for read(2).
 pub(crate) fn iter_create(link: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let mut attr = IterCreate { link_fd: number(link), flags: 0 };
     // SAFETY: `IterCreate` holds no address.
     unsafe { bpf_fd(Command::ITER_CREATE, &mut attr, why) }
 }
 
-/// Ties a program to a tracepoint by its name, or without one to what it was loaded for.
+/// Attaches a program to a tracepoint by name, or without a name to the BTF target that it was loaded for.
 pub(crate) fn raw_tracepoint_open(
     program: BorrowedFd<'_>,
     name: Option<&CStr>,
@@ -229,15 +229,15 @@ pub(crate) fn raw_tracepoint_open(
 ) -> io::Result<OwnedFd> {
     let shown = name.map(Text);
     let shown = shown.as_ref().map(|shown| ("name", shown as &dyn fmt::Display));
-    let told: Told<'_> = shown.as_slice();
+    let logged: LoggedAs<'_> = shown.as_slice();
     let name = name.map_or(&[] as &[u8], CStr::to_bytes_with_nul);
     let mut attr =
         RawTracepointOpen { name: Pointer::to(name), prog_fd: number(program), cookie, ..Default::default() };
     // SAFETY: the name is null or a C string borrowed for the call.
-    unsafe { bpf_fd_telling(Command::RAW_TRACEPOINT_OPEN, &mut attr, told, why) }
+    unsafe { bpf_fd_logged(Command::RAW_TRACEPOINT_OPEN, &mut attr, logged, why) }
 }
 
-/// Attaches a program without a link: it stays attached until it is detached, whoever still lives.
+/// Attaches a program without a link: it stays attached until it is detached, also after the process has exited.
 pub(crate) fn prog_attach(
     program: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
@@ -250,7 +250,7 @@ pub(crate) fn prog_attach(
     unsafe { bpf(Command::PROG_ATTACH, &mut attr, why) }.map(drop)
 }
 
-/// Detaches what [`prog_attach`] attached.
+/// Detaches a program that [`prog_attach`] attached.
 pub(crate) fn prog_detach(
     program: BorrowedFd<'_>,
     target: BorrowedFd<'_>,

@@ -4,8 +4,8 @@ use std::{io, os::fd::OwnedFd};
 
 use super::process;
 
-/// Creates a map or loads a program, and tries once more with the locked-memory limit raised if the kernel refuses with
-/// EPERM: before Linux 5.11 that means that the limit is reached.
+/// Creates a map or loads a program. If the kernel refuses with EPERM, raises the locked-memory limit and tries once
+/// more: before Linux 5.11, EPERM may mean that the limit is reached.
 pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     match create() {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) && matches!(process::memlock(), Ok(Some(_))) => {

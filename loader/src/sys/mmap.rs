@@ -1,9 +1,9 @@
-//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`,
-//! 5.5), or an arena (6.9).
+//! Memory that this process and programs in the kernel both read and write: a mapped array (`BPF_F_MMAPABLE`, 5.5) or
+//! arena (6.9).
 //!
-//! Somebody may write while we read, so there is never a slice over this memory: it is copied, a word at a time, by
-//! atomic loads and stores. The widest word that is aligned and fits is taken, so a variable that a program reads by
-//! one instruction is written by one.
+//! Programs may write while this process reads, so no slice of this memory exists: it is copied word by word with
+//! atomic loads and stores. Each word is the widest that is aligned and fits, so a variable that a program reads with
+//! one instruction is written with one.
 #![expect(unsafe_code, reason = "mmap(2), munmap(2), and pointers into the mapping")]
 
 use std::{
@@ -27,7 +27,7 @@ use log::kv;
 #[derive(Debug)]
 pub(crate) struct Shared {
     start: NonNull<u8>,
-    /// Bytes that may be touched; the mapping goes on to the end of the page.
+    /// Bytes that may be accessed; the mapping extends to the end of the page.
     length: usize,
 }
 
@@ -72,18 +72,18 @@ impl Shared {
             ("fd", map.as_raw_fd().into()),
             ("offset", 0.into()),
         ];
-        let why = "maps what programs read and write, to read and write it where they do";
+        let why = "maps memory that programs read and write";
         report("mmap", &arguments.as_slice(), &answer, why);
         made
     }
 
-    /// Where in this process it is.
+    /// Returns the addresses of the memory in this process.
     pub(crate) fn addresses(&self) -> std::ops::Range<usize> {
         let start = self.start.as_ptr().addr();
         start..start + self.length
     }
 
-    /// Copies `into.len()` bytes at `offset` out; `false` if there are not as many.
+    /// Copies `into.len()` bytes from `offset`; returns false if there are fewer.
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> bool {
         self.visit(offset, into.len(), |start, word| {
             // ATOMICS: pairs with whatever a program writes by an atomic instruction, which is a full barrier in the
@@ -101,7 +101,7 @@ impl Shared {
         })
     }
 
-    /// Copies bytes to `offset`; `false` if there is no room for them.
+    /// Copies bytes to `offset`; returns false if they do not fit.
     pub(crate) fn write(&self, offset: usize, from: &[u8]) -> bool {
         self.visit(offset, from.len(), |start, word| {
             let size = word.size();
@@ -120,7 +120,7 @@ impl Shared {
         })
     }
 
-    /// Shows the words of a piece of the memory, and how far each is from the piece's start.
+    /// Passes the words of a range to `see`, each with its offset in the range.
     fn visit(&self, offset: usize, length: usize, mut see: impl FnMut(usize, Word<'_>)) -> bool {
         if offset.checked_add(length).is_none_or(|end| end > self.length) {
             return false;
@@ -131,9 +131,9 @@ impl Shared {
             let size = widest(at, left);
             // SAFETY: `at` is below `length`, the number of bytes that are mapped.
             let pointer = unsafe { self.start.as_ptr().add(at) };
-            // SAFETY, of each: the mapping starts at a page, `widest` has seen to it that the word is aligned and ends
-            // within the piece, which lies within the mapping. Nobody accesses this memory other than by atomic
-            // instructions: we by these, programs by single instructions of the machine.
+            // SAFETY, of each: the mapping starts at a page, `widest` ensures that the word is aligned and ends within
+            // the range, which lies within the mapping. This memory is only accessed atomically: by this process with
+            // these instructions, by programs with single instructions of the machine.
             let word = match size {
                 // SAFETY: see above.
                 8 => Word::U64(unsafe { AtomicU64::from_ptr(pointer.cast()) }),
@@ -171,12 +171,12 @@ impl Word<'_> {
     }
 }
 
-/// The size of the widest word that can be accessed at `at` if `left` bytes are wanted.
+/// Returns the size of the widest word at `at` if `left` bytes are to be copied.
 fn widest(at: usize, left: usize) -> usize {
     [8, 4, 2].into_iter().find(|&size| at.is_multiple_of(size) && size <= left).unwrap_or(1)
 }
 
-/// The `size` bytes of a number that are its lowest.
+/// Returns the lowest `size` bytes of a number.
 fn lowest(bytes: &[u8; 8], size: usize) -> &[u8] {
     let range = if cfg!(target_endian = "little") { 0..size } else { 8 - size..8 };
     bytes.get(range).unwrap_or_default()
@@ -198,7 +198,7 @@ impl Drop for Shared {
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), length) };
         let arguments: [(&str, kv::Value<'_>); 2] =
             [("addr", (self.start.as_ptr().addr() as u64).into()), ("length", length.into())];
-        report("munmap", &arguments.as_slice(), &check(value), "what is mapped is needed no longer");
+        report("munmap", &arguments.as_slice(), &check(value), "the mapping is no longer needed");
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
     use super::widest;
 
     #[test]
-    fn the_widest_word_is_aligned_and_fits() {
+    fn widest_word_is_aligned_and_fits() {
         for (at, left, size) in
             [(0, 8, 8), (0, 7, 4), (8, 100, 8), (4, 100, 4), (6, 100, 2), (7, 100, 1), (0, 1, 1), (2, 3, 2)]
         {

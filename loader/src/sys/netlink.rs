@@ -1,12 +1,12 @@
-//! rtnetlink: messages to and from the part of the kernel that keeps network devices (`rtnetlink(7)`).
+//! rtnetlink: messages to the part of the kernel that manages network devices (`rtnetlink(7)`).
 //!
 //! ```text
-//!     len u32 │ type u16 │ flags u16 │ seq u32 │ port u32 │ a body, as the type wants it │ attributes …
+//!     len u32 │ type u16 │ flags u16 │ seq u32 │ port u32 │ a body that depends on the type │ attributes …
 //!                                                            an attribute: len u16 │ type u16 │ value, padded to 4
 //! ```
 //!
-//! A request is answered by an acknowledgement, a message of the type `NLMSG_ERROR` whose error is 0; with `NLM_F_ECHO`
-//! the kernel first sends what it has made of the request, with the numbers that it chose.
+//! The kernel acknowledges a request by a message of the type `NLMSG_ERROR` whose error is 0. With `NLM_F_ECHO` it
+//! first sends the resulting object, with the numbers that it chose.
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
 use std::{
@@ -27,12 +27,12 @@ pub(crate) const NLM_F_CREATE: u16 = 0x400;
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
 const NLMSG_ERROR: u16 = 2;
-/// The bit of an attribute's type that says its value is attributes.
+/// The bit of an attribute's type for a value that consists of attributes.
 const NLA_F_NESTED: u16 = 1 << 15;
-/// One request a socket, so any number will do.
+/// Each socket sends one request, so any number is valid.
 const SEQ: u32 = 1;
 
-/// A message being written.
+/// A message to be sent.
 #[derive(Debug)]
 pub(crate) struct Message {
     name: &'static str,
@@ -40,7 +40,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A message of this type, given by number and name, with a body whose length is a multiple of 4.
+    /// Creates a message of this type (number and name), with a body whose length is a multiple of 4.
     pub(crate) fn new((kind, name): (u16, &'static str), flags: u16, body: &[u32]) -> Self {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(&0_u32.to_ne_bytes());
@@ -59,7 +59,7 @@ impl Message {
         self.close(start);
     }
 
-    /// Adds an attribute whose value is attributes.
+    /// Adds an attribute whose value consists of attributes.
     pub(crate) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
         let start = self.open(kind | NLA_F_NESTED);
         fill(self);
@@ -73,7 +73,7 @@ impl Message {
         start
     }
 
-    /// Writes the length of the attribute that began at `start`, and pads it.
+    /// Writes the length of the attribute that begins at `start`, and pads it.
     fn close(&mut self, start: usize) {
         let length = (self.bytes.len() - start) as u16;
         if let Some(field) = self.bytes.get_mut(start..start + 2) {
@@ -82,8 +82,8 @@ impl Message {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// Sends it on a socket of its own and waits for the acknowledgement; gives the body of the kernel's echo, empty if
-    /// none was asked for.
+    /// Sends the message on its own socket and waits for the acknowledgement. Returns the body of the kernel's echo;
+    /// empty without `NLM_F_ECHO`.
     pub(crate) fn send(mut self, why: &str) -> io::Result<Vec<u8>> {
         let length = self.bytes.len() as u32;
         if let Some(field) = self.bytes.get_mut(..4) {
@@ -113,7 +113,7 @@ impl Message {
             let answer = check(received as i64);
             let arguments: [(&str, kv::Value<'_>); 3] =
                 [("fd", socket.as_raw_fd().into()), ("len", buffer.len().into()), ("flags", 0.into())];
-            report("recv", &arguments.as_slice(), &answer, "reads what the kernel says to the request");
+            report("recv", &arguments.as_slice(), &answer, "reads the kernel's reply");
             let received = answer? as usize;
             let mut rest = buffer.get(..received).unwrap_or_default();
             while let Some((kind, body, behind)) = message(rest) {
@@ -124,7 +124,7 @@ impl Message {
                 echo = body.to_vec();
                 rest = behind;
             }
-            // Nothing, or what is no message: a second call could wait forever.
+            // No or broken data: another call could wait forever.
             if received == 0 || !rest.is_empty() {
                 return Err(io::Error::from_raw_os_error(libc::EPROTO));
             }
@@ -132,7 +132,7 @@ impl Message {
     }
 }
 
-/// The type and body of the first message, and what follows it.
+/// Splits off the first message: returns its type, its body, and the bytes after it.
 fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
@@ -150,7 +150,7 @@ fn socket() -> io::Result<OwnedFd> {
         ("type", "SOCK_RAW|SOCK_CLOEXEC".into()),
         ("protocol", "NETLINK_ROUTE".into()),
     ];
-    report("socket", &arguments.as_slice(), &answer, "opens a way to talk about network devices");
+    report("socket", &arguments.as_slice(), &answer, "opens a socket to configure network devices");
     answer?;
     // SAFETY: the kernel has just created this fd for the caller, and nothing else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(value) })
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_padded_and_nested_ones_measured() {
+    fn attributes_are_padded_and_nested_ones_have_lengths() {
         let mut outer = Message::new((44, "RTM_NEWTFILTER"), 0, &[]);
         outer.attribute(1, b"bpf\0x");
         outer.nested(2, |inner| inner.attribute(6, &7_u32.to_ne_bytes()));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_cut_off_is_none() {
+    fn truncated_message_is_refused() {
         let whole = [&20_u32.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[0; 10], &5_i32.to_ne_bytes()].concat();
         assert_eq!(message(&whole).map(|(kind, body, rest)| (kind, body.len(), rest.len())), Some((2, 4, 0)));
         for length in 0..whole.len() {

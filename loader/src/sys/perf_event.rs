@@ -1,7 +1,7 @@
-//! perf_event_open(2) as an attach point of programs: probes and tracepoints.
+//! perf_event_open(2) for attach points of programs: probes and tracepoints.
 //!
-//! A probe made this way lives as long as its fd, without a name in tracefs, and is gone when the process dies.
-//! (The other use of perf events, as a buffer, belongs to the crate perf-reader.)
+//! Such a probe lives as long as its fd, and has no name in tracefs. The kernel removes it when the process dies. (The
+//! crate perf-reader uses perf events as buffers.)
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
 use std::{
@@ -18,37 +18,37 @@ use cutaway_sys::{
 };
 use log::kv;
 
-/// What to open as an event, in the words of `struct perf_event_attr`.
+/// The event to open, with the fields of `struct perf_event_attr`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
-    /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not, and in its
-    /// upper half where the file has a counter of listeners, if it has one.
+    /// The dynamic PMU `uprobe`. `event_type` is from sysfs. `config` has the bit for return probes and, in its upper
+    /// half, the file offset of the probe's reference counter, if it has one.
     Uprobe { event_type: u32, config: u64, path: &'a CStr, offset: u64 },
     /// The dynamic PMU `kprobe`: the same for a function of the kernel.
     Kprobe { event_type: u32, config: u64, function: &'a CStr, offset: u64 },
     /// `PERF_TYPE_TRACEPOINT` with the tracepoint's id.
     Tracepoint { id: u64 },
-    /// Something that is counted, and every so often sampled.
+    /// A counter that is sampled at intervals.
     Counter { event_type: u32, config: u64, sampling: Sampling },
 }
 
-/// How often a counter is sampled, which is when its program runs.
+/// The sampling interval of a counter. The program runs at each sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sampling {
-    /// Each time that so many events were counted.
+    /// A sample each time this many events were counted.
     Period(u64),
-    /// About so many times a second.
+    /// About this many samples a second.
     Frequency(u64),
 }
 
-/// Whose event it is.
+/// The processes and CPUs of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All processes on all CPUs, which only probes and tracepoints offer.
+    /// All processes on all CPUs, for probes and tracepoints only.
     Everybody,
-    /// One process, wherever it runs.
+    /// One process, on any CPU.
     Process(u32),
-    /// One CPU, whoever runs there.
+    /// One CPU, for any process.
     Cpu(u32),
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
         Event::Counter { event_type, config, sampling } => {
             attr.event_type = event_type;
             attr.config = config;
-            // One field, two meanings.
+            // Both are in one field.
             (attr.sample_period, attr.flags) = match sampling {
                 Sampling::Period(events) => (events, 0),
                 Sampling::Frequency(hertz) => (hertz, PerfEventAttr::FREQ),
@@ -80,12 +80,12 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
         Event::Tracepoint { id } => {
             attr.event_type = PerfEventAttr::TYPE_TRACEPOINT;
             attr.config = id;
-            // Kernels want a period for a tracepoint, though no sample is ever taken.
+            // Kernels require a period for a tracepoint, though no sample is taken.
             attr.sample_period = 1;
         }
     }
     let (pid, cpu) = match scope {
-        // The CPU is a formality, the program runs on every one.
+        // The CPU has no meaning: the program runs on all CPUs.
         Scope::Everybody => (-1, 0),
         Scope::Process(pid) => (number(pid), -1),
         Scope::Cpu(cpu) => (-1, number(cpu)),
@@ -97,8 +97,8 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     unsafe { owned(answer) }
 }
 
-/// Returns the id of a process or CPU as the kernel takes it. None is greater than `i32::MAX`, nor as great: the kernel
-/// refuses that as it refuses any other that does not exist.
+/// Returns the id of a process or CPU as the kernel takes it. No valid id is `i32::MAX` or greater: the kernel refuses
+/// that one like any other that does not exist.
 fn number(id: u32) -> i32 {
     i32::try_from(id).unwrap_or(i32::MAX)
 }
@@ -158,19 +158,19 @@ impl kv::Source for Arguments<'_> {
     }
 }
 
-/// `PERF_EVENT_IOC_SET_BPF`: the way to attach a program where there are no links (before 5.15).
+/// Attaches a program to an event, for kernels without such links (before 5.15): `PERF_EVENT_IOC_SET_BPF`.
 pub(crate) fn set_bpf(event: BorrowedFd<'_>, program: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     ioctl(event, libc::c_ulong::from(SET_BPF), "PERF_EVENT_IOC_SET_BPF", program.as_raw_fd(), why)
 }
 
-/// `PERF_EVENT_IOC_ENABLE`.
+/// Enables an event: `PERF_EVENT_IOC_ENABLE`.
 pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     ioctl(event, libc::c_ulong::from(ENABLE), "PERF_EVENT_IOC_ENABLE", 0, why)
 }
 
-/// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all that this crate runs on but MIPS, PowerPC and SPARC.
+/// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all architectures of this crate except MIPS, PowerPC and SPARC.
 const ENABLE: u32 = 0x2400;
-/// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, likewise.
+/// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, the same on these architectures.
 const SET_BPF: u32 = 0x4004_2408;
 
 fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, name: &str, argument: i32, why: &str) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the loader asks and tells the kernel about its own process.
+//! System calls about this process and the running kernel.
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
 use std::{ffi::CString, io};
@@ -10,7 +10,7 @@ use log::kv;
 /// Raises `RLIMIT_MEMLOCK` to unlimited, for kernels before 5.11, which charge maps and programs to it.
 pub(crate) fn raise_memlock() -> io::Result<()> {
     let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `unlimited` is alive and initialised; the call only reads it.
+    // SAFETY: `unlimited` is alive and initialized; the call only reads it.
     let value = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
     let answer = check(value);
     let arguments: [(&str, kv::Value<'_>); 3] = [
@@ -22,12 +22,12 @@ pub(crate) fn raise_memlock() -> io::Result<()> {
         "setrlimit",
         &arguments.as_slice(),
         &answer,
-        "kernels before 5.11 charge maps and programs to this limit, and say EPERM when it is reached",
+        "kernels before 5.11 charge maps and programs to this limit, and fail with EPERM when it is reached",
     );
     answer.map(drop)
 }
 
-/// The soft limit `RLIMIT_MEMLOCK` in bytes; `None` if there is no limit.
+/// Returns the soft limit `RLIMIT_MEMLOCK` in bytes; `None` if there is no limit.
 pub(crate) fn memlock() -> io::Result<Option<u64>> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is alive and writable.
@@ -36,31 +36,31 @@ pub(crate) fn memlock() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
-/// The kernel's release, as `uname -r` prints it.
+/// Returns the kernel's release, as `uname -r` prints it.
 pub(crate) fn release() -> io::Result<String> {
     uname().map(|name| text(&name.release))
 }
 
-/// How and when the kernel was built, as `uname -v` prints it.
+/// Returns how and when the kernel was built, as `uname -v` prints it.
 pub(crate) fn build() -> io::Result<String> {
     uname().map(|name| text(&name.version))
 }
 
-/// The kernel's version as `LINUX_VERSION_CODE` has it: a byte for each of the three numbers, the last one ending at
-/// 255.
+/// Returns the kernel's version in the form of `LINUX_VERSION_CODE`: a byte for each of the three numbers; the last is
+/// at most 255.
 ///
-/// Distributions that keep the first release's name for later ones tell the true one elsewhere: Ubuntu in
-/// `/proc/version_signature`, Debian in what `uname -v` prints.
+/// Distributions that keep the first release's name for later ones have the true version elsewhere: Ubuntu in
+/// `/proc/version_signature`, Debian in the text that `uname -v` prints.
 pub(crate) fn kernel_version() -> io::Result<u32> {
     let name = uname()?;
     let (release, version) = (text(&name.release), text(&name.version));
     let ubuntu = std::fs::read_to_string("/proc/version_signature").unwrap_or_default();
-    let told = ubuntu.split(' ').nth(2).or_else(|| version.split_once("Debian ").map(|(_, told)| told));
-    let code = told.and_then(version_code).or_else(|| version_code(&release));
+    let known = ubuntu.split(' ').nth(2).or_else(|| version.split_once("Debian ").map(|(_, known)| known));
+    let code = known.and_then(version_code).or_else(|| version_code(&release));
     code.ok_or_else(|| io::Error::other(format!("the kernel's release {release:?} does not begin with a version")))
 }
 
-/// `6.1.115-1` as a number.
+/// Converts `6.1.115-1` to a number.
 fn version_code(text: &str) -> Option<u32> {
     let mut numbers = [None::<u32>; 3];
     let mut index = 0;
@@ -83,11 +83,11 @@ fn uname() -> io::Result<libc::utsname> {
     // SAFETY: `name` is writable and as large as the call wants it.
     let value = unsafe { libc::uname(name.as_mut_ptr()) };
     check(value)?;
-    // SAFETY: arrays of bytes, all of them initialised: with zeroes before the call, by the kernel in it.
+    // SAFETY: arrays of bytes, all of them initialized: with zeroes before the call, by the kernel in it.
     Ok(unsafe { name.assume_init() })
 }
 
-/// A C string in an array.
+/// Converts a C string in an array.
 fn text(array: &[libc::c_char]) -> String {
     let mut text = Vec::new();
     for byte in array.iter().map(|byte| u8::from_ne_bytes(byte.to_ne_bytes())).take_while(|&byte| byte != 0) {
@@ -96,7 +96,7 @@ fn text(array: &[libc::c_char]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The index of the network device with this name.
+/// Returns the index of the network device with this name.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
     // SAFETY: reads a C string that is borrowed for the call.
@@ -104,7 +104,7 @@ pub(crate) fn interface_index(name: &str) -> Option<u32> {
     (index != 0).then_some(index)
 }
 
-/// Whether there is a network device with this index.
+/// Returns whether a network device with this index exists.
 pub(crate) fn is_interface(index: u32) -> bool {
     let mut name = [0; libc::IF_NAMESIZE];
     // SAFETY: writes at most `IF_NAMESIZE` bytes, and `name` has as many.
@@ -117,7 +117,7 @@ mod tests {
     use super::version_code;
 
     #[test]
-    fn a_version_is_a_byte_for_each_number() {
+    fn version_has_a_byte_for_each_number() {
         for (text, expected) in [
             ("6.18.44-fc", Some(0x06_12_2c)),
             ("6.1.0-28-amd64", Some(0x06_01_00)),

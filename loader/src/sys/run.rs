@@ -1,4 +1,4 @@
-//! bpf(2), the command that runs a program without an event: `BPF_PROG_TEST_RUN`.
+//! bpf(2): the command that runs a program without an event, `BPF_PROG_TEST_RUN`.
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{io, os::fd::BorrowedFd};
@@ -8,17 +8,17 @@ use super::{
     bpf::{Command, bpf, length, number},
 };
 
-/// What a run is given, and where its results go. An empty slice is "not given".
+/// The input and output buffers of a run. The kernel takes an empty slice as "not given".
 pub(crate) struct Run<'a> {
     pub(crate) data_in: &'a [u8],
     pub(crate) data_out: &'a mut [u8],
-    /// Writable, since for some kinds of program the kernel writes the context back to where it read it.
+    /// Writable, since for some program types the kernel writes the context back here.
     pub(crate) ctx_in: &'a mut [u8],
     pub(crate) ctx_out: &'a mut [u8],
     pub(crate) repeat: u32,
 }
 
-/// What came of it.
+/// The results of a run.
 pub(crate) struct Ran {
     pub(crate) retval: u32,
     pub(crate) data_len: usize,
@@ -45,8 +45,8 @@ pub(crate) fn prog_test_run(program: BorrowedFd<'_>, run: Run<'_>, why: &str) ->
     Ok(Ran { retval: attr.retval, data_len: attr.data_size_out as usize, duration_ns: attr.duration })
 }
 
-/// Runs a raw tracepoint's program on one CPU (Linux 5.10) and answers what it returns. `arguments` are what it finds
-/// behind its context.
+/// Runs a raw tracepoint's program on one CPU (Linux 5.10) and returns its return value. `arguments` are the words of
+/// its context.
 pub(crate) fn prog_test_run_on(program: BorrowedFd<'_>, cpu: u32, arguments: &mut [u64], why: &str) -> io::Result<u32> {
     /// `BPF_F_TEST_RUN_ON_CPU`
     const ON_CPU: u32 = 1;

@@ -1,4 +1,4 @@
-//! setsockopt(2), for programs that are attached to one socket.
+//! setsockopt(2) for programs that are attached to one socket.
 #![expect(unsafe_code, reason = "the system call itself")]
 
 use std::{
@@ -10,7 +10,7 @@ use cutaway_sys::report::{check, report};
 
 use log::kv;
 
-/// A request about programs on a socket: `SOL_SOCKET`'s numbers and names.
+/// A socket option for programs, with the names and numbers of `SOL_SOCKET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "the kernel's names")]
 pub(crate) enum Request {
@@ -20,7 +20,7 @@ pub(crate) enum Request {
     SO_DETACH_REUSEPORT_BPF = 68,
 }
 
-/// Makes the request; to detach, the program's number is not looked at.
+/// Sets the option. The options that detach ignore the program.
 pub(crate) fn set(socket: BorrowedFd<'_>, request: Request, program: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     let number: libc::c_int = program.as_raw_fd();
     let size = size_of_val(&number);

@@ -1,4 +1,4 @@
-//! bpf(2), the commands about what programs cost: `BPF_ENABLE_STATS`, and the part of a program's info that tells it.
+//! bpf(2): the commands for run statistics of programs, `BPF_ENABLE_STATS` and a part of a program's info.
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -11,7 +11,7 @@ use super::{
     bpf::{Command, bpf, bpf_fd, number},
 };
 
-/// Turns statistics on for as long as the fd is open (5.8).
+/// Enables statistics until the fd is closed (5.8).
 pub(crate) fn enable(why: &str) -> io::Result<OwnedFd> {
     /// `BPF_STATS_RUN_TIME`
     const RUN_TIME: u32 = 0;
@@ -19,7 +19,7 @@ pub(crate) fn enable(why: &str) -> io::Result<OwnedFd> {
     unsafe { bpf_fd(Command::ENABLE_STATS, &mut EnableStats { stats_type: RUN_TIME }, why) }
 }
 
-/// What the kernel tells of a program, up to its statistics.
+/// Returns the kernel's information about a program, including its statistics.
 pub(crate) fn prog_statistics(program: BorrowedFd<'_>, why: &str) -> io::Result<ProgStatistics> {
     let mut info = [ProgStatistics::default()];
     let mut attr = ObjGetInfo {

@@ -1,8 +1,8 @@
 //! Finds the processes that hold a map or a perf event, by their fds in `/proc`.
 //!
-//! `/proc/PID/fd/N` is a link that names the kind (`anon_inode:bpf-map`, `anon_inode:[perf_event]`), and
+//! `/proc/PID/fd/N` is a link whose text names the kind (`anon_inode:bpf-map`, `anon_inode:[perf_event]`).
 //! `/proc/PID/fdinfo/N` has a map's id (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
-//! that is mapped into a process whose fd is closed is not found this way, nor is one that only programs use.
+//! is not found if it is only mapped into a process that has closed the fd, or if only programs use it.
 
 use std::{
     fs,
@@ -17,13 +17,13 @@ use crate::{Error, sys::ids};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FdOwner {
-    /// The process, as this process's PID namespace numbers it.
+    /// The process id in the caller's PID namespace.
     pub pid: u32,
-    /// Its name, as it says itself: up to 15 bytes, any bytes.
+    /// The process's name (`comm`): up to 15 bytes, any bytes.
     pub comm: String,
-    /// The number of the fd there.
+    /// The number of the fd in that process.
     pub fd: u32,
-    /// What it is.
+    /// The kind of object that the fd refers to.
     pub kind: FdKind,
 }
 
@@ -38,44 +38,44 @@ pub enum FdKind {
 }
 
 impl FdOwner {
-    /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do
-    /// not. `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the fd is gone.
+    /// For a perf event: returns whether it runs a program. The event of a probe does; those of perf buffers do not.
+    /// Returns `None` if the kernel does not say (it requires CAP_SYS_ADMIN and Linux 4.18), or the fd has been closed.
     #[doc(alias("BPF_TASK_FD_QUERY", "bpf_task_fd_query"))]
     #[must_use]
     pub fn runs_a_program(&self) -> Option<bool> {
         match ids::program_of_event(self.pid, self.fd) {
             Ok(program) => Some(program.is_some()),
-            // A program that samples.
+            // A counter that runs a program when it samples.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Some(true),
             Err(_) => None,
         }
     }
 }
 
-/// What [`open_fds`] found.
+/// The result of [`open_fds`].
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpenFds {
     /// Ordered by process and fd.
     pub found: Vec<FdOwner>,
-    /// Processes that this process may not look into.
+    /// The number of processes that the caller must not inspect.
     pub hidden: u32,
 }
 
 impl OpenFds {
-    /// Those who hold this map.
+    /// Returns the processes that hold this map.
     pub fn of_map(&self, id: u32) -> impl Iterator<Item = &FdOwner> {
         self.found.iter().filter(move |holder| holder.kind == FdKind::Map(id))
     }
 }
 
-/// Looks into all processes.
+/// Searches all processes for fds of maps and perf events.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that ends meanwhile is skipped;
-/// one that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
-/// there is no fd left to look with: then the list would be short.
+/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that ends meanwhile is skipped. One
+/// that the caller must not inspect (see ptrace(2)) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if the search
+/// runs out of fds: the list would be incomplete.
 #[doc(alias = "BPF_TASK_FD_QUERY")]
 pub fn open_fds() -> Result<OpenFds, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
@@ -88,9 +88,9 @@ pub fn open_fds() -> Result<OpenFds, Error> {
                 holders.hidden = holders.hidden.saturating_add(1);
             }
             Err(error) if wants_fds(&error) => {
-                return Err(Error::kernel(format!("look at the fds of process {pid}"), &error));
+                return Err(Error::kernel(format!("read the fds of process {pid}"), &error));
             }
-            // It has ended.
+            // The process has ended.
             Ok(()) | Err(_) => {}
         }
     }
@@ -104,7 +104,7 @@ fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
     fds.sort_unstable();
     let mut comm = None;
     for fd in fds {
-        // Closed meanwhile.
+        // The fd was closed meanwhile.
         let Ok(link) = fs::read_link(format!("{directory}/{fd}")) else { continue };
         let kind = if link == Path::new("anon_inode:bpf-map") {
             match map_id(&format!("/proc/{pid}/fdinfo/{fd}")) {
@@ -126,10 +126,10 @@ fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the id of the map behind an fd; `None` if it is no map.
+/// Returns the id of the map that an fd refers to; `None` if it is not a map.
 pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
-    /// A map's takes some hundred bytes. That of another kind of fd (an inotify instance) has a line for each
-    /// thing watched.
+    /// The text of a map has some hundred bytes. That of another kind of fd (an inotify instance) has a line for each
+    /// watched object.
     const LONGEST: u64 = 64 << 10;
     let mut text = Vec::new();
     fs::File::open(fdinfo)?.take(LONGEST).read_to_end(&mut text)?;
@@ -137,7 +137,7 @@ pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
     Ok(text.lines().find_map(|line| line.strip_prefix("map_id:")).and_then(|id| id.trim().parse().ok()))
 }
 
-/// Whether this process or the machine has no fd left: what was looked at may be there all the same.
+/// Returns true if this process or the machine has no fd left: the object may exist nevertheless.
 pub(super) fn wants_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

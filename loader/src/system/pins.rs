@@ -1,7 +1,7 @@
-//! Where maps are pinned: every file of every bpf file system that this process sees.
+//! Finds pinned maps: searches every file of every bpf file system that the caller sees.
 //!
-//! A file there does not say what it is, so each is opened as BPF_OBJ_GET opens it, and the fd tells. Mounts of
-//! other mount namespaces are out of sight, and pins in them, too.
+//! A file in a bpf file system does not name the kind of its object, so each is opened by `BPF_OBJ_GET`, and the fd is
+//! inspected. Mounts of other mount namespaces, and the pins in them, are not visible.
 
 use std::{
     ffi::{CString, OsString},
@@ -27,12 +27,12 @@ pub struct Pin {
     pub map: u32,
 }
 
-/// All pinned maps, in the order of their paths. Files that cannot be opened are left out.
+/// Returns all pinned maps, in the order of their paths. Skips files that cannot be opened.
 ///
 /// # Errors
 ///
-/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no fd is left to open a file: then the list would
-/// be short.
+/// [`Error::Syscall`] if the mounts cannot be read; EMFILE if no fd is left to open a file: the list would be
+/// incomplete.
 #[doc(alias("BPF_OBJ_GET", "bpffs"))]
 pub fn pins() -> Result<Vec<Pin>, Error> {
     let failed = |error| Error::kernel("read the mounts", &error);
@@ -42,20 +42,20 @@ pub fn pins() -> Result<Vec<Pin>, Error> {
         walk(mount, &mut pins)?;
     }
     pins.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    // A file system that is mounted over itself shows its files once.
+    // A file system that is mounted over itself lists its files twice.
     pins.dedup();
     Ok(pins)
 }
 
 fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
     let failed = |path: &Path, error| Error::kernel(format!("look for pins in {}", path.display()), &error);
-    // A list, not a recursion: how deep directories lie is up to whoever makes them.
+    // A list instead of a recursion, because other users control the depth of directories.
     let mut directories = vec![mount];
     while let Some(directory) = directories.pop() {
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) if wants_fds(&error) => return Err(failed(&directory, error)),
-            // It has gone, or is not to be read.
+            // The directory was removed, or must not be read.
             Err(_) => continue,
         };
         for entry in entries.flatten() {
@@ -76,15 +76,16 @@ fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
 
 fn pin(path: PathBuf) -> io::Result<Option<Pin>> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    let object = bpf::obj_get(&name, "opens a pinned object, to see what it is")?;
+    let object = bpf::obj_get(&name, "opens a pinned object, to find its kind")?;
     Ok(map_id(&format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?.map(|map| Pin { path, map }))
 }
 
-/// The longest line of `mountinfo` that is read: several paths of PATH_MAX bytes, each byte escaped, and options.
+/// The maximum length in bytes of a line of `mountinfo`: several paths of PATH_MAX bytes, each byte escaped, and
+/// options.
 const LONGEST: u64 = 64 << 10;
 
-/// The mount points of type `bpf`. A line is: numbers, root, mount point, options, `-`, type, source (proc(5)). A line
-/// that is longer than any kernel writes is passed over.
+/// Returns the mount points of type `bpf`. A line has: numbers, root, mount point, options, `-`, type, source
+/// (proc(5)). Skips lines that are longer than any kernel writes.
 fn bpf_mounts(mut mountinfo: impl BufRead) -> io::Result<Vec<PathBuf>> {
     let (mut points, mut line) = (Vec::new(), Vec::new());
     loop {
@@ -108,7 +109,7 @@ fn bpf_mount(line: &[u8]) -> Option<PathBuf> {
     (kind == b"bpf").then(|| PathBuf::from(OsString::from_vec(unescaped(point))))
 }
 
-/// Spaces and their like are written as `\040`.
+/// Decodes a field, in which the kernel writes spaces and similar bytes as `\040`.
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_are_told_by_their_type() {
+    fn mounts_are_filtered_by_type() {
         let text = b"24 29 0:22 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n\
             35 24 0:30 / /sys/fs/bpf rw shared:11 - bpf bpf rw,mode=700\n\
             36 24 0:31 / /mnt/a\\040b\\134c rw - bpf none rw\n\
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_lines_are_passed_over() {
+    fn overlong_lines_are_skipped() {
         let mut text = b"35 24 0:30 / /".to_vec();
         text.resize(3 * LONGEST as usize, b'x');
         text.extend(b" rw - bpf bpf rw\n36 24 0:31 / /\xff rw - bpf none rw\n");
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
+    fn text_that_is_not_an_escape_is_kept() {
         assert_eq!(unescaped(b"a\\04"), b"a\\04");
         assert_eq!(unescaped(b"\\999"), b"\\999");
     }

@@ -82,7 +82,7 @@ fn a_refusal_says_what_and_why() {
     let target = Parts::of(&corpus().join("target.o")).btf;
     for (name, what, why) in [
         ("ambiguous", "the byte offset of `struct contradicts.value`", "several types of that name"),
-        ("ambiguous_id", "the kernel's type number of `struct contradicts`", "several types of that name"),
+        ("ambiguous_id", "the kernel type id of `struct contradicts`", "several types of that name"),
         ("anonymous", "the byte offset of `struct (unnamed).x`", "without a name"),
     ] {
         let parts = Parts::of(&corpus().join(name).with_extension("o"));

@@ -16,16 +16,16 @@ use crate::user::UserRing;
 pub struct Drainer {
     pages: Arc<HeapPages>,
     bell: OwnedFd,
-    /// `rb->busy`: somebody drains.
+    /// `rb->busy`: a drain is running.
     busy: AtomicBool,
 }
 
 impl Drainer {
-    /// An empty user ring of `size` bytes, in use for `position` bytes, its
-    /// consumer and its producer.
+    /// Creates an empty user ring of `size` bytes, with both positions at `position` bytes. Returns its consumer and
+    /// its producer.
     ///
     /// # Errors
-    /// If there is no fd left for the eventfd that wakes the producer.
+    /// If no fd is left for the eventfd that wakes the producer (EMFILE, ENFILE).
     ///
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB.
@@ -39,9 +39,9 @@ impl Drainer {
     /// Takes all samples and wakes the producer if there were any.
     ///
     /// # Errors
-    /// The errno with which the kernel would refuse what it finds: EINVAL for a
-    /// misaligned position or a sample that runs past the producer, E2BIG for one
-    /// larger than the ring, EBUSY for one that is busy or while somebody else drains.
+    /// The errno with which the kernel would refuse the ring: EINVAL for a misaligned position or a sample that extends
+    /// past the producer position, E2BIG for a sample larger than the ring, EBUSY for a busy sample or during another
+    /// drain.
     pub fn drain(&self) -> Result<Vec<Vec<u8>>, i32> {
         if self.busy.swap(true, Ordering::Acquire) {
             return Err(libc::EBUSY);
@@ -51,7 +51,7 @@ impl Drainer {
         drained
     }
 
-    /// The pages, for tests that do what no kernel does.
+    /// Returns the pages, for tests that write values which no kernel writes.
     #[cfg(test)]
     pub(crate) fn pages(&self) -> &HeapPages {
         &self.pages
@@ -83,9 +83,8 @@ impl Drainer {
                 return Err(libc::E2BIG);
             }
             if word & DISCARD == 0 {
-                // SAFETY: not larger than the ring, as was just checked; the
-                // producer leaves it alone until the consumer position has passed,
-                // and nobody else moves that.
+                // SAFETY: not larger than the ring, as was just checked; the producer does not write it until the
+                // consumer position has passed, and nothing else moves that.
                 samples.push(unsafe { pages.read_payload(consumer, length) });
             }
             pages.consumer.store(consumer.wrapping_add(taken), Ordering::Release);

@@ -1,6 +1,6 @@
-//! What the kernel says of a map, and how `/proc` spells it.
+//! The kernel's facts about a map, and the parser of their text in `/proc`.
 
-/// What the kernel says of a map.
+/// The kernel's facts about a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) kind: u32,
@@ -8,7 +8,7 @@ pub(super) struct Facts {
     pub(super) flags: u32,
 }
 
-/// Reads what `/proc/PID/fdinfo/FD` says of a map; `None` if it is of something else.
+/// Parses `/proc/PID/fdinfo/FD` of a map; `None` if the fd is not a map.
 pub(super) fn facts(text: &str) -> Option<Facts> {
     let (mut kind, mut max_entries, mut flags) = (None, None, None);
     for (name, value) in text.lines().filter_map(|line| line.split_once(":\t")) {
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn fdinfo_of_a_map_is_read_and_of_anything_else_is_not() {
+    fn fdinfo_is_parsed_for_maps_only() {
         let ring = Facts { kind: RINGBUF, max_entries: 4096, flags: F_RB_OVERWRITE };
         assert_eq!(facts(&text("27", "4096", "0x80000")), Some(ring));
         assert_eq!(facts(&text("2", "1", "0x400")), Some(Facts { kind: 2, max_entries: 1, flags: 0x400 }));

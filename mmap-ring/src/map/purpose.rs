@@ -1,4 +1,4 @@
-//! What a map is opened for, and which types of map serve that.
+//! The purposes that a map is opened for, and the map types that each allows.
 
 /// `BPF_MAP_TYPE_RINGBUF` of `enum bpf_map_type` (`include/uapi/linux/bpf.h`).
 pub(super) const RINGBUF: u32 = 27;
@@ -7,17 +7,17 @@ pub(super) const USER_RINGBUF: u32 = 31;
 /// `BPF_F_RB_OVERWRITE` (Linux 6.19).
 pub(super) const F_RB_OVERWRITE: u32 = 1 << 19;
 
-/// What an fd is opened as.
+/// The purpose that an fd is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A ring whose records are lent.
     Lend,
     /// A ring whose records are copied, because they may be overwritten.
     Copy,
-    /// A user ring that is produced into.
+    /// A user ring that this process produces into.
     Produce,
-    /// A ring of either kind that is looked at.
-    Look,
+    /// A ring of either type, which is only observed.
+    Observe,
 }
 
 impl Purpose {
@@ -25,14 +25,14 @@ impl Purpose {
         match self {
             Self::Lend | Self::Copy => kind == RINGBUF,
             Self::Produce => kind == USER_RINGBUF,
-            Self::Look => matches!(kind, RINGBUF | USER_RINGBUF),
+            Self::Observe => matches!(kind, RINGBUF | USER_RINGBUF),
         }
     }
 
-    /// The type of map that it takes, by the kernel's name.
+    /// Returns the kernel's name of the expected map type.
     pub(super) fn wanted(self) -> &'static str {
         match self {
-            Self::Lend | Self::Copy | Self::Look => "BPF_MAP_TYPE_RINGBUF",
+            Self::Lend | Self::Copy | Self::Observe => "BPF_MAP_TYPE_RINGBUF",
             Self::Produce => "BPF_MAP_TYPE_USER_RINGBUF",
         }
     }

@@ -1,4 +1,4 @@
-//! The two questions, as system calls, each reported to the log when it is made.
+//! The system calls that ask the kernel what an fd is. Each is reported to the log.
 #![expect(unsafe_code, reason = "system calls and the fds they return")]
 
 use std::ffi::CString;
@@ -9,8 +9,7 @@ use cutaway_sys::{pseudo, report, report::check};
 
 use super::facts::Facts;
 
-/// `struct bpf_map_info` of `include/uapi/linux/bpf.h`, as far as it is needed; the kernel fills as much as it is told
-/// of.
+/// The start of `struct bpf_map_info` in `include/uapi/linux/bpf.h`. The kernel fills only `info_len` bytes.
 #[repr(C)]
 #[derive(Default)]
 struct MapInfo {
@@ -42,19 +41,19 @@ pub(super) fn info(map: BorrowedFd<'_>) -> io::Result<Facts> {
     // lives during the call and may hold any bytes.
     let asked = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw mut attr, size) };
     let asked = check(asked);
-    report!("bpf", &asked, "asks the kernel what the fd is: only of a ring may a record be borrowed";
+    report!("bpf", &asked, "asks the kernel what the fd is: records may be borrowed only from a ring";
         "cmd" = "BPF_OBJ_GET_INFO_BY_FD", "bpf_fd" = map.as_raw_fd(), "info_len" = length, "size" = size);
     asked?;
     let MapInfo { kind, max_entries, map_flags: flags, .. } = info;
     Ok(Facts { kind, max_entries, flags })
 }
 
-/// What `/proc` says of the fd, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is
-/// mounted over the file or a directory above it, for that could say anything.
+/// Reads the fd's file in `/proc` into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is mounted
+/// over the file or a directory above it. A file that is mounted there could contain anything.
 pub(super) fn fdinfo<'t>(fd: BorrowedFd<'_>, text: &'t mut [u8]) -> io::Result<&'t str> {
     let path = CString::new(format!("thread-self/fdinfo/{}", fd.as_raw_fd())).map_err(io::Error::other)?;
     let mut file = pseudo::open_proc(&path, "asks /proc what the fd is")?;
-    // The kernel gives all of it at once if there is room (`seq_read_iter` in `fs/seq_file.c`).
+    // The kernel returns all of it in one read if there is room (`seq_read_iter` in `fs/seq_file.c`).
     let length = file.read(text)?;
     std::str::from_utf8(text.get(..length).unwrap_or_default()).map_err(|_| io::ErrorKind::InvalidData.into())
 }
@@ -67,7 +66,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn fdinfo_is_that_of_the_descriptor() {
+    fn fdinfo_describes_the_fd() {
         let file = File::open("/dev/null").unwrap();
         let mut text = [0; 1024];
         let text = fdinfo(file.as_fd(), &mut text).unwrap();
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bpf_object_is_not_told() {
+    fn info_of_a_file_is_an_error() {
         let file = File::open("/dev/null").unwrap();
         let error = info(file.as_fd()).err().and_then(|error| error.raw_os_error());
         // EPERM without privileges on kernels before 5.19.

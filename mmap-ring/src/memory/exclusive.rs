@@ -1,19 +1,19 @@
-//! One reader a ring, one producer a user ring: as far as this process goes.
+//! Ensures that this process has one reader per ring and one producer per user ring.
 //!
-//! A record is lent as a slice because nothing writes there while it is held, and that is so because nobody but its
-//! reader moves the consumer position. A second reader of the same map would: it frees what the first one has lent, the
-//! kernel writes there, and a `&[u8]` changes under its holder. Two producers of a user ring would even lend the same
-//! bytes twice, to be written. So a map is claimed when it is opened and given back when its pages are unmapped, and
-//! the second one is refused.
+//! A record can be lent as a slice because nothing writes there while it is held: only its reader moves the consumer
+//! position. A second reader of the same map would move it, too. It would free records that the first one has lent, the
+//! kernel would write there, and a `&[u8]` would change while it is borrowed. Two producers of a user ring would even
+//! lend the same bytes for writing. So a map is claimed when it is opened, and released when its pages are unmapped; a
+//! second claim is refused.
 //!
-//! Which map an fd stands for, bpf(2) could tell, and /proc where there is one that may be read. The memory itself
-//! always can: the page that holds this side's position is user space's to write, and the kernel reads its first word
-//! and no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that is not used is written
-//! through the new mapping, and a mapping that shows the change is of the same page:
+//! bpf(2) could tell which map an fd refers to, and so could /proc where it may be read. The memory itself always can.
+//! User space may write the page that holds this side's position, and the kernel reads only its first word (`struct
+//! bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So this module writes an unused word of the page through the new mapping.
+//! An earlier mapping that shows the change is of the same page:
 //!
 //! ```text
-//!    a mapping of long ago ──┐  ┌──────────────────────────────┬───────┐
-//!                            ├─▶│ u64 consumer_pos        …    │ probe │  one page of the kernel's
+//!    an earlier mapping    ──┐  ┌──────────────────────────────┬───────┐
+//!                            ├─▶│ u64 consumer_pos        …    │ probe │  one page of the kernel
 //!    the new mapping ────────┘  └──────────────────────────────┴───────┘
 //! ```
 #![expect(unsafe_code, reason = "follows the addresses of pages that are mapped more than once")]
@@ -22,41 +22,40 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The probes of all pages that are claimed.
+/// The probes of all claimed pages.
 static CLAIMED: Mutex<Vec<Probe>> = Mutex::new(Vec::new());
 
 fn claimed() -> MutexGuard<'static, Vec<Probe>> {
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The last word of a position page, by one of its addresses.
+/// One of the addresses of the last word of a position page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Probe(*mut u64);
 
-// SAFETY: the word behind it is accessed atomically only, by whichever thread.
+// SAFETY: every thread accesses the word behind it only atomically.
 unsafe impl Send for Probe {}
 
 impl Probe {
     fn word(&self) -> &AtomicU64 {
-        // SAFETY: a probe is made by `Claim::new` of the last word of a mapped, writable page, and is forgotten before
-        // that is unmapped. Whoever maps the page too, the kernel included, accesses this word atomically or not at
+        // SAFETY: `Claim::new` makes a probe of the last word of a mapped, writable page, and it is removed before that
+        // page is unmapped. All others that map the page, the kernel included, access this word atomically or not at
         // all.
         unsafe { AtomicU64::from_ptr(self.0) }
     }
 
-    /// Whether one of `others` is another address of the same word.
+    /// Returns whether one of `others` is another address of the same word.
     fn is_among(&self, others: &[Self]) -> bool {
         let token = token();
         let before = self.word().load(Ordering::Relaxed);
         let among = loop {
             self.word().store(token, Ordering::SeqCst);
-            // ATOMICS: to the compiler these are words that have nothing to do with each other. The fences keep the
-            // loads between the store and its confirmation; that they see it, if the page is the same, is the coherence
-            // of memory, which knows no addresses but physical ones.
+            // ATOMICS: to the compiler these words are unrelated. The fences keep the loads between the store and its
+            // confirmation. If the page is the same, they see the store because memory is coherent by physical address.
             fence(Ordering::SeqCst);
             let among = others.iter().any(|other| other.word().load(Ordering::SeqCst) == token);
             fence(Ordering::SeqCst);
-            // Another process that opens this map at this very moment writes here, too; its token is another one.
+            // Another process that opens this map at the same time writes its own token here, too.
             if self.word().load(Ordering::SeqCst) == token {
                 break among;
             }
@@ -66,15 +65,16 @@ impl Probe {
     }
 }
 
-/// A number above 0 that no other process takes at this moment. (`std::hash::RandomState` gives such a number, too, and
-/// brings two kilobytes of machine code along.)
+/// Returns a number above 0 that no other process uses at the same time. (`std::hash::RandomState` could return one,
+/// too, but adds two kilobytes of machine code.)
 fn token() -> u64 {
     let mut token = 0_u64;
     let length = size_of::<u64>();
     // SAFETY: the kernel writes at most `length` bytes to `token`, which is as long and may hold any bytes.
     let written = unsafe { libc::getrandom((&raw mut token).cast(), length, libc::GRND_NONBLOCK) };
     if written != length.cast_signed() {
-        // A seccomp filter, or a machine that has just started: by process, and by time for those of other namespaces.
+        // A seccomp filter refuses getrandom(2), or the machine has just started. The pid distinguishes processes, and
+        // the time those in other pid namespaces.
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs() << 30 | u64::from(time.subsec_nanos()));
@@ -83,12 +83,12 @@ fn token() -> u64 {
     token | 1
 }
 
-/// The right to move the position in a page, which this process has once.
+/// The right to move the position in a page. It exists once in this process.
 #[derive(Debug)]
 pub(super) struct Claim(Probe);
 
 impl Claim {
-    /// Claims the page of `length` bytes at `page`; `None` if it is claimed.
+    /// Claims the page of `length` bytes at `page`; `None` if it is claimed already.
     ///
     /// # Safety
     /// The page is mapped, shared and writable, at an address that is a multiple of its length, until the claim is
@@ -120,12 +120,12 @@ mod tests {
     use std::os::fd::{FromRawFd, OwnedFd};
     use std::thread;
 
-    /// A page that can be mapped as often as one likes.
+    /// Returns a page that can be mapped any number of times.
     fn page() -> File {
         // SAFETY: the name is a C string.
         let fd = unsafe { libc::memfd_create(c"page".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(fd >= 0);
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: the kernel has just created this fd for the caller.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         file.set_len(page_size() as u64).unwrap();
         file
@@ -139,13 +139,13 @@ mod tests {
 
     fn map(file: &File) -> Mapped {
         let page = MmapOptions::new().map_raw(file).unwrap();
-        // SAFETY: mapped, shared, writable, dropped after the claim; nobody else uses it.
+        // SAFETY: mapped, shared, writable, dropped after the claim; nothing else uses it.
         let claim = unsafe { Claim::new(page.as_mut_ptr(), page.len()) };
         Mapped { claim, page }
     }
 
     #[test]
-    fn a_page_is_claimed_once_by_whatever_address() {
+    fn page_is_claimed_once_through_any_mapping() {
         let (one, other) = (page(), page());
         let first = map(&one);
         assert!(first.claim.is_some());
@@ -154,15 +154,15 @@ mod tests {
         assert!(map(&one.try_clone().unwrap()).claim.is_none(), "by another fd");
         drop(first);
         let again = map(&one);
-        assert!(again.claim.is_some(), "given back");
+        assert!(again.claim.is_some(), "released");
         let bytes = again.page.as_ptr();
-        // SAFETY: the page is mapped, and nobody writes it now.
+        // SAFETY: the page is mapped, and nothing writes it now.
         let bytes = unsafe { std::slice::from_raw_parts(bytes, again.page.len()) };
-        assert!(bytes.iter().all(|byte| *byte == 0), "left as it was");
+        assert!(bytes.iter().all(|byte| *byte == 0), "unchanged");
     }
 
     #[test]
-    fn of_many_at_once_one_gets_it() {
+    fn one_of_several_threads_gets_the_claim() {
         for _ in 0..20 {
             let file = page();
             let mappings: Vec<Mapped> = thread::scope(|scope| {

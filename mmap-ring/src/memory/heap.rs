@@ -1,8 +1,7 @@
 //! A ring on the heap, for a fake kernel to produce into.
 //!
-//! The pages of the real ring are mapped twice in a row. Memory from the
-//! allocator cannot be, so the fake kernel writes every byte to both views, and
-//! a reader cannot tell the difference.
+//! The data pages of a real ring are mapped twice in a row. Memory from the allocator cannot be, so the fake kernel
+//! writes every byte to both views, and a reader sees no difference.
 #![expect(unsafe_code, reason = "shares memory between a fake kernel and a consumer as the real pages are shared")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -15,11 +14,11 @@ use super::user::Produce;
 use super::{Consume, Memory, sealed::Sealed};
 use crate::record::HEADER;
 
-/// The pages of a ring on the heap, as its consumer sees them.
+/// The pages of a ring on the heap, as its consumer accesses them.
 #[derive(Debug)]
 pub struct Heap(pub(crate) Arc<HeapPages>);
 
-/// The pages as both sides share them.
+/// The pages that both sides share.
 #[derive(Debug)]
 pub(crate) struct HeapPages {
     pub(crate) consumer: AtomicU64,
@@ -38,8 +37,7 @@ unsafe impl Send for HeapPages {}
 unsafe impl Sync for HeapPages {}
 
 impl HeapPages {
-    /// A ring of `size` bytes whose positions all stand at `position` and whose
-    /// data is `bytes`, then zeros.
+    /// Creates a ring of `size` bytes. All its positions are `position`; its data is `bytes`, then zeros.
     ///
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB: this is a tool of tests.
@@ -59,8 +57,7 @@ impl HeapPages {
         };
         for (at, word) in words(0, bytes).take_while(|(at, _)| *at < size) {
             for view in pages.words(at) {
-                // SAFETY: inside the allocation and aligned; nobody else knows
-                // these pages yet.
+                // SAFETY: inside the allocation and aligned; nothing else has these pages yet.
                 unsafe { view.write(word) };
             }
         }
@@ -68,8 +65,7 @@ impl HeapPages {
     }
 
     fn layout(size: u64) -> Layout {
-        // Size and alignment are small and the latter is a power of two, as
-        // `from_size_align` wants it.
+        // Size and alignment are small and the latter is a power of two, as `from_size_align` requires.
         match Layout::from_size_align(2 * size as usize, 8) {
             Ok(layout) => layout,
             Err(_) => Layout::new::<u64>(),
@@ -84,8 +80,7 @@ impl HeapPages {
         self.data.as_ptr().wrapping_add(offset as usize)
     }
 
-    /// The length word of the header at `position`, in the first view: the one
-    /// that is read.
+    /// Returns the length word of the header at `position`, in the first view, which readers use.
     pub(crate) fn header(&self, position: u64) -> &AtomicU32 {
         let word = self.at(position & self.mask() & !7).cast::<AtomicU32>();
         // SAFETY: the offset is a multiple of 8 below `size`, so the word is inside
@@ -93,18 +88,16 @@ impl HeapPages {
         unsafe { &*word }
     }
 
-    /// Both views of the word at `position`.
+    /// Returns both views of the word at `position`.
     fn words(&self, position: u64) -> [*mut u64; 2] {
         let offset = position & self.mask() & !7;
         [offset, offset + self.size].map(|offset| self.at(offset).cast())
     }
 
-    /// Writes the payload of the record at `position` and its padding, as a BPF
-    /// program does: without any atomicity.
+    /// Writes the payload of the record at `position` and its padding with plain stores, as a BPF program does.
     ///
     /// # Safety
-    /// The record is reserved by the caller, is not committed, and holds as many
-    /// bytes.
+    /// The caller has reserved the record and not committed it, and the record has room for `payload`.
     pub(crate) unsafe fn write_payload(&self, position: u64, payload: &[u8]) {
         for (at, word) in words(position.wrapping_add(HEADER), payload) {
             for view in self.words(at) {
@@ -117,12 +110,11 @@ impl HeapPages {
 }
 
 impl HeapPages {
-    /// Writes the payload in atomic steps of four bytes: for readers that may be
-    /// overtaken and look at a record while it is written.
+    /// Writes the payload in atomic steps of four bytes, for readers that may be overtaken and read a record while it
+    /// is written.
     ///
-    /// Each step releases, where a BPF program has plain stores: the hardware lets
-    /// nobody see them before the consumer position that made room for them, but
-    /// the memory model of Rust knows no such order without saying so.
+    /// Each step is a release store, where a BPF program has plain stores. The hardware makes these visible only after
+    /// the consumer position that made room for them; the memory model of Rust has no such order unless it is stated.
     pub(crate) fn write_payload_atomically(&self, position: u64, payload: &[u8]) {
         for (at, word) in words(position.wrapping_add(HEADER), payload) {
             let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
@@ -130,8 +122,8 @@ impl HeapPages {
                 let halves = [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes);
                 for (half, at) in halves.into_iter().zip([0, 1]) {
                     let half_word = view.cast::<AtomicU32>().wrapping_add(at);
-                    // SAFETY: half of an aligned word inside the allocation, which
-                    // everybody who may look now accesses atomically.
+                    // SAFETY: half of an aligned word inside the allocation, which all readers at this time access
+                    // atomically.
                     let half_word = unsafe { &*half_word };
                     half_word.store(half, Ordering::Release);
                 }
@@ -139,19 +131,19 @@ impl HeapPages {
         }
     }
 
-    /// Copies the payload behind the header at `position`, from the first view on.
+    /// Copies the payload after the header at `position`, starting in the first view.
     ///
     /// # Safety
-    /// `8 + length` is at most the size and nobody writes these bytes now.
+    /// `8 + length` is at most the size and nothing writes these bytes now.
     pub(crate) unsafe fn read_payload(&self, position: u64, length: u32) -> Vec<u8> {
         let start = self.at((position & self.mask() & !7) + HEADER);
-        // SAFETY: ends inside the second view, and nobody writes there now.
+        // SAFETY: ends inside the second view, and nothing writes there now.
         unsafe { std::slice::from_raw_parts(start, length as usize) }.to_vec()
     }
 }
 
-/// `bytes` as words, the last one filled up with zeros, and where each goes if
-/// the first goes to `position`.
+/// Splits `bytes` into words, the last one padded with zeros. Returns each with its position; the first is at
+/// `position`.
 fn words(position: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     let positions = (0..).map(move |word: u64| position.wrapping_add(8 * word));
     positions.zip(bytes.chunks(8).map(|chunk| {
@@ -165,8 +157,7 @@ fn words(position: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
 
 impl Drop for HeapPages {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout, freed here alone; the last
-        // of both sides is gone.
+        // SAFETY: allocated in `new` with this layout, and freed only here; both sides are dropped.
         unsafe { dealloc(self.data.as_ptr(), Self::layout(self.size)) };
     }
 }

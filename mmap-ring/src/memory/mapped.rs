@@ -1,9 +1,7 @@
-//! The pages of a real ring, mapped.
+//! Maps the pages of a real ring.
 //!
-//! Two mappings, because the two sides have different rights: the consumer's
-//! page may be written, everything behind it only read. The kernel refuses a
-//! writable mapping that reaches past the first page with EPERM
-//! (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
+//! Two mappings, because user space may write the consumer's page and only read the pages after it. The kernel refuses
+//! a writable mapping that extends past the first page with EPERM (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
 #![expect(unsafe_code, reason = "the one module where the addresses of a mapped ring are followed")]
 
 use std::marker::PhantomData;
@@ -24,11 +22,10 @@ pub(super) const PENDING: usize = 8;
 /// Byte offset of `overwrite_pos` in the producer's page.
 pub(super) const OVERWRITE: usize = 16;
 
-/// The pages of a real ring: what [`Ring`](crate::Ring) reads unless told
-/// otherwise.
+/// The pages of a real ring. The default memory of [`Ring`](crate::Ring).
 #[derive(Debug)]
 pub struct Mapped {
-    /// Given back before the page is unmapped.
+    /// Dropped before the page is unmapped.
     _claim: Claim,
     /// The consumer's page, writable.
     consumer: MmapRaw,
@@ -39,14 +36,14 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the ring behind `fd`, whose data is `bytes` bytes.
+    /// Maps the ring of the map `fd`, whose data is `bytes` bytes.
     pub(crate) fn new(fd: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result<Self, Error> {
         crate::map::check(fd, purpose, bytes)?;
-        // SAFETY: it is a ring, as was just checked.
+        // SAFETY: `check` has just found that it is a ring.
         unsafe { Self::of_ring(fd, bytes) }
     }
 
-    /// The same of what is known to be a ring.
+    /// Maps `fd`, which is known to be a ring.
     ///
     /// # Safety
     /// `fd` is a map of type `BPF_MAP_TYPE_RINGBUF` whose `max_entries` is `bytes`.
@@ -54,8 +51,8 @@ impl Mapped {
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
-        // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the
-        // page's first word alone, and so does this type.
+        // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses only the
+        // page's first word, and so does this type.
         let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
         let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Consumer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
@@ -63,10 +60,9 @@ impl Mapped {
 
     fn consumer_word(&self) -> &AtomicU64 {
         let word = self.consumer.as_mut_ptr().cast::<u64>();
-        // SAFETY: the mapping is one page, lives as long as `self`, and starts at
-        // a page boundary, so its first eight bytes are mapped and aligned. They
-        // are shared with the kernel, which touches them with atomic accesses
-        // only, and nobody makes a plain reference to them.
+        // SAFETY: the mapping is one page, lives as long as `self`, and starts at a page boundary, so its first eight
+        // bytes are mapped and aligned. They are shared with the kernel, which accesses them only atomically, and no
+        // code makes a plain reference to them.
         unsafe { AtomicU64::from_ptr(word) }
     }
 
@@ -118,32 +114,33 @@ impl Consume for Mapped {
     }
 }
 
-/// Both views of a ring's data: `2 * size` bytes in a row.
+/// Both views of a ring's data: `2 * size` contiguous bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
     start: *const u8,
-    /// `size - 8`: keeps a position inside the first view and aligned to 8.
+    /// `size - 8`: masks a position to an offset inside the first view, aligned to 8.
     mask: u64,
     memory: PhantomData<&'a AtomicU64>,
 }
 
-// SAFETY: `Pages` is a shared borrow of words that are read atomically and of
-// records that nobody writes while they are borrowed, which any thread may hold.
+// SAFETY: `Pages` is a shared borrow of words that are read atomically and of records that nothing writes while they
+// are borrowed, which any thread may hold.
 unsafe impl Send for Pages<'_> {}
 // SAFETY: as above; every method takes the handle by value and only reads.
 unsafe impl Sync for Pages<'_> {}
 
 impl Pages<'_> {
+    /// Creates a handle on the pages.
+    ///
     /// # Safety
-    /// `start` is aligned to 8 and valid for reads of `2 * size` bytes for the
-    /// lifetime of the result; `size` is a power of two of at least 8. Nobody
-    /// writes there but by the ring's protocol.
+    /// `start` is aligned to 8 and valid for reads of `2 * size` bytes for the lifetime of the result; `size` is a
+    /// power of two of at least 8. All writes there follow the ring's protocol.
     pub(crate) unsafe fn new(start: *const u8, size: u64) -> Self {
         Self { start, mask: size - 8, memory: PhantomData }
     }
 
     fn at(self, position: u64) -> *const u8 {
-        // The cast is lossless: this crate is built for 64-bit targets alone.
+        // The cast is lossless: this crate supports only 64-bit targets.
         self.start.wrapping_add((position & self.mask) as usize)
     }
 }
@@ -174,33 +171,29 @@ impl<'a> Data<'a> for Pages<'a> {
     #[inline]
     unsafe fn payload(self, position: u64, length: u32) -> &'a [u8] {
         let start = self.at(position).wrapping_add(8);
-        // SAFETY: `at` is inside the pages, which do not lie at the end of the
-        // address space, so eight bytes further is not 0 either. This spares the
-        // loops a comparison for each record.
+        // SAFETY: `at` is inside the pages, which do not lie at the end of the address space, so eight bytes further is
+        // not 0 either. This saves the loops a comparison for each record.
         unsafe { std::hint::assert_unchecked(!start.is_null()) };
-        // SAFETY: `at` is below `size` and the caller keeps `8 + length` at or
-        // below it, so the slice ends inside the second view. The caller has
-        // synchronised with the commit and keeps the record unreleased during
-        // `'a`: until then the producer writes nothing there.
+        // SAFETY: `at` is below `size` and the caller keeps `8 + length` at or below it, so the slice ends inside the
+        // second view. The caller has synchronized with the commit and keeps the record unreleased during `'a`: until
+        // then the producer writes nothing there.
         unsafe { std::slice::from_raw_parts(start, length as usize) }
     }
 }
 
-/// Loads the word at `offset` of a mapping, relaxed; 0 if it ends before.
+/// Loads the word at `offset` of a mapping, relaxed; 0 if the mapping ends before `offset`.
 pub(super) fn read_word(mapping: &MmapRaw, offset: usize) -> u64 {
     if offset >= mapping.len() || !offset.is_multiple_of(8) {
         return 0;
     }
     let word = mapping.as_ptr().wrapping_add(offset).cast::<AtomicU64>();
-    // SAFETY: a mapping is whole pages, so a multiple of 8 before its end is
-    // the offset of eight mapped bytes, aligned. Only a relaxed load is made
-    // through the reference: that much std promises on read-only memory.
+    // SAFETY: a mapping is whole pages, so a multiple of 8 before its end is the offset of eight mapped bytes, aligned.
+    // Only a relaxed load is made through the reference, which std allows on read-only memory.
     let word = unsafe { &*word };
     word.load(Ordering::Relaxed)
 }
 
-/// Maps `length` bytes of the ring from `offset`, writable only where this side
-/// may write.
+/// Maps `length` bytes of the ring from `offset`, writable only if this side may write the region.
 pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize) -> Result<MmapRaw, Error> {
     let mut options = MmapOptions::new();
     options.offset(offset).len(length);

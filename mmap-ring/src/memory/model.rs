@@ -1,9 +1,8 @@
-//! A ring in a model of memory, in which a test tries every interleaving of its
-//! threads and every value that a load may return.
+//! A ring in a loom model of memory. A test tries every interleaving of its threads and every value that a load may
+//! return.
 //!
-//! Payloads are cells that may not be written while they are read or without
-//! having synchronised with the last reader, so the model finds every ordering
-//! that is too weak. Each record's payload has at most eight bytes here.
+//! Payloads are cells. The model fails if a cell is written while it is read, or without synchronizing with its last
+//! reader, so it finds every ordering that is too weak. A record's payload has at most eight bytes here.
 #![expect(unsafe_code, reason = "reads and writes cells that the model watches")]
 #![expect(clippy::indexing_slicing, reason = "part of a test, and every index is masked")]
 
@@ -14,21 +13,20 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use super::user::Produce;
 use super::{Consume, Data, Memory, sealed::Sealed};
 
-/// The pages, as both sides share them.
+/// The pages that both sides share.
 #[derive(Debug)]
 pub(crate) struct ModelPages {
     pub(crate) consumer: AtomicU64,
     pub(crate) producer: AtomicU64,
     pub(crate) overwrite: AtomicU64,
-    /// What is a header lies here, what is payload in the cells: a word is
-    /// never both at a time.
+    /// Headers are stored here and payloads in the cells: a word is never both at a time.
     pub(crate) headers: Vec<AtomicU32>,
     pub(crate) words: Vec<AtomicU32>,
     payloads: Vec<UnsafeCell<[u8; 8]>>,
 }
 
 impl ModelPages {
-    /// A ring of `size` bytes.
+    /// Creates a ring of `size` bytes.
     pub(crate) fn new(size: u64) -> Self {
         let words = 0..size / 8;
         Self {
@@ -45,29 +43,29 @@ impl ModelPages {
         8 * self.headers.len() as u64
     }
 
-    /// Which word a position falls on.
+    /// Returns the index of the word at a position.
     pub(crate) fn index(&self, position: u64) -> usize {
         ((position & (self.size() - 1)) / 8) as usize
     }
 
-    /// Writes the payload behind the header at `position`, as a BPF program does.
+    /// Writes the payload after the header at `position`, as a BPF program does.
     pub(crate) fn write_payload(&self, position: u64, payload: [u8; 8]) {
         let cell = &self.payloads[self.index(position + 8)];
-        // SAFETY: the model fails if anybody else uses the cell.
+        // SAFETY: the model fails if another thread uses the cell.
         cell.with_mut(|cell| unsafe { *cell = payload });
     }
 }
 
 impl ModelPages {
-    /// Reads the payload behind the header at `position`, as the kernel does.
+    /// Reads the payload after the header at `position`, as the kernel does.
     pub(crate) fn read_payload(&self, position: u64) -> [u8; 8] {
         let cell = &self.payloads[self.index(position + 8)];
-        // SAFETY: the model fails if anybody writes the cell.
+        // SAFETY: the model fails if another thread writes the cell.
         cell.with(|cell| unsafe { *cell })
     }
 }
 
-/// The consumer's side of it.
+/// The consumer's access to the pages.
 #[derive(Clone, Debug)]
 pub(crate) struct Model(pub(crate) Arc<ModelPages>);
 
@@ -126,8 +124,8 @@ impl<'a> Data<'a> for &'a ModelPages {
     unsafe fn payload(self, position: u64, length: u32) -> &'a [u8] {
         let cell = &self.payloads[self.index(position + 8)];
         cell.with(|bytes| {
-            // SAFETY: the cell lives as long as the pages and nobody writes it
-            // while the record is held: the model fails if anybody does.
+            // SAFETY: the cell lives as long as the pages, and no thread writes it while the record is held: the model
+            // fails if one does.
             unsafe { std::slice::from_raw_parts(bytes.cast(), length as usize) }
         })
     }

@@ -1,4 +1,4 @@
-//! All pages of a real ring, mapped read-only in one piece: for looking on.
+//! Maps all pages of a real ring read-only, in one mapping, for an observer.
 #![expect(unsafe_code, reason = "follows the address of the data, as for a ring that is consumed")]
 
 use std::os::fd::BorrowedFd;
@@ -12,7 +12,7 @@ use crate::error::{Error, Region};
 use crate::map::Purpose;
 use crate::size::checked;
 
-/// The pages of a real ring as a bystander maps them.
+/// The pages of a real ring, mapped read-only for an observer. The default memory of [`Peek`](crate::Peek).
 #[derive(Debug)]
 pub struct ReadOnlyMapped {
     pages: MmapRaw,
@@ -22,7 +22,7 @@ pub struct ReadOnlyMapped {
 
 impl ReadOnlyMapped {
     pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
-        crate::map::check(fd, Purpose::Look, bytes)?;
+        crate::map::check(fd, Purpose::Observe, bytes)?;
         let (size, page) = checked(bytes)?;
         let pages = map(fd, Region::ReadOnly, 0, 2 * (page + size))?;
         Ok(Self { pages, page, size: size as u64 })

@@ -1,7 +1,7 @@
-//! The pages of a user ring: the roles of the two sides swapped.
+//! Maps the pages of a user ring, where the two sides have each other's roles.
 //!
 //! ```text
-//!  file offset    what lies there                       user space may
+//!  file offset    content                               user space may
 //!  0              u64 consumer_pos                      read
 //!  1 page         u64 producer_pos                      read and write
 //!  2 pages        the data                              read and write
@@ -21,9 +21,9 @@ use crate::error::{Error, Region, Side};
 use crate::map::Purpose;
 use crate::size::checked;
 
-/// The pages of one user ring, as its producer sees them. Sealed.
+/// The pages of one user ring, as its producer accesses them. Sealed.
 pub trait Produce: Sealed + 'static {
-    /// Size of the data in bytes: a power of two, at least 8.
+    /// Returns the size of the data in bytes: a power of two, at least 8.
     fn size(&self) -> u64;
 
     /// Loads `consumer_pos`, relaxed: the page is read-only.
@@ -39,24 +39,23 @@ pub trait Produce: Sealed + 'static {
     /// is rounded down to a multiple of 8.
     fn set_header(&self, position: u64, word: u32);
 
-    /// Borrows the `length` bytes behind the header at `position`, to write.
+    /// Borrows the `length` bytes after the header at `position` for writing.
     ///
     /// # Safety
     /// - `8 + length` is at most the size of the ring.
-    /// - `consumer_pos` was acquired and has freed these bytes, and `producer_pos`
-    ///   is not moved past them, and nobody else borrows them, during the borrow.
+    /// - `consumer_pos` was acquired and has freed these bytes, and `producer_pos` is not moved past them, and no other
+    ///   code borrows them, during the borrow.
     #[expect(clippy::mut_from_ref, reason = "the bytes are shared memory, which the caller has for itself")]
     unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8];
 
-    /// An atomic fence.
+    /// Executes an atomic fence.
     fn fence(order: Ordering);
 }
 
-/// The pages of a real user ring: what [`UserRing`](crate::UserRing) writes
-/// unless told otherwise.
+/// The pages of a real user ring. The default memory of [`UserRing`](crate::UserRing).
 #[derive(Debug)]
 pub struct UserMapped {
-    /// Given back before the page is unmapped.
+    /// Dropped before the page is unmapped.
     _claim: Claim,
     consumer: MmapRaw,
     rest: MmapRaw,
@@ -71,7 +70,8 @@ impl UserMapped {
         let consumer = map(fd, Region::UserConsumer, 0, page)?;
         let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
         // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim.
-        // Of a user ring's, the kernel uses the three positions at its start at most, and this type the first.
+        // On that page of a user ring, the kernel uses at most the three positions at its start, and this type the
+        // first.
         let claim = unsafe { Claim::new(rest.as_mut_ptr(), page) };
         let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Producer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })

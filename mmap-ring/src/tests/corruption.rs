@@ -1,5 +1,4 @@
-//! Rings that no kernel would write: an error, never a panic, never a read
-//! outside the pages.
+//! Tests rings that no kernel writes: they are an error, never a panic or a read outside the pages.
 
 use proptest::prelude::*;
 
@@ -7,7 +6,7 @@ use crate::fake::{Heap, Kernel};
 use crate::record::{BUSY, DISCARD};
 use crate::{Corrupt, Error, Head, Ring};
 
-/// A ring of 64 bytes that holds the given words from its start.
+/// Returns a ring of 64 bytes whose data begins with the given words.
 fn holding(consumer: u64, producer: u64, words: &[u64]) -> Ring<Heap> {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let (_, ring) = Kernel::holding(64, consumer, producer, &bytes).unwrap();
@@ -22,7 +21,7 @@ fn corrupt(ring: &mut Ring<Heap>) -> Corrupt {
 }
 
 #[test]
-fn positions_that_are_not_multiples_of_eight() {
+fn misaligned_position_is_corrupt() {
     let mut ring = holding(4, 16, &[]);
     let found = corrupt(&mut ring);
     let which = "consumer_pos";
@@ -35,7 +34,7 @@ fn positions_that_are_not_multiples_of_eight() {
 }
 
 #[test]
-fn a_producer_further_ahead_than_the_ring_is_large() {
+fn producer_more_than_the_size_ahead_is_corrupt() {
     for (consumer, producer) in [(0, 72), (8, 0), (u64::MAX - 7, 128)] {
         let found = corrupt(&mut holding(consumer, producer, &[]));
         let size = 64;
@@ -44,7 +43,7 @@ fn a_producer_further_ahead_than_the_ring_is_large() {
 }
 
 #[test]
-fn a_length_that_runs_past_the_producer_stops_the_reader_in_front_of_it() {
+fn reader_stops_before_a_length_past_the_producer() {
     // A record of 8 bytes, then one that claims 9 where 8 are left.
     let mut ring = holding(0, 32, &[8, 42, 9, 0]);
     let mut batch = ring.batch().unwrap();
@@ -55,8 +54,8 @@ fn a_length_that_runs_past_the_producer_stops_the_reader_in_front_of_it() {
     drop(batch);
     let expected = Corrupt::Length { position: 16, length: 9, available: 16 };
     assert_eq!(corrupt(&mut ring), expected);
-    assert_eq!(corrupt(&mut ring), expected, "and it stays");
-    assert_eq!(ring.positions().consumer, 16, "what came before is released");
+    assert_eq!(corrupt(&mut ring), expected, "the error stays");
+    assert_eq!(ring.positions().consumer, 16, "the records before it are released");
     assert!(matches!(
         ring.wait(None),
         Err(Error::Corrupt(found)) if found == expected
@@ -64,17 +63,17 @@ fn a_length_that_runs_past_the_producer_stops_the_reader_in_front_of_it() {
 }
 
 #[test]
-fn a_discarded_record_of_impossible_length_is_corrupt_too() {
+fn discarded_record_of_impossible_length_is_corrupt() {
     let mut ring = holding(0, 16, &[u64::from(DISCARD | 100)]);
     assert!(matches!(corrupt(&mut ring), Corrupt::Length { length: 100, .. }));
-    // Behind a good record it ends the batch.
+    // After a good record it ends the batch.
     let mut ring = holding(0, 24, &[0, u64::from(DISCARD | 100)]);
     assert_eq!(ring.batch().unwrap().records().count(), 1);
     assert!(matches!(corrupt(&mut ring), Corrupt::Length { length: 100, .. }));
 }
 
 #[test]
-fn the_largest_length_does_not_overflow() {
+fn largest_length_does_not_overflow() {
     for bits in [0, DISCARD] {
         let mut ring = holding(0, 64, &[u64::from(bits | 0x3fff_ffff)]);
         assert!(matches!(corrupt(&mut ring), Corrupt::Length { .. }));
@@ -91,12 +90,12 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_the_pages_hold_reading_ends(
+    fn reading_ends_for_any_content_of_the_pages(
         log in 3..if cfg!(miri) { 7 } else { 9_u32 },
         consumer in any::<u64>(),
         ahead in prop_oneof![9 => (0..600_u64).prop_map(|words| words * 8), 1 => any::<u64>()],
         align in prop::bool::weighted(0.95),
-        // Small numbers, so that some are lengths; the bits of headers among them.
+        // Small numbers, so that some are valid lengths, and some with the header's discard bit.
         words in prop::collection::vec(
             prop_oneof![
                 4 => 0..40_u64,

@@ -1,8 +1,7 @@
-//! Every interleaving of a producer and a consumer, and every value that their
-//! loads may return under the memory model.
+//! Tests every interleaving of a producer and a consumer, and every value that their loads may return under the memory
+//! model.
 //!
-//! Each ordering and each fence of the protocol is needed by one of these tests:
-//! weaken one and a test fails.
+//! One of these tests needs each ordering and each fence of the protocol: it fails if that is weakened.
 
 use loom::sync::atomic::{Ordering, fence};
 use loom::sync::{Arc, Notify};
@@ -25,7 +24,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// `__bpf_ringbuf_reserve`; false if there is no room.
+    /// Reserves a record (`__bpf_ringbuf_reserve`). Returns false if there is no room.
     fn reserve(&self) -> bool {
         let pages = &*self.pages;
         let consumer = pages.consumer.load(Ordering::Acquire);
@@ -34,7 +33,7 @@ impl Kernel {
         if next - consumer > pages.size() - 1 {
             return false;
         }
-        // Release for the bystander's sake: see the fake kernel.
+        // Release, for observers: see `Kernel::reserve` of the fake kernel.
         pages.headers[pages.index(position)].store(8 | BUSY, Ordering::Release);
         pages.producer.store(next, Ordering::Release);
         true
@@ -64,7 +63,7 @@ impl Kernel {
     }
 }
 
-/// A ring of `size` bytes, its consumer, and what a wake-up does.
+/// Creates a ring of `size` bytes. Returns its kernel, its consumer, and the `Notify` of its wake-ups.
 fn ring(size: u64) -> (Kernel, Consumer<Model>, Arc<Notify>) {
     let pages = Arc::new(ModelPages::new(size));
     let bell = Arc::new(Notify::new());
@@ -72,20 +71,19 @@ fn ring(size: u64) -> (Kernel, Consumer<Model>, Arc<Notify>) {
     (kernel, Consumer::new(Model(pages)), bell)
 }
 
-/// An fd for what is never waited for.
+/// Returns an fd for a reader that never waits.
 fn null() -> OwnedFd {
     File::open("/dev/null").unwrap().into()
 }
 
-/// Tries everything that takes up to two preemptions: every known way in which an
-/// ordering can be too weak shows with fewer.
+/// Tries every execution with up to two preemptions: every known weak ordering fails with fewer.
 fn bounded(test: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(test);
 }
 
-/// Takes what is there and checks it.
+/// Reads the committed records and checks their order.
 fn take(consumer: &mut Consumer<Model>, next: &mut u64) {
     for record in consumer.batch().unwrap().records() {
         assert_eq!(record, next.to_ne_bytes());
@@ -94,10 +92,9 @@ fn take(consumer: &mut Consumer<Model>, next: &mut u64) {
 }
 
 #[test]
-fn records_come_whole_and_in_order_and_are_not_overwritten() {
+fn records_are_whole_in_order_and_not_overwritten() {
     bounded(|| {
-        // Room for one record at a time, so that record 2 lies where record 0
-        // was read.
+        // There is room for one record at a time, so that record 2 overwrites record 0.
         let (kernel, mut consumer, _bell) = ring(32);
         kernel.output(0);
         let producer = thread::spawn(move || (1..3).for_each(|number| kernel.output(number)));
@@ -111,14 +108,14 @@ fn records_come_whole_and_in_order_and_are_not_overwritten() {
 }
 
 #[test]
-fn no_wake_up_is_lost() {
+fn wake_up_is_never_lost() {
     bounded(|| {
         let (kernel, mut consumer, bell) = ring(64);
         let producer = thread::spawn(move || (0..2).for_each(|number| kernel.output(number)));
         let mut next = 0;
         while next < 2 {
             match consumer.prepare_wait().unwrap() {
-                // The model reports a deadlock if nobody wakes it.
+                // The model reports a deadlock if nothing wakes the consumer.
                 Head::Empty | Head::Busy => bell.wait(),
                 Head::Ready => take(&mut consumer, &mut next),
             }
@@ -128,7 +125,7 @@ fn no_wake_up_is_lost() {
 }
 
 #[test]
-fn no_wake_up_is_lost_after_trailing() {
+fn wake_up_is_never_lost_after_trailing() {
     bounded(|| {
         let (kernel, mut consumer, bell) = ring(64);
         kernel.output(0);
@@ -147,26 +144,26 @@ fn no_wake_up_is_lost_after_trailing() {
 }
 
 #[test]
-fn a_bystander_sees_no_consumer_ahead_of_the_producer() {
+fn observer_sees_no_consumer_ahead_of_the_producer() {
     bounded(|| {
         let (kernel, mut consumer, _bell) = ring(64);
         let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
-        let bystander = thread::spawn(move || {
+        let observer = thread::spawn(move || {
             let positions = peek.positions();
             assert!(positions.waiting() <= 16, "{positions:?}");
         });
         kernel.output(0);
         take(&mut consumer, &mut 0);
-        bystander.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
 #[test]
-fn a_bystander_sees_no_more_waiting_than_the_ring_holds() {
+fn observer_sees_no_more_waiting_than_the_ring_holds() {
     bounded(|| {
         let (kernel, mut consumer, _bell) = ring(32);
         let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
-        let bystander = thread::spawn(move || {
+        let observer = thread::spawn(move || {
             let positions = peek.positions();
             assert!(positions.waiting() <= 32, "{positions:?}");
         });
@@ -175,16 +172,16 @@ fn a_bystander_sees_no_more_waiting_than_the_ring_holds() {
             kernel.output(number);
             take(&mut consumer, &mut next);
         }
-        bystander.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
 #[test]
-fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
+fn observer_reads_no_header_before_it_is_written() {
     bounded(|| {
         let (kernel, _consumer, _bell) = ring(64);
         let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
-        let bystander = thread::spawn(move || {
+        let observer = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
                     PendingRecord::Busy(header) | PendingRecord::Committed(header) => assert_eq!(header.length, 8),
@@ -193,18 +190,18 @@ fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
             }
         });
         kernel.output(0);
-        bystander.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
 #[test]
-fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
+fn observer_distinguishes_a_header_of_the_next_round() {
     bounded(|| {
         let (kernel, mut consumer, _bell) = ring(32);
         let pages = Arc::clone(&kernel.pages);
         let peek = Peek::over(Model(Arc::clone(&pages)));
         kernel.output(0);
-        let bystander = thread::spawn(move || {
+        let observer = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
                     PendingRecord::Busy(header) | PendingRecord::Committed(header) => assert_eq!(header.length, 8),
@@ -214,35 +211,35 @@ fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
             }
         });
         take(&mut consumer, &mut 0);
-        // Now the kernel may write over the first record. A walk that took this for
-        // its header would tell of a record that never was.
+        // Now the kernel may write over the first record. A walk that mistook this for its header would report a record
+        // that never existed.
         kernel.pages.headers[0].store(16 | BUSY, Ordering::Release);
-        bystander.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
 #[test]
-fn a_bystander_counts_no_header_of_the_next_round() {
+fn observer_counts_no_header_of_the_next_round() {
     bounded(|| {
         let (kernel, mut consumer, _bell) = ring(32);
         let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
         kernel.output(0);
         take(&mut consumer, &mut 0);
-        let bystander = thread::spawn(move || {
+        let observer = thread::spawn(move || {
             if let Some(tally) = peek.count_records(0, 16, u64::MAX) {
                 assert_eq!((tally.records, tally.bytes), (1, 16));
             }
         });
         kernel.output(1);
-        // The next record lies where the first one did, and is empty. A count that
-        // took its header for the first one's would find two records.
+        // The next record is empty and has the first one's offset. A count that mistook its header for the first one's
+        // would find two records.
         kernel.pages.headers[0].store(BUSY, Ordering::Release);
-        bystander.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
-/// The kernel's side of a ring that overwrites, as far as its reader sees it:
-/// records of eight bytes whose payload is twice the same number.
+/// Writes one record of an overwriting ring, as far as its reader sees the kernel's side. A record has eight bytes of
+/// payload: `number`, twice.
 fn overwrite(pages: &ModelPages, number: u32) {
     let position = pages.producer.load(Ordering::Relaxed);
     let next = position + 16;
@@ -263,7 +260,7 @@ fn overwrite(pages: &ModelPages, number: u32) {
     fence(Ordering::SeqCst);
 }
 
-/// Reads until the last record has come; every record must be whole.
+/// Reads until the last record; every record must be whole.
 fn read_overwritten(first: u32, count: u32, size: u64) {
     bounded(move || {
         let pages = Arc::new(ModelPages::new(size));
@@ -293,17 +290,17 @@ fn read_overwritten(first: u32, count: u32, size: u64) {
 }
 
 #[test]
-fn a_record_of_an_overwriting_ring_is_whole() {
+fn record_of_an_overwriting_ring_is_whole() {
     read_overwritten(0, 1, 32);
 }
 
 #[test]
-fn a_copy_that_was_overwritten_meanwhile_is_thrown_away() {
+fn copy_of_an_overwritten_record_is_discarded() {
     read_overwritten(2, 3, 32);
 }
 
 #[test]
-fn no_wake_up_of_an_overwriting_ring_is_lost() {
+fn wake_up_of_an_overwriting_ring_is_never_lost() {
     bounded(|| {
         let pages = Arc::new(ModelPages::new(64));
         let mut reader = Endpoint::new(Model(Arc::clone(&pages)), null());
@@ -335,7 +332,7 @@ fn no_wake_up_of_an_overwriting_ring_is_lost() {
 }
 
 #[test]
-fn a_sample_reaches_the_kernel_whole_and_its_room_is_written_only_when_free() {
+fn sample_is_whole_and_written_only_to_free_bytes() {
     bounded(|| {
         let pages = Arc::new(ModelPages::new(16));
         let mut ring = UserRing::over(Model(Arc::clone(&pages)), null());

@@ -1,4 +1,4 @@
-//! Rings that overwrite their oldest records.
+//! Tests rings that overwrite their oldest records.
 
 use std::thread;
 use std::time::Duration;
@@ -15,16 +15,16 @@ fn drain(ring: &mut OverwriteRing<Heap>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_newest_records_are_kept_whole() {
+fn newest_records_are_kept_whole() {
     for start in [0, 0_u64.wrapping_sub(64)] {
         let (kernel, mut ring) = Kernel::overwriting(64, start).unwrap();
         for byte in 0..10 {
             assert!(kernel.output(&[byte; 8], Commit::NoWakeup));
         }
-        // What is left lies still: the sound snapshot of a stopped ring.
+        // The producer has stopped, so a snapshot of the remaining records is sound.
         let left: Vec<PendingRecord> = kernel.peek().pending().collect();
         assert_eq!(left.len(), 3, "{left:?}");
-        assert_eq!(kernel.peek().positions().waiting(), 48, "what was overwritten does not wait");
+        assert_eq!(kernel.peek().positions().waiting(), 48, "overwritten records do not count");
         assert_eq!(drain(&mut ring), [[7; 8], [8; 8], [9; 8]]);
         let losses = ring.lost();
         assert_eq!((losses.overtaken, losses.bytes), (1, 7 * 16));
@@ -35,7 +35,7 @@ fn the_newest_records_are_kept_whole() {
 }
 
 #[test]
-fn only_an_uncommitted_record_stands_in_the_way() {
+fn only_an_uncommitted_record_stops_the_producer() {
     let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
     let busy = kernel.reserve(8).unwrap();
     kernel.output(&[1; 8], Commit::NoWakeup);
@@ -45,14 +45,14 @@ fn only_an_uncommitted_record_stands_in_the_way() {
     busy.discard(Commit::NoWakeup);
     assert!(kernel.output(&[3; 8], Commit::NoWakeup));
     assert_eq!(drain(&mut ring), [[1; 8], [2; 8], [3; 8]]);
-    assert_eq!(ring.lost().bytes, 16, "the discarded one, overwritten");
+    assert_eq!(ring.lost().bytes, 16, "the discarded record was overwritten");
     kernel.reserve(8).unwrap().discard(Commit::NoWakeup);
     assert!(drain(&mut ring).is_empty());
     assert_eq!(ring.lost().discarded, 1);
 }
 
 #[test]
-fn a_reader_is_woken_and_can_wait() {
+fn reader_is_woken_times_out_and_is_stopped() {
     let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
     let short = Duration::from_millis(20);
     assert_eq!(ring.wait(Some(short)).unwrap(), Wake::TimedOut);
@@ -71,12 +71,12 @@ fn a_reader_is_woken_and_can_wait() {
 }
 
 #[test]
-fn who_waits_elsewhere_is_told_when_there_is_no_need() {
+fn prepare_wait_returns_the_head() {
     let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
     assert_eq!(ring.prepare_wait().unwrap(), Head::Empty);
     let busy = kernel.reserve(8).unwrap();
     assert_eq!(ring.prepare_wait().unwrap(), Head::Busy);
-    assert!(busy.submit(Commit::Adaptive), "the reader stands at this record");
+    assert!(busy.submit(Commit::Adaptive), "the reader's position is this record");
     assert_eq!(ring.prepare_wait().unwrap(), Head::Ready);
     assert_eq!(drain(&mut ring), [[0; 8]]);
     assert_eq!(ring.prepare_wait().unwrap(), Head::Empty);
@@ -84,7 +84,7 @@ fn who_waits_elsewhere_is_told_when_there_is_no_need() {
 }
 
 #[test]
-fn under_a_live_producer_every_record_is_whole_or_skipped() {
+fn record_under_a_live_producer_is_whole_or_skipped() {
     let count: u32 = if cfg!(miri) { 60 } else { 100_000 };
     let (kernel, mut ring) = Kernel::overwriting(256, 0).unwrap();
     let mut last = None;
@@ -115,5 +115,5 @@ fn under_a_live_producer_every_record_is_whole_or_skipped() {
         }
     });
     let sent = ring.positions().producer;
-    assert_eq!(bytes_read + ring.lost().bytes, sent, "read or counted");
+    assert_eq!(bytes_read + ring.lost().bytes, sent, "every byte is read or counted as lost");
 }

@@ -1,4 +1,4 @@
-//! The bystander: disturbs nobody, and tells when it was overtaken.
+//! Tests the observer: it does not disturb the reader, and reports when it is overtaken.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ fn header(position: u64, length: u32) -> RecordHeader {
 }
 
 #[test]
-fn every_state_of_a_record_is_seen_and_nothing_is_consumed() {
+fn every_state_of_a_record_is_shown_and_none_is_consumed() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     let peek = kernel.peek();
     assert_eq!(peek.pending().count(), 0);
@@ -39,7 +39,7 @@ fn every_state_of_a_record_is_seen_and_nothing_is_consumed() {
 }
 
 #[test]
-fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
+fn overtaken_walk_reports_it_and_continues() {
     let (kernel, mut ring) = Kernel::new(128).unwrap();
     for byte in 0..6 {
         kernel.output(&[byte], Commit::Adaptive);
@@ -51,7 +51,7 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
     let overtaken = PendingRecord::Overtaken { from: 16, to: 48 };
     assert_eq!(pending.next(), Some(overtaken));
     assert_eq!(pending.next(), Some(PendingRecord::Committed(header(48, 1))));
-    // Beyond everything that the walk was to tell of.
+    // Past the end of the walk.
     super::drain(&mut ring);
     kernel.output(b"new", Commit::Adaptive);
     super::drain(&mut ring);
@@ -60,9 +60,9 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
     assert_eq!(pending.next(), None);
 }
 
-/// Where what a position means as a signed number changes, and where it comes round to 0.
+/// Positions near the change of sign of a signed number, and near the wrap to 0.
 #[test]
-fn a_bystander_sees_the_same_wherever_the_positions_are() {
+fn observer_sees_the_same_at_any_position() {
     for start in [0, (1 << 32) - 32, (1 << 63) - 32, 0_u64.wrapping_sub(32)] {
         let (kernel, mut ring) = Kernel::at(128, start).unwrap();
         let peek = kernel.peek();
@@ -84,7 +84,7 @@ fn a_bystander_sees_the_same_wherever_the_positions_are() {
 }
 
 #[test]
-fn records_are_counted_that_were_released() {
+fn released_records_are_counted() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     let peek = kernel.peek();
     let mut from = 0;
@@ -98,7 +98,7 @@ fn records_are_counted_that_were_released() {
         assert_eq!((tally.records, tally.bytes), (round as u64 % 5, to - from));
         from = to;
     }
-    // No more than was asked for, and nothing that may have been written over.
+    // The count stops at the limit, and does not return records that may have been overwritten.
     for _ in 0..8 {
         kernel.output(&[7], Commit::Adaptive);
     }
@@ -106,12 +106,12 @@ fn records_are_counted_that_were_released() {
     let few = peek.count_records(from, to, 3).unwrap();
     assert_eq!((few.records, few.bytes), (3, 48));
     kernel.output(&[7], Commit::Adaptive);
-    assert_eq!(peek.count_records(from, to, u64::MAX), None, "that is more than half of it");
-    assert_eq!((peek.count_records(to, from, 1), peek.count_records(0, from, 1)), (None, None), "nonsense");
+    assert_eq!(peek.count_records(from, to, u64::MAX), None, "the producer is more than half a ring ahead");
+    assert_eq!((peek.count_records(to, from, 1), peek.count_records(0, from, 1)), (None, None), "impossible ranges");
 }
 
 #[test]
-fn corrupt_pages_are_told_once() {
+fn corruption_is_reported_once() {
     let header = 100_u64.to_ne_bytes();
     let corrupt = Corrupt::Length { position: 0, length: 100, available: 16 };
     for (consumer, producer, expected) in [
@@ -126,13 +126,13 @@ fn corrupt_pages_are_told_once() {
 }
 
 #[test]
-fn what_a_moving_ring_shows_is_true() {
+fn snapshot_of_a_live_ring_is_right() {
     let count: u32 = if cfg!(miri) { 30 } else { 5_000 };
     let (kernel, mut ring) = Kernel::new(128).unwrap();
     let kernel = kernel.watched();
     let peek = kernel.peek();
-    // Number n has n % 24 bytes, all of them n.
-    let truth = |position_of: &[u64], header: RecordHeader, payload: &[u8]| {
+    // Record n has n % 24 bytes, all of value n.
+    let check = |position_of: &[u64], header: RecordHeader, payload: &[u8]| {
         let number = position_of.binary_search(&header.position).expect("a record's start");
         assert_eq!(header.length, number as u32 % 24);
         assert!(payload.iter().all(|byte| *byte == number as u8));
@@ -159,7 +159,7 @@ fn what_a_moving_ring_shows_is_true() {
             for seen in peek.pending() {
                 match seen {
                     PendingRecord::Committed(header) if peek.copy(header, &mut payload) => {
-                        truth(&position_of, header, &payload);
+                        check(&position_of, header, &payload);
                     }
                     PendingRecord::Committed(header) | PendingRecord::Busy(header) => {
                         assert!(position_of.binary_search(&header.position).is_ok());

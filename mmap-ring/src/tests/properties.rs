@@ -1,8 +1,7 @@
-//! The reader against a naive one, over scripts that a generator wrote.
+//! Compares the reader with a naive one on generated scripts.
 //!
-//! The naive reader keeps the records in a list and knows nothing of pages,
-//! headers or masks. Both must hand out the same, and the consumer must be
-//! woken exactly when it stands at the record that is committed.
+//! The naive reader keeps the records in a list, without pages, headers or masks. Both must return the same records,
+//! and a commit must wake the consumer exactly if its position is that of the committed record.
 
 use std::collections::VecDeque;
 
@@ -12,14 +11,14 @@ use crate::fake::{Commit, Kernel, Reservation};
 use crate::publish::KEPT_BACK;
 use crate::{Head, Positions};
 
-/// What one step of a script does.
+/// One step of a script.
 #[derive(Clone, Debug)]
 enum Step {
     Reserve {
         length: u32,
         seed: u8,
     },
-    /// Commits the open reservation of this number, modulo how many there are.
+    /// Commits the open reservation of this index, modulo the number of open ones.
     Commit {
         which: usize,
         discard: bool,
@@ -29,10 +28,10 @@ enum Step {
     AtMost(usize),
     AtMostBytes(u64),
     One,
-    Settle,
+    PrepareWait,
 }
 
-/// A record as the naive reader keeps it.
+/// A record of the naive reader.
 #[derive(Debug)]
 struct Plain {
     position: u64,
@@ -73,13 +72,12 @@ fn step(longest: u32) -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::AtMost),
         1 => (0..200_u64).prop_map(Step::AtMostBytes),
         1 => Just(Step::One),
-        1 => Just(Step::Settle),
+        1 => Just(Step::PrepareWait),
     ]
 }
 
-/// A ring size, a position to start from and a script. The positions lie where
-/// a reader could get them wrong: at 0, inside the ring, short of 2^32, short of
-/// 2^64.
+/// Generates a ring size, a start position and a script. The positions are those that a reader could handle wrongly: 0,
+/// inside the ring, just below 2^32, just below 2^64.
 fn script() -> impl Strategy<Value = (u64, u64, Vec<Step>)> {
     (4..=12_u32).prop_flat_map(|log| {
         let size = 1_u64 << log;
@@ -100,12 +98,11 @@ fn payload(length: u32, seed: u8) -> Vec<u8> {
     (0..length).map(|at| seed.wrapping_add(at as u8)).collect()
 }
 
-/// What the naive reader hands out, taking it from the list.
+/// Removes from the list the records that the naive reader returns.
 fn naive(records: &mut VecDeque<Plain>, at_most: usize, mut room: Option<u64>, discarded: &mut u64) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     while let Some(first) = records.front() {
-        // Discarded records are passed over on the way to the next one, so not
-        // when no next one is wanted.
+        // Discarded records are skipped only when a next record is wanted.
         if out.len() == at_most || first.state == State::Busy {
             break;
         }
@@ -191,7 +188,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let got = ring.record().unwrap();
                 prop_assert_eq!(got.as_deref(), expected.first().map(Vec::as_slice));
             }
-            Step::Settle => {
+            Step::PrepareWait => {
                 let expected = match records.front().map(|first| &first.state) {
                     None => Head::Empty,
                     Some(State::Busy) => Head::Busy,
@@ -208,31 +205,32 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A trailing reader and an immediate one of two rings that are sent the same: each record's length, and whether the
-/// readers look after it. The rings stop being the same once one refuses what the other takes.
+/// Sends the same records to a ring with a trailing reader and to a ring with an immediate one. A step is a record's
+/// length, and whether the readers read after it. The comparison ends when one ring refuses a record that the other
+/// accepts.
 fn trails(size: u64, steps: Vec<(u32, bool)>) -> Result<(), TestCaseError> {
     let (kernel, mut ring) = Kernel::new(size).unwrap();
     let (immediate_kernel, mut immediate) = Kernel::new(size).unwrap();
     ring.consumer_mut().keep_back(size / KEPT_BACK);
-    // The largest record that the last look of a batch ended with so far.
+    // The largest record that ended a batch so far, and the last record sent.
     let (mut largest, mut last) = (0, 0);
-    for (length, looks) in steps {
+    for (length, reads) in steps {
         let payload = vec![1; length as usize];
         let taken = 8 + u64::from(length).next_multiple_of(8);
-        let (kept, lent) =
+        let (accepted, accepted_immediate) =
             (kernel.output(&payload, Commit::Adaptive), immediate_kernel.output(&payload, Commit::Adaptive));
-        prop_assert!(lent || !kept, "trailing frees no more");
-        if lent && !kept {
+        prop_assert!(accepted_immediate || !accepted, "trailing frees no more bytes");
+        if accepted_immediate && !accepted {
             let waiting = immediate.positions().waiting();
             prop_assert!(waiting >= size - size / KEPT_BACK, "with {waiting} of {size} bytes waiting");
             let alone = waiting == taken;
             prop_assert!(!alone || taken > largest, "a record of {taken} bytes, after one of {largest}");
             break;
         }
-        if lent {
+        if accepted_immediate {
             last = taken;
         }
-        if looks {
+        if reads {
             prop_assert_eq!(super::drain(&mut ring), super::drain(&mut immediate));
             let kept = ring.positions().waiting();
             prop_assert!(kept <= size / KEPT_BACK, "{kept} bytes are kept back");
@@ -242,7 +240,7 @@ fn trails(size: u64, steps: Vec<(u32, bool)>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Records of all lengths, small and large ones above all, and looks in between.
+/// Generates records of all lengths, most of them small or large, and reads in between.
 fn trailing_script() -> impl Strategy<Value = (u64, Vec<(u32, bool)>)> {
     (9..=12_u32).prop_flat_map(|log| {
         let size = 1_u32 << log;
@@ -264,18 +262,17 @@ proptest! {
     })]
 
     #[test]
-    fn the_reader_agrees_with_a_naive_one((size, start, steps) in script()) {
+    fn reader_agrees_with_a_naive_one((size, start, steps) in script()) {
         run(size, start, steps)?;
     }
 
     #[test]
-    fn a_trailing_reader_refuses_no_record_as_large_as_one_before((size, steps) in trailing_script()) {
+    fn ring_of_a_trailing_reader_accepts_records_as_large_as_earlier_ones((size, steps) in trailing_script()) {
         trails(size, steps)?;
     }
 }
 
-/// Every offset at which a record can wrap, with every length that a small ring
-/// can hold.
+/// Tests every offset at which a record can wrap, with every length that a small ring can hold.
 #[test]
 fn records_wrap_at_every_offset() {
     let (size, starts): (u64, &[u64]) =

@@ -1,4 +1,4 @@
-//! The run loop and its trailing release.
+//! Tests the run loop and its trailing release.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use crate::publish::KEPT_BACK;
 use crate::{Wake, WakeupPolicy};
 
 #[test]
-fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
+fn trailing_reader_is_never_woken_and_frees_all_records_but_one() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     ring.consumer_mut().keep_back(16);
     for round in 0..10 {
@@ -25,16 +25,16 @@ fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
         assert!(super::drain(&mut ring).is_empty(), "kept, not read again");
         assert_eq!(ring.positions().waiting(), 16);
     }
-    // On the way to sleep it says where it really is.
+    // Before a sleep the reader publishes its true position.
     ring.prepare_wait().unwrap();
     assert_eq!(ring.positions().waiting(), 0);
     assert!(super::drain(&mut ring).is_empty());
-    assert_eq!(ring.positions().waiting(), 0, "and does not go back");
+    assert_eq!(ring.positions().waiting(), 0, "the position does not go back");
     assert!(kernel.reserve(1).unwrap().submit(Commit::Adaptive));
 }
 
 #[test]
-fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
+fn run_keeps_back_at_most_a_thirty_second_of_the_ring() {
     for (policy, kept) in [(WakeupPolicy::default(), [16, 128, 0, 0]), (WakeupPolicy::immediate(), [0; 4])] {
         for (length, kept) in [8, 120, 121, 1000].into_iter().zip(kept) {
             let (kernel, mut ring) = Kernel::new(4096).unwrap();
@@ -56,9 +56,9 @@ fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
     }
 }
 
-/// Lingering spares wake-ups; where each record sends one, it would only delay them.
+/// Lingering saves wake-ups. If each record sends one anyway, lingering would only delay the records.
 #[test]
-fn records_that_are_not_kept_back_are_not_lingered_for() {
+fn run_does_not_linger_without_a_kept_back_record() {
     let policy = WakeupPolicy::default().poll_interval(Duration::from_secs(60));
     let (kernel, mut ring) = Kernel::new(4096).unwrap();
     let send = |length| (0..2).for_each(|_| assert!(kernel.output(&vec![1; length], Commit::Adaptive)));
@@ -81,27 +81,28 @@ fn records_that_are_not_kept_back_are_not_lingered_for() {
     });
 }
 
-/// What is kept back refuses nothing that fits without it, in whichever order small and large records come.
+/// A record that is kept back causes no refusal of a record that fits without it, whatever the order of small and large
+/// records.
 #[test]
-fn what_is_kept_back_makes_room_for_another_record_as_large() {
+fn kept_back_record_leaves_room_for_the_largest_one() {
     let (kernel, mut ring) = Kernel::new(4096).unwrap();
     ring.consumer_mut().keep_back(4096 / KEPT_BACK);
     let largest = vec![3; 4096 - 16];
-    // Nobody knows yet that such records come.
+    // No large record has been read yet.
     kernel.output(&[1; 120], Commit::Adaptive);
     assert_eq!(super::drain(&mut ring).len(), 1);
     assert_eq!(ring.positions().waiting(), 128);
     assert!(kernel.output(&[2; 4096 - 16 - 128], Commit::Adaptive), "31/32 of the ring are free");
     assert_eq!(super::drain(&mut ring).len(), 1);
     assert_eq!(ring.positions().waiting(), 0, "too large to be kept back");
-    // Now it is known that records of 31/32 come, beside which 128 bytes may be kept back.
+    // Now the reader has seen a record of 31/32 of the ring, beside which it may keep back 128 bytes.
     kernel.output(&[1; 120], Commit::Adaptive);
     assert_eq!(super::drain(&mut ring).len(), 1);
     assert_eq!(ring.positions().waiting(), 128);
     ring.prepare_wait().unwrap();
     assert!(kernel.output(&largest, Commit::Adaptive));
     assert_eq!(super::drain(&mut ring).len(), 1);
-    // And now that one comes beside which nothing may.
+    // Now it has seen one beside which it may keep back no bytes.
     for length in [0, 1, 8, 120] {
         kernel.output(&vec![1; length], Commit::Adaptive);
         kernel.output(&vec![1; length], Commit::Adaptive);
@@ -112,18 +113,18 @@ fn what_is_kept_back_makes_room_for_another_record_as_large() {
 }
 
 #[test]
-fn trailing_behind_a_discarded_record_counts_it() {
+fn trailing_position_can_be_a_discarded_record() {
     let (kernel, mut ring) = Kernel::new(128).unwrap();
     ring.consumer_mut().keep_back(32);
     kernel.output(b"read", Commit::Adaptive);
     kernel.reserve(24).unwrap().discard(Commit::Adaptive);
     assert_eq!(super::drain(&mut ring), [b"read"]);
-    assert_eq!(ring.positions().consumer, 16, "at the discarded one");
+    assert_eq!(ring.positions().consumer, 16, "at the discarded record");
     assert!(!kernel.reserve(1).unwrap().submit(Commit::Adaptive));
 }
 
 #[test]
-fn a_run_publishes_where_it_stopped_reading() {
+fn run_publishes_its_last_position() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     for byte in 0..4 {
         kernel.output(&[byte], Commit::Adaptive);
@@ -138,7 +139,7 @@ fn a_run_publishes_where_it_stopped_reading() {
 }
 
 #[test]
-fn a_panic_in_a_run_publishes_too() {
+fn panic_in_a_run_publishes_its_position() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     for byte in 0..3 {
         kernel.output(&[byte], Commit::Adaptive);
@@ -157,19 +158,19 @@ fn a_panic_in_a_run_publishes_too() {
     assert_eq!(ring.positions().waiting(), 0, "trailing ended with the run");
 }
 
-/// Every policy, with a producer that pauses now and then for longer than any
-/// poll_interval: each pause is a chance to sleep through the next record.
+/// Tests every policy with a producer that sometimes pauses for longer than any poll interval. After each pause a
+/// faulty reader could sleep through the next record.
 #[test]
-fn no_record_of_a_stream_with_pauses_is_slept_through() {
+fn run_reads_every_record_of_a_stream_with_pauses() {
     let total: u32 = if cfg!(miri) { 24 } else { 5_000 };
-    let paces = [
+    let policies = [
         WakeupPolicy::immediate(),
         WakeupPolicy::default(),
         WakeupPolicy::default().idle_polls(0),
         WakeupPolicy::default().poll_interval(Duration::ZERO).idle_polls(1),
     ];
-    for policy in paces {
-        // Of which 1/32 is the room of two such records.
+    for policy in policies {
+        // 1/32 of the ring is the size of two such records.
         let (kernel, mut ring) = Kernel::new(1024).unwrap();
         let mut next = 0;
         thread::scope(|scope| {
@@ -196,12 +197,12 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
 }
 
 #[test]
-fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
+fn write_to_the_stopper_stops_a_run_that_never_sleeps() {
     for policy in [WakeupPolicy::default(), WakeupPolicy::immediate()] {
         let (kernel, mut ring) = Kernel::new(256).unwrap();
         let stopper = ring.stopper().unwrap();
         kernel.output(b"x", Commit::Adaptive);
-        // As a signal handler would.
+        // As a signal handler does.
         cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
         let mut batches = 0;
         let ended = ring.run(policy, |batch| {
@@ -216,7 +217,7 @@ fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
 }
 
 #[test]
-fn an_idle_run_only_looks_now_and_then_and_can_be_stopped() {
+fn idle_run_polls_rarely_and_can_be_stopped() {
     let (kernel, mut ring) = Kernel::new(1024).unwrap();
     let stopper = ring.stopper().unwrap();
     kernel.output(b"1", Commit::Adaptive);
@@ -235,7 +236,7 @@ fn an_idle_run_only_looks_now_and_then_and_can_be_stopped() {
         assert_eq!(ended.unwrap(), None);
     });
     assert_eq!(batches, 1);
-    // The first may end at once, by the wake-up of the second record, and one is for the look after 90 ms.
+    // The wake-up of the second record may end the first sleep at once, and the poll after 90 ms ends another.
     let sleeps = ring.counters().sleeps;
     assert!(sleeps <= 3, "slept {sleeps} times");
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);

@@ -1,4 +1,4 @@
-//! Several rings in one wait.
+//! Tests several rings in one wait.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -25,7 +25,7 @@ fn ready(set: &mut RingSet<Heap>) -> Vec<usize> {
 }
 
 #[test]
-fn a_drain_of_a_set_names_each_ring_and_can_end_early() {
+fn drain_passes_the_ring_index_and_can_end_early() {
     let (kernels, mut set) = set(3);
     for index in [0, 2] {
         kernels[index].output(&[index as u8], Commit::Adaptive);
@@ -35,11 +35,11 @@ fn a_drain_of_a_set_names_each_ring_and_can_end_early() {
     assert_eq!(seen, [(0, vec![0]), (2, vec![2])]);
     kernels.iter().for_each(|kernel| assert!(kernel.output(b"x", Commit::Adaptive)));
     assert_eq!(set.drain(|index, _| ControlFlow::Break(index)).unwrap(), Some(0));
-    assert_eq!(ready(&mut set), [1, 2], "the others keep theirs");
+    assert_eq!(ready(&mut set), [1, 2], "the other rings keep their records");
 }
 
 #[test]
-fn a_drain_that_breaks_at_a_busy_ring_is_followed_by_one_of_the_next() {
+fn drain_after_a_break_begins_with_the_next_ring() {
     let (kernels, mut set) = set(3);
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -52,7 +52,7 @@ fn a_drain_that_breaks_at_a_busy_ring_is_followed_by_one_of_the_next() {
         seen.extend(set.drain(|index, _| ControlFlow::Break(index)).unwrap());
     }
     assert_eq!(seen, [0, 1, 2, 0, 0]);
-    // A complete drain is in order again, and so is one of fewer rings.
+    // After a complete drain the next one begins with ring 0 again, and so does one of fewer rings.
     kernels[2].output(b"x", Commit::Adaptive);
     set.drain(|_, _| ()).unwrap();
     kernels[1].output(b"x", Commit::Adaptive);
@@ -64,7 +64,7 @@ fn a_drain_that_breaks_at_a_busy_ring_is_followed_by_one_of_the_next() {
 }
 
 #[test]
-fn a_wait_tells_which_rings_are_ready() {
+fn wait_is_followed_by_the_ready_rings() {
     let (kernels, mut set) = set(3);
     assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
     assert!(ready(&mut set).is_empty());
@@ -80,7 +80,7 @@ fn a_wait_tells_which_rings_are_ready() {
 }
 
 #[test]
-fn any_ring_wakes_the_sleeper_even_one_added_later() {
+fn every_ring_ends_the_wait_even_one_added_later() {
     let (mut kernels, mut set) = set(2);
     assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
     let (kernel, ring) = Kernel::new(256).unwrap();
@@ -101,7 +101,7 @@ fn any_ring_wakes_the_sleeper_even_one_added_later() {
 }
 
 #[test]
-fn a_busy_ring_does_not_hide_the_others() {
+fn busy_ring_does_not_hide_the_others() {
     let (kernels, mut set) = set(2);
     let busy = kernels[0].reserve(8).unwrap();
     thread::scope(|scope| {
@@ -117,11 +117,11 @@ fn a_busy_ring_does_not_hide_the_others() {
 }
 
 #[test]
-fn a_corrupt_ring_can_be_taken_out() {
+fn corrupt_ring_can_be_removed() {
     let (kernels, mut set) = set(3);
     kernels[1].pages().producer.store(12, std::sync::atomic::Ordering::Relaxed);
     assert!(set.wait(Some(SHORT)).is_err());
-    assert_eq!(ready(&mut set), [1], "which one it is");
+    assert_eq!(ready(&mut set), [1], "the corrupt ring");
     assert!(set.remove(1).is_some());
     assert!(set.remove(2).is_none());
     assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
@@ -132,11 +132,11 @@ fn a_corrupt_ring_can_be_taken_out() {
         });
         assert_eq!(set.wait(Some(LONG)).unwrap(), Wake::Ready);
     });
-    assert_eq!(ready(&mut set), [1], "moved up");
+    assert_eq!(ready(&mut set), [1], "its index decreased by one");
 }
 
 #[test]
-fn a_set_can_be_stopped() {
+fn set_can_be_stopped() {
     let (_kernels, mut set) = set(2);
     let stopper = set.stopper().unwrap();
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Both sides at once. Under Miri every byte is checked for races: a payload is
-//! written without atomics, as a BPF program writes it.
+//! Tests both sides at once. Under Miri every byte is checked for races: payloads are written without atomics, as BPF
+//! programs write them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -7,10 +7,10 @@ use std::thread;
 use crate::fake::{Commit, Kernel};
 use crate::{Head, Wake};
 
-/// How many records a producer sends.
+/// The number of records that a producer sends.
 const EACH: u64 = if cfg!(miri) { 40 } else { 30_000 };
 
-/// A record: its producer, its number, and as many bytes as its number says.
+/// Returns a record: its producer, its number, and up to 39 more bytes that depend on both.
 fn payload(producer: u64, number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(producer.to_ne_bytes());
@@ -31,7 +31,7 @@ fn check(record: &[u8], next: &mut [u64]) {
 }
 
 #[test]
-fn several_producers_and_a_consumer_that_sleeps() {
+fn sleeping_consumer_reads_several_producers() {
     let (kernel, mut ring) = Kernel::at(512, 0_u64.wrapping_sub(1 << 12)).unwrap();
     let failed = AtomicU64::new(0);
     let mut next = [0; 2];
@@ -63,7 +63,7 @@ fn several_producers_and_a_consumer_that_sleeps() {
 }
 
 #[test]
-fn a_consumer_that_never_sleeps_and_holds_several_records() {
+fn busy_consumer_holds_several_records() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     let mut next = [0];
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The user ring's producer against the kernel's drain.
+//! Tests the user ring's producer against the kernel's drain.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{Corrupt, Error};
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_is_submitted_arrives_and_what_is_dropped_does_not() {
+fn submitted_samples_arrive_and_dropped_ones_do_not() {
     let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
     for (byte, sent) in [(1, true), (2, false), (3, true)] {
         let mut sample = ring.reserve(3).unwrap().unwrap();
@@ -30,7 +30,7 @@ fn what_is_submitted_arrives_and_what_is_dropped_does_not() {
 }
 
 #[test]
-fn the_whole_ring_can_be_used_and_no_more() {
+fn whole_ring_can_be_used() {
     let (drainer, mut ring) = Drainer::new(64, 8).unwrap();
     let error = ring.reserve(57).unwrap_err();
     assert!(matches!(error, Error::TooLong { length: 57, most: 56 }));
@@ -42,9 +42,9 @@ fn the_whole_ring_can_be_used_and_no_more() {
     assert_eq!(ring.room(), ring.capacity());
 }
 
-/// Each of these would be refused by the kernel for ever, or never have room: nobody waits for that.
+/// The kernel would always refuse such positions, or they would never leave room: waiting would never end.
 #[test]
-fn positions_that_cannot_be_true_are_errors() {
+fn impossible_positions_are_errors() {
     let corrupt = |ring: &mut crate::UserRing<crate::fake::Heap>| match ring.reserve_within(8, Some(LONG)) {
         Err(Error::Corrupt(corrupt)) => corrupt,
         other => panic!("{other:?}"),
@@ -60,9 +60,9 @@ fn positions_that_cannot_be_true_are_errors() {
     assert_eq!(corrupt(&mut ring), Corrupt::Producer { stored: 16, found: 32 });
 }
 
-/// As the kernel has it: who comes while another drains is sent away.
+/// As in the kernel, a drain during another one is refused.
 #[test]
-fn two_drains_at_once_take_each_sample_once() {
+fn concurrent_drains_take_each_sample_once() {
     let count: u32 = if cfg!(miri) { 40 } else { 20_000 };
     let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
     let taken = std::sync::atomic::AtomicU32::new(0);
@@ -91,7 +91,7 @@ fn two_drains_at_once_take_each_sample_once() {
 }
 
 #[test]
-fn a_full_ring_is_waited_for() {
+fn reserve_within_waits_for_room() {
     let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
     ring.reserve(56).unwrap().unwrap().submit();
     let none = ring.reserve_within(8, Some(Duration::from_millis(20)));
@@ -108,13 +108,13 @@ fn a_full_ring_is_waited_for() {
 }
 
 #[test]
-fn both_sides_at_once() {
+fn producer_and_drain_run_at_once() {
     let count: u32 = if cfg!(miri) { 40 } else { 5_000 };
     let (drainer, mut ring) = Drainer::new(128, 0_u64.wrapping_sub(256)).unwrap();
     thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..count {
-                // Whole words: Miri cannot follow a write over half of what was an atomic.
+                // Whole words: Miri does not support a write over half of an atomic.
                 let length = 4 + number % 8 * 4;
                 let sample = ring.reserve_within(length, Some(LONG)).unwrap();
                 let mut sample = sample.expect("room in time");
@@ -143,9 +143,9 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// A step sends a sample of some length, gives it up, or drains.
+    /// A step sends a sample of some length, discards one, or drains.
     #[test]
-    fn the_producer_agrees_with_a_queue(
+    fn producer_agrees_with_a_queue(
         log in 3..9_u32,
         start in prop_oneof![Just(0), Just(u64::MAX - 63), 0..1_u64 << 33],
         steps in prop::collection::vec(

@@ -1,4 +1,4 @@
-//! Sleeping, being woken, being stopped.
+//! Tests sleeps, wake-ups and stops.
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -8,23 +8,23 @@ use crate::fake::{Commit, Kernel};
 use crate::{Head, IDLE_POLL_INTERVAL, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
-/// Long enough that no test ends by it on a slow machine.
+/// Long enough that it ends no test on a slow machine.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn an_empty_ring_times_out_after_one_sleep() {
+fn wait_for_an_empty_ring_times_out_after_one_sleep() {
     let (_kernel, mut ring) = Kernel::new(64).unwrap();
     let began = Instant::now();
     assert_eq!(ring.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
     assert!(began.elapsed() >= SHORT);
-    assert_eq!(ring.counters().sleeps, 1, "no ticks");
+    assert_eq!(ring.counters().sleeps, 1, "no polling");
     assert_eq!(ring.counters().wakeups, 0);
     assert_eq!(ring.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
     assert_eq!(ring.counters().sleeps, 1, "no time to sleep");
 }
 
 #[test]
-fn a_record_that_is_there_costs_no_sleep() {
+fn wait_does_not_sleep_if_a_record_is_committed() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     kernel.output(b"x", Commit::NoWakeup);
     assert_eq!(ring.wait(None).unwrap(), Wake::Ready);
@@ -32,7 +32,7 @@ fn a_record_that_is_there_costs_no_sleep() {
 }
 
 #[test]
-fn a_commit_wakes_a_sleeper() {
+fn commit_wakes_a_sleeper() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -45,7 +45,7 @@ fn a_commit_wakes_a_sleeper() {
 }
 
 #[test]
-fn a_commit_without_wake_up_is_found_when_the_time_is_up() {
+fn record_without_wake_up_is_found_by_the_timeout() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| kernel.output(b"x", Commit::NoWakeup));
@@ -54,9 +54,9 @@ fn a_commit_without_wake_up_is_found_when_the_time_is_up() {
     assert_eq!(ring.counters().wakeups, 0);
 }
 
-/// Long before the time-out, which a slow machine does not reach either.
+/// Long before the timeout, which even a slow machine does not reach.
 #[test]
-fn a_record_without_wake_up_waits_for_a_look_at_most() {
+fn record_without_wake_up_waits_at_most_for_a_poll() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let began = Instant::now();
     thread::scope(|scope| {
@@ -73,10 +73,10 @@ fn a_record_without_wake_up_waits_for_a_look_at_most() {
 }
 
 #[test]
-fn the_looks_of_a_wait_can_be_set_and_turned_off() {
+fn idle_poll_interval_can_be_set_and_turned_off() {
     let (_kernel, mut ring) = Kernel::new(64).unwrap();
     let time = 10 * SHORT;
-    // No time at all is the least one, a millisecond.
+    // An interval of 0 becomes the minimum, one millisecond.
     let most = time.as_millis() as u64;
     for (every, sleeps) in
         [(Some(IDLE_POLL_INTERVAL), 3), (Some(SHORT), 10), (Some(Duration::ZERO), most), (Some(LONG), 1), (None, 1)]
@@ -85,16 +85,16 @@ fn the_looks_of_a_wait_can_be_set_and_turned_off() {
         let before = ring.counters().sleeps;
         assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
         let slept = ring.counters().sleeps - before;
-        // A machine that is slow takes fewer.
+        // A slow machine sleeps fewer times.
         assert!((1..=sleeps).contains(&slept), "{slept} sleeps of {every:?} in {time:?}");
-        assert!(sleeps == 1 || slept > 1, "no look at all in {time:?}, one every {every:?}");
+        assert!(sleeps == 1 || slept > 1, "no poll in {time:?}, expected one every {every:?}");
     }
 }
 
-/// A program that sends no wake-ups at all would fill its ring between two looks.
+/// A program that sends no wake-ups would fill its ring between two polls.
 #[test]
-#[cfg_attr(miri, ignore = "looks are milliseconds apart, and Miri's clock counts what its slow execution costs")]
-fn looks_that_find_records_come_sooner_and_those_that_do_not_later() {
+#[cfg_attr(miri, ignore = "polls are milliseconds apart, and Miri's clock includes its slow execution")]
+fn poll_interval_adapts_to_the_records_found() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     for number in 0..5 {
         thread::scope(|scope| {
@@ -111,21 +111,21 @@ fn looks_that_find_records_come_sooner_and_those_that_do_not_later() {
         assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
         ring.counters().sleeps - before
     };
-    // Less than two looks at the usual interval.
+    // Fewer than two polls at the default interval.
     let sooner = sleeps_in(&mut ring, 5 * SHORT);
-    assert!(sooner > 3, "{sooner} looks in {:?}", 5 * SHORT);
-    // After 2, 4, 8 … milliseconds, until it is 90 again.
+    assert!(sooner > 3, "{sooner} polls in {:?}", 5 * SHORT);
+    // The interval grows to 2, 4, 8 … milliseconds, until it is 90 again.
     sleeps_in(&mut ring, 10 * SHORT);
     assert_eq!(sleeps_in(&mut ring, SHORT), 1);
 }
 
 #[test]
-fn a_busy_head_is_waited_for_without_spinning() {
+fn wait_for_a_busy_head_does_not_spin() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let busy = kernel.reserve(8).unwrap();
-    // Rings the bell although nothing can be read: not worth more than a look.
+    // This sends a wake-up although no record can be read: the reader must check once and sleep again.
     kernel.output(b"x", Commit::ForceWakeup);
-    // Miri's clock counts what its slow execution costs.
+    // Miri's clock includes its slow execution.
     let time = SHORT * if cfg!(miri) { 100 } else { 5 };
     let began = Instant::now();
     assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
@@ -144,7 +144,7 @@ fn a_busy_head_is_waited_for_without_spinning() {
 }
 
 #[test]
-fn the_commit_of_a_busy_head_wakes_at_once() {
+fn commit_of_a_busy_head_wakes_at_once() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let busy = kernel.reserve(8).unwrap();
     thread::scope(|scope| {
@@ -157,7 +157,7 @@ fn the_commit_of_a_busy_head_wakes_at_once() {
 }
 
 #[test]
-fn a_stopper_ends_the_wait_and_every_later_one_until_resumed() {
+fn stopper_ends_every_wait_until_resumed() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let stopper = ring.stopper().unwrap();
     thread::scope(|scope| {
@@ -170,17 +170,17 @@ fn a_stopper_ends_the_wait_and_every_later_one_until_resumed() {
     });
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
     kernel.output(b"x", Commit::Adaptive);
-    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped, "data or not");
+    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped, "with and without records");
     ring.resume().unwrap();
     assert_eq!(ring.wait(None).unwrap(), Wake::Ready);
     assert_eq!(super::drain(&mut ring), [b"x"]);
     assert_eq!(ring.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
     stopper.stop();
-    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped, "and again");
+    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped, "stopped again");
 }
 
 #[test]
-fn a_stopper_made_between_two_sleeps_works() {
+fn stopper_created_between_two_sleeps_works() {
     let (_kernel, mut ring) = Kernel::new(64).unwrap();
     assert_eq!(ring.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
     let stopper = ring.stopper().unwrap();
@@ -191,10 +191,10 @@ fn a_stopper_made_between_two_sleeps_works() {
 }
 
 #[test]
-fn a_write_to_the_stopper_stops_a_sleeper_and_a_busy_reader() {
+fn write_to_the_stopper_stops_a_sleeper_and_a_busy_reader() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let stopper = ring.stopper().unwrap();
-    // As a signal handler would.
+    // As a signal handler does.
     cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
     ring.resume().unwrap();
@@ -205,7 +205,7 @@ fn a_write_to_the_stopper_stops_a_sleeper_and_a_busy_reader() {
 }
 
 #[test]
-fn a_stopper_outlives_its_ring() {
+fn stopper_outlives_its_ring() {
     let (_kernel, mut ring) = Kernel::new(64).unwrap();
     let stopper = ring.stopper().unwrap();
     drop(ring);

@@ -1,5 +1,5 @@
-//! What is given as a ring and is none: maps of other types that can be mapped, files, programs; and what is done where
-//! the kernel does not tell.
+//! Tests fds that are not rings: maps of other types that can be mapped, files, programs. Also tests fds whose type the
+//! kernel does not disclose.
 #![expect(unsafe_code, reason = "makes files in memory, and filters the system calls of one thread")]
 
 use std::fs::File;
@@ -24,12 +24,12 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Runs something on a thread of its own, which may then be given mounts or a filter.
+/// Runs `run` on a new thread, which may then change its mounts or its system call filter.
 fn on_a_thread(run: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     thread::spawn(run).join().map_err(|_| "it panicked")?
 }
 
-/// What each way to open a ring says of a descriptor: as a ring, one that overwrites, to look at, and as a user ring.
+/// Opens an fd as a ring, as an overwriting ring, as an observed ring and as a user ring. Returns the error of each.
 fn open(fd: &OwnedFd, bytes: u32) -> io::Result<[Option<Error>; 4]> {
     Ok([
         Ring::open(fd.try_clone()?, bytes).err(),
@@ -44,7 +44,7 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
     const USER_RING: u32 = kernel::MAP_TYPE_USER_RINGBUF;
     let ring = open(&create_ring(PAGE)?, PAGE)?;
     assert!(matches!(ring, [None, None, None, Some(Error::WrongType { found: Some(RING), .. })]), "a ring: {ring:?}");
-    // From 6.1 on.
+    // Since Linux 6.1.
     if let Ok(map) = create_map(USER_RING, 0, 0, PAGE, 0) {
         let [ring, overwriting, peek, user] = open(&map, PAGE)?;
         for error in [ring, overwriting] {
@@ -52,14 +52,14 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
         }
         assert!(peek.is_none() && user.is_none(), "{peek:?} {user:?}");
     }
-    // All that can be mapped and is large enough, and what cannot.
+    // Maps that can be mapped and are large enough, and maps that cannot be mapped.
     let value = 4 * PAGE;
     let maps = [
         create_map(kernel::MAP_TYPE_ARRAY, 4, value, 1, F_MMAPABLE),
         create_map(kernel::MAP_TYPE_ARRAY, 4, 8, PAGE, F_MMAPABLE),
         create_map(kernel::MAP_TYPE_ARRAY, 4, 4, PAGE, 0),
         create_map(kernel::MAP_TYPE_HASH, 4, 4, PAGE, 0),
-        // From 6.9 on, a number of pages: as many as a ring of this size has bytes.
+        // Since Linux 6.9. Its `max_entries` counts pages, and here equals the size of the ring in bytes.
         create_map(kernel::MAP_TYPE_ARENA, 0, 0, PAGE, F_MMAPABLE),
     ];
     for map in maps.into_iter().flatten() {
@@ -84,20 +84,20 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
     Ok(())
 }
 
-/// A file of so many bytes of memory.
+/// Creates a memory file of `bytes` bytes.
 fn memory(bytes: u64) -> io::Result<File> {
     // SAFETY: the name is a C string.
     let fd = unsafe { libc::memfd_create(c"forged".as_ptr(), libc::MFD_CLOEXEC) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: the kernel has just created this fd for the caller.
     let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file.set_len(bytes)?;
     Ok(file)
 }
 
-/// Four pages that hold what a ring with one record would.
+/// Tests an array of four pages with the content of a ring that holds one record.
 fn forged_ring_in_an_array_is_refused() -> Outcome {
     let page = PAGE as usize;
     let map = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
@@ -113,11 +113,11 @@ fn forged_ring_in_an_array_is_refused() -> Outcome {
     }
     let mut now = vec![1; 4 * page];
     lookup_map(map.as_fd(), 0, &mut now);
-    assert!(now == value, "nothing was written to what is no ring");
+    assert!(now == value, "the array was written to");
     Ok(())
 }
 
-/// From now on, these system calls of this thread fail with EPERM.
+/// Makes these system calls fail with EPERM on this thread from now on.
 fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     // The number of the call is the first word of `struct seccomp_data`.
@@ -129,9 +129,9 @@ fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
     }
     filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: changes this thread alone.
+    // SAFETY: changes only this thread.
     let alone = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    // SAFETY: changes this thread alone; `program` and the filter live during the call.
+    // SAFETY: changes only this thread; `program` and the filter live during the call.
     let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     if alone < 0 || filtered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -150,7 +150,7 @@ fn ring_is_recognized_by_proc_where_bpf_is_refused() -> Outcome {
         for error in open(&null, PAGE)? {
             assert!(matches!(error, Some(Error::WrongType { found: None, .. })), "{error:?}");
         }
-        // Now nobody tells.
+        // Now neither bpf(2) nor `/proc` can be asked.
         refuse(&[libc::SYS_openat2])?;
         for error in open(&ring, PAGE)? {
             let Some(error @ Error::UnknownType { .. }) = error else { panic!("{error:?}") };
@@ -161,7 +161,7 @@ fn ring_is_recognized_by_proc_where_bpf_is_refused() -> Outcome {
     })
 }
 
-/// A thread whose `/proc` is a directory that says of its descriptor what the test wants.
+/// Tests a thread on whose `/proc` a tmpfs with a forged fdinfo is mounted.
 fn file_system_mounted_on_proc_is_ignored() -> Outcome {
     let array = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
     on_a_thread(move || {

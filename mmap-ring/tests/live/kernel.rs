@@ -1,10 +1,10 @@
-//! A ring in the running kernel and programs that produce into it.
+//! Creates rings in the running kernel, and programs that produce into them.
 //!
-//! The programs are raw tracepoint programs that are attached to nothing: `BPF_PROG_TEST_RUN` runs them when asked
-//! (Linux 5.10), so a test decides what is produced, when, and on which thread. What they are told is their context,
-//! what they answer is their result. They are put together here, instruction by instruction; the crate under test knows
-//! nothing of bpf(2).
-#![expect(unsafe_code, reason = "bpf(2) and the descriptors it returns")]
+//! The programs are raw tracepoint programs that are attached to nothing. `BPF_PROG_TEST_RUN` runs them on request
+//! (Linux 5.10), so a test decides which records are produced, when, and on which thread. Their context holds their
+//! arguments; their return value is their result. They are assembled here, instruction by instruction, because the
+//! crate under test does not load programs.
+#![expect(unsafe_code, reason = "bpf(2) and the fds that it returns")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -39,10 +39,10 @@ pub(crate) const ADAPTIVE: u64 = 0;
 pub(crate) const NO_WAKEUP: u64 = 1;
 pub(crate) const FORCE_WAKEUP: u64 = 2;
 
-/// The most bytes of a record of [`Producer::output`].
+/// The maximum size of a record of [`Producer::output`], in bytes.
 pub(crate) const LONGEST: usize = 4096;
 
-/// bpf(2) with an attribute of 64-bit words. These tests have a call of their own, since the reader is tested without
+/// Calls bpf(2) with an attribute of 64-bit words. These tests call it themselves, because they test the reader without
 /// the loader.
 fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
     let size = size_of_val(attr);
@@ -56,11 +56,11 @@ fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
 }
 
 fn owned(fd: i64) -> OwnedFd {
-    // SAFETY: bpf(2) has just returned it to nobody else.
+    // SAFETY: the kernel has just created this fd for the caller.
     unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }
 
-/// Two halves of a word of `union bpf_attr`, in the machine's order.
+/// Returns a word of `union bpf_attr` made of two halves, in the machine's byte order.
 fn pair(first: u32, second: u32) -> u64 {
     let [a, b, c, d] = first.to_ne_bytes();
     let [e, f, g, h] = second.to_ne_bytes();
@@ -72,7 +72,7 @@ pub(crate) fn create_map(kind: u32, key: u32, value: u32, entries: u32, flags: u
     bpf(MAP_CREATE, &mut attr).map(owned)
 }
 
-/// A `BPF_MAP_TYPE_RINGBUF` of `bytes`.
+/// Creates a `BPF_MAP_TYPE_RINGBUF` of `bytes` bytes.
 pub(crate) fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
     create_map(MAP_TYPE_RINGBUF, 0, 0, bytes, 0)
 }
@@ -82,7 +82,7 @@ pub(crate) fn pin(fd: BorrowedFd<'_>, path: &std::ffi::CStr) -> io::Result<()> {
     bpf(OBJ_PIN, &mut attr).map(drop)
 }
 
-/// Opens a pinned map; with `read_only`, for reading alone.
+/// Opens a pinned map; with `read_only`, only for reading.
 pub(crate) fn get_pinned(path: &std::ffi::CStr, read_only: bool) -> io::Result<OwnedFd> {
     const F_RDONLY: u32 = 1 << 3;
     let flags = if read_only { F_RDONLY } else { 0 };
@@ -101,7 +101,7 @@ pub(crate) fn lookup_map(map: BorrowedFd<'_>, key: u32, value: &mut [u8]) {
     bpf(MAP_LOOKUP_ELEM, &mut attr).expect("BPF_MAP_LOOKUP_ELEM");
 }
 
-/// How many threads can use one producer at a time.
+/// The number of threads that can use one producer at a time.
 const SLOTS: u32 = 8;
 
 pub(crate) const LOOKUP: i32 = 1;
@@ -110,12 +110,12 @@ pub(crate) const RESERVE: i32 = 131;
 pub(crate) const SUBMIT: i32 = 132;
 const DISCARD: i32 = 133;
 
-/// A raw tracepoint of one function.
+/// Loads a raw tracepoint program of one function.
 pub(crate) fn load_program(instructions: &[u64]) -> OwnedFd {
     load_functions(instructions, None, &[])
 }
 
-/// A raw tracepoint with a function that a helper calls back, which begins at instruction `at`.
+/// Loads a raw tracepoint program with a callback function, which begins at instruction `at`.
 pub(crate) fn load_with_callback(instructions: &[u64], at: u32) -> OwnedFd {
     let types = btf::of_program_and_callback();
     let (mut log, size) = (vec![0_u8; 1 << 16], types.len() as u32);
@@ -126,7 +126,8 @@ pub(crate) fn load_with_callback(instructions: &[u64], at: u32) -> OwnedFd {
     load_functions(instructions, Some(&types), &[pair(0, btf::PROGRAM), pair(at, btf::CALLBACK)])
 }
 
-/// A raw tracepoint of functions that are described by `struct bpf_func_info`: where one begins, and its type.
+/// Loads a raw tracepoint program. `infos` describes its functions by `struct bpf_func_info`: the first instruction and
+/// the type id of each.
 fn load_functions(instructions: &[u64], types: Option<&OwnedFd>, infos: &[u64]) -> OwnedFd {
     let license = c"MIT";
     let mut attr = [0_u64; 18];
@@ -138,7 +139,7 @@ fn load_functions(instructions: &[u64], types: Option<&OwnedFd>, infos: &[u64]) 
         attr[10] = infos.as_ptr() as u64;
         attr[11] = pair(infos.len() as u32, 0);
     }
-    // Without a log first: one that does not fit is a failure by itself.
+    // First without a log, because a log that does not fit makes the call fail.
     let error = match bpf(PROG_LOAD, &mut attr) {
         Ok(fd) => return owned(fd),
         Err(error) => error,
@@ -160,7 +161,7 @@ pub(crate) struct Producer {
     submit: OwnedFd,
 }
 
-/// The most records of one run: the verifier goes through the loop that often.
+/// The maximum number of records of one run. The verifier walks every iteration of the loop.
 pub(crate) const MOST: u64 = 500;
 
 impl Producer {
@@ -169,9 +170,10 @@ impl Producer {
         let payloads = create_map(MAP_TYPE_ARRAY, 4, LONGEST as u32, SLOTS, 0).expect("an array");
         let [payloads_low, payloads_high] = map(payloads.as_fd());
         let [map_low, map_high] = map(ring);
-        // The context: u64 count, size, flags; the number of the first record, of which and its own place in the run
-        // each payload starts with the sum; the slot where the payload lies. The result is how many failed, kept on
-        // the stack, where the verifier must not know that they are 0 at first: it would count along.
+        // The context, all u64: count, size, flags, the number of the first record, the slot of the payload. Each
+        // payload starts with its number: the first one plus its index in the run. The result is the number of
+        // failures. It is kept on the stack, and its initial 0 is hidden from the verifier, which would otherwise track
+        // its value through every iteration.
         let output = [
             mov(6, 1),
             load(1, 6, 0),
@@ -239,9 +241,8 @@ impl Producer {
         }
     }
 
-    /// `count` times `bpf_ringbuf_output` with `flags`, each record a copy of
-    /// `payload` whose first eight bytes are `first`, `first + 1` and so on.
-    /// Returns how many of them failed.
+    /// Calls `bpf_ringbuf_output` `count` times with `flags`. Each record is a copy of `payload` whose first eight
+    /// bytes are `first`, `first + 1` and so on. Returns the number of calls that failed.
     pub(crate) fn output(&self, first: u64, count: u64, payload: &[u8], flags: u64) -> u64 {
         assert!(count <= MOST && payload.len() <= LONGEST);
         let slot = self.slots.lock().unwrap().pop().expect("no more threads than slots");
@@ -253,14 +254,13 @@ impl Producer {
         failed
     }
 
-    /// `bpf_ringbuf_reserve` of eight bytes and `bpf_ringbuf_discard` with
-    /// `flags`.
+    /// Reserves eight bytes (`bpf_ringbuf_reserve`) and discards them (`bpf_ringbuf_discard`) with `flags`.
     pub(crate) fn discard(&self, flags: u64) {
         self.reserved(&self.discard, 0, flags);
     }
 
-    /// `bpf_ringbuf_reserve` of eight bytes, `number` written into them, and
-    /// `bpf_ringbuf_submit` with `flags`.
+    /// Reserves eight bytes (`bpf_ringbuf_reserve`), writes `number` into them and submits them (`bpf_ringbuf_submit`)
+    /// with `flags`.
     pub(crate) fn submit(&self, number: u64, flags: u64) {
         self.reserved(&self.submit, number, flags);
     }
@@ -270,7 +270,7 @@ impl Producer {
     }
 }
 
-/// `BPF_PROG_TEST_RUN`: runs a program once, on this thread, with this context. Returns its result.
+/// Runs a program once, on this thread, with this context (`BPF_PROG_TEST_RUN`). Returns its result.
 pub(crate) fn run(program: &OwnedFd, context: &[u64]) -> u64 {
     let mut attr = [0_u64; 10];
     attr[0] = pair(program.as_raw_fd() as u32, 0);
@@ -281,7 +281,8 @@ pub(crate) fn run(program: &OwnedFd, context: &[u64]) -> u64 {
     u64::from(u32::from_ne_bytes([a, b, c, d]))
 }
 
-/// Kernels before 5.11 count maps as locked memory, of which 64 KiB are allowed. May fail: then it is a test that does.
+/// Raises the limit of locked memory. Kernels before 5.11 charge maps to it, and the default is 64 KiB. If this fails,
+/// a test fails later.
 pub(crate) fn lift_memlock() {
     let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: reads one struct that lives during the call.

@@ -1,7 +1,7 @@
-//! The reader on rings of the running kernel.
+//! Tests the reader on rings of the running kernel.
 //!
-//! Needs the right to make BPF maps and load programs, and [`kernel::Producer`] needs Linux 5.10. Where either is
-//! missing, tests are listed as ignored with the reason.
+//! Needs the right to create BPF maps and load programs; [`kernel::Producer`] needs Linux 5.10. If either is missing,
+//! tests are listed as ignored, with the reason.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -23,10 +23,10 @@ mod user_ring;
 mod waking;
 
 #[path = "../../../tests/live/support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod harness;
 #[path = "../../../tests/live/support/own_mounts.rs"]
-#[expect(dead_code, reason = "others mount more")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod own_mounts;
 
 use std::sync::mpsc;
@@ -58,7 +58,7 @@ fn main() {
         overwriting::tests(),
         soak::tests(),
     ];
-    // After its own requirements, so that a test names the newest feature that it needs.
+    // Checked after a test's own requirements, so that the reason names the newest feature that the test needs.
     let tables = tables.map(|tests| {
         let tests = tests.into_iter();
         tests.map(|test| test.since(5, 10, "raw tracepoints that are run on request").needs(privileges)).collect()
@@ -66,7 +66,7 @@ fn main() {
     Suite::new(tables).run()
 }
 
-/// Returns why maps cannot be created here. A refusal for another reason is for the test to fail with.
+/// Returns why maps cannot be created here. If creation fails for another reason, the test itself fails.
 fn privileges() -> Option<String> {
     let refused = create_ring(PAGE).err()?.raw_os_error() == Some(libc::EPERM);
     refused.then(|| "needs root, or CAP_BPF and CAP_PERFMON".to_owned())
@@ -78,26 +78,27 @@ fn two_cpus() -> Option<String> {
         return Some("needs 2 CPUs".to_owned());
     }
     let emulated = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpus| cpus.contains("QEMU TCG"));
-    emulated.then(|| "needs real CPUs: emulated ones seem to work when they wait".to_owned())
+    emulated.then(|| "needs real CPUs: emulated ones seem busy while they wait".to_owned())
 }
 
-/// A ring of the kernel's, its reader and its producer.
+/// Creates a ring in the kernel. Returns its reader and its producer.
 fn ring(bytes: u32) -> (Ring, Producer) {
     let map = create_ring(bytes).expect("making a ring");
     let producer = Producer::new(&map);
     (Ring::open(map, bytes).expect("opening it"), producer)
 }
 
-/// Starts something that waits, and returns when it sleeps in epoll_wait(2), or has ended: on a machine that stands
-/// still now and then, no length of time says so.
+/// Runs `wait` on a new thread. Returns when that thread sleeps in epoll_wait(2) or has ended. No delay of fixed length
+/// ensures this on a machine that stalls now and then.
 fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T + Send + 's) -> ScopedJoinHandle<'s, T> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let sleeper = scope.spawn(move || {
-        tell.send(this_thread()).expect("the test is still there");
+        sender.send(this_thread()).expect("the test still waits");
         wait()
     });
-    let thread = told.recv().expect("a thread that runs");
-    // The number of the system call that the thread is blocked in, and its arguments; "running" otherwise.
+    let thread = receiver.recv().expect("a thread that runs");
+    // The file holds the number of the system call that the thread is blocked in and its arguments, otherwise
+    // "running".
     let blocked = format!("/proc/self/task/{thread}/syscall");
     let began = Instant::now();
     while !sleeper.is_finished() && began.elapsed() < LONG {
@@ -111,14 +112,14 @@ fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T +
     sleeper
 }
 
-/// The thread id of the caller.
+/// Returns the thread id of the caller.
 #[expect(unsafe_code, reason = "a system call without a wrapper here")]
 fn this_thread() -> i32 {
     // SAFETY: takes no memory.
     unsafe { libc::gettid() }
 }
 
-/// The numbers that all waiting records start with.
+/// Reads all committed records. Returns the numbers that they start with.
 fn numbers(ring: &mut Ring) -> Vec<u64> {
     let mut batch = ring.batch().expect("a sound ring");
     batch.records().map(number).collect()

@@ -1,4 +1,4 @@
-//! Which pages the kernel lets one map, what is refused, and that nothing stays mapped.
+//! Tests which pages of a ring the kernel allows to map, which fds are refused, and that nothing stays mapped.
 #![expect(unsafe_code, reason = "maps pages without the crate under test")]
 
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Maps `pages` pages from page `first`; the answer's errno.
+/// Maps `pages` pages from page `first`. Returns the errno on failure.
 fn map(fd: &OwnedFd, first: usize, pages: usize, prot: i32) -> Result<*mut libc::c_void, i32> {
     let page = PAGE as usize;
     // SAFETY: a new mapping, at an address that the kernel chooses.
@@ -50,13 +50,13 @@ fn mappings_are_allowed_page_by_page() -> Outcome {
         ("the producer's page, writable", 1, 1, BOTH, Some(libc::EPERM)),
         ("the data, writable", 2, 2, BOTH, Some(libc::EPERM)),
         ("the producer's page and the data", 1, 5, READ, None),
-        ("all of it from the start", 0, 6, READ, None),
+        ("all pages", 0, 6, READ, None),
         ("one page of the second view", 4, 1, READ, None),
-        ("a page more than there is", 1, 6, READ, Some(libc::EINVAL)),
-        ("behind the end", 6, 1, READ, Some(libc::EINVAL)),
+        ("one page too many", 1, 6, READ, Some(libc::EINVAL)),
+        ("after the end", 6, 1, READ, Some(libc::EINVAL)),
     ];
     let unmap = |start: *mut libc::c_void, pages: usize| {
-        // SAFETY: a mapping that this test made and nobody uses.
+        // SAFETY: a mapping that this test created and nothing uses.
         unsafe { libc::munmap(start, pages * PAGE as usize) }
     };
     for (what, first, pages, prot, refusal) in matrix {
@@ -67,10 +67,10 @@ fn mappings_are_allowed_page_by_page() -> Outcome {
         }
     }
     let data = map(&fd, 1, 5, READ).expect("allowed above");
-    // SAFETY: changes nothing but the rights to a mapping of this test's.
+    // SAFETY: changes only the protection of this test's own mapping.
     let changed = unsafe { libc::mprotect(data, PAGE as usize, BOTH) };
     assert_eq!((changed, errno()), (-1, libc::EACCES), "mprotect to write");
-    // SAFETY: moves or grows a mapping of this test's, or fails.
+    // SAFETY: moves or grows this test's own mapping, or fails.
     let grown = unsafe { libc::mremap(data, 5 * PAGE as usize, 9 * PAGE as usize, libc::MREMAP_MAYMOVE) };
     assert_eq!(grown, libc::MAP_FAILED, "mremap must not grow it");
     unmap(data, 5);
@@ -87,9 +87,9 @@ fn fd_that_is_no_ring_is_refused_with_advice() -> Outcome {
         assert!(matches!(error, Error::InvalidSize { .. }), "{bytes}: {error}");
     }
     let smaller = message(create_ring(PAGE)?, 2 * PAGE);
-    assert!(smaller.contains("has 4096 bytes, not the 8192 stated"), "{smaller}");
+    assert!(smaller.contains("has 4096 bytes, not 8192"), "{smaller}");
     let larger = message(create_ring(4 * PAGE)?, 2 * PAGE);
-    assert!(larger.contains("has 16384 bytes, not the 8192 stated"), "{larger}");
+    assert!(larger.contains("has 16384 bytes, not 8192"), "{larger}");
     let array = message(create_map(kernel::MAP_TYPE_ARRAY, 4, 4, 4, 0)?, PAGE);
     assert!(array.contains("of type 2 (enum bpf_map_type), not BPF_MAP_TYPE_RINGBUF"), "{array}");
     let null = message(File::options().read(true).write(true).open("/dev/null")?.into(), PAGE);
@@ -97,8 +97,7 @@ fn fd_that_is_no_ring_is_refused_with_advice() -> Outcome {
     Ok(())
 }
 
-/// Counts in a process of its own: other tests open and close descriptors
-/// meanwhile.
+/// Counts in a separate process, because other tests open and close fds meanwhile.
 fn closing_a_ring_leaves_no_fd() -> Outcome {
     const ALONE: &str = "MMAP_RING_ALONE";
     if std::env::var_os(ALONE).is_none() {
@@ -110,30 +109,30 @@ fn closing_a_ring_leaves_no_fd() -> Outcome {
         assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         return Ok(());
     }
-    let descriptors = || -> io::Result<usize> { Ok(std::fs::read_dir("/proc/self/fd")?.count()) };
+    let fds = || -> io::Result<usize> { Ok(std::fs::read_dir("/proc/self/fd")?.count()) };
     let mappings = || -> io::Result<usize> {
         let maps = std::fs::read_to_string("/proc/self/maps")?;
         Ok(maps.lines().filter(|line| line.contains("bpf-map")).count())
     };
-    let before = (descriptors()?, mappings()?);
+    let before = (fds()?, mappings()?);
     let map = create_ring(PAGE)?;
     let mut ring = Ring::open(map, PAGE)?;
     let stopper = ring.stopper()?;
-    // The first sleep makes the epoll; on a machine that stands still the time may be up before it.
+    // The first sleep creates the epoll instance. On a machine that stalls, the timeout may pass before that sleep.
     while ring.counters().sleeps == 0 {
         ring.wait(Some(Duration::from_millis(1)))?;
     }
-    assert_eq!(descriptors()?, before.0 + 4, "ring, epoll, both ends of the pipe");
+    assert_eq!(fds()?, before.0 + 4, "ring, epoll, both ends of the pipe");
     assert_eq!(mappings()?, before.1 + 2);
     drop((ring, stopper));
-    assert_eq!((descriptors()?, mappings()?), before);
-    // And none after a failure.
+    assert_eq!((fds()?, mappings()?), before);
+    // No fd or mapping is left after a failure either.
     assert!(Ring::open(create_ring(PAGE)?, 2 * PAGE).is_err());
-    assert_eq!((descriptors()?, mappings()?), before);
+    assert_eq!((fds()?, mappings()?), before);
     Ok(())
 }
 
-/// Safe code must not get at two readers of one ring, by whatever descriptor: one would free what the other has lent.
+/// Safe code must not get two readers of one ring through any fd: one would free records that the other has lent.
 fn ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
@@ -146,9 +145,9 @@ fn ring_is_opened_once_at_a_time() -> Outcome {
     };
     taken(Ring::open(map.try_clone()?, PAGE).err());
     taken(OverwriteRing::open(map.try_clone()?, PAGE).err());
-    assert_eq!(Peek::open(&map, PAGE)?.pending().count(), 3, "a looker-on does not count");
+    assert_eq!(Peek::open(&map, PAGE)?.pending().count(), 3, "an observer does not count");
     let other = create_ring(PAGE)?;
-    assert!(Ring::open(other, PAGE).is_ok(), "nor does another ring");
+    assert!(Ring::open(other, PAGE).is_ok(), "another ring does not count");
     assert_eq!(held.len(), 3);
     drop(batch);
     drop(ring);

@@ -1,4 +1,4 @@
-//! The ring that overwrites its oldest records.
+//! Tests rings that overwrite their oldest records.
 
 use std::thread;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn overwriting_ring_keeps_the_newest() -> Outcome {
     Ok(())
 }
 
-/// Each record comes whole or not at all, and what did not come is counted to the byte.
+/// Each record is read whole or not at all, and the lost bytes are counted exactly.
 fn overwriting_ring_is_read_under_live_producers() -> Outcome {
     const EACH: u64 = 100_000;
     const SIZE: u32 = 8 * PAGE;
@@ -50,7 +50,7 @@ fn overwriting_ring_is_read_under_live_producers() -> Outcome {
                     let mut next = 0;
                     while next < EACH {
                         let count = MOST.min(EACH - next);
-                        // What fails runs into a record of another producer's that is not committed.
+                        // A send fails only at an uncommitted record of another producer.
                         let sent = program.send(producer, next, count);
                         next += sent + u64::from(sent < count);
                         thread::sleep(Duration::from_micros(100 * (next % 3)));
@@ -60,7 +60,7 @@ fn overwriting_ring_is_read_under_live_producers() -> Outcome {
             .collect();
         let mut running = true;
         while running {
-            // Asked before the last look, so that the look misses nothing.
+            // Checked before the last read, so that the read misses no record.
             running = !producers.iter().all(|producer| producer.is_finished());
             if ring.wait(Some(Duration::from_millis(5))).expect("a wait") == Wake::TimedOut {
                 continue;

@@ -1,4 +1,4 @@
-//! What is sent comes back: every size of ring and record, discards, a full ring, many producers.
+//! Tests that sent records are read: every size of ring and record, discards, a full ring, several producers.
 
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn sizes_from_one_page_to_64_mib() -> Outcome {
         assert_eq!(ring.capacity(), u64::from(bytes));
         let payload = [0; 1000];
         let mut sent = 0;
-        // Round the ring at least twice, in parts that fit.
+        // At least twice around the ring, in parts that fit.
         let part = (u64::from(bytes) / 1008 / 2).clamp(1, MOST);
         while sent * 1008 < 2 * u64::from(bytes) + 4096 {
             assert_eq!(producer.output(sent, part, &payload, ADAPTIVE), 0);
@@ -85,7 +85,7 @@ fn discards_are_skipped_and_counted() -> Outcome {
 
 fn full_ring_refuses_and_reading_makes_room() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
-    // 16 bytes each; the last of 256 would fill the ring to the brim.
+    // 16 bytes each. The last of 256 would fill the ring completely, which the kernel does not allow.
     assert_eq!(producer.output(0, 300, &[0; 8], ADAPTIVE), 300 - 255);
     assert_eq!(ring.positions().waiting(), 255 * 16);
     assert_eq!(ring.batch()?.at_most(5).count(), 5);
@@ -126,7 +126,7 @@ fn order_is_kept_for_each_of_several_producers() -> Outcome {
             .collect();
         let mut running = true;
         while running {
-            // Asked before the last look, so that the look misses nothing.
+            // Checked before the last read, so that the read misses no record.
             running = !threads.iter().all(|thread| thread.is_finished());
             ring.wait(Some(Duration::from_millis(5))).unwrap();
             for record in &mut ring.batch().unwrap() {

@@ -1,10 +1,11 @@
-//! What trailing release costs the producer in room: a large record that comes just after everything was read.
+//! Tests how much room trailing release costs the producer: a large record follows just after all records were read.
 //!
 //! ```text
-//!   ring of 4096     8 and 1000 bytes    reader takes them    a while    3300 bytes: is there room?
+//!   ring of 4096     8 and 1000 bytes    reader reads them    a gap      3300 bytes: is there room?
 //! ```
 //!
-//! `MMAP_RING_ROUNDS=3000 cargo test -p mmap-ring --test live -- trailing_release` measures longer than the test does.
+//! `MMAP_RING_ROUNDS=3000 cargo test -p mmap-ring --test live -- trailing_release` runs more rounds than the test does
+//! by default.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,13 +24,13 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![test!(trailing_release_refuses_no_large_record).needs(two_cpus)]
 }
 
-/// A program that sends records of these lengths, and returns 1 if one was refused.
+/// Loads a program that sends records of these lengths, and returns 1 if one was refused.
 fn sender(ring: &impl AsFd, lengths: &[i32]) -> OwnedFd {
     let [map_low, map_high] = map(ring.as_fd());
     let mut instructions = Vec::new();
-    for (place, length) in lengths.iter().enumerate() {
-        // Over the rest of this record, those that follow, and the end.
-        let to_refused = 3 + 9 * (lengths.len() - place - 1) + 2;
+    for (index, length) in lengths.iter().enumerate() {
+        // The jump skips the rest of this record, the records after it, and the end.
+        let to_refused = 3 + 9 * (lengths.len() - index - 1) + 2;
         let send = [map_low, map_high, mov_imm(2, *length), mov_imm(3, 0), call(RESERVE)];
         instructions.extend(send);
         instructions.extend([jeq_imm(0, 0, to_refused as i16), mov(1, 0), mov_imm(2, 0), call(SUBMIT)]);
@@ -38,16 +39,16 @@ fn sender(ring: &impl AsFd, lengths: &[i32]) -> OwnedFd {
     load_program(&instructions)
 }
 
-/// How many large records of so many are refused.
-fn refused(pace: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
+/// Returns the number of large records that are refused in `rounds` rounds.
+fn refused(policy: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
     const PATIENCE: Duration = Duration::from_millis(20);
     let map = create_ring(PAGE).expect("making a ring");
-    let peek = Peek::open(&map, PAGE).expect("looking at it");
+    let peek = Peek::open(&map, PAGE).expect("observing it");
     let (small, large) = (sender(&map, &[8, 1000]), sender(&map, &[3300]));
     let mut ring = Ring::open(map, PAGE).expect("opening it");
     let stopper = ring.stopper().expect("a stopper");
     let read = AtomicU64::new(0);
-    let is_read = |sent| {
+    let wait_until_read = |sent| {
         let began = Instant::now();
         while read.load(Ordering::Acquire) < sent && began.elapsed() < PATIENCE {
             std::hint::spin_loop();
@@ -55,7 +56,7 @@ fn refused(pace: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
     };
     thread::scope(|scope| {
         scope.spawn(|| {
-            let ended = ring.run(pace, |batch| {
+            let ended = ring.run(policy, |batch| {
                 read.fetch_add(batch.records().count() as u64, Ordering::Release);
                 ControlFlow::<()>::Continue(())
             });
@@ -64,14 +65,14 @@ fn refused(pace: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
         let _stop = Stop(stopper);
         let (mut sent, mut refused) = (0, 0);
         for _ in 0..rounds {
-            // Whatever the last round left is free before this one begins.
+            // The records of the last round are released before this one begins.
             let began = Instant::now();
             while peek.positions().waiting() > 0 && began.elapsed() < LONG {
                 thread::sleep(Duration::from_micros(100));
             }
             assert_eq!(kernel::run(&small, &[0]), 0, "the ring is empty");
             sent += 2;
-            is_read(sent);
+            wait_until_read(sent);
             let began = Instant::now();
             while began.elapsed() < gap {
                 std::hint::spin_loop();
@@ -85,7 +86,7 @@ fn refused(pace: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
     })
 }
 
-/// Ends the run of the reader, were it by a panic.
+/// Ends the run of the reader when dropped, also by a panic.
 struct Stop(Stopper);
 
 impl Drop for Stop {
@@ -94,11 +95,11 @@ impl Drop for Stop {
     }
 }
 
-/// Within 1 % of a reader that keeps nothing back, at each gap.
+/// At each gap, at most 1 % more refusals than with a reader that keeps nothing back.
 fn trailing_release_refuses_no_large_record() -> Outcome {
     let rounds = std::env::var("MMAP_RING_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100);
     for gap in [0, 20, 100, 400].map(Duration::from_micros) {
-        // A reader that its CPU is taken from at the wrong moment refuses by no fault of its own.
+        // A reader that loses its CPU at the wrong moment causes refusals without any fault, so there are three tries.
         let mut tries = Vec::new();
         let good = (0..3).any(|_| {
             let (trailing, immediate) =
@@ -106,7 +107,7 @@ fn trailing_release_refuses_no_large_record() -> Outcome {
             tries.push((trailing, immediate));
             trailing <= immediate + rounds / 100
         });
-        println!("{gap:?} after all was read, (trailing, immediate) refused of {rounds}: {tries:?}");
+        println!("{gap:?} after all records were read, (trailing, immediate) refused of {rounds}: {tries:?}");
         assert!(good, "{gap:?}: {tries:?} of {rounds}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Records by the hundred million, on request: none is lost unnoticed, none comes twice, none is torn.
+//! Sends hundreds of millions of records, on request: no record is lost unnoticed, read twice or torn.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,22 +12,22 @@ use crate::kernel::{MOST, create_ring};
 use crate::noise::{PRODUCERS, Program, Received, empty_of};
 use crate::{Outcome, PAGE};
 
-/// How many records are sent unless it is said by `MMAP_RING_SOAK_RECORDS`.
+/// The number of records to send, unless `MMAP_RING_SOAK_RECORDS` is set.
 const RECORDS: u64 = 200_000_000;
 /// 512 KiB, as in the kernel's own benchmark.
 const SIZE: u32 = 128 * PAGE;
 
-/// What the producers did, added up.
+/// The totals of all producers.
 #[derive(Default)]
 struct Sent {
     attempts: AtomicU64,
     failures: AtomicU64,
     running: AtomicU64,
-    /// The reader has gone.
+    /// The reader has ended.
     over: AtomicBool,
 }
 
-/// Tells the producers when the reader goes, were it by a panic.
+/// Tells the producers when the reader ends, also by a panic.
 struct Reader<'s>(&'s Sent);
 
 impl Drop for Reader<'_> {
@@ -37,8 +37,8 @@ impl Drop for Reader<'_> {
 }
 
 impl Sent {
-    /// Sends `total` records of one producer. A full ring ends a run of the program, and then it waits a moment:
-    /// failing is quick, and would be all that it does.
+    /// Sends `total` records of one producer. A full ring ends a run of the program. The producer then pauses: failing
+    /// is fast, and it would otherwise do little else.
     fn produce(&self, program: &Program, producer: u64, total: u64, stopper: &Stopper) {
         let mut next = 0;
         while next < total && !self.over.load(Ordering::Relaxed) {
@@ -60,7 +60,7 @@ impl Sent {
 
 pub(crate) fn tests() -> Vec<Test> {
     let asked = || {
-        let reason = "takes minutes: with MMAP_RING_SOAK=1, in a release build";
+        let reason = "takes minutes: set MMAP_RING_SOAK=1, in a release build";
         std::env::var_os("MMAP_RING_SOAK").is_none().then(|| reason.to_owned())
     };
     vec![test!(soak_of_random_lengths_from_several_producers).needs(asked)]
@@ -75,7 +75,7 @@ fn soak_of_random_lengths_from_several_producers() -> Outcome {
     Ok(())
 }
 
-/// The soak itself, with a line every ten seconds.
+/// Runs the soak and prints a line every ten seconds.
 fn soak(total: u64) {
     const PERIOD: Duration = Duration::from_secs(10);
     let map = create_ring(SIZE).expect("making a ring");
@@ -86,7 +86,7 @@ fn soak(total: u64) {
     let stopper = ring.stopper().expect("a pipe");
     let sent = Sent { running: AtomicU64::new(PRODUCERS), ..Sent::default() };
     let began = Instant::now();
-    let mut told = began;
+    let mut printed = began;
     thread::scope(|scope| {
         for producer in 0..PRODUCERS {
             let (sent, program, stopper) = (&sent, &program, &stopper);
@@ -95,8 +95,8 @@ fn soak(total: u64) {
         let _reader = Reader(&sent);
         let run = ring.run(WakeupPolicy::default(), |batch| {
             batch.records().for_each(|record| seen.record(record));
-            if told.elapsed() > PERIOD {
-                told = Instant::now();
+            if printed.elapsed() > PERIOD {
+                printed = Instant::now();
                 let (attempts, failures) = (&sent.attempts, &sent.failures);
                 let (attempts, failures) = (attempts.load(Ordering::Relaxed), failures.load(Ordering::Relaxed));
                 let rate = seen.received as f64 / began.elapsed().as_secs_f64() / 1e6;
@@ -110,7 +110,7 @@ fn soak(total: u64) {
         });
         assert_eq!(run.expect("a sound ring"), None);
     });
-    // What was committed after the last look.
+    // Records that were committed after the last batch.
     ring.batch().expect("a sound ring").records().for_each(|record| seen.record(record));
     let (attempts, failures, counters) = (sent.attempts.into_inner(), sent.failures.into_inner(), ring.counters());
     println!(
@@ -123,7 +123,7 @@ fn soak(total: u64) {
         began.elapsed().as_secs_f64()
     );
     assert_eq!(attempts, total);
-    assert_eq!(seen.received + failures, attempts, "received and failed are not what was sent");
+    assert_eq!(seen.received + failures, attempts, "received and failed records must add up to those sent");
     let empty: u64 = (0..PRODUCERS).map(|producer| empty_of(producer, share(producer))).sum();
     assert!(seen.empty <= empty && empty <= seen.empty + failures, "{} of {empty} empty ones", seen.empty);
     let positions = ring.positions();

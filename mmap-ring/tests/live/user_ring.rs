@@ -1,12 +1,12 @@
-//! The other direction: what user space submits is what a program is given, by `bpf_user_ringbuf_drain`.
+//! Tests the user ring: a program receives by `bpf_user_ringbuf_drain` exactly the samples that user space submits.
 //!
 //! ```text
 //! drain(flags):           return bpf_user_ringbuf_drain(RING, each, NULL, flags)
 //! each(sample):           n = COUNT++
 //!     TAKEN[n].head   = the first 16 bytes of the sample: a number, and how many bytes follow
-//!     TAKEN[n].bytes  = those
-//!     TAKEN[n].read   = how reading them ended
-//!     TAKEN[n].beyond = how reading one more byte ended
+//!     TAKEN[n].bytes  = those bytes
+//!     TAKEN[n].read   = the result of reading them
+//!     TAKEN[n].beyond = the result of reading one more byte
 //!     return whether TAKEN is full
 //! ```
 
@@ -38,18 +38,18 @@ pub(crate) fn tests() -> Vec<Test> {
 const DYNPTR_READ: i32 = 201;
 const USER_RINGBUF_DRAIN: i32 = 209;
 
-/// How many samples one drain takes at most.
+/// The number of samples that one drain takes at most.
 const ENTRIES: u32 = 64;
-/// In front of a sample's bytes: a number, and how many they are.
+/// The size of a sample's head in bytes: a number, and how many bytes follow.
 const HEAD: usize = 16;
-/// The most of them.
+/// The maximum number of bytes after the head.
 const MOST: usize = 1008;
-/// Where `read` and `beyond` lie in an element of TAKEN, and its length.
+/// Offsets of `read` and `beyond` in an element of TAKEN, and its size.
 const READ: usize = HEAD + MOST;
 const BEYOND: usize = READ + 8;
 const TAKEN: usize = BEYOND + 8;
 
-/// What a program takes out of a user ring.
+/// A program that drains a user ring, and its maps.
 struct Drain {
     program: OwnedFd,
     count: OwnedFd,
@@ -106,7 +106,7 @@ impl Drain {
             mov_imm(5, 0),
             call(DYNPTR_READ),
             jne_imm(0, 0, 24),
-            // what it says that follows,
+            // the bytes that follow it,
             load(8, 9, 8),
             jgt_imm(8, MOST as i32, 22),
             mov(1, 9),
@@ -139,7 +139,7 @@ impl Drain {
         Self { program, count, taken }
     }
 
-    /// Drains once, and answers what the program was given. Fails as the helper does.
+    /// Drains once and returns the samples that the program received. Errors with the errno of the helper.
     fn run(&self, flags: u64) -> io::Result<Vec<Vec<u8>>> {
         update_map(self.count.as_fd(), 0, &0_u64.to_ne_bytes());
         let answer = kernel::run(&self.program, &[flags]) as u32 as i32;
@@ -162,7 +162,7 @@ impl Drain {
     }
 }
 
-/// The sample of this number: its head and bytes that follow from both.
+/// Returns the sample with this number: its head, and bytes that depend on number and length.
 fn sample(number: u64) -> Vec<u8> {
     let length = number * 37 % (MOST as u64 + 1);
     let bytes = (0..length).map(|at| (at * 31 + number) as u8);
@@ -174,17 +174,17 @@ fn program_gets_exactly_what_was_submitted() -> Outcome {
     let drain = Drain::new(&map);
     let mut ring = UserRing::open(map, 2 * PAGE)?;
     assert!(drain.run(0)?.is_empty());
-    // So often that the ring comes round many times, at many offsets.
+    // Enough rounds that the positions wrap many times, at many offsets.
     for round in 0..400 {
         let mut expected = Vec::new();
         for number in round * 20.. {
-            let given_up = ring.reserve(number as u32 % 300)?;
-            let Some(mut given_up) = given_up else { break };
-            given_up.fill(0xff);
+            let discarded = ring.reserve(number as u32 % 300)?;
+            let Some(mut discarded) = discarded else { break };
+            discarded.fill(0xff);
             if number % 2 == 0 {
-                given_up.discard();
+                discarded.discard();
             } else {
-                drop(given_up);
+                drop(discarded);
             }
             let bytes = sample(number);
             let Some(mut sample) = ring.reserve(bytes.len() as u32)? else { break };
@@ -203,7 +203,7 @@ fn full_user_ring_is_waited_for() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let drain = Drain::new(&map);
     let mut ring = UserRing::open(map, PAGE)?;
-    let longest = ring.reserve(PAGE - 8)?.expect("an empty ring holds one that fills it");
+    let longest = ring.reserve(PAGE - 8)?.expect("an empty ring holds a sample that fills it");
     drop(longest);
     assert!(ring.reserve(PAGE - 7).is_err());
     let fill = |ring: &mut UserRing| -> Outcome {
@@ -219,7 +219,7 @@ fn full_user_ring_is_waited_for() -> Outcome {
     assert!(ring.reserve(0)?.is_none());
     assert!(!has_room(&ring), "poll");
     let began = Instant::now();
-    assert!(ring.reserve_within(8, Some(SHORT))?.is_none(), "nobody drains");
+    assert!(ring.reserve_within(8, Some(SHORT))?.is_none(), "there was no drain");
     assert!(began.elapsed() >= SHORT);
     // A drain wakes the sleeper.
     thread::scope(|scope| {
@@ -230,14 +230,14 @@ fn full_user_ring_is_waited_for() -> Outcome {
         assert!(ring.reserve_within(8, Some(LONG)).expect("a wait").is_some());
     });
     assert!(has_room(&ring), "poll");
-    // One that is told not to does not, and then the ring is looked at.
+    // A drain with NO_WAKEUP does not wake the sleeper, which finds the room by polling.
     fill(&mut ring)?;
     thread::scope(|scope| {
         let sleeper = asleep(scope, || ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));
         assert_eq!(drain.run(NO_WAKEUP).expect("a sound ring").len(), 4);
         assert!(sleeper.join().unwrap().expect("a wait"));
     });
-    // Without looks, one that is told to wakes, though it takes nothing.
+    // Without polling, a drain with FORCE_WAKEUP wakes the sleeper even if it takes no sample.
     ring.set_idle_poll_interval(None);
     fill(&mut ring)?;
     thread::scope(|scope| {
@@ -251,7 +251,7 @@ fn full_user_ring_is_waited_for() -> Outcome {
     Ok(())
 }
 
-/// Whether poll(2) says that the ring can be written to.
+/// Returns whether poll(2) reports the ring as writable.
 #[expect(unsafe_code, reason = "polls without the crate under test")]
 fn has_room(ring: &UserRing) -> bool {
     let mut poll = libc::pollfd { fd: ring.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
@@ -307,7 +307,7 @@ fn reopened_user_ring_continues_where_it_was() -> Outcome {
     Ok(())
 }
 
-/// Two producers would lend the same bytes twice, to be written.
+/// Two producers would lend the same bytes for writing.
 fn user_ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let ring = UserRing::open(map.try_clone()?, PAGE)?;

@@ -1,4 +1,4 @@
-//! Who is woken, when, and who is not.
+//! Tests which commits wake the reader and which do not.
 #![expect(unsafe_code, reason = "waits without the crate under test")]
 
 use std::ops::ControlFlow;
@@ -55,7 +55,7 @@ fn no_wakeup_leaves_a_sleeper_and_force_wakes_it() -> Outcome {
         producer.submit(1, NO_WAKEUP);
         thread::sleep(SHORT);
         assert!(!sleeper.is_finished(), "woken by NO_WAKEUP");
-        // The consumer stands at record 1, so this one is not its business.
+        // The consumer position is that of record 1, so this record sends no wake-up.
         producer.submit(2, ADAPTIVE);
         thread::sleep(SHORT);
         assert!(!sleeper.is_finished(), "woken although it is behind");
@@ -78,14 +78,14 @@ fn discard_without_wakeup_strands_a_waiter() -> Outcome {
         producer.submit(1, ADAPTIVE);
         let (wake, waited) = sleeper.join().unwrap();
         assert_eq!(wake.unwrap(), Wake::Ready);
-        assert!(waited >= 10 * SHORT, "found by the time-out alone, and not after {waited:?}");
+        assert!(waited >= 10 * SHORT, "found after {waited:?}, before the timeout");
     });
     assert_eq!(ring.counters().wakeups, 0);
     assert_eq!(numbers(&mut ring), [1]);
     Ok(())
 }
 
-/// By each way to wait, with a reader that sleeps already: the program says how old the record was when it came.
+/// Tests each kind of wait with a reader that sleeps already. The time from sending to reading is measured.
 fn record_without_wakeup_waits_one_poll_interval() -> Outcome {
     const TRIES: u64 = 10;
     const ENOUGH: Duration = IDLE_POLL_INTERVAL.saturating_add(Duration::from_millis(10));
@@ -96,7 +96,7 @@ fn record_without_wakeup_waits_one_poll_interval() -> Outcome {
     let mut set = RingSet::new();
     set.push(ring(PAGE).0);
     set.push(in_set);
-    // A machine that stands still for a while now and then is given other chances: the shortest time of each counts.
+    // Several tries, because a machine may stall now and then: the shortest time of each kind counts.
     for number in 0..TRIES {
         if waited.iter().all(|waited| *waited <= ENOUGH) {
             break;
@@ -130,21 +130,21 @@ fn record_without_wakeup_waits_one_poll_interval() -> Outcome {
         });
         assert_eq!(numbers(&mut set.rings_mut()[1]), [number]);
     }
-    assert_eq!(single.counters().wakeups, 0, "found by looking");
+    assert_eq!(single.counters().wakeups, 0, "found by polling");
     println!("a record without wake-up waited: wait {:?}, run {:?}, set {:?}", waited[0], waited[1], waited[2]);
     assert!(waited.iter().all(|waited| *waited <= ENOUGH), "{waited:?}");
     Ok(())
 }
 
-/// What the looks cost a reader whose ring stays empty: about as much as so many sleeps of a thread that looks at
-/// nothing. How much time that is depends on the machine: an emulated one takes milliseconds for a sleep.
+/// Measures the cost of polling for a reader whose ring stays empty. It is close to that of as many sleeps of a thread
+/// that does nothing else. The absolute time depends on the machine: an emulated one takes milliseconds for a sleep.
 fn idle_reader_uses_almost_no_cpu() -> Outcome {
-    /// A thread that sleeps shares a loaded machine's CPU with interrupts; a reader that is busy is so every time.
+    /// Interrupts of a loaded machine are charged to a sleeping thread now and then; a busy reader fails every try.
     const TRIES: u32 = 5;
     const TIMES: u32 = 8;
     let (mut ring, _producer) = ring(PAGE);
     let time = Duration::from_millis(400);
-    // What only the first sleep does: makes its descriptors, and runs code that was not run before.
+    // The first sleep also creates the fds and runs code for the first time, so it is not measured.
     assert_eq!(ring.wait(Some(IDLE_POLL_INTERVAL / 4))?, Wake::TimedOut);
     let mut tries = Vec::new();
     for _ in 0..TRIES {
@@ -162,13 +162,13 @@ fn idle_reader_uses_almost_no_cpu() -> Outcome {
         }
         tries.push((sleeps, worked, plain));
     }
-    Err(format!("(sleeps, work, work of plain sleeps) of a reader that is idle: {tries:?}").into())
+    Err(format!("(sleeps, CPU time, CPU time of plain sleeps) of an idle reader: {tries:?}").into())
 }
 
 fn consumer_that_is_behind_is_not_woken() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     producer.submit(1, ADAPTIVE);
-    // An edge-triggered waiter of one's own that does not drain.
+    // An edge-triggered epoll of this test's own, without draining.
     // SAFETY: takes no memory.
     let epoll = unsafe { libc::epoll_create1(0) };
     let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
@@ -178,14 +178,14 @@ fn consumer_that_is_behind_is_not_woken() -> Outcome {
         // SAFETY: room for one event.
         unsafe { libc::epoll_wait(epoll, &mut event, 1, timeout) }
     };
-    assert_eq!(wait(1000), 1, "the record was there");
+    assert_eq!(wait(1000), 1, "the record was committed before");
     producer.submit(2, ADAPTIVE);
     assert_eq!(wait(50), 0, "no wake-up for a consumer that is behind");
     assert_eq!(numbers(&mut ring), [1, 2]);
     assert_eq!(ring.prepare_wait()?, Head::Empty);
     producer.submit(3, ADAPTIVE);
-    assert_eq!(wait(1000), 1, "a wake-up for one that is not");
-    // SAFETY: this test's own descriptor.
+    assert_eq!(wait(1000), 1, "a wake-up for a consumer that is caught up");
+    // SAFETY: this test's own fd.
     unsafe { libc::close(epoll) };
     Ok(())
 }
@@ -215,7 +215,7 @@ fn sleeping_reader_loses_nothing() -> Outcome {
     Ok(())
 }
 
-/// An epoll of one's own that asks for the level: it has to be woken, too, or the level is never looked at.
+/// Waits with a level-triggered epoll of this test's own. It must be woken, too: epoll checks the level only then.
 fn level_triggered_sleeper_loses_nothing() -> Outcome {
     const TOTAL: u64 = 50_000;
     let (mut ring, producer) = ring(PAGE);
@@ -246,22 +246,22 @@ fn level_triggered_sleeper_loses_nothing() -> Outcome {
             }
         }
     });
-    // SAFETY: this test's own descriptor.
+    // SAFETY: this test's own fd.
     unsafe { libc::close(epoll) };
     Ok(())
 }
 
-/// A program that reserves a record, keeps itself busy, and only then submits it.
+/// A program that reserves a record, stays busy, and only then submits it.
 struct Dawdler(OwnedFd);
 
 impl Dawdler {
     fn new(ring: &impl AsFd) -> Self {
         const LOOP: i32 = 181;
-        // Not the clock: where reading it takes a lock, the reader would work at that.
+        // Not the clock: if reading it takes a lock, the reader would contend for it.
         const GET_PRANDOM_U32: i32 = 7;
         let [ring_low, ring_high] = map(ring.as_fd());
         let [callback_low, callback_high] = function(2, 11);
-        // The context: u64 number, how many random numbers to ask for.
+        // The context, all u64: the record's number, and how many random numbers to request.
         let instructions = [
             mov(6, 1),
             ring_low,
@@ -299,11 +299,11 @@ impl Dawdler {
     }
 }
 
-/// On a machine that is busy with other things the two may not meet, so they try several times; a reader that spins
-/// fails every time.
+/// On a loaded machine the two may not run at the same time, so there are several tries. A reader that spins fails
+/// every try.
 fn busy_record_at_the_head_lets_the_reader_sleep() -> Outcome {
     const TRIES: u32 = 30;
-    // Some 100 ms, and the most that there may be.
+    // Takes some 100 ms, and is the maximum of `bpf_loop`.
     const NUMBERS: u64 = 1 << 23;
     const BEHIND: u64 = 100;
     let map = create_ring(PAGE)?;
@@ -334,10 +334,10 @@ fn busy_record_at_the_head_lets_the_reader_sleep() -> Outcome {
         }
         tries.push((slept, worked));
     }
-    Err(format!("(time, work) of a reader behind a busy head: {tries:?}").into())
+    Err(format!("(time, CPU time) of a reader behind a busy head: {tries:?}").into())
 }
 
-/// What this thread has taken of a CPU's time.
+/// Returns the CPU time of this thread.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct lives during the call.

@@ -1,23 +1,23 @@
-//! CPUs whose buffers have changed.
+//! The changes that a refresh finds.
 
 /// The changes that [`PerCpuBuffers::refresh`](crate::PerCpuBuffers::refresh) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HotplugChanges {
-    /// CPUs that have a buffer now and had none before.
+    /// CPUs that have a buffer now, and had none before.
     pub added: Vec<u32>,
-    /// CPUs that were away and are back.
+    /// CPUs that were offline and are online again.
     pub restored: Vec<u32>,
-    /// CPUs that went offline. What they had written is still there to be drained.
+    /// CPUs that went offline. Their records can still be drained.
     pub removed: Vec<u32>,
-    /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that
-    /// reader.
+    /// CPUs in whose slot another reader's event was found, for the first time. That reader gets the records of
+    /// programs on these CPUs.
     pub taken: Vec<u32>,
-    /// CPUs whose slot was empty, as it is after the other reader of the map has ended, and is this set's again. What
-    /// programs sent meanwhile is lost, and counted by the programs alone.
+    /// CPUs whose slot was empty, because the other reader of the map has ended, and holds this set's event again.
+    /// Records that programs sent meanwhile are lost, and only the programs can count them.
     pub regained: Vec<u32>,
 }
 
-/// Adds a CPU to a list, unless a refresh that failed has added it.
+/// Adds a CPU to a list, unless an earlier, failed refresh has added it.
 pub(super) fn note(list: &mut Vec<u32>, cpu: u32) {
     if !list.contains(&cpu) {
         list.push(cpu);

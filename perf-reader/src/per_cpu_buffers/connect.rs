@@ -1,4 +1,4 @@
-//! Putting the buffers into the slots of the programs' map.
+//! Puts the buffers into the slots of the programs' map.
 
 use std::os::fd::BorrowedFd;
 
@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::event_array::{EventArray, Slot};
 
 impl PerCpuBuffers {
-    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
-    /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
+    /// Puts every buffer into its CPU's slot. The buffers of CPUs without a slot in the map are closed, with one
+    /// warning for all of them (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
     ///
     /// # Errors
-    /// [`Error::Syscall`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    /// [`Error::Syscall`] with the errno of `slots`: E2BIG only if the map has no slot for any of the CPUs.
     #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
@@ -35,7 +35,7 @@ impl PerCpuBuffers {
         }
         if !held.is_empty() {
             log::warn!(
-                "the map's slots held the events of another reader, on CPU {}: it gets nothing from now on",
+                "the map's slots held the events of another reader, on CPU {}: that reader gets no records from now on",
                 list(&held)
             );
         }
@@ -44,11 +44,11 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Notes CPUs that have no slot, and warns.
+    /// Notes CPUs without a slot, and warns.
     pub(super) fn go_without_slot(&mut self, cpus: &[u32]) {
         let Some(last) = cpus.iter().max() else { return };
         log::warn!(
-            "the map has no slot for CPU {}: what programs send there is refused (E2BIG), and not counted; its max_entries must \
+            "the map has no slot for CPU {}: samples of programs there are refused (E2BIG), and not counted; its max_entries must \
              be {} or more",
             list(cpus),
             last.saturating_add(1)
@@ -56,9 +56,9 @@ impl PerCpuBuffers {
         self.without_slot.extend(cpus);
     }
 
-    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
-    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and
-    /// [`refresh`](PerCpuBuffers::refresh) for a CPU that came later.
+    /// Returns the CPUs without a slot in the map, because its `max_entries` is not above their ids. They have no
+    /// buffer, and samples of programs there are refused. They are known after [`connect`](PerCpuBuffers::connect), or
+    /// after [`refresh`](PerCpuBuffers::refresh) for a CPU that came online later.
     pub fn without_slot(&self) -> &[u32] {
         &self.without_slot
     }
@@ -68,7 +68,7 @@ pub(super) fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl EventArray) 
     slots.set(cpu, event).map_err(|error| Error::slot(cpu, &error))
 }
 
-/// CPUs for a message: `0, 2, 3`, at most 16 of them.
+/// Formats CPUs for a message: `0, 2, 3`, at most 16 of them.
 fn list(cpus: &[u32]) -> String {
     const SHOWN: usize = 16;
     let shown: Vec<String> = cpus.iter().take(SHOWN).map(u32::to_string).collect();

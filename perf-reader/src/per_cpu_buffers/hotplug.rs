@@ -1,4 +1,4 @@
-//! CPUs that come and go, and slots that another reader takes.
+//! Handles CPU hotplug, and slots that another reader takes.
 
 use std::os::fd::AsFd;
 
@@ -13,25 +13,24 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 
 impl PerCpuBuffers {
-    /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however
-    /// briefly, get a new event that writes into the ring they had, as the kernel does not revive the old one; both are
-    /// put into their slots.
+    /// Adapts the buffers to the CPUs that are online now. A CPU that came online gets a buffer. A CPU that was
+    /// offline, however briefly, and is online again gets a new event that writes into its former ring, because the
+    /// kernel does not revive the old event. Both are put into their slots.
     ///
-    /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is
-    /// dead): what it could not send is known to the program alone. So look often enough for what you do, and have
-    /// programs count.
+    /// Until then the helper fails on such a CPU (ENOENT without a buffer, EOPNOTSUPP with a buffer whose event is
+    /// dead). Only the program knows of these losses. So refresh often enough for your purpose, and let programs count.
     ///
-    /// Also looks whether the slots still hold this set's events, where the [`EventArray`] can tell. Those that another
-    /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
-    /// back.
+    /// Also checks whether the slots still hold this set's events, if the [`EventArray`] can query them. Slots that
+    /// another reader of the map has taken are left to it. Slots that are empty, because the other reader has ended,
+    /// are taken back.
     ///
-    /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the
-    /// CPUs that the set was [opened on](PerCpuBuffers::open_on) count, if it was.
+    /// If a CPU's slot cannot be set, the next refresh tries again. A set that was [opened on](PerCpuBuffers::open_on)
+    /// given CPUs handles only those.
     ///
     /// # Errors
-    /// The first one, after all CPUs were looked at; the changes are returned by the next refresh that succeeds, or by
-    /// [`take_changes`](PerCpuBuffers::take_changes).
-    /// [`Error::OnlineCpus`]; as [`Buffer::open`](crate::Buffer::open); and as [`connect`](PerCpuBuffers::connect).
+    /// The first error, after all CPUs were handled. The changes are returned by the next refresh that succeeds, or by
+    /// [`take_changes`](PerCpuBuffers::take_changes). [`Error::OnlineCpus`]; as [`Buffer::open`](crate::Buffer::open);
+    /// and as [`connect`](PerCpuBuffers::connect).
     pub fn refresh(&mut self, slots: &impl EventArray) -> Result<HotplugChanges, Error> {
         let online = online_cpus()?;
         let (mut failures, mut changes) = (Failures::default(), std::mem::take(&mut self.changes));
@@ -51,12 +50,12 @@ impl PerCpuBuffers {
         }
     }
 
-    /// Returns the changes that refreshes found which failed, since the last one that succeeded.
+    /// Returns the changes that failed refreshes found, since the last one that succeeded.
     pub fn take_changes(&mut self) -> HotplugChanges {
         std::mem::take(&mut self.changes)
     }
 
-    /// Gives the buffer at `index` a new event if its CPU is back. Returns an error with the CPU.
+    /// Gives the buffer at `index` a new event if its CPU is online again. Returns an error with the CPU.
     fn refresh_buffer(
         &mut self,
         index: usize,
@@ -79,23 +78,23 @@ impl PerCpuBuffers {
             if buffer.is_alive().map_err(of_cpu)? {
                 return Ok(());
             }
-            // Asking a dead event takes 100 ms: not again if what follows fails.
+            // Checking a dead event takes 100 ms. It is not repeated if a later step fails.
             self.away.push(cpu);
         }
         match buffer.replacement(&self.options) {
             Ok(replacement) => {
-                // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing
-                // the new one takes it out of epoll.
+                // Steps that can fail come first. If one fails, the buffer's event stays dead, and the next refresh
+                // finds it so. Closing the new event removes it from epoll.
                 self.waiter.watch(cpu, replacement.as_fd()).map_err(of_cpu)?;
                 connect(cpu, replacement.as_fd(), slots).map_err(of_cpu)?;
                 let former = buffer.replace_with(replacement);
-                // Adding the new event to epoll polled the ring, which takes the wake-up of what came before.
+                // Adding the new event to epoll polled the ring, which consumes the wake-up of earlier records.
                 self.unfinished |= buffer.reader().fill() > 0;
                 self.away.retain(|&away| away != cpu);
                 note(&mut changes.restored, cpu);
                 self.waiter.forget(cpu, former.as_fd()).map_err(of_cpu)
             }
-            // Gone again meanwhile.
+            // The CPU went offline again meanwhile.
             Err(Error::Offline { .. }) => Ok(()),
             Err(error) => Err(of_cpu(error)),
         }
@@ -103,12 +102,13 @@ impl PerCpuBuffers {
 
     /// Opens a buffer for a CPU that is online and has none.
     fn refresh_cpu(&mut self, cpu: u32, slots: &impl EventArray, changes: &mut HotplugChanges) -> Result<(), Error> {
-        let left_out = self.chosen.as_ref().is_some_and(|chosen| !chosen.contains(&cpu));
-        if left_out || self.get(cpu).is_some() || self.without_slot.contains(&cpu) {
+        let is_not_chosen = self.chosen.as_ref().is_some_and(|chosen| !chosen.contains(&cpu));
+        if is_not_chosen || self.get(cpu).is_some() || self.without_slot.contains(&cpu) {
             return Ok(());
         }
         let Some(mut buffer) = self.opened(cpu)? else { return Ok(()) };
-        // First: a buffer whose slot could not be set is not in this set, and is opened anew the next time.
+        // Before the buffer is added: a buffer whose slot cannot be set does not join the set, and the next refresh
+        // opens it again.
         match buffer.connect(slots) {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
                 self.go_without_slot(&[cpu]);
@@ -121,8 +121,8 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Finds slots that another reader has taken, and takes back those that are empty. Leaves out CPUs whose events may
-    /// be dead: their slots would seem to be another reader's.
+    /// Finds slots that another reader has taken, and takes back empty ones. Skips CPUs whose events may be dead: their
+    /// slots would seem to be another reader's.
     fn check_slots(&mut self, slots: &impl EventArray, failures: &mut Failures, changes: &mut HotplugChanges) {
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
@@ -131,7 +131,7 @@ impl PerCpuBuffers {
             }
             match buffer.check_slot(slots) {
                 Ok(Some(Holder::Another)) => note(&mut changes.taken, cpu),
-                Ok(Some(Holder::Nobody)) => note(&mut changes.regained, cpu),
+                Ok(Some(Holder::Empty)) => note(&mut changes.regained, cpu),
                 Ok(_) => {}
                 Err(error) => failures.note(Err((cpu, error))),
             }
@@ -139,7 +139,7 @@ impl PerCpuBuffers {
     }
 }
 
-/// What failed in a refresh. One CPU must not keep the others from being looked at.
+/// The failures of a refresh. A failure of one CPU must not keep the others from being handled.
 #[derive(Default)]
 struct Failures {
     first: Option<Error>,

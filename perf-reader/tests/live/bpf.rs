@@ -1,7 +1,7 @@
-//! The kernel's side of a live test: a map of perf events, and a program that sends through it.
+//! The kernel's side of the live tests: a map of perf events, and a program that sends through it.
 //!
 //! ```text
-//! send(size, count):                     a raw tracepoint program, run on a CPU of one's choice by BPF_PROG_TEST_RUN
+//! send(size, count):                     a raw tracepoint program, run on any CPU by BPF_PROG_TEST_RUN
 //!     payload = &PAYLOADS[this CPU]
 //!     repeat count times:
 //!         payload.number += 1
@@ -9,7 +9,7 @@
 //!     return failures
 //! ```
 //!
-//! The instructions are written by hand, so that the tests depend on no loader.
+//! The instructions are written by hand, so that the tests do not depend on a loader.
 
 use std::ffi::{c_int, c_long};
 use std::io;
@@ -26,15 +26,15 @@ const PROG_TYPE_TRACEPOINT: u32 = 5;
 const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const F_TEST_RUN_ON_CPU: u32 = 1;
 
-/// The largest payload it can send.
+/// The largest payload of the program, in bytes.
 pub(crate) const MAX_PAYLOAD: usize = 70_000;
-/// The most sends in one run.
+/// The maximum number of sends in one run.
 pub(crate) const MAX_COUNT: u32 = 511;
 
-/// bpf(2) with an attribute of 32-bit words. These tests have a call of their own, since the reader is tested without
+/// Calls bpf(2) with an attribute of 32-bit words. These tests call it themselves, because they test the reader without
 /// the loader.
 fn bpf(command: c_int, attr: &mut [u32]) -> io::Result<c_long> {
-    // SAFETY: the attribute is as long as we say, writable, and every pointer in it is to live memory.
+    // SAFETY: the attribute is as long as stated, writable, and every pointer in it is to live memory.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr) as u32) };
     match answer {
         -1 => Err(io::Error::last_os_error()),
@@ -42,16 +42,16 @@ fn bpf(command: c_int, attr: &mut [u32]) -> io::Result<c_long> {
     }
 }
 
-fn descriptor(answer: c_long) -> OwnedFd {
-    // SAFETY: the kernel has just made it for us.
+fn owned(answer: c_long) -> OwnedFd {
+    // SAFETY: the kernel has just created this fd for the caller.
     unsafe { OwnedFd::from_raw_fd(answer as c_int) }
 }
 
 fn map(kind: u32, value_size: u32, entries: u32) -> io::Result<OwnedFd> {
-    bpf(MAP_CREATE, &mut [kind, 4, value_size, entries, 0]).map(descriptor)
+    bpf(MAP_CREATE, &mut [kind, 4, value_size, entries, 0]).map(owned)
 }
 
-/// The two words of an address.
+/// Returns the two 32-bit words of an address.
 fn address<T: ?Sized>(pointer: *const T) -> [u32; 2] {
     let address = pointer.cast::<u8>() as u64;
     let [a, b, c, d, e, f, g, h] = address.to_ne_bytes();
@@ -65,7 +65,7 @@ fn update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> io::Result<()> {
     bpf(MAP_UPDATE_ELEM, &mut [fd, 0, key_low, key_high, low, high, 0, 0]).map(drop)
 }
 
-/// A program that sends, its map of events, and its payloads.
+/// The sending program, its map of events, and its payloads.
 pub(crate) struct Sender {
     events: OwnedFd,
     payloads: OwnedFd,
@@ -73,12 +73,12 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Loads it. Without privileges this is EPERM.
+    /// Loads the program. EPERM without privileges.
     pub(crate) fn new() -> io::Result<Self> {
         Self::with_slots(possible_cpus())
     }
 
-    /// The same with a map of so many slots.
+    /// Loads the program with a map of `slots` slots.
     pub(crate) fn with_slots(slots: u32) -> io::Result<Self> {
         let cpus = possible_cpus();
         let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, slots)?;
@@ -87,19 +87,19 @@ impl Sender {
         Ok(Self { events, payloads, program })
     }
 
-    /// Puts a perf event in its CPU's slot.
+    /// Puts a perf event into its CPU's slot.
     pub(crate) fn connect(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
         update(self.events.as_fd(), cpu, &event.as_raw_fd().to_ne_bytes())
     }
 
-    /// What it sends on `cpu` from now on: the first 8 bytes are a number that it counts up before each send.
+    /// Sets the payload on `cpu`. The program increments the number in its first 8 bytes before each send.
     pub(crate) fn payload(&self, cpu: u32, payload: &[u8]) -> io::Result<()> {
         let mut value = payload.to_vec();
         value.resize(MAX_PAYLOAD, 0);
         update(self.payloads.as_fd(), cpu, &value)
     }
 
-    /// Sends `count` payloads of `size` bytes on `cpu`; answers how many the kernel refused.
+    /// Sends `count` payloads of `size` bytes on `cpu`. Returns the number that the kernel refused.
     pub(crate) fn send(&self, cpu: u32, size: usize, count: u32) -> io::Result<u32> {
         assert!(count <= MAX_COUNT && size <= MAX_PAYLOAD);
         let context = [size as u64, u64::from(count)];
@@ -139,16 +139,16 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    /// Attaches them.
+    /// Loads and attaches the programs.
     pub(crate) fn new() -> io::Result<Self> {
         const STAGES: [(&str, &str); 3] =
             [("sched_process_fork", "child_pid"), ("sched_process_exec", "pid"), ("sched_process_exit", "pid")];
         let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, possible_cpus())?;
         let mut links = Vec::new();
         for (stage, (name, field)) in STAGES.into_iter().enumerate() {
-            let folder = format!("/sys/kernel/tracing/events/sched/{name}");
-            let id = std::fs::read_to_string(format!("{folder}/id"))?.trim().parse().unwrap();
-            let format = std::fs::read_to_string(format!("{folder}/format"))?;
+            let directory = format!("/sys/kernel/tracing/events/sched/{name}");
+            let id = std::fs::read_to_string(format!("{directory}/id"))?.trim().parse().unwrap();
+            let format = std::fs::read_to_string(format!("{directory}/format"))?;
             let line = format.lines().find(|line| line.contains(&format!(" {field};"))).unwrap();
             let offset = line.split("offset:").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
             let program = load(PROG_TYPE_TRACEPOINT, &announce(&events, offset, stage as i32))?;
@@ -158,13 +158,14 @@ impl Lives {
         Ok(Self { events, _links: links })
     }
 
-    /// Puts a perf event in its CPU's slot.
+    /// Puts a perf event into its CPU's slot.
     pub(crate) fn connect(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
         update(self.events.as_fd(), cpu, &event.as_raw_fd().to_ne_bytes())
     }
 }
 
-/// `bpf_perf_event_output(ctx, events, BPF_F_CURRENT_CPU, {*(u32 *)(ctx + offset), stage}, 8)`.
+/// Returns a program that calls `bpf_perf_event_output(ctx, events, BPF_F_CURRENT_CPU, {*(u32 *)(ctx + offset), stage},
+/// 8)`.
 fn announce(events: &OwnedFd, offset: i16, stage: i32) -> Vec<u64> {
     vec![
         instruction(0x61, 2, 1, offset, 0),  // w2 = the pid
@@ -182,19 +183,19 @@ fn announce(events: &OwnedFd, offset: i16, stage: i32) -> Vec<u64> {
     ]
 }
 
-/// Runs `program` at the tracepoint of number `id`, on all CPUs, until the answer is closed.
+/// Attaches `program` to the tracepoint with this id, on all CPUs, until the returned fd is closed.
 fn attach(id: u64, program: &OwnedFd) -> io::Result<OwnedFd> {
     const TYPE_TRACEPOINT: u64 = 2;
     const ATTR_SIZE: u64 = 64;
-    const NOBODY: libc::pid_t = -1;
+    const ALL_PROCESSES: libc::pid_t = -1;
     // type and size, config, sample_period, sample_type, read_format, flags, wakeup_events, config1
     let attr = [TYPE_TRACEPOINT | ATTR_SIZE << 32, id, 1, 0, 0, 0, 0, 0];
-    // SAFETY: the attribute is as long as it says.
-    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), NOBODY, 0, -1, 8_u64) };
+    // SAFETY: the attribute is as long as its size field.
+    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), ALL_PROCESSES, 0, -1, 8_u64) };
     if event == -1 {
         return Err(io::Error::last_os_error());
     }
-    let event = descriptor(event);
+    let event = owned(event);
     let requests = [(libc::_IOW::<u32>(u32::from(b'$'), 8), program.as_raw_fd()), (libc::_IO(u32::from(b'$'), 0), 0)];
     for (request, argument) in requests {
         // SAFETY: both requests, SET_BPF and ENABLE, take a number.
@@ -205,12 +206,12 @@ fn attach(id: u64, program: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(event)
 }
 
-/// Returns how many slots an array with one for each possible CPU has.
+/// Returns the number of slots of an array with one for each possible CPU.
 pub(crate) fn possible_cpus() -> u32 {
     cutaway_sys::cpus::array_len().unwrap()
 }
 
-/// `{u8 code, u4 dst, u4 src, s16 offset, s32 immediate}` as a word.
+/// Encodes `{u8 code, u4 dst, u4 src, s16 offset, s32 immediate}` as a word.
 const fn instruction(code: u8, dst: u8, src: u8, offset: i16, immediate: i32) -> u64 {
     let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
     let [o0, o1] = offset.to_ne_bytes();
@@ -296,7 +297,7 @@ fn load(kind: u32, instructions: &[u64]) -> io::Result<OwnedFd> {
         0, // prog_flags
     ];
     let refused = match bpf(PROG_LOAD, &mut attr) {
-        Ok(program) => return Ok(descriptor(program)),
+        Ok(program) => return Ok(owned(program)),
         Err(error) => error,
     };
     let [log_low, log_high] = address(log.as_mut_ptr());

@@ -1,5 +1,5 @@
-//! Machines of one CPU, and machines that may have more than they have. Where this one is neither, and its CPUs may be
-//! taken away (`PERF_READER_HOTPLUG`), it is made so for as long as a test takes.
+//! Tests machines with one CPU, and machines with more possible than online CPUs. If this machine is neither and the
+//! tests may take CPUs offline (`PERF_READER_HOTPLUG`), they do so for as long as a test runs.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,12 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![live!(machine_of_one_cpu_is_read), live!(offline_cpus_have_slots_and_no_buffers)]
 }
 
-/// CPUs that are offline as long as this lives.
-struct Away<'c>(&'c [u32]);
+/// CPUs that are offline until this is dropped.
+struct Offline<'c>(&'c [u32]);
 
-impl<'c> Away<'c> {
-    /// Takes them away; `None` if this machine is not ours to play with, or does not let them go.
+impl<'c> Offline<'c> {
+    /// Takes the CPUs offline; `None` if the tests may not do that on this machine, or the CPUs cannot be taken
+    /// offline.
     fn take(cpus: &'c [u32]) -> Option<Self> {
         let allowed = std::env::var_os("PERF_READER_HOTPLUG").is_some();
         if !allowed || !cpus.iter().all(|&cpu| std::path::Path::new(&online_file(cpu)).exists()) {
@@ -35,20 +36,22 @@ impl<'c> Away<'c> {
     }
 }
 
-impl Drop for Away<'_> {
+impl Drop for Offline<'_> {
     fn drop(&mut self) {
         self.0.iter().for_each(|&cpu| switch(cpu, true));
     }
 }
 
-/// Program and reader take turns on the one CPU: whatever is sent in bursts and after pauses is read or counted, and
-/// merging one lane is in order.
+/// Program and reader take turns on the only CPU: every record that is sent in bursts and after pauses is read or
+/// counted, and a merge of one CPU is in order.
 fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let (&cpu, others) = cpus.split_first().unwrap();
-    let away = Away::take(others);
+    let away = Offline::take(others);
     if !others.is_empty() && away.is_none() {
-        return Completion::ignored_with("needs a machine of one CPU: a virtual one, or with PERF_READER_HOTPLUG=1");
+        return Completion::ignored_with(
+            "needs a machine with one CPU: a virtual machine, or set PERF_READER_HOTPLUG=1",
+        );
     }
     assert_eq!(online_cpus().unwrap(), [cpu]);
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
@@ -83,7 +86,7 @@ fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     assert_eq!(stream.lost().unwrap().samples, refused.load(Ordering::Relaxed));
     assert_eq!(received + refused.into_inner(), sent.into_inner());
     assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
-    // Those that come meanwhile are read, too.
+    // CPUs that come online meanwhile are read, too.
     drop(away);
     assert_eq!(stream.refresh().unwrap(), HotplugChanges { added: others.to_vec(), ..HotplugChanges::default() });
     drop(stream);
@@ -97,20 +100,20 @@ fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     Completion::Completed
 }
 
-/// The map has a slot for each CPU that may come; those that are not there have no buffer, and are no error but for who
-/// asks for them by number.
+/// The map has a slot for each possible CPU. Offline CPUs have no buffer, which is an error only for a buffer of that
+/// very CPU.
 fn offline_cpus_have_slots_and_no_buffers(sender: &Sender) -> Completion {
     let all: Vec<u32> = (0..possible_cpus()).collect();
     let before = online_cpus().unwrap();
     let last = before.last_chunk::<1>().filter(|_| before.len() > 1);
     let away = match last {
-        Some(last) if before.len() == all.len() => Away::take(last),
+        Some(last) if before.len() == all.len() => Offline::take(last),
         _ => None,
     };
     let online = online_cpus().unwrap();
     if online.len() == all.len() {
         return Completion::ignored_with(
-            "needs more possible CPUs than online ones: a virtual machine of such, or with PERF_READER_HOTPLUG=1",
+            "needs more possible CPUs than online ones: such a virtual machine, or set PERF_READER_HOTPLUG=1",
         );
     }
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
@@ -118,18 +121,18 @@ fn offline_cpus_have_slots_and_no_buffers(sender: &Sender) -> Completion {
     assert_eq!(
         cpus(&PerCpuBuffers::open_on(all.iter().copied(), bytes(1), &Options::new()).unwrap()),
         online,
-        "asked for them all"
+        "of all possible CPUs"
     );
     for &cpu in all.iter().filter(|cpu| !online.contains(cpu)) {
         let error = Buffer::open(cpu, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Offline { cpu: named, .. } if named == cpu), "{error}");
-        assert!(sender.send(cpu, 8, 1).is_err(), "nothing runs there");
+        assert!(sender.send(cpu, 8, 1).is_err(), "no program runs on an offline CPU");
     }
     let mut set = PerCpuBuffers::open(bytes(2), &Options::new()).unwrap();
     assert_eq!(cpus(&set), online);
     set.connect(&slots).unwrap();
     let first = set.iter().next().unwrap().as_fd();
-    assert!(sender.connect(possible_cpus(), first).is_err(), "there are as many slots as CPUs are possible");
+    assert!(sender.connect(possible_cpus(), first).is_err(), "the map has as many slots as there are possible CPUs");
     for &cpu in &online {
         sender.payload(cpu, &[]).unwrap();
         assert_eq!(sender.send(cpu, 8, 3).unwrap(), 0);

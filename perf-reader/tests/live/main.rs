@@ -1,13 +1,14 @@
-//! On the live kernel, with privileges. Where they are missing, each test is reported as ignored, with the reason.
+//! Tests on the running kernel, with privileges. If privileges are missing, each test is reported as ignored, with the
+//! reason.
 
-#![expect(unsafe_code, reason = "bpf(2) by hand, and privileges taken from a thread")]
+#![expect(unsafe_code, reason = "bpf(2) without a loader, and privileges dropped in a thread")]
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../tests/live/support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod harness;
 #[path = "../../../tests/live/support/own_mounts.rs"]
-#[expect(dead_code, reason = "others mount more")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod own_mounts;
 
 use harness::{Outcome, Suite, open_fds};
@@ -15,8 +16,8 @@ use libtest_mimic::{Completion, Failed};
 
 mod bpf;
 mod few_cpus;
-mod looking;
 mod merge;
+mod observing;
 mod one_cpu;
 mod privileges;
 mod several_cpus;
@@ -25,12 +26,12 @@ mod stream;
 
 use bpf::Sender;
 
-/// Returns the size of so many pages, in bytes.
+/// Returns the size of `pages` pages, in bytes.
 fn bytes(pages: usize) -> u32 {
     (pages * cutaway_sys::memory::page_size()).try_into().unwrap()
 }
 
-/// Makes a test that is named like its function, which gets a [`Sender`].
+/// Creates a test with the name of its function, which gets a [`Sender`].
 macro_rules! live {
     ($function:ident) => {
         $crate::harness::Test::new(stringify!($function), || $crate::with_sender($function))
@@ -49,7 +50,8 @@ fn with_sender<T: Outcome>(test: fn(&Sender) -> T) -> Result<Completion, Failed>
     }
 }
 
-/// Before Linux 5.11 maps and programs count as locked memory: lets this process lock 256 MiB, where it may say so.
+/// Raises the limit of locked memory to 256 MiB, if this process may. Before Linux 5.11 maps and programs count against
+/// it.
 fn lift_memlock() {
     const ENOUGH: u64 = 256 << 20;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -57,12 +59,12 @@ fn lift_memlock() {
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) }, 0);
     if limit.rlim_cur < ENOUGH {
         (limit.rlim_cur, limit.rlim_max) = (ENOUGH, limit.rlim_max.max(ENOUGH));
-        // SAFETY: the struct is live. Without privileges it fails, and the tests are ignored for want of them anyway.
+        // SAFETY: the struct is live. Without privileges it fails, and then the tests are ignored anyway.
         unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) };
     }
 }
 
-/// Whether long runs are asked for.
+/// Returns whether long runs are requested.
 fn soak() -> bool {
     std::env::var_os("PERF_READER_SOAK").is_some()
 }
@@ -75,11 +77,11 @@ fn main() {
         one_cpu::tests(),
         several_cpus::tests(),
         few_cpus::tests(),
-        looking::tests(),
+        observing::tests(),
         stream::tests(),
         merge::tests(),
         soak::tests(),
         privileges::tests(),
     ];
-    Suite::new(tables).run_then(|| assert_eq!(open_fds(), before, "fds leak"))
+    Suite::new(tables).run_then(|| assert_eq!(open_fds(), before, "fds leaked"))
 }

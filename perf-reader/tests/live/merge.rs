@@ -1,4 +1,4 @@
-//! Order across CPUs: the lives of short processes, seen through the scheduler's tracepoints.
+//! Tests the order of events across CPUs, with short processes observed through the scheduler's tracepoints.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -26,14 +26,14 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Events in the order in which they came: when, to whom, and what. On one machine with others, so most are not ours.
+/// Events in the order of arrival: time, pid and stage. Other processes of the machine cause most of them.
 #[derive(Default)]
 struct Seen(Vec<(u64, u32, u8)>);
 
-/// Fork, exec, exit.
+/// The number of stages: fork, exec, exit.
 const STAGES: u8 = 3;
 
-/// A process of ours, and the time in which its pid was its own: from before it was forked until it was waited for.
+/// A process of this test, and the time during which it had its pid: from before the fork until after the wait.
 struct Process {
     pid: u32,
     since: u64,
@@ -47,9 +47,8 @@ impl Seen {
         self.0.push((sample.time().unwrap(), u32::from_ne_bytes([a, b, c, d]), stage));
     }
 
-    /// Of the events of these processes: how many there are, and how many came when another one of the same process was
-    /// due.
-    fn judge(&self, processes: &[Process]) -> (usize, usize) {
+    /// Returns the number of events of these processes, and the number of those that arrived out of order.
+    fn count(&self, processes: &[Process]) -> (usize, usize) {
         let mut lives: HashMap<u32, Vec<(&Process, u8)>> = HashMap::new();
         for process in processes {
             lives.entry(process.pid).or_default().push((process, 0));
@@ -68,14 +67,14 @@ impl Seen {
     }
 }
 
-/// Has so many short processes live and die, forked on one CPU and executed on another; answers who they were.
+/// Runs this number of short processes, each forked on one CPU and executed on another. Returns them.
 fn spawn(processes: u32) -> Vec<Process> {
     let cpus = online_cpus().unwrap();
     let one = |n: usize| {
         let cpu = cpus[(n + 1) % cpus.len()];
         pin(cpus[n % cpus.len()]);
         let mut command = Command::new("/bin/true");
-        // SAFETY: makes one system call, between fork and exec.
+        // SAFETY: makes only one system call between fork and exec.
         let moved = unsafe {
             command.pre_exec(move || {
                 pin(cpu);
@@ -93,15 +92,15 @@ fn spawn(processes: u32) -> Vec<Process> {
 fn pin(cpu: u32) {
     // SAFETY: a plain C struct, of which all zero is a value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is live, and CPUs beyond its end are left out.
+    // SAFETY: the set is live, and CPUs beyond its end are ignored.
     unsafe { libc::CPU_SET(cpu as usize, &mut set) };
-    // SAFETY: the set is live and as long as we say.
+    // SAFETY: the set is live and as long as stated.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }
 
 fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
     if online_cpus().unwrap().len() < 2 {
-        return Completion::ignored_with("one CPU keeps its own order");
+        return Completion::ignored_with("needs several CPUs: one CPU keeps its own order");
     }
     if !std::path::Path::new("/bin/true").exists() {
         return Completion::ignored_with("there is no /bin/true to run");
@@ -114,12 +113,12 @@ fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
         Err(error) => panic!("watching processes: {error}"),
     };
     let count = if crate::soak() { 10_000 } else { 600 };
-    // Woken now and then, as readers who care for their CPU are: so that there is something to shuffle.
+    // Few wake-ups, as in a reader that saves CPU time, so that there are events to put in order.
     let options = Options::new().timestamps(true).wakeup(Wakeup::Events(1000));
     let mut set = PerCpuBuffers::open(bytes(64), &options).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| lives.connect(cpu, event)).unwrap();
     let mut merge = Merge::new(Duration::from_millis(20));
-    let mut judged = Vec::new();
+    let mut counted = Vec::new();
     for ordered in [false, true] {
         let (mut seen, over) = (Seen::default(), AtomicBool::new(false));
         let processes = std::thread::scope(|scope| {
@@ -144,9 +143,9 @@ fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
             }
             spawner.join().unwrap()
         });
-        judged.push(seen.judge(&processes));
+        counted.push(seen.count(&processes));
     }
-    let [(all, shuffled), (events, early)] = judged[..] else { unreachable!("two rounds") };
+    let [(all, shuffled), (events, early)] = counted[..] else { unreachable!("two rounds") };
     println!(
         "{count} processes: out of order without merging {:.2} % of {all} events, with it {early} of {events}; {} late",
         100.0 * shuffled as f64 / all as f64,
@@ -155,12 +154,12 @@ fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
     assert_eq!(set.lost().unwrap().samples, 0);
     let expected = count as usize * usize::from(STAGES);
     assert_eq!((all, events), (expected, expected));
-    assert!(shuffled > 0, "nothing to put in order");
+    assert!(shuffled > 0, "no event arrived out of order without merging");
     assert!(early as u64 <= merge.late(), "{early} of {events} events out of order, {} late", merge.late());
     Completion::Completed
 }
 
-/// All CPUs send at once: whatever comes out is by time, and all of it comes out.
+/// All CPUs send at once: the merge hands out all samples, in the order of time.
 fn merged_samples_are_in_time_order(sender: &Sender) {
     let cpus = online_cpus().unwrap();
     let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
@@ -209,7 +208,7 @@ fn merged_samples_are_in_time_order(sender: &Sender) {
     assert!(set.iter().all(|buffer| buffer.reader().fill() == 0));
 }
 
-/// A callback that breaks, or panics, takes no sample from any CPU but those that it was given.
+/// A callback that breaks or panics consumes only the samples that it was given, on every CPU.
 fn merge_that_ends_early_loses_nothing(sender: &Sender) {
     let cpus = online_cpus().unwrap();
     let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
@@ -237,7 +236,7 @@ fn merge_that_ends_early_loses_nothing(sender: &Sender) {
     assert!(times.is_sorted());
 }
 
-/// A payload whose length wraps the kernel's 16 bits leaves a record that is corrupt, and can be read over.
+/// A payload whose length wraps the kernel's 16-bit size leaves a corrupt record, which can be skipped.
 fn corrupt_record_does_not_hide_what_a_merge_broke_with(sender: &Sender) {
     let mut set = PerCpuBuffers::open_on([0], bytes(64), &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
@@ -247,7 +246,7 @@ fn corrupt_record_does_not_hide_what_a_merge_broke_with(sender: &Sender) {
     let mut merge = Merge::new(Duration::ZERO);
     assert_eq!(merge.finish(&mut set, |_| ControlFlow::Break("one")).unwrap(), Some("one"));
     assert_eq!(merge.drain(&mut set, |_| ControlFlow::Break("two")).unwrap(), Some("two"));
-    // Then it is returned, once, after the others were read.
+    // Then the error is returned, once, after the other records were read.
     let mut others = 0;
     let error = merge.finish(&mut set, |_| others += 1).unwrap_err();
     assert!(matches!(error, Error::Corrupt { cpu: 0, corrupt: Corrupt::Content { .. } }), "{error}");

@@ -1,4 +1,4 @@
-//! One CPU's buffer against the real kernel.
+//! Tests one CPU's buffer on the running kernel.
 
 use std::io::{PipeWriter, Write};
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(drain_that_ends_early_loses_nothing),
         live!(next_poll_is_over_after_a_drain_that_ended_early),
         live!(stop_by_its_fd_ends_waits_between_drains_that_end_early),
-        live!(records_are_told_of_after_a_stop),
+        live!(records_are_reported_after_a_stop),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -42,7 +42,7 @@ fn open(sender: &Sender, pages: usize, options: &Options) -> Buffer {
     buffer
 }
 
-/// The samples' numbers, and the losses announced between them.
+/// Drains the buffer. Returns the numbers of the samples, and the losses announced between them.
 fn drain(buffer: &mut Buffer) -> (Vec<u64>, u64) {
     let (mut numbers, mut lost) = (Vec::new(), 0);
     for record in &buffer.batch().unwrap() {
@@ -57,7 +57,7 @@ fn drain(buffer: &mut Buffer) -> (Vec<u64>, u64) {
     (numbers, lost)
 }
 
-/// Payloads of every length wrap at every place of a ring of one page, and none of their bytes differs.
+/// Payloads of every length wrap at every offset of a ring of one page, and all their bytes arrive.
 fn every_length_arrives_whole(sender: &Sender) {
     let mut buffer = open(sender, 1, &Options::new());
     let payload: Vec<u8> = (0..2000_u32).map(|i| (i * 7) as u8).collect();
@@ -83,8 +83,8 @@ fn every_length_arrives_whole(sender: &Sender) {
     assert_eq!(buffer.lost().unwrap().samples, 0);
 }
 
-/// A ring of one page and nobody reading: what the program was refused is what the reader reports, before anything is
-/// read and after, and the LOST record stands where the losses were.
+/// A ring of one page without a reader. The reader reports exactly the samples that the program was refused, before and
+/// after reading, and the LOST record is where the losses were.
 fn losses_are_exact(sender: &Sender) -> Completion {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();
@@ -92,7 +92,7 @@ fn losses_are_exact(sender: &Sender) -> Completion {
     let fit = 4095 / 24;
     assert_eq!(MAX_COUNT - refused, fit);
     let lost = buffer.lost().unwrap();
-    // The stable releases of 5.10 and 5.15 have it, too.
+    // The stable releases of 5.10 and 5.15 also have PERF_FORMAT_LOST.
     if lost.source == LostSource::Records {
         return Completion::ignored_with("needs 6.0: PERF_FORMAT_LOST");
     }
@@ -109,7 +109,7 @@ fn losses_are_exact(sender: &Sender) -> Completion {
     Completion::Completed
 }
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+/// Returns CLOCK_MONOTONIC in nanoseconds.
 pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is live and writable.
@@ -137,13 +137,13 @@ fn times_are_monotonic_clock_times(sender: &Sender) {
             .collect();
         assert_eq!(times.len(), 10);
         assert!(times.is_sorted());
-        // The clock that stamps is the one that needs no lock, and may lag by its last adjustment.
+        // The kernel stamps with the lock-free clock, which may lag by its last adjustment.
         assert!(times[0] + 1_000_000 >= before && times[9] <= after + 1_000_000);
         before = after;
     }
 }
 
-/// A set of the one CPU, connected.
+/// Returns a connected set of CPU 0.
 fn set(sender: &Sender, pages: usize, options: &Options) -> PerCpuBuffers {
     let set = PerCpuBuffers::open_on([0], bytes(pages), options).unwrap();
     sender.connect(0, set.get(0).unwrap().as_fd()).unwrap();
@@ -161,7 +161,7 @@ fn wakes_every_n_events(sender: &Sender) {
         assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
         sender.send(0, 8, 1).unwrap();
         assert_eq!(set.wait(None).unwrap(), Wake::Ready);
-        assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut, "told once");
+        assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut, "reported once");
     }
     let mut samples = 0;
     set.drain(|cpu, record| {
@@ -180,13 +180,13 @@ fn wakes_every_n_bytes(sender: &Sender) {
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
 }
 
-/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at
-/// all: a ring that is not read never gets more than a ring ahead.
+/// Wake-up conditions that a single record of 24 bytes does not meet, in a ring of 8 pages. No records meet the last
+/// one: the head of an unread ring is never more than the ring's size ahead.
 const SELDOM: [Wakeup; 5] =
     [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
 
-/// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of
-/// it.
+/// Records that a drain leaves are read by the next one. A wait in between returns at once, although no wake-up reports
+/// them.
 fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     let number = |record: Result<Record<'_>, Corrupt>| match record.unwrap() {
         Record::Sample(sample) => u64::from_ne_bytes(sample.padded().array(0).unwrap()),
@@ -210,11 +210,11 @@ fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
 }
 
-/// For those who sleep by [`AsFd`] and `next_poll`: the time is over while records are left, and only then, without a
-/// wait.
+/// For callers that sleep by [`AsFd`] and `next_poll`: the time is in the past while records are left, and only then,
+/// without a wait.
 fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new());
-    for read_by_hand in [false, true] {
+    for by_iter_mut in [false, true] {
         sender.send(0, 8, 5).unwrap();
         let mut seen = 0;
         let mut one = |_, _: Result<Record<'_>, Corrupt>| {
@@ -223,19 +223,19 @@ fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
         };
         for left in (1..5).rev() {
             assert_eq!(set.drain(&mut one), Some(()));
-            // As a loop of one's own does: the time is asked for after it was taken.
+            // As in the caller's own loop, which reads the clock before it calls `next_poll`.
             let now = Instant::now();
             assert!(set.next_poll().is_some_and(|at| at <= now), "{left} are left");
         }
-        if read_by_hand {
+        if by_iter_mut {
             assert_eq!(set.iter_mut().map(|buffer| drain(buffer).0.len()).sum::<usize>(), 1);
         } else {
             assert_eq!(set.drain(|_, _| ()), None);
         }
-        assert_eq!(set.next_poll(), None, "nothing is left");
+        assert_eq!(set.next_poll(), None, "no records are left");
         assert_eq!(seen, 4);
     }
-    // A reader that looks at each buffer itself may leave what it likes.
+    // A caller that reads each buffer itself may leave any records.
     sender.send(0, 8, 2).unwrap();
     assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
     assert_eq!((set.iter_mut().count(), set.next_poll()), (1, None));
@@ -249,12 +249,12 @@ fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
     assert_eq!(set.wait(SOON).unwrap(), Wake::Ready);
 }
 
-/// As a signal handler stops it: by write(2). Each drain leaves records, so no wait sleeps.
+/// Stops the set by write(2), as a signal handler does. Each drain leaves records, so no wait sleeps.
 fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new());
-    let mut line = PipeWriter::from(set.stopper().unwrap().as_fd().try_clone_to_owned().unwrap());
+    let mut pipe = PipeWriter::from(set.stopper().unwrap().as_fd().try_clone_to_owned().unwrap());
     sender.send(0, 8, 200).unwrap();
-    line.write_all(b"x").unwrap();
+    pipe.write_all(b"x").unwrap();
     let waits = (0..199).position(|_| {
         assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
         set.wait(None).unwrap() == Wake::Stopped
@@ -262,14 +262,14 @@ fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
     assert!(waits.is_some_and(|waits| waits <= 64), "{waits:?}");
 }
 
-/// A stop that comes together with records, or between a drain that ends early and the next wait, does not hide them.
-fn records_are_told_of_after_a_stop(sender: &Sender) {
+/// A stop does not hide records that come at the same time, or that a drain has left before the next wait.
+fn records_are_reported_after_a_stop(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new());
     let stopper = set.stopper().unwrap();
-    let line = stopper.as_fd().try_clone_to_owned().unwrap();
+    let pipe = stopper.as_fd().try_clone_to_owned().unwrap();
     for by_fd in [false, true] {
         let stop = || {
-            if by_fd { PipeWriter::from(line.try_clone().unwrap()).write_all(b"x").unwrap() } else { stopper.stop() }
+            if by_fd { PipeWriter::from(pipe.try_clone().unwrap()).write_all(b"x").unwrap() } else { stopper.stop() }
         };
         sender.send(0, 8, 200).unwrap();
         stop();
@@ -289,17 +289,17 @@ fn records_are_told_of_after_a_stop(sender: &Sender) {
     }
 }
 
-/// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time
-/// between two looks, and one that begins with the records there.
+/// A few records and then none: a wait without limit still returns, and so do a wait that is shorter than the poll
+/// interval and a wait that begins with the records present.
 fn records_below_the_threshold_are_polled(sender: &Sender) {
     for wakeup in SELDOM {
         let mut set = set(sender, 8, &Options::new().wakeup(wakeup));
         for timeout in [None, Some(Duration::from_millis(5)), Some(Duration::ZERO)] {
-            assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut, "{wakeup:?}: nothing is there");
+            assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut, "{wakeup:?}: no records yet");
             sender.send(0, 8, 3).unwrap();
             let began = Instant::now();
             assert_eq!(set.wait(timeout).unwrap(), Wake::Ready, "{wakeup:?} with {timeout:?}");
-            // No promise on a machine that is overloaded.
+            // An overloaded machine gets more time.
             assert!(began.elapsed() < Duration::from_secs(5), "{wakeup:?}: {:?}", began.elapsed());
             let mut samples = 0;
             set.drain(|_, record| samples += u32::from(matches!(record, Ok(Record::Sample(_)))));
@@ -308,7 +308,7 @@ fn records_below_the_threshold_are_polled(sender: &Sender) {
     }
 }
 
-/// A record that the caller leaves where it is makes no busy loop.
+/// A record that the caller leaves in the buffer makes no busy loop.
 fn undrained_record_makes_no_busy_loop(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
     sender.send(0, 8, 1).unwrap();
@@ -320,7 +320,7 @@ fn undrained_record_makes_no_busy_loop(sender: &Sender) {
     assert!(waits <= 4, "{waits} waits in {:?}", began.elapsed());
 }
 
-/// What an idle reader pays: a sleep for each look, or one in all.
+/// An idle reader sleeps once for each poll, or once in all.
 fn idle_reader_polls_only_without_wakeups(sender: &Sender) {
     const IDLE: Duration = Duration::from_millis(400);
     let mut set = set(sender, 8, &Options::new());
@@ -333,7 +333,8 @@ fn idle_reader_polls_only_without_wakeups(sender: &Sender) {
     assert!((2..=most).contains(&u128::from(set.sleeps())), "{} sleeps, at most {most}", set.sleeps());
 }
 
-/// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.
+/// Tests a flight recorder that is empty, partly full, and overwritten. It is paused while it is read, counts its
+/// losses, and resumes afterwards.
 fn overwrite_buffer_keeps_the_newest(sender: &Sender) {
     let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new().wakeup(Wakeup::Events(0))).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
@@ -372,7 +373,7 @@ fn overwrite_buffer_keeps_the_newest(sender: &Sender) {
     assert!(numbers.len() > 100 && numbers[0] == newest + 10 && numbers.is_sorted_by(|a, b| *a == b + 1));
 }
 
-/// The LOST record of a pause.
+/// A LOST record announces the losses of a pause.
 fn pause_reports_its_losses(sender: &Sender) {
     let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
@@ -386,7 +387,7 @@ fn pause_reports_its_losses(sender: &Sender) {
     assert_eq!(lost, 7);
 }
 
-/// A record that is larger than the ring never arrives, however empty that is: refused, and counted as lost.
+/// A record larger than the ring is refused even if the ring is empty, and counts as lost.
 fn record_larger_than_the_ring_is_refused(sender: &Sender) {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();
@@ -396,16 +397,16 @@ fn record_larger_than_the_ring_is_refused(sender: &Sender) {
     assert_eq!(lost.samples, if lost.source == LostSource::Kernel { 3 } else { 0 });
     assert_eq!(sender.send(0, 8, 1).unwrap(), 0);
     assert_eq!(drain(&mut buffer), (vec![4], 3));
-    // The largest that fits leaves one byte free, and is a multiple of 8.
+    // The largest record that fits leaves at least one byte free, and its size is a multiple of 8.
     let largest = 4096 - 8 - 12;
     assert_eq!(sender.send(0, largest, 1).unwrap(), 0);
     assert_eq!(drain(&mut buffer), (vec![5], 0));
     assert_eq!(sender.send(0, largest + 1, 1).unwrap(), 1);
 }
 
-/// Up to 65,516 bytes arrive whole. What is longer wraps the kernel's 16-bit size, and the program is told that all is
-/// well: eight lengths vanish altogether, of the others a stump arrives that is seen to be none. See the crate's front
-/// page.
+/// Payloads of up to 65,516 bytes arrive whole. A longer one wraps the kernel's 16-bit size, and the helper still
+/// returns success. Payloads of eight lengths are lost entirely; of the others a part arrives, which is reported as
+/// corrupt. See the crate's front page.
 fn payloads_up_to_and_over_64_kib(sender: &Sender) {
     let mut buffer = open(sender, 64, &Options::new());
     let payload: Vec<u8> = (0..MAX_PAYLOAD).map(|i| (i / 8) as u8).collect();
@@ -428,5 +429,5 @@ fn payloads_up_to_and_over_64_kib(sender: &Sender) {
         }
     }
     assert_eq!(sender.send(0, 8, 1).unwrap(), 0);
-    assert_eq!(drain(&mut buffer).0.len(), 1, "what follows is read");
+    assert_eq!(drain(&mut buffer).0.len(), 1, "the next record is read");
 }

@@ -1,4 +1,4 @@
-//! What those get who may not: one clear line each.
+//! Tests the errors without privileges: one clear line each.
 
 use libtest_mimic::Completion;
 use perf_reader::{Buffer, Error, Options};
@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 pub(crate) const CAP_IPC_LOCK: u32 = 14;
 
-/// Runs `f` in a thread whose effective capabilities are those of this process that `keep` has a bit for.
+/// Runs `f` in a thread that keeps only those effective capabilities of this process whose bits are set in `keep`.
 pub(crate) fn with_capabilities<T: Send>(keep: u64, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope
@@ -28,7 +28,7 @@ pub(crate) fn with_capabilities<T: Send>(keep: u64, f: impl FnOnce() -> T + Send
                 let header = [VERSION, 0];
                 // effective, permitted, inheritable: low words, then high words.
                 let mut sets = [[0_u32; 3]; 2];
-                // SAFETY: header and data are as long as this version says.
+                // SAFETY: header and data are as long as this version requires.
                 let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
                 assert_eq!(got, 0);
                 for (word, set) in sets.iter_mut().enumerate() {
@@ -50,8 +50,8 @@ fn number(path: &str) -> Option<i64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Far more than a user may lock, without the capability that lifts the limit: the error says how many fit, and they
-/// do.
+/// Requests far more than a user may lock, without the capability that lifts the limit. The error says how many bytes
+/// fit, and they do.
 fn memlock_limit_is_an_error(_: &Sender) {
     with_capabilities(!(1 << CAP_IPC_LOCK), || {
         if number("/proc/sys/kernel/perf_event_paranoid") < Some(0) {
@@ -80,10 +80,10 @@ fn memlock_limit_is_an_error(_: &Sender) {
     });
 }
 
-/// Needs none itself, but a kernel that asks for some.
+/// Needs no privileges, but a kernel that requires some.
 fn missing_privileges_are_an_error() -> Completion {
     if number("/proc/sys/kernel/perf_event_paranoid") < Some(1) {
-        return Completion::ignored_with("perf_event_paranoid is below 1: everybody may");
+        return Completion::ignored_with("perf_event_paranoid is below 1: no privileges are needed");
     }
     with_capabilities(0, || {
         let error = Buffer::open(0, bytes(1), &Options::new()).unwrap_err();

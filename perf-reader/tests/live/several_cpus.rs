@@ -1,4 +1,4 @@
-//! The set of all CPUs' buffers against the real kernel.
+//! Tests the set of all CPUs' buffers on the running kernel.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -54,7 +54,7 @@ fn every_online_cpu_is_read_after_one_wait(sender: &Sender) {
     assert_eq!(set.lost().unwrap().samples, 0);
 }
 
-/// Each drain breaks at its first record, and one CPU always has more.
+/// Each drain breaks at its first record, and one CPU always has more records.
 fn busy_cpu_does_not_keep_a_drain_that_breaks_from_the_others(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let [busy, ref others @ ..] = cpus[..] else { unreachable!("this runs on a CPU") };
@@ -75,7 +75,7 @@ fn busy_cpu_does_not_keep_a_drain_that_breaks_from_the_others(sender: &Sender) -
     read(&mut || set.drain(|cpu, _| ControlFlow::Break(cpu)));
     let mut stream = AdaptiveReader::open(bytes(2), &Options::new(), slots).unwrap();
     read(&mut || stream.drain(|cpu, _| ControlFlow::Break(cpu)).unwrap());
-    // A complete drain begins at the beginning.
+    // After a complete drain the next one begins with the first CPU.
     let mut seen = Vec::new();
     stream.drain(|_, _| ()).unwrap();
     cpus.iter().for_each(|&cpu| assert_eq!(sender.send(cpu, 8, 1).unwrap(), 0));
@@ -93,7 +93,7 @@ fn missing_cpus_are_skipped(_: &Sender) {
     assert!(set.get(last + 1).is_none());
 }
 
-/// Looking for CPUs that came finds none but those that were asked for.
+/// A refresh adds no CPUs except those that the set was opened on.
 fn set_reads_only_the_chosen_cpus(sender: &Sender) {
     let mut set = PerCpuBuffers::open_on([0], bytes(1), &Options::new()).unwrap();
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
@@ -104,13 +104,13 @@ fn set_reads_only_the_chosen_cpus(sender: &Sender) {
 fn stopper_ends_a_wait(sender: &Sender) {
     let mut set = open(sender, 1);
     let stopper = set.stopper().unwrap();
-    for by_hand in [false, true] {
+    for by_fd in [false, true] {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 std::thread::sleep(Duration::from_millis(20));
-                if by_hand {
-                    // As a signal handler would.
-                    // SAFETY: one readable byte, and the descriptor is open.
+                if by_fd {
+                    // As a signal handler does.
+                    // SAFETY: one readable byte, and the fd is open.
                     let written = unsafe { libc::write(stopper.as_fd().as_raw_fd(), [0_u8].as_ptr().cast(), 1) };
                     assert_eq!(written, 1);
                 } else {
@@ -129,7 +129,7 @@ fn stopper_ends_a_wait(sender: &Sender) {
     stopper.stop();
 }
 
-/// poll(2) on the set answers when a CPU has records, and when it was stopped.
+/// poll(2) reports the set when a CPU has records, and when it was stopped.
 fn set_is_polled_by_the_callers_epoll(sender: &Sender) {
     let mut set = open(sender, 1);
     let poll = |set: &PerCpuBuffers, timeout| {
@@ -143,13 +143,13 @@ fn set_is_polled_by_the_callers_epoll(sender: &Sender) {
     let mut samples = 0;
     set.drain(|_, _| samples += 1);
     assert_eq!(samples, 1);
-    assert_eq!(poll(&set, 0), 0, "asking consumes");
+    assert_eq!(poll(&set, 0), 0, "polling consumes the readiness");
     set.stopper().unwrap().stop();
     assert_eq!(poll(&set, 5000), 1);
 }
 
-/// A thread a CPU sends without pause while the set is drained: received and lost are what was sent, in order on each
-/// CPU.
+/// One thread per CPU sends without pause while the set is drained: all sent samples are received or lost, in order on
+/// each CPU.
 fn producers_on_every_cpu_lose_nothing(sender: &Sender) {
     let mut set = open(sender, 4);
     let cpus = online_cpus().unwrap();

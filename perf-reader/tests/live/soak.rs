@@ -1,4 +1,4 @@
-//! Long runs, on request.
+//! Long runs of all CPUs, on request.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::{bytes, live};
 
 pub(crate) fn tests() -> Vec<Test> {
     let asked = || {
-        let reason = "takes minutes: with PERF_READER_SOAK=1, in a release build";
+        let reason = "takes minutes: set PERF_READER_SOAK=1, in a release build";
         (!crate::soak()).then(|| reason.to_owned())
     };
     [live!(soak_of_short_samples), live!(soak_of_long_samples)].map(|test| test.needs(asked)).into()
@@ -26,7 +26,7 @@ fn soak_of_long_samples(sender: &Sender) {
     soak(sender, 5_000_000, |random| 8 + (random % 59_993) as usize);
 }
 
-/// xorshift64*.
+/// Random numbers by xorshift64*.
 struct Random(u64);
 
 impl Random {
@@ -38,8 +38,8 @@ impl Random {
     }
 }
 
-/// A thread for each CPU sends until `total` samples went out in all; received and lost are what was sent, every byte
-/// is right, and order is kept on each CPU.
+/// One thread per CPU sends, until `total` samples are sent together. All sent samples are received or lost, every byte
+/// is right, and they are in order on each CPU.
 fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
     let payload: Vec<u8> = (0..60_000_u32).map(|i| (i * 7 + i / 256) as u8).collect();
     let cpus = online_cpus().unwrap();
@@ -61,7 +61,7 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
                 let mut random = Random(u64::from(cpu) + 1);
                 while sent.load(Ordering::Relaxed) < total {
                     let len = len(random.next());
-                    // A few long ones fill a ring.
+                    // A few long samples fill a ring.
                     let count = if len == 8 { MAX_COUNT } else { 1 + (random.next() % 4) as u32 };
                     refused.fetch_add(sender.send(cpu, len, count).unwrap().into(), Ordering::Relaxed);
                     sent.fetch_add(count.into(), Ordering::Relaxed);
@@ -82,7 +82,7 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
                     let last = &mut last[cpu as usize];
                     assert!(number > *last, "CPU {cpu}: {last} then {number}");
                     *last = number;
-                    // All but the number and the padding, whose length nobody told us here.
+                    // All bytes except the number and the padding, whose length is unknown here.
                     let padded = padded.contiguous(&mut scratch);
                     let known = (padded.len() - 7).max(8);
                     assert_eq!(padded[8..known], payload[8..known]);

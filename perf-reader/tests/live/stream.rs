@@ -1,4 +1,4 @@
-//! Twin events and CPUs that come and go, against the real kernel.
+//! Tests silent events and CPU hotplug on the running kernel.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -43,8 +43,7 @@ fn stream(sender: &Sender, pages: usize) -> AdaptiveReader<impl perf_reader::Eve
     AdaptiveReader::open(bytes(pages), &Options::new(), slots(sender)).unwrap()
 }
 
-/// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in
-/// order.
+/// Bursts and pauses of all lengths turn wake-ups off and on many times: every record arrives or is counted, in order.
 fn stream_loses_nothing_busy_or_idle(sender: &Sender) {
     let mut stream = stream(sender, 64);
     let stopper = stream.stopper().unwrap();
@@ -82,7 +81,7 @@ fn stream_loses_nothing_busy_or_idle(sender: &Sender) {
     assert_eq!(received + refused.into_inner(), sent.into_inner());
 }
 
-/// Losses through the loud event and through the quiet one, in one ring.
+/// Losses through the waking event and through the silent one, in one ring.
 fn stream_counts_losses_of_both_events(sender: &Sender) {
     let mut stream = stream(sender, 1);
     let (mut refused, mut announced) = (0, 0);
@@ -101,7 +100,7 @@ fn stream_counts_losses_of_both_events(sender: &Sender) {
     assert!(announced > 0 && announced < refused);
 }
 
-/// No later than a plain set delivers them.
+/// Single records are delivered no later than by a plain set.
 fn stream_delivers_single_records_at_once(sender: &Sender) {
     let mut stream = stream(sender, 8);
     for _ in 0..50 {
@@ -116,15 +115,15 @@ fn stream_delivers_single_records_at_once(sender: &Sender) {
     assert_eq!(stream.switches(), 0);
 }
 
-/// A stream that is idle and asks for few wake-ups: what sends none is found by looking, also by those who sleep
-/// elsewhere.
+/// An idle stream that requests few wake-ups: polling finds records that send none, also for callers that sleep by
+/// other means.
 fn stream_delivers_records_without_wakeup(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     let options = Options::new().wakeup(Wakeup::Events(1000));
     let mut stream = AdaptiveReader::open(bytes(8), &options, slots(sender)).unwrap();
-    for elsewhere in [false, true] {
+    for by_next_poll in [false, true] {
         sender.send(0, 8, 3).unwrap();
-        if elsewhere {
+        if by_next_poll {
             let at = stream.next_poll().unwrap();
             assert!(at <= Instant::now() + IDLE_POLL_INTERVAL);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -134,13 +133,13 @@ fn stream_delivers_records_without_wakeup(sender: &Sender) {
         let mut records = 0;
         stream.drain(|_, _| records += 1).unwrap();
         assert_eq!((records, stream.switches()), (3, 0));
-        assert!(stream.next_poll().unwrap() > Instant::now(), "looked");
+        assert!(stream.next_poll().unwrap() > Instant::now(), "the poll is postponed");
     }
     stream.set_idle_poll_interval(None);
     assert_eq!(stream.next_poll(), None);
 }
 
-/// A map with one slot: CPU 0 is read, the others are named, once and for all.
+/// With a map of one slot, CPU 0 is read, and the others are returned by `without_slot`, permanently.
 fn cpus_without_a_slot_are_skipped(_: &Sender) {
     let sender = Sender::with_slots(1).unwrap();
     let online = online_cpus().unwrap();
@@ -150,7 +149,7 @@ fn cpus_without_a_slot_are_skipped(_: &Sender) {
     assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
     assert_eq!(sender.send(0, 8, 3).unwrap(), 0);
     for &cpu in others {
-        assert_eq!(sender.send(cpu, 8, 3).unwrap(), 3, "refused, and counted by the program alone");
+        assert_eq!(sender.send(cpu, 8, 3).unwrap(), 3, "refused, and only the program can count it");
     }
     let mut seen = Vec::new();
     stream.drain(|cpu, _| seen.push(cpu)).unwrap();
@@ -164,8 +163,8 @@ fn missing_slots_are_an_error(_: &Sender) {
     assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::E2BIG), "{error}");
 }
 
-/// Slots of which somebody else takes that of CPU 0 when `taken` says so: told from ours by how long its event has been
-/// enabled.
+/// Slots of which another reader can take that of CPU 0. The time for which its event has been enabled distinguishes it
+/// from this reader's.
 struct Contested<'s> {
     sender: &'s Sender,
     slot: &'s Cell<Slot>,
@@ -185,15 +184,15 @@ impl EventArray for Contested<'_> {
     fn query(&self, cpu: u32, since: u64) -> std::io::Result<Option<Slot>> {
         assert!(since < self.ours.elapsed().as_nanos() as u64);
         Ok((cpu == 0).then(|| match self.slot.get() {
-            // Between two readings of ours.
+            // Between two readings of this reader's event.
             Slot::Enabled(0) => Slot::Enabled(since),
             other => other,
         }))
     }
 }
 
-/// What sends nothing any more looks calm. The waking event is not put back then: it would take the slot from the other
-/// reader.
+/// A CPU whose slot was taken looks calm. The waking event is not put back then: that would take the slot from the
+/// other reader.
 fn slot_of_another_reader_is_not_set(sender: &Sender) {
     for cpu in online_cpus().unwrap() {
         sender.payload(cpu, &[]).unwrap();
@@ -203,25 +202,25 @@ fn slot_of_another_reader_is_not_set(sender: &Sender) {
     let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), slots).unwrap();
     sender.send(0, 8, 200).unwrap();
     stream.drain(|_, _| {}).unwrap();
-    assert_eq!((sets.get(), stream.switches()), (2, 1), "busy: the quiet event is in the slot");
+    assert_eq!((sets.get(), stream.switches()), (2, 1), "busy: the silent event is in the slot");
     slot.set(Slot::Other);
     let until = Instant::now() + Duration::from_millis(400);
     while Instant::now() < until {
         stream.wait(Some(Duration::from_millis(5))).unwrap();
         stream.drain(|_, _| {}).unwrap();
     }
-    assert_eq!((sets.get(), stream.switches()), (2, 1), "calm, and left alone");
+    assert_eq!((sets.get(), stream.switches()), (2, 1), "calm, and the slot is not set");
     assert_eq!(stream.refresh().unwrap(), HotplugChanges { taken: vec![0], ..HotplugChanges::default() });
-    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default(), "told once");
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default(), "reported once");
     slot.set(Slot::Empty);
     assert_eq!(stream.refresh().unwrap(), HotplugChanges { regained: vec![0], ..HotplugChanges::default() });
     assert_eq!(sets.get(), 3);
     assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
 }
 
-const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
+const HOTPLUG: &str = "takes a CPU of the machine offline: in a virtual machine, set PERF_READER_HOTPLUG=1";
 
-/// Slots that cannot be set while `refuse` says so.
+/// Returns slots that cannot be set while `refuse` is true.
 fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader::EventArray + 's {
     move |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
         true => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
@@ -229,7 +228,7 @@ fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader:
     }
 }
 
-/// Slots that are found empty, and cannot be set again on one CPU.
+/// Slots that appear empty, and cannot be set again on one CPU.
 struct Emptied<'s> {
     is_empty: &'s Cell<bool>,
     refused: &'s Cell<Option<u32>>,
@@ -248,7 +247,7 @@ impl EventArray for Emptied<'_> {
     }
 }
 
-/// What it finds on the other CPUs is told by the next one that succeeds.
+/// The next refresh that succeeds returns the changes of the other CPUs.
 fn refresh_that_fails_on_one_cpu_looks_at_the_others(_: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let [first, .., last] = cpus[..] else { return Completion::ignored_with("needs two CPUs") };
@@ -267,12 +266,12 @@ fn refresh_that_fails_on_one_cpu_looks_at_the_others(_: &Sender) -> Completion {
         is_empty.set(false);
         let regained = cpus.iter().copied().filter(|&cpu| cpu != failing).collect();
         assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges { regained, ..HotplugChanges::default() });
-        assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default(), "told once");
+        assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default(), "reported once");
     }
     Completion::Completed
 }
 
-/// A switch that failed is made up for, and what was sent meanwhile is read.
+/// The next drain repeats a switch that failed, and reads the records that were sent meanwhile.
 fn slot_that_failed_is_set_the_next_time(sender: &Sender) {
     let refuse = Cell::new(false);
     sender.payload(0, &[]).unwrap();
@@ -291,8 +290,8 @@ fn slot_that_failed_is_set_the_next_time(sender: &Sender) {
     assert_eq!((stream.switches(), received), (1, 102));
 }
 
-/// What stands where a header should stops its CPU, and only until the reader gives up what is there. Nobody but the
-/// kernel can write data, so it is `data_tail` that lies: it stands in the middle of a record.
+/// Bytes that are no header stop the CPU until the reader skips them. Only the kernel can write data, so this test
+/// changes `data_tail` to a position in the middle of a record.
 fn corrupt_ring_is_skipped_and_read_on(sender: &Sender) {
     const PAGES: usize = 8;
     sender.payload(0, &[]).unwrap();
@@ -308,11 +307,11 @@ fn corrupt_ring_is_skipped_and_read_on(sender: &Sender) {
         };
         assert_ne!(pages, libc::MAP_FAILED);
         let tail = pages.wrapping_byte_add(1032).cast::<u64>();
-        // SAFETY: an aligned word of the mapping just made.
+        // SAFETY: an aligned word of the mapping that was just created.
         let tail = unsafe { AtomicU64::from_ptr(tail) };
-        // Its kind is the first record's raw size, its own size a half of a number that is 1.
+        // There, the type is the first record's raw size, 12. The size is bytes 2 and 3 of its number 1, which are 0.
         tail.store(8, Ordering::Relaxed);
-        // SAFETY: a mapping of this test's that nobody uses any more.
+        // SAFETY: a mapping of this test that nothing uses any more.
         assert_eq!(unsafe { libc::munmap(pages, (1 + PAGES) * page) }, 0);
     }
     for _ in 0..2 {
@@ -342,7 +341,7 @@ pub(crate) fn online_file(cpu: u32) -> String {
     format!("/sys/devices/system/cpu/cpu{cpu}/online")
 }
 
-/// The last CPU that can be taken offline and was not meant for anything else, if this machine is ours to play with.
+/// Returns the last CPU, if it can be taken offline and the tests may do that on this machine.
 fn victim() -> Result<u32, Completion> {
     if std::env::var_os("PERF_READER_HOTPLUG").is_none() {
         return Err(Completion::ignored_with(HOTPLUG));
@@ -358,8 +357,8 @@ pub(crate) fn switch(cpu: u32, online: bool) {
     std::fs::write(online_file(cpu), if online { "1" } else { "0" }).unwrap();
 }
 
-/// A CPU goes while records flow and comes back: what it wrote before is read, what it writes afterwards too, and what
-/// it could not write in between its program was told.
+/// A CPU goes offline while records flow and comes back. Its records before and after are read, and its program is
+/// refused in between.
 fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,
@@ -378,7 +377,7 @@ fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
         switch(cpu, false);
         assert_eq!(stream.refresh().unwrap(), HotplugChanges { removed: vec![cpu], ..HotplugChanges::default() });
         assert_eq!(stream.refresh().unwrap(), nothing);
-        // Nothing to hear from it, and no busy loop over its hang-up either.
+        // No records come from it, and its EPOLLHUP makes no busy loop either.
         let began = Instant::now();
         let mut wakes = 0;
         while began.elapsed() < Duration::from_millis(200) {
@@ -397,7 +396,7 @@ fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
         assert_eq!(stream.refresh().unwrap(), returned, "round {round}");
         assert_eq!(stream.refresh().unwrap(), nothing);
         if round > 2 {
-            // Gone and back between two looks.
+            // Offline and online again between two refreshes.
             sent += 10 - sender.send(cpu, 8, 10).unwrap();
             switch(cpu, false);
             switch(cpu, true);
@@ -418,7 +417,7 @@ fn count(from: u32, cpu: u32, record: Record<'_>) -> u32 {
     u32::from(matches!(record, Record::Sample(_)))
 }
 
-/// A CPU that was offline when the set was opened.
+/// A CPU that was offline when the set was opened gets a buffer once it is online.
 fn cpu_comes_online(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,

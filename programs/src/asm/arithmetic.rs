@@ -1,7 +1,7 @@
-//! Arithmetic: what happens between registers.
+//! Arithmetic: instructions that work on registers and immediates.
 //!
-//! Each verb works on whole registers or on lower halves, by the type of its operands: `add(R1, R2)` is the 64-bit
-//! instruction `r1 += r2`, `add(W1, W2)` the 32-bit one, `w1 += w2`.
+//! Each method works on whole registers or on their lower halves, depending on the type of its operands: `add(R1, R2)`
+//! is the 64-bit instruction `r1 += r2`, `add(W1, W2)` the 32-bit one, `w1 += w2`.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 
@@ -24,46 +24,48 @@ macro_rules! binary {
 }
 
 binary! {
-    /// `dst = src`. An immediate is sign-extended; for a full 64-bit one see [`load_imm64`](Assembler::load_imm64).
+    /// Appends `dst = src`. An immediate is sign-extended; for a full 64-bit one see
+    /// [`load_imm64`](Assembler::load_imm64).
     mov MOV 0;
-    /// `dst += src`
+    /// Appends `dst += src`.
     add ADD 0;
-    /// `dst -= src`
+    /// Appends `dst -= src`.
     sub SUB 0;
-    /// `dst *= src`
+    /// Appends `dst *= src`.
     mul MUL 0;
-    /// `dst /= src`, unsigned. Dividing by a register that holds 0 gives 0; by an immediate 0 is refused by the
-    /// verifier.
+    /// Appends `dst /= src`, unsigned. Dividing by a register that holds 0 gives 0. The verifier refuses to divide by
+    /// an immediate 0.
     div DIV 0;
-    /// `dst /= src`, signed: `s/=`. Needs Linux 6.6.
+    /// Appends `dst s/= src`, signed. Needs Linux 6.6.
     sdiv DIV 1;
-    /// `dst %= src`, unsigned. The remainder by a register that holds 0 is `dst` itself.
+    /// Appends `dst %= src`, unsigned. The remainder by a register that holds 0 is `dst` itself.
     rem MOD 0;
-    /// `dst %= src`, signed: `s%=`. Needs Linux 6.6.
+    /// Appends `dst s%= src`, signed. Needs Linux 6.6.
     srem MOD 1;
-    /// `dst |= src`
+    /// Appends `dst |= src`.
     or OR 0;
-    /// `dst &= src`
+    /// Appends `dst &= src`.
     and AND 0;
-    /// `dst ^= src`
+    /// Appends `dst ^= src`.
     xor XOR 0;
-    /// `dst <<= src`. Immediates must be less than the width; of a register only the low 6 bits count (5 of a half).
+    /// Appends `dst <<= src`. An immediate must be less than the width. Of a register only the low 6 bits count, 5 for
+    /// a lower half.
     lsh LSH 0;
-    /// `dst >>= src`, filling with zeroes.
+    /// Appends `dst >>= src`, filling with zeroes.
     rsh RSH 0;
-    /// `dst s>>= src`, filling with the sign.
+    /// Appends `dst s>>= src`, filling with the sign bit.
     arsh ARSH 0;
 }
 
 impl Assembler {
-    /// `dst = -dst`
+    /// Appends `dst = -dst`.
     #[track_caller]
     pub fn neg<D: Writable>(&mut self, dst: D) {
         let _ = dst;
         self.push(Instruction::new(D::Width::ALU | NEG, D::NUMBER, 0, 0, 0));
     }
 
-    /// `dst = (s8)src` and so on: the low bytes of `src`, sign-extended. Needs Linux 6.6.
+    /// Appends `dst = (s8)src` and so on: the low bytes of `src`, sign-extended. Needs Linux 6.6.
     #[track_caller]
     pub fn mov_sx<S, D, R>(&mut self, size: S, dst: D, src: R)
     where
@@ -75,21 +77,22 @@ impl Assembler {
         self.binary::<D, _>(dst, MOV, i16::from(S::BYTES) * 8, src);
     }
 
-    /// `dst = be16 dst` and so on: between the machine's byte order and big-endian (the network's). A swap on a
-    /// little-endian machine; on either, the bytes above the size are cleared.
+    /// Appends `dst = be16 dst` and so on: converts between the machine's byte order and big-endian, the network's.
+    /// Swaps the bytes on a little-endian machine. On either machine the bytes above the size are cleared.
     #[track_caller]
     pub fn be(&mut self, size: impl Swaps, dst: impl Writable<Width = Bits64>) {
         self.swap(ALU | END | X, size, dst);
     }
 
-    /// `dst = le16 dst` and so on: between the machine's byte order and little-endian. A swap on a big-endian machine;
-    /// on either, the bytes above the size are cleared.
+    /// Appends `dst = le16 dst` and so on: converts between the machine's byte order and little-endian. Swaps the bytes
+    /// on a big-endian machine. On either machine the bytes above the size are cleared.
     #[track_caller]
     pub fn le(&mut self, size: impl Swaps, dst: impl Writable<Width = Bits64>) {
         self.swap(ALU | END | K, size, dst);
     }
 
-    /// `dst = bswap16 dst` and so on: swaps the bytes on any machine, and clears those above the size. Needs Linux 6.6.
+    /// Appends `dst = bswap16 dst` and so on: swaps the bytes on any machine, and clears those above the size. Needs
+    /// Linux 6.6.
     #[track_caller]
     pub fn bswap(&mut self, size: impl Swaps, dst: impl Writable<Width = Bits64>) {
         self.swap(ALU64 | END | K, size, dst);

@@ -12,21 +12,21 @@ use crate::{
 
 /// Builds one function, instruction by instruction. See the [module's documentation](super).
 #[derive(Debug)]
-#[must_use = "an assembler that is not given to an object, nor finished, does nothing"]
+#[must_use = "an assembler does nothing unless it is added to an object or finished"]
 pub struct Assembler {
     pub(super) owner: Owner,
     pub(super) statements: Vec<Statement>,
     pub(super) labels: Vec<LabelState>,
-    /// The first thing that went wrong, kept until the end.
+    /// The first error, kept until [`Assembler::finish`] returns it.
     pub(super) fault: Option<Error>,
 }
 
-/// A label as the assembler keeps it.
+/// The assembler's record of a label.
 #[derive(Debug)]
 pub(super) struct LabelState {
     pub(super) name: &'static str,
     pub(super) created: At,
-    /// Where it is: in front of which statement, and the Rust line that said so.
+    /// The index of the statement that the label precedes, and the Rust line that bound it.
     pub(super) bound: Option<(usize, At)>,
 }
 
@@ -37,19 +37,19 @@ impl Default for Assembler {
 }
 
 impl Assembler {
-    /// An assembler of an empty function.
+    /// Creates an assembler of an empty function.
     pub fn new() -> Self {
         Self { owner: Owner::new(), statements: Vec::new(), labels: Vec::new(), fault: None }
     }
 
-    /// Makes a label. Its name is for listings and errors; it need not be unique.
+    /// Creates a label. Its name is for listings and errors; it need not be unique.
     #[track_caller]
     pub fn label(&mut self, name: &'static str) -> Label {
         self.labels.push(LabelState { name, created: Location::caller(), bound: None });
         Label { owner: self.owner, index: self.labels.len() - 1, name }
     }
 
-    /// Says that `label` is here: in front of the next instruction.
+    /// Binds `label` to the next instruction.
     #[track_caller]
     pub fn bind(&mut self, label: Label) {
         let at = Location::caller();

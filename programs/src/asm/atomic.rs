@@ -1,8 +1,8 @@
-//! Atomics: read, change and write memory in one step.
+//! Atomics: read, modify and write memory in one step.
 //!
-//! All but the plain forms need Linux 5.12; [`load_acquire`](Assembler::load_acquire) and
-//! [`store_release`](Assembler::store_release) need Linux 6.15. Only the forms that return a value order other
-//! accesses.
+//! All but [`atomic_add`](Assembler::atomic_add) need Linux 5.12; [`load_acquire`](Assembler::load_acquire) and
+//! [`store_release`](Assembler::store_release) need Linux 6.15. Of the read-modify-write forms, only those that return
+//! a value order other accesses.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 
@@ -32,30 +32,30 @@ macro_rules! atomic {
 }
 
 atomic! {
-    /// `lock *(u64 *)(base + offset) += src`, or `u32`.
+    /// Appends `lock *(u64 *)(base + offset) += src`, or `u32`.
     atomic_add Register ADD as i32;
-    /// `lock *(u64 *)(base + offset) |= src`, or `u32`.
+    /// Appends `lock *(u64 *)(base + offset) |= src`, or `u32`.
     atomic_or Register OR as i32;
-    /// `lock *(u64 *)(base + offset) &= src`, or `u32`.
+    /// Appends `lock *(u64 *)(base + offset) &= src`, or `u32`.
     atomic_and Register AND as i32;
-    /// `lock *(u64 *)(base + offset) ^= src`, or `u32`.
+    /// Appends `lock *(u64 *)(base + offset) ^= src`, or `u32`.
     atomic_xor Register XOR as i32;
-    /// [`atomic_add`](Assembler::atomic_add), and `src` receives the old value.
+    /// Appends [`atomic_add`](Assembler::atomic_add) in the form that returns the old value in `src`.
     atomic_fetch_add Writable ADD as i32 | FETCH;
-    /// [`atomic_or`](Assembler::atomic_or), and `src` receives the old value.
+    /// Appends [`atomic_or`](Assembler::atomic_or) in the form that returns the old value in `src`.
     atomic_fetch_or Writable OR as i32 | FETCH;
-    /// [`atomic_and`](Assembler::atomic_and), and `src` receives the old value.
+    /// Appends [`atomic_and`](Assembler::atomic_and) in the form that returns the old value in `src`.
     atomic_fetch_and Writable AND as i32 | FETCH;
-    /// [`atomic_xor`](Assembler::atomic_xor), and `src` receives the old value.
+    /// Appends [`atomic_xor`](Assembler::atomic_xor) in the form that returns the old value in `src`.
     atomic_fetch_xor Writable XOR as i32 | FETCH;
-    /// Writes `src`, which receives the old value.
+    /// Exchanges `src` with the memory: writes `src`, which receives the old value.
     atomic_xchg Writable XCHG;
-    /// Writes `src` if the memory holds what `R0` holds; `R0` receives the old value either way.
+    /// Writes `src` if the memory equals `R0`. `R0` receives the old value in either case.
     atomic_cmpxchg Register CMPXCHG;
 }
 
 impl Assembler {
-    /// `dst = load_acquire((u64 *)(base + offset))` and so on: no later access is seen before it.
+    /// Appends `dst = load_acquire((u64 *)(base + offset))` and so on: no later access is seen before it.
     #[track_caller]
     pub fn load_acquire<S, D, A>(&mut self, size: S, dst: D, base: A, offset: i16)
     where
@@ -68,7 +68,7 @@ impl Assembler {
         self.push(Instruction::new(code, D::NUMBER, A::NUMBER, offset, LOAD_ACQ));
     }
 
-    /// `store_release((u64 *)(base + offset), src)` and so on: no earlier access is seen after it.
+    /// Appends `store_release((u64 *)(base + offset), src)` and so on: no earlier access is seen after it.
     #[track_caller]
     pub fn store_release<S, A, R>(&mut self, size: S, base: A, offset: i16, src: R)
     where

@@ -1,4 +1,4 @@
-//! Finishing: labels become distances.
+//! Finished code: labels replaced by distances.
 
 use cutaway_sys::{ByteOrder, Instruction, instruction::Text};
 
@@ -8,19 +8,19 @@ use super::{
 };
 use crate::error::{At, Error};
 
-/// A finished function: every jump knows its distance. What only a linker can know, the addresses of maps, variables
-/// and other functions, is still open.
+/// A finished function: the distance of every jump is filled in. The addresses of maps, variables and other functions
+/// are still open, because only a linker knows them.
 #[derive(Clone, Debug)]
 pub struct Code {
     statements: Vec<Statement>,
-    /// The labels in the order of their making: the statement that each stands in front of, and its name.
+    /// The labels in the order of their creation: the index of the statement that each precedes, and its name.
     labels: Vec<(usize, &'static str)>,
-    /// A label that is jumped to but has no instruction after it.
+    /// The Rust line that bound a label at the end of the function, if a jump goes to it: no instruction follows it.
     pub(crate) open_end: Option<At>,
 }
 
 impl Code {
-    /// Returns the function's slots in order. A load of a 64-bit immediate takes two.
+    /// Returns the function's instruction slots in order. A load of a 64-bit immediate takes two.
     pub fn instructions(&self) -> impl Iterator<Item = Instruction> {
         self.statements.iter().flat_map(|statement| [Some(statement.instruction), statement.second]).flatten()
     }
@@ -30,7 +30,7 @@ impl Code {
         self.statements.iter().map(Statement::text)
     }
 
-    /// Returns the function as bytes, eight for each slot.
+    /// Returns the function as bytes, eight for each slot, in the given byte order.
     pub fn encode(&self, order: ByteOrder) -> Vec<u8> {
         self.instructions().flat_map(|slot| slot.encode(order)).collect()
     }
@@ -40,7 +40,7 @@ impl Code {
         self.statements.iter().map(Statement::slots).sum()
     }
 
-    /// The statements, each with the slot that it begins at.
+    /// Returns the statements, each with the index of its first slot.
     pub(crate) fn statements(&self) -> impl Iterator<Item = (usize, &Statement)> {
         self.statements.iter().scan(0, |next, statement| {
             let slot = *next;
@@ -49,8 +49,8 @@ impl Code {
         })
     }
 
-    /// The statements, each with its slot and the names of the labels in front of it.
-    pub(crate) fn labelled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&'static str>)> {
+    /// Returns the statements, each with the index of its first slot and the names of the labels in front of it.
+    pub(crate) fn labeled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&'static str>)> {
         let labels_at = |index: usize| {
             let here = self.labels.iter().filter(move |&&(at, _)| at == index);
             here.map(|&(_, name)| name).collect()
@@ -65,7 +65,7 @@ impl Assembler {
     ///
     /// # Errors
     ///
-    /// [`Error::LabelUnbound`], [`Error::LabelBoundTwice`], [`Error::ForeignLabel`] and [`Error::JumpTooFar`]; each
+    /// [`Error::LabelUnbound`], [`Error::LabelBoundTwice`], [`Error::ForeignLabel`] and [`Error::JumpTooFar`]. Each
     /// names the label and the Rust line.
     pub fn finish(self) -> Result<Code, Error> {
         let Self { owner, mut statements, labels, fault } = self;
@@ -73,7 +73,7 @@ impl Assembler {
             return Err(fault);
         }
 
-        // Where each statement begins, and behind the last one, where the function ends.
+        // The first slot of each statement; the last entry is the function's end.
         let mut starts = vec![0];
         for statement in &statements {
             let last = starts.last().copied().unwrap_or_default();
@@ -92,7 +92,7 @@ impl Assembler {
             if target == count {
                 open_end.get_or_insert(bound_at);
             }
-            // A distance counts from the next instruction.
+            // A distance counts from the instruction after the jump.
             let distance = starts.get(target).copied().unwrap_or_default() - end;
             let too_far = |_| Error::JumpTooFar { label: label.name, distance, at };
             if let Some(Reference::LongJump(_)) = reference {

@@ -1,4 +1,4 @@
-//! Jumps, calls and the way out.
+//! Jumps, calls and `exit`.
 
 use cutaway_sys::Helper;
 use cutaway_sys::{Instruction, instruction::opcode::*};
@@ -9,7 +9,7 @@ use crate::{
     register::{Operand, Register, Value, Width},
 };
 
-/// When a conditional jump is taken. The `S` of the signed ones comes first, as in the kernel's names.
+/// The condition of a conditional jump. The `S` of the signed ones comes first, as in the kernel's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Condition {
@@ -38,22 +38,22 @@ pub enum Condition {
 }
 
 impl Assembler {
-    /// `goto label`, at most 32,767 slots forwards or 32,768 backwards.
+    /// Appends `goto label`, which reaches at most 32,767 slots forwards or 32,768 backwards.
     #[track_caller]
     pub fn jump(&mut self, label: Label) {
         let instruction = Instruction::new(JMP | JA, 0, 0, 0, 0);
         self.push_reference(instruction, Some(Reference::Jump(label)));
     }
 
-    /// `gotol label`, a jump of any distance. Needs Linux 6.6.
+    /// Appends `gotol label`, a jump of any distance. Needs Linux 6.6.
     #[track_caller]
     pub fn jump_long(&mut self, label: Label) {
         let instruction = Instruction::new(JMP32 | JA, 0, 0, 0, 0);
         self.push_reference(instruction, Some(Reference::LongJump(label)));
     }
 
-    /// `if left == right goto label`, and the other [conditions](Condition). Compares whole registers or lower halves,
-    /// by the type of its operands.
+    /// Appends `if left == right goto label`, or the same with another [condition](Condition). Compares whole registers
+    /// or lower halves, depending on the type of its operands.
     #[track_caller]
     pub fn jump_if<L: Register>(&mut self, condition: Condition, left: L, right: impl Operand<L::Width>, label: Label) {
         let _ = left;
@@ -65,16 +65,18 @@ impl Assembler {
         self.push_reference(instruction, Some(Reference::Jump(label)));
     }
 
-    /// Calls a helper of the kernel: arguments in `R1` to `R5`, which it destroys, the result in `R0`.
+    /// Calls a kernel helper. Its arguments are `R1` to `R5`, which it destroys; the return value is in `R0`.
     #[track_caller]
     pub fn call(&mut self, helper: Helper) {
         self.push(Instruction::new(JMP | CALL, 0, 0, 0, helper.id()));
     }
 
-    /// Calls a function of the same object: arguments in `R1` to `R5`, which it destroys, the result in `R0`.
+    /// Calls a function of the same object. Its arguments are `R1` to `R5`, which it destroys; the return value is in
+    /// `R0`.
     #[track_caller]
     pub fn call_function(&mut self, function: FunctionRef) {
-        // The linker adds the distance to the function; -1 makes up for distances counting from the next instruction.
+        // The linker adds the distance to the function. It starts at -1 because distances count from the next
+        // instruction.
         let instruction = Instruction::new(JMP | CALL, 0, PSEUDO_CALL, 0, -1);
         self.push_reference(instruction, Some(Reference::Call(function)));
     }

@@ -1,8 +1,8 @@
-//! Memory: loads, stores, and the addresses that only a linker knows.
+//! Memory: loads, stores, and the addresses that a linker fills in.
 //!
-//! An address is a whole register and an offset in bytes; the destination comes first, so `load(W, R1, R2, 8)` is
-//! `r1 = *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. For the offset of a field write
-//! [`offset!`](crate::offset).
+//! An address is a whole register and an offset in bytes. The destination comes first: `load(W, R1, R2, 8)` is
+//! `r1 = *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. [`offset!`](crate::offset) gives the
+//! offset of a field.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Assembler {
-    /// `dst = *(u64 *)(base + offset)` and so on; a smaller value is zero-extended.
+    /// Appends `dst = *(u64 *)(base + offset)` and so on. A smaller value is zero-extended.
     #[track_caller]
     pub fn load<S, D, A>(&mut self, size: S, dst: D, base: A, offset: i16)
     where
@@ -26,7 +26,7 @@ impl Assembler {
         self.push(Instruction::new(LDX | MEM | S::CODE, D::NUMBER, A::NUMBER, offset, 0));
     }
 
-    /// `dst = *(s32 *)(base + offset)` and so on: the value is sign-extended. Needs Linux 6.6.
+    /// Appends `dst = *(s32 *)(base + offset)` and so on. The value is sign-extended. Needs Linux 6.6.
     #[track_caller]
     pub fn load_sx<S, D, A>(&mut self, size: S, dst: D, base: A, offset: i16)
     where
@@ -38,7 +38,7 @@ impl Assembler {
         self.push(Instruction::new(LDX | MEMSX | S::CODE, D::NUMBER, A::NUMBER, offset, 0));
     }
 
-    /// `*(u64 *)(base + offset) = src` and so on: the low bytes of a register, or an immediate.
+    /// Appends `*(u64 *)(base + offset) = src` and so on: stores the low bytes of a register, or an immediate.
     #[track_caller]
     pub fn store<S, A>(&mut self, size: S, base: A, offset: i16, src: impl Operand<Bits64>)
     where
@@ -53,26 +53,26 @@ impl Assembler {
         });
     }
 
-    /// `dst = value ll`: a whole 64-bit value, in two slots.
+    /// Appends `dst = value ll`: loads a whole 64-bit value, in two slots.
     #[track_caller]
     pub fn load_imm64(&mut self, dst: impl Writable<Width = Bits64>, value: u64) {
         self.wide(dst, value, None);
     }
 
-    /// The map itself, as helpers take it.
+    /// Loads the address of the map itself, as helpers take it.
     #[track_caller]
     pub fn load_map(&mut self, dst: impl Writable<Width = Bits64>, map: MapRef) {
         self.wide(dst, 0, Some(Reference::Map(map)));
     }
 
-    /// The address of a global variable, `offset` bytes into it. Needs Linux 5.2.
+    /// Loads the address of a global variable plus `offset` bytes. Needs Linux 5.2.
     #[track_caller]
     pub fn load_address(&mut self, dst: impl Writable<Width = Bits64>, variable: VariableRef, offset: u32) {
-        // The loader adds the variable's own offset in its section to what the first slot holds.
+        // The loader adds the variable's own offset in its section to the first slot's immediate.
         self.wide(dst, u64::from(offset), Some(Reference::Variable(variable)));
     }
 
-    /// The address of a function, as helpers that call back take it. Needs Linux 5.13.
+    /// Loads the address of a function, as helpers that call back take it. Needs Linux 5.13.
     #[track_caller]
     pub fn load_function(&mut self, dst: impl Writable<Width = Bits64>, function: FunctionRef) {
         self.wide(dst, 0, Some(Reference::Function(function)));
@@ -91,8 +91,8 @@ impl Assembler {
     }
 }
 
-/// The offset of a field in bytes, as [`Assembler::load`] and [`Assembler::store`] take it. Fields of fields may be
-/// named: `offset!(Event, head.pid)`. An offset beyond 32,767 does not compile.
+/// The offset of a field in bytes, as [`Assembler::load`] and [`Assembler::store`] take it. Nested fields are allowed:
+/// `offset!(Event, head.pid)`. An offset beyond 32,767 does not compile.
 ///
 /// ```
 /// #[repr(C)]

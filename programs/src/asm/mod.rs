@@ -1,9 +1,9 @@
-//! The assembler: verbs that append one instruction each, and labels.
+//! The assembler: methods that append one instruction each, and labels.
 //!
 //! ```
 //! use cutaway_programs::prelude::*;
 //!
-//! // How many bytes until the first zero? At most 16.
+//! // Counts the bytes before the first zero, at most 16.
 //! let mut asm = Assembler::new();
 //! let (next, done) = (asm.label("next"), asm.label("done"));
 //! asm.mov(R0, 0);
@@ -21,12 +21,12 @@
 //! # Ok::<(), cutaway_programs::Error>(())
 //! ```
 //!
-//! The destination comes first, as in LLVM's text, and what an instruction cannot express does not compile: writing
-//! [`R10`](crate::R10), mixing a whole register with half of one, sign-extending eight bytes. What can only be known at
-//! the end, such as where a label is, is checked by [`Assembler::finish`]. Every verb notes the Rust line that called
-//! it: errors name it, and so does the kernel's verifier when it explains a rejected program.
+//! The destination comes first, as in LLVM's syntax. A combination that no instruction can express does not compile:
+//! writing [`R10`](crate::R10), mixing a whole register with a lower half, sign-extending eight bytes.
+//! [`Assembler::finish`] checks the rest, such as where the labels are. Every method records the Rust line of its
+//! caller. Errors name that line, and the kernel's verifier quotes it when it rejects the program.
 //!
-//! The verbs have a file for each family: arithmetic, jumps, memory, atomics.
+//! Each family has a file: arithmetic, jumps, memory, atomics.
 
 mod arithmetic;
 mod assembler;

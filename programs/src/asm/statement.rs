@@ -1,4 +1,4 @@
-//! One instruction as the assembler keeps it until its references are known.
+//! One instruction as the assembler keeps it until its references are resolved.
 
 use cutaway_sys::{Instruction, instruction::Text};
 
@@ -7,7 +7,7 @@ use crate::{
     handle::{FunctionRef, Label, MapRef, VariableRef},
 };
 
-/// An instruction, what it refers to, and the Rust line it came from.
+/// An instruction, its reference, and the Rust line that appended it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Statement {
     pub(crate) instruction: Instruction,
@@ -27,14 +27,14 @@ impl Statement {
     }
 }
 
-/// What an instruction refers to and can only be filled in when that is known.
+/// The symbol or label that an instruction refers to; its value is filled in later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
-    /// A jump whose distance is the 16-bit offset.
+    /// A jump whose distance is in the 16-bit offset.
     Jump(Label),
-    /// A jump whose distance is the 32-bit immediate.
+    /// A jump whose distance is in the 32-bit immediate.
     LongJump(Label),
-    /// The map itself.
+    /// The address of a map.
     Map(MapRef),
     /// The address of a variable.
     Variable(VariableRef),

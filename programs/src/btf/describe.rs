@@ -1,18 +1,18 @@
-//! From Rust types to BTF.
+//! Derives BTF from Rust types.
 //!
-//! Integers take the names that C gives them, so that a header made from an object's BTF compiles.
+//! Integers get their C names, so that a header made from an object's BTF compiles.
 
 use super::{Encoding, Type};
 use crate::instruction::ByteOrder;
 
-/// A Rust type that BTF can describe, laid out as C lays it out. Implemented for integers, `bool`, pointers and arrays;
-/// for a `#[repr(C)]` struct by [`describe!`](crate::describe).
+/// A Rust type that BTF can describe, laid out as C lays it out. Integers, `bool`, pointers and arrays implement it;
+/// [`describe!`](crate::describe) implements it for a `#[repr(C)]` struct.
 pub trait Describe {
-    /// Its description.
+    /// Returns the type's description.
     fn describe() -> Type;
 }
 
-/// A value that a variable can start with: its bytes in the order of the target.
+/// An initial value of a variable: its bytes in the target's byte order.
 pub trait Initial: Describe {
     /// Appends the value's bytes, as many as its description says.
     fn encode(&self, order: ByteOrder, bytes: &mut Vec<u8>);
@@ -61,7 +61,7 @@ impl Initial for bool {
 
 impl<T: Describe, const N: usize> Describe for [T; N] {
     fn describe() -> Type {
-        const { assert!(N <= u32::MAX as usize, "BTF counts elements in 32 bits") };
+        const { assert!(N <= u32::MAX as usize, "an array in BTF has at most 2^32 - 1 elements") };
         Type::array(T::describe(), N as u32)
     }
 }
@@ -74,35 +74,37 @@ impl<T: Initial, const N: usize> Initial for [T; N] {
     }
 }
 
-/// Pointers are described as `void *`: where they lead is not followed, which also ends types that contain themselves.
+/// Pointers are described as `void *`. Their target is not followed, so a type that contains a pointer to itself ends
+/// too.
 impl<T> Describe for *const T {
     fn describe() -> Type {
         Type::pointer(Type::Void)
     }
 }
 
-/// Pointers are described as `void *`, as above.
+/// Pointers are described as `void *`, as for `*const T`.
 impl<T> Describe for *mut T {
     fn describe() -> Type {
         Type::pointer(Type::Void)
     }
 }
 
-/// The description of a field's type, found from a function that borrows the field. For [`describe!`](crate::describe).
+/// Returns the description of a field's type, found from a function that borrows the field. Used by
+/// [`describe!`](crate::describe).
 #[doc(hidden)]
 pub fn of_field<S, T: Describe>(_: fn(&S) -> &T) -> Type {
     T::describe()
 }
 
-/// The same for a field of bytes that hold text.
+/// Returns the description of a byte array that holds text. Used by [`describe!`](crate::describe).
 #[doc(hidden)]
 pub fn of_text<S, const N: usize>(_: fn(&S) -> &[u8; N]) -> Type {
-    const { assert!(N <= u32::MAX as usize, "BTF counts elements in 32 bits") };
+    const { assert!(N <= u32::MAX as usize, "an array in BTF has at most 2^32 - 1 elements") };
     Type::array(Type::char(), N as u32)
 }
 
-/// Describes a `#[repr(C)]` struct by the names of its fields. Their types and offsets are the compiler's own; a field
-/// left out does not compile. Bytes that hold text are marked `: char`, and tools print them as text.
+/// Describes a `#[repr(C)]` struct by the names of its fields. Their types and offsets come from the compiler; a
+/// missing field does not compile. Byte arrays that hold text are marked `: char`, and tools print them as text.
 ///
 /// ```
 /// use cutaway_programs::{btf::Describe, describe};
@@ -129,7 +131,7 @@ macro_rules! describe {
     ($struct:ident { $($field:ident $(: $text:ident)?),+ $(,)? }) => {
         impl $crate::btf::Describe for $struct {
             fn describe() -> $crate::btf::Type {
-                // Names every field, or does not compile.
+                // The pattern names every field: with one missing, it does not compile.
                 let _ = |$struct { $($field: _),+ }: &$struct| ();
                 const { ::core::assert!(::core::mem::size_of::<$struct>() <= u32::MAX as usize) };
                 $crate::btf::Type::structure(

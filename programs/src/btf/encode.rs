@@ -1,21 +1,21 @@
-//! Types to bytes: the `.BTF` section.
+//! Encodes types as bytes: the `.BTF` section.
 //!
 //! ```text
 //! ┌────────┬───────────────────────────────────────┬──────────────────────┐
-//! │ header │ types, numbered from 1 as they come   │ strings, each with   │
+//! │ header │ types, with ids from 1 in their order │ strings, each with   │
 //! │        │ (0 is void)                           │ a NUL; "" is first   │
 //! └────────┴───────────────────────────────────────┴──────────────────────┘
 //! ```
 //!
-//! A type is written after the types that it mentions, and once only: equal types have one number. The same calls in
-//! the same order give the same bytes.
+//! A type is written after the types that it refers to, and only once: equal types have one id. The same calls in the
+//! same order give the same bytes.
 
 use std::collections::HashMap;
 
 use super::{Composite, Encoding, Signature, Type};
 use crate::instruction::ByteOrder;
 
-// Kinds, by the kernel's names less their `BTF_KIND_` prefix.
+// The kernel's kinds, without their `BTF_KIND_` prefix.
 const INT: u32 = 1;
 const PTR: u32 = 2;
 const ARRAY: u32 = 3;
@@ -30,25 +30,25 @@ const VAR: u32 = 14;
 const DATASEC: u32 = 15;
 const ENUM64: u32 = 19;
 
-/// The largest number of members that a type can have: it is kept in 16 bits.
+/// The largest number of members of a type: `BTF_INFO_VLEN` has 16 bits.
 const MAX_MEMBERS: usize = 0xffff;
 
-const NO_NAME: &str = "is no name to the kernel: use letters, digits and `_`";
+const NO_NAME: &str = "is not a valid identifier for the kernel: use letters, digits and `_`";
 
-/// The magic number that BTF begins with.
+/// The magic number at the start of BTF.
 pub(super) const MAGIC: u16 = 0xeb9f;
 
-/// Who can see a function or a variable.
+/// The linkage of a function or variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Linkage {
-    /// Its own object alone.
+    /// Visible in its own object only.
     Static = 0,
-    /// Everybody.
+    /// Visible in every object.
     Global = 1,
 }
 
-/// Whether the kernel takes this for a name: letters, digits and `_`, not starting with a digit.
+/// Returns true if the kernel accepts this as an identifier: letters, digits and `_`, not starting with a digit.
 pub(crate) fn is_identifier(name: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit()) && name.chars().all(is_word)
@@ -64,7 +64,7 @@ pub(crate) struct BtfWriter {
     signatures: HashMap<Signature, u32>,
     strings: Vec<u8>,
     offsets: HashMap<String, u32>,
-    /// The first thing that BTF cannot express.
+    /// The first problem that BTF cannot express; `finish` returns it.
     problem: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl BtfWriter {
         self.order
     }
 
-    /// The offset of a string, which is written once only.
+    /// Returns the offset of a string, adding the string if it is new.
     pub(crate) fn string(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
@@ -102,7 +102,7 @@ impl BtfWriter {
         offset
     }
 
-    /// Returns the id of a type, and writes it and the types it refers to unless they were written before.
+    /// Returns the id of a type, adding it and the types it refers to if they are new.
     pub(crate) fn add(&mut self, kind: &Type) -> u32 {
         if let Type::Void = kind {
             return 0;
@@ -113,7 +113,7 @@ impl BtfWriter {
         let id = match kind {
             Type::Void => 0,
             Type::Int { name, bytes, encoding } => {
-                self.insist([1, 2, 4, 8, 16].contains(bytes), name, "has a size that integers do not have");
+                self.require([1, 2, 4, 8, 16].contains(bytes), name, "has a size that integers do not have");
                 let encoding: u32 = match encoding {
                     Encoding::Unsigned => 0,
                     Encoding::Signed => 1,
@@ -136,7 +136,7 @@ impl BtfWriter {
             Type::Union(composite) => self.composite(UNION, composite),
             Type::Enum { name, bytes, signed, values } => self.enumeration(name, *bytes, *signed, values),
             Type::Typedef(name, target) => {
-                self.insist(is_identifier(name), name, NO_NAME);
+                self.require(is_identifier(name), name, NO_NAME);
                 let target = self.add(target);
                 self.write(name, TYPEDEF, 0, target, &[])
             }
@@ -150,15 +150,15 @@ impl BtfWriter {
     }
 
     fn composite(&mut self, kind: u32, composite: &Composite) -> u32 {
-        self.insist_name(&composite.name);
+        self.require_name(&composite.name);
         let mut tail = Vec::with_capacity(composite.members.len() * 3);
         for member in &composite.members {
-            self.insist_name(&member.name);
+            self.require_name(&member.name);
             let name = self.string(&member.name);
             let id = self.add(&member.kind);
             // BTF counts in bits.
             let bits = member.offset.checked_mul(8);
-            self.insist(bits.is_some(), &member.name, "lies beyond 512 MiB");
+            self.require(bits.is_some(), &member.name, "lies beyond 512 MiB");
             tail.extend([name, id, bits.unwrap_or_default()]);
         }
         let count = self.members(&composite.name, composite.members.len());
@@ -166,13 +166,13 @@ impl BtfWriter {
     }
 
     fn enumeration(&mut self, name: &str, bytes: u8, signed: bool, values: &[(String, i64)]) -> u32 {
-        self.insist_name(name);
-        self.insist([1, 2, 4, 8].contains(&bytes), name, "has a size that enums do not have");
+        self.require_name(name);
+        self.require([1, 2, 4, 8].contains(&bytes), name, "has a size that enums do not have");
         let kind = if bytes == 8 { ENUM64 } else { ENUM };
         let mut tail = Vec::with_capacity(values.len() * 3);
         for (value_name, value) in values {
             let [low, high] = [*value as u32, (*value >> 32) as u32];
-            self.insist(is_identifier(value_name), value_name, NO_NAME);
+            self.require(is_identifier(value_name), value_name, NO_NAME);
             tail.extend([self.string(value_name), low]);
             if kind == ENUM64 {
                 tail.push(high);
@@ -183,7 +183,7 @@ impl BtfWriter {
         self.write(name, kind, flag | count, u32::from(bytes), &tail)
     }
 
-    /// The number of a function's prototype.
+    /// Returns the type id of a function's prototype, adding it if it is new.
     pub(crate) fn signature(&mut self, signature: &Signature) -> u32 {
         if let Some(&id) = self.signatures.get(signature) {
             return id;
@@ -191,7 +191,7 @@ impl BtfWriter {
         let result = self.add(&signature.result);
         let mut tail = Vec::with_capacity(signature.arguments.len() * 2);
         for (name, kind) in &signature.arguments {
-            self.insist(is_identifier(name), name, NO_NAME);
+            self.require(is_identifier(name), name, NO_NAME);
             tail.extend([self.string(name), self.add(kind)]);
         }
         let count = self.members("a function's prototype", signature.arguments.len());
@@ -200,29 +200,30 @@ impl BtfWriter {
         id
     }
 
-    /// A function: the number that `func_info` gives.
+    /// Adds a function and returns its type id, which `func_info` refers to.
     pub(crate) fn function(&mut self, name: &str, signature: &Signature, linkage: Linkage) -> u32 {
         let prototype = self.signature(signature);
         self.write(name, FUNC, linkage as u32, prototype, &[])
     }
 
-    /// A variable of a type added before.
+    /// Adds a variable whose type has the id `kind`, and returns its type id.
     pub(crate) fn variable(&mut self, name: &str, kind: u32) -> u32 {
         self.write(name, VAR, 0, kind, &[Linkage::Global as u32])
     }
 
-    /// A section and the variables in it: number, offset and size of each.
+    /// Adds a section with its variables: the type id, offset and size in bytes of each.
     pub(crate) fn section(&mut self, name: &str, size: u32, variables: &[[u32; 3]]) {
         let count = self.members(name, variables.len());
         self.write(name, DATASEC, count, size, variables.as_flattened());
     }
 
-    /// The pointer to an array by which `.maps` keeps a number: `int (*name)[value]`.
+    /// Adds the type by which `.maps` encodes a number, a pointer to an array of that length: `int (*name)[value]`.
     pub(crate) fn number(&mut self, value: u32) -> u32 {
         self.add(&Type::pointer(Type::array(Type::int("int", 4, Encoding::Signed), value)))
     }
 
-    /// A struct whose members are numbers of types already: what `.maps` defines maps by. Every member is a pointer.
+    /// Adds a struct that defines a map in `.maps`. The members are given by name and type id; each of them is a
+    /// pointer.
     pub(crate) fn definition(&mut self, members: &[(&str, u32)], bytes: u32) -> u32 {
         let mut tail = Vec::with_capacity(members.len() * 3);
         let mut offset = 0;
@@ -233,7 +234,8 @@ impl BtfWriter {
         self.write("", STRUCT, members.len() as u32, bytes, &tail)
     }
 
-    /// An array without elements of pointers to a definition: how `.maps` says what a map of maps holds.
+    /// Adds an array of no elements, of pointers to a definition. `.maps` describes the inner map of a map of maps by
+    /// it.
     pub(crate) fn inner(&mut self, definition: u32) -> u32 {
         let pointer = self.write("", PTR, 0, definition, &[]);
         let index = self.add(&Type::int("__ARRAY_SIZE_TYPE__", 4, Encoding::Unsigned));
@@ -241,23 +243,24 @@ impl BtfWriter {
     }
 
     fn members(&mut self, name: &str, count: usize) -> u32 {
-        self.insist(count <= MAX_MEMBERS, name, "has more than 65535 members");
+        self.require(count <= MAX_MEMBERS, name, "has more than 65535 members");
         (count & MAX_MEMBERS) as u32
     }
 
-    /// Notes what BTF cannot express, if that is so.
-    fn insist(&mut self, holds: bool, name: &str, problem: &str) {
+    /// Records the problem unless `holds` is true or an earlier problem is recorded.
+    fn require(&mut self, holds: bool, name: &str, problem: &str) {
         if !holds {
             self.problem.get_or_insert_with(|| format!("{name:?} {problem}"));
         }
     }
 
-    /// Structs, unions, enums and members may go without a name.
-    fn insist_name(&mut self, name: &str) {
-        self.insist(name.is_empty() || is_identifier(name), name, NO_NAME);
+    /// Records a problem if the name is neither empty nor an identifier. Structs, unions, enums and members may be
+    /// anonymous.
+    fn require_name(&mut self, name: &str) {
+        self.require(name.is_empty() || is_identifier(name), name, NO_NAME);
     }
 
-    /// Writes one type: the common head, then what its kind adds.
+    /// Writes one type: the common header, then the data of its kind.
     fn write(&mut self, name: &str, kind: u32, info: u32, size_or_type: u32, tail: &[u32]) -> u32 {
         let name = self.string(name);
         for word in [name, kind << 24 | info, size_or_type].iter().chain(tail) {
@@ -267,7 +270,7 @@ impl BtfWriter {
         self.count
     }
 
-    /// The whole section, or what cannot be expressed in it.
+    /// Returns the whole section, or the first problem that BTF cannot express.
     pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
         if let Some(problem) = self.problem {
             return Err(problem);

@@ -1,29 +1,28 @@
-//! Which type each function has, and which line of Rust each instruction came from: the `.BTF.ext` section.
+//! Encodes `.BTF.ext`: the type of each function, and the Rust line of each instruction.
 //!
 //! ```text
 //! ┌────────┬───────────────────────────────────┬───────────────────────────────────┐
 //! │ header │ function info                     │ line info                         │
 //! │        │  record size                      │  record size                      │
 //! │        │  for each program section:        │  for each program section:        │
-//! │        │   its name, how many              │   its name, how many              │
+//! │        │   its name, number of records     │   its name, number of records     │
 //! │        │   {offset, type} …                │   {offset, file, text, line/col} …│
 //! └────────┴───────────────────────────────────┴───────────────────────────────────┘
 //! ```
 //!
-//! Offsets count bytes from the start of the section. File names and the lines' text are strings of `.BTF`. The third
-//! part of the header, relocations against the kernel's own types, is empty: these programs read none of the kernel's
-//! structs.
+//! Offsets count bytes from the start of the program section. File names and the lines' text are strings of `.BTF`. The
+//! third part of the header, CO-RE relocations, is empty: these programs read none of the kernel's structs.
 
 use super::encode::{BtfWriter, MAGIC};
 
-/// A function: its offset in the section, and the id of its type.
+/// A function: its offset in the section in bytes, and the id of its type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FunctionInfo {
     pub(crate) offset: u32,
     pub(crate) id: u32,
 }
 
-/// A line: the first byte of the instructions that came from it, and where and what it is.
+/// A line: the offset in bytes of the first instruction that came from it, its file and text, and its line and column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineInfo {
     pub(crate) offset: u32,
@@ -33,10 +32,10 @@ pub(crate) struct LineInfo {
     pub(crate) column: u32,
 }
 
-/// What is known of one program section.
+/// The function and line information of one program section.
 #[derive(Debug, Default)]
 pub(crate) struct SectionInfo {
-    /// The section's name, a string of `.BTF`.
+    /// The section's name: its offset in the strings of `.BTF`.
     pub(crate) name: u32,
     pub(crate) functions: Vec<FunctionInfo>,
     pub(crate) lines: Vec<LineInfo>,
@@ -46,7 +45,7 @@ const HEADER: u32 = 32;
 const FUNCTION_RECORD: u32 = 8;
 const LINE_RECORD: u32 = 16;
 
-/// The whole section.
+/// Encodes the whole section.
 pub(crate) fn encode(btf: &BtfWriter, sections: &[SectionInfo]) -> Vec<u8> {
     let mut functions = vec![FUNCTION_RECORD];
     let mut lines = vec![LINE_RECORD];
@@ -57,7 +56,7 @@ pub(crate) fn encode(btf: &BtfWriter, sections: &[SectionInfo]) -> Vec<u8> {
         }
         lines.extend([section.name, section.lines.len() as u32]);
         for info in &section.lines {
-            // 22 bits of line, 10 bits of column.
+            // `line_col`: 22 bits of line, 10 bits of column.
             let line_col = info.line << 10 | info.column.min(0x3ff);
             lines.extend([info.offset, info.file, info.text, line_col]);
         }

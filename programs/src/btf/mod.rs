@@ -1,8 +1,8 @@
 //! BTF, the kernel's format for types.
 //!
-//! A [`Type`] is a plain value that is built by hand or taken from a Rust type by [`Describe`]. An object carries the
-//! types of its maps' keys and values, of its variables and functions, and of the events it sends, so that any tool can
-//! decode what the programs write.
+//! A [`Type`] is a plain value, built by hand or derived from a Rust type by [`Describe`]. An object carries the types
+//! of its maps' keys and values, its variables and functions, and the events it sends. So any tool can decode the
+//! programs' output.
 //!
 //! Kernel: `Documentation/bpf/btf.rst`, `include/uapi/linux/btf.h`.
 

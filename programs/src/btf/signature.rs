@@ -1,8 +1,8 @@
-//! [`Signature`]: what a function takes and returns.
+//! [`Signature`]: a function's arguments and return type.
 
 use super::{describe::Describe, types::Type};
 
-/// What a function takes and returns.
+/// A function's arguments and return type.
 ///
 /// ```
 /// use cutaway_programs::btf::{Describe, Signature, Type};
@@ -13,14 +13,14 @@ use super::{describe::Describe, types::Type};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
-    /// The type of the result.
+    /// The return type.
     pub result: Type,
     /// The arguments' names and types, at most five.
     pub arguments: Vec<(String, Type)>,
 }
 
 impl Signature {
-    /// A function without arguments that returns `result`.
+    /// Creates the signature of a function without arguments that returns `result`.
     pub fn returning(result: Type) -> Self {
         Self { result, arguments: Vec::new() }
     }
@@ -32,8 +32,8 @@ impl Signature {
         self
     }
 
-    /// What programs look like: `int program(unsigned long long *ctx)`. The kernel knows the context's true type from
-    /// the program's own.
+    /// Returns the signature of every program: `int program(unsigned long long *ctx)`. The kernel knows the context's
+    /// true type from the program type.
     pub(crate) fn program() -> Self {
         Self::returning(i32::describe()).takes("ctx", Type::pointer(u64::describe()))
     }

@@ -1,6 +1,6 @@
-//! [`Type`]: a type as C knows it.
+//! [`Type`]: a C type.
 
-/// A type as C knows it.
+/// A C type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `void`
@@ -11,40 +11,40 @@ pub enum Type {
         name: String,
         /// Its size in bytes.
         bytes: u8,
-        /// How its bits are read.
+        /// The interpretation of its bits.
         encoding: Encoding,
     },
-    /// A pointer to something.
+    /// A pointer to another type.
     Pointer(Box<Type>),
-    /// So many of something in a row.
+    /// An array: the element type and the number of elements.
     Array(Box<Type>, u32),
-    /// Members one after another.
+    /// A struct: members one after another.
     Struct(Composite),
-    /// Members at the same offset.
+    /// A union: members at the same offset.
     Union(Composite),
-    /// Names for numbers.
+    /// An enum: names for numbers.
     Enum {
         /// The name, without `enum`.
         name: String,
         /// Its size in bytes: 1, 2, 4 or 8. Eight bytes need Linux 6.0.
         bytes: u8,
-        /// Whether values below 0 are meant.
+        /// Whether its values are signed.
         signed: bool,
-        /// The names and their numbers.
+        /// The names and their values.
         values: Vec<(String, i64)>,
     },
-    /// Another name for a type.
+    /// A typedef: another name for a type.
     Typedef(String, Box<Type>),
     /// `const`
     Const(Box<Type>),
 }
 
-/// How the bits of an integer are read.
+/// The interpretation of an integer's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// A number from 0 up.
+    /// An unsigned number.
     Unsigned,
-    /// A number in two's complement.
+    /// A signed number in two's complement.
     Signed,
     /// 0 or 1.
     Bool,
@@ -53,7 +53,7 @@ pub enum Encoding {
 /// A struct or a union.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Composite {
-    /// The name, without `struct`; empty if it has none.
+    /// The name, without `struct` or `union`; empty for an anonymous one.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u32,
@@ -66,39 +66,39 @@ pub struct Composite {
 pub struct Member {
     /// The name; empty for an anonymous struct or union.
     pub name: String,
-    /// Where it begins, in bytes from the beginning of the whole.
+    /// The offset in bytes from the start of the struct or union.
     pub offset: u32,
-    /// What it is.
+    /// The member's type.
     pub kind: Type,
 }
 
 impl Type {
-    /// An integer.
+    /// Creates an integer type.
     pub fn int(name: &str, bytes: u8, encoding: Encoding) -> Self {
         Self::Int { name: name.to_owned(), bytes, encoding }
     }
 
-    /// C's `char`, which tools print as text.
+    /// Creates C's `char`, which tools print as text.
     pub fn char() -> Self {
         Self::int("char", 1, Encoding::Signed)
     }
 
-    /// A pointer to `target`.
+    /// Creates a pointer to `target`.
     pub fn pointer(target: Type) -> Self {
         Self::Pointer(Box::new(target))
     }
 
-    /// `count` elements in a row.
+    /// Creates an array of `count` elements.
     pub fn array(element: Type, count: u32) -> Self {
         Self::Array(Box::new(element), count)
     }
 
-    /// A struct; see [`describe!`](crate::describe) for taking it from a Rust one.
+    /// Creates a struct. [`describe!`](crate::describe) derives one from a Rust struct.
     pub fn structure(name: &str, bytes: u32, members: impl IntoIterator<Item = Member>) -> Self {
         Self::Struct(Composite { name: name.to_owned(), bytes, members: members.into_iter().collect() })
     }
 
-    /// Its size in bytes; `None` for what has none, `void`, or one beyond `u32`.
+    /// Returns the size in bytes. `None` for a type without a size (`void`), or if the size does not fit `u32`.
     pub fn bytes(&self) -> Option<u32> {
         match self {
             Self::Void => None,
@@ -110,7 +110,7 @@ impl Type {
         }
     }
 
-    /// The boundary it must be placed at, in bytes.
+    /// Returns the alignment in bytes.
     pub(crate) fn align(&self) -> u64 {
         match self {
             Self::Void => 1,
@@ -126,7 +126,7 @@ impl Type {
 }
 
 impl Member {
-    /// A member `offset` bytes into its struct. The `r#` of a raw identifier is Rust's affair and left out.
+    /// Creates a member `offset` bytes into its struct. The `r#` of a raw Rust identifier is removed.
     pub fn new(name: &str, offset: u32, kind: Type) -> Self {
         Self { name: name.strip_prefix("r#").unwrap_or(name).to_owned(), offset, kind }
     }

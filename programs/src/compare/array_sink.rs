@@ -1,23 +1,24 @@
-//! Times put into a plain map: nobody is told, and whoever wants them has to come and look.
+//! Timestamps written to an array map, which sends no notification: user space has to poll the map.
 //!
 //! ```text
-//!     context: [ how many ]
+//!     context: [ number of timestamps ]
 //! ```
 
 use super::names;
 use crate::prelude::*;
 
-/// How many times the map holds before the oldest are written over.
+/// The number of timestamps that the map holds; later ones overwrite the oldest.
 pub const ARRAY_SINK_SLOTS: u32 = 1 << 16;
 
-/// The most of one run.
-const MOST: i32 = 1_000;
+/// The largest number of timestamps of one run.
+const MAX_TIMESTAMPS: i32 = 1_000;
 
-/// The object file with the program and its maps. For one CPU at a time: the count is not guarded.
+/// Returns the object file with the program and its maps. The program must run on one CPU at a time: its count is
+/// updated without atomics.
 ///
 /// # Errors
 ///
-/// Only if this crate is wrong, which its tests rule out.
+/// Only if this crate has a bug, which its tests rule out.
 pub fn array_sink() -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
     object.source(source!("array_sink.rs"));
@@ -51,12 +52,12 @@ pub fn array_sink() -> Result<Vec<u8>, Error> {
     asm.mov(R8, R0);
     asm.call(Helper::bpf_ktime_get_ns);
     asm.store(DW, R8, 0, R0);
-    // The time first, the count behind it.
+    // The timestamp is stored before the count.
     asm.load(DW, R1, R7, 0);
     asm.add(R1, 1);
     asm.store(DW, R7, 0, R1);
     asm.add(R9, 1);
-    asm.jump_if(Lt, R9, MOST, again);
+    asm.jump_if(Lt, R9, MAX_TIMESTAMPS, again);
     asm.bind(done);
     asm.mov(R0, 0);
     asm.exit();

@@ -1,79 +1,80 @@
-//! Records of one size, one after the other, in one of four ways.
+//! Records of one size, one after the other, built and sent by one of four transports.
 //!
 //! ```text
-//!     context: [ how many | ring: flags | ring: flags of the last one ]
+//!     context: [ number of records | ring: flags | ring: flags of the last record ]
 //!
-//!     for each:  room      the stack | a per-CPU value | a reservation: here a full ring says no
+//!     for each:  space     the stack | a per-CPU value | a reservation: a full ring refuses here
 //!                work      write the words of the record
-//!                send      perf_event_output | ringbuf_output | ringbuf_submit: here a full perf buffer says no
-//!     return how many were refused, and how many were worked on
+//!                send      perf_event_output | ringbuf_output | ringbuf_submit: a full perf buffer refuses here
+//!
+//!     return the number of records refused, and the number of records written
 //! ```
 
 use super::{Transport, names};
 use crate::prelude::*;
 
-/// What the program does.
+/// The parameters of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedSize {
-    /// How records are built and sent.
+    /// The transport of the records.
     pub transport: Transport,
-    /// Bytes of a record, at least 8.
+    /// The size of a record in bytes, at least 8.
     pub size: u32,
     /// The most records of one run, at most 1,000: the verifier walks through each of them.
     pub most: u32,
-    /// What is written into a record.
+    /// The part of a record that the program writes.
     pub work: Work,
-    /// Whether the first word is the time, in nanoseconds of `CLOCK_MONOTONIC`; otherwise it is the record's number in
+    /// Whether the first word is the time, in nanoseconds of `CLOCK_MONOTONIC`. Otherwise it is the record's index in
     /// its run, from 0.
     pub timed: bool,
 }
 
-/// What a program writes into a record before it sends it.
+/// The part of a record that the program writes before sending it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Every word. For records of up to 32,760 bytes, each word being an instruction.
+    /// Every word. The record's size is at most 32,760 bytes, as each word is an instruction.
     Words,
-    /// The first word, and the last one if there is room for two.
+    /// The first word, and the last one if the record has at least two.
     Ends,
 }
 
-/// What one run did.
+/// The result of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendCount {
-    /// Records that were written, wherever that was.
+    /// Records that were written, whether in the ring or outside it.
     pub worked: u32,
-    /// Records that were not sent.
+    /// Records that the buffer refused.
     pub refused: u32,
 }
 
 impl SendCount {
-    /// From the run's return value.
+    /// Decodes the run's return value.
     #[must_use]
     pub fn read(value: u32) -> Self {
         Self { worked: value >> WORKED, refused: value & ((1 << WORKED) - 1) }
     }
 }
 
-/// The tally's upper half counts what was worked on.
+/// The shift of the tally's upper half, which counts the records written.
 const WORKED: u32 = 16;
 
-/// What survives calls of helpers.
+/// Registers that survive helper calls.
 const CONTEXT: R6 = R6;
 const TALLY: R7 = R7;
 const EVENT: R8 = R8;
 const NUMBER: R9 = R9;
 
-/// The context's words.
+/// The offsets of the context's words in bytes.
 const COUNT: i16 = 0;
 const FLAGS: i16 = 8;
 const LAST_FLAGS: i16 = 16;
 
 impl FixedSize {
-    /// The object file with the program and its buffer, whose size user space sets.
+    /// Returns the object file with the program and its buffer, whose size user space sets.
     ///
     /// # Errors
     ///
-    /// If the size does not suit the work: a word's offset has 16 bits.
+    /// If the record is too large for its [`Work`]: the offset of a word has 16 bits.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
         object.source(source!("fixed_size.rs"));
@@ -88,16 +89,16 @@ impl FixedSize {
         asm.bind(next);
         asm.load(DW, R1, CONTEXT, COUNT);
         asm.jump_if(Ge, NUMBER, R1, done);
-        transport.room(&mut asm, refused, done);
+        transport.allocate(&mut asm, refused, done);
         asm.add(TALLY, 1 << WORKED);
-        self.work(&mut asm);
+        self.write_record(&mut asm);
         transport.send(&mut asm);
         if self.transport == Transport::Reserve {
             asm.jump(sent);
             asm.bind(refused);
             asm.add(TALLY, 1);
         } else {
-            // An error is negative. As in `flags`, without a jump.
+            // An error is negative, so its sign bit is the count. As in `flags`, there is no jump.
             asm.rsh(R0, 63);
             asm.add(TALLY, R0);
             asm.bind(refused);
@@ -112,8 +113,8 @@ impl FixedSize {
         object.write()
     }
 
-    /// Writes the record.
-    fn work(&self, asm: &mut Assembler) {
+    /// Writes the record's content.
+    fn write_record(&self, asm: &mut Assembler) {
         if self.timed {
             asm.call(Helper::bpf_ktime_get_ns);
             asm.store(DW, EVENT, 0, R0);
@@ -145,22 +146,22 @@ struct Sender {
     transport: Transport,
     size: i32,
     events: MapRef,
-    /// For the ways that build the record in a value of a map.
+    /// The map with the per-CPU value, for the transports that build the record in one.
     heap: Option<MapRef>,
 }
 
 impl Sender {
-    fn new(object: &mut ObjectBuilder, burst: &FixedSize) -> Self {
-        let events = object.map(names::EVENTS, buffer(burst.transport));
-        let heap = matches!(burst.transport, Transport::Heap | Transport::Output).then(|| {
-            let value = MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(burst.size);
+    fn new(object: &mut ObjectBuilder, parameters: &FixedSize) -> Self {
+        let events = object.map(names::EVENTS, buffer(parameters.transport));
+        let heap = matches!(parameters.transport, Transport::Heap | Transport::Output).then(|| {
+            let value = MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(parameters.size);
             object.map("heap", value.max_entries(1))
         });
-        Self { transport: burst.transport, size: burst.size.cast_signed(), events, heap }
+        Self { transport: parameters.transport, size: parameters.size.cast_signed(), events, heap }
     }
 
-    /// Makes [`EVENT`] the address where the record is built; goes to `refused` if the buffer says that there is none.
-    fn room(&self, asm: &mut Assembler, refused: Label, done: Label) {
+    /// Sets [`EVENT`] to the address where the record is built. Jumps to `refused` if the ring has no space.
+    fn allocate(&self, asm: &mut Assembler, refused: Label, done: Label) {
         match (self.transport, self.heap) {
             (Transport::Reserve, _) => {
                 asm.load_map(R1, self.events);
@@ -176,7 +177,7 @@ impl Sender {
                 asm.mov(R2, R10);
                 asm.add(R2, -4);
                 asm.call(Helper::bpf_map_lookup_elem);
-                asm.jump_if(Eq, R0, 0, done); // never; but the verifier wants to see it
+                asm.jump_if(Eq, R0, 0, done); // cannot happen, but the verifier requires the check
                 asm.mov(EVENT, R0);
             }
             (_, None) => {
@@ -186,7 +187,7 @@ impl Sender {
         }
     }
 
-    /// Sends the record. R0 is negative then if that failed, which after a reservation it cannot.
+    /// Sends the record. Afterwards R0 is negative if that failed; after a reservation it cannot fail.
     fn send(&self, asm: &mut Assembler) {
         match self.transport {
             Transport::Stack | Transport::Heap => {
@@ -214,12 +215,12 @@ impl Sender {
     }
 }
 
-/// `R2 = the wake-up flags of this record`. Destroys R3 and R4.
+/// Sets `R2` to the wake-up flags of this record. Destroys R3 and R4.
 ///
-/// Without a jump: in a loop as short as this one the verifier (5.10) keeps few states to compare others with, and two
-/// paths for each record would be a million soon.
+/// There is no jump: in a loop as short as this one, the verifier (5.10) keeps few states to compare others with. Two
+/// paths for each record would soon exceed its limit of a million instructions.
 fn flags(asm: &mut Assembler) {
-    // R3 = 0 for the last record, 1 for others.
+    // R3 = 0 for the last record, 1 for the others.
     asm.load(DW, R3, CONTEXT, COUNT);
     asm.sub(R3, NUMBER);
     asm.sub(R3, 1);
@@ -235,7 +236,7 @@ fn flags(asm: &mut Assembler) {
     asm.add(R2, R4);
 }
 
-/// The map that a transport sends through; its size is user space's business.
+/// Returns the definition of the map that a transport sends through. User space sets its size.
 pub(super) fn buffer(transport: Transport) -> MapDef {
     if transport.is_ring() {
         MapDef::new(MapType::RINGBUF).max_entries(256 * 1024)
@@ -249,17 +250,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_and_size_is_an_object() {
+    fn every_transport_and_size_builds_an_object() {
         for transport in Transport::ALL {
             for (size, work) in [(8, Work::Words), (13, Work::Words), (16_384, Work::Words), (1 << 20, Work::Ends)] {
-                let burst = FixedSize { transport, size, most: 4, work, timed: size == 8 };
-                assert_eq!(burst.object().unwrap()[..4], *b"\x7fELF", "{burst:?}");
+                let parameters = FixedSize { transport, size, most: 4, work, timed: size == 8 };
+                assert_eq!(parameters.object().unwrap()[..4], *b"\x7fELF", "{parameters:?}");
             }
         }
     }
 
     #[test]
-    fn a_tally_is_two_halves() {
+    fn return_value_holds_two_counts() {
         assert_eq!(SendCount::read(0x0003_0002), SendCount { worked: 3, refused: 2 });
     }
 }

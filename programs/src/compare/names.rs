@@ -1,18 +1,18 @@
-//! The names in the objects.
+//! The names of the programs and maps in the objects.
 
-/// The one program that is run.
+/// The program that user space runs.
 pub const PROGRAM: &str = "send";
-/// The map that records come out of: a `RINGBUF` or a `PERF_EVENT_ARRAY`.
+/// The map through which records are sent: a `RINGBUF` or a `PERF_EVENT_ARRAY`.
 pub const EVENTS: &str = "events";
-/// What records are cut from: an array with one value.
+/// The bytes that records are copied from: an array with one value.
 pub const BYTES: &str = "bytes";
-/// The ring of `task_event.rs`.
+/// The ring buffer of `task_event.rs`.
 pub const RING: &str = "ring";
-/// The perf buffers of `task_event.rs`, to be read as they come.
+/// The perf buffers of `task_event.rs` that are read in arrival order.
 pub const PERF: &str = "perf";
-/// The perf buffers of `task_event.rs`, to be merged by time.
+/// The perf buffers of `task_event.rs` that are merged by time.
 pub const MERGED: &str = "merged";
-/// The times of `array_sink.rs`: an array of `u64`.
+/// The timestamps of `array_sink.rs`: an array of `u64`.
 pub const SLOTS: &str = "slots";
-/// How many times were put there, an array with one `u64`.
+/// The number of timestamps written so far: an array with one `u64`.
 pub const NEXT: &str = "next";

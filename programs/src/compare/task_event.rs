@@ -1,31 +1,30 @@
-//! Fork, exec and exit of every process on the machine, each sent into a ring and into two sets of perf buffers at
-//! once, so that their readers have the same lives to tell of.
+//! Fork, exec and exit of every process on the machine, each sent into a ring and into two sets of perf buffers. So all
+//! readers receive the same events.
 //!
-//! A process is known by the address of its `struct task_struct`, which all three tracepoints have as an argument. So
-//! nothing is read from that structure, whose layout is each kernel's own.
-//! (`include/trace/events/sched.h`: `sched_process_fork(parent, child)`, `sched_process_exec(p, …)`,
-//! `sched_process_exit(p, …)`.)
+//! A process is identified by the address of its `struct task_struct`, which all three tracepoints have as an argument.
+//! So nothing is read from that structure, whose layout differs between kernels. (`include/trace/events/sched.h`:
+//! `sched_process_fork(parent, child)`, `sched_process_exec(p, …)`, `sched_process_exit(p, …)`.)
 
 use super::{Transport, fixed_size::buffer, names};
 use crate::prelude::*;
 
-/// What has happened to a process.
+/// The kind of a process event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum TaskEventKind {
-    /// It was made; told on its parent's CPU.
+    /// The process was created; reported on its parent's CPU.
     Fork = 0,
-    /// It runs another program from now on.
+    /// The process executes another program from now on.
     Exec = 1,
-    /// It ends.
+    /// The process ends.
     Exit = 2,
 }
 
 impl TaskEventKind {
-    /// In the order in which a process meets them.
+    /// All kinds, in the order in which a process meets them.
     pub const ALL: [Self; 3] = [Self::Fork, Self::Exec, Self::Exit];
 
-    /// The tracepoint that tells of it.
+    /// Returns the name of the tracepoint that reports it.
     const fn tracepoint(self) -> &'static str {
         match self {
             Self::Fork => "sched_process_fork",
@@ -34,7 +33,7 @@ impl TaskEventKind {
         }
     }
 
-    /// Which of the tracepoint's arguments is the process, as an offset in the context.
+    /// Returns the offset in the context, in bytes, of the tracepoint's argument that is the process.
     const fn task(self) -> i16 {
         match self {
             Self::Fork => 8,
@@ -43,29 +42,29 @@ impl TaskEventKind {
     }
 }
 
-/// The event.
+/// The event of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct TaskEvent {
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
-    /// The process: the address of its `struct task_struct`, which a later one may get again.
+    /// The process: the address of its `struct task_struct`, which a later process may get again.
     pub task: u64,
-    /// What happened: a [`TaskEventKind`].
+    /// The kind of the event: a [`TaskEventKind`].
     pub moment: u32,
-    /// Where.
+    /// The CPU that sent it.
     pub cpu: u32,
-    /// The name of the thread that ran then: at a fork, the parent's.
+    /// The name of the thread that was running: at a fork, the parent's.
     pub comm: [u8; 16],
 }
 describe!(TaskEvent { time_ns, task, moment, cpu, comm: char });
 
 impl TaskEvent {
-    /// The object file with the three programs, which are to be attached to their tracepoints.
+    /// Returns the object file with the three programs, each to be attached to its tracepoint.
     ///
     /// # Errors
     ///
-    /// Only if this crate is wrong, which its tests rule out.
+    /// Only if this crate has a bug, which its tests rule out.
     pub fn object() -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
         object.source(source!("task_event.rs"));
@@ -79,7 +78,7 @@ impl TaskEvent {
         object.write()
     }
 
-    /// Reads an event.
+    /// Decodes an event; `None` if the record has another length.
     #[must_use]
     pub fn read(record: &[u8]) -> Option<Self> {
         let (words, comm) = record.split_at_checked(24)?;

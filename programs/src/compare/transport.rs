@@ -1,31 +1,31 @@
-//! How a record is built and sent.
+//! The transport of a record: how it is built and sent.
 
 use std::fmt;
 
-/// How a record is built and sent.
+/// The transport of a record: how it is built and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// Built on the BPF stack, copied by `bpf_perf_event_output`.
+    /// The record is built on the BPF stack and copied by `bpf_perf_event_output`.
     Stack,
-    /// Built in a per-CPU value, copied by `bpf_perf_event_output`.
+    /// The record is built in a per-CPU value and copied by `bpf_perf_event_output`.
     Heap,
-    /// Built inside the ring, between `bpf_ringbuf_reserve` and `bpf_ringbuf_submit`.
+    /// The record is built inside the ring, between `bpf_ringbuf_reserve` and `bpf_ringbuf_submit`.
     Reserve,
-    /// Built in a per-CPU value, copied by `bpf_ringbuf_output`.
+    /// The record is built in a per-CPU value and copied by `bpf_ringbuf_output`.
     Output,
 }
 
 impl Transport {
-    /// All of them.
+    /// All transports.
     pub const ALL: [Self; 4] = [Self::Stack, Self::Heap, Self::Reserve, Self::Output];
 
-    /// Whether records go into a ring, or into perf buffers.
+    /// Returns true if records go into a ring, false if they go into perf buffers.
     #[must_use]
     pub fn is_ring(self) -> bool {
         matches!(self, Self::Reserve | Self::Output)
     }
 
-    /// The name in tables and plots.
+    /// Returns the name in tables and plots.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
-//! A record of any length, sent from bytes that user space has put into a map.
+//! A record of any length, copied from bytes that user space has written to a map.
 //!
 //! ```text
-//!     context: [ how many bytes, 1 to MAX_RECORD | where they begin, 0 to 255 | ring: flags ]
+//!     context: [ bytes of the record, 1 to MAX_RECORD | offset of its first byte, 0 to 255 | ring: flags ]
 //! ```
 //!
-//! A reservation has one size, known to the verifier; a record whose length is only known at run time goes through
-//! `bpf_ringbuf_output`, or through a dynptr (5.19).
+//! A reservation has a constant size, known to the verifier. A record whose length is known only at run time goes
+//! through `bpf_ringbuf_output`, or through a dynptr (5.19).
 
 use super::{Transport, fixed_size::buffer, names};
 use crate::prelude::*;
@@ -13,15 +13,15 @@ use crate::prelude::*;
 /// The longest record in bytes.
 pub const MAX_RECORD: u32 = 4096;
 
-/// Records begin at one of the first bytes.
+/// The number of offsets at which a record can begin.
 const STARTS: u32 = 256;
 
-/// The object file with the program, its buffer, and the bytes, [`MAX_RECORD`] and 256 more, that user space has to
-/// provide. Sends through perf buffers unless `transport` is one of the ring's.
+/// Returns the object file with the program, its buffer, and a map for the bytes. User space has to write the bytes,
+/// [`MAX_RECORD`] and 256 more. The program sends through perf buffers unless `transport` is one of the ring's.
 ///
 /// # Errors
 ///
-/// Only if this crate is wrong, which its tests rule out.
+/// Only if this crate has a bug, which its tests rule out.
 pub fn variable_size(transport: Transport) -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
     object.source(source!("variable_size.rs"));
@@ -37,7 +37,7 @@ pub fn variable_size(transport: Transport) -> Result<Vec<u8>, Error> {
     asm.mov(R2, R10);
     asm.add(R2, -4);
     asm.call(Helper::bpf_map_lookup_elem);
-    asm.jump_if(Eq, R0, 0, too_long); // never; but the verifier wants to see it
+    asm.jump_if(Eq, R0, 0, too_long); // cannot happen, but the verifier requires the check
     asm.load(DW, R8, R6, 8);
     asm.and(R8, STARTS.cast_signed() - 1);
     asm.add(R8, R0);

@@ -1,26 +1,26 @@
-//! The entry probe: what is only known now is kept for the return.
+//! The entry probe: keeps the arguments and the time for the return probe.
 //!
-//! `getaddrinfo(node, service, hints, res)` gets four pointers. On return they are no longer in registers, and nothing
-//! else says whose call is returning. So they go into a map, with the time.
+//! `getaddrinfo(node, service, hints, res)` takes four pointers. On return they are no longer in registers, and nothing
+//! else identifies the call that returns. So the probe keeps them in a map, with the time.
 //!
-//! The key is the thread *and* the stack frame: a resolver module may itself call `getaddrinfo`, and a call left by
-//! `longjmp` never returns; neither must be taken for the other.
+//! The key is the thread *and* the stack frame. A resolver module may itself call `getaddrinfo`, and a call left by
+//! `longjmp` never returns; neither must be mistaken for the other call.
 
 use super::{follow::Followed, registers::REGISTERS};
 use crate::prelude::*;
 
 pub(super) const SOURCE: crate::Source = source!("entry.rs");
 
-/// Which call.
+/// The key: identifies a call.
 #[repr(C)]
 pub(super) struct Key {
     pub(super) pid_tgid: u64,
-    /// The stack pointer as it will be when the call has returned.
+    /// The value of the stack pointer when the call has returned.
     pub(super) frame: u64,
 }
 describe!(Key { pid_tgid, frame });
 
-/// What is kept of it: the time, and pointers into the caller's memory.
+/// The value: the time of the call, and pointers into the caller's memory.
 #[repr(C)]
 pub(super) struct Arguments {
     pub(super) start_ns: u64,
@@ -32,7 +32,8 @@ describe!(Arguments { start_ns, node, service, res });
 
 /// Adds the program, and the map that it fills.
 pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed) -> MapRef {
-    // A thread killed inside a call leaves its entry behind: least recently used ones make room.
+    // A thread killed inside a call leaves its entry in the map. An LRU map drops the least recently used entries to
+    // make space.
     let definition = MapDef::new(MapType::LRU_HASH).key::<Key>().value::<Arguments>().max_entries(16_384);
     let calls = object.map("calls", definition);
 
@@ -46,7 +47,7 @@ pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed) -> MapRef
     asm.call(Helper::bpf_get_current_pid_tgid);
     asm.store(DW, R10, KEY + offset!(Key, pid_tgid), R0);
 
-    followed.unless(&mut asm, PROCESS, done);
+    followed.jump_unless_followed(&mut asm, PROCESS, done);
 
     asm.load(DW, R1, R6, REGISTERS.stack_pointer);
     asm.add(R1, REGISTERS.popped);
@@ -69,7 +70,8 @@ pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed) -> MapRef
     asm.mov(R4, 0); // BPF_ANY
     asm.call(Helper::bpf_map_update_elem);
     asm.jump_if(Eq, R0, 0, done);
-    // The return will find nothing, and count that. Nothing must mean nothing: not an older call of the same frame.
+    // The return probe then finds no entry and counts that. Delete the entry, so that an older call of the same frame
+    // is not found instead.
     asm.load_map(R1, calls);
     asm.mov(R2, R10);
     asm.add(R2, i32::from(KEY));
@@ -82,7 +84,7 @@ pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed) -> MapRef
     calls
 }
 
-/// The size of a type as an instruction's offset counts it.
+/// Returns the size of a type in bytes, as an instruction's offset takes it.
 const fn size_i16<T>() -> i16 {
     assert!(size_of::<T>() <= 512, "the BPF stack has 512 bytes");
     size_of::<T>() as i16

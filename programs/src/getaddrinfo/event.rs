@@ -1,8 +1,8 @@
-//! What arrives: the event as it lies in the buffer, and how to read it.
+//! The event as it is laid out in the buffer, and its decoding.
 //!
-//! An event is a [`EventHeader`], of the same layout whichever way it came, and three strings behind it. The ways
-//! differ in the room for those strings alone: [`Event`] is what heap and ring carry, [`StackEvent`] is what the BPF
-//! stack has room for.
+//! An event is an [`EventHeader`], with the same layout for every transport, followed by three strings. The transports
+//! differ only in the space for those strings: heap and ring carry an [`Event`], the BPF stack has space for a
+//! [`StackEvent`].
 
 use std::{
     fmt,
@@ -12,59 +12,61 @@ use std::{
 use super::Transport;
 use crate::describe;
 
-/// One finished call of `getaddrinfo`, but for its strings.
+/// One finished call of `getaddrinfo`, without its strings.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventHeader {
-    /// When it returned, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time of the return, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
-    /// How long it took, in nanoseconds.
+    /// The duration of the call, in nanoseconds.
     pub latency_ns: u64,
-    /// The id of the process's cgroup in the hierarchy of version 2, when the call returned; 0 if it was not asked for
-    /// ([`names::WITH_CGROUP`](super::names::WITH_CGROUP)).
+    /// The id of the process's cgroup in the cgroup v2 hierarchy when the call returned; 0 if
+    /// [`names::WITH_CGROUP`](super::names::WITH_CGROUP) is not set.
     pub cgroup: u64,
-    /// The process, as the initial PID namespace numbers it.
+    /// The process id, in the initial PID namespace.
     pub pid: u32,
-    /// The thread, likewise.
+    /// The thread id, in the initial PID namespace.
     pub tid: u32,
-    /// The real user id, as the initial user namespace numbers it.
+    /// The real user id, in the initial user namespace.
     pub uid: u32,
-    /// The CPU that it returned on.
+    /// The CPU on which the call returned.
     pub cpu: u32,
-    /// The thread's name, closed by a NUL.
+    /// The thread's name, terminated by a NUL.
     pub comm: [u8; 16],
-    /// What it returned: 0, or one of `EAI_…` (`netdb.h`).
+    /// The return value: 0, or one of `EAI_…` (`netdb.h`).
     pub ret: i32,
-    /// The first `struct addrinfo` of the list that it gave; all zero if it failed.
+    /// `ai_flags` of the first `struct addrinfo` of the result; this field and the other `ai_…` fields are 0 if the
+    /// call failed.
     pub ai_flags: i32,
-    /// `AF_INET`, `AF_INET6`.
+    /// `AF_INET` or `AF_INET6`.
     pub ai_family: i32,
     /// `SOCK_STREAM` and so on.
     pub ai_socktype: i32,
     /// `IPPROTO_TCP` and so on.
     pub ai_protocol: i32,
-    /// What could not be carried whole: [`EventHeader::NODE_CUT`] and its neighbours.
+    /// The parts that were truncated: [`EventHeader::NODE_CUT`] and the constants after it.
     //
-    // This and the counts below are not at a multiple of 8: on a BPF stack the verifier would know their values and
-    // walk the list anew for each one.
+    // This and the counts below are not at a multiple of 8. On a BPF stack the verifier would otherwise know their
+    // values, and walk the list again for each one.
     pub cut: u16,
-    /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
+    /// The length of the node string in bytes with its NUL; 0 for a null pointer; a negative errno if it could not be
+    /// read.
     pub node_len: i16,
-    /// The cookie of the link on the return probe, which says whose function it was; 0 if it was not asked for
-    /// ([`names::WITH_COOKIE`](super::names::WITH_COOKIE)).
+    /// The cookie of the return probe's link, which identifies the file of the function; 0 if
+    /// [`names::WITH_COOKIE`](super::names::WITH_COOKIE) is not set.
     pub cookie: u32,
-    /// How many of [`EventHeader::addrs`] are filled.
+    /// The number of entries used in [`EventHeader::addrs`].
     pub kept: u16,
-    /// How many entries the list has, counted up to [`EventHeader::MOST_ADDRESSES`].
+    /// The number of entries in the list, counted up to [`EventHeader::MOST_ADDRESSES`].
     pub addresses: u16,
-    /// Bytes of the first address.
+    /// The size of the first address in bytes.
     pub ai_addrlen: u32,
-    /// As [`EventHeader::node_len`].
+    /// The length of the service string, as [`EventHeader::node_len`].
     pub service_len: i16,
-    /// Likewise.
+    /// The length of the canonical name, as [`EventHeader::node_len`].
     pub canonname_len: i16,
-    /// The first addresses of the list, as `struct sockaddr`: of the first entry, and of those behind it with the same
-    /// socket type, since most lists hold each address once for every type.
+    /// The first addresses of the list, as `struct sockaddr`: that of the first entry, and those of later entries with
+    /// the same socket type. Most lists hold each address once for every socket type.
     pub addrs: [[u8; 28]; 4],
 }
 describe!(EventHeader {
@@ -92,30 +94,30 @@ describe!(EventHeader {
     addrs,
 });
 
-/// An event with room for any name: 255 bytes and a NUL.
+/// An event with space for any name: 255 bytes and a NUL.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
-    /// All but the strings.
+    /// The event without its strings.
     pub call: EventHeader,
-    /// The host that was asked for.
+    /// The requested host.
     pub node: [u8; 256],
-    /// The service that was asked for.
+    /// The requested service.
     pub service: [u8; 256],
     /// `ai_canonname` of the first entry.
     pub canonname: [u8; 256],
 }
 describe!(Event { call, node: char, service: char, canonname: char });
 
-/// An event that fits the BPF stack beside what else is there.
+/// An event that fits the BPF stack beside the program's other data.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct StackEvent {
-    /// All but the strings.
+    /// The event without its strings.
     pub call: EventHeader,
-    /// The host that was asked for, or its first 119 bytes.
+    /// The requested host, or its first 119 bytes.
     pub node: [u8; 120],
-    /// The service that was asked for, or its first 23 bytes.
+    /// The requested service, or its first 23 bytes.
     pub service: [u8; 24],
     /// `ai_canonname` of the first entry, or its first 55 bytes.
     pub canonname: [u8; 56],
@@ -123,25 +125,25 @@ pub struct StackEvent {
 describe!(StackEvent { call, node: char, service: char, canonname: char });
 
 impl EventHeader {
-    /// [`EventHeader::cut`]: the host's name is longer than its room.
+    /// [`EventHeader::cut`]: the host's name is longer than its field.
     pub const NODE_CUT: u16 = 1;
-    /// [`EventHeader::cut`]: the service's name is longer than its room.
+    /// [`EventHeader::cut`]: the service's name is longer than its field.
     pub const SERVICE_CUT: u16 = 1 << 1;
-    /// [`EventHeader::cut`]: the canonical name is longer than its room.
+    /// [`EventHeader::cut`]: the canonical name is longer than its field.
     pub const CANONNAME_CUT: u16 = 1 << 2;
     /// [`EventHeader::cut`]: the list is longer than [`EventHeader::MOST_ADDRESSES`], or its memory could not be read.
     pub const LIST_CUT: u16 = 1 << 3;
 
-    /// Entries of the list that are counted; the verifier wants an end.
+    /// The largest number of list entries that are counted: the verifier requires a bound.
     pub const MOST_ADDRESSES: u16 = 64;
 
-    /// The addresses that the event carries, at most four.
+    /// Returns the addresses that the event carries, at most four.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.addrs.iter().take(usize::from(self.kept)).filter_map(Address::read)
     }
 
     fn read(bytes: &mut Fields<'_>) -> Option<Self> {
-        // One field after another, as the compiler has laid them out: there is no padding, see below.
+        // The fields are read in the order of the compiler's layout. There is no padding, see the assertion below.
         Some(Self {
             time_ns: u64::from_ne_bytes(bytes.take()?),
             latency_ns: u64::from_ne_bytes(bytes.take()?),
@@ -169,7 +171,7 @@ impl EventHeader {
     }
 }
 
-/// Bytes taken from the front, a field at a time.
+/// Takes fields from the front of a slice of bytes.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -180,26 +182,26 @@ impl Fields<'_> {
     }
 }
 
-/// Bytes of a field.
-pub(super) const fn room<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
+/// Returns the size of a field in bytes.
+pub(super) const fn field_size<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
     N
 }
 
-// Three long words, eleven words, six half words, a name and four addresses, and nothing between them.
+// Three u64, eleven u32, six u16, a name and four addresses, without padding.
 const _: () = assert!(size_of::<EventHeader>() == 3 * 8 + 11 * 4 + 6 * 2 + 16 + 4 * 28);
 
-/// A call with its strings, borrowed from the record that it was read from.
+/// A call with its strings, borrowed from the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodedEvent<'a> {
-    /// All but the strings.
+    /// The event without its strings.
     pub call: EventHeader,
     /// The thread's name.
     pub comm: &'a [u8],
-    /// The host that was asked for.
+    /// The requested host.
     pub node: Text<'a>,
-    /// The service that was asked for.
+    /// The requested service.
     pub service: Text<'a>,
-    /// The canonical name that was found.
+    /// The canonical name of the result.
     pub canonname: Text<'a>,
 }
 
@@ -208,33 +210,33 @@ pub struct DecodedEvent<'a> {
 pub enum Text<'a> {
     /// The pointer was null.
     Null,
-    /// The memory could not be read; the errno, usually `EFAULT`.
+    /// The memory could not be read: the errno, usually `EFAULT`.
     Unreadable(i32),
     /// The whole string, without its NUL.
     Whole(&'a [u8]),
-    /// Its beginning: it is longer than its room in the event.
+    /// The first bytes of a string that is longer than its field in the event.
     Cut(&'a [u8]),
 }
 
-/// A record that is no event of the expected kind.
+/// A record whose size is not that of the expected event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventError {
-    /// Bytes that were expected.
+    /// The expected size in bytes.
     pub expected: usize,
-    /// Bytes that came.
+    /// The record's size in bytes.
     pub got: usize,
 }
 
 impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a record of {} bytes is no event of {}", self.got, self.expected)
+        write!(f, "the record has {} bytes, an event has {}", self.got, self.expected)
     }
 }
 
 impl std::error::Error for EventError {}
 
 impl Transport {
-    /// Bytes of an event that comes this way.
+    /// Returns the size in bytes of an event of this transport.
     #[must_use]
     pub fn event_size(self) -> usize {
         match self {
@@ -243,7 +245,7 @@ impl Transport {
         }
     }
 
-    /// Reads an event that came this way.
+    /// Decodes an event of this transport.
     ///
     /// # Errors
     ///
@@ -253,30 +255,30 @@ impl Transport {
         if record.len() != self.event_size() {
             return Err(wrong);
         }
-        macro_rules! rooms {
+        macro_rules! sizes {
             ($event:ty) => {
                 [
-                    room(|event: &$event| &event.node),
-                    room(|event: &$event| &event.service),
-                    room(|event: &$event| &event.canonname),
+                    field_size(|event: &$event| &event.node),
+                    field_size(|event: &$event| &event.service),
+                    field_size(|event: &$event| &event.canonname),
                 ]
             };
         }
-        let rooms = match self {
-            Self::PerfStack => rooms!(StackEvent),
-            Self::PerfHeap | Self::Ring => rooms!(Event),
+        let sizes = match self {
+            Self::PerfStack => sizes!(StackEvent),
+            Self::PerfHeap | Self::Ring => sizes!(Event),
         };
         let mut fields = Fields(record);
         let call = EventHeader::read(&mut fields).ok_or(wrong)?;
         let comm = record.get(std::mem::offset_of!(EventHeader, comm)..).unwrap_or_default();
         let comm = comm.get(..16).unwrap_or_default();
         let mut strings = fields.0;
-        let mut text = |room: usize, length: i16, cut: u16| {
-            let (text, rest) = strings.split_at_checked(room).unwrap_or_default();
+        let mut text = |size: usize, length: i16, cut: u16| {
+            let (text, rest) = strings.split_at_checked(size).unwrap_or_default();
             strings = rest;
             Text::new(text, length, call.cut & cut != 0)
         };
-        let [node, service, canonname] = rooms;
+        let [node, service, canonname] = sizes;
         Ok(DecodedEvent {
             call,
             comm: until_nul(comm),
@@ -288,16 +290,16 @@ impl Transport {
 }
 
 impl<'a> Text<'a> {
-    fn new(room: &'a [u8], length: i16, cut: bool) -> Self {
+    fn new(field: &'a [u8], length: i16, cut: bool) -> Self {
         match length {
             0 => Self::Null,
             ..0 => Self::Unreadable(-i32::from(length)),
-            _ if cut => Self::Cut(until_nul(room)),
-            _ => Self::Whole(until_nul(room)),
+            _ if cut => Self::Cut(until_nul(field)),
+            _ => Self::Whole(until_nul(field)),
         }
     }
 
-    /// The string as far as it is there; `None` if nothing of it is.
+    /// Returns the bytes of the string, as far as the event has them; `None` if it has none.
     #[must_use]
     pub fn bytes(self) -> Option<&'a [u8]> {
         match self {
@@ -311,17 +313,18 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// A socket address's host part. Displayed as usual, `127.0.0.1` or `fe80::1%2` with the interface that it is local to.
+/// The host part of a socket address. Displayed as usual, `127.0.0.1`, or `fe80::1%2` with the interface of a
+/// link-local address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The address.
     pub ip: IpAddr,
-    /// The interface's number; 0 if the address needs none.
+    /// The index of the interface; 0 if the address needs none.
     pub scope: u32,
 }
 
 impl Address {
-    /// Reads `struct sockaddr_in` or `struct sockaddr_in6`; `None` for another family.
+    /// Decodes `struct sockaddr_in` or `struct sockaddr_in6`; `None` for another family.
     fn read(sockaddr: &[u8; 28]) -> Option<Self> {
         const AF_INET: u16 = 2;
         const AF_INET6: u16 = 10;
@@ -355,7 +358,7 @@ mod tests {
 
     use super::*;
 
-    /// An event's bytes, all zero but for what is put into them.
+    /// The bytes of an event, zero except where set.
     struct Bytes(Vec<u8>);
 
     impl Bytes {
@@ -370,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_read_from_where_the_compiler_put_it() {
+    fn every_field_is_read_at_its_offset() {
         let bytes = Bytes::new(Transport::Ring)
             .put(offset_of!(EventHeader, latency_ns), &7_u64.to_ne_bytes())
             .put(offset_of!(EventHeader, comm), b"getent")
@@ -384,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_null_unreadable_whole_or_cut() {
+    fn string_is_null_unreadable_whole_or_cut() {
         let node = |length: i16, cut: u16| {
             let bytes = Bytes::new(Transport::PerfStack)
                 .put(offset_of!(EventHeader, node_len), &length.to_ne_bytes())
@@ -401,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_of_either_family_and_only_as_many_as_were_kept() {
+    fn addresses_of_both_families_are_read_up_to_kept() {
         let v4 = [2, 0, 0, 80, 127, 0, 0, 1];
         let mut v6 = [0_u8; 28];
         v6[..2].copy_from_slice(&10_u16.to_ne_bytes());
@@ -422,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_length_is_no_event() {
+    fn record_of_another_length_is_refused() {
         for transport in Transport::ALL {
             for length in [0, 8, transport.event_size() - 1, transport.event_size() + 1] {
                 let error = transport.read(&vec![0; length]).unwrap_err();
@@ -432,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stack_event_fits_the_stack() {
+    fn stack_event_fits_the_stack() {
         assert!(Transport::PerfStack.event_size() < 512);
         assert!(Transport::Ring.event_size() > 512);
     }

@@ -1,27 +1,27 @@
-//! Following a process and all that descend from it.
+//! Follows a process and its descendants.
 //!
-//! Which processes belong to a command is known only where they are made. The tracepoint `task/task_newtask` runs in
-//! the parent when a task is created: the child belongs if the parent does. It leaves the set when its first thread
-//! ends; and a new process that does *not* belong is removed, in case its number belonged to one that did and whose end
-//! was missed.
+//! The descendants of a process are known only when they are created. The tracepoint `task/task_newtask` runs in the
+//! parent when a task is created: the child is followed if the parent is. A process leaves the set when its first
+//! thread ends. A new process that is *not* followed is removed from the set: its id may be that of an earlier process
+//! whose end was missed.
 //!
-//! (A process whose first thread ends before the others is rare, and no longer followed from then on.)
+//! (A process whose first thread ends before the others is rare. It is no longer followed from then on.)
 
 use super::{Reason, losses::Counters};
 use crate::prelude::*;
 
 pub(super) const SOURCE: crate::Source = source!("follow.rs");
 
-/// The set, and whether it matters.
+/// The set of followed processes, and the constant that enables it.
 pub(super) struct Followed {
     processes: MapRef,
     only_followed: VariableRef,
 }
 
 impl Followed {
-    /// Goes to `stranger` if only followed processes are wanted and the one in the upper half of R0 is not one of them.
-    /// Uses eight bytes of the stack at `scratch`; destroys R0 to R5.
-    pub(super) fn unless(&self, asm: &mut Assembler, scratch: i16, stranger: Label) {
+    /// Jumps to `stranger` if only followed processes are traced and the process in the upper half of R0 is not among
+    /// them. Uses eight bytes of the stack at `scratch`. Destroys R0 to R5.
+    pub(super) fn jump_unless_followed(&self, asm: &mut Assembler, scratch: i16, stranger: Label) {
         let wanted = asm.label("wanted");
         asm.load_address(R1, self.only_followed, 0);
         asm.load(W, R1, R1, 0);
@@ -37,7 +37,7 @@ impl Followed {
     }
 }
 
-/// The record of the tracepoint `task/task_newtask`, as `events/task/task_newtask/format` in tracefs describes it.
+/// The record of the tracepoint `task/task_newtask`; its layout is in tracefs, `events/task/task_newtask/format`.
 #[repr(C)]
 struct NewTask {
     common: u64,
@@ -46,15 +46,15 @@ struct NewTask {
     clone_flags: u64,
 }
 
-/// `CLONE_THREAD`: a new thread of the same process.
+/// `CLONE_THREAD`: the task is a new thread of the same process.
 const CLONE_THREAD: i32 = 0x0001_0000;
 
-/// Bytes of the stack below the frame pointer.
+/// Offsets in bytes from the frame pointer.
 const PARENT: i16 = -4;
 const CHILD: i16 = -8;
 const YES: i16 = -12;
 
-/// Adds the set and the two programs that keep it.
+/// Adds the set and the two programs that maintain it.
 pub(super) fn programs(object: &mut ObjectBuilder, losses: &Counters) -> Followed {
     let definition = MapDef::new(MapType::HASH).key::<u32>().value::<u8>().max_entries(65_536);
     let processes = object.map(super::names::FOLLOWED, definition);
@@ -65,7 +65,7 @@ pub(super) fn programs(object: &mut ObjectBuilder, losses: &Counters) -> Followe
     Followed { processes, only_followed }
 }
 
-/// `R2 = the address of a key on the stack`
+/// Sets `R2` to the address of a key on the stack.
 #[track_caller]
 fn key(asm: &mut Assembler, at: i16) {
     asm.mov(R2, R10);

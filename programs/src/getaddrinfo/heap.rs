@@ -1,11 +1,13 @@
-//! The second way: build the event in a value of a per-CPU array, the "heap", have it copied into the CPU's perf
-//! buffer.
+//! The transport [`PerfHeap`](super::Transport::PerfHeap): builds the event in a value of a per-CPU array, the "heap".
+//! `bpf_perf_event_output` copies it into the CPU's perf buffer.
 //!
-//! That escapes the 512 bytes and nothing else: there are still two copies, and still no word about room until the end.
+//! That escapes the limit of 512 bytes and nothing else: there are still two copies, and overflow is still detected
+//! only at output time.
 //!
-//! It has a trap of its own. Since Linux 6.0 a uprobe's program can be preempted, by another task that runs the same
-//! program on the same CPU and would build its event in the same value, on top of the first. So the array has a few
-//! values, each with a counter of those who want it, and a program takes one that no other thread wants.
+//! The heap has a trap of its own. Since Linux 6.0 a uprobe's program can be preempted by another task that runs the
+//! same program on the same CPU. That program would build its event in the same value, on top of the first. So the
+//! array has a few values, each with a counter of the programs that claim it. A program takes a value that no other
+//! program claims.
 
 use super::{
     Event, Reason,
@@ -16,17 +18,17 @@ use crate::prelude::*;
 
 pub(super) const SOURCE: crate::Source = source!("heap.rs");
 
-/// How many tasks on one CPU can be in the middle of an event.
+/// The number of tasks on one CPU that can build an event at the same time.
 const SLOTS: u32 = 4;
 
 /// A value of the heap.
 #[repr(C)]
 struct Slot {
-    /// How many programs want this value; the one that found 1 has it.
-    wanted: u64,
+    /// The number of programs that claim this value. The program that reads 1 after its own increment owns it.
+    claims: u64,
     event: Event,
 }
-describe!(Slot { wanted, event });
+describe!(Slot { claims, event });
 
 pub(super) struct Heap {
     events: MapRef,
@@ -54,10 +56,10 @@ impl Transmit for Heap {
             asm.add(R2, i32::from(SCRATCH));
             asm.call(Helper::bpf_map_lookup_elem);
             asm.jump_if(Eq, R0, 0, next);
-            // Add first, look second: of two that preempt each other, at most one sees 1.
+            // Increment first, then read: of two programs that preempt each other, at most one reads 1.
             asm.mov(R1, 1);
-            asm.atomic_add(DW, R0, offset!(Slot, wanted), R1);
-            asm.load(DW, R1, R0, offset!(Slot, wanted));
+            asm.atomic_add(DW, R0, offset!(Slot, claims), R1);
+            asm.load(DW, R1, R0, offset!(Slot, claims));
             asm.mov(EVENT, R0);
             asm.add(EVENT, i32::from(offset!(Slot, event)));
             asm.jump_if(Eq, R1, 1, found);
@@ -76,20 +78,20 @@ impl Transmit for Heap {
     }
 }
 
-/// Gives the slot that [`EVENT`] is in back. Destroys R1.
+/// Releases the slot that [`EVENT`] is in. Destroys R1.
 #[track_caller]
 fn release(asm: &mut Assembler) {
     asm.mov(R1, -1);
-    asm.atomic_add(DW, EVENT, offset!(Slot, wanted) - offset!(Slot, event), R1);
+    asm.atomic_add(DW, EVENT, offset!(Slot, claims) - offset!(Slot, event), R1);
 }
 
-/// The map of perf buffers, one slot for each CPU; how many that is, only the loader knows.
+/// Adds the map of perf buffers, one slot for each CPU. Its size stays 0: only the loader knows the number of CPUs.
 pub(super) fn perf_event_array(object: &mut ObjectBuilder) -> MapRef {
     let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(0);
     object.map(super::names::EVENTS, definition)
 }
 
-/// Copies the event into this CPU's perf buffer, and counts if that fails. Destroys R0 to R5.
+/// Copies the event into this CPU's perf buffer, and counts a failure by its errno. Destroys R0 to R5.
 #[track_caller]
 pub(super) fn perf_event_output(asm: &mut Assembler, events: MapRef, size: i32, losses: &Counters) {
     const ENOENT: i32 = -2;

@@ -1,31 +1,31 @@
-//! Counting what could not be sent.
+//! Counts the events that could not be sent.
 //!
-//! The kernel counts no failed reservations of a ring, and tells of a full perf buffer only when there is room again.
-//! The program itself knows at once, and why; so it counts, for each CPU, in the one value of a per-CPU array.
+//! The kernel does not count a ring's failed reservations, and reports a full perf buffer only when it has space again.
+//! The program knows the loss and its reason at once. So it counts, for each CPU, in the one value of a per-CPU array.
 
 use crate::{Assembler, FunctionRef, prelude::*};
 
 pub(super) const SOURCE: crate::Source = source!("losses.rs");
 
-/// Events that were not sent on one CPU, by reason. The value of the map [`LOSSES`](super::names::LOSSES).
+/// The events that were not sent on one CPU, by reason. The value of the map [`LOSSES`](super::names::LOSSES).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// The buffer had no room: `bpf_ringbuf_reserve` gave null, or `bpf_perf_event_output` said ENOSPC. A perf buffer
-    /// reports these, too, as LOST records.
+    /// The buffer had no space: `bpf_ringbuf_reserve` returned null, or `bpf_perf_event_output` returned ENOSPC. A perf
+    /// buffer also reports these as `PERF_RECORD_LOST`.
     pub full: u64,
-    /// No perf buffer is open for this CPU (ENOENT, EOPNOTSUPP): it came online after the reader had started.
+    /// No perf buffer is open for this CPU (ENOENT, EOPNOTSUPP): the CPU came online after the reader started.
     pub no_buffer: u64,
-    /// Any other refusal of `bpf_perf_event_output`, or no free heap.
+    /// `bpf_perf_event_output` failed with another errno, or no heap slot was free.
     pub refused: u64,
-    /// A call's return without its entry: the map `calls` had not taken it, or newer ones had pushed it out.
+    /// A return without the call's entry: the map `calls` refused the entry, or newer entries replaced it.
     pub no_entry: u64,
     /// A process that was not followed, with all its calls and children: the set was full.
     pub not_followed: u64,
 }
 describe!(Losses { full, no_buffer, refused, no_entry, not_followed });
 
-/// Why an event was not sent.
+/// The reason why an event was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// [`Losses::full`]
@@ -41,7 +41,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Where the reason's counter is in [`Losses`], in bytes.
+    /// Returns the offset in bytes of the reason's counter in [`Losses`].
     fn offset(self) -> i32 {
         i32::from(match self {
             Self::Full => offset!(Losses, full),
@@ -54,7 +54,7 @@ impl Reason {
 }
 
 impl Losses {
-    /// Reads the value of one CPU; `None` if it has another length.
+    /// Decodes the value of one CPU; `None` if it has another length.
     #[must_use]
     pub fn read(value: &[u8]) -> Option<Self> {
         let (words, rest) = value.as_chunks::<8>();
@@ -63,14 +63,14 @@ impl Losses {
         rest.is_empty().then_some(Self { full, no_buffer, refused, no_entry, not_followed })
     }
 
-    /// All but [`Losses::full`]: what no buffer can know of.
+    /// Returns the sum of all but [`Losses::full`]: the losses that no buffer can report.
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.no_buffer + self.refused + self.no_entry + self.not_followed
     }
 }
 
-/// The map and the function that counts into it.
+/// The map of counters, and the function that increments them.
 pub(super) struct Counters {
     count: FunctionRef,
 }
@@ -80,7 +80,7 @@ impl Counters {
         let definition = MapDef::new(MapType::PERCPU_ARRAY).key::<u32>().value::<Losses>().max_entries(1);
         let losses = object.map(super::names::LOSSES, definition);
 
-        // count(R1: which counter, as an offset into `Losses`)
+        // count(R1: the counter, as an offset in bytes into `Losses`)
         let mut asm = Assembler::new();
         let done = asm.label("done");
         const KEY: i16 = -4;
@@ -91,7 +91,7 @@ impl Counters {
         asm.add(R2, i32::from(KEY));
         asm.call(Helper::bpf_map_lookup_elem);
         asm.jump_if(Eq, R0, 0, done);
-        asm.jump_if(Gt, R6, size!(Losses) - 8, done); // never; but the verifier wants to see it
+        asm.jump_if(Gt, R6, size!(Losses) - 8, done); // cannot happen, but the verifier requires the check
         asm.add(R0, R6);
         asm.mov(R1, 1);
         asm.atomic_add(DW, R0, 0, R1); // another program may interrupt this one on its CPU

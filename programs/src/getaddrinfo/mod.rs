@@ -2,17 +2,17 @@
 //! transports.
 //!
 //! ```text
-//!     entry.rs   on entry    keeps the arguments and the time, by thread and stack frame, in the map `calls`
-//!     return_probe.rs  on return   finds them again, fills the event: the body that all three ways share
-//!       stack.rs             … in a struct on the BPF stack, then bpf_perf_event_output copies it
-//!       heap.rs              … in a value of a per-CPU array, then bpf_perf_event_output copies it
-//!       ring.rs              … in a reservation inside the ring itself, then bpf_ringbuf_submit: no copy
-//!     losses.rs              counts what could not be sent, for each CPU and by reason
-//!     follow.rs  on fork     keeps the set of processes that descend from a followed one
-//!     event.rs               what arrives, and how to read it
+//!     entry.rs         on entry    keeps the arguments and the time, by thread and stack frame, in the map `calls`
+//!     return_probe.rs  on return   finds them again and fills the event: the code that all transports share
+//!       stack.rs                   … in a struct on the BPF stack, then bpf_perf_event_output copies it
+//!       heap.rs                    … in a value of a per-CPU array, then bpf_perf_event_output copies it
+//!       ring.rs                    … in a reservation inside the ring itself, then bpf_ringbuf_submit: no copy
+//!     losses.rs                    counts the events that could not be sent, for each CPU and by reason
+//!     follow.rs        on fork     maintains the set of processes that descend from a followed one
+//!     event.rs                     the event as user space receives it, and its decoding
 //! ```
 //!
-//! To see the difference between the ways, read `stack.rs`, `heap.rs` and `ring.rs` side by side: each is a page.
+//! To compare the transports, read `stack.rs`, `heap.rs` and `ring.rs` side by side: each is a page.
 
 mod entry;
 mod event;

@@ -1,19 +1,19 @@
-//! The object of each transport: all programs and maps put together.
+//! The object of each transport: all programs and maps together.
 
 use super::{Transport, entry, follow, heap, losses, return_probe, ring, stack};
 use crate::{Error, ObjectBuilder, source};
 
 impl Transport {
-    /// The object file with the programs that send events this way, for this machine's architecture.
+    /// Returns the object file with the programs that send events by this transport, for this machine's architecture.
     ///
     /// # Errors
     ///
-    /// Only if the programs in this crate are wrong, which its tests rule out.
+    /// Only if the programs in this crate have a bug, which its tests rule out.
     pub fn object(self) -> Result<Vec<u8>, Error> {
         self.builder().write()
     }
 
-    /// The programs as text: Rust lines, instructions, names.
+    /// Returns the programs as text: Rust lines, instructions, names.
     ///
     /// # Errors
     ///
@@ -42,16 +42,16 @@ impl Transport {
         let origin = return_probe::Origin::new(&mut object);
         match self {
             Self::PerfStack => {
-                let way = stack::Stack::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = stack::Stack::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
             Self::PerfHeap => {
-                let way = heap::Heap::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = heap::Heap::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
             Self::Ring => {
-                let way = ring::Ring::new(&mut object);
-                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+                let transport = ring::Ring::new(&mut object);
+                return_probe::program(&mut object, &transport, calls, &followed, &losses, &origin);
             }
         }
         object

@@ -1,16 +1,16 @@
-//! Where the traced function's arguments and result are: `struct pt_regs`, which a uprobe's program gets as its
-//! context.
+//! The traced function's arguments and return value in `struct pt_regs`, which is the context of a uprobe's program.
 //!
-//! It is the machine's own, so an object is for one architecture. (`arch/*/include/asm/ptrace.h`)
+//! The structure depends on the architecture, and so does the object. (`arch/*/include/asm/ptrace.h`)
 
 /// Offsets in bytes into the context.
 pub(super) struct Registers {
     /// The first four arguments, on entry.
     pub(super) arguments: [i16; 4],
-    /// The result, on return.
+    /// The return value, on return.
     pub(super) result: i16,
     pub(super) stack_pointer: i16,
-    /// What the stack pointer moves by between entry and return: where a call pushes the return address, its size.
+    /// The number of bytes that the stack pointer moves between entry and return: the size of the return address where
+    /// a call pushes it, otherwise 0.
     pub(super) popped: i32,
 }
 

@@ -1,13 +1,13 @@
-//! The return probe: the body that the three ways share.
+//! The return probe: the code that the three transports share.
 //!
 //! ```text
-//!     find the entry ─▶ begin: room for the event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └─────────────Transmit's own──────────────┘
+//!     find the entry ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
+//!                        └──────────────Transmit's own──────────────┘
 //! ```
 //!
-//! Registers that survive helper calls hold the same things throughout, see [`CONTEXT`] and its neighbours.
+//! Registers that survive helper calls have the same content throughout, see [`CONTEXT`] and the constants after it.
 //!
-//! All strings are read now, not on entry: `getaddrinfo` itself has read them in between, so their pages are there. A
+//! All strings are read on return, not on entry: `getaddrinfo` has read them by then, so their pages are present. A
 //! uprobe's program cannot wait for a page.
 
 use super::{
@@ -23,22 +23,22 @@ pub(super) const SOURCE: crate::Source = source!("return_probe.rs");
 
 /// The program's context: `struct pt_regs`.
 pub(super) const CONTEXT: R6 = R6;
-/// How many addresses were seen.
+/// The number of list entries seen.
 const SEEN: R7 = R7;
-/// The event, wherever it is.
+/// The address of the event, in the stack, the heap or the ring.
 pub(super) const EVENT: R8 = R8;
 /// A user-space pointer; before that, the time.
 const POINTER: R9 = R9;
 pub(super) const NOW: R9 = R9;
 
-/// The stack below the frame pointer: the key; the call's [`Arguments`], and when they are done with, one `struct
-/// addrinfo` at the same offset; the first one's `ai_canonname`.
+/// Offsets from the frame pointer: the key; the call's [`Arguments`], and at the same offset, once they are used, one
+/// `struct addrinfo`; the first entry's `ai_canonname`.
 const KEY: i16 = -(size_of::<Key>() as i16);
 const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
 const ARGUMENTS: i16 = ADDRINFO;
 const _: () = assert!(size_of::<Arguments>() <= size_of::<AddrInfo>());
 const CANONNAME: i16 = ADDRINFO - 8;
-/// Where the stack is free below all that.
+/// The stack below this offset is free.
 pub(super) const SCRATCH: i16 = CANONNAME;
 
 /// `struct addrinfo` of a 64-bit libc (`netdb.h`).
@@ -54,19 +54,19 @@ struct AddrInfo {
     next: u64,
 }
 
-/// One way to build and send the event.
+/// A transport: builds and sends the event.
 pub(super) trait Transmit {
     const LAYOUT: Layout;
 
-    /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and
-    /// goes to `lost`. Must leave [`CONTEXT`] and [`NOW`] alone.
+    /// Allocates the event: afterwards [`EVENT`] is its address, and its fixed part is zeroed. Without space, counts
+    /// the loss and jumps to `lost`. Must preserve [`CONTEXT`] and [`NOW`].
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label);
 
-    /// Sends what is at [`EVENT`], and counts if that fails. Needs [`CONTEXT`]; may destroy all but R10.
+    /// Sends the event at [`EVENT`], and counts a failure. Needs [`CONTEXT`]; may destroy all registers but R10.
     fn send(&self, asm: &mut Assembler, losses: &Counters);
 }
 
-/// Where an event's strings are: [`Event`] and [`StackEvent`] differ in nothing else.
+/// The offsets and sizes of an event's strings: [`Event`] and [`StackEvent`] differ in nothing else.
 pub(super) struct Layout {
     pub(super) size: i32,
     node: Field,
@@ -74,12 +74,12 @@ pub(super) struct Layout {
     canonname: Field,
 }
 
-/// A string's offset in the event, and the room there.
+/// A string's offset in the event, and its space there.
 struct Field {
     offset: i16,
-    /// In bytes, with the closing NUL.
-    room: i32,
-    /// Where its length goes.
+    /// The size in bytes, with the terminating NUL.
+    size: i32,
+    /// The offset of its length.
     length: i16,
     /// Its bit in [`EventHeader::cut`].
     cut: u16,
@@ -97,7 +97,7 @@ macro_rules! layout {
     ($event:ty, $field:ident, $length:ident, $cut:ident) => {
         Field {
             offset: offset!($event, $field),
-            room: super::event::room(|event: &$event| &event.$field) as i32,
+            size: super::event::field_size(|event: &$event| &event.$field) as i32,
             length: offset!(EventHeader, $length),
             cut: EventHeader::$cut,
         }
@@ -109,13 +109,13 @@ impl Layout {
     pub(super) const STACK_EVENT: Self = layout!(StackEvent);
 }
 
-// The call comes first, so its offsets are the event's.
+// The call comes first, so its offsets are also the event's.
 const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
 
 /// Adds the program.
 pub(super) fn program<W: Transmit>(
     object: &mut ObjectBuilder,
-    way: &W,
+    transport: &W,
     calls: MapRef,
     followed: &Followed,
     losses: &Counters,
@@ -136,19 +136,19 @@ pub(super) fn program<W: Transmit>(
     asm.call(Helper::bpf_map_lookup_elem);
     asm.jump_if(Ne, R0, 0, known);
     asm.load(DW, R0, R10, KEY + offset!(Key, pid_tgid));
-    followed.unless(&mut asm, SCRATCH - 8, done);
+    followed.jump_unless_followed(&mut asm, SCRATCH - 8, done);
     losses.count(&mut asm, Reason::NoEntry);
     asm.jump(done);
 
     asm.bind(known);
-    // The map may give the entry's memory to another call at any time.
+    // Copy the entry: the map may reuse its memory for another call at any time.
     for offset in (0..size_of::<Arguments>() as i16).step_by(8) {
         asm.load(DW, R1, R0, offset);
         asm.store(DW, R10, ARGUMENTS + offset, R1);
     }
-    way.begin(&mut asm, losses, lost);
-    who_and_when(&mut asm);
-    origin.tell(&mut asm);
+    transport.begin(&mut asm, losses, lost);
+    time_and_process(&mut asm);
+    origin.store(&mut asm);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, node));
     string(&mut asm, &W::LAYOUT.node);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, service));
@@ -156,7 +156,7 @@ pub(super) fn program<W: Transmit>(
     list(&mut asm);
     asm.load(DW, POINTER, R10, CANONNAME);
     string(&mut asm, &W::LAYOUT.canonname);
-    way.send(&mut asm, losses);
+    transport.send(&mut asm, losses);
 
     asm.bind(lost);
     asm.load_map(R1, calls);
@@ -168,14 +168,15 @@ pub(super) fn program<W: Transmit>(
     object.program(&format!("uretprobe/{}:{}", super::LIBRARY, super::FUNCTION), super::names::RETURN, asm);
 }
 
-/// `dst = the address of the stack at offset`
+/// Sets `dst` to the address of the stack at `offset`.
 #[track_caller]
 fn address(asm: &mut Assembler, dst: impl Writable<Width = Bits64>, offset: i16) {
     asm.mov(dst, R10);
     asm.add(dst, i32::from(offset));
 }
 
-/// Zeroes the event's [`EventHeader`], in memory that may hold an older event. Of a string the first byte is enough.
+/// Zeroes the event's [`EventHeader`], in memory that may hold an older event. The strings need not be zeroed: `string`
+/// sets their first byte.
 #[track_caller]
 pub(super) fn zero_fixed_part(asm: &mut Assembler) {
     for offset in (0..size_of::<EventHeader>() as i16).step_by(8) {
@@ -183,8 +184,8 @@ pub(super) fn zero_fixed_part(asm: &mut Assembler) {
     }
 }
 
-/// The time, the process, the result. Destroys [`NOW`].
-fn who_and_when(asm: &mut Assembler) {
+/// Stores the time, the process and the return value. Destroys [`NOW`].
+fn time_and_process(asm: &mut Assembler) {
     asm.store(DW, EVENT, offset!(EventHeader, time_ns), NOW);
     asm.load(DW, R1, R10, ARGUMENTS + offset!(Arguments, start_ns));
     asm.sub(NOW, R1);
@@ -207,8 +208,8 @@ fn who_and_when(asm: &mut Assembler) {
     asm.store(W, EVENT, offset!(EventHeader, ret), R1);
 }
 
-/// Which of the things that tell where a call came from are asked for: not every kernel has both helpers, and a branch
-/// that a constant rules out is not verified.
+/// The constants that select the optional origin of a call. Not every kernel has both helpers; the verifier skips a
+/// branch that a constant excludes.
 pub(super) struct Origin {
     with_cookie: VariableRef,
     with_cgroup: VariableRef,
@@ -220,8 +221,9 @@ impl Origin {
         Self { with_cookie: constant(super::names::WITH_COOKIE), with_cgroup: constant(super::names::WITH_CGROUP) }
     }
 
-    /// Fills in the file by the link's cookie (Linux 5.15), and the process's cgroup (a kernel with `CONFIG_CGROUPS`).
-    fn tell(&self, asm: &mut Assembler) {
+    /// Stores the link's cookie, which identifies the file (Linux 5.15), and the process's cgroup (a kernel with
+    /// `CONFIG_CGROUPS`).
+    fn store(&self, asm: &mut Assembler) {
         let (no_cookie, no_cgroup) = (asm.label("no_cookie"), asm.label("no_cgroup"));
         asm.load_address(R1, self.with_cookie, 0);
         asm.load(W, R1, R1, 0);
@@ -240,7 +242,7 @@ impl Origin {
     }
 }
 
-/// Reads the string at [`POINTER`] into the event, and marks it if it does not fit.
+/// Reads the string at [`POINTER`] into the event, and sets its bit in [`EventHeader::cut`] if it does not fit.
 fn string(asm: &mut Assembler, field: &Field) {
     const BYTE: i16 = CANONNAME;
     let (not_empty, done) = (asm.label("not_empty"), asm.label("string_read"));
@@ -248,20 +250,21 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.jump_if(Eq, POINTER, 0, done);
     asm.mov(R1, EVENT);
     asm.add(R1, i32::from(field.offset));
-    asm.mov(R2, field.room);
+    asm.mov(R2, field.size);
     asm.mov(R3, POINTER);
     asm.call(Helper::bpf_probe_read_user_str);
-    // Older kernels, 6.1 among them, forget the NUL of an empty string.
+    // Older kernels, 6.1 among them, return 0 for an empty string and do not count its NUL.
     asm.jump_if(Ne, R0, 0, not_empty);
     asm.mov(R0, 1);
     asm.bind(not_empty);
     asm.store(H, EVENT, field.length, R0);
-    asm.jump_if(Ne, R0, field.room, done);
-    // All the room is used: either it just fits or it was cut, and the caller's own byte under our NUL tells which.
+    asm.jump_if(Ne, R0, field.size, done);
+    // The field is full: the string either just fits or was truncated. The caller's byte at the position of the NUL
+    // tells which.
     address(asm, R1, BYTE);
     asm.mov(R2, 1);
     asm.mov(R3, POINTER);
-    asm.add(R3, field.room - 1);
+    asm.add(R3, field.size - 1);
     asm.call(Helper::bpf_probe_read_user);
     asm.jump_if(Ne, R0, 0, done);
     asm.load(B, R1, R10, BYTE);
@@ -278,7 +281,7 @@ fn mark(asm: &mut Assembler, bit: u16) {
     asm.store(H, EVENT, offset!(EventHeader, cut), R1);
 }
 
-/// Walks the list that the call has given, if it has given one. Destroys the arguments.
+/// Walks the list of the result, if the call succeeded. Destroys the stack's [`Arguments`].
 fn list(asm: &mut Assembler) {
     let (next, known, advance) = (asm.label("next"), asm.label("not_the_first"), asm.label("advance"));
     let (broken, walked) = (asm.label("list_cut"), asm.label("walked"));
@@ -317,7 +320,7 @@ fn list(asm: &mut Assembler) {
     asm.store(H, EVENT, offset!(EventHeader, addresses), SEEN);
 }
 
-/// Copies what the event tells of the list's first entry.
+/// Copies the fields of the list's first entry.
 fn first_entry(asm: &mut Assembler) {
     for (from, to) in [
         (offset!(AddrInfo, flags), offset!(EventHeader, ai_flags)),
@@ -333,21 +336,21 @@ fn first_entry(asm: &mut Assembler) {
     asm.store(DW, R10, CANONNAME, R1);
 }
 
-/// Adds the entry's address to those that the event carries, if there is room and it has the first one's socket type.
+/// Adds the entry's address to the event, if there is space and its socket type is that of the first entry.
 fn keep_address(asm: &mut Assembler, skip: Label) {
-    const ROOM: i32 = size!([u8; 28]);
+    const ADDRESS_SIZE: i32 = size!([u8; 28]);
     let short = asm.label("short");
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, socktype));
     asm.load(W, R3, EVENT, offset!(EventHeader, ai_socktype));
     asm.jump_if(Ne, R2, R3, skip);
     asm.load(H, R1, EVENT, offset!(EventHeader, kept));
     asm.jump_if(Gt, R1, 3, skip);
-    asm.mul(R1, ROOM);
+    asm.mul(R1, ADDRESS_SIZE);
     asm.add(R1, EVENT);
     asm.add(R1, i32::from(offset!(EventHeader, addrs)));
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, addrlen));
-    asm.jump_if(Le, R2, ROOM, short);
-    asm.mov(R2, ROOM);
+    asm.jump_if(Le, R2, ADDRESS_SIZE, short);
+    asm.mov(R2, ADDRESS_SIZE);
     asm.bind(short);
     asm.load(DW, R3, R10, ADDRINFO + offset!(AddrInfo, addr));
     asm.call(Helper::bpf_probe_read_user);

@@ -1,6 +1,7 @@
-//! The third way: reserve room inside the ring, build the event there, submit it.
+//! The transport [`Ring`](super::Transport::Ring): reserves space inside the ring, builds the event there, submits it.
 //!
-//! Nothing is copied. If there is no room, that is known before the work begins; once reserved, submitting cannot fail.
+//! Nothing is copied. If there is no space, the program knows before the work begins. After a reservation, submitting
+//! cannot fail.
 
 use super::{
     Event, Reason,
@@ -42,7 +43,7 @@ impl Transmit for Ring {
 
     fn send(&self, asm: &mut Assembler, _: &Counters) {
         asm.mov(R1, EVENT);
-        asm.mov(R2, 0); // wake the reader if it waits for this very record
+        asm.mov(R2, 0); // wake the reader if it is waiting for this record
         asm.call(Helper::bpf_ringbuf_submit);
     }
 }

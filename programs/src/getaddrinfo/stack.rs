@@ -1,8 +1,9 @@
-//! The first way: build the event on the BPF stack, have it copied into the CPU's perf buffer.
+//! The transport [`PerfStack`](super::Transport::PerfStack): builds the event on the BPF stack. `bpf_perf_event_output`
+//! copies it into the CPU's perf buffer.
 //!
-//! The stack has 512 bytes for everything, and not a byte of what is sent may be uninitialised. So the event is small,
-//! long names are cut, and all of it is zeroed first. Whether there is room for it is found out at the very end, when
-//! all the work is done.
+//! The stack has 512 bytes for everything, and the verifier requires every byte that is sent to be initialized. So the
+//! event is small, long names are truncated, and all of it is zeroed first. A full buffer is detected only at output
+//! time, when all the work is done.
 
 use super::{
     heap::perf_event_output,
@@ -29,9 +30,9 @@ impl Transmit for Stack {
 
     fn begin(&self, asm: &mut Assembler, _: &Counters, _: Label) {
         const START: i16 = SCRATCH - Stack::LAYOUT.size as i16;
-        // A zero of which the verifier does not know that it is one. Of an event whose first state it knows byte by
-        // byte it would follow each change through all rounds of the list: on Linux 5.10 a quarter of a million
-        // instructions instead of 21,000.
+        // R1 = 0, but the verifier does not know that. If it knew the event's first state byte by byte, it would follow
+        // each change through every iteration of the list. On Linux 5.10 that takes a quarter of a million instructions
+        // instead of 21,000.
         asm.mov(R1, NOW);
         asm.sub(R1, NOW);
         for offset in (START..SCRATCH).step_by(8) {
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn event_and_scratch_leave_room_for_a_function_call() {
-        // 512 bytes for the whole chain of calls, each frame rounded up to 32.
+        // The chain of calls has 512 bytes in all; each frame is rounded up to 32.
         let frame = Stack::LAYOUT.size - i32::from(SCRATCH);
         assert!((frame + 31) / 32 * 32 + 32 <= 512, "{frame}");
     }

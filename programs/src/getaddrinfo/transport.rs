@@ -1,23 +1,23 @@
-//! How an event travels from the program to user space.
+//! The transports of an event from the program to user space.
 
 use std::{fmt, str::FromStr};
 
-/// How an event travels from the program to user space.
+/// The transport of an event from the program to user space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// Built on the BPF stack, copied into the perf buffer of the CPU.
+    /// The event is built on the BPF stack and copied into the perf buffer of the CPU.
     PerfStack,
-    /// Built in a per-CPU value, copied into the perf buffer of the CPU.
+    /// The event is built in a per-CPU value and copied into the perf buffer of the CPU.
     PerfHeap,
-    /// Built inside the ring buffer that all CPUs share. Linux 5.8.
+    /// The event is built inside the ring buffer that all CPUs share. Needs Linux 5.8.
     Ring,
 }
 
 impl Transport {
-    /// All of them, in the order of the story: two copies, one copy fewer limits, none.
+    /// All transports, in the book's order: two copies, two copies without the limit of the stack, no copy.
     pub const ALL: [Self; 3] = [Self::PerfStack, Self::PerfHeap, Self::Ring];
 
-    /// The name on the command line and in JSON.
+    /// Returns the name on the command line and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl FromStr for Transport {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|transport| transport.name() == name).ok_or_else(|| {
-            format!("there is no transport `{name}`; there are {}", Self::ALL.map(Self::name).join(", "))
+            format!("unknown transport `{name}`; the transports are {}", Self::ALL.map(Self::name).join(", "))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold before an object is written.
+//! Checks an object before it is written.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use crate::{
 impl ObjectBuilder {
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.license.contains('\0') {
-            let problem = format!("the licence {:?} contains a NUL", self.license);
+            let problem = format!("the license {:?} contains a NUL", self.license);
             return Err(Error::Format { problem });
         }
         self.check_names()?;
@@ -59,12 +59,12 @@ impl ObjectBuilder {
         for map in &self.maps {
             let holds_maps = matches!(map.item.kind, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
             let problem = match &map.item.inner {
-                None if holds_maps => "what its maps look like is missing: give it with `holding`",
-                Some(_) if !holds_maps => "only a map of maps holds maps",
+                None if holds_maps => "the definition of its inner maps is missing: set it with `holding`",
+                Some(_) if !holds_maps => "only a map of maps can hold maps",
                 Some(inner) if inner.inner.is_some() => "a map of maps cannot hold maps of maps",
-                Some(inner) if inner.pinned_by_name => "a map within a map has no name to be pinned under",
-                Some(inner) if is_sizeless(inner) => "its maps' keys or values have no size",
-                _ if is_sizeless(&map.item) => "its keys or values are of a type without a size",
+                Some(inner) if inner.pinned_by_name => "an inner map has no name, so it cannot be pinned by name",
+                Some(inner) if is_sizeless(inner) => "the keys or values of its inner maps have no size",
+                _ if is_sizeless(&map.item) => "its keys or values have a type without a size",
                 _ => continue,
             };
             return Err(Error::BadMap { map: map.name.clone(), problem, at: map.at });
@@ -83,13 +83,13 @@ impl ObjectBuilder {
     }
 }
 
-/// Whether a key or a value is given by a type that has no size.
+/// Returns true if a key or a value is given by a type that has no size.
 fn is_sizeless(map: &MapDef) -> bool {
     let is_sizeless = |part: &Option<Part>| matches!(part, Some(Part::Type(kind)) if kind.bytes().is_none());
     is_sizeless(&map.key) || is_sizeless(&map.value)
 }
 
-/// A variable needs a size and a section that loaders make a map of.
+/// Checks that a variable has a size, and a section that loaders turn into a map.
 fn check_variable(variable: &Named<Global>) -> Result<(), Error> {
     let Global { section, variable: initial } = &variable.item;
     if initial.kind.bytes().is_none() {
@@ -100,18 +100,18 @@ fn check_variable(variable: &Named<Global>) -> Result<(), Error> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let expected = if section.contains(|c: char| !is_word(c) && c != '.') {
-        "of letters, digits, `_` and `.`"
+        "letters, digits, `_` and `.` only"
     } else if within(".bss") && !initial.is_zero() {
         "`.data` or `.rodata` for a variable that does not start as zero"
     } else if [".bss", ".data", ".rodata"].into_iter().any(within) {
         return Ok(());
     } else {
-        "`.data`, `.rodata`, `.bss`, or one of these and a suffix"
+        "`.data`, `.rodata`, `.bss`, or one of these with a suffix"
     };
     Err(Error::BadSection { section: section.clone(), expected, at: variable.at })
 }
 
-/// A program's section must not be one that loaders take for something else.
+/// Checks that a program's section is not one that loaders interpret differently.
 fn check_section(function: &Named<Function>) -> Result<(), Error> {
     let Some(section) = &function.item.program else {
         return Ok(());
@@ -121,11 +121,11 @@ fn check_section(function: &Named<Function>) -> Result<(), Error> {
     if !section.is_empty() && !reserved && !section.contains('\0') {
         return Ok(());
     }
-    let expected = "what the program attaches to, `uprobe/libc.so.6:malloc` for instance";
+    let expected = "the attach target, for instance `uprobe/libc.so.6:malloc`";
     Err(Error::BadSection { section: section.clone(), expected, at: function.at })
 }
 
-/// The verifier wants the last instruction to be an exit or a jump that is always taken.
+/// Checks the last instruction: the verifier requires an exit or an unconditional jump.
 fn check_end(code: &Code, function: &str, at: At) -> Result<(), Error> {
     let function = function.to_owned();
     let Some((_, last)) = code.statements().last() else {

@@ -1,17 +1,17 @@
-//! Sections, symbols and relocations.
+//! Writes sections, symbols and relocations.
 //!
 //! ```text
-//! .text                    functions that are no programs       symbols FUNC, local or global
+//! .text                    functions that are not programs      symbols FUNC, local or global
 //! uretprobe/getaddrinfo …  programs                             symbols FUNC, global
 //! license                  a string
-//! .maps                    zeroes; the types say it all         symbols OBJECT, global
+//! .maps                    zeroes; the types hold the content   symbols OBJECT, global
 //! .rodata, .bss …          variables                            symbols OBJECT, global
 //! .BTF, .BTF.ext           types; functions' types, lines
-//! .rel*                    where instructions refer to symbols
+//! .rel*                    relocations of instructions to symbols
 //! ```
 //!
-//! Two relocations are in use: `R_BPF_64_64` for the load of a map's, variable's or function's address, `R_BPF_64_32`
-//! for a call. What they add to is in the instruction itself.
+//! Two relocation types are used: `R_BPF_64_64` for loading the address of a map, variable or function, `R_BPF_64_32`
+//! for a call. The addend is in the instruction itself.
 //!
 //! Kernel: `Documentation/bpf/llvm_reloc.rst`.
 
@@ -32,8 +32,8 @@ use crate::{
     error::Error,
 };
 
-/// The file while it grows. The symbols are made first, in the order in which handles count; each gets its location
-/// when its section is written.
+/// The file under construction. The symbols are added first, in the order of the handles' indexes. Each gets its
+/// location when its section is written.
 struct ElfWriter<'a> {
     builder: &'a ObjectBuilder,
     file: Object<'static>,
@@ -73,7 +73,7 @@ impl ObjectBuilder {
     }
 }
 
-/// A symbol without a location yet.
+/// Returns a symbol that has no location yet.
 fn symbol(name: &str, kind: SymbolKind, linkage: Linkage) -> Symbol {
     Symbol {
         name: name.as_bytes().to_vec(),
@@ -90,7 +90,7 @@ fn symbol(name: &str, kind: SymbolKind, linkage: Linkage) -> Symbol {
     }
 }
 
-/// The names of sections, each once, in the order in which they come first.
+/// Returns the names of the sections, each once, in the order of their first use.
 fn sections<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut sections = Vec::new();
     for name in names {
@@ -107,7 +107,8 @@ impl ElfWriter<'_> {
         self.file.add_section(segment, name.as_bytes().to_vec(), kind)
     }
 
-    /// Writes all functions, `.text` first, so that what a program calls has its location before the program.
+    /// Writes all functions, `.text` first, so that a called function has its location before the program that calls
+    /// it.
     fn functions(&mut self) -> Result<Vec<SectionInfo>, Error> {
         let functions = &self.builder.functions;
         let mut names = sections(functions.iter().map(|function| function.item.section()));
@@ -133,8 +134,8 @@ impl ElfWriter<'_> {
         Ok(infos)
     }
 
-    /// A function's bytes. What refers to a function's address does so by way of `.text`, as local functions have to be
-    /// referred to, and holds how far into it the function is.
+    /// Returns a function's bytes. An address of a function is relocated against the section `.text`, as local
+    /// functions require, and the instruction holds the function's offset in it.
     fn encode(&self, code: &Code) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(code.slots() * Instruction::SIZE);
         for (_, statement) in code.statements() {
@@ -199,7 +200,7 @@ impl ElfWriter<'_> {
         Ok(())
     }
 
-    /// Writes one variable: the number of its BTF, its offset in the section, its size.
+    /// Writes one variable. Returns its BTF type id, its offset in the section and its size in bytes.
     fn variable(
         &mut self,
         global: &Named<Global>,
@@ -224,7 +225,7 @@ impl ElfWriter<'_> {
         Ok([self.btf.variable(&global.name, id), fits(offset)?, bytes])
     }
 
-    /// Ties every instruction that refers to something to the symbol of it.
+    /// Adds a relocation for every instruction that refers to a symbol.
     fn relocations(&mut self) -> Result<(), Error> {
         for (function, symbol) in self.builder.functions.iter().zip(self.functions.clone()) {
             let code = function.item.code.as_ref().map_err(Clone::clone)?;
@@ -236,14 +237,15 @@ impl ElfWriter<'_> {
                 if let Some((symbol, r_type)) = statement.reference.and_then(|reference| self.target(reference)) {
                     let offset = start + (slot * Instruction::SIZE) as u64;
                     let relocation = Relocation { offset, symbol, addend: 0, flags: RelocationFlags::Elf { r_type } };
-                    self.file.add_relocation(section, relocation).map_err(unwritable)?;
+                    self.file.add_relocation(section, relocation).map_err(write_error)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// What a reference is tied to, and how; a jump is tied to nothing. That all handles are this object's was checked.
+    /// Returns the symbol and the relocation type of a reference; `None` for a jump. `check` has verified that all
+    /// handles belong to this object.
     fn target(&mut self, reference: Reference) -> Option<(SymbolId, u32)> {
         match reference {
             Reference::Jump(_) | Reference::LongJump(_) => None,
@@ -262,7 +264,7 @@ impl ElfWriter<'_> {
         let ext = ext::encode(&self.btf, infos);
         let types = self.btf.finish().map_err(|problem| Error::Format { problem })?;
         let mut sections = vec![(".BTF", types)];
-        // Loaders refuse a `.BTF.ext` that tells of no function.
+        // Loaders refuse a `.BTF.ext` without function information.
         if !infos.is_empty() {
             sections.push((".BTF.ext", ext));
         }
@@ -270,17 +272,17 @@ impl ElfWriter<'_> {
             let section = self.file.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::Other);
             self.file.append_section_data(section, &data, 8);
         }
-        self.file.write().map_err(unwritable)
+        self.file.write().map_err(write_error)
     }
 }
 
-/// An offset that the formats keep in 32 bits.
+/// Converts an offset to the 32 bits that the formats have for it.
 fn fits(offset: u64) -> Result<u32, Error> {
     let problem = |_| Error::Format { problem: format!("a section of {offset} bytes is larger than 4 GiB") };
     u32::try_from(offset).map_err(problem)
 }
 
-/// What the crate `object` cannot write.
-fn unwritable(error: object::write::Error) -> Error {
+/// Converts an error of the crate `object`.
+fn write_error(error: object::write::Error) -> Error {
     Error::Format { problem: error.to_string() }
 }

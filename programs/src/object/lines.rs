@@ -1,4 +1,4 @@
-//! From instructions to the Rust lines they came from.
+//! Maps instructions to the Rust lines they came from.
 
 use cutaway_sys::Instruction;
 
@@ -8,8 +8,8 @@ use crate::{
     source::Source,
 };
 
-/// The line information of a function that starts `offset` bytes into its section: a record wherever the line changes,
-/// and one for its first instruction, which the kernel insists on.
+/// Returns the line information of a function that starts `offset` bytes into its section: a record wherever the line
+/// changes, and one for the first instruction, which the kernel requires.
 pub(super) fn lines(btf: &mut BtfWriter, sources: &[Source], code: &Code, offset: u32) -> Vec<LineInfo> {
     let mut lines: Vec<LineInfo> = Vec::new();
     for (slot, statement) in code.statements() {
@@ -30,7 +30,7 @@ pub(super) fn lines(btf: &mut BtfWriter, sources: &[Source], code: &Code, offset
     lines
 }
 
-/// The text of the statement's Rust line, or of the instruction itself if the source is not at hand.
+/// Returns the text of the statement's Rust line, or of the instruction itself if the source was not added.
 fn text(sources: &[Source], statement: &Statement) -> String {
     let source = sources.iter().find(|source| source.file == statement.at.file());
     match source.and_then(|source| source.line(statement.at.line())) {

@@ -1,4 +1,4 @@
-//! A function as text, for people.
+//! Prints functions as text.
 //!
 //! ```text
 //! uretprobe/getaddrinfo: leave
@@ -8,7 +8,7 @@
 //!     1: exit
 //! ```
 //!
-//! Instructions are numbered by slot, as the verifier numbers them.
+//! The index in front of an instruction is its slot, as in the verifier's log.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl ObjectBuilder {
-    /// All functions as text: the Rust lines, the instructions, and what they refer to by name.
+    /// Returns all functions as text: the Rust lines, the instructions, and the names of their references.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl ObjectBuilder {
     }
 }
 
-/// A function, its sources, and the object that knows the names of what it refers to.
+/// A function, its sources, and the object that knows the names of its references.
 struct Listing<'a> {
     section: &'a str,
     name: &'a str,
@@ -75,7 +75,7 @@ impl Display for Listing<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.section, self.name)?;
         let mut last = None;
-        for (slot, statement, labels) in self.code.labelled() {
+        for (slot, statement, labels) in self.code.labeled() {
             for label in labels {
                 writeln!(f, "{label}:")?;
             }
@@ -97,7 +97,7 @@ impl Display for Listing<'_> {
 }
 
 impl Listing<'_> {
-    /// The name of what an instruction refers to: a label, a helper, a map.
+    /// Returns the name of an instruction's reference: a label, a helper, a map, a variable or a function.
     fn name_of(&self, statement: &Statement) -> Option<&str> {
         let instruction = &statement.instruction;
         match statement.reference {

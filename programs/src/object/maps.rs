@@ -1,6 +1,6 @@
-//! Maps as types.
+//! Encodes maps as types.
 //!
-//! C programs define a map as a variable of an anonymous struct, whose members' types say everything:
+//! C programs define a map as a variable of an anonymous struct. The types of its members hold the whole definition:
 //!
 //! ```text
 //! struct {
@@ -11,7 +11,7 @@
 //! } calls SEC(".maps");
 //! ```
 //!
-//! The variable's own bytes, a pointer for each member, are zeroes that nobody reads. The encoding is libbpf's:
+//! The variable's own bytes, a pointer for each member, are zeroes that no loader reads. The encoding is libbpf's:
 //! `bpf_helpers.h` (`__uint`, `__type`, `__array`).
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     map::{MapDef, Part},
 };
 
-/// The number of the struct that defines a map, and its size in bytes.
+/// Adds the struct that defines a map. Returns its type id, and its size in bytes.
 pub(super) fn definition(btf: &mut BtfWriter, map: &MapDef) -> (u32, u32) {
     let mut members = vec![("type", btf.number(map.kind.0))];
     let parts = [(&map.key, "key", "key_size"), (&map.value, "value", "value_size")];
@@ -45,7 +45,7 @@ pub(super) fn definition(btf: &mut BtfWriter, map: &MapDef) -> (u32, u32) {
     let mut bytes = members.len() as u32 * 8;
     if let Some(inner) = &map.inner {
         let (inner, _) = definition(btf, inner);
-        // An array of no elements takes no room, so it comes last.
+        // An array of no elements has size 0, so it comes last.
         members.push(("values", btf.inner(inner)));
         bytes = (members.len() as u32 - 1) * 8;
     }

@@ -1,9 +1,9 @@
-//! The object: programs, functions, maps and variables under one licence, written as an ELF file.
+//! The object: programs, functions, maps and variables under one license, written as an ELF file.
 //!
-//! [`ObjectBuilder`] collects them and hands out handles for instructions to refer to. Writing it down is in three
-//! rooms: `elf.rs` lays out sections, symbols and relocations, `maps.rs` spells maps as types, `lines.rs` tells the
-//! instructions' Rust lines. What goes in is checked when it is written, so that building needs no error handling line
-//! by line; the first thing wrong is reported with the Rust line that did it.
+//! [`ObjectBuilder`] collects them and returns handles that instructions refer to. Three modules write it: `elf.rs` the
+//! sections, symbols and relocations, `maps.rs` the maps as types, `lines.rs` the Rust lines of the instructions. The
+//! content is checked when the object is written, so that building needs no error handling. The first error is reported
+//! with the Rust line that caused it.
 
 mod check;
 mod elf;
@@ -24,10 +24,10 @@ use crate::{
     variable::Variable,
 };
 
-/// The section of functions that are no programs themselves.
+/// The section of functions that are not programs.
 const TEXT: &str = ".text";
 
-/// Builds an object file. See the [crate's documentation](crate) for a whole one.
+/// Builds an object file. See the [crate's documentation](crate) for a complete one.
 #[derive(Debug)]
 #[must_use = "an object that is not written does nothing"]
 pub struct ObjectBuilder {
@@ -41,7 +41,7 @@ pub struct ObjectBuilder {
     types: Vec<Type>,
 }
 
-/// Something, its name, and the Rust line that gave it to the object.
+/// An item of the object, its name, and the Rust line that added it.
 #[derive(Debug)]
 struct Named<T> {
     name: String,
@@ -57,7 +57,7 @@ struct Global {
 
 #[derive(Debug)]
 struct Function {
-    /// The program's section; a function that others call has none of its own and goes to `.text`.
+    /// The program's section; `None` for a function that others call, which goes to `.text`.
     program: Option<String>,
     signature: Signature,
     linkage: Linkage,
@@ -65,8 +65,8 @@ struct Function {
 }
 
 impl ObjectBuilder {
-    /// An empty object under this licence: `GPL` or `Dual MIT/GPL` for instance, as helpers that are reserved to the
-    /// GPL need, `bpf_probe_read_user` and `bpf_perf_event_output` among them. In the byte order of this machine.
+    /// Creates an empty object under this license, in the byte order of this machine. Helpers reserved to the GPL need
+    /// `GPL` or `Dual MIT/GPL`, for instance; `bpf_probe_read_user` and `bpf_perf_event_output` are among them.
     pub fn new(license: &str) -> Self {
         Self {
             owner: Owner::new(),
@@ -80,14 +80,14 @@ impl ObjectBuilder {
         }
     }
 
-    /// The byte order of the machine that the object is for.
+    /// Sets the byte order of the target machine.
     pub fn byte_order(mut self, order: ByteOrder) -> Self {
         self.order = order;
         self
     }
 
-    /// Adds the source of a module that builds programs: `object.source(source!("leave.rs"))`. The verifier then quotes
-    /// its lines, and so do listings.
+    /// Adds the source of a module that builds programs: `object.source(source!("leave.rs"))`. The verifier and
+    /// listings then quote its lines.
     pub fn source(&mut self, source: Source) {
         self.sources.push(source);
     }
@@ -99,9 +99,9 @@ impl ObjectBuilder {
         MapRef { owner: self.owner, index: self.maps.len() - 1 }
     }
 
-    /// Adds a global variable to a section: `.rodata` for what user space sets before loading and the verifier then
-    /// takes as constant, `.data` or `.bss` (all zeroes) for what may change; a suffix such as `.data.counters` makes a
-    /// section, and so a map, of its own. Needs Linux 5.2.
+    /// Adds a global variable to a section. `.rodata` is for variables that user space sets before loading; the
+    /// verifier then treats them as constants. `.data` and `.bss` (all zeroes) are for variables that change. A suffix,
+    /// such as `.data.counters`, makes a section, and so a map, of its own. Needs Linux 5.2.
     #[track_caller]
     pub fn variable(&mut self, section: &str, name: &str, variable: Variable) -> VariableRef {
         let section = section.to_owned();
@@ -109,13 +109,13 @@ impl ObjectBuilder {
         VariableRef { owner: self.owner, index: self.variables.len() - 1 }
     }
 
-    /// Adds a type that no map or variable has, so that tools find it: an event that is sent through a ring, for
-    /// instance.
+    /// Adds a type that no map or variable has, so that tools find it: for instance, an event that is sent through a
+    /// ring.
     pub fn describe<T: Describe>(&mut self) {
         self.types.push(T::describe());
     }
 
-    /// Adds a program to a section. The section's name says what to attach it to, as libbpf writes it:
+    /// Adds a program to a section. The section's name gives the attach target in libbpf's syntax:
     /// `uretprobe/libc.so.6:getaddrinfo`, `tracepoint/sched/sched_process_exec`. Several programs can share one.
     #[track_caller]
     pub fn program(&mut self, section: &str, name: &str, code: Assembler) {
@@ -123,14 +123,14 @@ impl ObjectBuilder {
         self.add(program, name, signature, Linkage::Global, code);
     }
 
-    /// Adds a function that programs and other functions call with [`Assembler::call_function`]. It is verified anew
-    /// for each caller, with what is known of the arguments there. Needs Linux 4.16.
+    /// Adds a function that programs and other functions call with [`Assembler::call_function`]. The verifier checks it
+    /// again for each caller, with the state of the arguments there. Needs Linux 4.16.
     #[track_caller]
     pub fn function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
         self.add(None, name, signature, Linkage::Static, code)
     }
 
-    /// Adds a function that is verified once, by its signature alone, whoever calls it. Needs Linux 5.6.
+    /// Adds a function that is verified once for all callers, by its signature alone. Needs Linux 5.6.
     #[track_caller]
     pub fn global_function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
         self.add(None, name, signature, Linkage::Global, code)
@@ -150,11 +150,11 @@ impl ObjectBuilder {
         FunctionRef { owner: self.owner, index: self.functions.len() - 1 }
     }
 
-    /// The object file's bytes. The same object gives the same bytes.
+    /// Returns the object file's bytes. The same object gives the same bytes.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with the Rust line that did it: see [`Error`].
+    /// The first error, with the Rust line that caused it: see [`Error`].
     pub fn write(&self) -> Result<Vec<u8>, Error> {
         self.check()?;
         self.write_elf()

@@ -1,27 +1,27 @@
-//! Every form of every instruction: the verb, its text, and its bytes in both orders.
+//! Every form of every instruction: the method call, its text, and its bytes in both orders.
 //!
-//! Text and bytes are LLVM's: the text was given to LLVM 22's assembler, for `bpfel` and `bpfeb`, and the bytes are
-//! what it answered. Jumps go five slots forwards.
+//! Text and bytes are LLVM's: LLVM 22's assembler translated the text to the bytes, for `bpfel` and `bpfeb`. Jumps go
+//! five slots forwards.
 
 use cutaway_programs::prelude::*;
 
-/// Which instruction set a form came with.
+/// The instruction set that introduced a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
-    /// Version 3 and before: Linux 5.12.
+    /// Version 3 and earlier: Linux 5.12.
     V3,
     /// Version 4: Linux 6.6.
     V4,
-    /// Loads that acquire and stores that release: Linux 6.15.
+    /// Load-acquire and store-release: Linux 6.15.
     Acquire,
 }
 
-/// One form.
+/// One form of an instruction.
 pub(crate) struct Form {
     pub(crate) isa: Isa,
-    /// The call, as it is written in Rust.
+    /// The method call in Rust.
     pub(crate) verb: &'static str,
-    /// Appends it; the label is for jumps.
+    /// Appends the instruction; the label is the target of jumps.
     pub(crate) append: fn(&mut Assembler, Label),
     pub(crate) text: &'static str,
     pub(crate) little: &'static str,
@@ -44,7 +44,7 @@ macro_rules! forms {
     };
 }
 
-/// All of them.
+/// Returns all forms.
 pub(crate) fn forms() -> impl Iterator<Item = Form> {
     forms! { there:
         V3 mov(R1, R2) => "r1 = r2", "bf 21 00 00 00 00 00 00", "bf 12 00 00 00 00 00 00";

@@ -1,13 +1,13 @@
-//! Programs that check instructions against Rust's own arithmetic, to be run by the kernel.
+//! Programs that check instructions against Rust's own arithmetic; the kernel runs them.
 //!
-//! The operands go through the context, zero though they are there, so that the verifier cannot work the answers out
-//! and leave nothing for the CPU to do.
+//! The operands are added to words of the context. These are zero, but the verifier does not know that, so it cannot
+//! compute the results in advance and leave nothing for the CPU to do.
 
 use cutaway_programs::prelude::*;
 
 use crate::forms::Isa;
 
-/// A program of many cases: it returns 0, or the number of the first case that went wrong, counted from 1.
+/// A program of many cases. It returns 0, or the number of the first case that failed, counted from 1.
 pub(crate) struct Cases {
     asm: Assembler,
     wrong: Label,
@@ -35,7 +35,7 @@ impl Cases {
         self.count.unsigned_abs()
     }
 
-    /// With the operands in R1 and R2, the instructions must leave this in R1.
+    /// Adds a case: with the operands in R1 and R2, the instructions must leave `expected` in R1.
     pub(crate) fn case(&mut self, first: u64, second: u64, expected: u64, append: impl FnOnce(&mut Assembler)) {
         self.count += 1;
         self.operands(first, second);
@@ -46,7 +46,7 @@ impl Cases {
         asm.jump_if(Ne, R1, R8, self.wrong);
     }
 
-    /// A jump must be taken or not.
+    /// Adds a case: the jump must be taken, or must not.
     fn jump(&mut self, first: u64, second: u64, taken: bool, append: impl FnOnce(&mut Assembler, Label)) {
         self.case(first, second, u64::from(taken), |asm| {
             let (yes, on) = (asm.label("yes"), asm.label("on"));
@@ -73,7 +73,7 @@ impl Cases {
 const MINUS_7: u64 = -7i64 as u64;
 const PATTERN: u64 = 0x8182_8384_8586_8788;
 
-/// A binary verb on registers and, with an immediate, on its own; whole and half.
+/// Adds cases of a method with two registers and with an immediate, each on whole registers and on lower halves.
 macro_rules! binary {
     ($cases:ident, $verb:ident, $first:expr, $second:expr, $whole:expr, $half:expr) => {{
         let (first, immediate): (u64, i32) = ($first, $second);
@@ -87,7 +87,7 @@ macro_rules! binary {
     }};
 }
 
-/// All cases up to this instruction set.
+/// Returns all cases up to this instruction set.
 pub(crate) fn cases(isa: Isa) -> Cases {
     let mut cases = Cases::new();
     plain(&mut cases);
@@ -148,7 +148,7 @@ fn plain(cases: &mut Cases) {
 }
 
 fn jumps(cases: &mut Cases) {
-    // Half by half, the comparison of the lower ones differs from that of the whole.
+    // The lower halves compare differently from the whole registers.
     let values = [0, 1, 5, u64::MAX, 0xffff_ffff, 1 << 63, 0x1_0000_0005];
     for (a, b) in values.into_iter().flat_map(|a| values.map(|b| (a, b))) {
         let (c, d) = (a as u32, b as u32);
@@ -176,7 +176,7 @@ fn jumps(cases: &mut Cases) {
 }
 
 fn atomics(cases: &mut Cases) {
-    /// With the first operand in memory: what is there afterwards.
+    /// A case with the first operand in memory: the result is the memory afterwards.
     macro_rules! memory {
         ($size:ident, $verb:ident, $expected:expr) => {
             cases.case(PATTERN, 0x1234_5678_ffff, $expected, |asm| {
@@ -186,7 +186,7 @@ fn atomics(cases: &mut Cases) {
             });
         };
     }
-    /// What the second operand's register receives.
+    /// A case with the first operand in memory: the result is the second operand's register afterwards.
     macro_rules! fetched {
         ($size:ident, $verb:ident, $expected:expr) => {
             cases.case(PATTERN, 0x1234_5678_ffff, $expected, |asm| {

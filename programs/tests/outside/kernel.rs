@@ -1,5 +1,5 @@
-//! The running kernel: it must accept the types, the function and line information as they are, quote the Rust lines,
-//! and run every instruction to the result that it is documented to have.
+//! The running kernel: it must accept the types, and the function and line information, unchanged. It must quote the
+//! Rust lines, and run every instruction with its documented result.
 #![expect(unsafe_code, reason = "bpf(2) is called directly")]
 
 use std::{
@@ -27,19 +27,23 @@ pub(crate) fn trials() -> Vec<Trial> {
     let arithmetic =
         [("version_3", Isa::V3, (5, 12)), ("version_4", Isa::V4, (6, 6)), ("acquire", Isa::Acquire, (6, 15))];
     let arithmetic = arithmetic.map(|(name, isa, since)| {
-        let name = format!("the_kernel_computes_what_rust_does_{name}");
-        trial(name, obstacle(since), move || computes_what_rust_does(isa))
+        let name = format!("kernel_computes_what_rust_does_{name}");
+        trial(name, obstacle(since), move || kernel_computes_what_rust_does(isa))
     });
     let others = [
-        trial("the_verifier_quotes_the_rust_lines", obstacle((5, 17)), quotes_the_rust_lines),
-        trial("without_source_it_quotes_the_instruction", obstacle((5, 17)), quotes_the_instruction),
-        trial("the_kernel_takes_every_kind_of_type", obstacle((6, 0)), takes_every_kind_of_type),
-        trial("a_frame_beyond_512_bytes_is_refused", obstacle((5, 17)), large_frames_are_refused),
+        trial("verifier_quotes_the_rust_lines", obstacle((5, 17)), verifier_quotes_the_rust_lines),
+        trial(
+            "verifier_quotes_the_instruction_without_source",
+            obstacle((5, 17)),
+            verifier_quotes_the_instruction_without_source,
+        ),
+        trial("kernel_accepts_every_kind_of_type", obstacle((6, 0)), kernel_accepts_every_kind_of_type),
+        trial("frame_above_512_bytes_is_refused", obstacle((5, 17)), frame_above_512_bytes_is_refused),
     ];
     arithmetic.into_iter().chain(others).collect()
 }
 
-/// Why programs cannot be loaded here, or not those that need this version of Linux.
+/// Returns the reason why programs cannot be loaded here, or not those that need this version of Linux.
 pub(crate) fn obstacle(since: (u32, u32)) -> Option<String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
@@ -51,19 +55,19 @@ pub(crate) fn obstacle(since: (u32, u32)) -> Option<String> {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             Some("needs CAP_BPF and CAP_PERFMON, or root".to_owned())
         }
-        // Whatever else goes wrong is for the tests to fail with.
+        // Any other error makes the tests fail.
         _ => None,
     }
 }
 
-/// All zeroes, which asks for nothing.
+/// Returns a zeroed attribute, which requests nothing.
 fn attr() -> bpf_attr {
     // SAFETY: a union of structs of integers, for which zeroes are a value.
     unsafe { mem::zeroed() }
 }
 
-/// bpf(2). These tests have a call of their own, since they ask the kernel about programs that no loader of this
-/// project has touched.
+/// Calls bpf(2). These tests make the system call themselves, because they check programs that no loader of this
+/// project has changed.
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
     // SAFETY: `attr` is the kernel's to read and write for its own size, and whatever it points to is kept by the
     // caller.
@@ -71,7 +75,7 @@ fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
 }
 
-fn descriptor(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+fn open_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let fd = bpf(command, attr)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -85,7 +89,7 @@ fn create_map(name: &str, kind: u32, key: u32, value: u32, entries: u32, flags: 
     (create.max_entries, create.map_flags) = (entries.max(1), flags);
     let name = name.bytes().filter(|byte| byte.is_ascii_alphanumeric()).take(15);
     create.map_name.iter_mut().zip(name).for_each(|(to, from)| *to = from as _);
-    descriptor(bpf_cmd::BPF_MAP_CREATE, &mut attr)
+    open_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr)
 }
 
 /// Writes the only value of a data section's map.
@@ -105,18 +109,18 @@ fn section(elf: &[u8], name: &str) -> Vec<u8> {
     file.section_by_name(name).unwrap().data().unwrap().to_vec()
 }
 
-/// Loads a program as a raw tracepoint; the verifier's log comes with the answer.
+/// Loads a program as a raw tracepoint program. Returns the result and the verifier's log.
 fn load(builder: &ObjectBuilder, name: &str) -> Result<(io::Result<OwnedFd>, String), Failed> {
     let elf = builder.write()?;
     let mut object = Object::parse(&elf)?;
 
-    // The types as they were written, without anybody's fixing them up.
+    // The types as they were written: no loader has changed them.
     let types = section(&elf, ".BTF");
     let mut btf = attr();
     // SAFETY: all of the union is initialized.
     let load = unsafe { &mut btf.__bindgen_anon_7 };
     (load.btf, load.btf_size) = (types.as_ptr() as u64, types.len() as u32);
-    let btf = descriptor(bpf_cmd::BPF_BTF_LOAD, &mut btf)?;
+    let btf = open_fd(bpf_cmd::BPF_BTF_LOAD, &mut btf)?;
 
     let mut maps = Vec::new();
     for (name, map) in object.maps.iter().filter(|(_, map)| map.map_type() != MapType::ARRAY_OF_MAPS.0) {
@@ -149,12 +153,12 @@ fn load(builder: &ObjectBuilder, name: &str) -> Result<(io::Result<OwnedFd>, Str
     load.func_info_cnt = function.func_info.func_info.len() as u32;
     (load.line_info, load.line_info_rec_size) = (lines.as_ptr() as u64, 16);
     load.line_info_cnt = function.line_info.line_info.len() as u32;
-    let answer = descriptor(bpf_cmd::BPF_PROG_LOAD, &mut program);
+    let answer = open_fd(bpf_cmd::BPF_PROG_LOAD, &mut program);
     let log = log.split(|&byte| byte == 0).next().unwrap_or_default();
     Ok((answer, String::from_utf8_lossy(log).into_owned()))
 }
 
-/// Runs a raw tracepoint program once, with a context of zeroes; what it returns.
+/// Runs a raw tracepoint program once, with a context of zeroes. Returns its return value.
 fn run(program: &OwnedFd) -> io::Result<u32> {
     let context = [0u64; 12];
     let mut attr = attr();
@@ -167,11 +171,11 @@ fn run(program: &OwnedFd) -> io::Result<u32> {
     Ok(unsafe { attr.test.retval })
 }
 
-fn quotes_the_rust_lines() -> Result<(), Failed> {
+fn verifier_quotes_the_rust_lines() -> Result<(), Failed> {
     for (program, lines) in [
         ("send", ["; asm.jump_if(Eq, W1, W7, out); // not for the target itself", "; asm.atomic_add(DW, R1, 0, R2);"]),
         ("keep", ["; asm.call_function(double);", "; asm.lsh(R0, 1);"]),
-        ("repeat", ["; asm.load_function(R2, count_turn);", "; asm.mov(R0, 0); // go on"]),
+        ("repeat", ["; asm.load_function(R2, count_turn);", "; asm.mov(R0, 0); // continue the loop"]),
     ] {
         let (answer, log) = load(&sample::object(), program)?;
         let fd = answer.map_err(|error| format!("{program}: {error}: {log}"))?;
@@ -183,7 +187,7 @@ fn quotes_the_rust_lines() -> Result<(), Failed> {
     Ok(())
 }
 
-fn quotes_the_instruction() -> Result<(), Failed> {
+fn verifier_quotes_the_instruction_without_source() -> Result<(), Failed> {
     let mut asm = Assembler::new();
     asm.mov(R0, 77);
     asm.exit();
@@ -195,15 +199,15 @@ fn quotes_the_instruction() -> Result<(), Failed> {
     Ok(())
 }
 
-fn takes_every_kind_of_type() -> Result<(), Failed> {
+fn kernel_accepts_every_kind_of_type() -> Result<(), Failed> {
     let (answer, log) = load(&types::object(), "program")?;
     let program = answer.map_err(|error| format!("{error}: {log}"))?;
-    assert_eq!(run(&program)?, u32::from(-2i8 as u8), "`numbers[1][1]`, as it was written into the object");
+    assert_eq!(run(&program)?, u32::from(-2i8 as u8), "the initial value of `numbers[1][1]`");
     Ok(())
 }
 
-/// The limit that the perf buffer's programs are up against.
-fn large_frames_are_refused() -> Result<(), Failed> {
+/// The stack limit that the programs with perf buffers have to respect.
+fn frame_above_512_bytes_is_refused() -> Result<(), Failed> {
     for (offset, allowed) in [(-512, true), (-520, false)] {
         let mut asm = Assembler::new();
         asm.store(DW, R10, offset, 0); // the frame's far end
@@ -226,7 +230,7 @@ fn large_frames_are_refused() -> Result<(), Failed> {
     Ok(())
 }
 
-/// What a program of cases returns.
+/// Returns the return value of a program of cases.
 fn first_wrong(cases: Cases) -> Result<u32, Failed> {
     let mut object = ObjectBuilder::new("GPL");
     object.program("raw_tracepoint/sys_enter", "program", cases.finish());
@@ -238,12 +242,12 @@ fn first_wrong(cases: Cases) -> Result<u32, Failed> {
     Ok(run(&program)?)
 }
 
-fn computes_what_rust_does(isa: Isa) -> Result<(), Failed> {
+fn kernel_computes_what_rust_does(isa: Isa) -> Result<(), Failed> {
     let right = arithmetic::cases(isa);
     let count = right.count();
     assert_eq!(first_wrong(right)?, 0, "the number of the first wrong case");
 
-    // And the program would have noticed.
+    // The program detects a wrong result.
     let mut wrong = arithmetic::cases(isa);
     wrong.case(1, 1, 3, |asm| asm.add(R1, R2));
     assert_eq!(first_wrong(wrong)?, count + 1);

@@ -1,9 +1,9 @@
-//! What others make of the objects: disassemblers, another loader, the kernel.
+//! Checks the objects with other readers: disassemblers, another loader, the kernel.
 //!
-//! A test whose tool or privilege is missing is listed as ignored, with the reason before its name; asked for with
-//! `--ignored`, it runs and fails.
+//! A test that lacks its tool or privilege is listed as ignored, with the reason before its name. With `--ignored` it
+//! runs and fails.
 //!
-//! `apt-get install llvm binutils bpftool`, or the like, provides the tools.
+//! `apt-get install llvm binutils bpftool`, or the equivalent, installs the tools.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -11,7 +11,7 @@
 )]
 
 mod arithmetic;
-#[expect(dead_code, reason = "the bytes of each form are `encoding.rs`'s to check")]
+#[expect(dead_code, reason = "`encoding.rs` checks the bytes of each form")]
 #[path = "../forms/mod.rs"]
 mod forms;
 mod kernel;
@@ -26,7 +26,7 @@ mod own_mounts;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// A test, or why it cannot run here.
+/// Returns a test, ignored with a reason if it cannot run here.
 fn trial(
     name: impl Into<String>,
     obstacle: Option<String>,

@@ -1,4 +1,4 @@
-//! Tools that are installed: `llvm-objdump` in every version that can be found, `readelf`, `bpftool`.
+//! Installed tools: every version of `llvm-objdump` that can be found, `readelf`, `bpftool`.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
 
     let readelf = version("readelf").is_none().then(|| "readelf is not installed".to_owned());
-    trials.push(trial("readelf_finds_nothing_to_warn_of", readelf, readelf_accepts));
+    trials.push(trial("readelf_has_no_warnings", readelf, readelf_has_no_warnings));
 
     let bpftool = version("bpftool").is_none().then(|| "bpftool is not installed".to_owned());
     trials.push(trial("bpftool_reads_the_types", bpftool.clone(), bpftool_reads_the_types));
@@ -48,13 +48,13 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What the tool says of its version, if it is there.
+/// Returns the version that the tool prints, if it is installed.
 fn version(tool: &str) -> Option<String> {
     let output = Command::new(tool).arg("--version").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What the tool prints; it must succeed and complain of nothing.
+/// Returns the tool's output. The tool must succeed and must not complain.
 fn run(tool: &str, arguments: &[&str]) -> Result<String, Failed> {
     let output = Command::new(tool).args(arguments).output()?;
     let complaints = String::from_utf8_lossy(&output.stderr);
@@ -65,7 +65,7 @@ fn run(tool: &str, arguments: &[&str]) -> Result<String, Failed> {
     }
 }
 
-/// A file that is gone when this is dropped.
+/// A file that is removed on drop.
 struct File(PathBuf);
 
 impl File {
@@ -89,7 +89,7 @@ impl Drop for File {
     }
 }
 
-/// An object with one program that has every form up to this instruction set.
+/// Returns an object with one program that has every form up to this instruction set.
 fn every_form(isa: Isa) -> ObjectBuilder {
     let mut asm = Assembler::new();
     let there = asm.label("there");
@@ -103,7 +103,7 @@ fn every_form(isa: Isa) -> ObjectBuilder {
     object
 }
 
-/// Our instructions, by function and slot within it.
+/// Returns our instructions, by function and slot within it.
 fn ours(object: &ObjectBuilder) -> HashMap<(String, usize), String> {
     let (mut function, mut texts) = (String::new(), HashMap::new());
     for line in object.listing().unwrap().lines().filter(|line| !line.starts_with(';') && !line.is_empty()) {
@@ -116,7 +116,7 @@ fn ours(object: &ObjectBuilder) -> HashMap<(String, usize), String> {
     texts
 }
 
-/// LLVM's instructions, by function and slot within it.
+/// Returns LLVM's instructions, by function and slot within it.
 fn llvms(tool: &str, file: &File, options: &[&str]) -> Result<HashMap<(String, usize), String>, Failed> {
     let options = [options, &["--no-print-imm-hex", "--no-show-raw-insn", "-d", file.path()]].concat();
     let (mut function, mut start, mut texts) = (String::new(), None, HashMap::new());
@@ -133,7 +133,7 @@ fn llvms(tool: &str, file: &File, options: &[&str]) -> Result<HashMap<(String, u
     Ok(texts)
 }
 
-/// The text without the name of what it refers to: `goto +5 <LBB0_2>`.
+/// Removes the name of the target: `goto +5 <LBB0_2>`.
 fn without_target(text: &str) -> &str {
     match text.rsplit_once(" <") {
         Some((text, name)) if name.ends_with('>') => text,
@@ -141,8 +141,8 @@ fn without_target(text: &str) -> &str {
     }
 }
 
-/// The newest instructions that this version of LLVM was tried with; an older one misreads newer instructions instead
-/// of calling them unknown.
+/// Returns the newest instruction set that this version of LLVM was tested with. An older version misreads newer
+/// instructions instead of calling them unknown.
 fn isa(tool: &str) -> Isa {
     let version = version(tool).unwrap_or_default();
     let number = version.split("LLVM version ").nth(1).and_then(|rest| rest.split('.').next());
@@ -153,14 +153,14 @@ fn isa(tool: &str) -> Isa {
     }
 }
 
-/// Whether this is the text of a plain load or store.
+/// Returns true if this is the text of a plain load or store.
 fn is_access(text: &str) -> bool {
     text.contains(" = *(") || text.starts_with("*(")
 }
 
-/// LLVM has two dialects: with `alu32` the narrow atomics name the lower half of a register, as we do; and so do the
-/// narrow loads and stores, where we name the whole register, as LLVM does without `alu32` and the kernel's verifier
-/// always does.
+/// LLVM has two dialects. With `alu32`, atomics narrower than 64 bits name the lower half of a register, as we do.
+/// Narrow loads and stores do so too, while we name the whole register, as LLVM does without `alu32` and the kernel's
+/// verifier always does.
 fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
     let isa = isa(tool);
     let big = every_form(isa).byte_order(ByteOrder::Big);
@@ -170,21 +170,21 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
         let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
         let ours = ours(&object);
         let mut unknown = Vec::new();
-        for (place, text) in &ours {
-            let (whole, half) = (whole.get(place).ok_or("missing")?, halves.get(place).ok_or("missing")?);
+        for (position, text) in &ours {
+            let (whole, half) = (whole.get(position).ok_or("missing")?, halves.get(position).ok_or("missing")?);
             let expected = if is_access(text) { whole } else { half };
-            // Where a function is that `load_function` refers to is known to the object alone.
-            if text.ends_with(" ll") && place.0 == "repeat" {
+            // Only the object knows the location of the function that `load_function` refers to.
+            if text.ends_with(" ll") && position.0 == "repeat" {
                 assert_eq!(expected, "r2 = 48 ll");
                 continue;
             }
             if expected == "<unknown>" && isa == Isa::V3 {
                 unknown.push(text);
             } else {
-                assert_eq!(text, expected, "{tool}, {place:?}");
+                assert_eq!(text, expected, "{tool}, {position:?}");
             }
         }
-        // LLVM 14 learned these later, though the kernel knew them long before.
+        // LLVM 14 does not know these, although the kernel had them long before.
         let strangers = ["%=", "*("];
         assert!(unknown.iter().all(|text| strangers.iter().any(|stranger| text.contains(stranger))), "{unknown:?}");
         assert_eq!(ours.len(), whole.len());
@@ -193,11 +193,12 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every opcode with offsets, immediates and registers that mean something to some, made by nobody's assembler.
+/// Every opcode, with offsets, immediates and registers that are valid for some of them; no assembler wrote these
+/// bytes.
 fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     const IMMEDIATES: [i32; 16] = [0, 1, -9, 16, 32, 64, 0x40, 0x50, 0xa0, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110];
     let mut instructions = Vec::new();
-    // Not 0, as LLVM passes over zeroes in silence; and one opcode takes two slots.
+    // Not 0, because LLVM skips zeroes silently; and one opcode takes two slots.
     for code in (1..=255).filter(|&code| code != 0x18) {
         for offset in [0, 1, 8, 16, 32, -8] {
             for imm in IMMEDIATES {
@@ -211,7 +212,7 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     // A program of the right length, its bytes replaced.
     let mut asm = Assembler::new();
     instructions.iter().for_each(|_| asm.exit());
-    asm.exit(); // so that no instruction is the last, which LLVM has a way of leaving out
+    asm.exit(); // so that no tested instruction is the last one, which LLVM may omit
     let mut object = ObjectBuilder::new("GPL");
     object.program("xdp", "any", asm);
     let mut elf = object.write()?;
@@ -228,16 +229,16 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
     let mut known = 0;
     for (slot, instruction) in instructions.iter().enumerate() {
-        let (text, place) = (instruction.to_string(), ("any".to_owned(), slot));
+        let (text, position) = (instruction.to_string(), ("any".to_owned(), slot));
         let texts = if is_access(&text) { &whole } else { &halves };
-        assert_eq!(Some(&text), texts.get(&place), "{instruction:?}");
+        assert_eq!(Some(&text), texts.get(&position), "{instruction:?}");
         known += usize::from(text != "<unknown>");
     }
     assert!(known > 40_000, "{known}");
     Ok(())
 }
 
-fn readelf_accepts() -> Result<(), Failed> {
+fn readelf_has_no_warnings() -> Result<(), Failed> {
     let file = File::new(&sample::object().write()?)?;
     let text = run("readelf", &["--all", "--wide", file.path()])?;
     for words in ["Linux BPF", ".relraw_tracepoint/sys_enter", "double_it", "OBJECT  GLOBAL DEFAULT"] {
@@ -276,7 +277,7 @@ fn bpftool_prints_every_kind_of_type() -> Result<(), Failed> {
     Ok(())
 }
 
-/// libbpf's linker checks an object more strictly than its loader does, and makes a skeleton from what it wrote.
+/// libbpf's linker checks an object more strictly than its loader does, and bpftool makes a skeleton from the result.
 fn bpftool_links_the_object() -> Result<(), Failed> {
     let (file, linked) = (File::new(&sample::object().write()?)?, File::new(&[])?);
     run("bpftool", &["gen", "object", linked.path(), file.path()])?;
@@ -287,7 +288,7 @@ fn bpftool_links_the_object() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A folder of pins that is gone when this is dropped.
+/// A directory of pins that is removed on drop.
 struct Pins(PathBuf);
 
 impl Drop for Pins {
@@ -296,8 +297,8 @@ impl Drop for Pins {
     }
 }
 
-/// libbpf makes the maps, links and loads the programs, and the kernel verifies them with function and line
-/// information. The programs' names and the verifier's log.
+/// Loads all programs with bpftool: libbpf creates the maps, links and loads the programs, and the kernel verifies them
+/// with function and line information. Returns the programs' names and the verifier's log.
 fn load_all(elf: &[u8]) -> Result<(Vec<String>, String), Failed> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Every kind of type, printed as C by bpftool, and taken by the kernel.
+//! Every kind of type, printed as C by bpftool, and accepted by the kernel.
 
 use cutaway_programs::{
     btf::{Composite, Member, Type},
@@ -21,7 +21,7 @@ struct Tree {
 }
 describe!(Tree { leaves, next, whole });
 
-/// What a Rust type cannot say: an enum, a union without a name, a typedef.
+/// Types that Rust cannot express: an enum, an anonymous union, a typedef.
 struct Reading;
 
 impl Describe for Reading {
@@ -54,7 +54,7 @@ impl Describe for Reading {
     }
 }
 
-/// What bpftool prints of them.
+/// The types as bpftool prints them.
 pub(crate) const AS_C: &[&str] = &[
     "enum unit {\n\tKELVIN = 0,\n\tBELOW = -1,\n};",
     "enum mask {\n\tLOW = 1ULL,\n\tHIGH = 1099511627776ULL,\n};",
@@ -65,7 +65,7 @@ pub(crate) const AS_C: &[&str] = &[
     "struct Tree {\n\tstruct Leaf leaves[2][3];\n\tvoid *next;\n\t_Bool whole;\n};",
 ];
 
-/// An object that mentions them all, in every kind of section.
+/// Returns an object that refers to them all, in every kind of section.
 pub(crate) fn object() -> ObjectBuilder {
     let mut object = ObjectBuilder::new("GPL");
     object.describe::<Tree>();

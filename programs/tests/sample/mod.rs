@@ -1,8 +1,8 @@
-//! An object with one of everything, for the tests to try.
+//! An object with one of every item, for the tests.
 
 use cutaway_programs::{btf::Type, prelude::*};
 
-/// What the programs send and keep.
+/// The event that the programs send and store.
 #[repr(C)]
 pub(crate) struct Event {
     pub(crate) time_ns: u64,
@@ -11,7 +11,7 @@ pub(crate) struct Event {
 }
 cutaway_programs::describe!(Event { time_ns, pid_tgid, comm: char });
 
-/// The object's parts.
+/// Returns the object.
 pub(crate) fn object() -> ObjectBuilder {
     let mut object = ObjectBuilder::new("GPL");
     object.source(source!("mod.rs"));
@@ -38,18 +38,18 @@ pub(crate) fn object() -> ObjectBuilder {
     asm.exit();
     let count_lost = object.function("count_lost", Signature::returning(i32::describe()), asm);
 
-    // Called back by bpf_loop: counts, too.
+    // Called back by bpf_loop: counts as well.
     let mut asm = Assembler::new();
     asm.load_address(R1, lost, 16);
     asm.mov(R0, 1);
     asm.atomic_fetch_add(DW, R1, 0, R0);
-    asm.mov(R0, 0); // go on
+    asm.mov(R0, 0); // continue the loop
     asm.exit();
     let signature = Signature::returning(i64::describe());
     let signature = signature.takes("index", u32::describe()).takes("context", Type::pointer(Type::Void));
     let count_turn = object.function("count_turn", signature, asm);
 
-    // Twice its argument.
+    // Returns twice its argument.
     let mut asm = Assembler::new();
     asm.mov(R0, R1);
     asm.lsh(R0, 1);
@@ -118,7 +118,7 @@ fn keep(heap: MapRef, double: FunctionRef) -> Assembler {
     asm
 }
 
-/// Calls back four times.
+/// Makes bpf_loop call back four times.
 fn repeat(count_turn: FunctionRef) -> Assembler {
     let mut asm = Assembler::new();
     asm.mov(R1, 4);

@@ -48,7 +48,7 @@ impl Display for Text {
     }
 }
 
-/// Whether the instruction was known and printed.
+/// `Ok(true)` if the instruction is known and was printed.
 type Known = Result<bool, fmt::Error>;
 
 /// A memory operand's address: `r2 + 8`, `r10 - 16`.
@@ -70,7 +70,7 @@ impl Text {
         }
     }
 
-    /// The size of a memory access in bits.
+    /// Returns the size of a memory access in bits.
     fn bits(&self) -> u8 {
         match self.instruction.code & 0x18 {
             SIZE_B => 8,
@@ -80,7 +80,7 @@ impl Text {
         }
     }
 
-    /// The load of a 64-bit immediate, or a legacy load from a packet at a constant or variable offset.
+    /// Prints the load of a 64-bit immediate, or a legacy load from a packet at a constant or variable offset.
     fn wide(&self, f: &mut Formatter<'_>) -> Known {
         let (bits, imm, src) = (self.bits(), self.instruction.imm, self.instruction.src());
         match (self.instruction.code & 0xe0, self.high) {
@@ -128,7 +128,7 @@ impl Text {
     fn atomic(&self, f: &mut Formatter<'_>) -> Known {
         let (bits, address, src) =
             (self.bits(), Address(self.instruction.dst(), self.instruction.offset), self.instruction.src());
-        // The narrow forms name the lower half of the register.
+        // The 8- to 32-bit forms name the lower half of the register.
         let r = if bits == 64 { 'r' } else { 'w' };
         match self.instruction.imm {
             LOAD_ACQ => {
@@ -143,7 +143,7 @@ impl Text {
             _ if bits < 32 => return Ok(false),
             _ => {}
         }
-        // Exchanges are named by their width, and the narrow ones by the register's, too.
+        // LLVM's name of an exchange ends with its width. The 32-bit name also has the width of the register.
         let width = if bits == 64 { "_64" } else { "32_32" };
         match self.instruction.imm {
             XCHG => write!(f, "{r}{src} = xchg{width}({address}, {r}{src})")?,
@@ -232,7 +232,7 @@ impl Text {
     }
 }
 
-/// The name and the sign of an atomic operation that has both.
+/// Returns the name and the sign of an atomic operation that has both.
 fn atomic_operation(imm: i32) -> Option<(&'static str, char)> {
     match u8::try_from(imm & !FETCH).ok()? {
         ADD => Some(("add", '+')),
@@ -243,7 +243,7 @@ fn atomic_operation(imm: i32) -> Option<(&'static str, char)> {
     }
 }
 
-/// Returns the sign of a comparison, by the operation bits of a conditional jump.
+/// Returns the sign of the comparison in the operation bits of a conditional jump.
 const fn comparison(code: u8) -> Option<&'static str> {
     Some(match code {
         0x10 => "==",

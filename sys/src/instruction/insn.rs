@@ -7,11 +7,11 @@ use super::{byte_order::ByteOrder, opcode};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Instruction {
-    /// Opcode: class, and what the class makes of the other bits ([`opcode`]).
+    /// Opcode: the class, and bits whose meaning depends on the class ([`opcode`]).
     pub code: u8,
     /// Two bit fields of four bits, whose order depends on the machine's byte order.
     registers: u8,
-    /// Distance of a jump in slots, or offset of a memory access in bytes; some operations keep a variant here.
+    /// Distance of a jump in slots, or offset of a memory access in bytes. Some operations encode a variant here.
     pub offset: i16,
     /// The immediate operand.
     pub imm: i32,
@@ -21,13 +21,13 @@ impl Instruction {
     /// Size of a slot in bytes.
     pub const SIZE: usize = 8;
 
-    /// Makes an instruction. The lower four bits of `dst` and `src` count.
+    /// Creates an instruction. Only the lower four bits of `dst` and `src` are used.
     #[must_use]
     pub const fn new(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> Self {
         Self { code, registers: registers(ByteOrder::HOST, dst, src), offset, imm }
     }
 
-    /// Makes the two slots that load a 64-bit immediate. `src` says what the immediate stands for (`BPF_PSEUDO_…`).
+    /// Creates the two slots that load a 64-bit immediate. `src` is the meaning of the immediate (`BPF_PSEUDO_…`).
     #[must_use]
     pub const fn load_imm64(dst: u8, src: u8, value: u64) -> [Self; 2] {
         let (low, high) = (value as u32, (value >> 32) as u32);
@@ -40,7 +40,7 @@ impl Instruction {
         if cfg!(target_endian = "little") { self.registers & 0xf } else { self.registers >> 4 }
     }
 
-    /// Returns the number of the source register, 0 to 15, or what the immediate stands for (`BPF_PSEUDO_…`).
+    /// Returns the number of the source register, 0 to 15, or the meaning of the immediate (`BPF_PSEUDO_…`).
     #[must_use]
     pub const fn src(self) -> u8 {
         if cfg!(target_endian = "little") { self.registers >> 4 } else { self.registers & 0xf }
@@ -69,38 +69,38 @@ impl Instruction {
         self.code & 0x07
     }
 
-    /// Returns whether it is the first slot of a load of a 64-bit immediate.
+    /// Returns whether this is the first slot of a load of a 64-bit immediate.
     #[must_use]
     pub const fn is_load_imm64(self) -> bool {
         self.code == opcode::LD_IMM64
     }
 
-    /// Returns whether it calls a helper, a subprogram or a kfunc by number.
+    /// Returns whether the instruction calls a helper, a subprogram or a kfunc.
     #[must_use]
     pub const fn is_call(self) -> bool {
         self.code == opcode::JMP_CALL
     }
 
-    /// Returns how many slots the instruction that begins here takes: 2 for the load of a 64-bit immediate, otherwise
+    /// Returns the number of slots of the instruction that begins here: 2 for the load of a 64-bit immediate, otherwise
     /// 1.
     #[must_use]
     pub const fn slots(self) -> usize {
         if self.is_load_imm64() { 2 } else { 1 }
     }
 
-    /// Reads a slot of a program for this machine.
+    /// Reads a slot in this machine's byte order.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         Self::decode(ByteOrder::HOST, bytes)
     }
 
-    /// Returns the bytes for this machine.
+    /// Returns the bytes in this machine's byte order.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Self::SIZE] {
         self.encode(ByteOrder::HOST)
     }
 
-    /// Reads a slot in a given byte order. Each opcode is accepted.
+    /// Reads a slot in a given byte order. Every opcode is accepted.
     #[must_use]
     pub const fn decode(order: ByteOrder, bytes: [u8; Self::SIZE]) -> Self {
         let [code, both, o0, o1, i0, i1, i2, i3] = bytes;
@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn registers_lie_where_the_kernel_has_them() {
+    fn registers_match_the_kernel_layout() {
         let mut insn = Instruction::new(0x7b, 10, 1, -8, -2);
         assert_eq!((insn.dst(), insn.src()), (10, 1));
         insn.set_src(6);
@@ -159,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_lead_back(bytes: [u8; 8]) {
+        fn bytes_round_trip(bytes: [u8; 8]) {
             for order in [ByteOrder::Little, ByteOrder::Big] {
                 prop_assert_eq!(Instruction::decode(order, bytes).encode(order), bytes);
             }

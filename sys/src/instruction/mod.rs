@@ -8,7 +8,8 @@
 //!              low nibble: destination, high nibble: source (swapped on a big-endian machine)
 //! ```
 //!
-//! The load of a 64-bit immediate takes two slots: the second holds the upper half as its immediate, and zeroes.
+//! The load of a 64-bit immediate takes two slots. The second holds the upper half as its immediate; its other bytes
+//! are 0.
 //!
 //! Kernel: `Documentation/bpf/standardization/instruction-set.rst`, `include/uapi/linux/bpf.h` (`struct bpf_insn`).
 

@@ -59,7 +59,7 @@ pub const ARSH: u8 = 0xc0;
 /// `BPF_END`
 pub const END: u8 = 0xd0;
 
-// Jumps; the conditions themselves are in `Condition`.
+// Jumps. The conditions are in `Condition` of the crate `cutaway-programs`.
 /// `BPF_JA`
 pub const JA: u8 = 0x00;
 /// `BPF_CALL`
@@ -93,7 +93,7 @@ pub const SIZE_B: u8 = 0x10;
 /// `BPF_DW`
 pub const SIZE_DW: u8 = 0x18;
 
-// What the immediate of an atomic instruction asks for beside ADD, OR, AND and XOR.
+// Atomic operations besides ADD, OR, AND and XOR, in the immediate.
 /// `BPF_FETCH`
 pub const FETCH: i32 = 0x01;
 /// `BPF_XCHG`

@@ -1,5 +1,5 @@
-//! Perf pages that hold anything at all, and lie about where: reading them ends, in records or in an error, and never
-//! leaves the pages (the address sanitiser watches).
+//! Perf pages with any content, and with wrong layout fields. Reading them ends with records or an error, and never
+//! leaves the pages (checked by the address sanitizer).
 //!
 //! Shared by the fuzz target and the test that runs it on generated inputs.
 
@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use perf_reader::fake::perf_buffer_at;
 use perf_reader::{Reader, Record};
 
-/// The pages, and how they are read.
+/// The pages, and the steps of reading.
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     log: u8,
@@ -16,7 +16,7 @@ struct Case<'a> {
     ahead: u16,
     layout: Option<(u64, u64)>,
     timed: bool,
-    /// Headers of records at multiples of 8: where, type, size, raw size.
+    /// Headers of records at multiples of 8: offset, type, size, raw size.
     headers: [(u16, u8, u16, u32); 8],
     data: &'a [u8],
     steps: [Step; 6],
@@ -31,7 +31,7 @@ enum Step {
     Produce(u16),
 }
 
-/// Reads the pages as the case says.
+/// Reads the pages as the case specifies.
 fn run(case: Case<'_>) {
     let size = 1_u64 << (3 + case.log % 12);
     let (mut kernel, pages) = perf_buffer_at(size as usize, case.start);
@@ -56,7 +56,7 @@ fn run(case: Case<'_>) {
     // SAFETY: no batch is open.
     unsafe { kernel.set_head(start.wrapping_add(u64::from(case.ahead))) };
     if let Some((offset, bytes)) = case.layout {
-        // SAFETY: no batch is open, and nothing is produced below while pages lie about their layout.
+        // SAFETY: no batch is open, and no record is produced below while the layout fields are wrong.
         unsafe { kernel.set_word(1040, offset) };
         // SAFETY: as above.
         unsafe { kernel.set_word(1048, bytes) };
@@ -87,7 +87,7 @@ fn run(case: Case<'_>) {
                         assert_eq!(payload.len(), usize::from(len));
                     }
                 };
-                // Both ways to walk: by `for` and by `for_each`.
+                // Both forms of iteration: `for` and `for_each`.
                 for record in drain.records().take(most) {
                     take(record);
                 }
@@ -101,7 +101,7 @@ fn run(case: Case<'_>) {
     std::hint::black_box(sum);
 }
 
-/// Decodes an input and runs it. Returns whether it is a case: too few bytes are not a case.
+/// Decodes an input and runs it. Returns false if the input has too few bytes for a case.
 pub(crate) fn replay(bytes: &[u8]) -> bool {
     let case = Case::arbitrary_take_rest(Unstructured::new(bytes));
     case.map(run).is_ok()

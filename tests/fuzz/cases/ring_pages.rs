@@ -1,12 +1,12 @@
-//! A ring whose pages hold anything at all: reading it ends, in records or in an
-//! error, and never leaves the pages (the address sanitiser watches).
+//! A ring whose pages have any content. Reading it ends with records or an error, and never leaves the pages (checked
+//! by the address sanitizer).
 //!
 //! Shared by the fuzz target and the test that replays the corpus.
 
 use arbitrary::{Arbitrary, Unstructured};
 use mmap_ring::fake::{Commit, Kernel};
 
-/// The pages, and how they are read.
+/// The pages, and the steps of reading.
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     log: u8,
@@ -28,7 +28,7 @@ enum Step {
     Produce(u8),
 }
 
-/// Reads the pages as the case says.
+/// Reads the pages as the case specifies.
 fn run(case: Case<'_>) {
     let size = 1_u64 << (3 + case.log % 9);
     // Half of the cases are not aligned to a record.
@@ -43,7 +43,7 @@ fn run(case: Case<'_>) {
     if let Some(ahead) = case.overwrite {
         let overwrite = case.consumer.wrapping_add(u64::from(ahead));
         let (kernel, mut ring) = kernel.as_overwriting(ring, overwrite).expect("an eventfd");
-        // Each record takes at least eight bytes, so there is an end to them.
+        // Each record takes at least eight bytes, so the loop has a limit.
         for _ in 0..=size / 8 {
             match ring.record() {
                 Ok(Some(record)) => read(record),
@@ -80,15 +80,15 @@ fn run(case: Case<'_>) {
                 let peek = kernel.peek();
                 let mut payload = Vec::new();
                 for seen in peek.pending() {
-                    if let mmap_ring::PendingRecord::Committed(place) = seen
-                        && peek.copy(place, &mut payload)
+                    if let mmap_ring::PendingRecord::Committed(location) = seen
+                        && peek.copy(location, &mut payload)
                     {
                         read(&payload);
                     }
                 }
             }
-            // The pages are only foreign at the start: from here on a kernel may
-            // add to what can be trusted, which is a ring read to its end.
+            // The pages are arbitrary only at the start. From here on the kernel may append to a ring whose content is
+            // valid: one that was read to its end.
             Step::Produce(length) => {
                 let positions = ring.positions();
                 if positions.waiting() == 0 && positions.producer % 8 == 0 {
@@ -99,7 +99,7 @@ fn run(case: Case<'_>) {
     }
 }
 
-/// Decodes an input and runs it. Returns whether it is a case: too few bytes are not a case.
+/// Decodes an input and runs it. Returns false if the input has too few bytes for a case.
 pub(crate) fn replay(bytes: &[u8]) -> bool {
     let case = Case::arbitrary_take_rest(Unstructured::new(bytes));
     case.map(run).is_ok()

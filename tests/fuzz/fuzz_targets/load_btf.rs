@@ -1,18 +1,17 @@
-//! Any bytes for BTF, alone: as an object's own section, as what it says of its
-//! instructions, as a kernel's, and as a module's.
+//! Any bytes as BTF: as an object's `.BTF` section, as its `.BTF.ext`, as a kernel's BTF, and as a module's.
 //!
-//! An input is two lengths of 16 bits, eight instructions, and the sections `.BTF` and
-//! `.BTF.ext` of so many bytes; what is left is the kernel's.
+//! An input is two lengths of 16 bits, eight instructions, and the sections `.BTF` and `.BTF.ext` with these lengths in
+//! bytes. The rest is the kernel's BTF.
 #![no_main]
 
 use cutaway::{
-    btf::{Btf, Ext},
     Instruction,
+    btf::{Btf, Ext},
     core_relo::{self, Code, Relocation},
 };
 use libfuzzer_sys::fuzz_target;
 
-/// Eight instructions, whatever the section is called.
+/// Eight instructions, for every section name.
 struct Eight([u64; 8]);
 
 impl Code for Eight {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the objects of tests/corpus, and their BTF, into the corpora of `load_path`,
+# Copies the objects of tests/corpus, and their BTF, to the corpora of `load_path`,
 # `readers` and `load_btf`.
 set -e
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ mkdir -p corpus/load_path corpus/readers corpus/load_btf
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
-# A number of 16 bits, lowest byte first.
+# Prints a 16-bit number, least significant byte first.
 word() {
     printf "\\$(printf %03o $(($1 % 256)))\\$(printf %03o $(($1 / 256)))"
 }

@@ -1,4 +1,4 @@
-//! Cgroups: each test makes one of its own, with this process in it, and leaves and removes it.
+//! Cgroups: each test creates its own, enters it, and leaves and removes it at the end.
 
 use std::{
     fs::{self, File},
@@ -79,7 +79,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         let _ = fs::write(self.0.parent().unwrap().join("cgroup.procs"), "0");
-        // The kernel may need a moment to see that nobody is in it.
+        // The kernel may need a moment until the cgroup is empty.
         for _ in 0..100 {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
@@ -89,7 +89,7 @@ impl Drop for Own {
     }
 }
 
-/// Where cgroups of version 2 are mounted; a guest has none until we mount them.
+/// Returns the mount point of cgroup v2; a guest has none until the test mounts it.
 fn root() -> PathBuf {
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let mounted = mounts.lines().find_map(|line| {
@@ -124,7 +124,7 @@ fn cgroup_skb_program_sees_and_drops_packets() {
     }
 }
 
-/// Does a bit of everything that programs on cgroups see.
+/// Triggers each kind of program on cgroups.
 fn something() {
     network::send_to_self();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

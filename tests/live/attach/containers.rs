@@ -1,5 +1,5 @@
-//! Files of processes in roots of their own, and files that a test has made to be ambiguous, stripped or no code.
-#![expect(unsafe_code, reason = "a child leaves the machine's root")]
+//! Files of processes with another root directory, and crafted files that are ambiguous, stripped or without code.
+#![expect(unsafe_code, reason = "a child changes its root directory")]
 
 use std::{
     ffi::{CString, OsStr},
@@ -39,7 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// The argument that makes this binary map a file in a root of its own: how, the root, the file's path there.
+/// The argument that makes this binary map a file in another root: the method, the root, and the file's path there.
 pub(crate) const CONTAINED: &str = "contained";
 
 const F: (&str, u8, u8, u64, u64) = ("f", GLOBAL, FUNC, CODE, 2);
@@ -48,7 +48,7 @@ fn plain() -> Vec<u8> {
     Crafted { symbols: vec![F], ..Crafted::default() }.write()
 }
 
-/// The child: enters its root, maps the file, and calls its first function for each line that it reads.
+/// Runs the child: enters its root, maps the file, and calls its first function for each line that it reads.
 pub(crate) fn be_contained(words: &[std::ffi::OsString]) {
     let [how, root, file] = words else { panic!("{words:?}") };
     let root = CString::new(root.as_bytes()).unwrap();
@@ -68,7 +68,7 @@ pub(crate) fn be_contained(words: &[std::ffi::OsString]) {
             // SAFETY: as above.
             ok(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) });
         } else {
-            // The root of an initramfs cannot be exchanged, only be covered.
+            // The root of an initramfs cannot be replaced, only covered.
             // SAFETY: as above.
             ok(unsafe { libc::mount(c".".as_ptr(), c"/".as_ptr(), none, libc::MS_MOVE, none.cast()) });
             // SAFETY: as above.
@@ -88,7 +88,7 @@ pub(crate) fn be_contained(words: &[std::ffi::OsString]) {
     }
 }
 
-/// A child in a root of its own, and that root, gone at the end.
+/// A child with a root of its own, and that root, which is removed on drop.
 struct Contained {
     root: PathBuf,
     child: Child,
@@ -97,7 +97,7 @@ struct Contained {
 }
 
 impl Contained {
-    /// `file` is the path of a crafted file in the new root.
+    /// Starts a child; `file` is the path of a crafted file in the new root.
     fn start(how: &str, file: &[u8]) -> Self {
         let root = std::env::temp_dir().join(format!("cutaway-{how}-{}", std::process::id()));
         let file = OsStr::from_bytes(file);
@@ -137,7 +137,7 @@ impl Drop for Contained {
     }
 }
 
-/// Attaches, has the child call, and counts.
+/// Attaches, has the child call, and returns the count.
 fn hits(contained: &mut Contained, probe: &Uprobe) -> u64 {
     let loaded = load("uprobe");
     let link = probe.attach(loaded.program("count").unwrap()).unwrap();
@@ -147,7 +147,7 @@ fn hits(contained: &mut Contained, probe: &Uprobe) -> u64 {
     runs(&loaded)
 }
 
-/// Another file has the same path in our own root.
+/// In our own root, another file has the same path.
 fn path_into_a_pivoted_root_is_kept() {
     let decoy = Mapped::write("decoy.so", &plain());
     let path = decoy.path().as_os_str().as_bytes();
@@ -165,7 +165,7 @@ fn path_into_a_pivoted_root_is_kept() {
     contained.call();
     drop(link);
     assert_eq!(runs(&loaded), 1);
-    // And the other way round.
+    // A probe on the decoy is not hit.
     assert_eq!(hits(&mut contained, &Uprobe::new(decoy.path(), "f")), 0);
 }
 
@@ -173,7 +173,7 @@ fn name_is_found_in_a_pivoted_root() {
     named("pivot");
 }
 
-/// What a process in a chroot has mapped is listed by a path that counts from our root.
+/// A file mapped by a process in a chroot is listed with a path in our root.
 fn name_is_found_in_a_chroot() {
     named("chroot");
 }
@@ -190,7 +190,7 @@ fn named(how: &str) {
     assert_eq!(hits(&mut contained, &probe.clone().pid(pid)), 1);
     let many = UprobeMulti::new(&name, "f*").resolve_in_process(contained.pid());
     assert_eq!(many.locate().unwrap().1, [CODE - crate::crafted::SHIFT]);
-    // A new file took its name: the process has the old one.
+    // A new file took the name: the process has the old one mapped.
     let inode = found(&probe);
     fs::write(inside.with_extension("new"), plain()).unwrap();
     fs::rename(inside.with_extension("new"), &inside).unwrap();
@@ -199,7 +199,7 @@ fn named(how: &str) {
     assert_eq!(hits(&mut contained, &probe), 1);
 }
 
-/// A name is bytes: blanks, a newline, and what is no text at all.
+/// A name consists of bytes: spaces, a newline, and bytes that are not UTF-8.
 fn name_of_bytes_is_found() {
     let mut contained = Contained::start("chroot", b"/a b\nc\\012d (deleted)\xff.so");
     let probe =
@@ -210,7 +210,7 @@ fn name_of_bytes_is_found() {
     assert_eq!(files.next().unwrap().unwrap().metadata().unwrap().ino(), listed);
 }
 
-/// In a folder of the process's own root, by the folder of the machine.
+/// The library is found in a directory of the process's own root, through the machine's root.
 fn unmapped_library_is_found_in_the_process_directories() {
     let contained = Contained::start("pivot", b"/usr/lib/first.so");
     fs::create_dir_all(contained.root.join("usr/lib/x86_64-linux-gnu")).unwrap();
@@ -254,7 +254,7 @@ fn magic_links_are_passed_to_the_kernel() {
     }
 }
 
-/// Two static functions of one name, and a global one that has a static namesake.
+/// Two static functions of one name, and a global one with a static namesake.
 fn ambiguous_function_is_chosen_by_address() {
     let symbols = vec![
         ("f", LOCAL, FUNC, CODE, 2),
@@ -300,7 +300,7 @@ fn symbol_with_colons_is_split_by_its_file() {
     assert!(line.contains("none of `/no/such:type`, `/no/such` is a file"), "{line}");
 }
 
-/// Data, a file without its code, and bytes behind a function's end.
+/// Probes on data, in a file without its code, and on bytes after a function's end.
 fn probe_outside_of_code_is_refused() {
     let symbols = vec![F, ("__data_start", GLOBAL, NOTYPE, DATA, 0)];
     let whole = Crafted { symbols, ..Crafted::default() };

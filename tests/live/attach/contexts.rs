@@ -1,4 +1,4 @@
-//! Programs attached by `Program::attach_with`: each setting, those that are missing, and those without effect.
+//! Programs attached by `Program::attach_with`: each setting, missing settings, and settings without effect.
 
 use std::{
     fs::File,
@@ -71,7 +71,7 @@ fn uprobe_takes_target_process_and_cookie() {
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 3 << 33));
     let line = refused(count(&loaded).attach_with(&AttachContext::new().target("nothing")));
     assert!(line.contains("`nothing`") && line.contains("LIBRARY:SYMBOL"), "{line}");
-    // The target of the section is replaced, and not for good.
+    // The target of the section is replaced, for this call only.
     let loaded = load("uprobe/libc.so.6:no_such_function");
     drop(attach(&loaded, &AttachContext::new().target("libc.so.6:a64l")));
     let line = refused(count(&loaded).attach());
@@ -80,7 +80,7 @@ fn uprobe_takes_target_process_and_cookie() {
 
 fn uprobe_of_another_process_is_not_hit() {
     let loaded = load("uprobe/libc.so.6:a64l");
-    // This binary once more, which waits for the end of its input.
+    // This binary in another process, which waits for the end of its input.
     let mut other = Command::new(std::env::current_exe().unwrap());
     let mut other = other.arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
     let link = attach(&loaded, &context().pid(other.id()));
@@ -159,7 +159,7 @@ fn perf_event_takes_a_frequency() {
         let link = attach(&loaded, &context);
         let begin = std::time::Instant::now();
         while runs(&loaded) == before {
-            assert!(begin.elapsed() < std::time::Duration::from_secs(20), "it does not run");
+            assert!(begin.elapsed() < std::time::Duration::from_secs(20), "the program does not run");
         }
         drop(link);
     }
@@ -218,11 +218,11 @@ fn map_iterator_takes_its_map() {
     let program = loaded.program("write").unwrap();
     assert_eq!(program.spec().needs(), Some(AttachField::Map));
     let link = program.attach_with(&AttachContext::new().map(map)).unwrap();
-    // Once more at the end.
+    // The program also runs once at the end.
     assert_eq!(read(&link), 2);
     let line = refused(program.attach());
     assert!(line.contains("set `AttachContext::map`"), "{line}");
-    // Together with others it is skipped, with the reason.
+    // Among other programs it is skipped, with the reason.
     let line = loaded.attach().unwrap_err().to_string();
     assert!(line.contains("AttachContext::map"), "{line}");
 }
@@ -247,7 +247,7 @@ fn task_iterator_takes_a_process() {
     assert_eq!(three, alone + 2);
 }
 
-/// Each program says which setting it needs, and the error names it.
+/// Each program needs a setting, and the error names it.
 fn missing_setting_is_named() {
     for (section, field) in [
         ("xdp", AttachField::Interface),

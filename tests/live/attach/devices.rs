@@ -1,4 +1,4 @@
-//! Network devices: XDP, tc, tcx. Each test has a network of its own.
+//! Network devices: XDP, tc, tcx. Each test has a network namespace of its own.
 
 use cutaway::{Error, Link, Loaded, Tc, Tcx, Xdp, XdpMode, features};
 
@@ -75,7 +75,7 @@ fn xdp_attaches_without_a_link() {
     assert!(link.as_link_fd().is_none());
     assert!(!network::send_to_self());
     let line = refused(generic.attach(passing.program("count").unwrap()));
-    assert!(line.contains("it has an XDP program already"), "{line}");
+    assert!(line.contains("it already has an XDP program"), "{line}");
     drop(link);
     assert!(network::send_to_self());
     let link = generic.attach(passing.program("count").unwrap()).unwrap();
@@ -95,20 +95,20 @@ fn second_xdp_program_is_refused() {
     let loaded = load("xdp", XDP_PASS);
     let link = Xdp::new(LO).attach(loaded.program("count").unwrap()).unwrap();
     let line = refused(Xdp::new(LO).attach(loaded.program("count").unwrap()));
-    assert!(line.contains("it has an XDP program already"), "{line}");
+    assert!(line.contains("it already has an XDP program"), "{line}");
     drop(link);
 }
 
-fn tc(place: fn(u32) -> Tc) {
+fn tc(hook: fn(u32) -> Tc) {
     network::leave();
     let (passing, dropping) = (load("tc", TC_ACT_OK), load("classifier", TC_ACT_SHOT));
-    let link = place(LO).attach(passing.program("count").unwrap()).unwrap();
+    let link = hook(LO).attach(passing.program("count").unwrap()).unwrap();
     assert!(network::send_to_self());
     let seen = runs(&passing);
     assert!(seen > 0);
     drop(link);
-    // The discipline is there already.
-    let link = place(LO).attach(dropping.program("count").unwrap()).unwrap();
+    // The qdisc exists already.
+    let link = hook(LO).attach(dropping.program("count").unwrap()).unwrap();
     assert!(!network::send_to_self());
     drop(link);
     assert!(network::send_to_self());
@@ -124,16 +124,16 @@ fn tc_filter_has_its_priority() {
     ];
     assert!(!network::send_to_self());
     assert!(runs(&first) > 0);
-    assert_eq!(runs(&second), 0, "the first has dropped it");
+    assert_eq!(runs(&second), 0, "the first program has dropped it");
     drop(links);
     assert!(network::send_to_self());
 }
 
-fn tcx(place: fn(u32) -> Tcx) {
+fn tcx(hook: fn(u32) -> Tcx) {
     network::leave();
     for section in ["tcx/ingress", "tc"] {
         let loaded = load(section, TC_ACT_SHOT);
-        let link = place(LO).attach(loaded.program("count").unwrap()).unwrap();
+        let link = hook(LO).attach(loaded.program("count").unwrap()).unwrap();
         assert!(link.as_link_fd().is_some());
         assert!(!network::send_to_self());
         assert!(runs(&loaded) > 0);

@@ -1,4 +1,4 @@
-//! What happens in the kernel itself: functions, tracepoints, hooks, iterators, clocks.
+//! Attach types inside the kernel: functions, tracepoints, hooks, iterators, clocks.
 
 use std::{io::Read, thread, time::Duration};
 
@@ -93,15 +93,16 @@ fn fexit_runs_until_dropped() {
     by_section("fexit/__x64_sys_getpgid");
 }
 
-/// A system call that nobody makes by accident.
+/// Makes a system call that no other code of the test makes.
 fn call() {
-    // The answer does not matter.
+    // The return value does not matter.
     let _ = rustix::process::getpgid(None);
 }
 
-/// Loads a program into this section, attaches it by its name, and sees it run, and run no longer.
+/// Loads a program in this section, attaches it by the section's name, and checks that it runs until the link is
+/// dropped.
 fn by_section(section: &str) {
-    // Somebody else may make the call; this process alone is looked at.
+    // Other processes may make the call: the program counts this process only.
     let loaded = sample::object(section, 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     runs_until_dropped(&loaded, link);
@@ -115,12 +116,12 @@ fn runs_until_dropped(loaded: &Loaded, link: Link) {
     drop(link);
     let after = runs(loaded);
     call();
-    assert_eq!(runs(loaded), after, "it runs no longer");
+    assert_eq!(runs(loaded), after, "the program no longer runs");
 }
 
 fn kprobe_inside_a_function_runs() {
     let loaded = load("kprobe");
-    // Instructions of a function begin at few offsets; the first one that the kernel takes will do.
+    // Few offsets in a function are the start of an instruction; the first offset that the kernel accepts is used.
     let probe = |offset| Kprobe::new("__x64_sys_getpgid").offset(offset).attach(loaded.program("count").unwrap());
     let link = (1..32).find_map(|offset| probe(offset).ok()).expect("an instruction");
     runs_until_dropped(&loaded, link);
@@ -152,7 +153,7 @@ fn without_kprobes() -> Option<String> {
 fn missing_kprobes_are_one_reason() {
     let loaded = load("kprobe/do_exit");
     let line = refused(loaded.program("count").unwrap().attach());
-    // Without the function's name: it is one reason for all programs.
+    // Without the function's name, so that all programs have the same reason.
     assert!(line.contains("CONFIG_KPROBE_EVENTS") && line.contains("ENOENT") && !line.contains("do_exit"), "{line}");
 }
 
@@ -206,7 +207,7 @@ fn tracepoint_has_a_cookie() {
 
 fn writable_raw_tracepoint_loads() {
     let loaded = load("raw_tp.w/sys_enter");
-    // Few tracepoints lend memory to write to; this program writes none, and so may be attached to any.
+    // Few tracepoints allow writing to their memory. This program does not write, so it can be attached to any.
     let link = loaded.program("count").unwrap().attach().unwrap();
     call();
     assert!(runs(&loaded) > 0);
@@ -234,7 +235,7 @@ fn missing_tracepoint_is_refused() {
     assert!(line.contains("ENOENT") && line.ends_with("the kernel has no such tracepoint"), "{line}");
 }
 
-/// Only functions that are made for it can be answered by a program.
+/// A program can replace the return value only of functions that allow it.
 fn fmod_ret_replaces_the_return_value() {
     let loaded = sample::answering("fmod_ret/security_file_mprotect", 0);
     let loaded = match loaded {
@@ -262,7 +263,7 @@ fn without_trampolines() -> Option<String> {
 fn missing_trampolines_are_named() {
     let loaded = match sample::answering("fentry/__x64_sys_getpgid", 0) {
         Ok(loaded) => loaded,
-        // Some kernels say so while loading.
+        // Some kernels refuse it while loading.
         Err(error) => return assert!(error.to_string().contains("count"), "{error}"),
     };
     let line = refused(loaded.program("count").unwrap().attach());
@@ -292,10 +293,10 @@ fn name_missing_in_btf_is_refused() {
 
 fn program_without_its_target_is_not_loaded() {
     let line = sample::answering("fentry", 0).unwrap_err().to_string();
-    assert!(line.contains("does not name what it attaches to"), "{line}");
+    assert!(line.contains("names no attach target"), "{line}");
     let line = sample::answering("freplace/f", 0).unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
-    // It can be named later.
+    assert!(line.contains("choose the program with `LoadOptions::replace`"), "{line}");
+    // The target can be set later.
     let mut object = sample::object("tp_btf", 0, Also::Nothing);
     object.program_mut("count").unwrap().section.target = Some(cutaway::Target::Btf { name: "sys_enter".to_owned() });
     let loaded = object.load().unwrap();
@@ -305,14 +306,14 @@ fn program_without_its_target_is_not_loaded() {
     assert!(runs(&loaded) > 0);
 }
 
-/// An iterator whose program writes `x` for each thing, and nothing at the end, when the first field of its argument's
-/// second pointer is null.
+/// Returns an iterator whose program writes `x` for each element. It writes nothing at the end, when the first field of
+/// its context's second pointer is null.
 pub(crate) fn writing(section: &str) -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     object.map("some", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(8));
     let mut asm = Assembler::new();
     let end = asm.label("end");
-    asm.load(DW, R2, R1, 8); // the thing
+    asm.load(DW, R2, R1, 8); // the element
     asm.jump_if(Eq, R2, 0, end);
     asm.load(DW, R1, R1, 0); // struct bpf_iter_meta
     asm.load(DW, R1, R1, 0); // its seq_file
@@ -342,7 +343,7 @@ fn iterator_is_read_many_times() {
     let loaded = writing("iter/task");
     let link = loaded.program("write").unwrap().attach().unwrap();
     for _ in 0..3 {
-        // The first process, this one, and those of the kernel.
+        // The first process, this one, and kernel threads.
         assert!(read(&link) > 2);
     }
     let counting = load("raw_tp/sys_enter");
@@ -352,17 +353,17 @@ fn iterator_is_read_many_times() {
 }
 
 fn iterator_walks_over_one_map() {
-    // `iter/bpf_map_elem` is given its key behind the map: meta, map, key, value.
+    // `iter/bpf_map_elem` gets the key after the map: meta, map, key, value.
     let loaded = writing("iter/bpf_map_elem");
     let map = loaded.map("some").unwrap();
     for key in 0..5_u32 {
         map.update(&key.to_ne_bytes(), &1_u64.to_ne_bytes()).unwrap();
     }
     let link = Iter::map(map).attach(loaded.program("write").unwrap()).unwrap();
-    // Once more at the end, with the map but without a key.
+    // The program also runs once at the end, with the map but without a key.
     assert_eq!(read(&link), 6);
     let line = refused(Iter::new().attach(loaded.program("write").unwrap()));
-    assert!(line.contains("a map, which must be given"), "{line}");
+    assert!(line.contains("pass the map"), "{line}");
 }
 
 fn iterator_walks_over_one_process() {
@@ -396,7 +397,7 @@ fn cpu_clock_runs_for_one_process() {
 pub(crate) fn wait(loaded: &Loaded) {
     let begin = std::time::Instant::now();
     while runs(loaded) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it does not run");
+        assert!(begin.elapsed() < Duration::from_secs(20), "the program does not run");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Attaching, kind by kind, on the running kernel: each attaches, runs, detaches on drop, and leaves nothing behind.
+//! Attach types on the running kernel: each attaches, runs, detaches on drop, and leaves nothing behind.
 //!
-//! Each test runs in a process of its own, which is this binary once more. What the kernel does not support is the
-//! reason to ignore a test (`unsupported.rs`).
+//! Each test runs in a process of its own, started from this binary. A feature that the kernel lacks is the reason to
+//! ignore a test (`unsupported.rs`).
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cgroups;
@@ -20,20 +20,20 @@ mod usdt;
 mod user;
 
 #[path = "../support/crafted.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod crafted;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/mapped.rs"]
 mod mapped;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod requirements;
 #[path = "../support/unsupported.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod unsupported;
 
 use harness::Suite;
@@ -42,9 +42,9 @@ use harness::Suite;
 pub(crate) const WAIT: &str = "wait";
 
 fn main() {
-    // The loader opens tracefs itself where it is not mounted.
+    // The loader mounts tracefs itself if it is not mounted.
     own_mounts::enter(&[own_mounts::BPFFS]);
-    // Those of a contained process may be paths that are not UTF-8.
+    // The arguments of a contained process may be paths that are not UTF-8.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         Some(first) if first == WAIT => {

@@ -1,4 +1,4 @@
-//! A network of one's own: this process alone is in it, and it has a loopback device and nothing else.
+//! A network namespace with this process alone: it has a loopback device and nothing else.
 #![expect(unsafe_code, reason = "unshare(2) and an ioctl")]
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 /// The index of the loopback device in every network namespace.
 pub(crate) const LO: u32 = 1;
 
-/// Leaves the machine's network for an empty one whose loopback device is up.
+/// Moves to an empty network namespace, and brings up its loopback device.
 pub(crate) fn leave() {
     // SAFETY: takes flags; what this process has of the old network it keeps.
     let answer = unsafe { libc::unshare(libc::CLONE_NEWNET) };
@@ -27,13 +27,13 @@ pub(crate) fn leave() {
     assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Sends a packet to ourselves; whether it arrives.
+/// Sends a packet to this process. Returns true if it arrives.
 pub(crate) fn send_to_self() -> bool {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     send_to(&receiver)
 }
 
-/// Sends a packet to this socket; whether it arrives.
+/// Sends a packet to this socket. Returns true if it arrives.
 pub(crate) fn send_to(receiver: &UdpSocket) -> bool {
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let _ = sender.send_to(b"packet", receiver.local_addr().unwrap());
@@ -41,12 +41,12 @@ pub(crate) fn send_to(receiver: &UdpSocket) -> bool {
     receiver.recv(&mut [0; 16]).is_ok()
 }
 
-/// A socket that shares its port with whoever else asks for it so. std has no way to ask before it binds.
+/// Returns a socket with SO_REUSEPORT, which std cannot set before bind.
 pub(crate) fn bound_in_a_group() -> UdpSocket {
     // SAFETY: takes three integers.
     let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: the kernel has just made it for us.
+    // SAFETY: the kernel has just created this fd for us.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let yes: libc::c_int = 1;
     let size = size_of_val(&yes) as libc::socklen_t;

@@ -1,4 +1,4 @@
-//! Pins: a name in a BPF file system keeps a program attached, whoever lives.
+//! Pins: a path in a BPF file system keeps a program attached after its process has ended.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A name of this test's own, removed at its end.
+/// A path for one test, removed on drop.
 struct Name(PathBuf);
 
 impl Name {
@@ -33,7 +33,7 @@ impl Name {
     }
 }
 
-/// The BPF file system of this process's mount namespace.
+/// Returns the BPF file system of this process's mount namespace.
 pub(crate) fn file_system() -> &'static Path {
     Path::new(own_mounts::BPFFS.1)
 }
@@ -44,7 +44,7 @@ impl Drop for Name {
     }
 }
 
-/// A system call that nobody makes by accident.
+/// Makes a system call that no other code of the test makes.
 fn call() {
     let _ = rustix::process::getpgid(None);
 }
@@ -65,7 +65,7 @@ fn program_is_pinned_without_being_attached() {
     drop(loaded);
     assert!(name.0.exists());
     let line = Link::from_pin(&name.0).unwrap_err().to_string();
-    assert!(line.contains("is no link"), "{line}");
+    assert!(line.contains("not a link"), "{line}");
 }
 
 fn pinned_link_outlives_the_process() {
@@ -76,14 +76,14 @@ fn pinned_link_outlives_the_process() {
     drop(link);
     let before = runs(&loaded);
     call();
-    assert!(runs(&loaded) > before, "the pin keeps it");
+    assert!(runs(&loaded) > before, "the pin keeps the program attached");
     let link = Link::from_pin(&name.0).unwrap();
     fs::remove_file(&name.0).unwrap();
     let before = runs(&loaded);
     call();
-    assert!(runs(&loaded) > before, "the link keeps it");
+    assert!(runs(&loaded) > before, "the link keeps the program attached");
     drop(link);
-    // The kernel lets go of the file, and so of the link, when nobody can be looking at it any more.
+    // The kernel frees the file, and with it the link, after an RCU grace period.
     let begin = Instant::now();
     loop {
         let before = runs(&loaded);
@@ -91,7 +91,7 @@ fn pinned_link_outlives_the_process() {
         if runs(&loaded) == before {
             break;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "it runs without pin and link");
+        assert!(begin.elapsed() < Duration::from_secs(20), "the program runs without pin and link");
     }
     let line = Link::from_pin(&name.0).unwrap_err().to_string();
     assert!(line.contains("ENOENT") && line.contains("cutaway-pinned"), "{line}");
@@ -113,7 +113,7 @@ fn pin_that_is_no_link_is_refused() {
     let name = Name::new("map");
     loaded.map("seen").unwrap().pin(&name.0).unwrap();
     let line = Link::from_pin(&name.0).unwrap_err().to_string();
-    assert!(line.contains("is no link"), "{line}");
+    assert!(line.contains("not a link"), "{line}");
 }
 
 fn attachment_without_a_link_cannot_be_pinned() {

@@ -39,7 +39,7 @@ fn freplace_replaces_a_function() {
     assert_eq!(ask(&other), 515);
 }
 
-/// Options by which `name` replaces a function of `program`.
+/// Returns options by which `name` replaces a function of `program`.
 fn replacing<'p>(name: &str, program: &'p Program, function: Option<&str>) -> LoadOptions<'p> {
     let mut options = LoadOptions::new();
     options.replace(name, program, function);
@@ -53,7 +53,7 @@ fn freplace_attaches_by_hand() {
     object.program_mut("by_section").unwrap().section.autoload = false;
     object.program_mut("by_hand").unwrap().section.autoload = true;
     let line = object.clone().load_with(&replacing("by_hand", asks, None)).unwrap_err().to_string();
-    assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names one"), "{line}");
+    assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names a function"), "{line}");
     let loaded = object.load_with(&replacing("by_hand", asks, Some("answer"))).unwrap();
     let link = loaded.program("by_hand").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_some());
@@ -69,16 +69,16 @@ fn function_that_cannot_be_replaced_is_refused() {
         object.load_with(&replacing(name, asks, Some(function))).unwrap_err().to_string()
     };
     let line = object().load().unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
+    assert!(line.contains("choose the program with `LoadOptions::replace`"), "{line}");
     let line = refusal(object(), "by_section", "nothing");
     assert!(
         line.contains("replace the function `nothing` by the program `by_section`: the other program has no such"),
         "{line}"
     );
-    // A static function can be named, and the verifier says what it thinks of that.
+    // A static function can be named; the verifier refuses it.
     let line = refusal(object(), "by_section", "fixed");
     assert!(line.contains("by_section") && line.contains("static"), "{line}");
-    // One program that replaces nothing does not keep the rest from being loaded.
+    // A program without a target does not prevent the others from being loaded.
     let (loaded, refused) = object().load_partial_with(&replacing("by_section", asks, Some("nothing"))).unwrap();
     assert_eq!((loaded.programs().count(), refused.len()), (0, 1), "{refused:?}");
 }

@@ -40,7 +40,7 @@ fn xdp_program_runs_on_a_packet() {
     assert!(line.contains("run the program `count` (XDP): EINVAL"), "{line}");
 }
 
-/// Doubles the number that it is given.
+/// Doubles the number in its context.
 fn syscall_program_runs_on_its_context() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
@@ -80,7 +80,7 @@ fn repeats(section: &str) {
     }
     assert_eq!(sample::runs(&loaded), 2);
     let line = program.test_run(&TestRun { repeat: 2, ..TestRun::default() }).unwrap_err().to_string();
-    assert!(line.contains("run the program `count`") && line.contains("once a call"), "{line}");
+    assert!(line.contains("run the program `count`") && line.contains("once per call"), "{line}");
     let line = program.test_run(&TestRun { data: vec![0; 64], ..TestRun::default() }).unwrap_err().to_string();
     assert!(line.contains("a context, and no packet"), "{line}");
     assert_eq!(sample::runs(&loaded), 2);

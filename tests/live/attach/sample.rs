@@ -1,23 +1,23 @@
-//! A program to attach anywhere: it counts, and notes the cookie if asked for it.
+//! A program for every attach type: it counts its runs, and stores the cookie on request.
 
 use cutaway::{Error, Loaded, Object};
 use cutaway_programs::prelude::*;
 
-/// Slots of the map `seen`.
+/// Indexes of the map `seen`.
 const RUNS: u32 = 0;
 const COOKIE: u32 = 1;
 
-/// What a program does besides counting.
+/// The program's action besides counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Also {
     Nothing,
-    /// Notes what `bpf_get_attach_cookie` gives.
+    /// Stores the return value of `bpf_get_attach_cookie`.
     NotesCookie,
-    /// Counts only what this process does.
+    /// Counts only this process.
     OnlyThisProcess,
 }
 
-/// An object with the program `count` in this section, which answers `answer`.
+/// Returns an object with the program `count` in this section, which returns `answer`.
 pub(crate) fn object(section: &str, answer: i32, also: Also) -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let seen = object.map("seen", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2));
@@ -57,22 +57,22 @@ pub(crate) fn object(section: &str, answer: i32, also: Also) -> Object {
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-/// The object loaded. A refusal that the test has no answer to fails it.
+/// Loads the object; panics if that fails.
 pub(crate) fn load(section: &str) -> Loaded {
     object(section, 0, Also::Nothing).load().unwrap()
 }
 
-/// The object loaded, its answer chosen.
+/// Loads the object with this return value.
 pub(crate) fn answering(section: &str, answer: i32) -> Result<Loaded, Error> {
     object(section, answer, Also::Nothing).load()
 }
 
-/// How often the program ran.
+/// Returns the number of the program's runs.
 pub(crate) fn runs(loaded: &Loaded) -> u64 {
     slot(loaded, RUNS)
 }
 
-/// The last cookie that it saw.
+/// Returns the last cookie that the program has seen.
 pub(crate) fn cookie(loaded: &Loaded) -> u64 {
     slot(loaded, COOKIE)
 }

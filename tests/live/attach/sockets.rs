@@ -1,4 +1,4 @@
-//! Sockets, maps of them, the network namespace, and netfilter. Each test has a network of its own.
+//! Sockets, maps of sockets, the network namespace, and netfilter. Each test has a network namespace of its own.
 
 use std::{
     fs::File,
@@ -60,7 +60,7 @@ fn reuseport_program_selects_a_socket() {
     assert_eq!(runs(&loaded), before);
 }
 
-/// An object with a SOCKMAP beside what the sample has.
+/// Loads the sample's object with an additional SOCKMAP.
 pub(crate) fn with_sockets(section: &str, answer: i32) -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     let seen = object.map("seen", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2));
@@ -107,7 +107,7 @@ fn sk_skb_verdict_sees_received_data() {
     assert_eq!(&words, b"words");
     assert!(runs(&loaded) > 0);
     drop(link);
-    // Detached: the map would take another one.
+    // The program is detached: the map accepts another one.
     let link = Sockmap::new(loaded.map("sockets").unwrap()).attach(loaded.program("count").unwrap()).unwrap();
     drop(link);
 }
@@ -169,7 +169,7 @@ fn netfilter_sees_and_drops_packets() {
     assert!(network::send_to_self());
     assert!(runs(&accepting) > 0);
     let line = hook.attach(dropping.program("count").unwrap()).unwrap_err().to_string();
-    assert!(line.contains("with this priority"), "{line}");
+    assert!(line.contains("has this priority"), "{line}");
     drop(link);
     let link = hook.attach(dropping.program("count").unwrap()).unwrap();
     assert!(!network::send_to_self());

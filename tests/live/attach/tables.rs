@@ -1,4 +1,4 @@
-//! Tables of functions: TCP's congestion control by programs.
+//! struct_ops maps: TCP congestion control in BPF.
 #![expect(unsafe_code, reason = "sets a socket's congestion control")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -25,16 +25,16 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// The object with a name of this process's own for the table.
+/// Returns the object, with the struct_ops map renamed for this process.
 fn object(bytes: &[u8]) -> Object {
     Object::parse(&renamed(bytes)).unwrap()
 }
 
 fn renamed(bytes: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"cutaway_table";
-    let place = bytes.windows(NAME.len() + 1).position(|window| window == b"cutaway_table\0").unwrap();
+    let offset = bytes.windows(NAME.len() + 1).position(|window| window == b"cutaway_table\0").unwrap();
     let mut bytes = bytes.to_vec();
-    bytes[place..place + NAME.len()].copy_from_slice(format!("{:<13.13}", name()).replace(' ', "_").as_bytes());
+    bytes[offset..offset + NAME.len()].copy_from_slice(format!("{:<13.13}", name()).replace(' ', "_").as_bytes());
     bytes
 }
 
@@ -50,7 +50,7 @@ fn available() -> bool {
     names.split_whitespace().any(|known| known == name())
 }
 
-/// Sends something by TCP under that control.
+/// Sends data by TCP with that congestion control.
 fn send() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn send() {
     assert_eq!(received, [7; 1000]);
 }
 
-/// How often `init` ran.
+/// Returns the number of runs of `init`.
 fn calls(loaded: &Loaded) -> u64 {
     let value = loaded.map(".bss").unwrap().lookup(&0_u32.to_ne_bytes()).unwrap().unwrap();
     u64::from_ne_bytes(value.try_into().unwrap())
@@ -81,16 +81,16 @@ fn calls(loaded: &Loaded) -> u64 {
 fn struct_ops_map_is_registered_until_dropped() {
     network::leave();
     let loaded = object(PLAIN).load().unwrap();
-    assert!(loaded.program("unused").is_err(), "it is in no table");
+    assert!(loaded.program("unused").is_err(), "no struct_ops map uses it");
     assert!(loaded.map("unwanted").is_err());
     assert!(!available());
     let links = loaded.attach().unwrap();
-    assert_eq!(links.iter().count(), 1, "of the table, not of its programs");
+    assert_eq!(links.iter().count(), 1, "the link is of the struct_ops map, not of its programs");
     assert!(available());
     send();
     assert_eq!(calls(&loaded), 1);
     let line = loaded.map("table").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("give the table `table` to the kernel: EBUSY"), "{line}");
+    assert!(line.contains("register the struct_ops map `table`: EBUSY"), "{line}");
     let line = links.iter().next().unwrap().pin("/sys/fs/bpf/never").unwrap_err().to_string();
     assert!(line.contains("the kernel has no link for it"), "{line}");
     drop(links);
@@ -117,14 +117,14 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
     let mut object = object(PLAIN);
     object.map_mut("unwanted").unwrap().autocreate = true;
     let line = object.load().unwrap_err().to_string();
-    for part in ["make the map `unwanted` (STRUCT_OPS)", "`struct tcp_congestion_ops` has no member `never_was`"] {
+    for part in ["create the map `unwanted` (STRUCT_OPS)", "`struct tcp_congestion_ops` has no member `never_was`"] {
         assert!(line.contains(part), "{line}");
     }
     let mut bytes = PLAIN.to_vec();
     const NAME: &[u8] = b"tcp_congestion_ops";
-    for place in 0..bytes.len() - NAME.len() {
-        if bytes[place..].starts_with(NAME) {
-            bytes[place] = b'x';
+    for offset in 0..bytes.len() - NAME.len() {
+        if bytes[offset..].starts_with(NAME) {
+            bytes[offset] = b'x';
         }
     }
     let line = Object::parse(&bytes).unwrap().load().unwrap_err().to_string();
@@ -134,5 +134,5 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
 fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("it is of type ARRAY, and no struct_ops map"), "{line}");
+    assert!(line.contains("it is of type ARRAY, not a struct_ops map"), "{line}");
 }

@@ -1,5 +1,5 @@
-//! Probes that this program's author has put into it, by hand: a `nop`, and a note about it.
-#![expect(unsafe_code, reason = "the probes are written in the machine's own language")]
+//! USDT probes in this test binary, written by hand: a `nop`, and a note that describes it.
+#![expect(unsafe_code, reason = "the probes are inline assembly")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
@@ -38,7 +38,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, what they stand for.
+/// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, and their operands.
 macro_rules! probe {
     ($name:literal, $semaphore:literal, $arguments:literal, $($operands:tt)*) => {
         asm!(
@@ -68,12 +68,12 @@ macro_rules! probe {
 
 static COUNTER: u32 = 77;
 
-/// Arguments of every form that compilers write.
+/// Has arguments of every form that compilers write.
 #[inline(never)]
 fn many(number: i32, text: &[u8; 8], index: usize) {
-    // A note alone does not keep a variable alive.
+    // The note alone does not keep a variable alive.
     black_box(&COUNTER);
-    // SAFETY: a `nop`, and a note that is no code.
+    // SAFETY: a `nop`, and a note that is not code.
     unsafe {
         probe!("many", "0", "-4@{number:e} 8@{text} -1@-1({text},{index},4) 2@3({text}) -8@$-9 4@$0x10 4@{counter}(%rip) 8f@%xmm0",
             number = in(reg) number, text = in(reg) text, index = in(reg) index, counter = sym COUNTER,
@@ -97,7 +97,7 @@ fn second() {
     twice(black_box(2));
 }
 
-/// How many listen; the kernel writes here.
+/// The probe's semaphore: the number of attached probes, written by the kernel.
 #[unsafe(link_section = ".probes")]
 static LISTENERS: AtomicU16 = AtomicU16::new(0);
 
@@ -107,7 +107,7 @@ fn counted() {
     unsafe { probe!("counted", "{listeners}", "", listeners = sym LISTENERS,) }
 }
 
-/// What the program sends.
+/// The event that the program sends.
 #[derive(Debug, PartialEq)]
 struct Event {
     cookie: u64,
@@ -119,7 +119,7 @@ fn object() -> Object {
     Object::parse(include_bytes!("../../corpus/kinds/usdt.o")).unwrap()
 }
 
-/// The object with the one of its programs that suits this kernel.
+/// Returns the object, and its program that suits this kernel.
 fn suitable() -> (Object, &'static str) {
     let mut object = object();
     if features::perf_link().is_yes() {
@@ -183,19 +183,19 @@ fn usdt_probe_reads_its_arguments() {
 }
 
 fn usdt_probe_attaches_at_every_location() {
-    let (_, places) = own("twice").locate().unwrap();
-    assert_eq!(places.len(), 2, "{places:?}");
+    let (_, locations) = own("twice").locate().unwrap();
+    assert_eq!(locations.len(), 2, "{locations:?}");
     let loaded = listening();
     let link = attach(&loaded, &own("twice"));
     first();
     second();
     drop(link);
     first();
-    let told: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
-    assert_eq!(told, [[1], [2]]);
+    let reported: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
+    assert_eq!(reported, [[1], [2]]);
 }
 
-/// A folder for pins, gone at the end with all that is in it.
+/// A directory of pins that is removed on drop, with its contents.
 struct Pins(PathBuf);
 
 impl Drop for Pins {
@@ -207,7 +207,7 @@ impl Drop for Pins {
 fn pinned_usdt_specs_are_refused() {
     let pins = Pins(file_system().join(format!("cutaway-usdt-{}", std::process::id())));
     fs::create_dir(&pins.0).unwrap();
-    // Whoever makes the map and whoever finds it there: neither knows what the other writes into it.
+    // Neither the process that creates the map nor one that finds it there knows the other's entries.
     for _ in 0..2 {
         let (mut object, name) = suitable();
         object.set_pin_root(&pins.0);
@@ -219,8 +219,8 @@ fn pinned_usdt_specs_are_refused() {
 }
 
 fn usdt_semaphore_counts_attachments() {
-    let (_, places) = own("counted").locate().unwrap();
-    assert!(places[0].semaphore.is_some(), "{places:?}");
+    let (_, locations) = own("counted").locate().unwrap();
+    assert!(locations[0].semaphore.is_some(), "{locations:?}");
     assert_eq!(LISTENERS.load(Relaxed), 0);
     let loaded = listening();
     let link = attach(&loaded, &own("counted"));
@@ -245,7 +245,7 @@ fn usdt_probe_is_attached_by_its_section() {
     drop(link);
     first();
     assert_eq!(runs(&loaded), 2);
-    // A program of another section will do.
+    // A program of another section works too.
     let loaded = load("uprobe");
     let link = self::own("twice").attach(loaded.program("count").unwrap()).unwrap();
     first();
@@ -264,10 +264,10 @@ fn usdt_probe_is_attached_in_one_process() {
     assert_eq!(events(&loaded.0), []);
 }
 
-/// As on a kernel before 5.15, where the probe's address leads to its description.
+/// Kernels before 5.15 have no cookies: the probe's address selects its spec.
 fn usdt_probe_works_without_cookies() {
     if features::perf_link().is_yes() {
-        // Nobody fills the other map here; that its program finds nothing shows that it is not the wrong one.
+        // The loader does not fill the other map here. So if its program finds nothing, it is not the wrong one.
         let mut object = object();
         object.program_mut("by_address").unwrap().section.autoload = true;
         let loaded = object.load().unwrap();
@@ -289,13 +289,13 @@ fn usdt_probe_works_without_cookies() {
 
 fn usdt_specs_are_released() {
     let loaded = listening();
-    // The map has four entries. Equal descriptions share one.
+    // The map has four entries. Equal specs share one.
     let same: Vec<_> = (0..8).map(|_| attach(&loaded, &own("many"))).collect();
     let program = loaded.0.program(loaded.1).unwrap();
     if !features::perf_link().is_yes() {
-        // The place leads to one description, and a second one is refused, until nobody has the first one any more.
+        // The location has one spec. A second one is refused until the first is no longer used.
         let line = own("many").cookie(1).attach(program).unwrap_err().to_string();
-        assert!(line.contains("another probe is at 0x"), "{line}");
+        assert!(line.contains("another probe is already at 0x"), "{line}");
         drop(same);
         let link = attach(&loaded, &own("many").cookie(1));
         many(1, b"12345678", 1);
@@ -319,7 +319,7 @@ fn missing_usdt_probe_is_refused() {
     for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
         assert!(line.contains(part), "{line}");
     }
-    let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|place| place.name).collect();
+    let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|location| location.name).collect();
     for name in ["many", "twice", "counted"] {
         assert!(all.iter().any(|known| known == name), "{all:?}");
     }
@@ -328,7 +328,7 @@ fn missing_usdt_probe_is_refused() {
     assert!(line.contains("it is a program of the type SOCKET_FILTER; KPROBE is needed"), "{line}");
 }
 
-/// Two files' static variables of one name: which is meant is not in the file.
+/// Two files have static variables of the same name: the file does not say which one the argument names.
 fn usdt_argument_with_an_ambiguous_symbol_is_unreadable() {
     if cfg!(not(target_arch = "x86_64")) {
         return;
@@ -359,7 +359,7 @@ fn usdt_without_libbpf_maps_gets_registers_and_cookie() {
     first();
     drop(link);
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 11));
-    // The place itself can be had, too.
-    let (path, places) = own("twice").locate().unwrap();
-    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), places[0].offset).locate().is_ok());
+    // The location itself is available too.
+    let (path, locations) = own("twice").locate().unwrap();
+    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), locations[0].offset).locate().is_ok());
 }

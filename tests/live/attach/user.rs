@@ -1,4 +1,4 @@
-//! Places in files: functions of libraries and executables.
+//! Probes on files: functions of libraries and executables.
 #![expect(unsafe_code, reason = "calls the functions that are probed")]
 
 use std::{
@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Functions of the C library that nobody calls by accident, called.
+/// Calls functions of the C library that no other code of the test calls.
 pub(crate) fn call() {
     unsafe extern "C" {
         fn a64l(text: *const libc::c_char) -> libc::c_long;
@@ -74,9 +74,9 @@ fn uprobe_by_symbol_address_and_file_offset() {
     assert!(line.contains("0xffffffffffffffff") && line.contains("no segment"), "{line}");
 }
 
-/// As the file counts: the address here, less that of the file's first byte here.
+/// Returns the file's address of `a64l`: its address in memory less that of the file's first byte.
 fn address_of_a64l() -> u64 {
-    // SAFETY: looks a name up.
+    // SAFETY: only reads a C string.
     let here = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"a64l".as_ptr()) }.addr() as u64;
     // SAFETY: an all-zero `Dl_info` is a valid value.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
@@ -113,7 +113,7 @@ fn library_is_found_in_another_process() {
     assert!(line.contains("/proc/2147483632/maps"), "{line}");
 }
 
-/// A directory that is removed when this is dropped, if the test has not done so.
+/// A directory that is removed on drop, if the test has not removed it.
 struct Directory(PathBuf);
 
 impl Drop for Directory {
@@ -122,7 +122,7 @@ impl Drop for Directory {
     }
 }
 
-/// A process keeps the file that it runs, though the name leads to another one now.
+/// A process keeps the file that it executes, although its path now leads to another one.
 fn replaced_library_is_still_found() {
     let directory = Directory(std::env::temp_dir().join(format!("cutaway-replaced-{}", own())));
     std::fs::create_dir_all(&directory.0).unwrap();
@@ -130,14 +130,14 @@ fn replaced_library_is_still_found() {
     std::fs::copy("/proc/self/exe", &program).unwrap();
     let start = || Command::new(&program).arg(crate::WAIT).stdin(Stdio::piped()).spawn();
     let (mut child, begin) = (start(), Instant::now());
-    // Another test's new process has our descriptor of the copy until it calls execve.
+    // A new process of another test has our fd of the copy until it calls execve.
     while child.is_err() && begin.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(10));
         child = start();
     }
     let mut child = child.unwrap();
     std::fs::remove_dir_all(&directory.0).unwrap();
-    // execve(2) lets go of its parent before it maps the new program.
+    // execve(2) releases its parent before it maps the new program.
     let locate = || Uprobe::at_file_offset("mine", 0).resolve_in_process(child.id()).locate();
     let (mut found, begin) = (locate(), Instant::now());
     while found.is_err() && begin.elapsed() < Duration::from_secs(10) {
@@ -152,11 +152,11 @@ fn replaced_library_is_still_found() {
 
 fn uprobe_multi_attaches_by_pattern() {
     let loaded = sample::object("uprobe.multi/libc.so.6:?64?", 0, Also::OnlyThisProcess).load().unwrap();
-    let (_, places) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
-    assert!(places.len() >= 2, "a64l and l64a: {places:?}");
+    let (_, locations) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
+    assert!(locations.len() >= 2, "a64l and l64a: {locations:?}");
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert_eq!(link.as_link_fd().is_some(), features::uprobe_multi().is_yes());
-    assert_eq!(link.parts().len(), if features::uprobe_multi().is_yes() { 0 } else { places.len() });
+    assert_eq!(link.parts().len(), if features::uprobe_multi().is_yes() { 0 } else { locations.len() });
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);

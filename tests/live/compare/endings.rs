@@ -1,4 +1,4 @@
-//! What stops a comparison, and what it says then.
+//! Events that end a comparison, and its message.
 
 use std::{
     fs::{self, Permissions},
@@ -40,7 +40,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn compare_without_privileges_is_refused() {
     const NOBODY: u32 = 65534;
-    // Nobody may not be allowed to look into the folder where the binary lies.
+    // The user `nobody` may have no access to the directory of the binary.
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("cutaway");
@@ -53,10 +53,10 @@ fn compare_without_privileges_is_refused() {
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
 }
 
-/// Root in a container that has `CAP_BPF` and no more.
+/// Root in a container with `CAP_BPF` and no other capability.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
 fn right_to_create_maps_is_not_enough() {
-    /// What loading a program that traces takes; the first includes the second (`include/uapi/linux/capability.h`).
+    /// Loading a tracing program needs these; the first includes the second (`include/uapi/linux/capability.h`).
     const CAP_SYS_ADMIN: libc::c_ulong = 21;
     const CAP_PERFMON: libc::c_ulong = 38;
     let mut command = command(["compare", "--quick"]);
@@ -77,7 +77,7 @@ fn right_to_create_maps_is_not_enough() {
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
 }
 
-/// Whoever has one CPU is told so by each experiment that takes two; the others are made.
+/// With one CPU, each experiment that needs two gives that reason; the others run.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
 fn one_cpu_is_named_as_the_reason() {
     let mut command = command(["compare", "--quick", "--format", "json"]);
@@ -116,7 +116,7 @@ fn signal_ends_compare_without_a_report() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no report, and no part of one");
 }
 
-/// Once in an orderly way, twice at once; neither leaves anything of the report.
+/// One signal ends it with cleanup, two end it at once. Neither leaves a part of the report.
 fn signals_end_compare_whose_stdout_is_not_read() {
     let folder = TempDir::new().unwrap();
     for twice in [false, true] {
@@ -149,13 +149,13 @@ fn closed_stdout_ends_compare() {
     assert_eq!(ended.stderr, "");
 }
 
-/// What can be answered quickly is; what was not tried is left out.
+/// Claims that can be tested quickly have a verdict; others are omitted.
 fn claims_are_listed_by_name() {
     let lines = lines("--only shared-memory --only variable-length --only stack-limit");
     let summary = lines.last().unwrap();
     let answers = summary["answers"].as_array().unwrap();
     let names: Vec<_> = answers.iter().map(|answer| answer["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["shared memory", "variable length"], "`copies` takes two more experiments");
+    assert_eq!(names, ["shared memory", "variable length"], "`copies` needs two more experiments");
     for answer in answers {
         assert_eq!((&answer["kind"], &answer["verdict"]), (&"likeness".into(), &"holds".into()), "{answer}");
     }

@@ -1,4 +1,4 @@
-//! Every experiment gives a verdict with figures; broken on purpose, it gives another.
+//! Every experiment gives a verdict with figures. Broken on purpose, it gives another verdict.
 
 use serde_json::Value;
 
@@ -10,12 +10,12 @@ use crate::{
     requirements::ring,
 };
 
-/// An experiment, and what its verdict depends on.
+/// An experiment, and the conditions of its verdict.
 pub(crate) struct Experiment {
     pub(crate) name: &'static str,
-    /// On time: the machine's noise can drown it.
+    /// It depends on time: the machine's noise can hide the result.
     timed: bool,
-    /// On two CPUs.
+    /// It needs two CPUs.
     pub(crate) two_cpus: bool,
 }
 
@@ -49,12 +49,12 @@ fn find(name: &str) -> &'static Experiment {
     ALL.iter().find(|experiment| experiment.name == name).unwrap()
 }
 
-/// The lines that one experiment prints: the machine, the experiment, the summary.
+/// Returns the lines that one experiment prints: the machine, the experiment, the summary.
 pub(crate) fn lines(words: &str) -> Vec<Value> {
     let words = format!("compare --quick --format json {words}");
     let ended = Running::start(&mut command(words.split_whitespace())).end();
     assert!(ended.status.success(), "{ended:?}");
-    assert_eq!(ended.stderr, "", "nothing but results");
+    assert_eq!(ended.stderr, "", "only results");
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -76,7 +76,7 @@ fn experiment_gives_a_verdict(name: &'static str) {
         return;
     }
     match name {
-        // What the ways differ in is little of a call; which way a loaded machine tips that is no failure.
+        // The transports differ by a small part of a call; a loaded machine may reverse the verdict.
         "real-work" => assert_ne!(verdict, "cannot-be-tried", "{outcome}"),
         _ if timed => assert!(["holds", "too-noisy"].contains(&verdict), "{outcome}"),
         _ => assert_eq!(verdict, "holds", "{outcome}"),
@@ -84,7 +84,7 @@ fn experiment_gives_a_verdict(name: &'static str) {
     figures(&outcome);
 }
 
-/// There are figures, each row as long as the head, and none of them empty throughout.
+/// Asserts that there are figures: each row is as long as the heading, and no column is empty.
 fn figures(outcome: &Value) {
     let tables = outcome["tables"].as_array().unwrap();
     assert!(!tables.is_empty());
@@ -100,7 +100,7 @@ fn figures(outcome: &Value) {
     }
     for plot in outcome["plots"].as_array().unwrap() {
         for axis in ["x", "y"].iter().filter_map(|axis| plot.get(axis)) {
-            assert!(axis["label"].as_str().unwrap().len() > 3, "an axis says what it shows: {plot}");
+            assert!(axis["label"].as_str().unwrap().len() > 3, "every axis has a label: {plot}");
         }
     }
 }

@@ -10,10 +10,10 @@ mod report;
 mod usage;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "shared with tests that do more with it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/patience.rs"]
 mod patience;
@@ -29,10 +29,10 @@ fn main() {
     Suite::new(tables).run()
 }
 
-/// Why tests run alone: the load of one is noise in the figures of another.
+/// The reason why tests run alone: the load of one test is noise in the figures of another.
 const MEASURES: &str = "an experiment measures time";
 
-/// The CPUs that tests may use.
+/// Returns the number of CPUs that tests may use.
 fn cpus() -> usize {
     std::thread::available_parallelism().unwrap().get()
 }

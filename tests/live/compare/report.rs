@@ -1,4 +1,4 @@
-//! The report is whole, stands for itself, and is there or is not: never half.
+//! The report is complete and self-contained, and written as a whole or not at all.
 
 use std::{
     fs,
@@ -28,20 +28,20 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Two experiments that take no time, and a report of them.
+/// Starts two quick experiments with a report.
 fn compare(report: &Path) -> Running {
     let mut command = command(["compare", "--quick", "--only", "variable-length", "--only", "stack-limit", "--report"]);
     Running::start(command.arg(report))
 }
 
-/// It complains in one line, and leaves nothing in the folder.
+/// Asserts an error of one line, and no file in the directory.
 fn refused(report: &Path, parts: &[&str]) {
     let ended = compare(report).end();
     let line = ended.complaint();
     for part in parts {
         assert!(line.contains(part), "{part:?} is not in {line:?}");
     }
-    assert_eq!(ended.stdout, "", "it is told before anything is measured");
+    assert_eq!(ended.stdout, "", "the error comes before any measurement");
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -67,18 +67,18 @@ fn report_is_self_contained() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Nothing is fetched and nothing is run. The one address is the name of SVG.
+    // Nothing is fetched and no script runs. The only URL is SVG's namespace.
     let addresses = page.split("http").skip(1).filter(|rest| !rest.starts_with("://www.w3.org/2000/svg"));
     assert_eq!(addresses.count(), 0);
     for word in ["<script", "<img", "<link", "@import", "url("] {
         assert!(!page.contains(word), "{word}");
     }
     balanced(&page);
-    // Anybody may read it, as any file that root makes.
+    // All users may read it, like any file that root creates.
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !0o022, 0o644);
 }
 
-/// Every element that is opened is closed, in order.
+/// Asserts that every element that is opened is closed, in order.
 fn balanced(page: &str) {
     const EMPTY: [&str; 2] = ["meta", "!DOCTYPE"];
     let mut open: Vec<&str> = Vec::new();
@@ -122,7 +122,7 @@ fn report_on_a_full_disk_is_an_error() {
     let report = disk.folder.path().join("report.html");
     refused(&report, &["cannot write the report to ", "report.html", "ENOSPC", "make room"]);
     assert_eq!(names(disk.folder.path()), [""; 0]);
-    // What was there before is there still.
+    // The old report is unchanged.
     fs::write(&report, "old").unwrap();
     refused(&report, &["ENOSPC"]);
     assert_eq!(fs::read_to_string(&report).unwrap(), "old");
@@ -132,11 +132,11 @@ fn report_on_a_full_disk_is_an_error() {
 fn report_in_a_read_only_directory_is_an_error() {
     let disk = Disk::new(c"", libc::MS_RDONLY);
     refused(&disk.folder.path().join("report.html"), &["EROFS", "a directory that can be written to"]);
-    // The same where one stands, and for a name without a folder.
+    // The same in the current directory, with a file name without a directory.
     let mut here = command(["compare", "--quick", "--only", "stack-limit", "--report", "report.html"]);
     let ended = Running::start(here.current_dir(disk.folder.path())).end();
     assert!(ended.complaint().contains("EROFS"), "{ended:?}");
-    // Without a report nothing is written, so nothing is wrong.
+    // Without a report no file is written, so there is no error.
     let mut none = command(["compare", "--quick", "--only", "max-entries"]);
     assert!(Running::start(none.current_dir(disk.folder.path())).end().status.success());
 }
@@ -151,7 +151,7 @@ fn report_to_a_device() {
     refused(Path::new("/tmp"), &["/tmp", "it is no file"]);
 }
 
-/// What could not become a file when all is measured is refused before.
+/// A path that cannot become a file is refused before the measurements.
 fn report_path_without_a_file_name_is_an_error() {
     let folder = TempDir::new().unwrap();
     refused(&folder.path().join("new/"), &["new/", "it names no file"]);
@@ -161,7 +161,7 @@ fn report_path_without_a_file_name_is_an_error() {
     assert_eq!(names(folder.path()), ["link.html"]);
 }
 
-/// A small disk of one's own, taken away again.
+/// A small disk for one test, unmounted on drop.
 struct Disk {
     folder: TempDir,
 }

@@ -1,4 +1,4 @@
-//! Wrong usage ends with status 2.
+//! Wrong usage exits with status 2.
 
 use crate::{
     binary::{Running, command},

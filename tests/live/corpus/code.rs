@@ -1,4 +1,4 @@
-//! Code that refers to code and to data in every way, made by several compilers and tools.
+//! Code that refers to code and to data by every form of reference, made by several compilers and tools.
 
 use cutaway::{Loaded, Object, TestRun, Uprobe, perf_reader};
 
@@ -8,7 +8,7 @@ use crate::{
     load, object, parse, ring, system_call, unsupported,
 };
 
-/// What the parts of `code.h` add up to, a digit each.
+/// The sum of the parts of `code.h`, a digit each.
 const SUM: u64 = 1_234_567_890;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(program_adds_up, objects, |_| ring()).collect();
     tests.extend(test!(legacy_object_loads, legacy));
     tests.extend([
-        test!(code_v4).since(6, 6, "instructions of the fourth generation"),
+        test!(code_v4).since(6, 6, "instructions of version 4"),
         test!(callbacks_are_called).since(5, 17, "bpf_loop"),
         test!(exception_ends_in_its_callback).unless(exceptions),
         test!(exception_on_a_uprobe_keeps_its_stack_or_is_refused).unless(exceptions),
@@ -60,14 +60,15 @@ fn exceptions() -> Option<String> {
 fn exception_ends_in_its_callback() {
     let loaded = load(parse(object!("exceptions")));
     let outcome = loaded.program("throws").unwrap().test_run(&TestRun::default()).unwrap();
-    // What is thrown, and what was counted on the way: the first and the innermost function, the last one, and no more.
+    // The value that is thrown, and the counts before: of the first and the innermost function, the last one, and no
+    // more.
     assert_eq!(outcome.value, 100 + 1 + 2 + 4);
     assert_eq!(counter(&loaded), 1 + 2 + 4);
 }
 
-/// What keeps a uprobe's program off a stack that it would share with itself is a tail call in front of it, and
-/// exceptions do not go with tail calls everywhere. No kernel up to 6.18 lets such a program throw; one that does must
-/// let it keep its stack.
+/// A uprobe's program keeps its stack to itself by a tail call in front of it. Not every kernel allows exceptions
+/// together with tail calls. No kernel up to 6.18 allows such a program to throw. A kernel that does must keep the
+/// stack separate.
 #[expect(unsafe_code, reason = "calls the function that is probed")]
 fn exception_on_a_uprobe_keeps_its_stack_or_is_refused() {
     unsafe extern "C" {
@@ -94,7 +95,7 @@ fn exception_on_a_uprobe_keeps_its_stack_or_is_refused() {
     // SAFETY: changes a byte that is borrowed for the call.
     unsafe { memfrob((&raw mut byte).cast(), 1) };
     drop(link);
-    assert_eq!(counter(&loaded), 1 + 2 + 4, "it ends before it counts 8");
+    assert_eq!(counter(&loaded), 1 + 2 + 4, "the program ends before it counts 8");
 }
 
 fn own(mut object: Object) -> Object {
@@ -104,7 +105,7 @@ fn own(mut object: Object) -> Object {
 
 fn adds_up(bytes: &[u8], sum: u64) {
     let loaded = load(own(parse(bytes)));
-    // Of two programs in an object that use the same code, either.
+    // Any of an object's two programs that use the same code.
     for program in loaded.programs() {
         let link = program.attach().unwrap();
         system_call();
@@ -113,7 +114,7 @@ fn adds_up(bytes: &[u8], sum: u64) {
     }
 }
 
-/// The first number in the ring, which is emptied.
+/// Returns the first number in the ring, and empties the ring.
 fn sent(loaded: &Loaded) -> u64 {
     let mut ring = loaded.map("events").unwrap().ring().unwrap();
     let mut batch = ring.batch().unwrap();
@@ -141,7 +142,7 @@ fn legacy_object_loads(bytes: &[u8]) {
             }
         })
         .unwrap();
-    // Not always the first: other tests' calls are counted as well, and another CPU's buffer may be read before.
+    // Not always the first: other tests' calls are counted as well, and another CPU's buffer may be read first.
     assert!(events.contains(&7), "{events:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Maps of every kind, made and used.
+//! Maps of every type, created and used.
 
 use cutaway::{MapFlags, MapSpec, MapType, Object, TestRun};
 
@@ -52,13 +52,13 @@ fn ring() -> Option<String> {
     older_than(5, 8, "the ring buffer")
 }
 
-/// Sockets that get whole packets.
+/// Returns the reason if the kernel lacks AF_XDP sockets, which receive whole packets.
 fn xsk() -> Option<String> {
     (!unsupported::has_symbol("xsk_map_alloc"))
         .then(|| "this kernel has no such sockets (CONFIG_XDP_SOCKETS)".to_owned())
 }
 
-/// Storage in files' inodes, which comes with LSM programs.
+/// Returns the reason if the kernel lacks inode storage, which needs LSM programs.
 fn inode_storage() -> Option<String> {
     let why = "this kernel has no storage in inodes (CONFIG_BPF_LSM)";
     older_than(5, 10, "storage in inodes")
@@ -106,7 +106,7 @@ fn arena_programs() -> Option<String> {
     (!unsupported::has_symbol("bpf_arena_alloc_pages")).then(|| why.to_owned())
 }
 
-#[expect(unsafe_code, reason = "reads where a program has written")]
+#[expect(unsafe_code, reason = "reads memory that a program has written")]
 fn arena_has_the_same_addresses_on_both_sides() {
     let loaded = load(parse(object!("arena")));
     let outcome = loaded.program("allocates").unwrap().test_run(&TestRun::default()).unwrap();
@@ -132,13 +132,13 @@ fn arena_variables(change: impl Fn(&mut MapSpec)) {
     let variable = |name: &str| loaded.variable(name).unwrap();
     assert_eq!(variable("runs").read::<u64>().unwrap(), 60);
     let run = || loaded.program("links").unwrap().test_run(&TestRun::default()).unwrap().value;
-    assert_eq!(run(), 7, "what the second node has from the start");
+    assert_eq!(run(), 7, "the second node's initial value");
     assert_eq!(variable("runs").read::<u64>().unwrap(), 62);
     variable("runs").write(&100_u64).unwrap();
     assert_eq!(run(), 7);
     let zeroes = variable("zeroes").read::<[u64; 1024]>().unwrap();
     assert_eq!((zeroes[0], zeroes[1022], zeroes[1023]), (0, 0, 102));
-    // A pointer means the same to both.
+    // A pointer has the same value on both sides.
     let arena = loaded.map("arena").unwrap().arena().unwrap();
     let next = u64::from_ne_bytes(*variable("first").bytes().unwrap().first_chunk().unwrap()) as usize;
     assert!(arena.contains(&next), "{next:#x} in {arena:x?}");
@@ -154,7 +154,7 @@ fn arena_without_room_for_its_variables_is_refused() {
     };
     if older_than(6, 9, "arenas").is_none() {
         let line = refusal(&|arena| arena.max_entries = 2);
-        assert!(line.contains("it has 2 pages, and its global variables take 3"), "{line}");
+        assert!(line.contains("it has 2 pages, and its global variables need 3"), "{line}");
         let line = refusal(&|arena| arena.map_flags |= MapFlags::from_bits_retain(1 << 17));
         assert!(line.contains("BPF_F_SEGV_ON_FAULT forbids user space"), "{line}");
     }
@@ -166,10 +166,10 @@ fn arena_without_room_for_its_variables_is_refused() {
         }
     }
     let line = Object::parse(&without).unwrap_err().to_string();
-    assert!(line.contains("global variables in an arena (section .addr_space.1), and not one arena"), "{line}");
+    assert!(line.contains("global variables in an arena (section .addr_space.1), and not exactly one arena"), "{line}");
 }
 
-/// Only this one, and what it holds.
+/// Returns the object with this map only, and its inner map.
 fn only(name: &str) -> Object {
     let mut object = parse(object!("maps"));
     let names: Vec<_> = object.maps().iter().map(|map| map.name.clone()).collect();
@@ -191,8 +191,8 @@ fn map_is_created(&Row(name, _, map_type): &Row) {
         "bloom_filter" => assert_eq!(spec.map_extra, 3),
         "ringbuf" | "user_ringbuf" => assert_eq!(map.max_entries(), 8192, "a power of two of pages"),
         "array_of_maps" | "hash_of_maps" => {
-            let place = if name == "array_of_maps" { 2 } else { 0_u32 };
-            assert!(map.lookup(&place.to_ne_bytes()).unwrap().is_some());
+            let index = if name == "array_of_maps" { 2 } else { 0_u32 };
+            assert!(map.lookup(&index.to_ne_bytes()).unwrap().is_some());
             assert_eq!(map.keys().filter(|key| map.lookup(key.as_ref().unwrap()).unwrap().is_some()).count(), 1);
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! Three programs that send what `getaddrinfo` answered, in C: from the stack, from a heap, in a ring.
+//! Three C programs that send the result of `getaddrinfo`: from the stack, from a heap, in a ring.
 
 use std::net::ToSocketAddrs;
 
@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
     test!(getaddrinfo_result_arrives, perf).chain(test!(getaddrinfo_result_arrives, rings, |_| ring())).collect()
 }
 
-/// What the event begins with, and where the address is in it.
+/// Offsets in the event: its first fields, and the address.
 const PID: usize = 8;
 const ANSWER: usize = 20;
 const FAMILY: usize = 44;
@@ -34,7 +34,7 @@ fn getaddrinfo_result_arrives(bytes: &[u8]) {
     let mut events = events(&loaded, || {
         let links = loaded.attach().unwrap();
         assert!(("127.0.0.1", 80).to_socket_addrs().unwrap().next().is_some());
-        // A numeric address is no question for the resolver; a name is one.
+        // The resolver is not called for a numeric address, only for a name.
         assert!(("localhost", 80).to_socket_addrs().unwrap().next().is_some());
         drop(links);
     });
@@ -52,7 +52,7 @@ fn getaddrinfo_result_arrives(bytes: &[u8]) {
     assert_eq!(u16::from_ne_bytes(*event[ADDRESS..].first_chunk().unwrap()), family as u16);
 }
 
-/// What is sent while `happen` runs.
+/// Returns the events that are sent while `happen` runs.
 fn events(loaded: &Loaded, happen: impl FnOnce()) -> Vec<Vec<u8>> {
     let map = loaded.map("events").unwrap();
     if let Ok(mut ring) = map.ring() {

@@ -1,4 +1,4 @@
-//! Every section's name: the program is loaded, attached by its name if that says where, and runs.
+//! Every section name: the program is loaded, attached by the name if that gives the target, and runs.
 #![expect(unsafe_code, reason = "calls the functions that are probed")]
 
 use std::{io::Read, thread};
@@ -11,35 +11,34 @@ use crate::{
     load, object, parse, system_call, unsupported,
 };
 
-/// What comes of a program once it is loaded.
+/// The test of a program after loading.
 #[derive(Clone, Copy)]
 enum Then {
-    /// Attached by its section's name, it runs when something happens here.
+    /// It is attached by its section's name, and runs on an event here.
     Runs,
-    /// Attached by its section's name, it waits for what does not happen here.
+    /// It is attached by its section's name, and waits for an event that does not occur here.
     Attaches,
-    /// An iterator is attached by its name, and runs when it is read.
+    /// It is an iterator: attached by its name, it runs when it is read.
     IsRead,
-    /// It is attached by hand, as this sentence says.
+    /// It must be attached by hand, as this sentence says.
     Hand(&'static str),
     /// It is not loaded, for this reason.
     Refused(&'static str),
-    /// It is set aside while the rest is loaded, for this reason.
-    SetAside(&'static str),
+    /// It is skipped while the rest is loaded, for this reason.
+    Skipped(&'static str),
     /// It is attached to nothing; the test runs it.
     IsRun,
-    /// That, or it is not loaded for this reason by a kernel that lacks this function.
+    /// The first, or not loaded for this reason by a kernel that lacks this function.
     Lacking(&'static Then, &'static str, &'static str),
 }
 
-use Then::{Attaches, Hand, IsRead, IsRun, Lacking, Refused, Runs, SetAside};
+use Then::{Attaches, Hand, IsRead, IsRun, Lacking, Refused, Runs, Skipped};
 
-/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls
-/// among them. Few distributions build that (CONFIG_FUNCTION_ERROR_INJECTION), and newer kernels take system calls
-/// without it.
+/// Sleepable programs can be attached only to kernel functions that allow error injection, among them system calls. Few
+/// distributions build that (CONFIG_FUNCTION_ERROR_INJECTION). Newer kernels allow system calls without it.
 const SLEEPING_FUNCTION: Then = Lacking(&Runs, "is not sleepable", "within_error_injection_list");
 
-/// Infrared receivers have programs by CONFIG_BPF_LIRC_MODE2.
+/// Infrared receivers run programs with CONFIG_BPF_LIRC_MODE2.
 const LIRC: Then = Lacking(&Hand("`Lirc`"), "lirc", "lirc_prog_attach");
 
 struct Row(&'static str, fn() -> Option<String>, Then);
@@ -95,7 +94,7 @@ const ROWS: &[Row] = &[
     Row("fexit", unsupported::trampolines, Runs),
     Row("fexit_sleeps", unsupported::trampolines, SLEEPING_FUNCTION),
     Row("fmod_ret", unsupported::trampolines, Runs),
-    Row("freplace", unsupported::nothing, Refused("say of which one, with `LoadOptions::replace`")),
+    Row("freplace", unsupported::nothing, Refused("choose the program with `LoadOptions::replace`")),
     Row("lsm", unsupported::lsm, Runs),
     Row("lsm_sleeps", unsupported::lsm, Runs),
     Row("lsm_cgroup", || unsupported::lsm().or_else(|| older_than(6, 0, "LSM on cgroups")), Hand("`Cgroup`")),
@@ -153,7 +152,7 @@ const ROWS: &[Row] = &[
     Row("cgroup_setsockopt", unsupported::nothing, Hand("`Cgroup`")),
     Row("cgroup_dev", unsupported::nothing, Hand("`Cgroup`")),
     Row("netfilter", unsupported::netfilter, Hand("`Netfilter`")),
-    Row("nobody_knows", unsupported::nothing, SetAside("its name begins with no kind of program")),
+    Row("nobody_knows", unsupported::nothing, Skipped("its name begins with no kind of program")),
 ];
 
 fn sleeping_uprobes() -> Option<String> {
@@ -168,7 +167,7 @@ fn names_of_sockets() -> Option<String> {
     older_than(5, 8, "names of sockets")
 }
 
-/// Programs at the segments of a route.
+/// Programs for segment routing.
 fn seg6() -> Option<String> {
     let why = "this kernel has no programs at the segments of routes (CONFIG_IPV6_SEG6_BPF)";
     (!unsupported::has_symbol("bpf_lwt_seg6_action")).then(|| why.to_owned())
@@ -176,7 +175,7 @@ fn seg6() -> Option<String> {
 
 pub(crate) fn tests() -> Vec<Test> {
     let rows = ROWS.iter().map(|row| (row.0, row));
-    // Without debugging information nothing is missing.
+    // Without debugging information, nothing is missing.
     let stripped = rows.clone().filter(|(_, Row(_, _, then))| matches!(then, Runs | Lacking(Runs, ..)));
     let mut tests: Vec<_> = test!(section, rows, |row: &Row| (row.1)()).collect();
     tests.extend(test!(section_of_a_stripped_object, stripped, |row: &Row| (row.1)()));
@@ -194,12 +193,12 @@ fn section_of_a_stripped_object(Row(program, _, then): &Row) {
 
 fn run(bytes: &[u8], program: &str, then: Then) {
     let mut object = parse(bytes);
-    if let SetAside(why) = then {
+    if let Skipped(why) = then {
         let aside = object.unknown_programs();
         let found = aside.iter().find(|aside| aside.name == program).unwrap_or_else(|| panic!("{aside:?}"));
         return assert!(found.why.contains(why), "{}", found.why);
     }
-    assert!(object.programs().iter().all(|program| !program.section.autoload), "each begins with `?`");
+    assert!(object.programs().iter().all(|program| !program.section.autoload), "each section begins with `?`");
     object.program_mut(program).unwrap().section.autoload = true;
     if let Refused(why) = then {
         let line = object.load().unwrap_err().to_string();
@@ -240,11 +239,11 @@ fn run(bytes: &[u8], program: &str, then: Then) {
             program.test_run(&TestRun::default()).unwrap();
             assert_eq!(counter(&loaded), 1);
         }
-        Refused(_) | SetAside(_) | Lacking(..) => {}
+        Refused(_) | Skipped(_) | Lacking(..) => {}
     }
 }
 
-/// All that the programs wait for.
+/// Triggers every event that the programs wait for.
 fn happen() {
     unsafe extern "C" {
         fn a64l(text: *const libc::c_char) -> libc::c_long;

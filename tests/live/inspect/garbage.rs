@@ -1,4 +1,4 @@
-//! What is no object: one clear sentence, and status 1; wrong usage: status 2.
+//! Files that are not objects get an error of one sentence and status 1; wrong usage exits with status 2.
 
 use std::{fs, path::PathBuf};
 
@@ -24,7 +24,7 @@ fn garbage_gets_one_clear_sentence() {
         path
     };
     let object = corpus("kinds/one_ring.o");
-    // Longer than what is read of a pipe, and without data on the disk.
+    // Longer than the limit for input from a pipe, and a sparse file.
     let long = file("long", b"");
     fs::File::options().write(true).open(&long).unwrap().set_len(65 << 20).unwrap();
     let longer = file("longer", b"");

@@ -1,6 +1,6 @@
-//! `cutaway inspect` from end to end: every object of the corpus and of the assembler, other kernels' types, garbage.
+//! `cutaway inspect` from end to end: every object of the corpus and of the assembler, other kernels' BTF, garbage.
 //!
-//! Needs no privileges, but for the test that gives them away.
+//! Needs no privileges, except for the test that drops them.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -14,17 +14,17 @@ mod garbage;
 mod objects;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "shared with tests that do more with it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]
-#[expect(dead_code, reason = "shared with tests that need more")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod requirements;
 
 use std::{ffi::OsStr, path::PathBuf};
@@ -44,7 +44,7 @@ fn inspect<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> binary::E
     binary::Running::start(&mut command).end()
 }
 
-/// The report as JSON.
+/// Returns the report as JSON.
 fn report<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
     let mut command = binary::command(["inspect", "--format", "json"]);
     command.args(arguments);
@@ -54,7 +54,7 @@ fn report<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-/// An object of the corpus.
+/// Returns the path of an object of the corpus.
 fn corpus(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../tests/corpus", name].iter().collect()
 }

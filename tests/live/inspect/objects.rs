@@ -1,4 +1,4 @@
-//! Objects that can be loaded somewhere: all of them are told of, and what is told is so.
+//! Objects that can be loaded on some kernel: each is reported, and the report is correct.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Objects below a folder.
+/// Returns the objects below a directory.
 fn objects(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
@@ -43,21 +43,22 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
     files.chain(folders.iter().flat_map(|folder| objects(folder))).collect()
 }
 
-/// As many as once took half a minute. Against its own types, which have what it asks for.
+/// With this many relocations, inspection once took half a minute. The target is the object's own BTF, which has the
+/// types.
 fn relocations_are_shown_at_their_instructions() {
     const PROGRAMS: usize = 85;
     const RECORDS: usize = 350;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("many.o");
     fs::write(&path, many_core::object(PROGRAMS, RECORDS)).unwrap();
-    let told = report([path.as_os_str(), "--btf".as_ref(), path.as_os_str()]);
-    assert_eq!((&told["failure"], told["core"].as_array().unwrap().len()), (&Value::Null, PROGRAMS * RECORDS));
-    let programs = told["programs"].as_array().unwrap();
+    let reported = report([path.as_os_str(), "--btf".as_ref(), path.as_os_str()]);
+    assert_eq!((&reported["failure"], reported["core"].as_array().unwrap().len()), (&Value::Null, PROGRAMS * RECORDS));
+    let programs = reported["programs"].as_array().unwrap();
     assert_eq!(programs.len(), PROGRAMS);
     for program in programs {
         let listing = program["listing"].as_array().unwrap();
-        let told = |row: &&Value| row["core"].as_str().is_some_and(|core| core.starts_with("existence of field"));
-        assert_eq!(listing.iter().filter(told).count(), RECORDS, "{}", program["name"]);
+        let reported = |row: &&Value| row["core"].as_str().is_some_and(|core| core.starts_with("existence of field"));
+        assert_eq!(listing.iter().filter(reported).count(), RECORDS, "{}", program["name"]);
     }
     let table = inspect([path]);
     assert!(
@@ -73,7 +74,7 @@ fn every_corpus_object_is_inspected() {
     let mut refused = 0;
     for path in &objects {
         let ended = inspect([path]);
-        // Those are told their cause, each in a test of its own.
+        // These get an error; each has a test of its own.
         if path.parent().is_some_and(|folder| folder.ends_with("faults")) && ended.status.code() == Some(1) {
             assert!(ended.stderr.contains("cannot read `"), "{}: {ended:?}", path.display());
             refused += 1;
@@ -82,29 +83,29 @@ fn every_corpus_object_is_inspected() {
         assert!(ended.status.success(), "{}: {ended:?}", path.display());
         assert!(!ended.stdout.contains("<cut off>") && !ended.stdout.contains("map[?]"), "{}", path.display());
         let object = cutaway::Object::parse_any_endian(&fs::read(path).unwrap()).unwrap();
-        let told = report([path]);
-        assert_eq!(told["maps"].as_array().unwrap().len(), object.maps().len(), "{}", path.display());
-        let programs = told["programs"].as_array().unwrap();
+        let reported = report([path]);
+        assert_eq!(reported["maps"].as_array().unwrap().len(), object.maps().len(), "{}", path.display());
+        let programs = reported["programs"].as_array().unwrap();
         assert_eq!(programs.len(), object.programs().len() + object.unknown_programs().len(), "{}", path.display());
         assert!(programs.iter().all(|program| program["listing"] != Value::Array(Vec::new())), "{}", path.display());
-        let warnings = told["warnings"].as_array().unwrap();
+        let warnings = reported["warnings"].as_array().unwrap();
         assert_eq!(warnings.len(), object.warnings().len(), "{}", path.display());
         assert!(warnings.iter().all(|warning| ended.stdout.contains(warning.as_str().unwrap())), "{}", path.display());
     }
     assert_eq!(refused, 5);
 }
 
-/// What is told of a program does not depend on the byte order for which it was compiled. Those of this machine's are
-/// linked as well.
+/// The report of a program does not depend on the byte order for which it was compiled. Programs for this machine's
+/// byte order are linked as well.
 fn foreign_byte_order_is_inspected_alike() {
     for name in ["code", "legacy", "core_reads", "struct_ops"] {
-        let told = ["", "_eb"].map(|form| report([corpus(&format!("kinds/{name}{form}.o"))]));
-        let [own, foreign] = &told;
+        let reported = ["", "_eb"].map(|form| report([corpus(&format!("kinds/{name}{form}.o"))]));
+        let [own, foreign] = &reported;
         assert_eq!((&own["foreign"], &foreign["foreign"]), (&Value::Bool(false), &Value::Bool(true)), "{name}");
         for part in ["license", "maps", "variables"] {
             assert_eq!(own[part], foreign[part], "{name}: {part}");
         }
-        let [own, foreign] = told.each_ref().map(|told| told["programs"].as_array().unwrap());
+        let [own, foreign] = reported.each_ref().map(|reported| reported["programs"].as_array().unwrap());
         assert_eq!(own.len(), foreign.len(), "{name}");
         for (own, foreign) in own.iter().zip(foreign) {
             for part in ["name", "section", "type", "slots"] {
@@ -112,7 +113,7 @@ fn foreign_byte_order_is_inspected_alike() {
             }
             let slots = foreign["slots"].as_u64().unwrap();
             let [own, foreign] = [own, foreign].map(|program| program["listing"].as_array().unwrap());
-            // A program ends with an instruction of one slot, and what it calls comes behind it.
+            // A program ends with an instruction of one slot, and the functions that it calls follow it.
             assert_eq!(foreign.last().unwrap()["slot"], slots - 1, "{name}");
             assert!(foreign.len() <= own.len(), "{name}");
             for (own, foreign) in own.iter().zip(foreign) {
@@ -127,15 +128,15 @@ fn foreign_byte_order_is_inspected_alike() {
 fn every_assembled_object_is_inspected() {
     let folder = tempfile::tempdir().unwrap();
     let mut objects = vec![compare::array_sink().unwrap(), compare::TaskEvent::object().unwrap()];
-    objects.extend(compare::Transport::ALL.map(|way| compare::variable_size(way).unwrap()));
+    objects.extend(compare::Transport::ALL.map(|transport| compare::variable_size(transport).unwrap()));
     objects.extend(
         [Transport::Ring, Transport::PerfHeap, Transport::PerfStack].map(|transport| transport.object().unwrap()),
     );
     for bytes in objects {
         let path = folder.path().join("program.o");
         fs::write(&path, bytes).unwrap();
-        let told = report([&path]);
-        for program in told["programs"].as_array().unwrap() {
+        let reported = report([&path]);
+        for program in reported["programs"].as_array().unwrap() {
             assert_eq!(program["refused"], Value::Null, "{}", program["name"]);
             let rows = program["listing"].as_array().unwrap();
             assert!(rows.iter().any(|row| row["row"] == "source"), "{}", program["name"]);
@@ -145,8 +146,8 @@ fn every_assembled_object_is_inspected() {
 }
 
 fn sizes_are_those_sent_to_the_kernel() {
-    let told = report(["--built-in", "perf-heap"]);
-    let events = told["maps"].as_array().unwrap().iter().find(|map| map["type"] == "PERF_EVENT_ARRAY").unwrap();
+    let reported = report(["--built-in", "perf-heap"]);
+    let events = reported["maps"].as_array().unwrap().iter().find(|map| map["type"] == "PERF_EVENT_ARRAY").unwrap();
     let cpus = cutaway::Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap();
     let corrected = cpus.maps().iter().find(|map| map.name == events["name"]).unwrap().normalized().unwrap();
     assert_eq!(events["asked"], 0);
@@ -175,22 +176,22 @@ fn instructions_are_shown_before_and_after() {
         lines[at - 1]
     );
     assert!(ended.stdout.contains(" <bpf_get_current_pid_tgid>"));
-    assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was asked for");
+    assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was requested");
 }
 
 fn core_against_own_types_changes_nothing() {
     let mut relocations = 0;
-    // How a bit field is loaded is settled by the loader, whatever its compiler chose.
+    // The loader decides how a bit field is loaded, whatever its compiler chose.
     let has_bit_fields = |path: &&PathBuf| path.ends_with("bitfields.o") || path.ends_with("live.o");
     for path in objects(&corpus("core")).iter().filter(|path| !has_bit_fields(path)) {
-        let told = report([Path::new("--btf"), path, path]);
-        for core in told["core"].as_array().unwrap() {
+        let reported = report([Path::new("--btf"), path, path]);
+        for core in reported["core"].as_array().unwrap() {
             let what = core["what"].as_str().unwrap();
             let Some((_, values)) = what.rsplit_once(": ").filter(|(_, values)| values.contains(" -> ")) else {
                 continue;
             };
             let (before, after) = values.split_once(" -> ").unwrap();
-            // A 32-bit immediate holds the lower half of a negative enumerator.
+            // A 32-bit immediate has the lower half of a negative enumerator.
             let low = |number: &str| number.parse::<u64>().unwrap() as u32;
             assert_eq!(low(before), low(after.split(' ').next().unwrap()), "{}: {what}", path.display());
             relocations += 1;
@@ -200,11 +201,12 @@ fn core_against_own_types_changes_nothing() {
 }
 
 fn externs_are_found_or_named_as_missing() {
-    let told = report([corpus("externs/ksyms_missing.o")]);
-    let externs = told["externs"].as_array().unwrap();
+    let reported = report([corpus("externs/ksyms_missing.o")]);
+    let externs = reported["externs"].as_array().unwrap();
     let found = |name: &str| externs.iter().find(|known| known["name"] == name).unwrap()["found"].as_str().unwrap();
     assert!(found("cutaway_has_no_such_function").starts_with("refused: "));
-    let refused = told["programs"].as_array().unwrap().iter().find(|program| program["name"] == "function").unwrap();
+    let refused =
+        reported["programs"].as_array().unwrap().iter().find(|program| program["name"] == "function").unwrap();
     assert!(refused["refused"].as_str().unwrap().contains("cutaway_has_no_such_function"));
 }
 

@@ -1,4 +1,4 @@
-//! Links: a program runs while its link lives, and not a moment longer; and what nothing can be attached to.
+//! Links: a program runs exactly as long as its link exists. Also errors of attaching.
 #![expect(unsafe_code, reason = "calls the function that is probed")]
 
 use std::process::{Command, Stdio};
@@ -35,7 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A function of the C library that nobody calls by accident, called.
+/// Calls a function of the C library that no other code of the test calls.
 pub(crate) fn call() {
     unsafe extern "C" {
         fn a64l(text: *const libc::c_char) -> libc::c_long;
@@ -72,7 +72,7 @@ fn dropped_link_detaches() {
     }
 }
 
-/// It stays until the process ends, with its descriptors; so that part runs in a process of its own.
+/// The program stays attached until the process ends, with its fds. So that part runs in a process of its own.
 fn forgotten_link_stays_attached() {
     const CHILD: &str = "CUTAWAY_TEST_FORGETS";
     if std::env::var_os(CHILD).is_some() {
@@ -81,7 +81,7 @@ fn forgotten_link_stays_attached() {
         call();
         assert_eq!(sample::runs(&loaded), 1);
         println!("still attached");
-        // Not back to where descriptors are counted.
+        // Exit here: the harness would check the open fds.
         std::process::exit(0);
     }
     let output = Command::new(std::env::current_exe().unwrap())
@@ -92,7 +92,7 @@ fn forgotten_link_stays_attached() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "still attached\n", "{output:?}");
 }
 
-/// Its section's name says nothing; whoever loads it knows.
+/// The section's name does not say the type; the caller sets it.
 fn program_type_is_set_by_hand() {
     let mut object = sample::object("mine/anything");
     let section = &object.unknown_programs()[0];
@@ -110,7 +110,7 @@ fn program_type_is_set_by_hand() {
     assert_eq!(sample::runs(&loaded), 1);
     drop(link);
 
-    // A program whose section says something else.
+    // A program whose section gives another type.
     let mut object = sample::object("uprobe");
     object.set_program_type("count", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
@@ -138,7 +138,7 @@ fn program_outlives_its_object() {
     let runs = loaded.map(names::RUNS).unwrap().as_fd().try_clone_to_owned().unwrap();
     drop(loaded);
     call();
-    // The program and its map are there as long as the link is.
+    // The program and its map exist as long as the link.
     drop(link);
     drop(runs);
 }
@@ -149,7 +149,7 @@ fn program_attaches_by_its_section() {
     assert_eq!(links.iter().count(), 1);
     let before = sample::runs(&loaded);
     call();
-    assert!(sample::runs(&loaded) > before, "for all processes, so for this one");
+    assert!(sample::runs(&loaded) > before, "for all processes, so for this one too");
     drop(links);
 
     let loaded = load("tracepoint/task/task_newtask");
@@ -189,7 +189,7 @@ fn another_process_is_not_probed() {
     assert_eq!(sample::runs(&loaded), 0);
     drop(link);
     drop(process.stdin.take());
-    assert!(process.wait().unwrap().success(), "it lives on");
+    assert!(process.wait().unwrap().success(), "the process was not killed");
 }
 
 fn constants_reach_the_program() {
@@ -257,7 +257,7 @@ fn functions_that_cannot_be_probed_are_distinguished() {
 fn invalid_offset_is_refused() {
     let loaded = load("uprobe");
     let line = refused(&loaded, &probe_here().offset(u64::MAX));
-    assert!(line.contains("reaches beyond any file"), "{line}");
+    assert!(line.contains("is larger than any file"), "{line}");
     let line = refused(&loaded, &probe_here().offset(1 << 40));
     assert!(line.contains("the offset 0x10000000000 is beyond its end"), "{line}");
     let line = refused(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(0x7fff_fff0));
@@ -268,7 +268,7 @@ fn invalid_offset_is_refused() {
     let error = Tracepoint::new("task", "no_such_tracepoint").attach(program).unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }));
     assert!(error.to_string().contains("the tracepoint task/no_such_tracepoint"), "{error}");
-    // A program of another kind than the place wants.
+    // A program of another type than the attach function requires.
     let line = refused(&loaded, &probe_here());
     assert!(line.contains("attach the program `count`") && line.contains("EINVAL"), "{line}");
 }
@@ -298,7 +298,7 @@ fn one_failed_attachment_detaches_all() {
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
     let before = crate::harness::open_fds();
     assert!(matches!(loaded.attach().unwrap_err(), cutaway::Error::Symbol { .. }));
-    assert_eq!(crate::harness::open_fds(), before, "the first one is detached again");
+    assert_eq!(crate::harness::open_fds(), before, "the first one is detached");
 }
 
 fn faulty(name: &str) -> Object {
@@ -307,7 +307,7 @@ fn faulty(name: &str) -> Object {
 
 fn skipped_programs_are_named_with_their_reasons() {
     let mut object = faulty("unknown_sections.o");
-    // One that is attached by hand.
+    // A program that is attached by hand.
     object.set_program_type("in_foo", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
     let loads: Vec<_> = loaded.programs().map(cutaway::Program::name).collect();
@@ -345,7 +345,7 @@ fn all_programs_skipped_is_an_error() {
     let line = loaded.attach().unwrap_err().to_string();
     assert!(line.contains("none is loaded") && line.contains("`runs`: `section.autoload` is false"), "{line}");
 
-    // What the kernel refuses is skipped, too, if that is asked for.
+    // Programs that the kernel refuses are skipped as well, if requested.
     let (loaded, refused) = faulty("pointers.o").load_partial().unwrap();
     assert_eq!((loaded.skipped().len(), refused.len()), (0, 0));
     let mut object = sample::object("uprobe/libc.so.6:a64l");

@@ -1,4 +1,4 @@
-//! Many elements at once, with the kernel's help and without.
+//! Batches of elements, with and without the kernel's batch commands.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(elements_are_read_in_batches).needs(root),
-        test!(elements_are_read_one_by_one_without_batches).since(5, 4, "maps of devices by hash").needs(root),
+        test!(elements_are_read_one_by_one_without_batches).since(5, 4, "device hash maps").needs(root),
         test!(bucket_larger_than_the_batch_is_read_whole).needs(root),
         test!(drained_elements_are_deleted).needs(root),
         test!(elements_are_updated_and_deleted_in_batches).needs(root),
@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// An object with this map alone, loaded.
+/// Loads an object with this map only.
 fn with_map(definition: MapDef) -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     object.map("map", definition);
@@ -54,7 +54,7 @@ fn collected(batches: impl Iterator<Item = Result<Entries, Error>>) -> BTreeMap<
         assert!(!entries.is_empty());
         assert_eq!(entries.iter().len(), entries.len());
         for (key, value) in entries.iter() {
-            assert!(all.insert(key.to_vec(), value.to_vec()).is_none(), "{key:?} is given twice");
+            assert!(all.insert(key.to_vec(), value.to_vec()).is_none(), "{key:?} is returned twice");
         }
     }
     all
@@ -64,7 +64,7 @@ fn owned(elements: &[([u8; 4], [u8; 8])]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     elements.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }
 
-/// The commands that were given since so many system calls.
+/// Returns the bpf(2) commands that were issued after this many system calls.
 fn commands(since: usize) -> Vec<String> {
     let calls = journal::system_calls();
     let pair =
@@ -81,7 +81,7 @@ fn elements_are_read_in_batches() {
         let elements = fill(map, 1000);
         assert_eq!(collected(map.entries()), owned(&elements));
         assert_eq!(commands(before), ["BPF_MAP_UPDATE_BATCH", "BPF_MAP_LOOKUP_BATCH"]);
-        // A few at a time, and still all of them.
+        // A few at a time, and all in total.
         assert_eq!(collected(map.entries().at_most(100)), owned(&elements));
         let pieces = map.entries().at_most(100).map(|entries| entries.unwrap().len());
         assert!(pieces.collect::<Vec<_>>().iter().all(|&count| count <= 100));
@@ -117,7 +117,7 @@ fn bucket_larger_than_the_batch_is_read_whole() {
     let loaded = hash(Kind::HASH, 5000);
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 5000);
-    // Some of the buckets hold more than one.
+    // Some of the buckets contain more than one element.
     assert_eq!(collected(map.entries().at_most(1)), owned(&elements));
 }
 
@@ -129,12 +129,12 @@ fn drained_elements_are_deleted() {
         assert_eq!(collected(map.drain_entries()), owned(&elements));
         assert_eq!(map.keys().count(), 0);
         fill(map, 500);
-        // What is not asked for stays.
+        // Elements that were not requested stay.
         let first = map.drain_entries().at_most(50).next().unwrap().unwrap().len();
         assert!((1..=50).contains(&first));
         assert_eq!(map.keys().count(), 500 - first);
     }
-    // No batches for taking, no look-up that deletes: in two steps.
+    // Without batch deletion and lookup-and-delete, each element takes two steps.
     let loaded = with_map(
         MapDef::new(Kind::LPM_TRIE).key_size(8).value_size(4).max_entries(16).flags(cutaway::MapFlags::NO_PREALLOC),
     );
@@ -152,7 +152,7 @@ fn elements_are_updated_and_deleted_in_batches() {
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 100);
     assert_eq!(map.delete_batch(elements.iter().step_by(2).map(|(key, _)| &key[..])).unwrap(), 50);
-    // Those that are gone are passed over, wherever they are.
+    // Keys that no longer exist are skipped, at any position.
     assert_eq!(map.delete_batch(elements.iter().take(90).map(|(key, _)| &key[..])).unwrap(), 45);
     assert_eq!(map.keys().count(), 5);
     assert_eq!(map.delete_batch([]).unwrap(), 0);
@@ -195,7 +195,7 @@ fn arrays_are_read_in_batches() {
 }
 
 fn per_cpu_values_are_set_in_batches() {
-    // One that forgets what is used least does so long before it is full.
+    // An LRU map evicts the least recently used elements long before it is full.
     for (kind, entries) in [(Kind::PERCPU_HASH, 300), (Kind::PERCPU_ARRAY, 300), (Kind::LRU_PERCPU_HASH, 4000)] {
         let loaded = with_map(MapDef::new(kind).key_size(4).value_size(12).max_entries(entries));
         let map = loaded.map("map").unwrap();

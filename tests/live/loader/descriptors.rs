@@ -1,4 +1,4 @@
-//! Descriptors: as many after as before, whatever succeeds and whatever fails.
+//! File descriptors: the same number before and after, on success and on failure.
 
 use std::{any::Any, time::Duration};
 
@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Everything that `cutaway trace` does with the crate.
+/// Does everything that `cutaway trace` does with the crate.
 fn live(transport: Transport) -> Result<(), Error> {
     let mut object = Object::parse(&transport.object().unwrap())?;
     object.set_variable(names::ONLY_FOLLOWED, &1_u32.to_ne_bytes())?;
@@ -57,36 +57,36 @@ fn load_and_attach_leave_no_fd_open(transport: Transport) {
     }
 }
 
-/// With room for ever more descriptors, it fails at every place where one is made, until it does not fail.
+/// The fd limit grows step by step, so that each step fails at another point where an fd is created, until none fails.
 fn failure_at_any_fd_limit_leaks_none(transport: Transport) {
-    // What the kernel can do is asked once and not under this limit.
+    // The kernel's features are probed only once, and not under this limit.
     live(transport).unwrap();
     let before = open_fds();
     let usual = getrlimit(Resource::Nofile);
     let mut failures = Vec::new();
-    let mut room = 0;
+    let mut extra = 0;
     loop {
-        let limit = before.len() as u64 + room;
+        let limit = before.len() as u64 + extra;
         setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: usual.maximum }).unwrap();
         let answer = live(transport);
         setrlimit(Resource::Nofile, usual).unwrap();
-        assert_eq!(open_fds(), before, "with room for {room}: {answer:?}");
+        assert_eq!(open_fds(), before, "with {extra} more fds: {answer:?}");
         match answer {
             Ok(()) => break,
             Err(error) => failures.push(error.to_string()),
         }
-        room += 1;
-        assert!(room < 100, "{failures:#?}");
+        extra += 1;
+        assert!(extra < 100, "{failures:#?}");
     }
-    // Six maps or so, three programs, buffers, probes, links.
+    // About six maps, three programs, buffers, probes, links.
     assert!(failures.len() > 8, "{failures:#?}");
     for failure in &failures {
-        let told = failure.contains("EMFILE") || failure.to_lowercase().contains("too many open files");
-        assert!(told && !failure.contains('\n'), "{failure}");
+        let reported = failure.contains("EMFILE") || failure.to_lowercase().contains("too many open files");
+        assert!(reported && !failure.contains('\n'), "{failure}");
     }
 }
 
-/// Links, programs, maps and readers hold each other in the kernel; here each can go first.
+/// Links, programs, maps and readers hold references to each other in the kernel; here each is closed first once.
 fn loaded_parts_close_in_any_order() {
     let before = open_fds();
     let probe = Uprobe::new("libc.so.6", "a64l");
@@ -97,8 +97,8 @@ fn loaded_parts_close_in_any_order() {
         let buffers = perf.map(names::EVENTS).unwrap().perf_buffers(64 * 1024, &Options::new()).unwrap();
         let mut parts: [Option<Box<dyn Any>>; 3] =
             [Some(Box::new(link)), Some(Box::new((loaded, perf))), Some(Box::new(buffers))];
-        for place in order {
-            parts[place] = None;
+        for index in order {
+            parts[index] = None;
         }
         drop(parts);
         assert_eq!(open_fds(), before, "{order:?}");

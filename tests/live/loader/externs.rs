@@ -1,5 +1,5 @@
-//! Externs: constants of the kernel's configuration, and its variables, addresses and functions. The objects are
-//! clang's, in `tests/corpus/externs`.
+//! Externs: constants of the kernel's configuration, and the kernel's variables, addresses and functions. The objects
+//! are clang's, in `tests/corpus/externs`.
 
 use std::process::Command;
 
@@ -17,19 +17,17 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(externs_are_listed),
-        test!(kconfig_constants_have_the_configured_values).since(5, 14, "programs of type syscall").needs(root),
-        test!(kconfig_constants_have_the_kernel_version).since(5, 14, "programs of type syscall").needs(root),
-        test!(kernel_features_are_probed_once).since(5, 14, "programs of type syscall").needs(root),
-        test!(kconfig_value_that_does_not_fit_is_refused).since(5, 14, "programs of type syscall").needs(root),
-        test!(missing_kconfig_value_fails_its_program).since(5, 14, "programs of type syscall").needs(root),
-        test!(ksym_addresses_are_resolved).since(5, 10, "raw tracepoints that can be run").needs(root),
+        test!(kconfig_constants_have_the_configured_values).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kconfig_constants_have_the_kernel_version).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kernel_features_are_probed_once).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(kconfig_value_that_does_not_fit_is_refused).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(missing_kconfig_value_fails_its_program).since(5, 14, "programs of the type SYSCALL").needs(root),
+        test!(ksym_addresses_are_resolved).since(5, 10, "test runs of raw tracepoint programs").needs(root),
         test!(ksym_variables_are_resolved).since(5, 11, "variables in the kernel's BTF").needs(root),
-        test!(missing_ksyms_are_named).since(6, 2, "functions of the kernel that every program may call").needs(root),
-        test!(kfuncs_are_called).since(6, 2, "functions of the kernel that every program may call").needs(root),
-        test!(missing_weak_kfunc_must_not_be_reached)
-            .since(6, 2, "functions of the kernel that every program may call")
-            .needs(root),
-        test!(kernel_btf_is_read_once).since(6, 2, "functions of the kernel that every program may call").needs(root),
+        test!(missing_ksyms_are_named).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(kfuncs_are_called).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(missing_weak_kfunc_must_not_be_reached).since(6, 2, "kfuncs for every program type").needs(root),
+        test!(kernel_btf_is_read_once).since(6, 2, "kfuncs for every program type").needs(root),
     ]
 }
 
@@ -37,12 +35,12 @@ fn object(name: &str) -> Object {
     Object::parse(&corpus::read("externs", name)).unwrap()
 }
 
-/// What the first program puts out when it is run.
+/// Runs the first program and returns its output.
 fn run(object: Object) -> Vec<u64> {
     let loaded = object.load().unwrap();
-    // Externs included, the object's BTF is one that the kernel takes.
-    let told = journal::messages(Level::Debug);
-    assert!(!told.iter().any(|message| message.contains("the object's BTF")), "{told:?}");
+    // The kernel accepts the object's BTF, externs included.
+    let reported = journal::messages(Level::Debug);
+    assert!(!reported.iter().any(|message| message.contains("the object's BTF")), "{reported:?}");
     let program = loaded.programs().next().unwrap();
     program.test_run(&TestRun::default()).unwrap();
     let out = loaded.map(".bss").unwrap().lookup(&[0; 4]).unwrap().unwrap();
@@ -94,14 +92,14 @@ fn kconfig_constants_have_the_configured_values() {
     let release = release();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u64>().unwrap_or(0));
     let mut next = || numbers.next().unwrap();
-    // The third number is the release's, unless the distribution tells another one.
+    // The third number is the release's, unless the distribution sets another one.
     assert_eq!(out[0] >> 8, next() << 8 | next(), "{release}");
     assert_eq!(out[1], u64::from(features::attach_cookie().is_yes()));
     assert_eq!(out[2], u64::from(cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"))));
-    assert_eq!(out[3], 0, "a constant that nobody knows");
+    assert_eq!(out[3], 0, "an unknown constant");
     assert_eq!(out[4..8], [1, 1, 2, 0]);
     assert_eq!(out[8..13], [u64::from(b'm'), 255, 0xabcd, -5_i64 as u64, 0xffff_ffff_8100_0000]);
-    assert_eq!(out[13..16], [0, 0, 0], "weak, and set nowhere");
+    assert_eq!(out[13..16], [0, 0, 0], "weak and not set");
     assert_eq!(out[16..24], [b'a', b'b', b'c', 0, 0, 0, 0, 0].map(u64::from));
     assert_eq!(out[24..28], [b'a', b'b', b'c', 0].map(u64::from));
 }
@@ -117,7 +115,7 @@ fn kconfig_constants_have_the_kernel_version() {
     assert_eq!(out[..2], [hz.parse().unwrap(), 1]);
 }
 
-/// Of the second object, the kernel is asked nothing that the first one has found.
+/// For the second object, the loader does not repeat the queries of the first.
 fn kernel_features_are_probed_once() {
     let wrapped = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"));
     let mut opened = Vec::new();
@@ -168,13 +166,13 @@ fn missing_kconfig_value_fails_its_program() {
 
 fn ksym_addresses_are_resolved() {
     let out = run(object("ksyms.o"));
-    assert_eq!(out[3], 0, "weak, and there is no such variable");
+    assert_eq!(out[3], 0, "weak, and the variable does not exist");
     let line = symbol("bpf_get_current_pid_tgid").unwrap();
     assert_eq!(format!("{:016x}", out[4]), line[..16]);
-    assert_eq!(out[5], 0, "weak, and there is no such symbol");
+    assert_eq!(out[5], 0, "weak, and the symbol does not exist");
 }
 
-/// The line of this symbol.
+/// Returns the symbol's line in `/proc/kallsyms`.
 fn symbol(name: &str) -> Option<String> {
     let kallsyms = std::fs::read_to_string("/proc/kallsyms").unwrap();
     kallsyms.lines().find(|line| line.split_whitespace().nth(2) == Some(name)).map(str::to_owned)
@@ -185,10 +183,11 @@ fn ksym_variables_are_resolved() {
     object.program_mut("addresses").unwrap().section.autoload = false;
     object.program_mut("variables").unwrap().section.autoload = true;
     if symbol("runqueues").is_some() {
-        assert_eq!(run(object)[..3], [1, 1, 0], "this CPU's, the first CPU's, no CPU's");
+        assert_eq!(run(object)[..3], [1, 1, 0], "of this CPU, of the first CPU, of no CPU");
         return;
     }
-    // It is in the kernel's BTF, and found there; but a kernel without CONFIG_KALLSYMS_ALL does not know where it lies.
+    // The variable is in the kernel's BTF and is found there. But a kernel without CONFIG_KALLSYMS_ALL does not know
+    // its address.
     let error = object.load().unwrap_err().to_string();
     assert_eq!(
         error,
@@ -222,7 +221,7 @@ fn missing_ksyms_are_named() {
         let expected = format!("cannot load the program `{program}`: it needs {why}");
         assert!(error.starts_with(&expected), "{error}");
     }
-    // Nobody wants any of it.
+    // No program uses any of them.
     object("ksyms_missing.o").load().unwrap();
 }
 
@@ -240,7 +239,7 @@ fn missing_weak_kfunc_must_not_be_reached() {
     assert!(error.verifier_log().unwrap().contains("unknown#"));
 }
 
-/// CO-RE, functions and a program that is attached to a tracepoint's type: one look serves them all.
+/// CO-RE, functions and a program attached to a tracepoint's type all use one reading of the kernel's BTF.
 fn kernel_btf_is_read_once() {
     let loaded = object("all_types.o").load().unwrap();
     assert_eq!(loaded.programs().count(), 1);

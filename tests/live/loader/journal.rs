@@ -1,4 +1,4 @@
-//! What the crate reports to `log`, kept.
+//! Records the crate's reports to `log`.
 
 use std::sync::Mutex;
 
@@ -45,20 +45,20 @@ impl<'kvs> kv::VisitSource<'kvs> for Pairs {
     }
 }
 
-/// From now on everything is kept.
+/// Records everything from now on.
 pub(crate) fn start() {
     log::set_logger(&Journal).unwrap();
     log::set_max_level(LevelFilter::Trace);
 }
 
-/// What was reported at this level, system calls left out.
+/// Returns the reports of this level, without the system calls.
 pub(crate) fn messages(level: Level) -> Vec<String> {
     let entries = ENTRIES.lock().unwrap();
     let fits = |entry: &&Entry| entry.level == level && entry.target != "syscall";
     entries.iter().filter(fits).map(|entry| entry.message.clone()).collect()
 }
 
-/// The system calls: what was reported under their target.
+/// Returns the system calls: the reports of their target.
 pub(crate) fn system_calls() -> Vec<Entry> {
     let entries = ENTRIES.lock().unwrap();
     entries.iter().filter(|entry| entry.target == "syscall").cloned().collect()

@@ -1,4 +1,4 @@
-//! A kernel that is locked down keeps some helpers from everybody, and the verifier does not say why.
+//! A kernel under lockdown forbids some helpers even to root, and the verifier does not give the reason.
 
 use cutaway::Object;
 use cutaway_programs::prelude::*;

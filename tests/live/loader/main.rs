@@ -1,7 +1,7 @@
 //! The crate `cutaway` on the running kernel.
 //!
-//! Each test runs in a process of its own, which is this binary once more: fds, limits, the logger and cached kernel
-//! features belong to a process.
+//! Each test runs in a process of its own, started from this binary: fds, limits, the logger and cached kernel features
+//! belong to a process.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -31,12 +31,12 @@ mod variables;
 mod verifier;
 
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "others mount more")]
+#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;

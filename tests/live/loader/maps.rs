@@ -1,4 +1,4 @@
-//! Maps: made as the kernel wants them, and their elements.
+//! Maps: created with the parameters that the kernel requires, and their elements.
 
 use std::fs;
 
@@ -35,12 +35,12 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Returns how many CPUs are possible: the number of values of each key of a per-CPU map.
+/// Returns the number of possible CPUs, which is the number of values of each key of a per-CPU map.
 pub(crate) fn possible_cpus() -> usize {
     cutaway_sys::cpus::possible().unwrap().len()
 }
 
-/// An object with this map alone, which is called `events`.
+/// Returns an object with this map only, named `events`.
 fn with_map(definition: MapDef) -> Object {
     let mut object = ObjectBuilder::new("GPL");
     object.map("events", definition);
@@ -54,17 +54,17 @@ fn perf_event_arrays_get_a_slot_for_each_possible_cpu() {
         let definition = MapDef::new(Kind::PERF_EVENT_ARRAY).key_size(4).value_size(4);
         let mut object = with_map(definition.max_entries(0));
         object.map_mut("events").unwrap().max_entries = asked;
-        let told = journal::messages(Level::Info).len();
+        let reported = journal::messages(Level::Info).len();
         let loaded = object.load().unwrap();
         let events = loaded.map("events").unwrap();
-        assert_eq!(events.max_entries(), given, "asked for {asked}");
+        assert_eq!(events.max_entries(), given, "requested {asked}");
         let expected = format!(
             "the map `events` (PERF_EVENT_ARRAY) asks for {asked} and gets {given} slots: one for each possible CPU"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
-        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+        assert_eq!(&journal::messages(Level::Info)[reported..], expected);
     }
-    // Without the sizes that libbpf can do without, too.
+    // Also without the key and value size, which libbpf allows.
     let loaded = with_map(MapDef::new(Kind::PERF_EVENT_ARRAY)).load().unwrap();
     assert_eq!(loaded.map("events").unwrap().max_entries(), possible);
 }
@@ -83,16 +83,16 @@ fn rings_get_a_power_of_two_of_pages() {
     ] {
         let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
         object.map_mut("events").unwrap().max_entries = asked;
-        let told = journal::messages(Level::Info).len();
+        let reported = journal::messages(Level::Info).len();
         let loaded = object.load().unwrap();
         let events = loaded.map("events").unwrap();
-        assert_eq!((events.max_entries(), events.map_type()), (given, MapType::RINGBUF), "asked for {asked}");
+        assert_eq!((events.max_entries(), events.map_type()), (given, MapType::RINGBUF), "requested {asked}");
         assert_eq!(events.ring().unwrap().capacity(), u64::from(given));
         let expected = format!(
             "the map `events` (RINGBUF) asks for {asked} and gets {given} bytes: a ring is a power of two of pages"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
-        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+        assert_eq!(&journal::messages(Level::Info)[reported..], expected);
     }
     let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
     object.map_mut("events").unwrap().max_entries = (1 << 31) + 1;
@@ -130,7 +130,7 @@ fn elements_are_updated_and_deleted() {
     let array = loaded.map(names::RUNS).unwrap();
     assert_eq!(keys(array), [0, 1, 2, 3]);
     assert_eq!(array.lookup(&key(3)).unwrap().unwrap(), [0; 8]);
-    assert_eq!(array.lookup(&key(4)).unwrap(), None, "behind the end");
+    assert_eq!(array.lookup(&key(4)).unwrap(), None, "after the end");
     let error = array.delete(&key(0)).unwrap_err();
     assert_eq!(error.errno().unwrap().name(), Some("EINVAL"));
     assert_eq!(error.to_string(), "cannot remove a key from the map `runs` (ARRAY): EINVAL (Invalid argument)");
@@ -157,7 +157,7 @@ fn per_cpu_values_are_separate() {
     let loaded = sample::object("uprobe").load().unwrap();
     let map = loaded.map("per_cpu").unwrap();
     let cpus = possible_cpus();
-    assert_eq!(map.value_size(), cpus * 16, "twelve bytes take sixteen");
+    assert_eq!(map.value_size(), cpus * 16, "twelve bytes are rounded up to sixteen");
     let key = 5_u32.to_ne_bytes();
     assert_eq!(map.lookup_per_cpu(&key).unwrap(), None);
     let mut all = vec![0; cpus * 16];
@@ -166,7 +166,7 @@ fn per_cpu_values_are_separate() {
     }
     map.update(&key, &all).unwrap();
     assert_eq!(map.lookup(&key).unwrap().unwrap(), all);
-    let expected: Vec<_> = (0..cpus).map(|place| vec![place as u8 + 1; 12]).collect();
+    let expected: Vec<_> = (0..cpus).map(|cpu| vec![cpu as u8 + 1; 12]).collect();
     let (numbers, values): (Vec<u32>, Vec<_>) = map.lookup_per_cpu(&key).unwrap().unwrap().into_iter().unzip();
     assert_eq!(values, expected);
     assert!(numbers.is_sorted() && numbers.len() == cpus, "{numbers:?}");
@@ -199,7 +199,7 @@ fn wrong_lengths_are_refused_before_the_kernel_sees_them() {
             assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         }
     }
-    assert_eq!(journal::system_calls().len(), made, "none of it reached the kernel");
+    assert_eq!(journal::system_calls().len(), made, "no call reached the kernel");
 }
 
 fn constants_are_frozen_and_variables_are_not() {
@@ -229,7 +229,7 @@ fn map_info_matches_the_kernel() {
     assert_eq!(names, [".bss", ".rodata", "hash", "per_cpu", "runs"]);
     let kinds: Vec<_> = loaded.maps().map(Map::map_type).collect();
     assert_eq!(kinds, [MapType::ARRAY, MapType::ARRAY, MapType::HASH, MapType::PERCPU_HASH, MapType::ARRAY]);
-    // The kernel's own words about one of them.
+    // The kernel's own data about one of them.
     use std::os::fd::{AsFd, AsRawFd};
     let fd = loaded.map("hash").unwrap().as_fd().as_raw_fd();
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
@@ -262,8 +262,7 @@ fn unknown_name_lists_the_known_ones() {
     assert_eq!(error, "the object has no program `nothing`; it has `count`");
 }
 
-/// A folder for pins, gone with its contents at the end.
-/// A directory for pins, removed with all in it.
+/// A directory of pins that is removed on drop, with its contents.
 pub(crate) struct Pins(pub(crate) std::path::PathBuf);
 
 impl Pins {
@@ -280,7 +279,7 @@ impl Drop for Pins {
     }
 }
 
-/// Every part of the description counts, and is named if it differs.
+/// Every part of the definition is compared, and named if it differs.
 fn pinned_map_is_reused_if_it_matches() {
     type Change = dyn Fn(&mut cutaway::MapSpec);
     let pins = Pins::new("same");
@@ -319,8 +318,8 @@ fn pin_stays_in_its_directory() {
     let answer = object.load();
     let is_there = fs::remove_file(&outside).is_ok();
     let error = answer.unwrap_err().to_string();
-    assert!(error.contains("a file's name holds no slash"), "{error}");
-    assert!(!is_there, "it was made all the same");
+    assert!(error.contains("a file name cannot contain a slash"), "{error}");
+    assert!(!is_there, "it was created nevertheless");
 }
 
 fn pin_root_of_the_options_comes_first() {
@@ -336,7 +335,7 @@ fn pin_root_of_the_options_comes_first() {
     assert!(of_the_object.0.join("events").exists());
 }
 
-/// A pin that was there before stays.
+/// A pin that existed before stays.
 fn failed_load_removes_the_pins_that_it_made() {
     let pins = Pins::new("failed");
     let load = |is_valid: bool, entries: [u32; 2]| {
@@ -368,13 +367,13 @@ fn failed_load_removes_the_pins_that_it_made() {
     assert_eq!(there(), ["one", "two"]);
     assert!(matches!(load(false, [8, 8]).unwrap_err(), Error::Verifier { .. }));
     assert_eq!(there(), ["one", "two"]);
-    // The first map is new, and the second does not fit its pin.
+    // The first map is new, and the second differs from its pin.
     fs::remove_file(pins.0.join("one")).unwrap();
     assert!(load(true, [8, 9]).unwrap_err().to_string().contains("max_entries there is 8"));
     assert_eq!(there(), ["two"]);
 }
 
-/// The kernel does not find what such a link leads to, and does not pin in its place.
+/// The kernel does not find the link's target, and does not pin at the link's path.
 fn dangling_symbolic_link_is_no_pin() {
     let pins = Pins::new("dangling");
     std::os::unix::fs::symlink(pins.0.join("nothing"), pins.0.join("events")).unwrap();
@@ -382,7 +381,7 @@ fn dangling_symbolic_link_is_no_pin() {
     object.set_pin_root(&pins.0);
     object.map_mut("events").unwrap().pinning = cutaway::Pinning::ByName;
     let error = object.load().unwrap_err().to_string();
-    assert!(error.contains("EEXIST") && error.contains("the name is taken"), "{error}");
+    assert!(error.contains("EEXIST") && error.contains("the file exists"), "{error}");
 }
 
 fn keys_end_once() {
@@ -395,17 +394,14 @@ fn keys_end_once() {
     for key in 2..9_u8 {
         map.update(&[key; 4], &[0; 4]).unwrap();
     }
-    assert!(keys.next().is_none(), "what comes later is for the next walk");
+    assert!(keys.next().is_none(), "an element added later is for the next iteration");
 }
 
 fn map_spec_refused_by_every_kernel_is_explained() {
     let hash = || MapDef::new(Kind::HASH).key::<u32>().value::<u64>();
     let array = || MapDef::new(Kind::ARRAY).key::<u32>().value::<u64>().max_entries(1);
     for (definition, part) in [
-        (
-            hash(),
-            "its max_entries is 0, so that its size is the loading program's to set: `object.map_mut(\"m\")?.max_entries`",
-        ),
+        (hash(), "its max_entries is 0, so the loading program must set it: `object.map_mut(\"m\")?.max_entries`"),
         (
             MapDef::new(Kind::ARRAY).key::<u64>().value::<u64>().max_entries(1),
             "its key has 8 bytes, and that of a map of the type ARRAY has 4",
@@ -420,7 +416,7 @@ fn map_spec_refused_by_every_kernel_is_explained() {
                 .value::<u64>()
                 .max_entries(1)
                 .flags(cutaway::MapFlags::NO_PREALLOC),
-            "has no max_entries: leave it 0",
+            "has no max_entries: set it to 0",
         ),
         (
             MapDef::new(Kind::QUEUE).key::<u32>().value::<u64>().max_entries(1),
@@ -428,11 +424,11 @@ fn map_spec_refused_by_every_kernel_is_explained() {
         ),
         (
             MapDef::new(Kind::HASH_OF_MAPS).key::<u32>().holding(array()).max_entries(1),
-            "a map of maps needs a pattern of the maps",
+            "a map of maps needs a template of the maps",
         ),
         (
             MapDef::new(Kind::ARRAY_OF_MAPS).key::<u32>().holding(array()).max_entries(1),
-            "a map of maps needs a pattern of the maps",
+            "a map of maps needs a template of the maps",
         ),
     ] {
         let mut object = ObjectBuilder::new("GPL");

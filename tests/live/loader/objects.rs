@@ -1,4 +1,4 @@
-//! Broken objects: whatever is cut off or flipped, the answer is an error or a description, and never a panic.
+//! Broken objects: for every truncation and every flipped bit the result is an error or a description, never a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -19,18 +19,19 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(test!(no_flipped_bit_makes_loading_panic, transports(), transports::missing));
     tests.push(test!(file_that_is_no_object_is_an_error));
     tests.push(test!(many_relocations_are_loaded).since(5, 4, "BTF of the kernel").needs(root));
-    tests.push(test!(many_zeroes_are_loaded).since(5, 14, "programs of type syscall").needs(root));
+    tests.push(test!(many_zeroes_are_loaded).since(5, 14, "programs of the type SYSCALL").needs(root));
     tests
 }
 
-/// More than an allowance against broken objects once let pass. The kernel has no such members: all are 0.
+/// The object has more relocations than an earlier limit against broken objects allowed. The kernel has no such
+/// members: all are 0.
 fn many_relocations_are_loaded() {
     let object = Object::parse(&many_core::object(170, 350)).unwrap();
     let loaded = object.load().unwrap();
     assert_eq!(loaded.programs().count(), 170);
 }
 
-/// More bytes of `.bss` than an allowance once let pass, and a value set at their end.
+/// The object has more bytes of `.bss` than an earlier limit allowed, and a value is set at their end.
 fn many_zeroes_are_loaded() {
     const SIZE: usize = 70_000_000;
     let mut object = ObjectBuilder::new("GPL");
@@ -55,7 +56,7 @@ fn many_zeroes_are_loaded() {
     assert!(loaded.variable("zeroes").unwrap().bytes().unwrap().starts_with(&7_u64.to_ne_bytes()));
 }
 
-/// Parses; a panic is told with what was done to the object.
+/// Parses the object. A panic is reported with the change that was made to the object.
 fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
     let answer = catch_unwind(|| Object::parse(bytes)).unwrap_or_else(|_| panic!("parsing panics {}", what()));
     if let Err(error) = &answer {
@@ -66,44 +67,44 @@ fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
     answer
 }
 
-/// An ELF file ends with its table of sections, so each cut takes something that is needed.
+/// An ELF file ends with its section header table, so each truncation removes something that is required.
 fn every_truncation_is_an_error(transport: Transport) {
     let bytes = transport.object().unwrap();
     for length in 0..bytes.len() {
         let answer = parse(&bytes[..length], || format!("the first {length} of {} bytes", bytes.len()));
-        assert!(answer.is_err(), "the first {length} of {} bytes are taken for an object", bytes.len());
+        assert!(answer.is_err(), "the first {length} of {} bytes are parsed as an object", bytes.len());
     }
     parse(&bytes, || "all of it".to_owned()).unwrap();
 }
 
-/// Every `step`th byte with one bit flipped, another one each time, and every byte of the ELF header with each.
+/// Returns every `step`th byte with one bit to flip, in turn, and every byte of the ELF header with each bit.
 fn flips(bytes: &[u8], step: usize) -> impl Iterator<Item = (usize, u32)> + use<> {
     const ELF_HEADER: usize = 64;
-    let header = (0..ELF_HEADER).flat_map(|place| (0..8).map(move |bit| (place, bit)));
-    header.chain((ELF_HEADER..bytes.len()).step_by(step).map(move |place| (place, (place / step % 8) as u32)))
+    let header = (0..ELF_HEADER).flat_map(|offset| (0..8).map(move |bit| (offset, bit)));
+    header.chain((ELF_HEADER..bytes.len()).step_by(step).map(move |offset| (offset, (offset / step % 8) as u32)))
 }
 
-fn flip(bytes: &[u8], (place, bit): (usize, u32)) -> Vec<u8> {
+fn flip(bytes: &[u8], (offset, bit): (usize, u32)) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
-    flipped[place] ^= 1 << bit;
+    flipped[offset] ^= 1 << bit;
     flipped
 }
 
 fn no_flipped_bit_makes_parsing_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let mut refused = 0;
-    for place in flips(&bytes, 5) {
-        let answer = parse(&flip(&bytes, place), || format!("with byte and bit {place:?} flipped"));
+    for position in flips(&bytes, 5) {
+        let answer = parse(&flip(&bytes, position), || format!("with byte and bit {position:?} flipped"));
         refused += u32::from(answer.is_err());
     }
-    assert!(refused > 0, "none of it was noticed");
+    assert!(refused > 0, "no change was detected");
 }
 
-/// How long an object's mutants are loaded; a machine that emulates does not get through all of them.
+/// The time for loading an object's mutants; an emulated machine does not finish all of them.
 const LOADING: Duration = Duration::from_secs(2);
 
-/// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since
-/// a flipped size could ask for all the memory there is.
+/// Loads the mutants that parse; any result of the kernel is accepted. The maps stay unchanged, because a flipped size
+/// could request all the memory.
 fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let sizes = |object: &Object| -> Vec<_> {
@@ -116,13 +117,13 @@ fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let sound = sizes(&Object::parse(&bytes).unwrap());
     let (mut accepted, mut refused) = (0, 0);
     let end = Instant::now() + LOADING;
-    for place in spread(flips(&bytes, 101).collect()) {
-        let Ok(object) = Object::parse(&flip(&bytes, place)) else { continue };
+    for position in spread(flips(&bytes, 101).collect()) {
+        let Ok(object) = Object::parse(&flip(&bytes, position)) else { continue };
         if sizes(&object) != sound {
             continue;
         }
         let answer = catch_unwind(AssertUnwindSafe(|| object.load()));
-        match answer.unwrap_or_else(|_| panic!("loading panics with byte and bit {place:?} flipped")) {
+        match answer.unwrap_or_else(|_| panic!("loading panics with byte and bit {position:?} flipped")) {
             Ok(_) => accepted += 1,
             Err(error) => {
                 assert!(!error.to_string().is_empty());
@@ -136,9 +137,9 @@ fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     assert!(accepted > 10 && refused > 10, "{accepted} accepted, {refused} refused");
 }
 
-/// All of them in another order, of which any beginning is spread over the whole.
+/// Returns all elements in another order, in which every prefix is spread over the whole.
 fn spread<T: Copy>(all: Vec<T>) -> impl Iterator<Item = T> {
-    /// A prime, and more than there are places.
+    /// A prime, larger than the number of elements.
     const STRIDE: usize = 1_000_003;
     assert!(all.len() < STRIDE);
     (0..all.len()).map(move |step| all[step * STRIDE % all.len()])

@@ -1,6 +1,6 @@
 //! One wait for rings, perf buffers and other files: `Poller`.
 //!
-//! Records are sent by running programs without an event, so each is sent exactly when a test says so.
+//! Records are sent by test runs of programs, so each is sent exactly when a test wants it.
 
 mod perf;
 
@@ -48,9 +48,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(refresh_that_fails_starves_no_other_source),
         test!(second_consumer_is_an_error_with_the_token),
     ];
-    let since = |test: Test| {
-        test.needs(requirements::ring).since(5, 10, "running programs on raw tracepoints without an event")
-    };
+    let since = |test: Test| test.needs(requirements::ring).since(5, 10, "test runs of raw tracepoint programs");
     tests.map(since).into()
 }
 
@@ -59,7 +57,7 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 /// `BPF_RB_NO_WAKEUP`
 const NO_WAKEUP: i32 = 1;
 
-/// Two rings and a perf event array, and a program that sends 8 bytes into each.
+/// Loads two rings and a perf event array, and a program that sends 8 bytes into each.
 fn load() -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     let ring = || MapDef::new(MapType::RINGBUF).max_entries(page_size() as u32);
@@ -104,7 +102,7 @@ fn ring(loaded: &Loaded, name: &str) -> cutaway::mmap_ring::Ring {
     loaded.map(name).unwrap().ring().unwrap()
 }
 
-/// Reads all that is ready; returns how many records or bytes each source had.
+/// Reads everything that is ready. Returns the number of records or bytes of each source.
 fn drain(poller: &mut Poller, pipe: Option<&mut PipeReader>) -> Vec<(Token, usize)> {
     let mut pipe = pipe;
     let drained = poller.ready().map(|(token, source)| {
@@ -139,7 +137,7 @@ fn rings_perf_buffers_and_a_pipe_share_one_wait() {
     assert_eq!(poller.sources().map(|(token, _)| token).collect::<Vec<_>>(), [first, second, perf, file]);
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
     assert_eq!(poller.ready().count(), 0);
-    // One after the other, and none is said twice.
+    // One after the other, and each is reported once.
     for _ in 0..3 {
         for (token, program) in [(first, "into_first"), (second, "into_second"), (perf, "samples_once")] {
             send(&loaded, program);
@@ -177,14 +175,14 @@ fn stop_from_another_thread_ends_the_wait() {
     assert_eq!(poller.wait(None).unwrap(), Wake::Stopped);
     assert!(began.elapsed() >= Duration::from_millis(20));
     stopping.join().unwrap();
-    // It stays stopped until it is resumed, records or not.
+    // It stays stopped until it is resumed, with or without records.
     send(&loaded, "into_first");
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Stopped);
     poller.resume().unwrap();
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
 }
 
-/// As a signal handler stops it: by write(2).
+/// Stops it as a signal handler does: by write(2).
 fn stop_by_its_fd_ends_a_wait_that_never_sleeps() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
@@ -208,11 +206,11 @@ fn deadline_ends_the_wait_in_time() {
         assert_eq!(answer.unwrap(), Wake::TimedOut);
         assert!(began.elapsed() >= time && began.elapsed() < time + Duration::from_secs(5), "{:?}", began.elapsed());
     }
-    // One that is over already still tells what is ready.
+    // An expired deadline still reports the sources that are ready.
     send(&loaded, "into_first");
     assert_eq!(poller.wait_until(Instant::now()).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(first, 1)]);
-    // One that is too far for the clock is no limit.
+    // A deadline beyond the clock's range is no limit.
     let stopper = poller.stopper();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -253,8 +251,8 @@ fn record_without_wakeup_is_found_by_the_timer() {
     });
 }
 
-/// The other thread sends its record as soon as it is asked to, which is when this one begins to wait. Without a timer
-/// that would make up for it, a wake-up that is lost would cost the whole time-out.
+/// The other thread sends its record on request, just when this one begins to wait. There is no timer to make up for a
+/// lost wake-up, which would cost the whole time-out.
 fn record_sent_while_a_wait_begins_wakes_it() {
     const ROUNDS: usize = 3000;
     let loaded = load();
@@ -266,7 +264,7 @@ fn record_sent_while_a_wait_begins_wakes_it() {
         let loaded = &loaded;
         scope.spawn(move || {
             for round in asked {
-                // The record comes earlier or later in the other thread's wait.
+                // The record arrives at different points of the other thread's wait.
                 (0..round % 97 * 8).for_each(|_| std::hint::spin_loop());
                 send(loaded, "into_first");
             }
@@ -293,7 +291,7 @@ fn removed_source_is_not_waited_for() {
     send(&loaded, "into_first");
     assert_eq!(poller.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
     assert_eq!(taken.batch().unwrap().records().count(), 2);
-    // The other one is still there, and a new one has a token of its own.
+    // The other source is still there, and a new one gets a token of its own.
     send(&loaded, "into_second");
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(second, 1)]);
@@ -315,7 +313,7 @@ fn token_of_another_poller_is_unknown() {
     assert!(one.source(token).is_some() && other.remove(others).is_some());
 }
 
-/// The former file of a source stays readable, and watched: the caller has its descriptor.
+/// A source's former file stays readable and watched: the caller has its fd.
 fn exchanged_source_makes_no_busy_loop() {
     const IDLE: Duration = Duration::from_millis(200);
     let ((read, mut write), (empty, mut into_empty)) = (pipe().unwrap(), pipe().unwrap());
@@ -329,7 +327,7 @@ fn exchanged_source_makes_no_busy_loop() {
     assert_eq!(poller.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
     let ran = cpu_time() - before;
     assert!(ran < IDLE / 20, "the wait ran for {ran:?}");
-    // Other sources are watched as before.
+    // Other sources are still watched.
     let token = poller.add_fd(&empty).unwrap();
     into_empty.write_all(b"abc").unwrap();
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
@@ -338,7 +336,7 @@ fn exchanged_source_makes_no_busy_loop() {
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Stopped);
 }
 
-/// Returns for how long this thread has run.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -350,7 +348,7 @@ fn undrained_source_keeps_the_wait_from_sleeping() {
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let options = perf_reader::Options::new();
     let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
-    // The kernel says only once that a perf buffer has something: the poller remembers it.
+    // The kernel reports only once that a perf buffer has data: the poller remembers it.
     send(&loaded, "samples_once");
     for _ in 0..3 {
         assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
@@ -374,7 +372,7 @@ fn ring_that_is_always_ready_starves_no_other_source() {
     let options = perf_reader::Options::new();
     let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     let file = poller.add_fd(&read).unwrap();
-    // Nobody reads this one.
+    // This one is never read.
     send(&loaded, "into_first");
     for program in ["into_second", "samples_once"] {
         send(&loaded, program);
@@ -396,7 +394,7 @@ fn closed_pipe_is_an_error_with_its_token() {
     let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     write.write_all(b"abc").unwrap();
     drop(write);
-    // What it holds comes first.
+    // The pipe's data is reported first.
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, Some(&mut read)), [(file, 3)]);
     send(&loaded, "samples_once");
@@ -407,13 +405,13 @@ fn closed_pipe_is_an_error_with_its_token() {
         assert!(line.starts_with(&format!("{file}: ")) && line.contains("closed at its other end"), "{line}");
     }
     assert!(poller.remove(file).is_some());
-    // No event of another source is lost by it.
+    // No event of another source is lost by the error.
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(perf, 1)]);
     send(&loaded, "into_first");
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(first, 1)]);
-    // A file that cannot be waited for.
+    // A file that does not support epoll.
     let regular = std::fs::File::open("/proc/self/exe").unwrap();
     let error = poller.add_fd(&regular).unwrap_err();
     assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
@@ -424,7 +422,7 @@ fn second_consumer_is_an_error_with_the_token() {
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let second = poller.add_ring(ring(&loaded, "second")).unwrap();
-    // Another process moves the consumer position: here by another mapping of the page.
+    // Another process moves the consumer position; here another mapping of the page does.
     move_consumer(&loaded, 16);
     let error = poller.wait(LONG).unwrap_err();
     assert_eq!(error.token, Some(first), "{error}");
@@ -435,8 +433,8 @@ fn second_consumer_is_an_error_with_the_token() {
     assert_eq!(drain(&mut poller, None), [(second, 1)]);
 }
 
-/// Stores a consumer position into the ring `first`.
-#[expect(unsafe_code, reason = "maps the consumer's page as another process would")]
+/// Stores a consumer position in the ring `first`.
+#[expect(unsafe_code, reason = "maps the consumer page as another process would")]
 fn move_consumer(loaded: &Loaded, position: u64) {
     use std::sync::atomic::{AtomicU64, Ordering};
     let fd = loaded.map("first").unwrap().as_fd().as_raw_fd();

@@ -1,7 +1,7 @@
-//! What the loader can do with a few capabilities, and what it says when one is missing.
+//! The loader with a few capabilities, and its errors if one is missing.
 //!
-//! Each test runs in a process of its own, and gives up its privileges there: it becomes nobody, and keeps these
-//! capabilities.
+//! Each test runs in a process of its own and drops its privileges there: it changes to the user `nobody` and keeps
+//! these capabilities.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Becomes nobody, with these capabilities and no way to get others.
+/// Changes to the user `nobody` with these capabilities, and without the possibility to gain others.
 fn keep(capabilities: Set) {
     let nobody = 65534;
     set_keep_capabilities(true).unwrap();
@@ -47,7 +47,7 @@ fn keep(capabilities: Set) {
     set_thread_res_uid(uid, uid, uid).unwrap();
     let sets = CapabilitySets { effective: capabilities, permitted: capabilities, inheritable: Set::empty() };
     set_capabilities(None, sets).unwrap();
-    // So that the list of descriptors stays ours to read.
+    // Keeps /proc/self/fd readable, which the check of open fds needs.
     set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     let status = fs::read_to_string("/proc/self/status").unwrap();
     assert!(status.contains(&format!("CapEff:\t{:016x}", capabilities.bits())), "{status}");
@@ -73,7 +73,7 @@ fn probes_by_links_need_no_more_capabilities() {
     attaching::call();
     assert!(sample::runs(&loaded) >= 1);
     drop(link);
-    // As a perf event the same probe takes more, on some kernels.
+    // As a perf event, the same probe needs more privileges on some kernels.
     let loaded = sample::object("uprobe/libc.so.6:a64l").load().unwrap();
     match loaded.program(sample::names::PROGRAM).unwrap().attach() {
         Ok(link) => {
@@ -98,7 +98,7 @@ fn cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types() {
     drop(loaded.program("types").unwrap().attach().unwrap());
 }
 
-/// The error of loading a program of this kind.
+/// Returns the error of loading a program of this section.
 fn refusal(section: &str) -> String {
     let error = sample::object(section).load().unwrap_err();
     assert!(matches!(error, Error::Syscall { .. }), "{error:?}");
@@ -115,7 +115,7 @@ fn missing_cap_perfmon_is_named() {
 fn missing_cap_bpf_is_named() {
     keep(Set::PERFMON);
     let error = refusal("uprobe");
-    // Where the administrator allows it, anybody makes maps; programs on probes take it always.
+    // If the administrator allows it, any process can create maps; programs on probes always need the capability.
     assert!(error.contains("EPERM") && error.contains("this process lacks CAP_BPF: run it as root"), "{error}");
 }
 
@@ -130,7 +130,7 @@ fn missing_cap_net_admin_is_named() {
     let error = refusal("xdp");
     assert!(error.contains("cannot load the program `count` (XDP): EPERM"), "{error}");
     assert!(error.contains("this process lacks CAP_NET_ADMIN: run it as root, or with CAP_NET_ADMIN"), "{error}");
-    // A map of sockets is for those who may do that, too.
+    // A map of sockets needs the same capability.
     let mut object = ObjectBuilder::new("GPL");
     object.map("sockets", MapDef::new(Kind::SOCKMAP).key_size(4).value_size(4).max_entries(1));
     let error = Object::parse(&object.write().unwrap()).unwrap().load().unwrap_err().to_string();
@@ -142,7 +142,7 @@ fn hidden_addresses_are_explained() {
     let error = Object::parse(&corpus::read("externs", "ksyms.o")).unwrap().load();
     let shown = fs::read_to_string("/proc/kallsyms").unwrap().lines().any(|line| !line.starts_with("0000000000000000"));
     match error {
-        Ok(_) => assert!(shown, "hidden addresses were believed"),
+        Ok(_) => assert!(shown, "hidden addresses were used"),
         Err(error) => {
             let error = error.to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! From a map to the reader of what comes out of it.
+//! The readers of a map's records.
 
 use cutaway::{Object, mmap_ring, perf_reader};
 use cutaway_programs::{
@@ -15,9 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(wrong_reader_for_a_map_is_refused).needs(ring),
         test!(array_with_too_few_slots_is_read_partly).needs(root),
-        test!(second_reader_of_an_array_is_noticed)
-            .since(5, 10, "running a program on a CPU of one's choice")
-            .needs(root),
+        test!(second_reader_of_an_array_is_noticed).since(5, 10, "running a program on a chosen CPU").needs(root),
         test!(readers_without_records_time_out).needs(ring),
     ]
 }
@@ -49,11 +47,10 @@ fn array_with_too_few_slots_is_read_partly() {
     let online = perf_reader::online_cpus().unwrap();
     assert_eq!(stream.set().without_slot(), online.get(1..).unwrap_or_default());
     assert_eq!(stream.set().len(), 1);
-    assert_eq!(stream.refresh().unwrap(), perf_reader::HotplugChanges::default(), "they stay without");
+    assert_eq!(stream.refresh().unwrap(), perf_reader::HotplugChanges::default(), "the missing slots stay empty");
 }
 
-/// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which
-/// filled them.
+/// Two fds of one map, as two processes have them. The kernel empties the slots when the fd that filled them is closed.
 fn second_reader_of_an_array_is_noticed() {
     let loaded = load(Transport::PerfHeap);
     let map = loaded.map(names::EVENTS).unwrap();
@@ -62,17 +59,17 @@ fn second_reader_of_an_array_is_noticed() {
     let online = perf_reader::online_cpus().unwrap();
     let none = perf_reader::HotplugChanges::default();
     for _ in 0..3 {
-        assert_eq!(first.refresh().unwrap(), none, "its own events are known again");
+        assert_eq!(first.refresh().unwrap(), none, "its own events are recognized");
     }
     let other = cutaway::Map::from_id(map.id()).unwrap();
     let mut second = other.perf_buffers(64 * 1024, &options).unwrap();
     assert_eq!(second.refresh().unwrap(), none);
     let taken = perf_reader::HotplugChanges { taken: online.clone(), ..none.clone() };
     assert_eq!(first.refresh().unwrap(), taken);
-    assert_eq!(first.refresh().unwrap(), none, "told once");
-    assert_eq!(second.refresh().unwrap(), none, "looking has taken nothing");
+    assert_eq!(first.refresh().unwrap(), none, "reported once");
+    assert_eq!(second.refresh().unwrap(), none, "the check has changed no slot");
     drop((second, other));
-    // The descriptors are released behind the system call that closes them.
+    // The kernel releases the fds after the system call that closes them.
     let regained = perf_reader::HotplugChanges { regained: online, ..none.clone() };
     assert_eq!(first.refresh().unwrap(), regained);
     assert_eq!(first.refresh().unwrap(), none);
@@ -89,6 +86,6 @@ fn readers_without_records_time_out() {
     assert_eq!(buffers.wait(wait).unwrap(), perf_reader::Wake::TimedOut);
     let mut records = 0;
     buffers.drain(|_, _| records += 1).unwrap();
-    assert_eq!(records, 0, "nothing is attached");
+    assert_eq!(records, 0, "no program is attached");
     assert_eq!(buffers.lost().unwrap().samples, 0);
 }

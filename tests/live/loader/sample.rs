@@ -1,4 +1,4 @@
-//! A small object to work with: maps of several kinds, variables, and a program that counts how often it runs.
+//! A small object for the tests: maps of several kinds, variables, and a program that counts its runs.
 
 use cutaway::{Loaded, Object};
 use cutaway_programs::prelude::*;
@@ -10,8 +10,8 @@ pub(crate) mod names {
     pub(crate) const OFFSET: &str = "offset";
 }
 
-/// The object, with the program in this section. Each run adds the constant `step` (1) and the variable `offset` (0) to
-/// the first value of the array `runs`.
+/// Returns the object, with the program in this section. Each run adds the constant `step` (1) and the variable
+/// `offset` (0) to the first value of the array `runs`.
 pub(crate) fn object(section: &str) -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let runs = object.map(names::RUNS, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(4));
@@ -41,7 +41,7 @@ pub(crate) fn object(section: &str) -> Object {
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-/// What the program has counted.
+/// Returns the program's count.
 pub(crate) fn runs(loaded: &Loaded) -> u64 {
     let value = loaded.map(names::RUNS).unwrap().lookup(&0_u32.to_ne_bytes()).unwrap().unwrap();
     u64::from_ne_bytes(value.try_into().unwrap())

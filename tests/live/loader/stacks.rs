@@ -1,4 +1,4 @@
-//! The stack of a program that is preempted by another run of itself stays its own.
+//! The stack of a program stays its own if another run of the same program preempts it.
 
 use std::thread;
 
@@ -15,11 +15,11 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![test!(threads_of_one_program_keep_their_stacks).needs(root)]
 }
 
-/// How much stack the program uses: kernels give programs with 64 bytes and more a stack for each CPU.
+/// The stack that the program uses, in bytes. Kernels give programs with 64 bytes and more a stack for each CPU.
 const STACK: i16 = 256;
 
-/// Fills its stack with the number of its thread, stays a while, and counts in `runs[0]` that it ran and in `runs[1]`
-/// that it found another number there.
+/// Returns a program that fills its stack with its thread's id, waits a while, and counts: its runs in `runs[0]`, and
+/// in `runs[1]` the runs that found another id on the stack.
 fn object() -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let runs = object.map("runs", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2));
@@ -38,16 +38,16 @@ fn object() -> Object {
     };
     asm.call(Helper::bpf_get_current_pid_tgid);
     asm.mov(R6, R0);
-    for place in (-STACK..-8).step_by(8) {
-        asm.store(DW, R10, place, R6);
+    for offset in (-STACK..-8).step_by(8) {
+        asm.store(DW, R10, offset, R6);
     }
     for _ in 0..200 {
         asm.call(Helper::bpf_ktime_get_ns);
     }
     let done = asm.label("done");
     let foreign = asm.label("foreign");
-    for place in (-STACK..-8).step_by(8) {
-        asm.load(DW, R1, R10, place);
+    for offset in (-STACK..-8).step_by(8) {
+        asm.load(DW, R1, R10, offset);
         asm.jump_if(Ne, R1, R6, foreign);
     }
     asm.jump(done);
@@ -77,5 +77,5 @@ fn threads_of_one_program_keep_their_stacks() {
         let value = loaded.map("runs").unwrap().lookup(&key.to_ne_bytes()).unwrap().unwrap();
         u64::from_ne_bytes(value.try_into().unwrap())
     };
-    assert_eq!((count(0), count(1)), (THREADS * CALLS, 0), "runs, and those that found a stack that is not theirs");
+    assert_eq!((count(0), count(1)), (THREADS * CALLS, 0), "runs, and runs that found another thread's stack");
 }

@@ -1,5 +1,5 @@
-//! How many CPUs are possible is the kernel's word, whatever is mounted over sysfs: it fills as many values of a
-//! per-CPU map, and a list that names fewer would have it write over memory of this process.
+//! The number of possible CPUs comes from the kernel, whatever is mounted over sysfs. The kernel writes that many
+//! values of a per-CPU map: with a list of fewer CPUs it would write beyond the loader's buffer.
 #![expect(unsafe_code, reason = "unshare(2), mount(2) and prctl(2)")]
 
 use std::{ffi::CString, fs, io, path::Path};
@@ -13,10 +13,10 @@ use crate::{
     requirements::root,
 };
 
-/// The list that memory depends on.
+/// The list that determines the size of buffers.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 const KEY: [u8; 4] = [0; 4];
-/// Bytes of a value.
+/// The size of a value in bytes.
 const SIZE: usize = 512;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -40,14 +40,14 @@ fn call(source: &Path, target: &str, kind: &str, flags: libc::c_ulong) {
     assert_eq!(done, 0, "mounting {target:?}: {}", io::Error::last_os_error());
 }
 
-/// From now on, what this process mounts is seen by nobody else, and gone with it.
+/// Makes the mounts of this process invisible to others; they end with it.
 fn unshare() {
     // SAFETY: changes which mounts this process sees, and no memory.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
     call(Path::new("none"), "/", "none", libc::MS_REC | libc::MS_PRIVATE);
 }
 
-/// Mounts a file system of memory, and a list of one CPU at `list` below it.
+/// Mounts a tmpfs, and writes a list of one CPU at `list` below it.
 fn memory_on(target: &str, list: &str) {
     call(Path::new("none"), target, "tmpfs", 0);
     let list = Path::new(target).join(list);
@@ -60,7 +60,7 @@ fn cover(with: &Path) {
     call(with, POSSIBLE, "none", libc::MS_BIND);
 }
 
-/// An array and a hash with one value for each CPU.
+/// Loads an array and a hash with one value for each CPU.
 fn per_cpu() -> Result<Loaded, Error> {
     let mut object = ObjectBuilder::new("GPL");
     for (name, kind) in [("array", Kind::PERCPU_ARRAY), ("hash", Kind::PERCPU_HASH)] {
@@ -69,7 +69,7 @@ fn per_cpu() -> Result<Loaded, Error> {
     Object::parse(&object.write().unwrap()).unwrap().load()
 }
 
-/// Reads and writes elements, with memory beside them that the kernel must not write to.
+/// Reads and writes elements, with guard memory beside the buffers that the kernel must not write to.
 fn elements_are_whole(cpus: usize) {
     let loaded = per_cpu().unwrap();
     for map in loaded.maps() {
@@ -84,7 +84,7 @@ fn elements_are_whole(cpus: usize) {
         assert!(kept.chunks(2).all(|pair| pair[0] == value && pair[1].iter().all(|byte| *byte == 0x41)));
         let each = map.lookup_per_cpu(&KEY).unwrap().unwrap();
         assert_eq!(each.len(), cpus);
-        assert!(each.iter().enumerate().all(|(place, (_, value))| *value == [place as u8 + 1; SIZE]));
+        assert!(each.iter().enumerate().all(|(index, (_, value))| *value == [index as u8 + 1; SIZE]));
         map.update_per_cpu(&KEY, &each).unwrap();
         let all: Vec<_> = map.entries().collect::<Result<_, _>>().unwrap();
         let values: Vec<&[u8]> = all.iter().flat_map(|entries| entries.iter().map(|(_, value)| value)).collect();
@@ -101,7 +101,7 @@ fn file_mounted_over_possible_cpus_is_ignored() {
     elements_are_whole(cpus);
 }
 
-/// `kernel_max` is a single number, and so a list of one CPU.
+/// `kernel_max` is a single number, and so parses as a list of one CPU.
 fn sysfs_file_mounted_over_possible_cpus_is_ignored() {
     let cpus = possible_cpus();
     unshare();
@@ -117,7 +117,7 @@ fn other_file_system_on_sys_is_ignored() {
     elements_are_whole(cpus);
 }
 
-/// It is of sysfs, and not its root.
+/// The directory is on sysfs, but not its root.
 fn sysfs_directory_mounted_on_sys_is_ignored() {
     let cpus = possible_cpus();
     unshare();
@@ -132,7 +132,7 @@ fn missing_sysfs_changes_nothing() {
     elements_are_whole(cpus);
 }
 
-/// Where a sysfs of one's own is refused, too (as without CAP_SYS_ADMIN), the map is.
+/// If the process cannot mount its own sysfs either (as without CAP_SYS_ADMIN), the map is refused.
 fn per_cpu_map_without_known_cpus_is_refused() {
     unshare();
     memory_on("/tmp", "list");
@@ -141,7 +141,7 @@ fn per_cpu_map_without_known_cpus_is_refused() {
     let error = per_cpu().map(drop).unwrap_err().to_string();
     let expected = "/sys/devices/system/cpu/possible cannot be read as the kernel's own: Invalid cross-device link";
     assert!(error.contains(expected), "{error}");
-    // What needs no such memory goes on.
+    // Maps without per-CPU values still work.
     let mut object = ObjectBuilder::new("GPL");
     object.map("array", MapDef::new(Kind::ARRAY).key_size(4).value_size(8).max_entries(1));
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
@@ -149,7 +149,7 @@ fn per_cpu_map_without_known_cpus_is_refused() {
     assert_eq!(map.lookup(&KEY).unwrap().unwrap(), [0; 8]);
 }
 
-/// From now on, this system call fails with EPERM.
+/// Makes this system call fail with EPERM from now on.
 fn refuse(call: libc::c_long) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;

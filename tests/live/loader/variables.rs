@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    let what = "programs of type syscall";
+    let what = "programs of the type SYSCALL";
     vec![
         test!(variables_are_listed_with_type_and_section),
         test!(variables_without_types_are_listed_by_size),
@@ -61,7 +61,7 @@ fn variables_without_types_are_listed_by_size() {
     let find =
         |object: &Object, name: &str| object.variables().iter().find(|known| known.name == name).unwrap().clone();
     assert_eq!(find(&object, "levels").to_string(), "`levels` (12 bytes in .rodata.levels)");
-    // Only the size can be held against it.
+    // Only the size can be checked.
     object.set_variable("offset", &7_u32).unwrap();
     let error = object.set_variable("offset", &7_u64).unwrap_err().to_string();
     assert_eq!(error, "cannot set the variable `offset` (4 bytes in .data): it has 4 bytes, and 8 are given");
@@ -143,7 +143,7 @@ fn programs_see_values_written_while_running() {
     assert_eq!(variable("sum").read::<u64>().unwrap(), 10 + 6 + 1 + 100 + 1000 + 2);
     assert_eq!(variable("ports").read::<[u16; 4]>().unwrap(), [0, 0, 0, 100]);
     assert!(variable("enabled").read::<bool>().unwrap());
-    // What a lookup sees is the same memory.
+    // A lookup reads the same memory.
     let section = loaded.map(".data.tuning").unwrap().lookup(&[0; 4]).unwrap().unwrap();
     assert_eq!(section[variable("sum").spec().offset as usize..][..8], variable("sum").bytes().unwrap());
 
@@ -159,7 +159,7 @@ fn programs_see_values_written_while_running() {
     );
     variable("enabled").write(&[2_u8]).unwrap();
     let error = variable("enabled").read::<bool>().unwrap_err().to_string();
-    assert!(error.contains("[02] are no value of the requested type"), "{error}");
+    assert!(error.contains("[02] are not a value of the requested type"), "{error}");
     assert_eq!(loaded.variables().count(), 14);
 }
 
@@ -179,7 +179,7 @@ fn constants_are_read_and_not_written() {
     );
 }
 
-/// A program counts in one variable while we write its neighbours: no count is lost.
+/// A program counts in one variable while the test writes its neighbors: no count is lost.
 fn writing_a_variable_leaves_the_others_unchanged() {
     const RUNS: u64 = 20_000;
     let loaded = object("variables.o").load().unwrap();
@@ -221,12 +221,12 @@ fn section_is_mapped_once() {
     assert_eq!(last.pairs[0].1, "munmap");
 }
 
-/// The second section `.data` is a map like the first, and who looks at the name alone takes one for the other.
+/// The second section `.data` is a map like the first. By the name alone, they cannot be told apart.
 fn sections_of_the_same_name_are_separate() {
     let mut bytes = corpus::read("data", "variables_without_btf.o");
     let name = b"\0.data.tuning\0";
-    let place = bytes.windows(name.len()).position(|window| window == name).unwrap();
-    bytes[place + b"\0.data".len()] = 0;
+    let offset = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[offset + b"\0.data".len()] = 0;
     let mut object = Object::parse(&bytes).unwrap();
     assert_eq!(object.maps().iter().filter(|map| map.name == ".data").count(), 2);
     object.set_variable("enabled", &1_u8).unwrap();

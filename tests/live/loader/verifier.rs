@@ -1,4 +1,4 @@
-//! The verifier's refusals: its own sentence in one line, its whole log behind it, and in the log the Rust source.
+//! The verifier's refusals: one sentence in the error, the whole log, and the Rust source in the log.
 
 use cutaway::{Errno, Error, Object};
 use cutaway_programs::prelude::*;
@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// The program that the stack variant would be with an event of `event` bytes, of which it writes the last `written`.
+/// Returns the stack variant's program with an event of `event` bytes, of which it writes the last `written`.
 fn object(event: i16, written: i16) -> Object {
     let mut object = ObjectBuilder::new("GPL");
     object.source(source!("verifier.rs"));
@@ -47,20 +47,20 @@ fn object(event: i16, written: i16) -> Object {
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-/// The refusal of the program `send`: sentence and log, after a look at what they have in common.
+/// Returns sentence and log of the refusal of the program `send`, after checking their common parts.
 fn refusal(object: Object) -> (String, String) {
     let error = object.load().unwrap_err();
     let Error::Verifier { program, sentence, at, log, .. } = &error else { panic!("{error:?}") };
     assert_eq!(program, "send");
     let at = at.as_deref().unwrap();
     assert_eq!(error.to_string(), format!("the verifier refuses the program `send`: {sentence} ({at})"));
-    // Where it got to is what the log has last.
+    // The last instruction in the log is the one in the error.
     let (number, rest) = at.strip_prefix("instruction ").unwrap().split_once(": ").unwrap();
     let instruction = rest.split_once("; ").map_or(rest, |(instruction, _)| instruction);
     let last = log.lines().rfind(|line| line.trim().starts_with(&format!("{number}: ("))).unwrap();
     assert!(last.contains(instruction), "{at}: {last}");
     assert_eq!(error.verifier_log(), Some(log.as_str()));
-    assert!(log.lines().any(|line| line.trim() == sentence), "the sentence is the kernel's own: {log}");
+    assert!(log.lines().any(|line| line.trim() == sentence), "the sentence is in the kernel's log: {log}");
     assert!(!sentence.contains('\n'));
     (sentence.clone(), log.clone())
 }
@@ -110,10 +110,10 @@ fn long_log_is_read_whole() {
     let (sentence, log) = refusal(Object::parse(&object.write().unwrap()).unwrap());
     assert!(sentence.contains("off=-4096"), "{sentence}");
     assert!(log.len() > 64 << 10, "{} bytes", log.len());
-    assert!(log.contains("; r1 = 0") || log.contains("r1 = 0"), "from the beginning");
+    assert!(log.contains("; r1 = 0") || log.contains("r1 = 0"), "the log begins with the first instruction");
 }
 
-/// A program of this section; `R0` is what its body leaves there.
+/// Returns a program of this section; its body sets `R0`.
 fn small(section: &str, license: &str, body: impl Fn(&mut Assembler)) -> Object {
     let mut object = ObjectBuilder::new(license);
     let mut asm = Assembler::new();
@@ -123,7 +123,7 @@ fn small(section: &str, license: &str, body: impl Fn(&mut Assembler)) -> Object 
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-/// The answers to each load of the program `send`, in order.
+/// Returns the result of each load of the program `send`, in order.
 fn answers() -> Vec<String> {
     let is_load = |pairs: &[(String, String)]| {
         let has = |key: &str, part: &str| pairs.iter().any(|(name, value)| name == key && value.contains(part));
@@ -143,8 +143,8 @@ fn refused_program_is_verified_twice() {
     assert!(answers().iter().all(|answer| answer.contains("EACCES")) && answers().len() == 2, "{:?}", answers());
 }
 
-/// Programs on probes are loaded behind a front that keeps their stack their own, and refused as their author wrote
-/// them.
+/// Programs on probes are loaded with a prologue that keeps their stack their own. They are refused as their author
+/// wrote them.
 fn refused_probe_is_verified_twice() {
     let error = small("uprobe", "GPL", |_| {}).load().unwrap_err();
     assert_eq!(errno(&error), libc::EACCES);
@@ -152,8 +152,8 @@ fn refused_probe_is_verified_twice() {
     assert_eq!(answers().len(), 2, "{:?}", answers());
 }
 
-/// A loop of more than a million steps. Its body is long, since some verifiers (6.12) compare each turn with all before
-/// it.
+/// A loop of more than a million steps. Its body is long, because some verifiers (6.12) compare each iteration with all
+/// earlier ones.
 fn too_large_program_is_verified_once() {
     const BODY: i32 = 1000;
     for section in ["raw_tp/sys_enter", "uprobe"] {
@@ -171,7 +171,7 @@ fn too_large_program_is_verified_once() {
         assert_eq!(errno(&error), libc::E2BIG);
         let line = "the verifier refuses the program `send`: BPF program is too large. Processed 1000001 insn";
         assert_eq!(error.to_string(), line);
-        assert!(error.verifier_log().unwrap().contains("processed 1000001 insns"), "statistics are in the log");
+        assert!(error.verifier_log().unwrap().contains("processed 1000001 insns"), "the log has the statistics");
         assert_eq!(answers().len() - before, 1, "{:?}", answers());
     }
 }
@@ -184,8 +184,8 @@ fn accepted_program_is_verified_once() {
     assert_eq!(answers().len(), 1);
 }
 
-/// The log of the walk has more than 16 MiB: its second load may fail otherwise (ENOSPC), which is not why it is
-/// refused.
+/// The verifier's log has more than 16 MiB. The second load may then fail with ENOSPC, which is not the reason of the
+/// refusal.
 fn cut_log_keeps_errno_and_sentence() {
     let object = small("raw_tp/sys_enter", "GPL", |asm| {
         let again = asm.label("again");
@@ -201,10 +201,10 @@ fn cut_log_keeps_errno_and_sentence() {
     let error = object.load().unwrap_err();
     let Error::Verifier { sentence, at, log, .. } = &error else { panic!("{error:?}") };
     assert_eq!((errno(&error), answers().len()), (libc::EACCES, 2), "{:?}", answers());
-    assert!(answers()[1].contains("ENOSPC"), "the log was long enough for this test: {:?}", answers());
+    assert!(answers()[1].contains("ENOSPC"), "the log was truncated, as this test requires: {:?}", answers());
     assert!(sentence.contains("4000"), "{sentence}");
     assert!(log.len() > 15 << 20, "{} bytes", log.len());
-    // Before Linux 6.4 the end of the log is lost, and says so.
+    // Before Linux 6.4 the end of the log is lost, and the log says so.
     match at {
         Some(at) => assert!(at.starts_with("instruction 6: r0 = *(u64 *)(r6 +4000)"), "{at}"),
         None => assert!(log.contains("the kernel cut the log off here"), "the log says that its end is missing"),
@@ -234,7 +234,7 @@ fn license_explains_a_refusal() {
 }
 
 fn unknown_helper_is_explained() {
-    // A helper that this type of program does not have.
+    // A helper that this program type does not have.
     let object = small("socket", "GPL", |asm| {
         asm.mov(R2, 0);
         asm.mov(R3, 0);

@@ -1,4 +1,4 @@
-//! Pictures: of a live ring and of one that was kept, in the terminal and as SVG, step by step.
+//! Pictures: of a live ring and of a recording, in the terminal and as SVG, step by step.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Runs with lines on stdin.
+/// Runs `cutaway peek` with lines on stdin.
 fn with_stdin(words: &str, stdin: &str) -> Ended {
     let mut running = Running::start(&mut command(format!("peek {words}").split_whitespace()));
     running.write(stdin);
@@ -42,7 +42,7 @@ fn live_ring_is_drawn_step_by_step() {
     let ended = running.end();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stdout.matches("page 0").count(), 3, "{}", ended.stdout);
-    assert!(ended.stdout.contains("░"), "discarded ones are marked: {}", ended.stdout);
+    assert!(ended.stdout.contains("░"), "discarded records are marked: {}", ended.stdout);
 }
 
 fn recording_is_drawn_and_shown_again() {
@@ -53,7 +53,7 @@ fn recording_is_drawn_and_shown_again() {
         owner.produce(count);
         text += &peek(&format!("--id {} --format json", owner.id)).stdout;
     }
-    let file = owner::file(folder.path(), "looks.json", text.as_bytes());
+    let file = owner::file(folder.path(), "snapshots.json", text.as_bytes());
     let fills = |ended: &Ended| -> Vec<String> {
         let lines = ended.stdout.lines().filter(|line| line.contains("enlarged"));
         lines.map(|line| line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap().to_string()).collect()
@@ -68,7 +68,7 @@ fn recording_is_drawn_and_shown_again() {
     assert_eq!(fills(&ended), [five]);
     let ended = with_stdin(&format!("--from {file}"), "");
     assert!(ended.stdout.contains("35 records: 32 committed, 0 busy, 3 discarded"), "{}", ended.stdout);
-    // What is kept of what was kept is the same.
+    // A replay of the recording in JSON equals the recording.
     let again = with_stdin(&format!("--from {file} --format json"), "").stdout;
     let file = owner::file(folder.path(), "again.json", again.as_bytes());
     assert_eq!(with_stdin(&format!("--from {file} --format json"), "").stdout, again);
@@ -83,7 +83,7 @@ fn svg_has_every_record() {
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.contains("one picture in"), "{ended:?}");
     let text = fs::read_to_string(&file).unwrap();
-    // Each record three times: in either view, and enlarged.
+    // Each record occurs three times: in either view, and zoomed.
     assert_eq!(text.matches("<title>committed: 16 bytes at position").count(), 3 * 27, "{text}");
     assert_eq!(text.matches("<title>discarded: 16 bytes at position").count(), 3 * 3, "{text}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Files that pictures are drawn into: whole or untouched, no link followed, devices and pipes written to.
+//! Files with pictures: replaced as a whole or not at all. Links are not followed; devices and pipes are written to.
 
 use std::{
     fs::{self, File, Permissions},
@@ -28,19 +28,20 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Two looks at an empty ring, in a file.
-fn looks(folder: &Path) -> String {
-    let look = r#"{"time_ns":1,"id":7,"name":"events","mode":"ring","bytes":4096,"consumer_pos":0,"producer_pos":0,
+/// Writes two snapshots of an empty ring to a file.
+fn snapshots(folder: &Path) -> String {
+    let snapshot = r#"{"time_ns":1,"id":7,"name":"events","mode":"ring","bytes":4096,"consumer_pos":0,"producer_pos":0,
         "pending_pos":0,"overwrite_pos":0,"fill_bytes":0,"committed":0,"busy":0,"discarded":0,"released_meanwhile":0,"records":[]}"#;
-    let look = look.replace('\n', " ");
-    let path = folder.join("looks.jsonl");
-    fs::write(&path, format!("{look}\n{look}\n")).unwrap();
+    let snapshot = snapshot.replace('\n', " ");
+    let path = folder.join("snapshots.jsonl");
+    fs::write(&path, format!("{snapshot}\n{snapshot}\n")).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
 /// Draws them.
 fn draw(folder: &Path, to: &Path) -> Ended {
-    Running::start(&mut binary::command(["peek", "--from", &looks(folder), &format!("--draw={}", to.display())])).end()
+    Running::start(&mut binary::command(["peek", "--from", &snapshots(folder), &format!("--draw={}", to.display())]))
+        .end()
 }
 
 fn is_whole(picture: &str) -> bool {
@@ -67,7 +68,7 @@ fn picture_replaces_a_file_and_keeps_its_mode() {
     assert!(draw(folder.path(), &path).status.success());
     assert!(is_whole(&fs::read_to_string(&path).unwrap()));
     assert_eq!(mode(), 0o602);
-    assert_eq!(names(folder.path()), ["looks.jsonl", "picture.svg"]);
+    assert_eq!(names(folder.path()), ["picture.svg", "snapshots.jsonl"]);
 }
 
 fn picture_does_not_follow_a_link() {
@@ -82,7 +83,7 @@ fn picture_does_not_follow_a_link() {
         fs::remove_file(&link).unwrap();
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "untouched");
-    assert_eq!(names(folder.path()), ["looks.jsonl", "there"]);
+    assert_eq!(names(folder.path()), ["snapshots.jsonl", "there"]);
 }
 
 fn picture_on_a_full_disk_leaves_the_old_one() {
@@ -90,14 +91,14 @@ fn picture_on_a_full_disk_leaves_the_old_one() {
     let path = folder.path().join("picture.svg");
     fs::write(&path, "old").unwrap();
     let mut command = Command::new("sh");
-    // One block, which no picture fits into.
+    // One block, which is too small for any picture.
     command.args(["-c", r#"ulimit -f 1; exec "$0" "$@""#]).arg(binary::path()).env_remove("RUST_LOG");
-    command.args(["peek", "--from", &looks(folder.path()), &format!("--draw={}", path.display())]);
+    command.args(["peek", "--from", &snapshots(folder.path()), &format!("--draw={}", path.display())]);
     let ended = Running::start(&mut command).end();
     let line = ended.complaint();
     assert!(line.contains("picture.svg: EFBIG") && line.contains("ulimit -f"), "{line}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-    assert_eq!(names(folder.path()), ["looks.jsonl", "picture.svg"]);
+    assert_eq!(names(folder.path()), ["picture.svg", "snapshots.jsonl"]);
 }
 
 fn pictures_go_to_stdout_devices_and_fifos() {

@@ -1,5 +1,5 @@
-//! Looks that were kept: options that apply to them, and files that are hostile or no recordings. What processes are
-//! called is any bytes, too.
+//! Recordings: the options that apply to them, and files that are hostile or not recordings. The names of processes can
+//! contain any bytes too.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -23,21 +23,21 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A file with one look at a ring of this name, which holds three records of 8 bytes.
+/// Writes a file with one snapshot of a ring of this name, which contains three records of 8 bytes.
 fn kept(folder: &TempDir, name: &[u8]) -> PathBuf {
     let record = |number: u64| {
         let payload = format!("0{number}00000000000000");
         let at = number * 16;
         json!({ "position": at, "offset": at, "length": 8, "state": "committed", "payload": payload })
     };
-    let look = json!({
+    let snapshot = json!({
         "time_ns": 1, "id": 7, "name": "NAME", "mode": "ring", "bytes": 4096, "consumer_pos": 0, "producer_pos": 48,
         "pending_pos": 0, "overwrite_pos": 0, "fill_bytes": 48, "committed": 3, "busy": 0, "discarded": 0,
         "released_meanwhile": 0, "records": [record(0), record(1), record(2)],
     });
-    let text = look.to_string();
+    let text = snapshot.to_string();
     let (before, behind) = text.split_once("NAME").unwrap();
-    let path = folder.path().join("looks.jsonl");
+    let path = folder.path().join("snapshots.jsonl");
     fs::write(&path, [before.as_bytes(), name, behind.as_bytes(), b"\n"].concat()).unwrap();
     path
 }
@@ -51,21 +51,22 @@ fn replay_obeys_records_and_type() {
     let text = peek(&format!("--from {path} --records 1")).stdout;
     assert!(!text.contains("02000000") && text.contains("2 more; --records 3"), "{text}");
     let json = peek(&format!("--from {path} --records 1 --format json")).stdout;
-    let look: Value = serde_json::from_str(&json).unwrap();
+    let snapshot: Value = serde_json::from_str(&json).unwrap();
     let payloads: Vec<_> =
-        look["records"].as_array().unwrap().iter().map(|record| record["payload"].is_string()).collect();
+        snapshot["records"].as_array().unwrap().iter().map(|record| record["payload"].is_string()).collect();
     assert_eq!(payloads, [true, false, false]);
-    // Any BTF with such a type; where the kernel shows none, there is none at hand.
+    // Any BTF with such a type; not available if the kernel has no BTF.
     let btf = "/sys/kernel/btf/vmlinux";
     if fs::exists(btf).unwrap() {
         let text = peek(&format!("--from {path} --type int --btf {btf} --format json")).stdout;
-        let look: Value = serde_json::from_str(&text).unwrap();
-        let values: Vec<_> = look["records"].as_array().unwrap().iter().map(|record| record["value"].clone()).collect();
+        let snapshot: Value = serde_json::from_str(&text).unwrap();
+        let values: Vec<_> =
+            snapshot["records"].as_array().unwrap().iter().map(|record| record["value"].clone()).collect();
         assert_eq!(values, [0, 1, 2], "{text}");
         let ended = peek(&format!("--from {path} --type no_such_type --btf {btf}"));
         assert!(ended.complaint().contains("has no type `no_such_type`"), "{ended:?}");
     }
-    // A look at another machine's ring is not read by the types of this one.
+    // A snapshot of another machine's ring is not decoded with this machine's types.
     let ended = peek(&format!("--from {path} --type int"));
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.stderr.contains("--btf"), "{ended:?}");
@@ -89,8 +90,8 @@ fn controls_in_names_are_escaped_in_text_and_json() {
         let obeyed = |shown: char| shown.is_control() && shown != '\n' || shown == '\u{202e}';
         assert!(ended.status.success() && !ended.stdout.contains(obeyed), "{ended:?}");
         if format == "json" {
-            let look: Value = serde_json::from_str(&ended.stdout).unwrap();
-            assert_eq!(look["name"], name);
+            let snapshot: Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(snapshot["name"], name);
         }
     }
 }

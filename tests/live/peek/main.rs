@@ -1,8 +1,8 @@
-//! `cutaway peek` from end to end: the binary, and rings that belong to somebody else.
+//! `cutaway peek` from end to end: the binary, and rings that belong to another process.
 //!
-//! The owner of a ring is this binary once more (`owner.rs`), or a program in Python (`owner/foreign.py`), which makes
-//! its maps and programs by bare system calls and reads its ring by its own few lines: none of this workspace's
-//! libraries is between it and the kernel. It numbers what it sends, and so knows whether anything was taken from it.
+//! The owner of a ring is a second process of this binary (`owner.rs`), or a program in Python (`owner/foreign.py`). It
+//! creates its maps and programs by direct system calls, and reads its ring by a few lines of its own, so none of this
+//! workspace's libraries is involved. It numbers the records that it sends, so it detects missing ones.
 //!
 //! Needs root.
 #![expect(
@@ -24,13 +24,13 @@ mod terminal;
 mod usage;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "others mount more")]
+#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
@@ -61,8 +61,8 @@ fn peek(words: &str) -> binary::Ended {
     binary::Running::start(&mut binary::command(format!("peek {words}").split_whitespace())).end()
 }
 
-/// The lines of JSON that `cutaway peek` answers with.
-fn looks(words: &str) -> Vec<serde_json::Value> {
+/// Returns the JSON lines of `cutaway peek`.
+fn snapshots(words: &str) -> Vec<serde_json::Value> {
     let ended = peek(&format!("{words} --format json"));
     assert!(ended.status.success(), "{ended:?}");
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,19 +1,20 @@
-//! The owner of a ring or of a perf buffer: a process that does everything by bare system calls.
+//! The owner of a ring or of a perf buffer: a process that makes all its system calls directly.
 //!
 //! ```text
-//!     stdin             does                                                     stdout
-//!                       makes the maps, loads the program                        ready ID
-//!     produce N         runs the program N times: a record each                  produced N
-//!     consume           reads what there is                                      consumed N next NEXT gaps GAPS lost LOST
-//!     load SECONDS      both at once, in two threads                             the same
-//!     map               maps an event that was opened and never mapped           mapped
+//!     stdin             action                                                stdout
+//!                       creates the maps, loads the program                   ready ID
+//!     produce N         runs the program N times, for one record each         produced N
+//!     consume           reads the pending records                             consumed N next NEXT gaps GAPS lost LOST
+//!     load SECONDS      does both at once, in two threads                     the same
+//!     map               maps an event that was opened and not mapped yet      mapped
 //! ```
 //!
-//! A record is its number, twice. Every tenth is discarded; one that found no room is counted, and has no number.
+//! A record is its number, twice. Every tenth is discarded. A record without space in the buffer is counted and gets no
+//! number.
 //!
 //! ```text
-//!     buffers.rs   what is owned, and its readers
-//!     programs.rs  what sends the records
+//!     buffers.rs   the buffers, and their readers
+//!     programs.rs  the programs that send the records
 //!     calls.rs     the system calls, and shared pages
 //!     foreign.py   the same in another language
 //! ```
@@ -40,56 +41,57 @@ use crate::binary::Running;
 /// The argument that makes this binary an owner.
 const OWNER: &str = "as-owner";
 
-/// Payload bytes of a record.
+/// The payload of a record in bytes.
 pub(crate) const PAYLOAD: u64 = 16;
 
-/// Bytes that it takes in a ring.
+/// The bytes that a record takes in a ring.
 pub(crate) const SPACE: u64 = PAYLOAD + 8;
 
-/// What is owned.
+/// The kind of the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ring,
     Perf,
 }
 
-/// An owner, seen from the test.
+/// An owner, as the test sees it.
 pub(crate) struct Owner {
     process: Running,
     /// The map id.
     pub(crate) id: u32,
-    /// How many answers it has given.
+    /// The number of answers that it has given.
     answers: usize,
 }
 
-/// What an owner has read.
+/// The result of an owner's reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) records: u64,
-    /// The number that the next record will have.
+    /// The number of the next record.
     pub(crate) next: u64,
-    /// Numbers that were not those that had to follow.
+    /// The records whose number did not follow the previous one.
     pub(crate) gaps: u64,
-    /// Records that found no room.
+    /// The records for which the buffer had no space.
     pub(crate) lost: u64,
 }
 
 impl Owner {
-    /// Starts an owner of `bytes` bytes whose map has this name.
+    /// Starts an owner with a buffer of `bytes` bytes whose map has this name.
     pub(crate) fn start(kind: Kind, name: &str, bytes: u32) -> Self {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args([OWNER, if kind == Kind::Ring { "ring" } else { "perf" }, name, &bytes.to_string()]);
         Self::begin(&mut command)
     }
 
-    /// A ring of one page whose owner runs under this path: the kernel makes the last part of it the process's name.
+    /// Starts the owner of a ring of one page, whose executable has this path: the kernel takes the process's name from
+    /// the file name.
     pub(crate) fn by_path(path: &std::path::Path, name: &str) -> Self {
         std::os::unix::fs::symlink(std::env::current_exe().unwrap(), path).unwrap();
         let bytes = rustix::param::page_size().to_string();
         Self::begin(std::process::Command::new(path).arg0("owner").args([OWNER, "ring", name, &bytes]))
     }
 
-    /// The same of a ring, by a program in another language.
+    /// Starts the owner of a ring as a program in another language.
     pub(crate) fn foreign(name: &str, bytes: u32) -> Self {
         let script = include_str!("owner/foreign.py");
         Self::begin(std::process::Command::new("python3").args(["-c", script, name, &bytes.to_string()]))
@@ -124,7 +126,7 @@ impl Owner {
         self.answer("mapped");
     }
 
-    /// What it answers to `consume` and `load`.
+    /// Returns its answer to `consume` and `load`.
     pub(crate) fn read(&mut self) -> Read {
         let text = self.answer("consumed ");
         let numbers: Vec<u64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -144,7 +146,7 @@ impl Owner {
         self.process.send(Signal::KILL);
     }
 
-    /// The rest of its next line.
+    /// Returns the rest of its next line.
     fn answer(&mut self, begin: &str) -> String {
         let line = self.process.stdout_nth("the owner answers", self.answers);
         self.answers += 1;
@@ -152,7 +154,7 @@ impl Owner {
     }
 }
 
-/// What this process does if it was started as an owner: it never returns then.
+/// Runs the owner and does not return, if this process was started as one.
 pub(crate) fn be_one_if_asked() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(OWNER) {
@@ -167,7 +169,7 @@ pub(crate) fn be_one_if_asked() {
     }
 }
 
-/// What both kinds do.
+/// The actions of both kinds.
 trait Owned: Sync {
     fn sender(&self) -> &Sender;
     fn consume(&self, read: &mut Read);
@@ -206,7 +208,7 @@ fn serve(owned: impl Owned) -> ! {
     std::process::exit(0)
 }
 
-/// Sends as fast as the other thread reads, and now and then faster.
+/// Sends as fast as the other thread reads, and sometimes faster.
 fn load(owned: &impl Owned, time: Duration, read: &mut Read) {
     let ended = AtomicBool::new(false);
     let end = Instant::now() + time;
@@ -217,7 +219,7 @@ fn load(owned: &impl Owned, time: Duration, read: &mut Read) {
                 burst = burst % 97 + 1;
                 owned.sender().produce(burst);
             }
-            // ATOMICS: pairs with the load below: all that was sent is there when the last round reads.
+            // ATOMICS: pairs with the load below: all records sent are visible to the last round of reading.
             ended.store(true, Ordering::Release);
         });
         loop {
@@ -234,7 +236,7 @@ fn load(owned: &impl Owned, time: Duration, read: &mut Read) {
 
 impl Read {
     fn take(&mut self, payload: [u64; 2]) {
-        // Those that were discarded are never seen.
+        // The discarded records are never read.
         if self.next % 10 == 9 {
             self.next += 1;
         }
@@ -246,7 +248,7 @@ impl Read {
     }
 }
 
-/// A file of BTF: `struct pair { unsigned long first, second; }`.
+/// Returns BTF: `struct pair { unsigned long first, second; }`.
 pub(crate) fn btf_of_pair() -> Vec<u8> {
     let strings = b"\0unsigned long\0pair\0first\0second\0";
     let types: [u32; 13] = [1, 1 << 24, 8, 64, 15, 4 << 24 | 2, 16, 20, 1, 0, 26, 1, 64];
@@ -260,7 +262,7 @@ pub(crate) fn btf_of_pair() -> Vec<u8> {
     bytes
 }
 
-/// A file with these bytes.
+/// Writes a file with these bytes.
 pub(crate) fn file(folder: &std::path::Path, name: &str, bytes: &[u8]) -> String {
     let path = folder.join(name);
     File::create(&path).unwrap().write_all(bytes).unwrap();

@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::{
     binary::{Running, command},
     harness::{Test, test},
-    looks,
     owner::{Kind, Owner},
     peek,
     requirements::root,
+    snapshots,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -27,14 +27,14 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.map(|test| test.needs(root).unless(no_borrowing)).into()
 }
 
-/// Why no descriptor can be borrowed here; `None` if one can.
+/// Returns the reason why no fd can be borrowed here; `None` if it can.
 pub(crate) fn no_borrowing() -> Option<String> {
     let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     let borrowed = pidfd_getfd(&this, 0, PidfdGetfdFlags::empty());
     matches!(borrowed, Err(Errno::NOSYS)).then(|| "needs 5.6: pidfd_getfd".to_owned())
 }
 
-/// Bytes of a sample of 16 bytes: header, size, payload, rounded up to 8.
+/// The bytes of a sample with a payload of 16 bytes: header, size, payload, rounded up to 8.
 const SAMPLE: u64 = 32;
 
 fn perf_snapshot_shows_pending_and_consumes_nothing() {
@@ -44,12 +44,16 @@ fn perf_snapshot_shows_pending_and_consumes_nothing() {
     owner.stop();
     // By the process or by its map: the same buffer.
     for words in [format!("--pid {}", owner.pid()), format!("--id {}", owner.id)] {
-        let found = looks(&words);
-        let [look] = &found[..] else { panic!("one buffer, not {found:?}") };
-        assert_eq!((&look["bytes"], &look["fill_bytes"]), (&Value::from(page), &Value::from(20 * SAMPLE)), "{look}");
-        assert_eq!(look["records"].as_array().unwrap().len(), 20);
+        let found = snapshots(&words);
+        let [snapshot] = &found[..] else { panic!("one buffer, not {found:?}") };
+        assert_eq!(
+            (&snapshot["bytes"], &snapshot["fill_bytes"]),
+            (&Value::from(page), &Value::from(20 * SAMPLE)),
+            "{snapshot}"
+        );
+        assert_eq!(snapshot["records"].as_array().unwrap().len(), 20);
         // The first number is 0, twice; then the padding.
-        assert!(look["records"][0]["payload"].as_str().unwrap().starts_with(&"0".repeat(32)), "{look}");
+        assert!(snapshot["records"][0]["payload"].as_str().unwrap().starts_with(&"0".repeat(32)), "{snapshot}");
     }
     let text = peek(&format!("--pid {} --type int", owner.pid())).stdout;
     for part in
@@ -61,53 +65,53 @@ fn perf_snapshot_shows_pending_and_consumes_nothing() {
     let read = owner.consume();
     assert_eq!((read.records, read.gaps), (20, 0));
 
-    // Around the end, and over the brim: what was lost is announced by the next record that fits.
+    // The buffer wraps and overflows: the loss is reported in front of the next record that fits.
     owner.produce(1_000);
     let read = owner.consume();
     assert_eq!(read.gaps, 0);
     assert!(read.lost > 0);
     owner.produce(1);
-    let look = &looks(&format!("--pid {}", owner.pid()))[0];
-    let records = look["records"].as_array().unwrap();
+    let snapshot = &snapshots(&format!("--pid {}", owner.pid()))[0];
+    let records = snapshot["records"].as_array().unwrap();
     let announced: u64 = records.iter().filter_map(|record| record["lost"].as_u64()).sum();
-    assert_eq!(announced, read.lost, "{look}");
+    assert_eq!(announced, read.lost, "{snapshot}");
     assert_eq!(owner.consume().gaps, 0);
-    // That record has shifted all that follow, so that one of them lies across the end.
+    // That record has shifted all later ones, so that one of them crosses the end.
     let mut wrapped = 0;
     for _ in 0..4 {
         owner.produce(page / SAMPLE - 20);
-        let look = &looks(&format!("--pid {} --records 1000", owner.pid()))[0];
-        let records = look["records"].as_array().unwrap();
+        let snapshot = &snapshots(&format!("--pid {} --records 1000", owner.pid()))[0];
+        let records = snapshot["records"].as_array().unwrap();
         wrapped += records.iter().filter(|record| record["wraps"] == true).count();
         let read = owner.consume();
         assert_eq!(read.gaps, 0);
-        // Each is whole: they are the numbers that the owner has read, in their order.
+        // Each record is complete: the numbers are those that the owner has read, in their order.
         let numbers = records.iter().map(|record| {
             let hex = record["payload"].as_str().unwrap();
-            assert_eq!(hex[..16], hex[16..32], "{look}");
+            assert_eq!(hex[..16], hex[16..32], "{snapshot}");
             u64::from_ne_bytes(u64::from_str_radix(&hex[..16], 16).unwrap().to_be_bytes())
         });
         let numbers: Vec<_> = numbers.collect();
         let first = numbers[0];
-        assert_eq!(numbers, (first..read.next).filter(|number| number % 10 != 9).collect::<Vec<_>>(), "{look}");
+        assert_eq!(numbers, (first..read.next).filter(|number| number % 10 != 9).collect::<Vec<_>>(), "{snapshot}");
     }
-    assert!(wrapped >= 2, "only {wrapped} of them lay across the end");
+    assert!(wrapped >= 2, "only {wrapped} of them crossed the end");
 }
 
-/// Mapping an event makes its ring: whoever looks must not do it in the owner's stead.
+/// Mapping an event creates its ring: an observer must not create it instead of the owner.
 fn perf_event_without_a_ring_gets_none() {
     let mut owner = Owner::start(Kind::Perf, "peek_spare", rustix::param::page_size() as u32);
     let words = format!("peek --pid {} --watch --interval 0.01 --format json", owner.pid());
     let watcher = Running::start(&mut command(words.split_whitespace()));
-    watcher.stdout_nth("it looks", 3);
-    // Another size than that of the first one.
+    watcher.stdout_nth("it takes snapshots", 3);
+    // Its size differs from the first one's.
     owner.map();
     let count = watcher.stdout_lines();
-    watcher.stdout_nth("it goes on", count + 3);
+    watcher.stdout_nth("it continues", count + 3);
     watcher.send(Signal::INT);
     assert!(watcher.end().status.success());
-    let found = looks(&format!("--pid {}", owner.pid()));
-    assert_eq!(found.len(), 2, "now it has one: {found:?}");
+    let found = snapshots(&format!("--pid {}", owner.pid()));
+    assert_eq!(found.len(), 2, "now it has a ring: {found:?}");
 }
 
 fn perf_snapshots_under_load_lose_nothing() {
@@ -118,17 +122,17 @@ fn perf_snapshots_under_load_lose_nothing() {
     let read = owner.read();
     assert_eq!(read.gaps, 0, "{read:?}");
     assert!(read.records > 1_000, "{read:?}");
-    // It outlives its owner.
+    // The command outlives the owner.
     owner.kill();
     let count = watcher.stdout_lines();
-    watcher.stdout_nth("it goes on looking", count + 3);
+    watcher.stdout_nth("it takes further snapshots", count + 3);
     watcher.send(Signal::INT);
     let ended = watcher.end();
     assert!(ended.status.success(), "{ended:?}");
     for line in ended.stdout.lines() {
-        let look: Value = serde_json::from_str(line).unwrap();
-        assert!(look.get("corrupt").is_none(), "{line}");
-        assert!(look["fill_bytes"].as_u64() <= look["bytes"].as_u64(), "{line}");
+        let snapshot: Value = serde_json::from_str(line).unwrap();
+        assert!(snapshot.get("corrupt").is_none(), "{line}");
+        assert!(snapshot["fill_bytes"].as_u64() <= snapshot["bytes"].as_u64(), "{line}");
     }
 }
 
@@ -143,7 +147,7 @@ fn perf_buffer_is_drawn_and_recorded() {
     let page = rustix::param::page_size() as u64;
     let mut owner = Owner::start(Kind::Perf, "peek_drawn", page as u32);
     owner.map();
-    // Two of these run over the end.
+    // Two of these cross the end.
     owner.produce(page / SAMPLE - 20);
     owner.consume();
     owner.produce(60);
@@ -160,7 +164,7 @@ fn perf_buffer_is_drawn_and_recorded() {
     ] {
         assert!(ended.stdout.contains(&part), "{part}: {ended:?}");
     }
-    // As SVG, each record in the data (in two pieces if it wraps) and enlarged.
+    // As SVG, each record occurs in the data (in two pieces if it wraps) and zoomed.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("perf.svg");
     assert!(peek(&format!("--pid {pid} --draw={}", file.display())).status.success());
@@ -168,10 +172,10 @@ fn perf_buffer_is_drawn_and_recorded() {
     let records = svg.matches("<title>sample: 32 bytes at position").count();
     assert!((120..=121).contains(&records), "{records}: {svg}");
     assert_eq!(svg.matches(r#"<polygon class="lens""#).count(), 2, "{svg}");
-    // What is kept is drawn as it was.
+    // A recording is drawn like the live buffer.
     let kept = peek(&format!("--pid {pid} --format json")).stdout;
     owner.consume();
-    let file = crate::owner::file(folder.path(), "looks.json", kept.as_bytes());
+    let file = crate::owner::file(folder.path(), "snapshots.json", kept.as_bytes());
     let again = peek(&format!("--from {file} --draw"));
     assert!(again.stdout.contains(ended.stdout.trim_end()), "{again:?}\n{ended:?}");
     let table = peek(&format!("--from {file}")).stdout;
@@ -180,12 +184,12 @@ fn perf_buffer_is_drawn_and_recorded() {
     assert_eq!(json, kept);
 }
 
-/// The name of a process.
+/// Returns the name of a process.
 fn comm(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned()
 }
 
-/// Where stdout is no terminal, a line for each buffer and each look, whose rates add up to what was sent.
+/// If stdout is not a terminal: a line for each buffer and each snapshot, whose rates add up to the number sent.
 fn perf_buffers_are_watched_line_by_line() {
     let mut owner = Owner::start(Kind::Perf, "peek_lines", 1 << 16);
     owner.map();
@@ -203,27 +207,27 @@ fn perf_buffers_are_watched_line_by_line() {
     let lines: Vec<_> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 8, "{ended:?}");
     assert!(lines[0].ends_with("RELEASED      RECORDS      WAITS"), "{ended:?}");
-    // Of the first of the two buffers.
+    // The lines of the first of the two buffers.
     let rows: Vec<Vec<&str>> = lines[1..].iter().step_by(2).map(|line| line.split_whitespace().collect()).collect();
-    let mut told = [0.0; 2];
-    // The first look has no other to be compared with.
+    let mut reported = [0.0; 2];
+    // The first snapshot has no other to be compared with.
     let mut last: f64 = rows[0][0].parse().unwrap();
     for row in &rows[1..] {
         let seconds: f64 = row[0].parse().unwrap();
-        // Written and released: the columns that end so, of which those in records are the second and the fourth.
+        // Written and released: the columns with this suffix, of which those in records are the second and the fourth.
         let line = row.join(" ");
         let rates: Vec<f64> = line.split("/s").take(4).map(rate).collect();
-        for (told, rate) in told.iter_mut().zip([rates[1], rates[3]]) {
-            *told += rate * (seconds - last);
+        for (reported, rate) in reported.iter_mut().zip([rates[1], rates[3]]) {
+            *reported += rate * (seconds - last);
         }
         last = seconds;
     }
-    for told in told {
-        assert!((told / records as f64 - 1.0).abs() < 0.1, "{told} of {records}: {ended:?}");
+    for reported in reported {
+        assert!((reported / records as f64 - 1.0).abs() < 0.1, "{reported} of {records}: {ended:?}");
     }
 }
 
-/// What a column says that ends here: a number, and perhaps a prefix.
+/// Returns the value of a column that ends here: a number, perhaps with a unit prefix.
 fn rate(column: &str) -> f64 {
     let words: Vec<_> = column.split_whitespace().collect();
     let (factor, number) = match words[..] {

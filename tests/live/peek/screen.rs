@@ -37,7 +37,7 @@ fn record_rate_of_a_perf_buffer_is_shown() {
     rates(Kind::Perf);
 }
 
-/// The terminal takes nothing, so the screen hangs in the middle of a frame.
+/// The terminal accepts no output, so the screen blocks in the middle of a frame.
 fn second_signal_gives_the_terminal_back() {
     let owner = owner();
     let terminal = Terminal::start(&format!("--id {}", owner.id), 200, 50);
@@ -52,8 +52,8 @@ fn owner() -> Owner {
     owner
 }
 
-/// What is looked at by these words fits a terminal of this size, under this title; where it is not narrow, all of
-/// `parts` are there.
+/// Asserts that the screen of these words fits a terminal of this size, with this title. A wide screen must contain all
+/// of `parts`.
 fn fits((columns, rows): (u16, u16), words: &str, title: &str, parts: &[&str]) {
     let mut terminal = Terminal::start(words, columns, rows);
     let text = terminal.shows("q quit");
@@ -61,7 +61,7 @@ fn fits((columns, rows): (u16, u16), words: &str, title: &str, parts: &[&str]) {
     assert_eq!(lines.len(), usize::from(rows), "{text}");
     assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{text}");
     assert!(lines[0].starts_with(title), "{text}");
-    // Where it is narrow, there is less between them.
+    // A narrow screen has less space between them.
     assert!(lines.last().unwrap().replace("  ", " ").starts_with("q quit p pause"), "{text}");
     if columns >= 80 {
         assert!(lines[0].ends_with("every 0.1 s"), "{text}");
@@ -101,7 +101,7 @@ fn keys_do_what_the_screen_says() {
     terminal.key("p");
     terminal.shows("paused");
     owner.produce(5);
-    // Paused, nothing moves but by the key for one look.
+    // While paused, the screen changes only by the key for one snapshot.
     std::thread::sleep(std::time::Duration::from_millis(400));
     assert!(terminal.text().contains("30 records"), "{}", terminal.text());
     terminal.key("s");
@@ -113,7 +113,7 @@ fn keys_do_what_the_screen_says() {
     terminal.shows("every 0.2 s");
     terminal.key("+");
     terminal.shows("every 0.1 s");
-    // The first record scrolls out.
+    // The first record scrolls off.
     let first = format!("{:>8} {:>#10x}", 0, 0);
     terminal.shows(&first);
     terminal.key("\x1b[B");
@@ -152,7 +152,7 @@ fn screen_outlives_the_owner() {
     terminal.ends();
 }
 
-/// The window is closed: nobody is left to press a key, and nothing must go on turning.
+/// The window is closed: no more keys can arrive, and the command must not loop.
 fn screen_ends_with_its_terminal() {
     let owner = owner();
     let terminal = Terminal::start(&format!("--id {}", owner.id), 80, 24);
@@ -160,7 +160,7 @@ fn screen_ends_with_its_terminal() {
     terminal.close();
 }
 
-/// Two perf buffers of one process: the second one is empty.
+/// Returns two perf buffers of one process; the second one is empty.
 fn perf_owner() -> Owner {
     let mut owner = Owner::start(Kind::Perf, "peek_screen", rustix::param::page_size() as u32);
     owner.map();
@@ -208,7 +208,7 @@ fn keys_select_a_perf_buffer() {
     terminal.without(&first);
     owner.consume();
     terminal.shows("waiting   0 samples");
-    // More than there is room for, and then some: what was lost is announced by the next that fits.
+    // More than fits: the loss is reported by the next record that fits.
     owner.produce(1_000);
     owner.consume();
     owner.produce(1);
@@ -219,7 +219,7 @@ fn keys_select_a_perf_buffer() {
     terminal.ends();
 }
 
-/// Records a second: of both sides, and not guessed where there is time to count.
+/// Checks the records per second of both sides: they must not be guessed if there is time to count.
 fn rates(kind: Kind) {
     let mut owner = Owner::start(kind, "peek_rates", 1 << 16);
     let words = if kind == Kind::Ring { format!("--id {}", owner.id) } else { format!("--pid {}", owner.pid()) };

@@ -1,4 +1,4 @@
-//! A terminal: a pseudo terminal whose other end is an emulator.
+//! A terminal: a pseudo terminal whose outer end is a terminal emulator.
 
 use std::{
     fs::File,
@@ -20,14 +20,14 @@ use rustix::{
 
 use crate::{binary::command, patience::wait_until, pseudo_terminal};
 
-/// `cutaway peek --watch` in a terminal of its own.
+/// `cutaway peek --watch` in its own terminal.
 pub(crate) struct Terminal {
     child: Child,
     input: File,
     emulator: Arc<Mutex<vt100::Parser>>,
     /// The window is to be closed.
     closing: Arc<AtomicBool>,
-    /// Nothing is read from the terminal.
+    /// The terminal's output is not read.
     stalled: Arc<AtomicBool>,
 }
 
@@ -45,12 +45,12 @@ impl Terminal {
         let stalled = Arc::new(AtomicBool::new(false));
         let (shared, close, stall) = (Arc::clone(&emulator), Arc::clone(&closing), Arc::clone(&stalled));
         pseudo_terminal::read(&input, move |shown| {
-            // ATOMICS: nothing but the flag itself passes from thread to thread.
+            // ATOMICS: only the flag itself passes between the threads.
             while stall.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(2));
             }
             shared.lock().unwrap().process(shown);
-            // ATOMICS: nothing but the flag itself passes from thread to thread.
+            // ATOMICS: only the flag itself passes between the threads.
             !close.load(Ordering::Relaxed)
         });
         Self { child, input, emulator, closing, stalled }
@@ -73,24 +73,24 @@ impl Terminal {
         self.input.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// The window gets another size.
+    /// Changes the window's size.
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.emulator.lock().unwrap().screen_mut().set_size(rows, columns);
         set_size(&self.input, columns, rows);
     }
 
-    /// The window is closed; then it has to end, whatever it says.
+    /// Closes the window. The command then has to end, with any status.
     pub(crate) fn close(mut self) {
-        // Both of our descriptors go; the kernel hangs up on whoever has the terminal.
-        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        // Both of our fds are closed; the kernel sends SIGHUP to the terminal's processes.
+        // ATOMICS: only the flag itself passes between the threads.
         self.closing.store(true, Ordering::Relaxed);
         self.input = File::open("/dev/null").unwrap();
         wait_until("it ends", || self.child.try_wait().unwrap());
     }
 
-    /// Stops reading what is shown, and waits until nothing more has room.
+    /// Stops reading the output, and waits until the terminal accepts no more.
     pub(crate) fn stall(&self) {
-        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        // ATOMICS: only the flag itself passes between the threads.
         self.stalled.store(true, Ordering::Relaxed);
         let (mut before, mut same) = (0, 0);
         wait_until("the terminal is full", || {
@@ -102,7 +102,7 @@ impl Terminal {
         });
     }
 
-    /// Two signals end it by the second, and the terminal has its modes again.
+    /// Sends two signals. The second ends the command, and the terminal has its modes again.
     pub(crate) fn ends_by_two(mut self, [one, two]: [Signal; 2]) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, one).unwrap();
@@ -120,7 +120,7 @@ impl Terminal {
         assert!(modes.contains(rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO));
     }
 
-    /// It ends well, and leaves the terminal as it was.
+    /// Asserts that the command ends with success, and leaves the terminal in its original modes.
     pub(crate) fn ends(mut self) {
         let status = wait_until("it ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}");

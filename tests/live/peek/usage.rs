@@ -1,4 +1,4 @@
-//! Wrong usage, rings that are not there, and the example that the help gives.
+//! Wrong usage, rings that do not exist, and the example in the help.
 
 use std::process::Command;
 
@@ -69,7 +69,7 @@ fn missing_ring_is_an_error() {
     for id in [one.id, other.id] {
         assert!(ended.complaint().contains(&format!("--id {id}")), "{ended:?}");
     }
-    // A map that is no ring at all: the one in which the owner keeps its numbers, made right behind the ring.
+    // A map that is not a ring: the one with the owner's numbers, created just after the ring.
     let numbers = (one.id + 1..one.id + 50)
         .filter_map(|id| cutaway::Map::from_id(id).ok())
         .find(|map| map.name() == "numbers")
@@ -78,12 +78,12 @@ fn missing_ring_is_an_error() {
     assert!(ended.complaint().contains("ARRAY"), "{ended:?}");
 }
 
-/// Why the example cannot be run here; `None` if it can.
+/// Returns the reason why the example cannot be run here; `None` if it can.
 fn no_getent() -> Option<String> {
     (!in_path("getent")).then(|| "needs getent: the example asks by it".to_owned())
 }
 
-/// Whether there is such a program.
+/// Returns true if this program is in PATH.
 pub(crate) fn in_path(name: &str) -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
 }

@@ -1,5 +1,5 @@
-//! Programs whose sections name no target get it from options. Tests of interfaces have a network namespace of their
-//! own.
+//! Options that give a target to programs whose sections have none. Tests of interfaces have a network namespace of
+//! their own.
 
 use std::{fs, path::PathBuf, thread};
 
@@ -52,12 +52,12 @@ fn classifier_attaches_to_an_interface() {
     });
 }
 
-/// By links where the kernel has them, by traffic control elsewhere.
+/// Returns the reason if classifiers cannot be attached, neither by links nor by traffic control.
 fn no_classifiers() -> Option<String> {
     unsupported::tcx().and_then(|_| unsupported::tc())
 }
 
-/// Runs a test in a thread that has left the machine's network.
+/// Runs a test in a thread with its own network namespace.
 fn in_own_network(test: fn()) {
     let left = move || {
         network::leave();
@@ -66,7 +66,7 @@ fn in_own_network(test: fn()) {
     thread::spawn(left).join().unwrap();
 }
 
-/// One program of an object, with JSON, until `--duration` or `--count` ends it.
+/// Starts one program of an object, with JSON, until `--duration` or `--count` ends it.
 fn start(object: &str, program: &str, words: &[&str]) -> Running {
     let mut command = binary::command(["run", "--format", "json", "--variables", "--program", program]);
     let running = Running::start(command.arg(corpus(object)).args(words));
@@ -75,7 +75,7 @@ fn start(object: &str, program: &str, words: &[&str]) -> Running {
     running
 }
 
-/// How often the programs of `sections.o` ran.
+/// Returns the number of runs of the programs of `sections.o`.
 fn seen(ended: &binary::Ended) -> u64 {
     ended.received();
     let lines = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -95,7 +95,7 @@ fn uprobe_target_is_given() {
     assert!(ended.stderr.contains("no_such_function") && ended.status.code() == Some(1), "{ended:?}");
 }
 
-/// By a name that is nowhere but among what that process has mapped.
+/// The name occurs only among that process's mappings.
 fn library_is_found_in_the_process() {
     let file = Mapped::write("seen.so", &crafted().write());
     let (own, target) = (std::process::id().to_string(), format!("uprobe_bare={}:f", file.name()));
@@ -103,11 +103,11 @@ fn library_is_found_in_the_process() {
     file.call(0);
     running.send(Signal::INT);
     assert_eq!(seen(&running.end()), 1);
-    // Not in the command's own view.
-    told(&target, "not among this process's libraries");
+    // The library is not in the command's own mappings.
+    is_refused(&target, "not among this process's libraries");
 }
 
-/// A path is ours; a process in another root has another file there.
+/// A path is one in our root; a process in another root has another file there.
 fn file_not_mapped_by_the_process_is_named() {
     let file = Mapped::write("own.so", &crafted().write());
     let directory = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn file_not_mapped_by_the_process_is_named() {
     assert_eq!((warned(&other), warned(file.path())), (true, false));
 }
 
-/// Functions at `CODE` and each 16 bytes behind it.
+/// Returns a file with functions at `CODE` and every 16 bytes after it.
 fn crafted() -> Crafted<'static> {
     let function = |name, index| (name, LOCAL, FUNC, CODE + 16 * index as u64, 2);
     let symbols = vec![function("f", 0), function("twice", 1), function("twice", 2), function("type:.eq.T", 3)];
@@ -154,12 +154,12 @@ fn targets_outside_of_code_are_refused() {
         (&debug, "f", "SHT_NOBITS"),
     ] {
         let target = format!("uprobe_bare={}:{symbol}", file.path().display());
-        told(&target, part);
+        is_refused(&target, part);
     }
 }
 
-/// A run with this `--attach` fails, and says so.
-fn told(target: &str, part: &str) {
+/// Asserts that a run with this `--attach` fails with this error.
+fn is_refused(target: &str, part: &str) {
     let words = ["run", "--program", "uprobe_bare", "--attach", target];
     let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
     assert!(ended.stderr.contains(part) && ended.status.code() == Some(1), "{ended:?}");
@@ -171,7 +171,7 @@ fn iterator_is_read_once() {
     assert!(seen(&ended) > 1, "this process, and the end: {ended:?}");
 }
 
-/// A folder of a cgroup2 file system.
+/// Returns a directory of a cgroup2 file system.
 fn cgroup2() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -188,7 +188,7 @@ fn program_attaches_to_a_cgroup() {
     let running = start("kinds/sections", "cgroup_sock_create", &words);
     drop(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
     assert!(seen(&running.end()) > 0);
-    // A folder that is no cgroup.
+    // A directory that is not a cgroup.
     let mut command = binary::command(["run", "--cgroup", "/", "--program", "cgroup_sock_create"]);
     let ended = Running::start(command.arg(corpus("kinds/sections"))).end();
     assert!(ended.stderr.contains("EBADF") && ended.status.code() == Some(1), "{ended:?}");

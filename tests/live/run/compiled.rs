@@ -1,4 +1,5 @@
-//! The objects of `tests/corpus/kinds`: other compilers, older ones, without BTF, linked; what they send is known.
+//! The objects of `tests/corpus/kinds`: from other compilers and older ones, without BTF, linked. Their records are
+//! known.
 
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use crate::{
     run, run_own,
 };
 
-/// What the parts of `code.h` add up to, a digit each.
+/// The sum of the parts of `code.h`, a digit each.
 const SUM: u64 = 1_234_567_890;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -40,7 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
 fn legacy_maps_send(name: &str) {
     let ran = run_own(&format!("kinds/{name}"), &["--type", "u64", "--set", "step=7"], 4);
     let expected = [7, 14, 21, 28].map(|value| ("events".to_owned(), json!(value)));
-    // One CPU after the other, if the process moves between them.
+    // In order for each CPU, if the process moves between them.
     let mut values = ran.values();
     values.sort_by_key(|(_, value)| value.as_u64());
     assert_eq!(values, expected);
@@ -48,8 +49,8 @@ fn legacy_maps_send(name: &str) {
 
 fn maps_work_for_programs(name: &str) {
     let ran = run_own(&format!("kinds/{name}"), &["--program", "uses", "--program", "tail"], 1);
-    // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before that comes
-    // what the other program sends while the first one has not run yet.
+    // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before it come the
+    // records that the other program sends until the first one has run.
     let works = "ff070000000000003100000000000000";
     let lines = ran.lines();
     assert!(lines.iter().any(|line| line["hex"] == works), "{lines:?}");
@@ -78,14 +79,14 @@ fn maps_are_not_pinned_unless_asked() {
     assert!(!std::path::Path::new("/sys/fs/bpf/total").exists(), "a run pins nothing unless asked");
 }
 
-/// What `getaddrinfo` answers in the sender, where the probes are.
+/// The result of `getaddrinfo` in the sender, which has the probes.
 fn getaddrinfo_is_printed(name: &str) {
-    // Others look up names, too.
+    // Other processes look up names too.
     let ran = run(&format!("kinds/{name}"), 0);
     let lines = ran.lines();
     assert!(!lines.is_empty());
     for line in &lines {
-        // `struct event` has 96 bytes, and the one of the heap is described.
+        // `struct event` has 96 bytes, and the event from the heap is described.
         let hex = line["hex"].as_str();
         let pid = match (&line["value"], hex) {
             (value, None) => value["pid"].as_u64().unwrap(),

@@ -1,4 +1,4 @@
-//! A perf buffer in which somebody has written what no kernel writes: what comes later is read all the same.
+//! A perf buffer with content that no kernel writes: later records are still read.
 #![expect(unsafe_code, reason = "writes into the control page of another process's perf buffer")]
 
 use std::{
@@ -21,8 +21,8 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test!(corrupt_positions_are_skipped_and_later_records_read).needs(root).since(5, 6, "borrowing a descriptor"),
-        test!(corrupt_record_is_skipped_and_later_ones_read).needs(root).since(5, 6, "borrowing a descriptor"),
+        test!(corrupt_positions_are_skipped_and_later_records_read).needs(root).since(5, 6, "borrowing an fd"),
+        test!(corrupt_record_is_skipped_and_later_ones_read).needs(root).since(5, 6, "borrowing an fd"),
     ]
 }
 
@@ -44,26 +44,26 @@ fn given_up(how: fn(&Pages) -> bool, why: &str) {
     assert!(damage(running.pid(), how) > 0);
     running.send(Signal::CONT);
     ask();
-    running.stderr_line("the place is told", |line| line.contains(why));
-    running.stderr_line("it goes on", |line| line.contains("what waits there is given up, to go on behind it"));
-    // A thread of its own, which nothing that came before is from.
+    running.stderr_line("the offset is reported", |line| line.contains(why));
+    running.stderr_line("it continues", |line| line.contains("what waits there is given up, to go on behind it"));
+    // A separate thread, which no earlier record is from.
     let thread = thread::spawn(|| {
         ask();
         gettid().as_raw_nonzero()
     });
     let own = format!("\"tid\":{},", thread.join().unwrap());
-    running.stdout_line("it reads on", |line| line.contains(&own));
+    running.stdout_line("it continues reading", |line| line.contains(&own));
     running.send(Signal::INT);
     let (received, lost) = running.end().success();
     assert!(received > 0 && lost > 0, "{received} {lost}");
 }
 
-/// A call that the programs wait for.
+/// Makes a call that the programs wait for.
 fn ask() {
     assert!(("localhost", 80).to_socket_addrs().unwrap().next().is_some());
 }
 
-/// What is sent twice goes through one buffer then.
+/// Keeps both records of a call in one buffer.
 fn stay_on_one_cpu() {
     let allowed = sched_getaffinity(None).unwrap();
     let mut one = CpuSet::new();
@@ -71,7 +71,7 @@ fn stay_on_one_cpu() {
     sched_setaffinity(None, &one).unwrap();
 }
 
-/// Damages every perf buffer of a process that can be damaged so; how many these are.
+/// Damages every perf buffer of a process for which `how` succeeds. Returns their number.
 fn damage(pid: u32, how: fn(&Pages) -> bool) -> usize {
     let process = pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap();
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap());
@@ -81,11 +81,11 @@ fn damage(pid: u32, how: fn(&Pages) -> bool) -> usize {
     events.filter_map(|event| Pages::of(&event)).filter(how).count()
 }
 
-/// A control page, and one page of records behind it.
+/// A control page, and one page of records after it.
 struct Pages(*mut libc::c_void);
 
 impl Pages {
-    /// `None` if the event has none, of its own or another's.
+    /// Returns `None` if the event has no ring, neither its own nor another event's.
     fn of(event: &OwnedFd) -> Option<Self> {
         let length = 2 * rustix::param::page_size();
         let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
@@ -94,24 +94,24 @@ impl Pages {
         (pages != libc::MAP_FAILED).then_some(Self(pages))
     }
 
-    /// Puts `data_tail` where no record begins.
+    /// Moves `data_tail` to an offset where no record begins.
     fn misplace_tail(&self) -> bool {
         self.tail().store(4, Ordering::Relaxed);
         true
     }
 
-    /// Puts `data_tail` into a record that waits, where the bytes read as the header of one without any; `false` if
-    /// there is none.
+    /// Moves `data_tail` into a pending record, to an offset whose bytes read as a header with the length 0. Returns
+    /// `false` if there is no such offset.
     fn misplace_tail_within(&self) -> bool {
         let (head, tail) = (self.word(1024).load(Ordering::Acquire), self.tail().load(Ordering::Relaxed));
-        let place = (tail + 8..head).step_by(8).find(|&place| self.length_at(place) == 0);
-        place.inspect(|&place| self.tail().store(place, Ordering::Relaxed)).is_some()
+        let offset = (tail + 8..head).step_by(8).find(|&offset| self.length_at(offset) == 0);
+        offset.inspect(|&offset| self.tail().store(offset, Ordering::Relaxed)).is_some()
     }
 
-    /// The last two bytes of what would be the header of a record.
-    fn length_at(&self, place: u64) -> u16 {
+    /// Returns the last two bytes of a record's header at this offset: the length.
+    fn length_at(&self, offset: u64) -> u16 {
         let page = rustix::param::page_size();
-        let length = self.0.wrapping_byte_add(page + place as usize % page + 6).cast::<u16>();
+        let length = self.0.wrapping_byte_add(page + offset as usize % page + 6).cast::<u16>();
         // SAFETY: records begin at multiples of eight bytes, so this lies within the second page, and the kernel writes
         // nothing there between tail and head.
         unsafe { length.read() }
@@ -121,9 +121,9 @@ impl Pages {
         self.word(1032)
     }
 
-    /// A word of the control page: `data_head` or `data_tail`.
-    fn word(&self, place: usize) -> &AtomicU64 {
-        // SAFETY: these words are within the first page, aligned, and everybody accesses them atomically.
-        unsafe { AtomicU64::from_ptr(self.0.wrapping_byte_add(place).cast()) }
+    /// Returns a word of the control page: `data_head` or `data_tail`.
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: these words are within the first page and aligned, and all accesses to them are atomic.
+        unsafe { AtomicU64::from_ptr(self.0.wrapping_byte_add(offset).cast()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Records of every kind of type, from `tests/corpus/events`: what is printed is what the sources say they send.
+//! Records of every kind of type, from `tests/corpus/events`: the output must be as the sources say.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Three calls send the same three times.
+/// Asserts that three calls send the same record three times.
 fn thrice(object: &str, expected: Value) {
     let ran = run_own(&format!("events/{object}"), &[], 3);
     let pid = ran.pid;
@@ -83,7 +83,7 @@ fn arrays_and_text_are_decoded() {
         "numbers": [1000, -1, -1002, -2003], "table": [[0, 1, 2], [10, 11, 12]], "bytes": "f0f1f2f3f4f5",
         "text": "a\tb", "full": "full", "comm": "", "none": [],
     });
-    // The kernel keeps 15 bytes of the name of this very binary.
+    // The kernel keeps 15 bytes of the name of this binary.
     let name = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     expected["comm"] = json!(name.get(..15).unwrap_or(&name));
     assert_eq!(values, [("events".to_owned(), expected)]);
@@ -113,7 +113,7 @@ fn floats_and_typedefs_are_decoded() {
     thrice("floats", json!({ "ratio": 1.5, "missing": "NaN", "amount": -2.0 }));
 }
 
-/// What adds to a variable and gives the old value.
+/// Returns the reason if there is no atomic addition that returns the old value.
 pub(crate) fn no_atomics() -> Option<String> {
     older_than(5, 12, "instructions that fetch and add")
 }
@@ -127,7 +127,7 @@ fn perf_buffer_and_ring_are_polled_together() {
     for (number, (_, event)) in events.iter().enumerate() {
         assert_eq!(*event, json!({ "number": number, "square": number * number }));
     }
-    // One CPU after the other, each in its own order.
+    // Ordered for each CPU.
     let mut numbers: Vec<_> = samples.iter().map(|(_, sample)| sample["number"].as_u64().unwrap()).collect();
     numbers.sort_unstable();
     assert!(numbers.iter().copied().eq(0..CALLS.into()), "{numbers:?}");
@@ -183,8 +183,8 @@ fn ambiguous_type_is_hex_with_candidates() {
     let line = &ran.lines()[0];
     assert_eq!((&line["value"], &line["type"]), (&Value::Null, &Value::Null));
     assert_eq!(line["hex"], "0100000002000000");
-    let told = "records of 8 bytes may be struct one or struct other, and are shown as hex";
-    assert!(ran.ended.stderr.contains(told), "{}", ran.ended.stderr);
+    let expected_message = "records of 8 bytes may be struct one or struct other, and are shown as hex";
+    assert!(ran.ended.stderr.contains(expected_message), "{}", ran.ended.stderr);
 }
 
 fn type_is_inferred_from_the_source_line() {
@@ -197,11 +197,11 @@ fn type_option_for_all_maps_or_one() {
         let ran = run_own("events/ambiguous", &["--type", option], 1);
         assert_eq!(ran.values(), [("events".to_owned(), json!({ "only": 0x2_0000_0001_u64 }))], "{option}");
     }
-    // What is behind the type's end is not lost.
+    // The bytes after the type's end are shown.
     let ran = run_own("events/ambiguous", &["--type", "events=u16"], 1);
     let line = &ran.lines()[0];
     assert_eq!((&line["value"], &line["hex"]), (&json!(1), &json!("000002000000")));
-    // What is before it is missing.
+    // The members beyond the record's end are missing.
     let ran = run_own("events/lengths", &["--type", "ended"], 1);
     assert_eq!(ran.values()[0].1, json!({ "pid": 1, "status": 2, "time": null }));
 }
@@ -223,7 +223,7 @@ fn table_has_a_column_for_each_member() {
     assert_eq!(words(lines[0])[..4], ["U8_MOST", "S8_LEAST", "U16_MOST", "S16_LEAST"]);
     assert_eq!(words(lines[1])[..4], ["255", "-128", "65535", "-32768"]);
     assert_eq!(words(lines[1]).last(), Some(&ran.pid.to_string()));
-    // Two maps: no columns, but everything in a line.
+    // With two maps there are no columns, but each line has everything.
     let ran = run_own("events/several", &["--format", "table"], 1);
     assert!(ran.ended.stdout.contains("opened  struct opened {fd: 3, path: \"/dev/null\"}"), "{:?}", ran.ended);
 }

@@ -1,5 +1,5 @@
-//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are
-//! not.
+//! Options without effect are refused, and the error names the programs that they apply to. Options with an effect on
+//! some programs are accepted.
 
 use cutaway_programs::prelude::*;
 
@@ -27,7 +27,7 @@ fn run(object: &str, words: &[&str]) -> Ended {
     Running::start(binary::command(["run"]).arg(corpus(object)).args(words)).end()
 }
 
-/// One line that says of the first word of `words` that it has no effect, and `part`.
+/// Asserts an error of one line: the first word of `words` has no effect, and `part`.
 fn is_refused(ended: &Ended, words: &[&str], part: &str) {
     let complaint = ended.complaint();
     let begins = complaint.starts_with(&format!("{} ", words[0])) && complaint.contains(" has no effect");
@@ -44,11 +44,11 @@ fn option_without_effect_is_refused() {
         ("events/named", &["--pins", "/absent"], "wants no map pinned"),
         ("events/named", &["--buffer", "4096", "--max-entries", "events=4096"], "a size of its own (--max-entries)"),
         ("events/named", &["--type", "struct one", "--type", "events=struct other"], "--type MAP=TYPE"),
-        // Those that take it are there, and are not to run, or have a place of their own.
+        // The programs that take it exist, but are not to run, or have a target of their own.
         ("events/chooses", &["--interface", "lo", "--program", "runs"], INTERFACES),
         ("events/chooses", &["--interface", "lo", "--program", "packets", "--attach", "packets=lo"], "(--attach)"),
         ("kinds/sections", &["--frequency", "7", "--program", "tracepoint"], "perf_event"),
-        // The program that is named is not to run.
+        // The named program is not to run.
         ("events/chooses", &["--attach", "optional=syscalls/sys_enter_getpgid"], "run it with --program optional"),
         ("events/chooses", &["--attach", "packets=lo", "--program", "runs"], "run it with --program packets"),
         ("events/chooses", &["--section", "packets=tc", "--program", "runs"], "run it with --program packets"),
@@ -74,7 +74,7 @@ fn option_given_twice_for_one_name_is_refused() {
     assert!(ended.status.code() == Some(2) && ended.stderr.contains("--format hex"), "{ended:?}");
 }
 
-/// A program that sends nothing.
+/// Returns a program that sends nothing.
 fn silent() -> tempfile::NamedTempFile {
     object(|object| {
         let mut asm = Assembler::new();
@@ -105,7 +105,7 @@ fn object_without_buffers_reports_no_lost_count() {
     }
 }
 
-/// It is not taken for a map that has a type of its own.
+/// The name is not taken for that of a map with its own type.
 fn type_with_the_name_of_a_map_is_found() {
     let ended = run("events/named", &["--type", "events"]);
     assert!(ended.complaint().starts_with("neither the object nor the kernel has a type `events`"), "{ended:?}");
@@ -119,7 +119,7 @@ fn summary_as_text_has_a_line_for_each_map() {
     assert_eq!(lines[1], format!("`events`: {}", lines[0]));
 }
 
-/// Beside programs that it does not apply to.
+/// The option does not apply to all programs.
 fn option_with_effect_on_some_programs_is_accepted() {
     let words = ["--interface", "lo", "--program", "packets", "--program", "runs", "--duration", "0.1"];
     let ended = run("events/chooses", &words);

@@ -1,5 +1,5 @@
-//! How a run ends: with its command, after so many records or seconds, by a signal, without a reader; and nothing is
-//! left.
+//! The endings of a run: its command ends, a number of records or seconds is reached, a signal arrives, stdout is
+//! closed. Nothing is left.
 
 use std::{process::Stdio, time::Duration};
 
@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A run of `one_ring` for every process: whoever asks for its process group makes it send.
+/// Starts a run of `one_ring` for every process: each one that calls getpgid makes it send.
 fn started(words: &str) -> Running {
     let mut command = binary::command(["run", "--type", "u64"]);
     command.arg(corpus("kinds/one_ring")).args(words.split_whitespace());
@@ -78,7 +78,7 @@ fn signal_ends_run_and_detaches() {
 fn closed_stdout_ends_run() {
     let mut command = binary::command(["run", "--type", "u64"]);
     command.arg(corpus("kinds/one_ring"));
-    // A pipe whose reader is gone.
+    // A pipe whose read end is closed.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let running = Running::start_without_stdout(command.stdout(Stdio::from(writer)));
@@ -90,7 +90,7 @@ fn closed_stdout_ends_run() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
-/// Whoever is stopped while a page fills loses what does not fit, and knows how much.
+/// A reader that is stopped while a page fills loses the records that do not fit, and knows their number.
 fn overflow_of_a_perf_buffer_is_counted() {
     const CALLS: u32 = 5000;
     let mut sender = Sender::start(CALLS);
@@ -112,7 +112,7 @@ fn overflow_of_a_perf_buffer_is_counted() {
     );
 }
 
-/// Why the example cannot be run here; `None` if it can.
+/// Returns the reason why the example cannot be run here; `None` if it can.
 fn no_getent() -> Option<String> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&folders).any(|folder| folder.join("getent").is_file());

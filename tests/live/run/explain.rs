@@ -1,4 +1,4 @@
-//! `--explain` of a run logs every system call, whatever is attached and however many buffers there are.
+//! `--explain` of a run logs every system call, for every attach type and any number of buffers.
 
 use crate::{
     binary, corpus,
@@ -10,7 +10,8 @@ use crate::{
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    // A ring and perf buffers; several rings; raw tracepoints; uprobes; a program that is run; one that is refused.
+    // A ring and perf buffers; several rings; raw tracepoints; uprobes; a program that is test-run; one that is
+    // refused.
     let objects =
         ["events/both", "events/several", "kinds/code", "kinds/getaddrinfo_ring", "data/variables", "events/chooses"];
     let objects = objects.map(|object| (object.replace('/', "_"), object));

@@ -1,5 +1,5 @@
-//! Nothing is told that nobody knows: losses that nobody counts, types that are guessed, slots that another reader
-//! holds, programs that are none.
+//! Unknown facts are reported as unknown: losses that are not counted, types that are guessed, slots that another
+//! reader holds, functions that are not programs.
 
 use std::{path::Path, thread};
 
@@ -37,7 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// The last line on stdout, an object.
+/// Returns the last line on stdout, which is an object.
 fn last(ran: &Ended) -> Value {
     serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
 }
@@ -60,7 +60,7 @@ fn losses_of_a_perf_buffer_are_counted() {
     assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&json!(0), &json!(0)), "{summary}");
 }
 
-/// An object that `build` fills, in a file.
+/// Writes an object that `build` fills to a file.
 pub(crate) fn object(build: impl FnOnce(&mut ObjectBuilder)) -> NamedTempFile {
     let mut object = ObjectBuilder::new("GPL");
     build(&mut object);
@@ -69,7 +69,7 @@ pub(crate) fn object(build: impl FnOnce(&mut ObjectBuilder)) -> NamedTempFile {
     file
 }
 
-/// A run of this object, attached.
+/// Starts a run of this object, and waits until it is attached.
 fn started(object: &Path, words: &[&str]) -> Running {
     let mut command = binary::command(["run", "--format", "json"]);
     let running = Running::start(command.arg(object).args(words));
@@ -79,7 +79,7 @@ fn started(object: &Path, words: &[&str]) -> Running {
 
 const GETPGID: &str = "tracepoint/syscalls/sys_enter_getpgid";
 
-/// Every record is sent with `BPF_RB_NO_WAKEUP`: without a look at the ring nothing would be read before the end.
+/// Every record is sent with `BPF_RB_NO_WAKEUP`: without polling the ring, none would be read before the end.
 fn record_without_wakeup_is_read_in_time() {
     let file = object(|object| {
         let ring = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
@@ -97,7 +97,7 @@ fn record_without_wakeup_is_read_in_time() {
         object.program(GETPGID, "quiet", asm);
     });
     let running = started(file.path(), &["--type", "u64"]);
-    running.stderr_line("it is told", |line| line.contains("sends with BPF_RB_NO_WAKEUP, which wakes no reader"));
+    running.stderr_line("it is reported", |line| line.contains("sends with BPF_RB_NO_WAKEUP, which wakes no reader"));
     for _ in 0..2 {
         let mut sender = Sender::start(1);
         let pid = u64::from(sender.pid());
@@ -137,9 +137,9 @@ fn cpu_without_a_slot_is_named() {
         object.program(GETPGID, "sends", asm);
     });
     let running = started(file.path(), &["--type", "u64"]);
-    running.stderr_line("it is told", |line| line.contains("the map has no slot for CPU 1"));
+    running.stderr_line("it is reported", |line| line.contains("the map has no slot for CPU 1"));
     running.stderr_line("and what to do", |line| line.starts_with("`events`: --max-entries 'events="));
-    // In a thread of its own: it stays on that CPU.
+    // A separate thread, because it stays on that CPU.
     let on_the_first = || {
         let mut first = CpuSet::new();
         first.set(0);
@@ -151,8 +151,8 @@ fn cpu_without_a_slot_is_named() {
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["cpu"], 0);
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
-    let told = ended.stderr.lines().last().unwrap();
-    assert!(told.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
+    let reported = ended.stderr.lines().last().unwrap();
+    assert!(reported.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
     assert_eq!(ended.stderr.matches("no slot for CPU").count(), 1, "{ended:?}");
 }
 
@@ -163,14 +163,14 @@ fn of_map<'l>(lines: &'l [Value], map: &str) -> &'l Value {
 fn guessed_type_is_called_a_guess() {
     let ran = run_own("events/guesses", &[], 1);
     let lines = ran.lines();
-    // The key of another map is no candidate.
+    // The key of another map is not a candidate.
     let line = of_map(&lines, "plain");
     assert_eq!((&line["type"], &line["type_is"], &line["hex"]), (&Value::Null, &Value::Null, &json!("2a000000")));
-    // Neither is a type of the kernel's own; what is left is a guess.
+    // Nor is one of the kernel's types; a guess is left.
     let line = of_map(&lines, "guessed");
     assert_eq!((&line["type"], &line["type_is"]), (&json!("struct pair"), &json!("guess")));
     assert_eq!(line["value"], json!({ "first": 1, "second": 2 }));
-    // A global pointer is the author's answer.
+    // A global pointer is the author's declaration.
     let line = of_map(&lines, "declared");
     assert_eq!((&line["type"], &line["type_is"]), (&json!("struct report"), &json!("declared")));
     let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
@@ -183,7 +183,7 @@ fn guessed_type_is_called_a_guess_in_a_table() {
     let said = |part: &str| assert!(ran.ended.stdout.contains(part), "{}", ran.ended.stdout);
     said("guessed  struct pair (a guess) {first: 1, second: 2}");
     said("declared  struct report {a: 3, b: 4, c: 5}");
-    // As columns, with the head above.
+    // As columns, with the heading above.
     let file = object(|object| {
         object.describe::<Pair>();
         let ring = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
@@ -215,7 +215,7 @@ struct Pair {
 }
 cutaway_programs::describe!(Pair { first, second });
 
-/// 2^24 members in no byte: read up to a bound, and the rest is told as omitted.
+/// 2^24 members of size 0: read up to a limit, and the rest is reported as omitted.
 fn record_width_is_bounded() {
     let ran = run_own("events/wide", &[], 2);
     let lines = ran.lines();
@@ -224,7 +224,7 @@ fn record_width_is_bounded() {
         assert_eq!((&line["omitted"], &line["value"]["first"]), (&json!(true), &json!(1)));
         assert!(line.to_string().len() < 64 << 10);
     }
-    // What is bounded is not what is left out for it: other records have all their members.
+    // The limit applies to that record only: other records have all their members.
     let ran = run_own("events/named", &[], 1);
     assert_eq!(ran.lines()[0]["omitted"], false);
 }
@@ -290,7 +290,7 @@ fn map_without_a_size_gets_one() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
-/// No ring is in the map of maps, so there is nothing to read.
+/// The map of maps contains no ring, so there is no buffer to read.
 fn empty_map_of_rings_is_named() {
     let file = object(|object| {
         let ring = MapDef::new(MapType::RINGBUF).max_entries(4096);
@@ -306,7 +306,7 @@ fn empty_map_of_rings_is_named() {
     assert!(ended.stderr.contains("`rings`: the buffers that it will hold are put into it by user space"), "{ended:?}");
 }
 
-/// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
+/// The array type whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
 fn unknown_pinning_mode_is_shown_by_number() {
     let mut bytes = std::fs::read(crate::corpus("events/pins")).unwrap();
     let is_one = |words: &[u8]| words[..12] == [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0] && words[20..24] == [1, 0, 0, 0];
@@ -335,14 +335,14 @@ fn pid_without_effect_is_refused_or_named() {
     assert!(ended.status.success() && !ended.stderr.contains("--pid"), "{ended:?}");
 }
 
-/// The author's answer holds for a longer record if the type ends flexibly.
+/// `--type` applies to a longer record if the type ends with a flexible array.
 fn type_option_holds_for_longer_records() {
     let ran = run_own("events/flexible", &[], 1);
     let lines = ran.lines();
-    let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
+    let reported: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
     let (list, exact) = ((Some("struct list"), Some("declared")), (Some("struct exact"), Some("declared")));
-    assert!(told.contains(&exact) && told.iter().all(|one| *one == list || *one == exact), "{told:?}");
-    // Between two rings there is no order.
+    assert!(reported.contains(&exact) && reported.iter().all(|one| *one == list || *one == exact), "{reported:?}");
+    // There is no order between two rings.
     let lines: Vec<_> = lines.iter().filter(|line| line["type"] == "struct list").collect();
     assert_eq!(lines[0]["value"], json!({ "kind": 1, "padding": [], "flags": 2, "count": 2, "each": [4, 5] }));
     assert_eq!(lines[1]["value"]["each"], json!([]));
@@ -351,7 +351,7 @@ fn type_option_holds_for_longer_records() {
     said("\n`sized`: records of 24 bytes are struct exact\n");
 }
 
-/// Slot 0 from whatever CPU: the kernel refuses it elsewhere, and counts nothing.
+/// Sends to slot 0 from any CPU: the kernel refuses it on other CPUs, and does not count it.
 fn output_to_another_cpus_slot_is_not_counted() {
     let file = object(|object| {
         let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
@@ -369,7 +369,8 @@ fn output_to_another_cpus_slot_is_not_counted() {
         object.program(GETPGID, "sends", asm);
     });
     let running = started(file.path(), &["--type", "u64", "--summary"]);
-    running.stderr_line("it is told", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
+    running
+        .stderr_line("it is reported", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
     let summary = last(&ended);

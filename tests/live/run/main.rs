@@ -1,8 +1,7 @@
-//! `cutaway run` from end to end: objects of the corpus, a process that makes their programs send, and what comes of
-//! it.
+//! `cutaway run` from end to end: objects of the corpus, a process that makes their programs send, and the output.
 //!
-//! Needs root, but for wrong usage and garbage. Each test has a process of its own (`sender.rs`), whose number its
-//! object is given, so they all run in parallel.
+//! Needs root, except for wrong usage and garbage. Each test has its own process (`sender.rs`), whose id its object is
+//! given, so all tests run in parallel.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attach_args;
@@ -20,22 +19,22 @@ mod sender;
 mod state;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/crafted.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod crafted;
 #[path = "../support/explained.rs"]
 mod explained;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
 #[path = "../support/mapped.rs"]
 mod mapped;
 #[path = "../attach/network.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod network;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
@@ -44,10 +43,10 @@ mod patience;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[path = "../support/supervisor.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod supervisor;
 #[path = "../support/unsupported.rs"]
-#[expect(dead_code, reason = "these tests need other things")]
+#[expect(dead_code, reason = "these tests have other requirements")]
 mod unsupported;
 
 use std::path::PathBuf;
@@ -76,12 +75,12 @@ fn main() {
     Suite::new(tables).run()
 }
 
-/// An object of the corpus.
+/// Returns the path of an object of the corpus.
 fn corpus(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../tests/corpus", &format!("{name}.o")].iter().collect()
 }
 
-/// What came of a run.
+/// The result of a run.
 struct Ran {
     ended: binary::Ended,
     /// The process that made the programs send.
@@ -89,13 +88,13 @@ struct Ran {
 }
 
 impl Ran {
-    /// The lines of stdout as JSON; it did what was asked and lost nothing that was counted.
+    /// Returns the lines of stdout as JSON. Asserts success without counted losses.
     fn lines(&self) -> Vec<Value> {
         self.ended.received();
         self.ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Of each record, the map's name and its value.
+    /// Returns the map's name and the value of each record.
     fn values(&self) -> Vec<(String, Value)> {
         let lines = self.lines();
         let records = lines.iter().filter(|line| line.get("size").is_some());
@@ -113,7 +112,8 @@ fn run(object: &str, calls: u32) -> Ran {
     Ran { ended: running.end(), pid: sender.end() }
 }
 
-/// Runs an object that is told whose calls count, and ends it behind them. In JSON, if nothing else is asked for.
+/// Runs an object that is given the process whose calls count, and ends it after these calls. The format is JSON by
+/// default.
 fn run_own(object: &str, words: &[&str], calls: u32) -> Ran {
     let mut sender = Sender::start(calls);
     let own = format!("own={}", sender.pid());

@@ -1,5 +1,5 @@
-//! Two runs of an object whose buffer is pinned. A slot of a perf event array holds one event, so the later one takes
-//! them all. A ring has one consumer position, so one of the two ends.
+//! Two runs of an object whose buffer is pinned. A slot of a perf event array has one event, so the later run takes
+//! over all slots. A ring has one consumer position, so one of the two runs ends.
 
 use std::{
     fs,
@@ -21,13 +21,13 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(two_readers_of_one_perf_event_array_notice_each_other).needs(root).since(
             5,
             10,
-            "running a program on a CPU of one's choice",
+            "running a program on a chosen CPU",
         ),
         test!(second_reader_of_a_ring_ends_with_an_error).needs(ring),
     ]
 }
 
-/// A directory for pins that is gone when the test is, failed or not.
+/// A directory of pins that is removed on drop.
 struct Pins(PathBuf);
 
 impl Pins {
@@ -59,12 +59,15 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
 
     let first = started(&object, &pins.0);
     let second = started(&object, &pins.0);
-    second.stderr_line("it takes the slots", |line| line.contains("the map's slots held the events of another reader"));
-    first.stderr_line("it is told", |line| line.contains("`events`: another reader has taken the slots of the map"));
+    second.stderr_line("it takes over the slots", |line| {
+        line.contains("the map's slots held the events of another reader")
+    });
+    first
+        .stderr_line("it is reported", |line| line.contains("`events`: another reader has taken the slots of the map"));
     let before = first.stdout_lines();
     rustix::process::getpgid(None).unwrap();
-    second.stdout_line("the second one gets it", |line| !line.is_empty());
-    assert_eq!(first.stdout_lines(), before, "and the first one does not");
+    second.stdout_line("the second run gets it", |line| !line.is_empty());
+    assert_eq!(first.stdout_lines(), before, "the first run does not print it");
     second.send(rustix::process::Signal::INT);
     let ended = second.end();
     assert!(ended.status.success(), "{ended:?}");
@@ -72,23 +75,23 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
         line.contains("`events`: the slots were empty") && line.contains("are taken back")
     });
     rustix::process::getpgid(None).unwrap();
-    first.stdout_nth("the first one gets it again", before);
+    first.stdout_nth("the first run gets it again", before);
     first.send(rustix::process::Signal::INT);
     let ended = first.end();
-    let told = "lost at least 0 (what went to another reader is not among them)";
-    assert!(ended.stderr.lines().last().unwrap().ends_with(told), "{ended:?}");
+    let expected = "lost at least 0 (what went to another reader is not among them)";
+    assert!(ended.stderr.lines().last().unwrap().ends_with(expected), "{ended:?}");
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 
-/// Both are woken by each record, and each record is read by one of them or both: whichever finds that the other has
-/// read says so.
+/// Both are woken by each record, and one or both read it. The run that finds that the other has read the record
+/// reports that.
 fn second_reader_of_a_ring_ends_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let pins = Pins::new("ring");
     let object = folder.path().join("pinned.o");
     fs::write(&object, sends(MapType::RINGBUF)).unwrap();
     let mut readers = vec![started(&object, &pins.0), started(&object, &pins.0)];
-    let first = wait_until("one of the two says so", || {
+    let first = wait_until("one of the two reports it", || {
         rustix::process::getpgid(None).unwrap();
         readers.iter().position(|reader| reader.has_said("second consumer"))
     });
@@ -97,7 +100,7 @@ fn second_reader_of_a_ring_ends_with_an_error() {
     for part in ["cutaway: `events`: the ring has a second consumer", "missed or read twice", "`cutaway peek` lists"] {
         assert!(ended.stderr.contains(part), "{ended:?}");
     }
-    // The other one has the ring for itself now, and goes on.
+    // The other run has the ring for itself now, and continues.
     let other = readers.remove(0);
     let before = other.stdout_lines();
     rustix::process::getpgid(None).unwrap();
@@ -107,7 +110,8 @@ fn second_reader_of_a_ring_ends_with_an_error() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
-/// Sends 8 bytes with each call of getpgid, through a perf event array or a ring that is pinned by name.
+/// Returns an object that sends 8 bytes with each call of getpgid, through a perf event array or a ring that is pinned
+/// by name.
 fn sends(kind: MapType) -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
     let definition = match kind {

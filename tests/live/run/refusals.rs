@@ -1,4 +1,4 @@
-//! What cannot be run: garbage, nobody's privileges, names that are not there; and one program of several.
+//! Objects that cannot be run: garbage, missing privileges, unknown names; and one program of several.
 
 use std::{
     fs,
@@ -111,7 +111,7 @@ fn refused_program_does_not_stop_the_others() {
     said("cutaway: skipped `packets`: programs of this kind attach to a network device: name it with --interface NAME");
     said("cutaway: skipped `placeless`: its section `tracepoint` does not say where: give --attach 'placeless=TARGET'");
     said("attached runs (tracepoint/syscalls/sys_enter_getpgid)");
-    // What begins with `?` is not asked for.
+    // A section that begins with `?` is not loaded by default.
     assert!(!ran.ended.stderr.contains("optional"));
 }
 
@@ -137,7 +137,7 @@ fn object_without_programs_is_refused() {
 fn without_types_records_are_hex() {
     let ran = run_own("kinds/legacy_no_btf", &[], 1);
     let line = &ran.lines()[0];
-    // The program's instructions tell the length; the padding is no part of it.
+    // The length is known from the program's instructions; the padding is not included.
     assert_eq!((&line["hex"], &line["size"]), (&json!("0500000000000000"), &json!(12)));
     assert!(ran.ended.stderr.contains("of no type that the object describes"), "{}", ran.ended.stderr);
 }
@@ -156,7 +156,7 @@ fn program_of_an_unknown_section_is_named() {
     assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no kind of program"), "{complaint}");
 }
 
-/// As in a kernel that was built without them: their PMUs are missing from sysfs.
+/// A kernel built without kprobes is simulated: their PMUs are missing from sysfs.
 fn missing_kprobes_are_reported_once() {
     let file = object(|object| {
         for (section, name) in [("kprobe/one", "a"), ("kprobe/two", "b"), ("kretprobe/three", "c")] {

@@ -1,7 +1,7 @@
-//! A process that asks for its process group a number of times, for which programs of the corpus wait, and for an
+//! A process that makes a number of calls of getpgid, which the programs of the corpus wait for, and looks up an
 //! address.
 //!
-//! It is the test's own binary once more: it waits for a line on its stdin, does what it was told, and ends.
+//! It is a second process of the test's own binary: it waits for a line on its stdin, makes its calls, and ends.
 
 use std::{
     io::Write,
@@ -14,7 +14,7 @@ const SENDER: &str = "as-sender";
 
 pub(crate) struct Sender(Child);
 
-/// Is the sender, if this process was started to be one.
+/// Runs as the sender, if this process was started as one.
 pub(crate) fn be_one_if_asked() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(SENDER) {
@@ -31,7 +31,7 @@ pub(crate) fn be_one_if_asked() {
 }
 
 impl Sender {
-    /// A process that is going to make so many calls.
+    /// Starts a process that will make this many calls.
     pub(crate) fn start(calls: u32) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(SENDER).arg(calls.to_string()).stdin(Stdio::piped());
@@ -42,12 +42,12 @@ impl Sender {
         self.0.id()
     }
 
-    /// Now it makes them.
+    /// Makes it start its calls.
     pub(crate) fn go(&mut self) {
         self.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
     }
 
-    /// Waits for its end; its number.
+    /// Waits for its end. Returns its process id.
     pub(crate) fn end(mut self) -> u32 {
         assert!(self.0.wait().unwrap().success());
         self.0.id()

@@ -1,4 +1,4 @@
-//! What is told at the end: variables and maps; and values that are set before.
+//! The final state of variables and maps, and values that are set before loading.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A program in a terminal of its own, and somebody at its keys.
+//! A program in its own terminal, and the keys that the test presses.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{patience::wait_until, pseudo_terminal};
 
-/// The program, its keys and what it has shown.
+/// The program, its keys and its output so far.
 pub(crate) struct Keyboard {
     child: Child,
     keys: File,
@@ -34,7 +34,7 @@ impl Keyboard {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until it has shown this.
+    /// Waits until the terminal has shown this.
     pub(crate) fn shows(&self, part: &str) {
         wait_until(&format!("the terminal shows {part:?}"), || {
             String::from_utf8_lossy(&self.shown.lock().unwrap()).contains(part).then_some(())

@@ -1,12 +1,12 @@
-//! What the shell and man(1) make of this command: scripts that complete its words, and its pages. Each is tried in the
-//! program that it is for; where that is missing, the test is ignored.
+//! The command's completion scripts and man pages. Each is tested with the program that it is for; without that program
+//! the test is ignored.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 mod keyboard;
 #[path = "../support/patience.rs"]
@@ -77,7 +77,7 @@ fn typed_control_characters_are_escaped() {
     drop(command);
     let mut shown = Vec::new();
     let mut part = [0; 4096];
-    // It ends with EIO once the other end is closed.
+    // EIO once the other end is closed.
     while let Ok(length @ 1..) = (&outer).read(&mut part) {
         shown.extend_from_slice(&part[..length]);
     }
@@ -101,14 +101,14 @@ fn pages_replace_older_ones_and_follow_no_link() {
     assert_eq!(fs::read_to_string(folder.path().join("there")).unwrap(), "untouched");
 }
 
-/// Returns why a test cannot run without a program.
+/// Returns the reason why a test cannot run without a program.
 fn missing(program: &str) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     (!found).then(|| format!("needs {program}, which is not installed here"))
 }
 
-/// What `cutaway` prints with these words.
+/// Returns the output of `cutaway` with these words.
 fn printed(words: &[&str]) -> String {
     let ended = Running::start(&mut binary::command(words)).end();
     assert!(ended.status.success(), "{ended:?}");
@@ -116,14 +116,14 @@ fn printed(words: &[&str]) -> String {
     ended.stdout
 }
 
-/// A folder with the script of a shell in a file of this name.
+/// Writes a shell's script to a file of this name in a new directory.
 fn script(shell: &str, name: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join(name), printed(&["completions", shell])).unwrap();
     folder
 }
 
-/// What a shell prints on both streams.
+/// Returns the output of a shell on both streams.
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -185,7 +185,7 @@ fn fish_completes() {
     assert!(answer.starts_with("trace\t"), "{answer}");
 }
 
-/// The pages, in a folder as man(1) wants it.
+/// Writes the pages to a directory with man(1)'s layout.
 fn pages() -> (TempDir, Vec<std::path::PathBuf>) {
     let folder = TempDir::new().unwrap();
     let pages = folder.path().join("man1");
@@ -207,7 +207,7 @@ fn pages_render_without_a_warning_by_groff() {
         let trace = pages.iter().find(|page| page.ends_with("cutaway-trace.1")).unwrap();
         run(Command::new("groff").args(["-man", "-Tutf8", "-rLL=120n", "-P-cbou"]).arg(trace))
     };
-    // A line of its own, and what is typed as it is typed.
+    // On a line of its own, and verbatim.
     assert!(
         text.lines().any(|line| line.trim_start().starts_with("cutaway trace -- getent ahosts localhost")),
         "{text}"
@@ -216,7 +216,7 @@ fn pages_render_without_a_warning_by_groff() {
 
 fn pages_render_without_an_error_by_mandoc() {
     for page in pages().1 {
-        // What it merely dislikes is how clap_mangen sets its paragraphs, and that there is no date.
+        // Its style warnings are about clap_mangen's paragraphs, and the missing date.
         let text = run(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page));
         assert_eq!(text, "", "{}", page.display());
     }

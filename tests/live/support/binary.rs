@@ -15,26 +15,26 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::{PATIENCE, wait_until};
 
-/// The binary under test.
+/// Returns the path of the binary under test.
 pub(crate) fn path() -> PathBuf {
     std::env::var_os("CUTAWAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cutaway").into()).into()
 }
 
-/// `cutaway` with these arguments and an environment that does not change what it says.
+/// Returns `cutaway` with these arguments, and an environment that does not change its output.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(path());
     command.args(arguments).env_remove("RUST_LOG").env_remove("NO_COLOR").env("RES_OPTIONS", "timeout:1 attempts:1");
     command
 }
 
-/// `cutaway trace` with these words, then `--` and a command line.
+/// Returns `cutaway trace` with these words, then `--` and a command line.
 pub(crate) fn trace(words: &str, command_line: impl IntoIterator<Item = OsString>) -> Command {
     let mut command = command(["trace"]);
     command.args(words.split_whitespace()).arg("--").args(command_line);
     command
 }
 
-/// A running process. Dropping it ends it: politely first, so that it can end what it has started.
+/// A running process. Dropping it interrupts it first, so that it can end what it has started, and then kills it.
 pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -42,7 +42,7 @@ pub(crate) struct Running {
     stderr: Reader,
 }
 
-/// What is left of it.
+/// The result of a process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -51,18 +51,18 @@ pub(crate) struct Ended {
 }
 
 impl Running {
-    /// Starts the command with all its streams in our hands.
+    /// Starts the command with all its streams connected to this value.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut running = Self::start_without_stdout(command.stdout(Stdio::piped()));
         running.stdout = running.child.stdout.take().map(Reader::new);
         running
     }
 
-    /// The same, but stdout is what `command` says.
+    /// Starts the command like [`Self::start`], but with the stdout that `command` has.
     pub(crate) fn start_without_stdout(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = wait_until("nobody holds the program open for writing", || match command.spawn() {
-            // A copy that was just made: another test's new process has our descriptor until it calls execve.
+        let mut child = wait_until("no process has the program open for writing", || match command.spawn() {
+            // The executable was just copied: a new process of another test has our fd of it until it calls execve.
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
             answer => Some(answer.unwrap()),
         });
@@ -74,9 +74,9 @@ impl Running {
         self.child.id()
     }
 
-    /// Sends a line to its stdin, which is the traced command's as well.
+    /// Sends a line to its stdin, which is also the traced command's.
     pub(crate) fn go(&mut self) {
-        // Nobody may be there to read it any more.
+        // The reader may already have ended.
         let _ = self.stdin.as_mut().unwrap().write_all(b"go\n");
     }
 
@@ -89,40 +89,40 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for a line on stdout that `accept` wants.
+    /// Waits for a line on stdout that `accept` accepts.
     pub(crate) fn stdout_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
         wait_until(what, || self.stdout.as_ref().unwrap().text().lines().find(|line| accept(line)).map(str::to_owned))
     }
 
-    /// How many whole lines it has written to stdout.
+    /// Returns the number of complete lines that it has written to stdout.
     pub(crate) fn stdout_lines(&self) -> usize {
         self.stdout.as_ref().unwrap().text().lines().count()
     }
 
-    /// Waits for the line of this number on stdout, counted from 0.
+    /// Waits for the line with this index on stdout, counted from 0.
     pub(crate) fn stdout_nth(&self, what: &str, number: usize) -> String {
         wait_until(what, || self.stdout.as_ref().unwrap().text().lines().nth(number).map(str::to_owned))
     }
 
-    /// Waits for a line on stderr that `accept` wants.
+    /// Waits for a line on stderr that `accept` accepts.
     pub(crate) fn stderr_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
         wait_until(what, || self.stderr.text().lines().find(|line| accept(line)).map(str::to_owned))
     }
 
-    /// Whether it has written this to stderr.
+    /// Returns true if it has written this to stderr.
     pub(crate) fn has_said(&self, part: &str) -> bool {
         self.stderr.text().contains(part)
     }
 
-    /// Whether its first thread is in one of these system calls.
+    /// Returns true if its first thread is in one of these system calls.
     pub(crate) fn is_in(&self, calls: &[libc::c_long]) -> bool {
-        // The number comes first; a thread that runs has none.
+        // The number comes first; a running thread has none.
         let text = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).unwrap();
         let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
         number.is_some_and(|number| calls.contains(&number))
     }
 
-    /// Waits until it stands still after SIGSTOP.
+    /// Waits until it is stopped after SIGSTOP.
     pub(crate) fn stop(&self) {
         self.send(Signal::STOP);
         let status = format!("/proc/{}/stat", self.pid());
@@ -132,7 +132,7 @@ impl Running {
         });
     }
 
-    /// Waits for its end, and for that of everybody who holds its stderr.
+    /// Waits until it has ended, and every process that holds its stderr.
     pub(crate) fn end(mut self) -> Ended {
         drop(self.stdin.take());
         let deadline = Instant::now() + PATIENCE;
@@ -140,7 +140,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "it does not end; stderr so far:\n{}", self.stderr.text());
+            assert!(Instant::now() < deadline, "the process does not end; stderr so far:\n{}", self.stderr.text());
             thread::sleep(Duration::from_millis(2));
         };
         let stdout = self.stdout.take().map_or_else(String::new, Reader::all);
@@ -170,7 +170,7 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// The line of its own that says what went wrong; there must be no other line of its own but the summary.
+    /// Returns the command's own line with the error. There must be no other line of its own but the summary.
     pub(crate) fn complaint(&self) -> &str {
         assert_eq!(self.status.code(), Some(1), "{self:?}");
         assert_eq!(self.status.signal(), None);
@@ -185,8 +185,8 @@ impl Ended {
         }
     }
 
-    /// The last line on stderr: received, lost; `None` if that is unknown. Without a buffer there is nothing to
-    /// receive.
+    /// Returns the numbers in the last line of stderr: received, lost; `None` if the losses are unknown. A run without
+    /// a buffer has no summary.
     pub(crate) fn outcome(&self) -> (u64, Option<u64>) {
         let last = self.stderr.lines().last().unwrap_or_default();
         if last.starts_with("no buffer: ") {
@@ -198,13 +198,13 @@ impl Ended {
         (received.parse().unwrap(), lost)
     }
 
-    /// The same where all losses are counted.
+    /// Returns the same numbers if all losses are counted; panics otherwise.
     pub(crate) fn summary(&self) -> (u64, u64) {
         let (received, lost) = self.outcome();
         (received, lost.unwrap_or_else(|| panic!("losses are unknown: {self:?}")))
     }
 
-    /// It did what was asked, and lost nothing that was counted; how many records it received.
+    /// Asserts success without counted losses. Returns the number of records received.
     pub(crate) fn received(&self) -> u64 {
         assert!(self.status.success(), "{self:?}");
         let (received, lost) = self.outcome();
@@ -212,14 +212,14 @@ impl Ended {
         received
     }
 
-    /// It did what was asked; the summary's numbers.
+    /// Asserts success. Returns the summary's numbers.
     pub(crate) fn success(&self) -> (u64, u64) {
         assert!(self.status.success(), "{self:?}");
         self.summary()
     }
 }
 
-/// Reads a stream to its end in a thread, so that nobody ever waits for us.
+/// Reads a stream to its end in a thread, so that its writer never blocks.
 struct Reader {
     text: Arc<Mutex<Vec<u8>>>,
     thread: JoinHandle<()>,
@@ -239,7 +239,7 @@ impl Reader {
         Self { text, thread }
     }
 
-    /// The whole lines so far.
+    /// Returns the complete lines so far.
     fn text(&self) -> String {
         String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
     }

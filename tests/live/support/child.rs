@@ -1,14 +1,14 @@
-//! The traced process: the test's own binary once more, which asks `getaddrinfo` what it is told to ask and writes down
-//! what it was answered, so that every event can be compared with what really happened.
+//! The traced process: the test's own binary in a second process. It calls `getaddrinfo` as the job says and writes
+//! down the results, so that every event can be compared with the real call.
 //!
 //! ```text
 //!     test                                     child
-//!     DIR/job.json      what to ask ─────────▶ reads it
+//!     DIR/job.json      the questions ───────▶ reads it
 //!     DIR/ready         ◀───────────────────── creates it
-//!     a line on stdin   if it is told to wait ▶ meanwhile asks for its beacon, if it has one
-//!     DIR/answers.json  ◀───────────────────── what it was answered, whole or not there
+//!     a line on stdin   if it has to wait ───▶ until then, calls with its beacon if it has one
+//!     DIR/answers.json  ◀───────────────────── the results, complete or absent
 //! ```
-#![expect(unsafe_code, reason = "calls getaddrinfo itself, and looks at the list that it gives")]
+#![expect(unsafe_code, reason = "calls getaddrinfo and reads the list that it returns")]
 
 use std::{
     ffi::{CStr, CString, OsString},
@@ -42,7 +42,7 @@ pub(crate) struct Question {
     pub(crate) hints: Option<Hints>,
 }
 
-/// `struct addrinfo` as a question.
+/// `struct addrinfo` as the hints of a question.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hints {
     pub(crate) flags: i32,
@@ -55,7 +55,8 @@ impl Question {
         Self { node: Some(node.to_owned()), service: None, hints: None }
     }
 
-    /// A name that is no address and may be nothing else: fails at once, whatever resolver there is.
+    /// Returns a question that fails at once with every resolver: the name is not an address, and nothing else is
+    /// allowed.
     pub(crate) fn hopeless(node: &str) -> Self {
         Self::new(node).flags(libc::AI_NUMERICHOST)
     }
@@ -80,7 +81,7 @@ impl Question {
         self
     }
 
-    /// Asks, and writes down the answer.
+    /// Calls getaddrinfo and records the result.
     pub(crate) fn ask(&self) -> Answer {
         let c_string = |text: &Option<String>| text.as_deref().map(|text| CString::new(text).unwrap());
         let (node, service) = (c_string(&self.node), c_string(&self.service));
@@ -109,20 +110,20 @@ impl Question {
             next = entry.ai_next;
         }
         if ret == 0 {
-            // SAFETY: the list that getaddrinfo has just given, and nobody looks at it any more.
+            // SAFETY: the list that getaddrinfo has just returned; no reference to it is left.
             unsafe { libc::freeaddrinfo(list) };
         }
         Answer { question: self.clone(), tid: thread_id(), comm: thread_name(), begin_ns, end_ns, ret, entries }
     }
 }
 
-/// What a call was answered, to whom, and when.
+/// The result of a call, the calling thread, and the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) question: Question,
     pub(crate) tid: u32,
     pub(crate) comm: String,
-    /// `CLOCK_MONOTONIC` before and after.
+    /// `CLOCK_MONOTONIC` in nanoseconds, before and after the call.
     pub(crate) begin_ns: u64,
     pub(crate) end_ns: u64,
     pub(crate) ret: i32,
@@ -177,7 +178,7 @@ impl Entry {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
+/// Returns the time of `CLOCK_MONOTONIC` in nanoseconds.
 fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable.
@@ -191,7 +192,7 @@ fn thread_id() -> u32 {
     unsafe { libc::gettid() }.cast_unsigned()
 }
 
-/// The thread's name as the kernel keeps it: 15 bytes.
+/// Returns the thread's name as the kernel keeps it: 15 bytes.
 fn thread_name() -> String {
     let mut name = [0_u8; 16];
     // SAFETY: this request writes at most 16 bytes.
@@ -200,22 +201,22 @@ fn thread_name() -> String {
     CStr::from_bytes_until_nul(&name).unwrap().to_str().unwrap().to_owned()
 }
 
-/// What a child is to do.
+/// The job of a child.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Orders {
     questions: Vec<Question>,
-    /// Asked again and again while waiting; not written down.
+    /// Asked repeatedly while waiting; the results are not recorded.
     beacon: Option<Question>,
     wait: bool,
-    /// How many threads share the questions; 0 for the main thread alone.
+    /// The number of threads that share the questions; 0 for the main thread alone.
     threads: usize,
     uid: Option<u32>,
-    /// Stay on one CPU.
+    /// Whether to stay on one CPU.
     pinned: bool,
     exit: i32,
 }
 
-/// A child's folder, before and after it has run. The child itself is started by whoever wants to.
+/// A child's directory, before and after its run. The test or the traced command starts the child itself.
 pub(crate) struct Job {
     orders: Orders,
     folder: TempDir,
@@ -229,12 +230,12 @@ impl Job {
         job
     }
 
-    /// The child waits for a line on its stdin, or its end, before it asks.
+    /// Makes the child wait for a line on its stdin, or for the end of it, before it asks.
     pub(crate) fn wait(self) -> Self {
         self.with(|orders| orders.wait = true)
     }
 
-    /// While it waits, it asks this every few milliseconds.
+    /// Makes the child ask this every few milliseconds while it waits.
     pub(crate) fn beacon(self, beacon: Question) -> Self {
         self.with(|orders| orders.beacon = Some(beacon))
     }
@@ -243,17 +244,17 @@ impl Job {
         self.with(|orders| orders.threads = threads)
     }
 
-    /// The child asks as this user.
+    /// Makes the child ask as this user.
     pub(crate) fn uid(self, uid: u32) -> Self {
         self.with(|orders| orders.uid = Some(uid))
     }
 
-    /// The child stays on the CPU that it starts on.
+    /// Makes the child stay on the CPU that it starts on.
     pub(crate) fn pinned(self) -> Self {
         self.with(|orders| orders.pinned = true)
     }
 
-    /// The child's exit status.
+    /// Sets the child's exit status.
     pub(crate) fn exit(self, status: i32) -> Self {
         self.with(|orders| orders.exit = status)
     }
@@ -272,12 +273,12 @@ impl Job {
         self.folder.path().join(file)
     }
 
-    /// The command line that runs the child.
+    /// Returns the command line that runs the child.
     pub(crate) fn command_line(&self) -> Vec<OsString> {
         vec![std::env::current_exe().unwrap().into(), CHILD.into(), self.folder.path().into()]
     }
 
-    /// The same, for a test that runs the child itself.
+    /// Returns the same as a command, for a test that runs the child itself.
     pub(crate) fn command(&self) -> Command {
         let [program, arguments @ ..] = self.command_line().try_into().map(|line: [OsString; 3]| line).unwrap();
         let mut command = Command::new(program);
@@ -285,13 +286,13 @@ impl Job {
         command
     }
 
-    /// Waits until the child is there, and waits itself if it was told to.
+    /// Waits until the child has started, or waits for its line. Returns its process id.
     pub(crate) fn ready(&self) -> u32 {
         let file = self.path("ready");
         wait_until("the child is ready", || fs::read_to_string(&file).ok()?.strip_suffix('\n')?.parse().ok())
     }
 
-    /// Waits for what the child was answered, in the order of the questions for each thread.
+    /// Waits for the child's results, in the order of the questions for each thread.
     pub(crate) fn answers(&self) -> Vec<Answer> {
         let file = self.path("answers.json");
         let answers: Vec<Answer> =
@@ -301,7 +302,7 @@ impl Job {
     }
 }
 
-/// If this process is to be a child, is one and ends. To be called first thing in `main`.
+/// Runs as a child and exits, if this process is one. `main` calls it first.
 pub(crate) fn be_one_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == CHILD) {
@@ -333,7 +334,7 @@ fn run(folder: &Path) -> i32 {
     orders.exit
 }
 
-/// Keeps this process on the CPU that it is on.
+/// Keeps this process on its current CPU.
 fn pin() {
     // SAFETY: plain bits, all of which may be 0.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -352,7 +353,7 @@ fn wait_for_a_line(beacon: Option<&Question>) {
         if let Some(beacon) = beacon {
             let waited = &waited;
             scope.spawn(move || {
-                // ATOMICS: nothing but the flag itself passes from thread to thread.
+                // ATOMICS: only the flag itself passes between the threads.
                 while !waited.load(Ordering::Relaxed) {
                     beacon.ask();
                     thread::sleep(Duration::from_millis(5));
@@ -364,7 +365,7 @@ fn wait_for_a_line(beacon: Option<&Question>) {
     });
 }
 
-/// Every thread asks each `threads`th question, all of them at the same time.
+/// Splits the questions among threads, each `threads`th one to the same thread; all threads ask at the same time.
 fn in_threads(questions: &[Question], threads: usize) -> Vec<Answer> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {

@@ -1,12 +1,12 @@
-//! ELF files made for a test: a page of code, a page of data, and whatever symbols and sections it wants.
+//! ELF files crafted for a test: a page of code, a page of data, and any symbols and sections.
 //!
 //! ```text
 //!     offset   address
 //!     0x1000   0x11000   code: a function every 16 bytes, which does nothing and returns
-//!     0x2000   0x12000   data, followed by 0x1000 bytes that are in memory only
+//!     0x2000   0x12000   data, followed by 0x1000 bytes that exist in memory only
 //! ```
 
-/// Where code and data are in memory, and how much later than in the file.
+/// The addresses of code and data in memory, and their distance from the offsets in the file.
 pub(crate) const CODE: u64 = 0x1_1000;
 pub(crate) const DATA: u64 = 0x1_2000;
 pub(crate) const SHIFT: u64 = 0x1_0000;
@@ -35,22 +35,22 @@ const DYNSYM: u32 = 11;
 /// A symbol: name, binding, type, address (0 for an undefined one), size.
 pub(crate) type Symbol<'a> = (&'a str, u8, u8, u64, u64);
 
-/// A file to be made.
+/// A file to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct Crafted<'a> {
     /// `e_type`: 1 for an object file, 3 for a library, 4 for a core dump.
     pub(crate) kind: u16,
     pub(crate) machine: u16,
     pub(crate) wide: bool,
-    /// The full table; none if it is empty.
+    /// The full symbol table (`.symtab`); absent if empty.
     pub(crate) symbols: Vec<Symbol<'a>>,
-    /// The dynamic loader's table.
+    /// The dynamic loader's symbol table (`.dynsym`).
     pub(crate) dynamic: Vec<Symbol<'a>>,
     /// More sections: name, type, contents.
     pub(crate) sections: Vec<(&'a str, u32, Vec<u8>)>,
-    /// As `objcopy --only-keep-debug` leaves it: sections without contents, segments as they were.
+    /// Writes the file like `objcopy --only-keep-debug`: sections without contents, segments unchanged.
     pub(crate) debug_only: bool,
-    /// The file ends after so many bytes.
+    /// Truncates the file after this many bytes.
     pub(crate) cut: Option<usize>,
 }
 
@@ -69,7 +69,7 @@ impl Default for Crafted<'_> {
     }
 }
 
-/// `e_machine` of the file that runs.
+/// Returns the `e_machine` of the running binary.
 pub(crate) fn own_machine() -> u16 {
     use std::io::Read;
     let mut header = [0; 20];
@@ -78,7 +78,7 @@ pub(crate) fn own_machine() -> u16 {
     u16::from_ne_bytes([first, second])
 }
 
-/// A section's header, but for its name.
+/// A section's header without its name.
 #[derive(Default)]
 struct Header {
     kind: u32,
@@ -107,23 +107,23 @@ impl Crafted<'_> {
             if !symbols.is_empty() {
                 let (table, names) = self.table(symbols);
                 let (link, entry) = (headers.len() as u32 + 1, if self.wide { 24 } else { 16 });
-                let place = append(&mut file, &table);
+                let start = append(&mut file, &table);
                 headers.push((
                     name.to_owned(),
-                    Header { kind, offset: place, size: table.len(), link, entry, ..Header::default() },
+                    Header { kind, offset: start, size: table.len(), link, entry, ..Header::default() },
                 ));
-                let place = append(&mut file, &names);
+                let start = append(&mut file, &names);
                 headers.push((
                     strings.to_owned(),
-                    Header { kind: STRTAB, offset: place, size: names.len(), ..Header::default() },
+                    Header { kind: STRTAB, offset: start, size: names.len(), ..Header::default() },
                 ));
             }
         }
         for (name, kind, bytes) in &self.sections {
-            let place = append(&mut file, bytes);
+            let start = append(&mut file, bytes);
             headers.push((
                 (*name).to_owned(),
-                Header { kind: *kind, offset: place, size: bytes.len(), ..Header::default() },
+                Header { kind: *kind, offset: start, size: bytes.len(), ..Header::default() },
             ));
         }
         let mut names = Vec::new();
@@ -132,10 +132,10 @@ impl Crafted<'_> {
             at.push(names.len() as u32);
             names.extend(name.bytes().chain([0]));
         }
-        let place = append(&mut file, &names);
+        let start = append(&mut file, &names);
         headers.push((
             ".shstrtab".to_owned(),
-            Header { kind: STRTAB, offset: place, size: names.len(), ..Header::default() },
+            Header { kind: STRTAB, offset: start, size: names.len(), ..Header::default() },
         ));
         let count = headers.len();
         let mut table = Vec::new();
@@ -148,14 +148,14 @@ impl Crafted<'_> {
             self.word(&mut table, 1);
             self.word(&mut table, header.entry);
         }
-        let place = append(&mut file, &table);
-        let head = self.head(place, count);
+        let start = append(&mut file, &table);
+        let head = self.head(start, count);
         file.splice(..head.len(), head);
         file.truncate(self.cut.unwrap_or(file.len()));
         file
     }
 
-    /// The file's header and those of its segments.
+    /// Returns the file's header and the program headers.
     fn head(&self, sections: usize, count: usize) -> Vec<u8> {
         let order = if cfg!(target_endian = "little") { 1 } else { 2 };
         let mut head = [0x7f, b'E', b'L', b'F', if self.wide { 2 } else { 1 }, order, 1].to_vec();
@@ -188,7 +188,7 @@ impl Crafted<'_> {
         head
     }
 
-    /// A table of symbols, and their names.
+    /// Returns a symbol table and its string table.
     fn table(&self, symbols: &[Symbol<'_>]) -> (Vec<u8>, Vec<u8>) {
         let mut table = vec![0; if self.wide { 24 } else { 16 }];
         let mut names = vec![0];
@@ -215,7 +215,7 @@ impl Crafted<'_> {
     }
 }
 
-/// A note with this owner, type and description.
+/// Returns a note with this owner, type and description.
 pub(crate) fn note(owner: &str, kind: u32, description: &[u8]) -> Vec<u8> {
     let mut note = [owner.len() as u32 + 1, description.len() as u32, kind].map(u32::to_ne_bytes).concat();
     note.extend(owner.bytes().chain([0]));
@@ -225,7 +225,7 @@ pub(crate) fn note(owner: &str, kind: u32, description: &[u8]) -> Vec<u8> {
     note
 }
 
-/// A note about the USDT probe `cutaway:NAME` at `address`.
+/// Returns a note of the USDT probe `cutaway:NAME` at `address`.
 pub(crate) fn probe(address: u64, name: &str, arguments: &str) -> Vec<u8> {
     let mut description = [address, 0, 0].map(u64::to_ne_bytes).concat();
     for text in ["cutaway", name, arguments] {
@@ -240,7 +240,7 @@ fn append(file: &mut Vec<u8>, bytes: &[u8]) -> usize {
     file.len() - bytes.len()
 }
 
-/// A function that does nothing, in the machine's language.
+/// Returns the machine code of a function that does nothing.
 fn code() -> &'static [u8] {
     if cfg!(target_arch = "x86_64") {
         // nop; ret

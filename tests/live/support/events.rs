@@ -1,4 +1,4 @@
-//! Events in JSON as `cutaway trace` prints them, and what they have to be.
+//! Events in JSON as `cutaway trace` prints them, and the events that are expected.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::child::Answer;
 
-/// One line. Everything in it is compared.
+/// One line. Every field is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
@@ -39,7 +39,7 @@ pub(crate) struct Event {
     pub(crate) container: Option<String>,
 }
 
-/// The fields, in the order of the line.
+/// The fields in the order of the line.
 const FIELDS: [&str; 26] = [
     "time_ns",
     "cpu",
@@ -69,30 +69,30 @@ const FIELDS: [&str; 26] = [
     "container",
 ];
 
-/// Reads what was printed on stdout, every line of which must be an event with all its fields.
+/// Parses stdout: every line must be an event with all its fields.
 pub(crate) fn read(stdout: &str) -> Vec<Event> {
     let event = |line: &str| {
         // A missing field would read as null.
         let mut rest = line;
         for field in FIELDS {
             let key = format!("\"{field}\":");
-            rest = rest.split_once(&key).unwrap_or_else(|| panic!("no {field}, or not in its place: {line}")).1;
+            rest = rest.split_once(&key).unwrap_or_else(|| panic!("no {field}, or not in order: {line}")).1;
         }
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     };
     stdout.lines().map(event).collect()
 }
 
-/// Room for each of the three names, without the NUL.
-fn rooms(transport: Transport) -> [usize; 3] {
+/// Returns the space for each of the three names in bytes, without the NUL.
+fn capacities(transport: Transport) -> [usize; 3] {
     match transport {
         Transport::PerfStack => [119, 23, 55],
         Transport::PerfHeap | Transport::Ring => [255; 3],
     }
 }
 
-/// The event that has to arrive for an answer. Times and CPU, which only the kernel knows, are taken from `event`,
-/// after a look at them.
+/// Returns the event that is expected for an answer. Only the kernel knows times and CPU: they are checked, then taken
+/// from `event`.
 pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, transport: Transport) -> Event {
     let began = event.time_ns.checked_sub(event.latency_ns);
     assert!(
@@ -102,19 +102,19 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
         answer.end_ns
     );
     let mut cut = Vec::new();
-    let mut carried = |name: &str, text: Option<&String>, room: usize| {
+    let mut carried = |name: &str, text: Option<&String>, capacity: usize| {
         let text = text?;
-        if text.len() > room {
+        if text.len() > capacity {
             cut.push(name.to_owned());
         }
-        Some(text.get(..room).unwrap_or(text).to_owned())
+        Some(text.get(..capacity).unwrap_or(text).to_owned())
     };
-    let [node_room, service_room, canonname_room] = rooms(transport);
+    let [node_capacity, service_capacity, canonname_capacity] = capacities(transport);
     let question = &answer.question;
-    let node = carried("node", question.node.as_ref(), node_room);
-    let service = carried("service", question.service.as_ref(), service_room);
+    let node = carried("node", question.node.as_ref(), node_capacity);
+    let service = carried("service", question.service.as_ref(), service_capacity);
     let first = answer.entries.first();
-    let canonname = carried("ai_canonname", first.and_then(|entry| entry.canonname.as_ref()), canonname_room);
+    let canonname = carried("ai_canonname", first.and_then(|entry| entry.canonname.as_ref()), canonname_capacity);
     let same_type = answer.entries.iter().filter(|entry| Some(entry.socktype) == first.map(|first| first.socktype));
     Event {
         time_ns: event.time_ns,
@@ -140,14 +140,14 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
         first_addresses: same_type.take(4).map(|entry| entry.addr.clone()).collect(),
         cut,
         unreadable: Vec::new(),
-        // Where calls come from has tests of its own.
+        // The origin of calls has tests of its own.
         library: event.library.clone(),
         cgroup: event.cgroup.clone(),
         container: event.container.clone(),
     }
 }
 
-/// The sentences of glibc, written down here so that nobody agrees with himself.
+/// Returns glibc's error text. The texts are written here so that the code under test is not compared with itself.
 fn error_text(ret: i32) -> Option<String> {
     let text = match ret {
         0 => return None,
@@ -161,21 +161,21 @@ fn error_text(ret: i32) -> Option<String> {
         libc::EAI_FAIL => "Non-recoverable failure in name resolution",
         -5 => "No address associated with hostname",
         -9 => "Address family for hostname not supported",
-        other => panic!("an answer that no test expects: {other}"),
+        other => panic!("unexpected return value: {other}"),
     };
     Some(text.to_owned())
 }
 
-/// Compares events with what the process `pid` was answered: the same number, each the right one, in order for each
-/// thread on each CPU.
+/// Compares events with the answers of the process `pid`: the same number, each correct, in order for each thread on
+/// each CPU.
 pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, transport: Transport) {
     assert_eq!(events.len(), answers.len(), "events and calls");
-    let mut places = BTreeMap::<_, u64>::new();
+    let mut last_times = BTreeMap::<_, u64>::new();
     let mut by_thread = HashMap::<u32, Vec<&Event>>::new();
     for event in events {
-        // One ring for all CPUs keeps a thread's order wherever it runs; perf buffers keep it CPU by CPU.
+        // One ring for all CPUs keeps a thread's order on every CPU; perf buffers keep it per CPU.
         let buffer = if transport == Transport::Ring { 0 } else { event.cpu };
-        let last = places.insert((event.tid, buffer), event.time_ns).unwrap_or(0);
+        let last = last_times.insert((event.tid, buffer), event.time_ns).unwrap_or(0);
         assert!(last < event.time_ns, "out of order: {event:?}");
         by_thread.entry(event.tid).or_default().push(event);
     }
@@ -184,10 +184,10 @@ pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, tr
     }
     let mut next = HashMap::<u32, usize>::new();
     for answer in answers {
-        let place = next.entry(answer.tid).or_default();
-        let event = by_thread.get(&answer.tid).and_then(|events| events.get(*place));
+        let index = next.entry(answer.tid).or_default();
+        let event = by_thread.get(&answer.tid).and_then(|events| events.get(*index));
         let event = event.unwrap_or_else(|| panic!("no event for {answer:?}"));
         assert_eq!(**event, expected(answer, event, pid, uid, transport), "{answer:?}");
-        *place += 1;
+        *index += 1;
     }
 }

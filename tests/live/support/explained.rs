@@ -1,5 +1,5 @@
-//! `--explain=json` held against what was really called: each call that makes, opens, maps or watches something was
-//! told, in its place, with the arguments that it had.
+//! Compares `--explain=json` with the real system calls: each call that creates, opens, maps or polls must be logged,
+//! in order and with its arguments.
 
 use serde_json::Value;
 
@@ -18,30 +18,30 @@ pub(crate) const WATCHED: [libc::c_long; 9] = [
     libc::SYS_mmap,
 ];
 
-/// What was told: the lines of stderr that are objects.
-pub(crate) fn told(stderr: &str) -> Vec<Value> {
+/// Returns the logged calls: the lines of stderr that are objects.
+pub(crate) fn logged(stderr: &str) -> Vec<Value> {
     let objects = stderr.lines().filter(|line| line.starts_with('{'));
     objects.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-/// Compares both, in order; gives how many calls there were.
+/// Compares both, in order. Returns the number of calls.
 pub(crate) fn compare(stderr: &str, seen: &[Call]) -> usize {
-    // The command's own threads: the one that makes maps makes the rest, too.
+    // Only the calls of one thread: the one that creates maps also makes the other calls.
     let thread = seen.iter().find(|call| call.number == libc::SYS_bpf).unwrap().thread;
-    let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(really).collect();
-    let told = told(stderr);
-    for call in &told {
+    let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(real_form).collect();
+    let logged = logged(stderr);
+    for call in &logged {
         assert!(call["why"].as_str().unwrap().len() > 8 && call["answer"] != "", "{call}");
     }
-    let told: Vec<String> = told.iter().filter_map(as_told).collect();
-    for (place, (told, seen)) in told.iter().zip(&seen).enumerate() {
-        assert_eq!(told, seen, "call {place}, of {told:#?}");
+    let logged: Vec<String> = logged.iter().filter_map(logged_form).collect();
+    for (index, (logged, seen)) in logged.iter().zip(&seen).enumerate() {
+        assert_eq!(logged, seen, "call {index}, of {logged:#?}");
     }
-    assert_eq!(told.len(), seen.len());
+    assert_eq!(logged.len(), seen.len());
     seen.len()
 }
 
-/// `enum bpf_cmd`, as far as the loader uses it.
+/// `enum bpf_cmd`, the commands that the loader uses.
 const COMMANDS: [(u64, &str); 30] = [
     (0, "BPF_MAP_CREATE"),
     (1, "BPF_MAP_LOOKUP_ELEM"),
@@ -82,10 +82,10 @@ fn name(names: &[(u64, &'static str)], number: u64) -> &'static str {
     names.iter().find(|(known, _)| *known == number).unwrap_or_else(|| panic!("no name for {number}")).1
 }
 
-/// A call that was made, if it is of those that have to be told; what is told of it, too, in one form.
-fn really(call: &Call) -> Option<String> {
+/// Returns a real call in the common form; `None` if it need not be logged.
+fn real_form(call: &Call) -> Option<String> {
     let [first, second, third, fourth, fifth, sixth] = call.arguments;
-    // Numbers of 32 bits, whatever is in the upper half of the register.
+    // Arguments of 32 bits, whatever the register's upper half contains.
     let int = |argument: u64| argument as u32 as i32;
     let word = |at| call.word(at).unwrap();
     Some(match call.number {
@@ -110,7 +110,7 @@ fn really(call: &Call) -> Option<String> {
         libc::SYS_fsmount => format!("fsmount {}", int(first)),
         libc::SYS_epoll_create1 => "epoll_create1".to_owned(),
         libc::SYS_epoll_ctl => format!("epoll_ctl {} {} {}", int(first), int(second), int(third)),
-        // A mapping of something that is shared with the kernel.
+        // A mapping that is shared with the kernel.
         libc::SYS_mmap if fourth & libc::MAP_SHARED as u64 != 0 && int(fifth) >= 0 => {
             format!("mmap {second} {third} {} {sixth}", int(fifth))
         }
@@ -118,15 +118,16 @@ fn really(call: &Call) -> Option<String> {
     })
 }
 
-/// A call that was told, in the same form.
-fn as_told(call: &Value) -> Option<String> {
+/// Returns a logged call in the common form.
+fn logged_form(call: &Value) -> Option<String> {
     let arguments = &call["arguments"];
     let number = |name: &str| match &arguments[name] {
-        // Zero is not told.
+        // Zero is not logged.
         Value::Null => 0,
-        value => value.as_i64().unwrap_or_else(|| panic!("{name} is no number: {call}")),
+        value => value.as_i64().unwrap_or_else(|| panic!("{name} is not a number: {call}")),
     };
-    let text = |name: &str| arguments[name].as_str().unwrap_or_else(|| panic!("{name} is no text: {call}")).to_owned();
+    let text =
+        |name: &str| arguments[name].as_str().unwrap_or_else(|| panic!("{name} is not a string: {call}")).to_owned();
     Some(match call["syscall"].as_str().unwrap() {
         "bpf" => {
             let command = text("cmd");
@@ -161,7 +162,7 @@ fn as_told(call: &Value) -> Option<String> {
             };
             format!("epoll_ctl {} {op} {}", number("epfd"), number("fd"))
         }
-        // The kernel's types: a private mapping, as those that every program makes, and not watched.
+        // The kernel's BTF: a private mapping like those of every program, and not watched.
         "mmap" if text("flags") == "MAP_PRIVATE" => return None,
         "mmap" => {
             let prot: i32 = text("prot")

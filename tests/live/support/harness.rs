@@ -1,7 +1,8 @@
 //! The harness of all live suites, on top of libtest-mimic.
 //!
 //! A suite is a table with a row for each test: `test!(pinned_map_is_reused).needs(root)`. The name of the function is
-//! the name of the test, so grep finds a failing test. The row says what the test needs. A test that cannot run is
+//! the name of the test, so grep finds a failing test. The row lists the requirements of the test. A test that cannot
+//! run is
 //! reported as ignored when its turn comes, with the reason. A reason `needs X.Y: …` names a kernel version, and the VM
 //! matrix checks it.
 //!
@@ -23,7 +24,7 @@ pub(crate) const ISOLATED: &str = "isolated";
 /// Makes a test that is named like its function.
 ///
 /// With a second argument, which lists pairs `(label, value)`: makes a test for each pair, named `function::label`,
-/// that calls the function with the value. A third argument returns why the test of a value cannot run here.
+/// that calls the function with the value. A third argument returns the reason why the test of a value cannot run here.
 macro_rules! test {
     ($function:ident) => {
         $crate::harness::Test::new(stringify!($function), $function)
@@ -56,13 +57,13 @@ impl Test {
     }
 
     /// Ignores the test where `missing` returns a reason: a privilege, a tool or a setting is missing. The first reason
-    /// counts.
+    /// is reported.
     pub(crate) fn needs(mut self, missing: impl Fn() -> Option<String> + Send + 'static) -> Self {
         self.obstacles.push(Box::new(missing));
         self
     }
 
-    /// The same for what this kernel does not support: `.unless(unsupported::kprobes)`.
+    /// Ignores the test where this kernel lacks a feature: `.unless(unsupported::kprobes)`.
     pub(crate) fn unless(self, unsupported: impl Fn() -> Option<String> + Send + 'static) -> Self {
         self.needs(unsupported)
     }
@@ -106,7 +107,7 @@ impl Test {
     }
 }
 
-/// What a test's function returns.
+/// The return type of a test's function.
 pub(crate) trait Outcome {
     fn completion(self) -> Result<Completion, Failed>;
 }
@@ -163,12 +164,12 @@ impl Suite {
         self.run_then(|| {})
     }
 
-    /// The same, with a check when all tests have ended.
+    /// Runs the tests like [`Suite::run`], and `check` when all of them have ended.
     pub(crate) fn run_then(self, check: impl FnOnce()) -> ! {
         self.run_with(Test::run, check)
     }
 
-    /// Runs each test in a process of its own, which is this binary once more: fds, limits, the logger and cached
+    /// Runs each test in a process of its own, started from this binary: fds, limits, the logger and cached
     /// kernel features belong to a process. The process calls `prepare` first, and must end with as many open fds as it
     /// had then.
     pub(crate) fn run_isolated(self, prepare: fn()) -> ! {
@@ -197,7 +198,7 @@ impl Suite {
     }
 }
 
-/// Runs a test when no test runs that excludes it.
+/// Runs a test when no other test runs that excludes it.
 fn in_turn<T>(alone: bool, run: impl FnOnce() -> T) -> T {
     static RUNNING: RwLock<()> = RwLock::new(());
     // A failed test poisons the lock. Its guards have cleaned up.
@@ -210,8 +211,8 @@ fn in_turn<T>(alone: bool, run: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Returns why a test of `feature` is ignored, on a kernel older than `major.minor`. A distribution may have backported
-/// the feature; such a kernel is tested less than it could be.
+/// Returns the reason to ignore a test of `feature` on a kernel older than `major.minor`. A distribution may have
+/// backported the feature; such a kernel is tested less than possible.
 pub(crate) fn older_than(major: u32, minor: u32, feature: &str) -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());

@@ -1,15 +1,15 @@
-//! Objects with many CO-RE relocations, as large generated programs have them.
+//! Objects with many CO-RE relocations, like large generated programs.
 
 use cutaway::btf::Btf;
 use cutaway_programs::prelude::*;
 
 /// The section of all programs.
 const SECTION: &str = "raw_tp/sys_enter";
-/// Members of each structure.
+/// The number of members of each structure.
 const MEMBERS: usize = 10;
 
-/// An object of `programs` programs, each of which asks by `records` relocations whether there are members of flavours
-/// of `struct task_struct`, each of another one. The kernel's has none of them.
+/// Returns an object of `programs` programs with `records` relocations each. Each relocation asks for the existence of
+/// a member of a different flavor of `struct task_struct`. The kernel's structure has none of them.
 pub(crate) fn object(programs: usize, records: usize) -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
     for number in 0..programs {
@@ -39,11 +39,12 @@ pub(crate) fn object(programs: usize, records: usize) -> Vec<u8> {
 
 /// `BPF_CORE_FIELD_EXISTS`
 const FIELD_EXISTS: u32 = 2;
-/// `BTF_KIND_INT`, `BTF_KIND_STRUCT`, where a type's second word has them.
+/// `BTF_KIND_INT` and `BTF_KIND_STRUCT`, at their position in a type's second word.
 const INT: u32 = 1 << 24;
 const STRUCT: u32 = 4 << 24;
 
-/// BTF with the structures behind its own types: the bytes, the number of the first, and where the access strings are.
+/// Returns BTF with the structures after its own types: the bytes, the id of the first structure, and the offsets of
+/// the access strings.
 fn with_types(btf: &[u8], members: usize) -> (Vec<u8>, u32, Vec<u32>) {
     let parsed = Btf::parse(btf).expect("the assembler's types");
     let (types, strings) = (word(btf, 12) as usize, word(btf, 20) as usize);
@@ -55,10 +56,10 @@ fn with_types(btf: &[u8], members: usize) -> (Vec<u8>, u32, Vec<u32>) {
     };
     let int = parsed.end();
     words.extend([text("int"), INT, 4, 1 << 24 | 32]);
-    for flavour in 0..members.div_ceil(MEMBERS) {
-        words.extend([text(&format!("task_struct___{flavour}")), STRUCT | MEMBERS as u32, 4 * MEMBERS as u32]);
+    for flavor in 0..members.div_ceil(MEMBERS) {
+        words.extend([text(&format!("task_struct___{flavor}")), STRUCT | MEMBERS as u32, 4 * MEMBERS as u32]);
         for member in 0..MEMBERS {
-            words.extend([text(&format!("f{flavour}_{member}")), int, 32 * member as u32]);
+            words.extend([text(&format!("f{flavor}_{member}")), int, 32 * member as u32]);
         }
     }
     let accesses = (0..MEMBERS).map(|member| text(&format!("0:{member}"))).collect();
@@ -71,10 +72,10 @@ fn with_types(btf: &[u8], members: usize) -> (Vec<u8>, u32, Vec<u32>) {
     (bytes, int + 1, accesses)
 }
 
-/// `.BTF.ext` with these relocations of its one section.
+/// Returns `.BTF.ext` with these relocations of its one section.
 fn with_core(ext: &[u8], core: &[[u32; 4]]) -> Vec<u8> {
     const HEADER: usize = 32;
-    // The first words behind the header: how long a record is, and the section's name.
+    // The first words after the header: the size of a record, and the section's name.
     let section = word(ext, HEADER + 4);
     let mut bytes = ext.to_vec();
     let records = [16, section, core.len() as u32].into_iter().chain(core.iter().flatten().copied());
@@ -85,7 +86,7 @@ fn with_core(ext: &[u8], core: &[[u32; 4]]) -> Vec<u8> {
     bytes
 }
 
-/// Where the header of the section of this name is.
+/// Returns the offset of the header of the section with this name.
 fn header(file: &[u8], name: &str) -> usize {
     let half = |at: usize| usize::from(u16::from_ne_bytes([file[at], file[at + 1]]));
     let start = double(file, 40);
@@ -102,7 +103,7 @@ fn contents<'f>(file: &'f [u8], name: &str) -> &'f [u8] {
     &file[double(file, header + 24)..][..double(file, header + 32)]
 }
 
-/// Gives a section other contents, at the end of the file.
+/// Replaces a section's contents; the new ones are at the end of the file.
 fn replace(file: &mut Vec<u8>, name: &str, contents: &[u8]) {
     let header = header(file, name);
     file.resize(file.len().next_multiple_of(8), 0);

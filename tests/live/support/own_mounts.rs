@@ -13,7 +13,7 @@ use std::{
 
 /// Enters a private namespace and mounts these file systems, as pairs of type and directory, where they are not mounted
 /// already. `main` calls it first, because unshare(2) moves only the calling thread. Without the privilege nothing
-/// changes, and the tests say what they need.
+/// changes, and the tests report what is missing.
 pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     if of_this_thread().is_err() {
         return;
@@ -30,7 +30,7 @@ pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     }
 }
 
-/// Makes a private mount namespace for this thread: only it and its children see what it mounts from now on.
+/// Creates a private mount namespace for this thread: only it and its children see what it mounts from now on.
 pub(crate) fn of_this_thread() -> io::Result<()> {
     // SAFETY: takes flags, and changes which mounts this thread sees.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -69,11 +69,11 @@ impl Mounted {
     /// Mounts a file system of this kind.
     pub(crate) fn new(kind: &str) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // ATOMICS: only that each number is given once.
+        // ATOMICS: only the uniqueness of each number matters.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("cutaway-{kind}-{}-{number}", std::process::id()));
         fs::create_dir(&directory)?;
-        // First, so that the directory goes if mounting fails.
+        // Constructed first, so that the directory is removed if mounting fails.
         let mounted = Self(directory);
         try_mount(kind, &mounted.0, "")?;
         Ok(mounted)
@@ -90,7 +90,7 @@ impl Drop for Mounted {
         let path = CString::new(self.0.as_os_str().as_bytes()).unwrap();
         // SAFETY: reads a C string that lives until the call is over.
         unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        // Fails if something is left mounted there, which ends with the process.
+        // Fails if a file system is still mounted there; that one ends with the process.
         let _ = fs::remove_dir(&self.0);
     }
 }

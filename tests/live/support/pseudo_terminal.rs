@@ -1,5 +1,8 @@
-//! A pseudo terminal: a program at its inner end, the test at the outer one.
-#![expect(unsafe_code, reason = "the child makes the pseudo terminal its own between fork and exec")]
+//! A pseudo terminal: a program at its inner end, the test at the outer end.
+#![expect(
+    unsafe_code,
+    reason = "the child takes the pseudo terminal as its controlling terminal between fork and exec"
+)]
 
 use std::{
     fs::File,
@@ -11,7 +14,7 @@ use std::{
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// The outer end, and what opens the inner one.
+/// Opens a pseudo terminal. Returns the outer end, and a function that opens the inner end.
 pub(crate) fn open() -> (File, impl Fn() -> File) {
     let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&outer).unwrap();
@@ -20,7 +23,7 @@ pub(crate) fn open() -> (File, impl Fn() -> File) {
     (File::from(outer), move || File::options().read(true).write(true).open(&name).unwrap())
 }
 
-/// Starts a program whose stdin is an inner end: that is its terminal then, and nobody else's.
+/// Starts a program whose stdin is an inner end. That becomes its controlling terminal.
 pub(crate) fn start(mut command: Command) -> Child {
     // SAFETY: setsid(2) and ioctl(2) may be called between fork and exec.
     unsafe {
@@ -33,13 +36,12 @@ pub(crate) fn start(mut command: Command) -> Child {
     command.spawn().unwrap()
 }
 
-/// Hands what is shown to `take`, in a thread of its own, until that returns `false` or no process holds the inner end
-/// any more.
+/// Passes the output to `take`, in a separate thread, until that returns `false` or no process holds the inner end.
 pub(crate) fn read(outer: &File, mut take: impl FnMut(&[u8]) -> bool + Send + 'static) {
     let mut outer = outer.try_clone().unwrap();
     thread::spawn(move || {
         let mut bytes = [0; 4096];
-        // Without an inner end: EIO.
+        // EIO if no process has the inner end open.
         while let Ok(length @ 1..) = outer.read(&mut bytes)
             && take(&bytes[..length])
         {}

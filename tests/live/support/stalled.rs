@@ -1,4 +1,4 @@
-//! A pipe whose reader has stopped reading: it is full, so whatever is written to it waits.
+//! A pipe whose reader has stopped reading: it is full, so every write to it blocks.
 
 use std::{
     fs::File,
@@ -6,13 +6,13 @@ use std::{
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
 };
 
-/// Both ends; dropping the reader would break the pipe.
+/// Returns both ends; dropping the reader would break the pipe.
 pub(crate) fn pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
-    // A description of its own: the one that a process is given has to block.
+    // A separate open file description: the one that a process gets has to block.
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let mut filling = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
-    // First in large pieces, then to the last byte.
+    // Fill it in large pieces first, then to the last byte.
     for piece in [4096, 1] {
         let full = loop {
             if let Err(error) = filling.write_all(&vec![b'\n'; piece]) {

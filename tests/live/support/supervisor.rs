@@ -1,9 +1,8 @@
-//! A kernel that is older than it is: bpf(2) and perf_event_open(2) of a process are first shown to us, and some of
-//! them never reach the kernel but fail as they would have failed on another one. And whatever other calls somebody
-//! wants to see.
+//! Simulates an older kernel. The calls of bpf(2) and perf_event_open(2) of a process are first reported to the test.
+//! Some of them never reach the kernel, but fail as they would on an older one. The test can watch other calls as well.
 //!
-//! This is seccomp's user notification (`seccomp_unotify(2)`, Linux 5.5). A filter belongs to a thread and to what that
-//! thread starts: so a thread is made that installs it, starts the process, and ends.
+//! This is seccomp's user notification (`seccomp_unotify(2)`, Linux 5.5). A filter belongs to a thread and to
+//! everything that this thread starts. So a new thread installs it, starts the process, and ends.
 #![expect(unsafe_code, reason = "seccomp(2) and its ioctls have no safe wrapper")]
 
 use std::{
@@ -28,32 +27,32 @@ pub(crate) struct Call {
     pub(crate) thread: u32,
     /// `libc::SYS_bpf`, `libc::SYS_perf_event_open` or another.
     pub(crate) number: libc::c_long,
-    /// All that it is given: numbers, descriptors, addresses.
+    /// All arguments: numbers, fds, addresses.
     pub(crate) arguments: [u64; 6],
     /// The command of bpf(2).
     pub(crate) command: u64,
-    /// The bytes of `bpf_attr` or `perf_event_attr`; none for another call.
+    /// The bytes of `bpf_attr` or `perf_event_attr`; empty for another call.
     attr: Vec<u8>,
 }
 
 impl Call {
-    /// The 32-bit word at this offset of the attributes.
+    /// Returns the 32-bit word at this offset of the attributes.
     pub(crate) fn word(&self, offset: usize) -> Option<u32> {
         self.attr.get(offset..offset + 4).map(|bytes| u32::from_ne_bytes(bytes.try_into().unwrap()))
     }
 
-    /// It is this command of bpf(2) (`enum bpf_cmd`).
+    /// Returns true if it is this command of bpf(2) (`enum bpf_cmd`).
     pub(crate) fn is_bpf(&self, command: u64) -> bool {
         self.number == libc::SYS_bpf && self.command == command
     }
 }
 
-/// Runs a process to its end. `refuse` says which calls fail, and with which errno. Gives all the calls, in order.
+/// Runs a process to its end. `refuse` returns the errno of each call that has to fail. Returns all calls, in order.
 pub(crate) fn run(command: Command, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> (Ended, Vec<Call>) {
     watch(command, &[libc::SYS_bpf, libc::SYS_perf_event_open], refuse)
 }
 
-/// The same, shown the system calls of these numbers.
+/// Does the same as [`run`] for the system calls of these numbers.
 pub(crate) fn watch(
     mut command: Command,
     numbers: &[libc::c_long],
@@ -70,11 +69,11 @@ pub(crate) fn watch(
         let (ended, refuse) = (&ended, &refuse);
         let calls = scope.spawn(move || answer_calls(&listener, ended, refuse));
         let running = starter.join().unwrap();
-        // Also if waiting for it fails.
+        // Set even if waiting for the process panics.
         let over = Over(ended);
-        let what_is_left = running.end();
+        let result = running.end();
         drop(over);
-        (what_is_left, calls.join().unwrap())
+        (result, calls.join().unwrap())
     })
 }
 
@@ -82,19 +81,19 @@ struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        // ATOMICS: only the flag itself passes between the threads.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Has these calls of this thread, and of all that it starts, announced on a descriptor.
+/// Makes the kernel report these calls of this thread, and of everything that it starts, on an fd.
 fn listen_to_this_thread(numbers: &[libc::c_long]) -> io::Result<OwnedFd> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     let jump = |(before, number): (usize, &libc::c_long)| {
-        // Over those that follow, and over the first of the two answers.
+        // The jump skips the remaining comparisons, and the first of the two return statements.
         let jt = (numbers.len() - before) as u8;
         libc::sock_filter { code: JUMP_IF_EQUAL, jt, jf: 0, k: *number as u32 }
     };
@@ -117,7 +116,7 @@ fn listen_to_this_thread(numbers: &[libc::c_long]) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made it for us.
+    // SAFETY: the kernel has just created this fd for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -163,7 +162,7 @@ fn answer_calls(listener: &OwnedFd, ended: &AtomicBool, refuse: &dyn Fn(&Call) -
         let mut notification = Notification::default();
         // SAFETY: the request writes one `Notification`.
         if unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE.into(), &raw mut notification) } < 0 {
-            continue; // the caller was killed meanwhile
+            continue; // the caller has been killed meanwhile
         }
         let call = read(&notification);
         let mut response = Response { id: notification.id, ..Response::default() };
@@ -172,7 +171,7 @@ fn answer_calls(listener: &OwnedFd, ended: &AtomicBool, refuse: &dyn Fn(&Call) -
             None => response.flags = CONTINUE,
         }
         calls.push(call);
-        // SAFETY: the request reads one `Response`. If the caller is gone there is nobody to answer.
+        // SAFETY: the request reads one `Response`. It fails if the caller is gone.
         unsafe { libc::ioctl(listener.as_raw_fd(), SEND.into(), &raw mut response) };
     }
     calls

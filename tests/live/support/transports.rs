@@ -9,7 +9,7 @@ pub(crate) fn transports() -> impl Iterator<Item = (String, Transport)> {
     Transport::ALL.into_iter().map(|transport| (transport.to_string().replace('-', "_"), transport))
 }
 
-/// Returns why a transport cannot be used here.
+/// Returns the reason why a transport cannot be used here.
 pub(crate) fn missing(transport: Transport) -> Option<String> {
     match transport {
         Transport::Ring => requirements::ring(),

@@ -1,34 +1,35 @@
-//! What a kernel may not support, each as a function that returns the reason. The answers come from the kernel's files,
-//! its symbols and its version, not from the code under test.
+//! Features that a kernel may lack: each function returns the reason. The answers come from the kernel's files, its
+//! symbols and its version, not from the code under test.
 #![expect(unsafe_code, reason = "asks the kernel itself")]
 
 use std::{fs, path::Path};
 
 use crate::{harness::older_than, own_mounts};
 
-/// For a table whose rows each name what must be supported.
+/// Returns no reason, for tables whose rows each name a requirement.
 pub(crate) fn nothing() -> Option<String> {
     None
 }
 
-/// Kprobes as perf events.
+/// Returns the reason if the kernel lacks kprobes as perf events.
 pub(crate) fn kprobes() -> Option<String> {
     let there = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     (!there).then(|| "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned())
 }
 
-/// Calls patched into functions: fentry and its relatives need the function tracer.
+/// Returns the reason if the kernel cannot patch calls into functions: fentry and its relatives need the function
+/// tracer.
 pub(crate) fn trampolines() -> Option<String> {
     // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that
     // is forbidden.
     let list = own_mounts::Mounted::new("tracefs")
         .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
-    list.flatten()
-        .err()
-        .map(|error| format!("this kernel cannot patch functions, or may not: its list of them says {error}"))
+    list.flatten().err().map(|error| {
+        format!("this kernel cannot patch functions, or that is forbidden: cannot open its list of them: {error}")
+    })
 }
 
-/// LSM programs: the security module `bpf` must be among the active ones.
+/// Returns the reason if LSM programs do not run: the security module `bpf` must be active.
 pub(crate) fn lsm() -> Option<String> {
     let directory = Path::new("/sys/kernel/security");
     if directory.exists() && !directory.join("lsm").exists() {
@@ -41,7 +42,7 @@ pub(crate) fn lsm() -> Option<String> {
     trampolines().or_else(|| older_than(5, 7, "LSM programs")).or_else(|| (!there).then(text))
 }
 
-/// Kprobe multi links.
+/// Returns the reason if the kernel lacks kprobe multi links.
 pub(crate) fn kprobe_multi() -> Option<String> {
     let fprobes = || {
         let why = "this kernel has no kprobe multi links (CONFIG_FPROBE)";
@@ -74,7 +75,8 @@ pub(crate) fn cookies() -> Option<String> {
     older_than(5, 15, "cookies, which need links on perf events")
 }
 
-/// The probes of this binary are written in one machine's language, and their program sends by a ring.
+/// Returns the reason if the USDT tests cannot run. The probes of this binary are in one architecture's machine code,
+/// and their program sends through a ring.
 pub(crate) fn usdt() -> Option<String> {
     let other = "the probes of these tests are written for x86-64";
     (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
@@ -92,7 +94,8 @@ pub(crate) fn raw_cookies() -> Option<String> {
     older_than(6, 10, "cookies on raw tracepoints")
 }
 
-/// Traffic control. It is often in modules, which the kernel loads when they are needed, if they are there.
+/// Returns the reason if the kernel lacks traffic control. It is often in modules, which the kernel loads on demand if
+/// they are installed.
 pub(crate) fn tc() -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let built_in = has_symbol("clsact_init") && has_symbol("cls_bpf_classify");
@@ -113,7 +116,7 @@ pub(crate) fn sk_lookup() -> Option<String> {
 }
 
 pub(crate) fn syscall_programs() -> Option<String> {
-    older_than(5, 14, "programs of type syscall")
+    older_than(5, 14, "programs of the type SYSCALL")
 }
 
 pub(crate) fn verdicts_alone() -> Option<String> {
@@ -125,9 +128,9 @@ pub(crate) fn btf() -> Option<String> {
     (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
 }
 
-/// struct_ops maps. A kernel may be built without those of TCP.
+/// Returns the reason if the kernel lacks struct_ops maps. A kernel may be built without those for TCP.
 pub(crate) fn struct_ops() -> Option<String> {
-    let reason = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
+    let reason = "this kernel does not support congestion control in BPF (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
     btf()
         .or_else(|| older_than(5, 6, "struct_ops maps"))
         .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| reason.to_owned()))
@@ -143,25 +146,25 @@ pub(crate) fn freplace() -> Option<String> {
     older_than(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
 }
 
-/// Returns why a program type cannot be loaded even by root: a security module forbids it.
+/// Returns the reason why a program type cannot be loaded even by root: a security module forbids it.
 fn forbidden(program_type: u32) -> Option<String> {
     /// `BPF_PROG_LOAD`
     const LOAD: libc::c_long = 5;
-    // With a call of its own: why a test is ignored must not depend on the loader.
+    // The check calls bpf(2) itself: the reason to ignore a test must not depend on the loader.
     // r0 = 0; exit
     let program = [0xb7_u64.to_le(), 0x95_u64.to_le()];
     let license = c"GPL";
-    // prog_type, insn_cnt, insns, license: the rest is 0.
+    // prog_type, insn_cnt, insns, license; the rest is 0.
     let attr = [u64::from(program_type) | 2 << 32, program.as_ptr() as u64, license.as_ptr() as u64];
     // SAFETY: the command reads two instructions and a C string, all alive, and `attr`, with its own length.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, LOAD, attr.as_ptr(), size_of_val(&attr)) };
     let error = std::io::Error::last_os_error();
-    // The kernel would refuse so little in other words.
+    // Without a security module, the kernel would refuse such a program with another errno.
     (answer < 0 && error.raw_os_error() == Some(libc::EPERM))
         .then(|| format!("a security module forbids programs of type {program_type}: {error}"))
 }
 
-/// Cgroups of version 2; they need not be mounted.
+/// Returns the reason if the kernel lacks cgroup v2; it need not be mounted.
 pub(crate) fn cgroups() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
     (!known).then(|| "this kernel has no cgroups of version 2".to_owned())

@@ -1,14 +1,14 @@
-//! A program that calls `getaddrinfo` once for each byte on its stdin, and answers each with a byte when the call is
-//! done. It is written here byte by byte, so that it runs with any C library and needs no compiler.
+//! A program that calls `getaddrinfo` once for each byte on its stdin, and writes a byte when the call is done. The
+//! test writes its machine code byte by byte, so that it runs with any C library and needs no compiler.
 //!
-//! What a C program has in front of `main` is missing: both glibc's and musl's dynamic loader leave the library in a
-//! state in which a numeric host can be looked up.
+//! It has no C startup code before `main`. Both glibc's and musl's dynamic loader leave the library in a state in which
+//! a numeric host can be looked up.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-/// Where the file is in memory.
+/// The address of the file in memory.
 const BASE: u64 = 0x40_0000;
-/// Where in the file things are.
+/// Offsets in the file.
 const HEADERS: usize = 64 + 4 * 56;
 const DYNAMIC: usize = HEADERS;
 const SYMBOLS: usize = DYNAMIC + 12 * 16;
@@ -18,12 +18,12 @@ const SLOT: usize = RELOCATION + 24;
 const CODE: usize = SLOT + 8;
 const STRINGS: usize = CODE + 96;
 
-/// Why there is no such program here.
+/// Returns the reason why the program cannot run here.
 pub(crate) fn obstacle() -> Option<String> {
     (!cfg!(target_arch = "x86_64")).then(|| "the program of these tests is written for x86-64".to_owned())
 }
 
-/// Writes a program that asks for `node`, by the library `needed`, which the dynamic loader `loader` finds.
+/// Writes a program that looks up `node` with the library `needed`, which the dynamic loader `loader` finds.
 pub(crate) fn write(path: &Path, loader: &str, needed: &str, node: &str) {
     let mut strings = vec![0];
     let mut string = |text: &str| {
@@ -44,8 +44,8 @@ pub(crate) fn write(path: &Path, loader: &str, needed: &str, node: &str) {
     let loader_size = string_size(loader);
     // Type and flags; offset, address twice, size twice, alignment.
     let mut segment = |kind: u32, flags: u32, at: usize, size: u64, align: u64| {
-        let places = [at as u64, address(at), address(at), size, size, align];
-        file.words(&[kind, flags]).longs(&places);
+        let values = [at as u64, address(at), address(at), size, size, align];
+        file.words(&[kind, flags]).longs(&values);
     };
     segment(3, 4, STRINGS + loader, loader_size, 1); // PT_INTERP
     segment(1, 7, 0, length as u64, 4096); // PT_LOAD
@@ -69,7 +69,7 @@ pub(crate) fn write(path: &Path, loader: &str, needed: &str, node: &str) {
         file.longs(&[tag, value]);
     }
     file.add(&[0; 24]);
-    file.words(&[function as u32]).add(&[0x12, 0]).halves(&[0]).longs(&[0, 0]); // a global function, not defined here
+    file.words(&[function as u32]).add(&[0x12, 0]).halves(&[0]).longs(&[0, 0]); // a global function, undefined here
     file.words(&[1, 2, 0, 0, 0, 0]); // one bucket, which is empty; two chains
     file.longs(&[address(SLOT), 1 << 32 | 6, 0]); // R_X86_64_GLOB_DAT
     file.longs(&[0]);

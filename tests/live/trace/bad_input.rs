@@ -1,4 +1,4 @@
-//! What cannot be done is told in one line: what failed, on what, why, and what to do. Status 1.
+//! Errors in one line: what failed, on what, why, and what to do. The exit status is 1.
 
 use std::{
     ffi::OsStr,
@@ -30,7 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// What it complains about; each of these parts must be in it.
+/// Returns the error line, which must contain each of these parts.
 fn complaint<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, parts: &[&str]) -> String {
     refusal(&mut command(arguments), parts)
 }
@@ -57,10 +57,10 @@ fn missing_library_is_an_error() {
 }
 
 fn file_that_is_no_library_is_an_error() {
-    library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is no ELF file"]);
+    library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is not an ELF file"]);
     library("/", &["cannot attach to `getaddrinfo` in /", "it is not a file"]);
     library("/dev/zero", &["cannot attach to `getaddrinfo` in /dev/zero", "it is not a file"]);
-    // Half a library.
+    // The first half of a library.
     let folder = tempfile::tempdir().unwrap();
     let half = folder.path().join("half.so");
     let whole = fs::read(loaded_library("libc.so.6")).unwrap();
@@ -68,7 +68,7 @@ fn file_that_is_no_library_is_an_error() {
     library(half.to_str().unwrap(), &["cannot attach to `getaddrinfo`", "half.so", "its ELF structure is broken"]);
 }
 
-/// A library of this very process, by the beginning of its file's name.
+/// Returns a library of this process, by the first part of its file name.
 fn loaded_library(name: &str) -> PathBuf {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let mut paths = maps.split_whitespace().map(PathBuf::from);
@@ -110,7 +110,7 @@ fn command_that_cannot_be_run_is_an_error() {
 }
 
 fn missing_process_is_an_error() {
-    // One that has just ended; its number is not given to another for a long time.
+    // A process that has just ended; its id is not reused for a long time.
     let mut process =
         Command::new(binary::path()).arg("--version").stdout(std::process::Stdio::null()).spawn().unwrap();
     let pid = process.id().to_string();

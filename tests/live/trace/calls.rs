@@ -1,4 +1,4 @@
-//! Every call arrives, once, as it was.
+//! Every call is reported exactly once, with its values.
 
 use cutaway_programs::getaddrinfo::Transport;
 
@@ -21,13 +21,13 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Room for everything at once: these tests are about what arrives, not about how fast the reader is.
+/// Buffers large enough for all events: these tests check the events, not the reader's speed.
 const ROOMY: &str = "--format json --buffer 4194304 --transport";
 
-/// A bit of everything that can be asked, and how it must be answered where that is sure.
+/// Returns a question of each kind, with the return value if it is certain.
 fn questions() -> Vec<(Question, Option<i32>)> {
     const NO_NAME: Option<i32> = Some(libc::EAI_NONAME);
-    let nobody = Question { node: None, service: None, hints: None };
+    let empty = Question { node: None, service: None, hints: None };
     vec![
         (Question::new("127.0.0.1"), Some(0)),
         (Question::new("192.0.2.1").service("80"), Some(0)),
@@ -40,9 +40,9 @@ fn questions() -> Vec<(Question, Option<i32>)> {
         (Question::new("localhost"), Some(0)),
         (Question::new("localhost").service("1").family(libc::AF_INET), Some(0)),
         (Question::new("localhost").flags(libc::AI_CANONNAME).socktype(libc::SOCK_STREAM), Some(0)),
-        (nobody.clone().service("8080"), Some(0)),
-        (nobody.clone().service("8080").flags(libc::AI_PASSIVE), Some(0)),
-        (nobody.clone(), NO_NAME),
+        (empty.clone().service("8080"), Some(0)),
+        (empty.clone().service("8080").flags(libc::AI_PASSIVE), Some(0)),
+        (empty.clone(), NO_NAME),
         (Question::hopeless("host.invalid"), NO_NAME),
         (Question::hopeless("host.invalid").service("443"), NO_NAME),
         (Question::hopeless(""), NO_NAME),
@@ -57,7 +57,7 @@ fn questions() -> Vec<(Question, Option<i32>)> {
     ]
 }
 
-/// A thousand of them; of each hundred, one goes through all that the machine does to find a name.
+/// Returns a thousand questions. One of each hundred uses all of the machine's name sources.
 fn thousand_questions() -> Vec<(Question, Option<i32>)> {
     let mut thousand: Vec<_> = questions().into_iter().cycle().take(1000).collect();
     for (index, question) in thousand.iter_mut().enumerate().step_by(100) {
@@ -66,7 +66,7 @@ fn thousand_questions() -> Vec<(Question, Option<i32>)> {
     thousand
 }
 
-/// Has a thousand calls made and checks each one's event. aya-obj reads the programs, unless `words` say otherwise.
+/// Has a thousand calls made and checks the event of each. aya-obj reads the programs, unless `words` say otherwise.
 fn run(words: &str, transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<Event> {
     let (questions, known): (Vec<_>, Vec<_>) = thousand_questions().into_iter().unzip();
     let job = change(Job::new(questions.clone()));
@@ -74,8 +74,8 @@ fn run(words: &str, transport: Transport, change: impl FnOnce(Job) -> Job, uid: 
     assert_eq!(ended.success(), (1000, 0), "{}", ended.stderr);
     let (answers, events) = (job.answers(), events::read(&ended.stdout));
     for answer in &answers {
-        let place = questions.iter().position(|question| *question == answer.question).unwrap();
-        assert!(known[place].is_none_or(|known| known == answer.ret), "{answer:?}");
+        let index = questions.iter().position(|question| *question == answer.question).unwrap();
+        assert!(known[index].is_none_or(|known| known == answer.ret), "{answer:?}");
     }
     assert!(
         answers
@@ -98,7 +98,7 @@ fn thousand_calls_arrive_by_own_reader(transport: Transport) {
 fn thousand_calls(words: &str, transport: Transport) {
     let events = run(words, transport, |job| job, 0);
     assert!(events.iter().all(|event| event.pid == event.tid));
-    // By hand, against being wrong about both sides.
+    // Literal values, in case both sides have the same error.
     let of = |node: &str| events.iter().find(|event| event.node.as_deref() == Some(node)).unwrap();
     let event = of("2001:db8::1");
     assert_eq!((event.ret, event.ai_family, event.ai_socktype), (0, Some(10), Some(1)));
@@ -127,21 +127,21 @@ fn calls_of_another_user_carry_the_uid(transport: Transport) {
     run("", transport, |job| job.uid(NOBODY), NOBODY);
 }
 
-/// One child asks once, with all three tracers watching; names fit everywhere.
+/// One child asks once, and all three tracers watch it; the names fit every transport.
 fn transports_agree() {
     let (questions, _): (Vec<_>, Vec<_>) = thousand_questions().into_iter().unzip();
     let [stack, heap, ring] = Transport::ALL;
     let job = Job::new(questions);
-    // Each runs the next one, the last the child: all of them watch it, since they follow what they have started.
+    // Each tracer runs the next one, the last one the child. All follow the child as their descendant.
     let mut line = job.command_line();
     let folder = tempfile::tempdir().unwrap();
-    for way in [stack, heap, ring] {
-        let out = folder.path().join(way.name());
+    for transport in [stack, heap, ring] {
+        let out = folder.path().join(transport.name());
         let words = format!("exec \"$@\" > '{}'", out.display());
         let mut outer: Vec<std::ffi::OsString> = vec!["sh".into(), "-c".into(), words.into(), "sh".into()];
         outer.push(crate::binary::path().into());
         outer.push("trace".into());
-        outer.extend(format!("{ROOMY} {way} --").split_whitespace().map(Into::into));
+        outer.extend(format!("{ROOMY} {transport} --").split_whitespace().map(Into::into));
         outer.append(&mut line);
         line = outer;
     }
@@ -149,17 +149,17 @@ fn transports_agree() {
     let ended = Running::start(command.args(&line[1..]).env_remove("RUST_LOG")).end();
     assert!(ended.status.success(), "{ended:?}");
     let (answers, pid) = (job.answers(), job.ready());
-    let [stack, heap, ring] = [stack, heap, ring].map(|way| {
-        let text = std::fs::read_to_string(folder.path().join(way.name())).unwrap();
+    let [stack, heap, ring] = [stack, heap, ring].map(|transport| {
+        let text = std::fs::read_to_string(folder.path().join(transport.name())).unwrap();
         let mut events = events::read(&text);
-        assert!(events.iter().all(|event| event.transport == way.name()));
-        events::check(&events, &answers, pid, 0, way);
-        // What two probes on one call cannot agree on: when exactly they ran, and in which buffer.
+        assert!(events.iter().all(|event| event.transport == transport.name()));
+        events::check(&events, &answers, pid, 0, transport);
+        // Two probes on one call differ in their exact time and in their buffer.
         events.sort_by_key(|event| event.time_ns);
         for event in &mut events {
             (event.time_ns, event.latency_ns, event.cpu) = (0, 0, 0);
             event.transport.clear();
-            // And which of them came while the process lived.
+            // They also differ in whether the process still existed when the event was read.
             event.cgroup = None;
         }
         events
@@ -180,5 +180,5 @@ fn table_has_a_header_and_a_line_for_each_call() {
     assert_eq!(good[1..6], [&pid, &answers[0].comm, "localhost", "80", "ok"]);
     assert_eq!(good[8], answers[0].entries[0].addr);
     assert_eq!((bad[3], bad[5], *bad.last().unwrap()), ("\\u{1b}[2J\\n", "EAI_NONAME", "-"));
-    assert!(!ended.stdout.contains('\u{1b}'), "no colours into a pipe, and nobody else's either");
+    assert!(!ended.stdout.contains('\u{1b}'), "no colors into a pipe, neither its own nor others");
 }

@@ -1,4 +1,4 @@
-//! The ring as a picture, before its records are taken out: all of them, or one after the other.
+//! The ring as a picture, before its records are consumed: all at once, or one by one.
 
 use std::fs;
 
@@ -23,14 +23,14 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Bytes of the ring that an event takes.
+/// The bytes that an event takes in the ring.
 const SPACE: usize = (8 + size_of::<Event>()).next_multiple_of(8);
 
 fn questions(count: u32) -> Job {
     Job::new((0..count).map(|number| Question::hopeless(&format!("question-{number}"))))
 }
 
-/// How many bytes wait in each picture.
+/// Returns the number of pending bytes in each picture.
 fn waiting(ended: &Ended) -> Vec<usize> {
     let lines = ended.stdout.lines().filter(|line| line.contains("what waits, enlarged"));
     lines.map(|line| line.split(' ').find_map(|word| word.parse().ok()).unwrap()).collect()
@@ -40,14 +40,14 @@ fn event_is_drawn_before_it_is_printed() {
     let ended = Running::start(&mut trace("--draw", questions(5).command_line())).end();
     assert_eq!(ended.success(), (5, 0));
     let drawn: usize = waiting(&ended).iter().sum();
-    // One that was still busy is drawn again.
+    // A record that was still busy is drawn again.
     assert!(drawn >= 5 * SPACE, "{}", ended.stdout);
     assert!(ended.stdout.contains(&format!("producer_pos {}", 5 * SPACE)), "{}", ended.stdout);
     let picture = ended.stdout.find("page 0").unwrap();
     assert!(picture < ended.stdout.find("question-0").unwrap(), "{}", ended.stdout);
 }
 
-/// Seven records wait when the reader looks for the first time; each step takes one, until the viewer has seen enough.
+/// Seven records are pending when the reader first reads the ring. Each step consumes one, until the viewer quits.
 fn step_takes_one_record() {
     let job = questions(7).wait().pinned();
     let mut running = Running::start(&mut trace("--draw --step", job.command_line()));
@@ -56,16 +56,16 @@ fn step_takes_one_record() {
     assert_eq!(ended.success(), (7, 0));
     let waiting = waiting(&ended);
     assert_eq!(waiting.len(), 4, "{}", ended.stdout);
-    // What is taken moves the consumer on, record by record.
+    // Consuming moves the consumer position, record by record.
     let consumers: Vec<usize> =
         ended.stdout.lines().filter_map(|line| line.split_once("consumer_pos ")?.1.parse().ok()).collect();
     assert_eq!(consumers, [0, SPACE, 2 * SPACE, 3 * SPACE], "{}", ended.stdout);
     // A record is printed between two pictures.
-    let places: Vec<_> =
+    let positions: Vec<_> =
         ["question-0", "question-1", "question-2"].map(|name| ended.stdout.find(name).unwrap()).to_vec();
     let pictures: Vec<_> = ended.stdout.match_indices("page 0").map(|(at, _)| at).collect();
-    for (index, place) in places.iter().enumerate() {
-        assert!(pictures[index] < *place && *place < pictures[index + 1], "{}", ended.stdout);
+    for (index, position) in positions.iter().enumerate() {
+        assert!(pictures[index] < *position && *position < pictures[index + 1], "{}", ended.stdout);
     }
 }
 
@@ -88,7 +88,7 @@ fn svg_is_drawn_beside_json() {
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains(&format!("<title>committed: {} bytes at position 0</title>", size_of::<Event>())), "{text}");
 
-    // No record, no picture.
+    // Without a record there is no picture.
     let none = folder.path().join("none.svg");
     let words = format!("--draw={}", none.display());
     let ended = Running::start(&mut trace(&words, ["true".into()])).end();

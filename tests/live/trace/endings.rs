@@ -1,4 +1,4 @@
-//! All the ways to end: by a limit, by a signal, because nobody listens. Each prints the summary.
+//! All endings: a limit, a signal, a closed stdout. Each prints the summary.
 
 use std::{
     fs::File,
@@ -38,17 +38,17 @@ fn beacon() -> Question {
     Question::hopeless("beacon")
 }
 
-/// A child that asks for its beacon until it is ended.
+/// Returns a child that asks for its beacon until it is ended.
 fn busy_child() -> Job {
     Job::new([]).wait().beacon(beacon())
 }
 
-/// Panics unless the process is gone, or a zombie.
+/// Panics unless the process is gone or a zombie.
 pub(crate) fn assert_ended(pid: u32) {
     assert!(has_ended(pid), "process {pid} still runs");
 }
 
-/// Returns whether the process is gone, or a zombie: an orphan stays one where init reaps nothing, as in test guests.
+/// Returns true if the process is gone or a zombie. An orphan stays a zombie if init does not reap, as in test guests.
 pub(crate) fn has_ended(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = status.rsplit_once(") ").map(|(_, rest)| rest.chars().next().unwrap());
@@ -85,7 +85,7 @@ fn duration_ends_a_command_that_lasts_longer() {
     let job = busy_child();
     let running = Running::start(&mut trace("--duration 0.7 --format json", job.command_line()));
     let pid = job.ready();
-    // Its stdin stays open: nothing but the limit ends it.
+    // Its stdin stays open: only the limit ends it.
     running.stderr_line("it ends", |line| line.starts_with("received "));
     assert_ended(pid);
     let ended = running.end();
@@ -107,7 +107,7 @@ fn signal_ends_trace_and_command(transport: Transport) {
         let (received, lost) = ended.success();
         assert_eq!((received, lost), (events::read(&ended.stdout).len() as u64, 0));
         assert!(received > 0);
-        assert_eq!(ended.stderr.lines().count(), 1, "the summary alone: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "only the summary: {}", ended.stderr);
     }
 }
 
@@ -133,16 +133,16 @@ fn closed_stdout_ends_trace_quietly() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = trace("--format json", job.command_line());
     let running = Running::start_without_stdout(command.stdout(Stdio::from(writer)));
-    drop(command); // holds the writing end, too
+    drop(command); // also holds the write end
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line).unwrap();
     assert_eq!(events::read(&line).len(), 1);
-    // The reading end is closed now, and the child goes on.
+    // The read end is now closed, and the child goes on.
     running.stderr_line("it ends", |line| line.starts_with("received "));
     assert_ended(job.ready());
     let ended = running.end();
     assert!(ended.success().0 > 0);
-    assert_eq!(ended.stderr.lines().count(), 1, "not a word about it: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "no message about it: {}", ended.stderr);
 }
 
 fn full_stdout_is_an_error() {

@@ -1,4 +1,5 @@
-//! Threads of strangers that are held until probes are on their C library, and those that must not be.
+//! Threads of other processes: those that are held until probes are on their C library, and those that must not be
+//! held.
 
 use std::{
     fs, thread,
@@ -11,12 +12,12 @@ use rustix::process::Signal;
 use crate::{
     asker,
     binary::{self, Running},
-    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_told, told as missed, tracer},
+    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_warned, missed_calls_warning, tracer},
     endings::has_ended,
     harness::{Test, test},
     patience::wait_until,
     requirements::ring,
-    roots::{Asker, IN_ROOT, Root, Way},
+    roots::{Asker, IN_ROOT, Root, RootChange},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -33,21 +34,21 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.map(|test| test.needs(ring).needs(asker::obstacle)).into()
 }
 
-/// Whether the process that holds threads for the tracer holds this one now.
+/// Returns true if the process that holds threads for the tracer now holds this one.
 fn is_held_by(pid: u32, tracer: &Running) -> bool {
     field(pid, "TracerPid:").is_some_and(|holder| holder != 0 && field(holder, "PPid:") == Some(tracer.pid()))
 }
 
-/// A number in the status of a thread; `None` if it has ended.
+/// Returns a number in the status of a thread; `None` if the thread has ended.
 fn field(tid: u32, name: &str) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
-/// A tracer, and a program in a root of its own that is held; `None` if it is held by other tests' tracers, or not at
-/// all.
+/// Starts a tracer, and a program in its own root whose thread is held. `None` if other tests' tracers hold it, or none
+/// does.
 fn held(node: &str) -> Option<(Running, Asker, Root)> {
-    let root = Root::new(node, Way::Chroot);
+    let root = Root::new(node, RootChange::Chroot);
     let tracer = tracer(&[]);
     let asker = root.start();
     let begin = Instant::now();
@@ -59,7 +60,7 @@ fn held(node: &str) -> Option<(Running, Asker, Root)> {
     None
 }
 
-/// Other tests' tracers may be the ones that hold it.
+/// The tracers of other tests may hold the thread instead.
 const TIMES: usize = 10;
 
 fn not_held() -> String {
@@ -72,13 +73,13 @@ fn held_thread_continues_when_the_tracer_is_killed() -> Option<String> {
     assert_eq!(holder.len(), 1, "{holder:?}");
     tracer.send(Signal::KILL);
     drop(tracer.end());
-    // It would never answer if it stood still.
+    // A held thread would never answer.
     asker.ask(1);
     wait_until("the process that holds threads has ended", || has_ended(holder[0]).then_some(()));
     None
 }
 
-/// What this process has started and not waited for.
+/// Returns the children of this process that have not been waited for.
 fn children(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
@@ -93,7 +94,7 @@ fn held_thread_continues_when_the_tracer_is_stopped() -> Option<String> {
     tracer.stop();
     let begin = Instant::now();
     asker.ask(1);
-    // Held for a second, on a machine that does other things as well.
+    // A hold lasts one second; the machine is busy.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     tracer.send(Signal::CONT);
     end(tracer, &[]);
@@ -104,26 +105,26 @@ fn holder_process_ends_with_the_tracer() -> Option<String> {
     let tracer = tracer(&[]);
     let holder = children(tracer.pid());
     assert_eq!(holder.len(), 1, "{holder:?}");
-    // Its name tells what it is, and no terminal's signal reaches it.
+    // Its name describes it, and signals of the terminal do not reach it.
     assert_eq!(fs::read(format!("/proc/{}/cmdline", holder[0])).unwrap(), b"cutaway\0hold-threads\0");
     assert_eq!(fs::read_to_string(format!("/proc/{}/comm", holder[0])).unwrap(), "cutaway-hold\n");
-    // Behind the name: state, parent, process group, session (proc(5)).
+    // The fields after the name: state, parent, process group, session (proc(5)).
     let stat = fs::read_to_string(format!("/proc/{}/stat", holder[0])).unwrap();
     assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(3), Some(holder[0].to_string().as_str()), "{stat}");
     end(tracer, &[]);
-    assert_eq!(field(holder[0], "Pid:"), None, "it is still there");
+    assert_eq!(field(holder[0], "Pid:"), None, "it still exists");
     None
 }
 
 fn ten_new_libraries_are_traced_from_their_first_calls() -> Option<String> {
-    in_time_or_told(try_ten_at_once);
+    in_time_or_warned(try_ten_at_once);
     None
 }
 
 fn try_ten_at_once() -> Result<(), String> {
     const CALLS: usize = 5;
     let nodes: Vec<String> = (1..=10).map(|number| format!("127.0.7.{number}")).collect();
-    let roots: Vec<Root> = nodes.iter().map(|node| Root::new(node, Way::Chroot)).collect();
+    let roots: Vec<Root> = nodes.iter().map(|node| Root::new(node, RootChange::Chroot)).collect();
     let tracer = tracer(&[]);
     let run = |root: &Root| {
         let mut asker = root.start();
@@ -138,22 +139,22 @@ fn try_ten_at_once() -> Result<(), String> {
     let (events, stderr) = end_with_warnings(tracer, &nodes);
     for (events, pid) in events.iter().zip(pids) {
         if events.len() != CALLS {
-            let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
-            return Err(told.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
+            let warning = missed_calls_warning(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
+            return Err(warning.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
         }
     }
     Ok(())
 }
 
 fn calls_that_may_be_missed_are_reported() -> Option<String> {
-    // No thread is held for a file of this name unless its process was asked for.
-    let root = Root::named("127.0.6.4", Way::Chroot, "names.so");
+    // No thread is held for a file of this name unless its process was requested.
+    let root = Root::named("127.0.6.4", RootChange::Chroot, "names.so");
     let tracer = tracer(&[]);
     let mut asker = root.start();
     let process = format!("by process {} may be missed", asker.pid());
-    let line = tracer.stderr_line("it is told", |line| line.contains(&process));
+    let line = tracer.stderr_line("it is reported", |line| line.contains(&process));
     assert!(line.contains("/names.so") && line.ends_with("no thread is held for a file of such a name"), "{line}");
-    // From then on each call arrives.
+    // From then on each call is reported.
     asker.ask(3);
     let events = &end(tracer, &["127.0.6.4"])[0];
     assert_eq!(events.len(), 3);
@@ -162,10 +163,10 @@ fn calls_that_may_be_missed_are_reported() -> Option<String> {
 
 #[expect(unsafe_code, reason = "mmap(2) of a file")]
 fn lost_records_of_mappings_are_reported() -> Option<String> {
-    /// Bytes of records for which a tracer has room (`cli/src/trace/libraries/notice.rs`): 32 pages.
-    const ROOM: usize = 32 * 4096;
-    /// A record holds the path, so that a few hundred of them fill the room, and other tests' tracers have little to
-    /// read.
+    /// The size of a tracer's buffer for records of mappings in bytes (`cli/src/trace/libraries/notice.rs`): 32 pages.
+    const BUFFER: usize = 32 * 4096;
+    /// The length of a path. A record contains the path: a few hundred records fill the buffer, and other tests'
+    /// tracers have little to read.
     const LONG: usize = 2_000;
     let folder = tempfile::tempdir().unwrap();
     let mut path = folder.path().to_owned();
@@ -176,20 +177,20 @@ fn lost_records_of_mappings_are_reported() -> Option<String> {
     path.push("file");
     fs::write(&path, [0; 4096]).unwrap();
     let file = fs::File::open(&path).unwrap();
-    // SAFETY: only this test knows the file, and does not write to it while it is mapped; the mapping is not read.
+    // SAFETY: only this test knows the file and does not write to it while it is mapped; the mapping is not read.
     let map = || drop(unsafe { MmapOptions::new().map_exec(&file) }.unwrap());
     let tracer = tracer(&["--no-hold"]);
     tracer.stop();
-    // On whatever CPU this thread runs: the first whose room is filled is enough.
+    // On any CPU that this thread runs on: one full buffer is enough.
     let cpus = thread::available_parallelism().unwrap().get();
-    (0..=cpus * ROOM / LONG).for_each(|_| map());
+    (0..=cpus * BUFFER / LONG).for_each(|_| map());
     tracer.send(Signal::CONT);
     // The kernel reports a loss in front of the next record of that CPU.
-    let is_told = || {
+    let is_reported = || {
         map();
         tracer.has_said(LOST_RECORDS).then_some(())
     };
-    wait_until("the loss is told", is_told);
+    wait_until("the loss is reported", is_reported);
     let (_, stderr) = end_with_warnings(tracer, &[]);
     assert_eq!(stderr.matches(LOST_RECORDS).count(), 1, "{stderr}");
     None
@@ -197,7 +198,7 @@ fn lost_records_of_mappings_are_reported() -> Option<String> {
 
 fn no_thread_is_held_without_holding() -> Option<String> {
     let tracer = tracer(&["--no-hold"]);
-    let root = Root::new("127.0.6.2", Way::Chroot);
+    let root = Root::new("127.0.6.2", RootChange::Chroot);
     let mut asker = root.start();
     for _ in 0..40 {
         assert!(!is_held_by(asker.pid(), &tracer));
@@ -205,21 +206,21 @@ fn no_thread_is_held_without_holding() -> Option<String> {
         thread::sleep(Duration::from_millis(25));
     }
     for thread in fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap() {
-        // Field 41 is the policy (proc(5)), 0 the ordinary one.
+        // Field 41 is the policy (proc(5)); 0 is the ordinary one.
         let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
         assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(41 - 3), Some("0"), "{stat}");
     }
     assert_eq!(children(tracer.pid()), [0; 0]);
     let process = format!("by process {} may be missed", asker.pid());
-    tracer.stderr_line("it is told", |line| line.contains(&process) && line.contains("--no-hold"));
+    tracer.stderr_line("it is reported", |line| line.contains(&process) && line.contains("--no-hold"));
     let events = &end(tracer, &["127.0.6.2"])[0];
-    // The first ones may be missed.
+    // The first calls may be missed.
     assert!(events.len() > 1 && events.len() <= 40, "{}", events.len());
     None
 }
 
 fn missed_calls_of_an_ended_command_are_reported() -> Option<String> {
-    let root = Root::new("127.0.6.5", Way::Chroot);
+    let root = Root::new("127.0.6.5", RootChange::Chroot);
     let mut command = binary::command(["trace", "--no-hold", "--"]);
     command.arg(std::env::current_exe().unwrap()).arg(IN_ROOT).arg(root.path()).arg("chroot");
     let mut running = Running::start(&mut command);
@@ -227,7 +228,7 @@ fn missed_calls_of_an_ended_command_are_reported() -> Option<String> {
     // It has ended when its library gets its probes, and is no longer followed.
     let ended = running.end();
     assert!(ended.status.success(), "{ended:?}");
-    let is_told = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));
-    assert!(is_told || ended.stderr.ends_with("received 1, lost 0\n"), "{ended:?}");
+    let is_reported = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));
+    assert!(is_reported || ended.stderr.ends_with("received 1, lost 0\n"), "{ended:?}");
     None
 }

@@ -1,9 +1,9 @@
-//! Nothing stays behind, however it ends: no probe in anybody's code, no program, map or link in the kernel.
+//! Nothing is left, whatever ends the command: no probe in any code, no program, map or link in the kernel.
 //!
-//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. To see this
-//! test's probe come and go, and no other's, each test has a copy of the C library to itself, and maps it in a way that
-//! tracers of every process do not look for: not to execute it. The kernel writes its breakpoint into such a mapping
-//! all the same, since it could be made executable (`valid_vma` of `kernel/events/uprobes.c`).
+//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. A test must see
+//! its own probe come and go, and no other. So each test has its own copy of the C library, and maps it without
+//! PROT_EXEC: tracers of every process ignore such a mapping. The kernel still writes its breakpoint there, because the
+//! mapping could be made executable (`valid_vma` of `kernel/events/uprobes.c`).
 #![expect(unsafe_code, reason = "maps a library without executing it")]
 
 use std::{
@@ -47,18 +47,18 @@ fn nothing_is_left_after_ctrl_c(transport: Transport) {
     after(transport, Signal::INT);
 }
 
-/// How many bytes of the function are looked at; no breakpoint is longer.
+/// The number of bytes of the function that are compared; no breakpoint is longer.
 const CODE: usize = 8;
-/// Mappings begin at a multiple of this, which is the largest page of any machine, and are this long twice: the
-/// function may lie across a border.
+/// Mappings begin at a multiple of this, the largest page size of any machine. They are twice as long, because the
+/// function may cross a boundary.
 const PART: u64 = 1 << 16;
 const BYTES: usize = 2 << 16;
 
-/// A C library that no other test uses, and the part of it with the function as this process has it mapped.
+/// A C library that no other test uses, and this process's mapping of the part with the function.
 struct Watched {
     folder: TempDir,
     part: usize,
-    /// Bytes from the start of that part to the function.
+    /// The function's offset in that part, in bytes.
     function: u64,
     untouched: [u8; CODE],
 }
@@ -70,18 +70,18 @@ impl Watched {
         let libc = maps.split_whitespace().find(|word| word.ends_with("/libc.so.6")).unwrap();
         let library = folder.path().join("libc.so.6");
         fs::copy(libc, &library).unwrap();
-        let (_, place) = cutaway::Uprobe::new(library.to_str().unwrap(), "getaddrinfo").locate().unwrap();
+        let (_, offset) = cutaway::Uprobe::new(library.to_str().unwrap(), "getaddrinfo").locate().unwrap();
         let file = File::open(&library).unwrap();
         let mut untouched = [0; CODE];
-        file.read_exact_at(&mut untouched, place).unwrap();
-        let function = place % PART;
-        let start = i64::try_from(place - function).unwrap();
+        file.read_exact_at(&mut untouched, offset).unwrap();
+        let function = offset % PART;
+        let start = i64::try_from(offset - function).unwrap();
         let (access, kind) = (libc::PROT_READ, libc::MAP_PRIVATE);
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let part = unsafe { libc::mmap(ptr::null_mut(), BYTES, access, kind, file.as_raw_fd(), start) };
         assert_ne!(part, libc::MAP_FAILED);
         let watched = Self { folder, part: part.expose_provenance(), function, untouched };
-        assert!(!watched.is_probed(), "there is a probe before there is a tracer");
+        assert!(!watched.is_probed(), "there is a probe before the tracer starts");
         watched
     }
 
@@ -89,7 +89,7 @@ impl Watched {
         self.folder.path().join("libc.so.6")
     }
 
-    /// By the file of this process's memory: the kernel changes it, so that it must not be borrowed.
+    /// Reads through /proc/self/mem: the kernel changes the memory, so it must not be borrowed.
     fn is_probed(&self) -> bool {
         let mut code = [0; CODE];
         let memory = File::open("/proc/self/mem").unwrap();
@@ -97,7 +97,7 @@ impl Watched {
         code != self.untouched
     }
 
-    /// Traces this library, without a command.
+    /// Returns a trace of this library, without a command.
     fn tracer(&self, transport: &str) -> Command {
         binary::command([
             "trace".into(),
@@ -108,13 +108,13 @@ impl Watched {
         ])
     }
 
-    /// A command line's process uses this library.
+    /// Makes a command line's process use this library.
     fn used_by<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("LD_LIBRARY_PATH", self.folder.path())
     }
 
-    /// Waits until there is no probe any more. A traced command has executed the library, so that another test's tracer
-    /// of every process may have found it; such a one lets go of a file that is deleted.
+    /// Waits until the probe is gone. A traced command has executed the library, so another test's tracer of every
+    /// process may have found it. Such a tracer detaches from a deleted file.
     fn wait_until_untouched(&self) {
         let _ = fs::remove_file(self.library());
         wait_until("the probe is gone", || (!self.is_probed()).then_some(()));
@@ -123,7 +123,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and referred to by this value alone.
+        // SAFETY: mapped by `new`, and used by this value only.
         unsafe { libc::munmap(ptr::with_exposed_provenance_mut(self.part), BYTES) };
     }
 }
@@ -151,14 +151,14 @@ fn nothing_is_left_after_the_commands_end() {
     job.ready();
     assert!(watched.is_probed());
     let held = Held::by(running.pid());
-    assert!(held.programs() >= 3, "and those that follow: {held:?}");
+    assert!(held.programs() >= 3, "and those that follow processes: {held:?}");
     running.go();
     assert_eq!(running.end().success(), (1, 0));
     held.wait_until_gone();
     watched.wait_until_untouched();
 }
 
-/// One that fails after everything is attached, and one that fails in the middle of it.
+/// One run fails after everything is attached, another while attaching.
 fn nothing_is_left_after_a_failure() {
     let watched = Watched::new();
     let mut missing = watched.tracer("perf-heap");

@@ -1,4 +1,4 @@
-//! What a process has too little of, and what is said then: in every command the same.
+//! Limits of a process, and the error when one is reached: the same in every command.
 
 use std::{fs, process::Command};
 
@@ -14,10 +14,10 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![test!(low_fd_limit_is_explained).needs(ring)]
 }
 
-/// `cutaway` with at most so many descriptors.
-fn limited(descriptors: usize, words: &str) -> Command {
+/// Returns `cutaway` with this limit of open fds.
+fn limited(fds: usize, words: &str) -> Command {
     let mut command = Command::new("sh");
-    let script = format!(r#"ulimit -n {descriptors}; exec "$0" "$@""#);
+    let script = format!(r#"ulimit -n {fds}; exec "$0" "$@""#);
     command.args(["-c", &script]).arg(binary::path()).args(words.split_whitespace()).env_remove("RUST_LOG");
     command
 }
@@ -36,10 +36,10 @@ fn low_fd_limit_is_explained() {
     ] {
         let words = words.replace("PAGES", pages.to_str().unwrap());
         let mut refused = 0;
-        for descriptors in (4..60).step_by(3) {
-            let ended = Running::start(&mut limited(descriptors, &words)).end();
+        for fds in (4..60).step_by(3) {
+            let ended = Running::start(&mut limited(fds, &words)).end();
             match ended.status.code() {
-                // The dynamic loader has none to load libraries with.
+                // The dynamic loader has no fd to load libraries with.
                 Some(127) => continue,
                 Some(0) if enough => break,
                 _ => {}
@@ -47,17 +47,17 @@ fn low_fd_limit_is_explained() {
             let failures =
                 ended.stderr.lines().filter(|line| line.starts_with("cutaway: ") && !line.contains(": warn: "));
             let failures: Vec<_> = failures.filter(|line| !line.starts_with("cutaway: skipped ")).collect();
-            assert!(failures.len() == 1 && failures[0].contains("ulimit -n"), "{words}, {descriptors}: {ended:?}");
-            assert_eq!(ended.status.code(), Some(1), "{words}, {descriptors}");
+            assert!(failures.len() == 1 && failures[0].contains("ulimit -n"), "{words}, {fds}: {ended:?}");
+            assert_eq!(ended.status.code(), Some(1), "{words}, {fds}");
             refused += 1;
             if !enough && refused > 2 {
                 break;
             }
         }
-        // How many `peek` takes depends on the maps that there are.
+        // The number of fds that `peek` uses depends on the existing maps.
         assert!(refused > 0 || words == "peek", "{words}");
     }
-    // What was written before the descriptors ran out is complete, and nothing else is there.
+    // Pages written before the fds ran out are complete, and there are no other files.
     for page in fs::read_dir(&pages).unwrap() {
         let path = page.unwrap().path();
         assert!(path.extension().is_some_and(|extension| extension == "1"), "{}", path.display());

@@ -1,4 +1,4 @@
-//! A reader that does not read loses events, and knows how many: calls are received plus lost, to the last one.
+//! A reader that is stopped loses events and knows the number: received plus lost is the number of calls.
 
 use cutaway_programs::getaddrinfo::{Event, StackEvent, Transport};
 use rustix::process::Signal;
@@ -28,7 +28,7 @@ fn words(transport: Transport) -> String {
     format!("--format json --buffer {PAGE} --transport {transport}")
 }
 
-/// How many events one buffer of a page holds. One byte of it always stays free.
+/// Returns the number of events that fit a buffer of one page. One byte of it always stays free.
 fn fitting(transport: Transport) -> u64 {
     let record = match transport {
         // Header, size, payload, padding.
@@ -39,7 +39,7 @@ fn fitting(transport: Transport) -> u64 {
     ((PAGE - 1) / record) as u64
 }
 
-/// The reader is stopped for the whole of the child's life, which is spent on one CPU and so in one buffer.
+/// The reader is stopped for the child's whole run, which uses one CPU and so one buffer.
 fn stopped_reader_keeps_what_fits_a_page(transport: Transport) {
     let job = Job::new(questions()).wait().pinned();
     let mut running = Running::start(&mut trace(&words(transport), job.command_line()));
@@ -51,14 +51,14 @@ fn stopped_reader_keeps_what_fits_a_page(transport: Transport) {
     let ended = running.end();
     let (received, lost) = ended.success();
     assert_eq!((received, lost), (fitting(transport), CALLS - fitting(transport)), "{}", ended.stderr);
-    // The first ones, whole.
+    // The first events are complete.
     events::check(&events::read(&ended.stdout), &answers[..received as usize], pid, 0, transport);
     let reason = format!("{lost} lost for want of room in the buffer: make it larger with --buffer");
     assert!(ended.stderr.lines().any(|line| line == reason), "{}", ended.stderr);
 }
 
-/// Eight threads on all CPUs while the reader is stopped, and a few calls after it has gone on: a perf buffer announces
-/// its losses in front of those.
+/// Eight threads run on all CPUs while the reader is stopped, and a few calls follow after it continues: a perf buffer
+/// reports its losses in front of those.
 fn losses_are_counted_once(transport: Transport) {
     let (many, few) = (Job::new(questions()).wait().threads(8), Job::new(questions().take(3)).wait());
     let script = "\"$1\" \"$2\" \"$3\"; \"$4\" \"$5\" \"$6\"";
@@ -71,8 +71,8 @@ fn losses_are_counted_once(transport: Transport) {
     running.go();
     many.answers();
     running.send(Signal::CONT);
-    // Reading makes room for the few.
-    running.stdout_line("the reader goes on", |line| line.contains(&format!("\"pid\":{many_pid}")));
+    // Reading makes space for the few calls.
+    running.stdout_line("the reader continues", |line| line.contains(&format!("\"pid\":{many_pid}")));
     let few_pid = few.ready();
     running.go();
     let few_answers = few.answers();

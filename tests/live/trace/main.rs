@@ -1,8 +1,8 @@
-//! `cutaway trace` from end to end: the binary, the running kernel, the real C library, and a child that knows what it
-//! asked.
+//! `cutaway trace` from end to end: the binary, the running kernel, the real C library, and a child that records its
+//! calls.
 //!
-//! Needs root. Each test starts its own `cutaway` and its own child, and looks at those alone, so they all run in
-//! parallel; any number of tracers may attach to one function.
+//! Needs root. Each test starts its own `cutaway` and its own child and checks those only, so all tests run in
+//! parallel. Any number of tracers may attach to one function.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -31,7 +31,7 @@ mod signals;
 mod usage;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
 #[path = "../support/child.rs"]
 mod child;
@@ -40,12 +40,12 @@ mod events;
 #[path = "../support/explained.rs"]
 mod explained;
 #[path = "../support/harness.rs"]
-#[expect(dead_code, reason = "others use more of it")]
+#[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "others mount more")]
+#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;

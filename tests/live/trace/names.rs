@@ -1,4 +1,4 @@
-//! Names at the edges of their room: whole up to the last byte, then cut and marked.
+//! Names around the size of their field: complete up to the last byte, then truncated and marked.
 
 use cutaway_programs::getaddrinfo::Transport;
 
@@ -14,23 +14,23 @@ pub(crate) fn tests() -> Vec<Test> {
     test!(long_names_are_cut_to_the_byte_and_marked, transports(), transports::missing).collect()
 }
 
-/// A node of this length that is no address.
+/// Returns a node of this length that is not an address.
 fn node(length: usize) -> Question {
     Question::hopeless(&text(length))
 }
 
-/// A service of this length that nobody offers.
+/// Returns a service of this length that does not exist.
 fn service(length: usize) -> Question {
     Question::new("192.0.2.1").service(&text(length))
 }
 
-/// A node of this length that is an address, and its own canonical name.
+/// Returns a node of this length that is an address and its own canonical name.
 fn canonname(length: usize) -> Question {
-    // Octal, with as many zeroes in front as one likes: 127.0.0.1.
+    // Octal, with any number of leading zeroes: 127.0.0.1.
     Question::new(&format!("{}177.0.0.1", "0".repeat(length - 9))).flags(libc::AI_CANONNAME | libc::AI_NUMERICHOST)
 }
 
-/// Text whose end tells its length.
+/// Returns text whose end gives its length.
 fn text(length: usize) -> String {
     ('a'..='z').cycle().take(length).collect()
 }
@@ -47,16 +47,16 @@ fn long_names_are_cut_to_the_byte_and_marked(transport: Transport) {
     let events = events::read(&ended.stdout);
     events::check(&events, &answers, job.ready(), 0, transport);
 
-    // By hand: the last byte that is carried, and the mark.
+    // Literal values: the last byte that is carried, and the mark.
     let (node_room, service_room, canonname_room) = match transport {
         Transport::PerfStack => (119, 23, 55),
         Transport::PerfHeap | Transport::Ring => (255, 255, 255),
     };
     let find = |question: &Question| {
-        let place = answers.iter().position(|answer| answer.question == *question).unwrap();
+        let index = answers.iter().position(|answer| answer.question == *question).unwrap();
         let mut sorted: Vec<&Event> = events.iter().collect();
         sorted.sort_by_key(|event| event.time_ns);
-        sorted[place]
+        sorted[index]
     };
     assert_eq!(find(&node(node_room)).node, Some(text(node_room)));
     assert_eq!(find(&node(node_room)).cut, [""; 0]);

@@ -1,5 +1,5 @@
-//! Kernels that lack something, played by refusing what they would refuse: the way around it is taken, or the one line
-//! says what is missing.
+//! Kernels that lack a feature, simulated by refusing the calls that they would refuse. The fallback is used, or the
+//! one-line error names the missing feature.
 
 use crate::{
     binary::{Ended, trace},
@@ -33,17 +33,17 @@ fn run(words: &str, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> (Ended, Job
     let refused = std::sync::atomic::AtomicUsize::new(0);
     let (ended, _) = supervisor::run(trace(words, job.command_line()), |call| {
         let errno = refuse(call);
-        // ATOMICS: read when the thread that counts has ended.
+        // ATOMICS: read after the counting thread has ended.
         refused.fetch_add(usize::from(errno.is_some()), std::sync::atomic::Ordering::Relaxed);
         errno
     });
     (ended, job, refused.into_inner())
 }
 
-/// It worked all the same, through this transport.
+/// Asserts success through this transport.
 fn works(words: &str, transport: Transport, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> Ended {
     let (ended, job, refused) = run(words, refuse);
-    assert!(refused > 0, "this kernel was as good as new");
+    assert!(refused > 0, "no call was refused");
     assert_eq!(ended.success(), (3, 0), "{}", ended.stderr);
     events::check(&events::read(&ended.stdout), &job.answers(), job.ready(), 0, transport);
     ended
@@ -55,7 +55,7 @@ fn no_ring_buffers(call: &Call) -> Option<i32> {
 
 fn auto_takes_perf_heap_without_ring_buffers() {
     let ended = works("--format json", Transport::PerfHeap, no_ring_buffers);
-    assert_eq!(ended.stderr.lines().count(), 1, "nobody asked for the ring: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "the ring was not requested: {}", ended.stderr);
     works("--format json --transport auto", Transport::PerfHeap, no_ring_buffers);
 }
 
@@ -67,7 +67,7 @@ fn ring_transport_without_ring_buffers_is_an_error() {
     }
 }
 
-/// Before 5.15: EINVAL for this type of link, whatever else is in it.
+/// Before 5.15: EINVAL for this link type, whatever the other attributes are.
 fn uprobes_attach_without_perf_links() {
     let refuse = |call: &Call| call.is_bpf(LINK_CREATE).then_some(libc::EINVAL);
     for transport in [Transport::PerfStack, Transport::PerfHeap] {
@@ -75,7 +75,7 @@ fn uprobes_attach_without_perf_links() {
     }
 }
 
-/// A kernel built without BTF, or with less of it than anybody expects.
+/// A kernel built without BTF, or with fewer types than expected.
 fn trace_works_without_btf() {
     let refuse = |call: &Call| call.is_bpf(BTF_LOAD).then_some(libc::EINVAL);
     let ended = works("--format json --transport perf-heap", Transport::PerfHeap, refuse);

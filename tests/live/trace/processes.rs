@@ -1,4 +1,4 @@
-//! Whose calls are shown: the command's and its descendants', or one process's, and nobody else's.
+//! The calls that are shown: those of the command and its descendants, or of one process, and no others.
 
 use rustix::process::Signal;
 
@@ -28,7 +28,7 @@ fn questions(names: &[&str]) -> Vec<Question> {
     names.iter().map(|name| Question::hopeless(name)).collect()
 }
 
-/// A command line as one word for a shell.
+/// Returns a command line as one word for a shell.
 fn words(job: &Job) -> String {
     let line = job.command_line();
     line.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
@@ -36,7 +36,7 @@ fn words(job: &Job) -> String {
 
 fn children_of_a_shell_are_followed() {
     let [first, second, third] = ["first", "second", "third"].map(|name| Job::new(questions(&[name, name])).threads(2));
-    // A child, a grandchild in the background, and one that has taken the shell's own place.
+    // A child, a grandchild in the background, and one that replaces the shell by exec.
     let script = format!("{}; ({} & wait); exec {}", words(&first), words(&second), words(&third));
     let ended = Running::start(&mut trace(HEAP, ["sh".into(), "-c".into(), script.into()])).end();
     assert_eq!(ended.success(), (6, 0));
@@ -52,7 +52,7 @@ fn other_processes_are_not_followed() {
     let ours = Job::new(questions(&["ours"; 10])).wait();
     let mut running = Running::start(&mut trace(HEAP, ours.command_line()));
     let pid = ours.ready();
-    // Attached by now, and these run to their ends in between.
+    // The probes are attached now, and these processes run to their ends meanwhile.
     let stranger = Job::new(questions(&["stranger"; 10]));
     assert!(stranger.command().status().unwrap().success());
     Question::hopeless("tester").ask();
@@ -63,7 +63,7 @@ fn other_processes_are_not_followed() {
     assert_eq!(stranger.answers().len(), 10);
 }
 
-/// A process that asks for its beacon until it is told to go on, and a tracer that has seen it.
+/// Starts a process that asks for its beacon until it gets its line, and a tracer that has seen it.
 fn traced_process(name: &str) -> (Job, Running, Running) {
     let job = Job::new(questions(&[name; 10])).wait().beacon(Question::hopeless("beacon"));
     let process = Running::start(&mut job.command());
@@ -73,7 +73,7 @@ fn traced_process(name: &str) -> (Job, Running, Running) {
     (job, process, tracer)
 }
 
-/// All that the tracer has seen is the beacon and the answers, and nothing is lost.
+/// Asserts that the tracer has seen only the beacon and the answers, and lost nothing.
 fn check_traced(job: &Job, tracer: Running) {
     let ended = tracer.end();
     let mut events = events::read(&ended.stdout);
@@ -88,7 +88,7 @@ fn one_process_is_traced_to_its_end() {
     Question::hopeless("tester").ask();
     process.go();
     assert!(process.end().status.success());
-    // Its tracer ends with it, without being told to.
+    // The tracer ends with its process, without a signal.
     check_traced(&job, tracer);
 }
 
@@ -97,15 +97,15 @@ fn process_outlives_its_tracer() {
     tracer.send(Signal::INT);
     let ended = tracer.end();
     assert_eq!(ended.success(), (events::read(&ended.stdout).len() as u64, 0));
-    // Nobody has told it anything; it is still there and waits.
+    // The process got no signal or line; it still exists and waits.
     assert!(std::path::Path::new(&format!("/proc/{}", job.ready())).exists());
     process.go();
     assert!(process.end().status.success());
     assert_eq!(job.answers().len(), 10);
 }
 
-/// Two processes with a tracer each, on one function of one library. Before Linux 6.12 a return probe for one process
-/// also runs in another that somebody else probes; that must neither be shown nor counted.
+/// Two processes with a tracer each, on one function of one library. Before Linux 6.12, a return probe for one process
+/// also runs in another process that has a probe of its own. Such a run must be neither shown nor counted.
 fn tracers_of_different_processes_are_independent() {
     let both = ["first", "second"].map(traced_process);
     let both = both.map(|(job, mut process, tracer)| {

@@ -40,7 +40,7 @@ fn loading(transport: Transport, reader: &str) -> Vec<Value> {
     let ended = Running::start(&mut command).end();
     assert_eq!(ended.success(), (1, 0));
     assert_eq!(events::read(&ended.stdout).len(), 1);
-    let mut calls = explained::told(&ended.stderr);
+    let mut calls = explained::logged(&ended.stderr);
     calls.retain(|call| {
         let command = call["arguments"]["cmd"].as_str().unwrap_or_default();
         ["BPF_BTF_LOAD", "BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_LINK_CREATE"].contains(&command)

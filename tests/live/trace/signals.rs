@@ -1,4 +1,4 @@
-//! Signals, one and two, also where nothing that is written is read; and those that were ignored from the start.
+//! Signals: one and two, also if the output is not read; and signals that were ignored from the start.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A command that asks until it is ended, and a trace of it whose stdout is full.
+/// Starts a command that asks until it is ended, and a trace of it whose stdout is full.
 fn stalled_trace() -> (Job, u32, Running, std::io::PipeReader) {
     let (reader, writer) = stalled::pipe();
     let job = Job::new([]).wait().beacon(Question::hopeless("beacon"));
@@ -40,7 +40,7 @@ fn stalled_trace() -> (Job, u32, Running, std::io::PipeReader) {
     (job, pid, running, reader)
 }
 
-/// Waits until the process waits for room: in poll(2), again and again.
+/// Waits until the process waits for space: it is in poll(2) repeatedly.
 fn blocked(pid: u32) {
     let mut seen = 0;
     wait_until("it waits for its reader", || {
@@ -66,7 +66,7 @@ fn second_signal_ends_trace_by_that_signal() {
     for (one, two) in [(Signal::INT, Signal::INT), (Signal::TERM, Signal::HUP), (Signal::HUP, Signal::TERM)] {
         let (_job, child, running, _reader) = stalled_trace();
         running.send(one);
-        // Two of a kind that come before the first is delivered are one to the kernel.
+        // Two equal signals count as one if the second arrives before the first is delivered.
         thread::sleep(Duration::from_millis(20));
         running.send(two);
         let ended = running.end();
@@ -80,7 +80,7 @@ fn second_signal_ends_trace_whose_stderr_is_not_read() {
     let mut command = binary::command(["--explain", "trace", "--duration", "60"]);
     let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
     blocked(child.id());
-    // It may not have come to listen for signals yet, and then the first is enough.
+    // It may not have installed its handlers yet; then the first signal is enough.
     for signal in [Signal::TERM, Signal::INT] {
         let _ = kill_process(Pid::from_child(&child), signal);
         thread::sleep(Duration::from_millis(20));
@@ -89,7 +89,7 @@ fn second_signal_ends_trace_whose_stderr_is_not_read() {
     assert!([Some(15), Some(2)].contains(&status.signal()), "{status}");
 }
 
-/// As nohup(1) starts its command, and a shell one in the background.
+/// nohup(1) ignores signals for its command, and a shell for a background job.
 fn ignored_signals_stay_ignored() {
     let mut command = Command::new("sh");
     let script = r#"trap '' HUP INT; exec "$0" "$@""#;
@@ -103,7 +103,7 @@ fn ignored_signals_stay_ignored() {
         running.send(signal);
         thread::sleep(Duration::from_millis(20));
     }
-    running.stdout_nth("it goes on", lines + 20);
+    running.stdout_nth("it continues", lines + 20);
     running.send(Signal::TERM);
     running.end().success();
     assert_ended(child);

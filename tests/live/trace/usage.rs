@@ -1,4 +1,4 @@
-//! Wrong usage ends with status 2 and says on stderr how it is meant; asking for help is not wrong.
+//! Wrong usage exits with status 2 and prints the usage on stderr; a request for help exits with 0.
 
 use crate::{
     binary::{Running, command},

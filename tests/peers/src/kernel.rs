@@ -1,6 +1,5 @@
-//! The kernel's side of the comparison: a ring and one program that fills it,
-//! loaded by bpf(2) and run when asked (`BPF_PROG_RUN`), so that every consumer
-//! meets exactly the same producer.
+//! The kernel's side of the comparison: a ring and one program that fills it, loaded by bpf(2) and run on request
+//! (`BPF_PROG_RUN`). So every consumer has exactly the same producer.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -16,12 +15,12 @@ pub const ADAPTIVE: u64 = 0;
 pub const NO_WAKEUP: u64 = 1;
 pub const FORCE_WAKEUP: u64 = 2;
 
-/// The most records of one run.
+/// The largest number of records of one run.
 pub const BATCH: u64 = 500;
 
 fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
     let size = size_of_val(attr);
-    // SAFETY: kernel ABI, zero-padded; what it points to outlives the call.
+    // SAFETY: kernel ABI, zero-padded; the memory that it points to outlives the call.
     match unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size) } {
         ..0 => Err(io::Error::last_os_error()),
         answer => Ok(answer),
@@ -29,11 +28,11 @@ fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
 }
 
 fn owned(fd: i64) -> OwnedFd {
-    // SAFETY: bpf(2) has just returned it to nobody else.
+    // SAFETY: bpf(2) has just returned this fd, and nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
-/// Two halves of a word of `union bpf_attr`. Little-endian machines only.
+/// Returns a word of `union bpf_attr` from its halves. Little-endian machines only.
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
@@ -47,23 +46,22 @@ fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     u64::from(imm as u32) << 32 | u64::from(off as u16) << 16 | u64::from(dst | src << 4) << 8 | u64::from(code)
 }
 
-/// The program's context: what it is asked and what it answers.
+/// The program's context: its parameters and its result.
 #[repr(C)]
 #[derive(Default)]
 pub struct Run {
-    /// How many records, up to [`BATCH`].
+    /// The number of records, up to [`BATCH`].
     pub count: u64,
-    /// Flags of all but the last record.
+    /// The flags of all but the last record.
     pub flags: u64,
-    /// Flags of the last record.
+    /// The flags of the last record.
     pub last_flags: u64,
-    /// Answered: how many found no room.
+    /// Result: the number of records for which the ring had no space.
     pub dropped: u64,
 }
 
-/// A program that reserves and submits `count` records of eight bytes, each
-/// with the time of its making (CLOCK_MONOTONIC) if asked for one record, with a
-/// running number otherwise.
+/// A program that reserves and submits `count` records of eight bytes. If `count` is one, the record is the time
+/// (CLOCK_MONOTONIC in nanoseconds), otherwise a running number.
 pub struct Producer(OwnedFd);
 
 impl Producer {
@@ -122,8 +120,7 @@ impl Producer {
         })
     }
 
-    /// Runs the program once, on this thread. Returns how many records found no
-    /// room.
+    /// Runs the program once, on this thread. Returns the number of records for which the ring had no space.
     pub fn run(&self, mut run: Run) -> u64 {
         let mut attr = [0_u64; 10];
         attr[0] = pair(self.0.as_raw_fd() as u32, 0);

@@ -1,7 +1,7 @@
-//! Opening and loading of objects: this workspace's loader and libbpf, the same object in turn.
+//! Opening and loading of objects: this workspace's loader and libbpf, the same objects in turn.
 //!
-//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in features that are asked
-//! of the kernel, in memory that is all zero. Compilers are not needed: some are assembled, others stand in the corpus.
+//! Each object is large in one respect: CO-RE relocations, constants of the kernel's configuration, features to probe,
+//! zeroed memory. Compilers are not needed: some objects are assembled, others are in the corpus.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::table::{self, Table};
 #[path = "../../live/support/many_core.rs"]
 mod many_core;
 
-/// An object, and the most of libbpf's time that loading it may take.
+/// An object, and the target: the largest ratio to libbpf's time.
 struct Case {
     what: &'static str,
     most: f64,
@@ -36,16 +36,15 @@ impl Peer {
         }
     }
 
-    /// Opens and loads the object in this file; gives the milliseconds that it takes. What was loaded is closed
-    /// afterwards.
+    /// Opens and loads the object in this file. Returns the time in milliseconds. The object is closed afterwards.
     fn load(self, path: &Path) -> f64 {
         match self {
             Self::Cutaway => {
                 let start = Instant::now();
-                let bytes = std::fs::read(path).expect("the object was written a moment ago");
+                let bytes = std::fs::read(path).expect("the object has just been written");
                 let loaded = cutaway::Object::parse(&bytes).and_then(cutaway::Object::load);
                 let time = start.elapsed();
-                drop(loaded.expect("cutaway loads it"));
+                drop(loaded.expect("cutaway loads the object"));
                 time.as_secs_f64() * 1e3
             }
             Self::Libbpf => {
@@ -53,13 +52,13 @@ impl Peer {
                 let start = Instant::now();
                 // SAFETY: the path is a C string; there are no options.
                 let object = unsafe { bpf_object__open_file(path.as_ptr(), std::ptr::null()) };
-                assert!(!object.is_null(), "libbpf opens it");
+                assert!(!object.is_null(), "libbpf opens the object");
                 // SAFETY: the object was opened above and is not loaded yet.
                 let answer = unsafe { bpf_object__load(object) };
                 let time = start.elapsed();
                 // SAFETY: the object was opened above and is not used any more.
                 unsafe { bpf_object__close(object) };
-                assert_eq!(answer, 0, "libbpf loads it");
+                assert_eq!(answer, 0, "libbpf loads the object");
                 time.as_secs_f64() * 1e3
             }
         }
@@ -70,12 +69,12 @@ pub fn main(quick: bool, table: &mut Table) {
     // SAFETY: no function is given: libbpf prints nothing.
     unsafe { libbpf_set_print(None) };
     let folder = std::env::temp_dir().join(format!("cutaway-peers-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder for the objects");
+    std::fs::create_dir_all(&folder).expect("a directory for the objects");
     let path = folder.join("object.o");
     let rounds = if quick { 5 } else { 15 };
     for Case { what, bytes, .. } in cases() {
         std::fs::write(&path, bytes).expect("the object can be written");
-        // The first of each is for the caches.
+        // The first round fills the caches.
         for peer in [Peer::Cutaway, Peer::Libbpf] {
             peer.load(&path);
         }
@@ -86,7 +85,7 @@ pub fn main(quick: bool, table: &mut Table) {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-/// What is wanted of each figure, and whether it was reached. Says whether all were.
+/// Prints each figure with its target. Returns true if all targets were met.
 pub fn verdict(table: &Table) -> bool {
     let mut all = true;
     println!();
@@ -108,12 +107,8 @@ fn cases() -> Vec<Case> {
     vec![
         Case { what: "29,750 CO-RE relocations", most: 1.0, bytes: many_core::object(85, 350) },
         Case { what: "59,500 CO-RE relocations", most: 1.0, bytes: many_core::object(170, 350) },
-        Case {
-            what: "constants of the kernel's configuration",
-            most: 1.5,
-            bytes: corpus("kconfig_kernel.o"),
-        },
-        // Both remember what the kernel can do from the first object on, which is for the caches.
+        Case { what: "constants of the kernel's configuration", most: 1.5, bytes: corpus("kconfig_kernel.o") },
+        // Both remember the kernel's features after the first object, which only fills the caches.
         Case { what: "features of the kernel (LINUX_HAS_*)", most: 1.5, bytes: corpus("kconfig_features.o") },
         Case { what: "a .bss of 70 MB", most: 1.0, bytes: zeroes() },
     ]

@@ -1,16 +1,15 @@
-//! Measures the readers of this workspace and those of others, all in one
-//! process and in turn.
+//! Measures this workspace's readers and those of other projects, all in one process and in turn.
 //!
 //! ```text
-//! peers ring [--quick] [--csv FILE]        everything about the ring buffer
-//! peers perf [--quick] [--csv FILE] [--only MEASURE]    everything about the perf buffers, or of it (drain,
-//!                                          stream, delivery, or more of a name)
+//! peers ring [--quick] [--csv FILE]        all measurements of the ring buffer
+//! peers perf [--quick] [--csv FILE] [--only MEASURE]    all measurements of the perf buffers, or those whose
+//!                                          names contain MEASURE (drain, stream, delivery)
 //! peers load [--quick] [--csv FILE]        opening and loading of objects, by cutaway and libbpf
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```
 //!
-//! Needs root and two CPUs that have nothing else to do.
+//! Needs root and two idle CPUs.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ mod ring;
 mod table;
 
 fn main() -> ExitCode {
-    // Before anything is pinned to one CPU, which would be taken for the only one.
+    // Before this thread is pinned to one CPU, which would then seem to be the only one.
     let facts = facts();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
             table.print();
             if let Some(path) = file.and_then(|at| options.get(at + 1)) {
                 if let Err(error) = std::fs::write(path, table.csv(&facts)) {
-                    eprintln!("writing {path} failed: {error}");
+                    eprintln!("cannot write {path}: {error}");
                     return ExitCode::FAILURE;
                 }
             }
@@ -71,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// On what the figures were taken.
+/// Returns facts about the machine.
 fn facts() -> BTreeMap<&'static str, String> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")

@@ -14,24 +14,24 @@ pub use bench::{Effort, instructions, main};
 
 use crate::ring::Sink;
 
-/// Data pages of each CPU's buffer: those of the kernel's own `bench ringbufs`.
+/// Data pages of each CPU's buffer, as in the kernel's own `bench ringbufs`.
 const PAGES: usize = 128;
-/// How long a consumer sleeps at most before it looks whether to stop.
+/// The longest sleep of a consumer before it checks whether to stop.
 const NAP: Duration = Duration::from_millis(100);
 
 /// One consumer.
 trait Peer<S: Sink>: Sized {
     const NAME: &'static str;
 
-    /// `map` is a perf event array with a slot for each CPU.
+    /// Opens the consumer; `map` is a perf event array with a slot for each CPU.
     fn open(map: &OwnedFd) -> Self;
 
-    /// Takes what is there, without waiting.
+    /// Reads the pending records, without waiting.
     fn drain(&mut self);
 
-    /// Waits and takes until `stop`.
+    /// Waits and reads until `stop`.
     fn serve(&mut self, stop: &AtomicBool);
 
-    /// What was taken so far.
+    /// Returns the sink with the records so far.
     fn sink(&mut self) -> &mut S;
 }

@@ -11,13 +11,13 @@ mod ours;
 
 pub use bench::{Effort, instructions, main};
 
-/// What is done with each record: as little as shows that it was read.
+/// The work for each record: the least that shows that it was read.
 pub trait Sink: Default {
     fn take(&mut self, record: &[u8]);
     fn count(&self) -> u64;
 }
 
-/// Adds the records up.
+/// Sums up the records.
 #[derive(Default)]
 pub struct Sum {
     pub sum: u64,
@@ -38,15 +38,14 @@ impl Sink for Sum {
     }
 }
 
-/// Adds up records that are known to have eight bytes, as one does whose program
-/// sends nothing else.
+/// Sums up records that are known to have eight bytes, like a reader whose program sends nothing else.
 #[derive(Default)]
 pub struct Eights(pub u64);
 
 impl Sink for Eights {
     #[inline]
     fn take(&mut self, record: &[u8]) {
-        // SAFETY: the programs that fill the buffers send eight bytes, behind which a perf buffer has padding.
+        // SAFETY: the programs that fill the buffers send eight bytes, after which a perf buffer has padding.
         let number = unsafe { record.as_ptr().cast::<u64>().read_unaligned() };
         self.0 = self.0.wrapping_add(number);
     }
@@ -56,7 +55,7 @@ impl Sink for Eights {
     }
 }
 
-/// How long ago each record was made, in nanoseconds.
+/// The age of each record in nanoseconds.
 #[derive(Default)]
 pub struct Ages(pub Vec<u64>);
 
@@ -75,7 +74,7 @@ impl Sink for Ages {
 
 fn monotonic() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` has room for the answer.
+    // SAFETY: `time` is writable.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -84,26 +83,26 @@ fn monotonic() -> u64 {
 pub trait Peer<S: Sink>: Sized {
     const NAME: &'static str;
 
-    /// `map` is a ring of `size` bytes.
+    /// Opens the consumer; `map` is a ring of `size` bytes.
     fn open(map: &OwnedFd, size: u32) -> Self;
 
-    /// Takes what is there, without waiting.
+    /// Reads the pending records, without waiting.
     fn drain(&mut self);
 
-    /// Waits and takes until `stop`; a last record wakes it then.
+    /// Waits and reads until `stop`; a last record then wakes it.
     fn serve(&mut self, stop: &AtomicBool);
 
-    /// What was taken so far.
+    /// Returns the sink with the records so far.
     fn sink(&mut self) -> &mut S;
 }
 
-/// A level-triggered epoll on one descriptor, for those who bring no waiting.
+/// A level-triggered epoll on one fd, for consumers without a wait of their own.
 struct Level(OwnedFd);
 
 impl Level {
     fn new(fd: BorrowedFd<'_>) -> Self {
         use std::os::fd::FromRawFd;
-        // SAFETY: takes no memory; the descriptor is new.
+        // SAFETY: takes no memory; the fd is new.
         let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
         // SAFETY: `event` lives during the call.
@@ -113,7 +112,7 @@ impl Level {
 
     fn wait(&self) {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
-        // SAFETY: room for one event.
+        // SAFETY: there is space for one event.
         unsafe { libc::epoll_wait(self.0.as_raw_fd(), &mut event, 1, -1) };
     }
 }
@@ -127,5 +126,5 @@ fn alternate(level: &Level, stop: &AtomicBool, mut drain: impl FnMut()) {
 }
 
 fn own(map: &OwnedFd) -> OwnedFd {
-    map.as_fd().try_clone_to_owned().expect("a descriptor")
+    map.as_fd().try_clone_to_owned().expect("an fd")
 }

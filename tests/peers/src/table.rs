@@ -1,9 +1,9 @@
-//! What was measured: medians, ranges and ratios, as a table and as CSV.
+//! The results: medians, ranges and ratios, as a table and as CSV.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// All values by what was measured and of whom, in the order of their coming.
+/// All values by measure and consumer, in the order of their arrival.
 #[derive(Default)]
 pub struct Table {
     measures: Vec<Measure>,
@@ -15,7 +15,7 @@ struct Measure {
     peers: Vec<(&'static str, Vec<f64>)>,
 }
 
-/// Median, least and greatest.
+/// Median, least and greatest value.
 struct Spread {
     median: f64,
     least: f64,
@@ -30,13 +30,14 @@ impl Spread {
     }
 }
 
-/// The median of the rounds' ratios, or a dash where there is none: of nothing to nothing.
+/// Returns the median of the rounds' ratios, or a dash if there is none (zero to zero).
 fn ratio(values: &[f64], others: &[f64]) -> String {
     let ratios: Vec<f64> = values.iter().zip(others).map(|(own, other)| own / other).filter(|r| !r.is_nan()).collect();
     if ratios.is_empty() { "-".to_owned() } else { format!("{:.2}", Spread::of(&ratios).median) }
 }
 
-/// Each of them once a round, and every round begins with another: what disturbs the machine favours nobody.
+/// Returns each consumer once a round, and begins every round with another one: a disturbance of the machine favors
+/// none.
 pub fn in_turn<P: Copy>(rounds: usize, peers: &[P]) -> impl Iterator<Item = P> {
     (0..rounds).flat_map(move |round| peers.iter().cycle().skip(round % peers.len()).take(peers.len()).copied())
 }
@@ -58,7 +59,7 @@ impl Table {
         }
     }
 
-    /// The median of the rounds' ratios of one consumer to another.
+    /// Returns the median of the rounds' ratios of one consumer to another.
     pub fn ratio(&self, what: &str, peer: &str, other: &str) -> Option<f64> {
         let measure = self.measures.iter().find(|measure| measure.what == what)?;
         let values = |name: &str| measure.peers.iter().find(|(known, _)| *known == name).map(|(_, values)| values);
@@ -66,8 +67,8 @@ impl Table {
         Some(Spread::of(&ratios).median)
     }
 
-    /// For people. The ratio is to the first line of each measure, taken round by
-    /// round, so that noise which lasts longer than a round cancels out.
+    /// Prints the table. The ratio is to the first line of each measure, taken round by round. So noise that lasts
+    /// longer than a round cancels out.
     pub fn print(&self) {
         for Measure { what, unit, peers } in &self.measures {
             println!("\n{what} ({unit})");
@@ -86,7 +87,7 @@ impl Table {
         }
     }
 
-    /// For machines: one line a measure and consumer.
+    /// Returns CSV: one line per measure and consumer.
     pub fn csv(&self, facts: &BTreeMap<&str, String>) -> String {
         let mut csv = String::new();
         for (name, value) in facts {

@@ -1,7 +1,7 @@
-//! Finds out which accelerator works here.
+//! Selects an accelerator that works on this machine.
 //!
-//! That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of that and hang in
-//! the firmware. So a canary guest is booted, and the answer is kept until the machine or QEMU changes.
+//! `/dev/kvm` is no proof: under a hypervisor it may exist, open and create machines, and yet hang in the firmware. So
+//! a canary guest is booted, and the result is cached until the machine or QEMU changes.
 
 use std::fs;
 use std::path::Path;
@@ -19,47 +19,48 @@ use crate::run::{Limits, Run};
 use crate::tool::Tool;
 
 const KEPT_AS: &str = "accelerator.json";
-/// A guest under working KVM is up within two seconds.
+/// With working KVM a guest boots within two seconds.
 const CANARY_SECONDS: u64 = 15;
 
-/// The user's choice.
+/// The accelerator that the user requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Choice {
-    /// KVM where it works, software emulation elsewhere.
+    /// KVM where it works, software emulation elsewhere
     #[default]
     Auto,
-    /// KVM, or an error.
+    /// KVM, or an error if it does not work
     Kvm,
-    /// Software emulation.
+    /// Software emulation
     Tcg,
 }
 
-/// A choice and why it was made.
+/// The selected accelerator, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What to use.
+    /// The accelerator to use.
     pub accelerator: Accelerator,
-    /// One line.
+    /// The reason, in one line.
     pub reason: String,
 }
 
-/// A decision and what it was made on.
+/// A cached decision and the conditions it was made under.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     circumstances: String,
     decision: Decision,
 }
 
-/// Decides; boots `kernel` as a canary if nothing is known yet.
+/// Selects the accelerator; boots `kernel` as a canary if no decision is cached.
+///
 ///
 /// # Errors
-/// If KVM was asked for and does not work, or QEMU is absent.
+/// If KVM was requested and does not work, or QEMU is not installed.
 pub fn decide(choice: Choice, kernel: &Kernel, cache: &Cache) -> Result<Decision> {
     if choice == Choice::Tcg {
-        return Ok(Decision { accelerator: Accelerator::Tcg, reason: "asked for".to_owned() });
+        return Ok(Decision { accelerator: Accelerator::Tcg, reason: "requested".to_owned() });
     }
     let version = Tool::new(PROGRAM, ADVICE).args(["--version"]).output()?;
-    // Another boot of this machine may come with another hypervisor or other modules.
+    // After another boot, the machine may have another hypervisor or other modules.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let circumstances = format!("{} {}", version.lines().next().unwrap_or_default(), boot.trim());
     let _one_at_a_time = cache.lock("accelerator")?;
@@ -82,12 +83,12 @@ fn canary(kernel: &Kernel) -> Result<Decision> {
     let tcg = |reason: String| Ok(Decision { accelerator: Accelerator::Tcg, reason });
     let device = Path::new("/dev/kvm");
     if !device.exists() {
-        return tcg("there is no /dev/kvm".to_owned());
+        return tcg("/dev/kvm does not exist".to_owned());
     }
     if let Err(error) = fs::File::options().read(true).write(true).open(device) {
-        return tcg(format!("/dev/kvm does not open: {error}"));
+        return tcg(format!("cannot open /dev/kvm: {error}"));
     }
-    let folder = tempfile::tempdir().map_err(Error::file("make", std::env::temp_dir()))?;
+    let folder = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
     let plan = crate::plan::Plan::default();
     let initramfs = prepare::pack(&prepare::base(&plan, kernel, false)?, folder.path())?;
     let limit = Duration::from_secs(CANARY_SECONDS);
@@ -105,12 +106,12 @@ fn canary(kernel: &Kernel) -> Result<Decision> {
     match guest.end {
         End::Clean => Ok(Decision {
             accelerator: Accelerator::Kvm,
-            reason: format!("a canary guest was up after {:.1} s", guest.boot_seconds),
+            reason: format!("a canary guest booted in {:.1} s", guest.boot_seconds),
         }),
         End::Interrupted => Err(Error::Interrupted),
         End::OutOfTime | End::Hung(_) => {
-            tcg(format!("/dev/kvm is there, but a canary guest did not get through its boot within {CANARY_SECONDS} s"))
+            tcg(format!("/dev/kvm exists, but a canary guest did not boot within {CANARY_SECONDS} s"))
         }
-        other => tcg(format!("/dev/kvm is there, but a canary guest failed: {}", crate::report::lines::end(&other))),
+        other => tcg(format!("/dev/kvm exists, but a canary guest failed: {}", crate::report::lines::end(&other))),
     }
 }

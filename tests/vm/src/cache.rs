@@ -1,5 +1,5 @@
-//! What is kept between runs, under `$XDG_CACHE_HOME/cutaway-vm` (`~/.cache/cutaway-vm`): package lists, kernels,
-//! and what was found out about acceleration. All of it can be deleted at any time.
+//! The cache between runs, under `$XDG_CACHE_HOME/cutaway-vm` (`~/.cache/cutaway-vm`): package lists, kernels, and the
+//! selected accelerator. It can be deleted at any time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// The folder of kept things.
+/// The cache directory.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
 }
 
 impl Cache {
-    /// The user's cache.
+    /// Opens the user's cache.
     ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If the directory cannot be created.
     pub fn open() -> Result<Self> {
         let root = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
@@ -29,43 +29,44 @@ impl Cache {
         Self::at(root.join("cutaway-vm"))
     }
 
-    /// A cache in a folder of the caller's choice, made if it is not there.
+    /// Opens a cache in the given directory, creating the directory if it does not exist.
     ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If the directory cannot be created.
     pub fn at(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(Error::file("make", &root))?;
+        fs::create_dir_all(&root).map_err(Error::file("create", &root))?;
         Ok(Self { root })
     }
 
-    /// A path inside.
+    /// Returns a path inside the cache.
     #[must_use]
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Waits until no other process holds the lock `name`; it is held until the file is dropped.
+    /// Waits until no other process holds the lock `name`, and takes it. The lock is held until the file is dropped.
     ///
     /// # Errors
-    /// If the lock file cannot be made or locked.
+    /// If the lock file cannot be created or locked.
     pub fn lock(&self, name: &str) -> Result<File> {
         let path = self.path(format!("{name}.lock"));
-        let file = File::create(&path).map_err(Error::file("make", &path))?;
+        let file = File::create(&path).map_err(Error::file("create", &path))?;
         file.lock().map_err(Error::file("lock", &path))?;
         Ok(file)
     }
 
-    /// Reads a kept value. One that is not there, or that an older version of this program wrote, is `None`.
+    /// Reads a cached value. `None` if there is none, or if it cannot be decoded because an older version of this
+    /// program wrote it.
     #[must_use]
     pub fn load<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Option<T> {
         serde_json::from_slice(&fs::read(self.path(name)).ok()?).ok()
     }
 
-    /// Keeps a value. Whole or not at all: a reader never sees half of it.
+    /// Caches a value. The file is replaced atomically: a reader never sees half of it.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the value cannot be written.
     pub fn store<T: Serialize>(&self, name: impl AsRef<Path>, value: &T) -> Result<()> {
         let path = self.path(name);
         let written = (|| {
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_come_back_and_garbage_is_absent() {
+    fn values_are_read_back_and_garbage_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().join("new")).unwrap();
         assert_eq!(cache.load::<Vec<u32>>("a.json"), None);

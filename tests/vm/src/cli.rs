@@ -21,102 +21,144 @@ use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
 use crate::suite;
 
-/// Runs test binaries as root on chosen kernels, in throw-away virtual machines.
+/// Run test binaries as root on chosen kernels, in throw-away virtual machines
 ///
-/// Without BINARY: builds the workspace of the current folder and runs its integration tests. With BINARY: runs it,
-/// each test in a process of its own if it holds a test harness, once otherwise. As cargo's runner
-/// (CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --") it makes plain `cargo test` run in a
-/// guest.
+/// Without BINARY: builds the workspace of the current directory and runs its
+/// integration tests. With BINARY: runs it, each test in a process of its own if
+/// it is a test harness, once otherwise.
 ///
-/// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage, 3 if no kernel
-/// was named and none can be had; that of BINARY if it is no test harness and one kernel was chosen.
+/// Cargo can use it as a runner, so that plain `cargo test` runs in a guest:
+/// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
+///
+/// Exit status: 0 if everything passed; 1 if anything failed or could not be
+/// done; 2 for wrong usage; 3 if no kernel was named and none is available. If
+/// BINARY is not a test harness and one kernel was chosen, it is that of BINARY.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway-vm", version, args_override_self = true)]
+#[command(name = "cutaway-vm", version, args_override_self = true, verbatim_doc_comment)]
 pub struct Args {
-    /// Kernel version (5.10, 6.1, 6.12.107) or `newest`; several make a matrix [default: 5.10 6.1 6.12 newest]
-    #[arg(long = "kernel", value_name = "VERSION")]
+    /// Kernel version or `newest`; repeat for a matrix
+    ///
+    /// A version is 5.10 or 6.12.107, for example.
+    /// [default: 5.10 6.1 6.12 newest]
+    #[arg(long = "kernel", value_name = "VERSION", verbatim_doc_comment)]
     kernels: Vec<Request>,
-    /// Kernel image (bzImage) by path, of any distribution; may be given several times
+    /// Kernel image (bzImage) by path; repeatable
+    ///
+    /// It may be of any distribution.
     #[arg(long = "image", value_name = "PATH")]
     images: Vec<PathBuf>,
     /// CPUs of a guest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
-    /// CPUs possible in a guest, more than are there at boot
+    /// Possible CPUs of a guest, present at boot or not
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     max_cpus: Option<u32>,
-    /// Memory of a guest in MiB [default: 512, or more if the tests' files need it]
+    /// Memory of a guest in MiB [default: at least 512]
+    ///
+    /// The default is 512, or more if the tests' files need it.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     memory: Option<u64>,
-    /// Limit for one guest in all, seconds
+    /// Time limit of a guest in seconds
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Limit for one test, seconds
+    /// Time limit of a test in seconds
     #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     test_timeout: u64,
-    /// A guest that is not heard for this long hangs (it beats every second), seconds
+    /// Seconds until a silent guest is hung
+    ///
+    /// A guest sends a message every second.
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     hang_timeout: u64,
-    /// Who runs the guest's instructions
-    #[arg(long, value_enum, default_value_t)]
+    /// `auto`, `kvm` or `tcg` (emulation) [default: auto]
+    ///
+    /// auto: KVM where it works, software emulation elsewhere
+    /// kvm:  KVM, or an error if it does not work
+    /// tcg:  software emulation
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        verbatim_doc_comment
+    )]
     accel: Choice,
-    /// Kernels that run at the same time
+    /// Kernels to run at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
-    /// Guests that share one kernel's tests and run at the same time: under software emulation each uses one CPU
+    /// Guests that share one kernel's tests
+    ///
+    /// They run at the same time. Under software emulation each uses one CPU.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     guests: u8,
-    /// Keep consoles, files and initramfs of every guest, and say where
+    /// Keep each guest's files, and print their path
+    ///
+    /// They are the console, the tests' files and the initramfs.
     #[arg(long)]
     keep: bool,
-    /// Folder for consoles and for the files that tests left in $CUTAWAY_VM_RESULTS, one folder a kernel
-    #[arg(long, value_name = "DIR")]
+    /// Directory for consoles and the tests' files
+    ///
+    /// Each kernel has a directory there. The tests' files are those that
+    /// they write to $CUTAWAY_VM_RESULTS.
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     results: Option<PathBuf>,
     /// Write a JUnit XML report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Bring a file, folder or program (by path, or by name through PATH) into the guest, at its own path
-    #[arg(long, value_name = "PATH")]
+    /// Copy a file, directory or program into the guest
+    ///
+    /// A program is given by path, or by a name found in PATH. The copy has
+    /// the same path in the guest.
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     bring: Vec<PathBuf>,
-    /// Set a variable in the guest, or pass this machine's value on
+    /// Set a variable in the guest
+    ///
+    /// Without a value, this machine's value is passed on.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
-    /// Add a word to the kernel's command line
+    /// Append a word to the kernel command line
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
-    /// Without BINARY: leave out a package of the workspace, or one of its test binaries
-    #[arg(long, value_name = "PACKAGE[::TEST]")]
+    /// Exclude a package, or a test binary (PACKAGE::TEST)
+    #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY)]
     exclude: Vec<String>,
-    /// Without BINARY: one more argument for `cargo test --no-run`
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    /// Pass an argument to `cargo test --no-run`
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = WITHOUT_BINARY)]
     cargo_arg: Vec<String>,
-    /// Without BINARY: run only the tests whose names contain this
-    #[arg(long, value_name = "TEXT")]
+    /// Run only the tests whose names contain this
+    #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
     filter: Vec<String>,
-    /// Without BINARY: leave out the tests whose names contain this
-    #[arg(long, value_name = "TEXT")]
+    /// Skip the tests whose names contain this
+    #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
     skip: Vec<String>,
-    /// Without BINARY: run the unit tests too, not only the integration tests
-    #[arg(long)]
+    /// Run the unit tests too
+    #[arg(long, help_heading = WITHOUT_BINARY)]
     unit_tests: bool,
-    /// Bytes of output kept of one test
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    /// Output to keep of each test [default: 4194304]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, hide_default_value = true)]
     output_limit: u64,
-    /// Leave debug sections in the guest's executables (large; for source lines in backtraces)
+    /// Keep debug sections of the guest's executables
+    ///
+    /// They are large, and needed for source lines in backtraces.
     #[arg(long)]
     debug_info: bool,
-    /// Run BINARY once even if it holds a test harness
+    /// Run BINARY once even if it is a test harness
     #[arg(long)]
     plain: bool,
-    /// Ask the package archives again, instead of once a week
+    /// Query the package archives now
+    ///
+    /// Otherwise they are queried once a week.
     #[arg(long)]
     refresh: bool,
-    /// The binary to run and its arguments
+    /// Binary to run, and its arguments
     #[arg(last = true, value_name = "BINARY ARGS")]
     command: Vec<OsString>,
 }
 
-/// The exit status where none of the usual kernels can be had, so that nothing is known of the tests.
+/// The heading of the options that have no meaning for a BINARY.
+const WITHOUT_BINARY: &str = "Options without BINARY";
+
+/// The exit status if none of the default kernels is available, so that the tests' results are unknown.
 const NO_KERNEL: u8 = 3;
 
 /// Runs the command line of this process.
@@ -134,14 +176,14 @@ pub fn main() -> ExitCode {
 }
 
 impl Args {
-    /// Does what the arguments say.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What kept the guests from being run; what came of them is printed, and in the exit code.
+    /// The problem that prevented the guests from running. The tests' results are printed, and determine the exit code.
     pub fn run(&self) -> Result<ExitCode> {
         let cache = Cache::open()?;
         let (plan, bring) = self.work()?;
-        // One plain program on one kernel behaves like the program itself.
+        // One plain program on one kernel behaves as if it ran directly.
         let requests = self.requests();
         let verbatim =
             plan.binaries.iter().any(|binary| !binary.harness || Arguments::parse(&binary.arguments).verbatim);
@@ -160,7 +202,7 @@ impl Args {
         let temporary = tempfile::Builder::new()
             .prefix("cutaway-vm-")
             .tempdir()
-            .map_err(Error::file("make", std::env::temp_dir()))?;
+            .map_err(Error::file("create", std::env::temp_dir()))?;
         let folder = match &self.results {
             Some(folder) => std::path::absolute(folder).map_err(Error::file("find", folder))?,
             None => temporary.path().to_path_buf(),
@@ -188,7 +230,7 @@ impl Args {
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
         let matrix = job.run(&requests, named, &cache, &screen)?;
-        self.tell(&matrix, detail)?;
+        self.print_report(&matrix, detail)?;
         let own_failure = transparent && matrix.guests.iter().all(|guest| guest.end == crate::report::End::Clean);
         let worth_keeping = !matrix.guests.is_empty() && !matrix.succeeded() && !own_failure;
         if self.results.is_none() && (self.keep || worth_keeping) {
@@ -212,20 +254,20 @@ impl Args {
         unique
     }
 
-    /// What the guests are to do, and the files for it.
+    /// Returns the plan of the guests, and the files it needs.
     fn work(&self) -> Result<(Plan, Vec<PathBuf>)> {
         let mut plan = Plan { test_seconds: self.test_timeout, output_limit: self.output_limit, ..Plan::default() };
         let mut bring = Vec::new();
         for path in &self.bring {
             bring.push(found(path)?);
         }
-        // What steers Rust programs.
+        // Variables that control Rust programs.
         plan.environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("RUST_")));
         match self.command.split_first() {
             Some((program, arguments)) => self.one_binary(&mut plan, &mut bring, Path::new(program), arguments)?,
             None => self.workspace(&mut plan, &mut bring)?,
         }
-        // Where this machine's dynamic loader looks; its libraries lie at the same places in the guest.
+        // The search path of the host's dynamic loader: its libraries have the same paths in the guest.
         const LIBRARIES: &str = "LD_LIBRARY_PATH";
         let passed_on = std::iter::once(LIBRARIES).chain(self.env.iter().map(String::as_str));
         for word in passed_on {
@@ -246,9 +288,9 @@ impl Args {
     ) -> Result<()> {
         let path = found(program)?;
         let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        let directory = std::env::current_dir().map_err(Error::file("find", "the current folder"))?;
+        let directory = std::env::current_dir().map_err(Error::file("find", "the current directory"))?;
         for (name, value) in std::env::vars() {
-            // What cargo tells a test; the rest of this machine's environment stays here.
+            // Pass on the variables that cargo sets for a test; drop the rest of the host's environment.
             if name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
                 plan.environment.insert(name, value);
             } else if name.starts_with("CARGO_BIN_EXE_") {
@@ -304,13 +346,13 @@ impl Args {
         Ok(())
     }
 
-    fn tell(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
+    fn print_report(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
         if let Some(path) = &self.junit {
             std::fs::write(path, junit::xml(matrix)?).map_err(Error::file("write", path))?;
         }
         let failures: String = matrix.guests.iter().map(lines::failures).collect();
         if detail == Detail::Output {
-            // The program has said what it had to say; only what it cannot know is added.
+            // The program's output is already on stdout; print only what it does not contain.
             eprint!("{}", matrix.guests.iter().map(lines::unsaid).collect::<String>());
             if matrix.guests.iter().any(|guest| guest.end != crate::report::End::Clean) || !matrix.absent.is_empty() {
                 eprint!("{}", lines::verdict(matrix));
@@ -345,7 +387,7 @@ fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
     if matrix.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A path as it is, or a program's name looked up as a shell would.
+/// Returns a path as it is, or the path of a program that is found by name in PATH, as a shell does.
 fn found(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).map_err(Error::file("find", path))?;
     if absolute.exists() {

@@ -1,79 +1,79 @@
-//! What can go wrong before, around and after a guest. What goes wrong *inside* one is no error but an outcome.
+//! Errors before, around and after a guest. A failure *inside* a guest is an outcome, not an error.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a run could not be made.
+/// The reason why a run was not possible.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder refused.
+    /// An operation on a file or directory failed.
     #[error("cannot {attempt} {}", path.display())]
     File {
-        /// The verb: `read`, `write`, `make`.
+        /// The verb: `read`, `write`, `create`.
         attempt: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// A program that is needed is not on this machine.
-    #[error("{program} is not on this machine: {advice}")]
+    /// A required program is not installed.
+    #[error("{program} is not installed: {advice}")]
     NotInstalled {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// What to install.
+        /// How to install it.
         advice: &'static str,
     },
-    /// A program that is needed ran and refused.
+    /// A required program failed.
     #[error("{program} failed ({status}): {said}")]
     Refused {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// Its exit status.
+        /// The program's exit status.
         status: String,
-        /// The last lines it printed.
+        /// The last lines of its output.
         said: String,
     },
-    /// No such kernel can be had here.
+    /// The kernel is not available.
     #[error("no kernel {wanted}: {why}")]
     NoKernel {
-        /// The version as asked for.
+        /// The requested version.
         wanted: String,
-        /// Why, and what to do.
+        /// The reason, and the remedy.
         why: String,
     },
-    /// A file is not what it should be.
+    /// A file is not usable.
     #[error("{}: {why}", path.display())]
     Unusable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason, and the remedy.
         why: String,
     },
-    /// `--exclude PACKAGE::TEST` that leaves nothing out.
-    #[error("no test binary {test} was built: nothing is left out by that name")]
+    /// `--exclude PACKAGE::TEST` names no test binary.
+    #[error("--exclude {test}: no test binary of this name was built")]
     NoSuchTest {
         /// The name as given.
         test: String,
     },
-    /// The guest would not hold what it is to run.
+    /// The guest's memory is too small for its files.
     #[error(
-        "the guest's files need {needed_mib} MiB of memory and it has {memory_mib}: give --memory {needed_mib} or more"
+        "the guest's files need {needed_mib} MiB of memory, but it has {memory_mib}: use --memory {needed_mib} or more"
     )]
     Memory {
-        /// The least that works, MiB.
+        /// The smallest size that works, in MiB.
         needed_mib: u64,
-        /// What was asked for, MiB.
+        /// The requested size, in MiB.
         memory_mib: u64,
     },
-    /// `--accel kvm` on a machine whose KVM does not work.
-    #[error("KVM was asked for and does not work here: {why}")]
+    /// `--accel kvm` on a machine where KVM does not work.
+    #[error("--accel kvm: KVM does not work here: {why}")]
     NoKvm {
-        /// What the canary guest met.
+        /// The reason, from the canary guest.
         why: String,
     },
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
 }
@@ -85,10 +85,10 @@ impl Error {
     }
 }
 
-/// This crate's results.
+/// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Formats an error with its sources, in one line.
+/// Formats an error and its sources in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,12 +1,13 @@
-//! Ctrl-C: one flag, looked at wherever this program waits, so that guests are ended and what is known is still told.
+//! Ctrl-C: one flag that every waiting loop of this program checks, so that guests are ended and the results so far are
+//! reported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Takes over SIGINT, SIGTERM and SIGHUP. A second one ends the process as the first would have.
+/// Handles SIGINT, SIGTERM and SIGHUP. A second one ends the process, as the first would have without the handler.
 pub(crate) fn watch() {
-    // It fails only if the signals have a handler already; then that one counts.
+    // Fails only if the signals already have a handler, which then stays.
     let _ = ctrlc::set_handler(|| {
         // ATOMICS: a lone flag that orders nothing else; pairs with the relaxed load in `seen`.
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -15,8 +16,8 @@ pub(crate) fn watch() {
     });
 }
 
-/// Whether a signal came.
+/// Returns true if a signal has arrived.
 pub(crate) fn seen() -> bool {
-    // ATOMICS: see `watch`; a waiter looks again within a fraction of a second.
+    // ATOMICS: see `watch`; a waiter checks again within a fraction of a second.
     INTERRUPTED.load(Ordering::Relaxed)
 }

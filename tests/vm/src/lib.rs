@@ -1,4 +1,4 @@
-//! Runs test binaries as root on chosen kernels, in throw-away virtual machines, and tells what came of each test.
+//! Runs test binaries as root on chosen kernels, in throw-away virtual machines, and reports the outcome of each test.
 //!
 //! ```text
 //!   cargo's binaries ──> plan ──> initramfs ─┐
@@ -7,8 +7,8 @@
 //!                                                 └─────> console, for diagnosis
 //! ```
 //!
-//! The command (`cutaway-vm`, `cargo xtask vm`) is described in `docs/vm.md`. The same executable is the
-//! guest's process 1: a program that uses this library begins its `main` with
+//! `docs/vm.md` describes the command (`cutaway-vm`, `cargo xtask vm`). The same executable is the guest's process 1,
+//! so the `main` of a program that uses this library begins with
 //!
 //! ```no_run
 //! cutaway_vm::guest::run_if_init();

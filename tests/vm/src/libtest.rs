@@ -1,26 +1,27 @@
-//! What the standard test harness prints, and libtest-mimic with it: the stable, human text, for JSON is nightly's.
+//! Parses the output of the standard test harness and of libtest-mimic: the stable text format, because JSON is nightly
+//! only.
 //!
-//! The text of a whole run cannot be parsed soundly (a test may print `test x ... ok` itself, and a dead process prints
-//! nothing more), so no whole run is parsed. Each test is a process of its own, `BINARY --exact NAME`: its exit status,
-//! its output and its time belong to it beyond doubt, and of the text only the closing `test result:` line is believed,
-//! which must agree with the exit status.
+//! The text of a whole run cannot be parsed reliably: a test may print `test x ... ok` itself, and a dead process
+//! prints nothing more. So each test runs in a process of its own, `BINARY --exact NAME`. Its exit status, output and
+//! time then belong to it alone. Of the text, only the closing `test result:` line counts, and it must agree with the
+//! exit status.
 
-/// A command line that was meant for the harness, taken apart.
+/// A command line for a harness, split by purpose.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Arguments {
-    /// Parts of names; a test with any of them is meant.
+    /// Parts of names: a test whose name contains any of them is chosen.
     pub filters: Vec<String>,
-    /// What else chooses the tests: `--skip`, `--exact`, `--ignored`, `--include-ignored`.
+    /// Other options that choose tests: `--skip`, `--exact`, `--ignored`, `--include-ignored`.
     pub choosing: Vec<String>,
-    /// What each test's own process needs as well: `--ignored`, `--include-ignored`, and anything unknown.
+    /// Options that each test's own process needs as well: `--ignored`, `--include-ignored`, and unknown ones.
     pub running: Vec<String>,
-    /// The caller asked for something else than a run of tests (`--list`, `--help`): pass the line on as it is.
+    /// Whether the caller wants something other than a run of tests (`--list`, `--help`): pass the line on unchanged.
     pub verbatim: bool,
 }
 
 impl Arguments {
-    /// Takes a harness's command line apart. Options about presentation and threads fall away: every test gets a
-    /// process.
+    /// Splits a harness's command line. Options for presentation and threads are dropped, because every test gets a
+    /// process of its own.
     #[must_use]
     pub fn parse(line: &[String]) -> Self {
         let mut parsed = Self::default();
@@ -68,8 +69,8 @@ impl Arguments {
         parsed
     }
 
-    /// The command lines that list the chosen tests, one `NAME: test` a line. One for each filter: libtest-mimic takes
-    /// no more.
+    /// Returns the command lines that list the chosen tests, one `NAME: test` per line. There is one for each filter,
+    /// because libtest-mimic accepts no more.
     #[must_use]
     pub fn to_list(&self) -> Vec<Vec<String>> {
         let line = |filter: Option<&String>| {
@@ -84,8 +85,8 @@ impl Arguments {
         self.filters.iter().map(|filter| line(Some(filter))).collect()
     }
 
-    /// The command line that runs the one test `name`. Two threads, so that the outcome stands on a line of its own
-    /// behind whatever the test printed; no capture, so that what children of the test print is in its place.
+    /// Returns the command line that runs the test `name`. With two threads, the outcome is on a line of its own after
+    /// the test's output. Without capture, the output of the test's children is in order.
     #[must_use]
     pub fn to_run(&self, name: &str) -> Vec<String> {
         let mut line = vec!["--exact".to_owned(), name.to_owned()];
@@ -95,27 +96,27 @@ impl Arguments {
     }
 }
 
-/// The names in the answer to [`Arguments::to_list`].
+/// Parses the names in the output of [`Arguments::to_list`].
 #[must_use]
 pub fn listed(output: &str) -> Vec<String> {
     output.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// What a process that ran one test said of it.
+/// The outcome that a process printed for the one test that it ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// One test passed.
     Passed,
     /// One test failed.
     Failed,
-    /// The test was ignored, with its reason (empty if it gave none).
+    /// The test was ignored, with its reason (empty if it has none).
     Ignored(String),
-    /// No closing line, or one that does not speak of exactly one test.
+    /// There is no closing line, or it does not report exactly one test.
     Nothing,
 }
 
-/// Reads the closing line of a run of the test `name`, and its own line in front of that, which must agree: a closing
-/// line alone may be another harness's, which the test ran itself.
+/// Parses the closing line of a run of the test `name`, and the test's own line before it. They must agree: a closing
+/// line alone may come from another harness that the test itself ran.
 #[must_use]
 pub fn said(output: &str, name: &str) -> Said {
     let Some((before, summary)) = output.rfind("test result: ").and_then(|at| output.split_at_checked(at)) else {
@@ -139,7 +140,7 @@ pub fn said(output: &str, name: &str) -> Said {
     }
 }
 
-/// What stands behind `test NAME ... `: on the same line, or, where the test printed in between, on the last one.
+/// Returns the text after `test NAME ... `: on the same line, or on the last line if the test printed in between.
 fn verdict<'t>(before: &'t str, name: &str) -> Option<&'t str> {
     let start = before.rfind(&format!("test {name}"))?;
     let line = before.get(start..)?.lines().next()?;
@@ -149,9 +150,9 @@ fn verdict<'t>(before: &'t str, name: &str) -> Option<&'t str> {
     if known { Some(word) } else { before.lines().map(str::trim).rfind(|line| !line.is_empty()) }
 }
 
-/// A test's name without the `[KIND] ` that libtest-mimic lists in front of it, and the kind.
+/// Splits off the `[KIND] ` that libtest-mimic lists before a test's name. Returns the name and the kind.
 ///
-/// Some binaries put the reason of an ignored test there, decided when they list their tests; the same test must have
+/// Some binaries put the reason of an ignored test there, decided when they list their tests. The same test must have
 /// the same name on every kernel.
 #[must_use]
 pub fn without_kind(name: &str) -> (&str, Option<&str>) {
@@ -161,7 +162,7 @@ pub fn without_kind(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether an executable holds a test harness, by the words that both known ones close with.
+/// Returns true if an executable contains a test harness: both known harnesses contain the words of the closing line.
 #[must_use]
 pub fn is_harness(executable: &[u8]) -> bool {
     memchr::memmem::find(executable, b"test result: ").is_some()
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn sorts_a_command_line() {
+    fn command_line_is_split() {
         let parsed = Arguments::parse(&words(
             "perf --skip slow --test-threads 1 --nocapture --include-ignored --format=terse -Z unstable-options --color always",
         ));
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_tests_and_not_benchmarks() {
+    fn tests_are_listed_without_benchmarks() {
         assert_eq!(
             listed("a::b: test\nslow: benchmark\nsrc/lib.rs - f (line 3): test\n\n"),
             ["a::b", "src/lib.rs - f (line 3)"]
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn believes_only_the_closing_line() {
+    fn only_the_closing_line_counts() {
         let line = |p, f, i| {
             format!(
                 "test result: ok. {p} passed; {f} failed; {i} ignored; 0 measured; 9 filtered out; finished in 0.0s\n"
@@ -219,22 +220,26 @@ mod tests {
         assert_eq!(said("test a ... noise\nignored, needs 6.1", line(0, 0, 1)), reason("needs 6.1"));
         assert_eq!(said("test a ... ignored, (needs 6.1: f(x))", line(0, 0, 1)), reason("needs 6.1: f(x)"));
         assert_eq!(said("test a ... ignored", line(0, 0, 1)), reason(""));
-        assert_eq!(said("test a ... ok", String::new()), Said::Nothing, "a process that left early proves nothing");
-        assert_eq!(said("test b ... ok", line(1, 0, 0)), Said::Nothing, "what another harness said of another test");
+        assert_eq!(said("test a ... ok", String::new()), Said::Nothing, "a process that exited early proves nothing");
+        assert_eq!(
+            said("test b ... ok", line(1, 0, 0)),
+            Said::Nothing,
+            "the output of another harness about another test"
+        );
         assert_eq!(said("test b ... ignored", line(0, 0, 1)), Said::Nothing);
         assert_eq!(said("", line(0, 0, 0)), Said::Nothing);
         assert_eq!(said("test a ... ok", line(2, 0, 0)), Said::Nothing);
     }
 
     #[test]
-    fn kinds_are_no_part_of_a_name() {
+    fn kind_is_not_part_of_the_name() {
         assert_eq!(without_kind("[needs Linux 6.6] a::b"), ("a::b", Some("needs Linux 6.6")));
         assert_eq!(without_kind("a::b"), ("a::b", None));
         assert_eq!(without_kind("[odd"), ("[odd", None));
     }
 
     #[test]
-    fn knows_itself_for_a_harness() {
+    fn own_executable_is_a_harness() {
         let me = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert!(is_harness(&me));
         assert!(!is_harness(b"\x7fELF plain program"));

@@ -1,4 +1,4 @@
-//! The command, and in a guest process 1.
+//! The command; in a guest, process 1.
 
 use std::process::ExitCode;
 

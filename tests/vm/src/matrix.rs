@@ -1,4 +1,4 @@
-//! The same tests on several kernels: each obtained, packed for, and run.
+//! Runs the same tests on several kernels: obtains each kernel, packs its guest, runs it.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -21,11 +21,11 @@ use crate::report::{End, Guest, Matrix, lines};
 use crate::run::{self, Limits, Run};
 use crate::shard::{self, Shard};
 
-/// All that kernels have in common.
+/// The parameters that all kernels share.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) plan: Plan,
-    /// The tests' files; what each guest has besides is added per kernel.
+    /// The tests' files; each guest's other files are added per kernel.
     pub(crate) bring: Vec<PathBuf>,
     pub(crate) cpus: u32,
     pub(crate) max_cpus: u32,
@@ -36,29 +36,29 @@ pub(crate) struct Job {
     pub(crate) limits: Limits,
     pub(crate) keep_debug: bool,
     pub(crate) folder: PathBuf,
-    /// Keep the initramfs too.
+    /// Whether to keep the initramfs too.
     pub(crate) keep: bool,
     pub(crate) parallel: usize,
-    /// How many guests share the tests of one kernel.
+    /// The number of guests that share the tests of one kernel.
     pub(crate) guests: usize,
     pub(crate) refresh: bool,
 }
 
-/// A guest has at least this much, unless the user says otherwise.
+/// The smallest default memory of a guest.
 const USUAL_MEMORY_MIB: u64 = 512;
-/// The kernel and process 1, beside the files.
+/// The memory of the kernel and process 1, without the files.
 const BARE_MEMORY_MIB: u64 = 96;
-/// What tests get beside the files where the memory is chosen here.
+/// The memory for the tests, besides the files, if the size is not given.
 const ROOM_MIB: u64 = 256;
 
 impl Job {
-    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a
-    /// failure.
+    /// Runs the tests on every kernel. `named` means that the user chose the kernels: one that is not available is then
+    /// a failure.
     pub(crate) fn run(&mut self, requests: &[Request], named: bool, cache: &Cache, screen: &Screen) -> Result<Matrix> {
         let mut matrix = Matrix::default();
         let mut kernels = VecDeque::new();
         for request in requests {
-            let name = unlike(request.to_string(), kernels.iter().map(|(name, _)| name));
+            let name = unique_name(request.to_string(), kernels.iter().map(|(name, _)| name));
             match kernel::obtain(request, cache, self.refresh) {
                 Ok(kernel) => kernels.push_back((name, kernel)),
                 Err(error) => {
@@ -88,7 +88,7 @@ impl Job {
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
-        // What one kernel's run failed of takes nothing away from the others' results.
+        // An error on one kernel leaves the other kernels' results valid.
         let all_failed = done.iter().all(|(_, guest)| guest.is_err());
         for (name, guest) in done {
             match guest {
@@ -109,7 +109,7 @@ impl Job {
         for own in Shard::all(self.guests).filter_map(Shard::folder) {
             clear(&folder.join(own))?;
         }
-        fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         let line = screen.guest(name);
         let (plan, tree) = self.files(kernel)?;
         let memory_mib = self.memory(tree.size())?;
@@ -144,7 +144,7 @@ impl Job {
         Ok(guest)
     }
 
-    /// The guest's files, and the plan with what was found out about missing libraries.
+    /// Returns the guest's files, and the plan with the missing libraries filled in.
     fn files(&self, kernel: &Kernel) -> Result<(Plan, Tree)> {
         let mut plan = self.plan.clone();
         let mut tests = Tree::new(self.keep_debug);
@@ -160,8 +160,8 @@ impl Job {
     }
 
     fn memory(&self, files: u64) -> Result<u64> {
-        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's
-        // default).
+        // The archive and its unpacked files are in memory at the same time, and the unpacked files may take up to half
+        // of the memory (tmpfs's default).
         let twice = files.div_ceil(1 << 20) * 2;
         match self.memory_mib {
             Some(memory_mib) if memory_mib < twice + BARE_MEMORY_MIB => {
@@ -180,12 +180,12 @@ fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) ->
     if let Some(own) = shard.folder() {
         machine.append.push(shard.word());
         folder.push(own);
-        fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
     }
     let run = Run { machine: &machine, folder: &folder, ..*whole };
     let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
-    if run.accelerator == Accelerator::Tcg && died_at_birth(&guest) {
-        let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
+    if run.accelerator == Accelerator::Tcg && died_before_first_message(&guest) {
+        let first = format!("the first boot failed ({}); these are the results of the second", lines::end(&guest.end));
         screen.say(&format!("{:<8} {first}", run.name));
         let console = folder.join(run::CONSOLE);
         fs::rename(&console, folder.join(FIRST_CONSOLE)).map_err(Error::file("rename", &console))?;
@@ -195,10 +195,10 @@ fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) ->
     Ok(shard::label_unknown(guest, shard))
 }
 
-/// The console of a guest that had to be booted twice.
+/// The console of the first boot, if a guest had to be booted twice.
 const FIRST_CONSOLE: &str = "console-of-first-boot.log";
 
-/// Takes away what an earlier run left, and nothing else.
+/// Removes the files of an earlier run, and nothing else.
 fn clear(folder: &Path) -> Result<()> {
     for name in [run::CONSOLE, FIRST_CONSOLE, run::COMPLAINTS, prepare::INITRAMFS] {
         let path = folder.join(name);
@@ -208,7 +208,7 @@ fn clear(folder: &Path) -> Result<()> {
     absent(fs::remove_dir_all(&files)).map_err(Error::file("remove", &files))
 }
 
-/// That something is not there is what is wanted.
+/// Treats a file that does not exist as removed.
 fn absent(removed: std::io::Result<()>) -> std::io::Result<()> {
     match removed {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -216,8 +216,8 @@ fn absent(removed: std::io::Result<()>) -> std::io::Result<()> {
     }
 }
 
-/// A name like `name` that none of the others is: two images may have the same file name.
-fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) -> String {
+/// Returns a name like `name` that differs from all others: two images may have the same file name.
+fn unique_name<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) -> String {
     let taken = |name: &String| others.clone().any(|other| other == name);
     if !taken(&name) {
         return name;
@@ -225,8 +225,8 @@ fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) ->
     (2..).map(|number| format!("{name}-{number}")).find(|name| !taken(name)).unwrap_or(name)
 }
 
-/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the
-/// tests, of which none has begun.
-fn died_at_birth(guest: &Guest) -> bool {
+/// Returns true if the guest died before its first message under emulation. On a busy host an emulator may starve one
+/// of a guest's CPUs until another gives up. That says nothing about the tests, none of which has begun.
+fn died_before_first_message(guest: &Guest) -> bool {
     guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
 }

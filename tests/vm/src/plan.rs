@@ -1,45 +1,45 @@
-//! What the host asks of the guest: a JSON file in the initramfs.
+//! The plan of a guest: a JSON file in the initramfs.
 //!
-//! All paths are the guest's, and they are the host's as well: a binary lies in the guest where it lay on the host, so
-//! that paths compiled into it (`env!("CARGO_BIN_EXE_…")`, `env!("CARGO_MANIFEST_DIR")`) hold.
+//! All paths are valid in the guest and on the host: a binary has the same path on both. So paths compiled into it
+//! (`env!("CARGO_BIN_EXE_…")`, `env!("CARGO_MANIFEST_DIR")`) are valid too.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the plan lies in the guest.
+/// The path of the plan in the guest.
 pub const PLAN: &str = "/cutaway-vm/plan.json";
-/// Where tests may leave files for the host; also in `CUTAWAY_VM_RESULTS`.
+/// The directory for files that tests leave for the host; also in `CUTAWAY_VM_RESULTS`.
 pub const RESULTS: &str = "/results";
 
-/// All that one guest has to do.
+/// The work of one guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In this order.
+    /// The binaries, in the order in which they run.
     pub binaries: Vec<Binary>,
-    /// Environment of every process, on top of the guest's own.
+    /// The environment of every process, added to the guest's own.
     pub environment: BTreeMap<String, String>,
-    /// Seconds that one test may take before it is traced and killed.
+    /// The seconds that one test may take before it is traced and killed.
     pub test_seconds: u64,
-    /// Bytes of output kept of one test; what exceeds them is counted and dropped.
+    /// The bytes of output that are kept of one test; the rest is counted and dropped.
     pub output_limit: u64,
 }
 
-/// One executable and how to run it.
+/// An executable and its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binary {
     /// The name that reports use, such as `mmap-ring::live`.
     pub label: String,
-    /// Absolute path.
+    /// The absolute path.
     pub path: String,
-    /// The working directory; made if it is not there.
+    /// The working directory; created if it does not exist.
     pub directory: String,
     /// The caller's arguments.
     pub arguments: Vec<String>,
-    /// It holds a test harness: list its tests and run each in a process of its own. Otherwise run it once.
+    /// Whether it is a test harness: each test then runs in a process of its own. Otherwise it runs once.
     pub harness: bool,
-    /// Environment of this binary's processes, on top of the plan's.
+    /// The environment of this binary's processes, added to the plan's.
     pub environment: BTreeMap<String, String>,
-    /// Libraries it names that the host does not have; for the error message.
+    /// The libraries that it needs and the host lacks; for the error message.
     pub missing: Vec<String>,
 }

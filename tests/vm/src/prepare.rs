@@ -1,4 +1,4 @@
-//! What every guest's initramfs holds besides the tests: process 1, the plan, and the few files of `/etc` that a C
+//! The files of every guest's initramfs besides the tests: process 1, the plan, and the few files of `/etc` that a C
 //! library reads.
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use crate::initramfs::Tree;
 use crate::kernel::Kernel;
 use crate::plan::{PLAN, Plan};
 
-/// Files of `/etc` that are the guest's own: names are resolved from the file alone, for there is no network.
+/// The guest's own files of `/etc`: names are resolved from the file alone, because there is no network.
 const ETC: &[(&str, &str)] = &[
     ("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 guest\n::1 localhost ip6-localhost ip6-loopback\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"),
@@ -20,13 +20,12 @@ const ETC: &[(&str, &str)] = &[
     ("/etc/hostname", "guest\n"),
 ];
 
-/// Files of the host that a guest has where the host has them: services by name, the dynamic loader's cache (it finds
-/// libraries in folders that only the cache knows), the name service's plug-ins (before glibc 2.34 they are libraries
-/// of their own).
+/// Files of the host that a guest has at the same path: the names of services; the dynamic loader's cache, which lists
+/// libraries in other directories; the name service's plug-ins, which before glibc 2.34 are separate libraries.
 const HOST: &[&str] =
     &["/etc/services", "/etc/protocols", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/gai.conf"];
 
-/// A guest's files without any test.
+/// Returns a guest's files without any test.
 ///
 /// # Errors
 /// If this executable, which becomes process 1, cannot be read.
@@ -35,7 +34,7 @@ pub fn base(plan: &Plan, kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/var", "/usr/bin"] {
         tree.folder(folder);
     }
-    // The merged /usr that every current distribution has; an older host's own folders win.
+    // The merged /usr that every current distribution has; an older host's own directories take precedence.
     for name in ["bin", "sbin", "lib", "lib64"] {
         let path = Path::new("/").join(name);
         if path.exists() {
@@ -62,8 +61,8 @@ pub fn base(plan: &Plan, kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     Ok(tree)
 }
 
-/// `libnss_files.so.2` and `libnss_dns.so.2` beside the C library, where they exist; nothing names them but
-/// nsswitch.conf.
+/// Returns the paths of `libnss_files.so.2` and `libnss_dns.so.2` beside the C library, if they exist. Only
+/// nsswitch.conf refers to them.
 fn name_service_libraries() -> Vec<PathBuf> {
     ["/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"]
         .iter()
@@ -76,13 +75,13 @@ fn name_service_libraries() -> Vec<PathBuf> {
 /// The packed tree's file name.
 pub(crate) const INITRAMFS: &str = "initramfs.cpio";
 
-/// Packs a tree into `FOLDER/initramfs.cpio`.
+/// Packs a tree into `initramfs.cpio` in the directory `folder` and returns the path.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the archive cannot be written.
 pub fn pack(tree: &Tree, folder: &Path) -> Result<PathBuf> {
     let path = folder.join(INITRAMFS);
-    let mut file = BufWriter::new(File::create(&path).map_err(Error::file("make", &path))?);
+    let mut file = BufWriter::new(File::create(&path).map_err(Error::file("create", &path))?);
     tree.pack(&mut file, &path)?;
     file.flush().map_err(Error::file("write", &path))?;
     Ok(path)

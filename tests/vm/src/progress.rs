@@ -1,4 +1,4 @@
-//! What is shown while guests run: a live line for each kernel on a terminal, plain lines elsewhere.
+//! Progress while guests run: a live line for each kernel on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::report::{Guest, lines};
 use crate::run::Heard;
 
-/// How much is shown of a run.
+/// The level of detail of the progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
     /// A line for each kernel.
     Kernels,
     /// A line for each test.
     Tests,
-    /// What the program prints, as it prints it, and nothing of ours.
+    /// The program's output as it arrives, and nothing else.
     Output,
 }
 
@@ -25,7 +25,7 @@ pub(crate) enum Detail {
 pub(crate) struct Screen {
     bars: MultiProgress,
     detail: Detail,
-    /// Lines of several guests never mix.
+    /// Keeps lines of several guests from mixing.
     lines: Mutex<()>,
 }
 
@@ -38,7 +38,7 @@ impl Screen {
         Self { bars, detail, lines: Mutex::new(()) }
     }
 
-    /// A guest is about to start.
+    /// Adds a line for a guest that is about to start.
     pub(crate) fn guest(&self, name: &str) -> Line<'_> {
         let bar = self.bars.add(ProgressBar::new(0));
         if let Ok(style) = ProgressStyle::with_template("{prefix:<8} {spinner} {pos}/{len} {elapsed} {wide_msg}") {
@@ -50,7 +50,7 @@ impl Screen {
         Line { screen: self, bar }
     }
 
-    /// A line about the run, not of its results.
+    /// Prints a line about the run itself, on stderr.
     pub(crate) fn say(&self, text: &str) {
         if self.detail != Detail::Output {
             self.bars.suspend(|| eprintln!("{text}"));
@@ -73,11 +73,11 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     pub(crate) fn hear(&self, heard: &Heard<'_>) {
         match heard {
-            Heard::Booted => self.bar.set_message("is up"),
+            Heard::Booted => self.bar.set_message("booted"),
             Heard::Listed(more) => self.bar.inc_length(*more as u64),
             Heard::Started(name) => self.bar.set_message((*name).to_owned()),
             Heard::Output(bytes) if self.screen.detail == Detail::Output => {
-                // A closed pipe on our side is no reason to stop the guest: its status is still wanted.
+                // Keep the guest running if our stdout is a closed pipe: its exit status is still needed.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(bytes).and_then(|()| out.flush());
             }

@@ -1,94 +1,94 @@
-//! The result channel: what the guest tells the host, over a serial port that nothing else writes to.
+//! The result channel from the guest to the host: a serial port that nothing else writes to.
 //!
-//! A frame is one line of JSON and, if the line says so, that many raw bytes:
+//! A frame is one line of JSON, followed by as many raw bytes as its `bytes` says:
 //!
 //! ```text
 //! {"message":{"kind":"started","binary":0,"test":"reads"},"bytes":0}\n
 //! {"message":{"kind":"output"},"bytes":12}\nhello world\n
 //! ```
 //!
-//! The second serial port rather than virtio: the 8250 driver is built into every packaged kernel (it carries the
-//! console), while virtio is a module before 6.12 and would have to be brought along, so an image given by path
-//! works without its modules.
+//! The channel is the second serial port, not virtio. The 8250 driver is built into every packaged kernel, because it
+//! carries the console. Virtio is a module before 6.12 and would have to be added to the initramfs. So an image given
+//! by path works without its modules.
 
 use std::io::{self, BufRead, Read as _, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// No line and no payload of ours is longer; a longer one is a broken channel, not a reason to allocate.
+/// The limit of a line. A longer line means that the channel is broken, and must not cause an allocation.
 const LINE_LIMIT: u64 = 64 << 10;
-/// The largest piece that output and files are sent in.
+/// The largest payload, for pieces of output and files.
 pub const PAYLOAD_LIMIT: u64 = 1 << 20;
 
-/// What a frame says. `binary` counts through [`crate::plan::Plan::binaries`].
+/// The message of a frame. `binary` is an index into [`crate::plan::Plan::binaries`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Message {
-    /// The guest is up; the first frame.
+    /// The guest has booted; the first frame.
     Hello {
         /// `uname -r`.
         release: String,
-        /// CPUs online.
+        /// The number of online CPUs.
         cpus: u32,
-        /// `MemTotal`, KiB.
+        /// `MemTotal`, in KiB.
         memory_kib: u64,
     },
-    /// Once a second: the guest still schedules.
+    /// Sent every second: the guest still schedules.
     Beat,
-    /// A harness answered with these many tests, of which these names fit a line; several of them in a row add up.
+    /// The names of tests that a harness listed. A long list takes several messages, which add up.
     Listed {
-        /// Which binary.
+        /// The index of the binary.
         binary: usize,
         /// Test names.
         tests: Vec<String>,
     },
     /// A test's process is about to start.
     Started {
-        /// Which binary.
+        /// The index of the binary.
         binary: usize,
         /// Test name; empty for a plain program.
         test: String,
     },
     /// The payload is output of the running test.
     Output,
-    /// The payload is where the running test's threads hang.
+    /// The payload is the kernel stacks of the running test's threads.
     Trace,
-    /// The running test is over.
+    /// The running test has ended.
     Ended {
-        /// How its process ended.
+        /// The end of its process.
         status: Status,
         /// Wall-clock seconds from start to end.
         seconds: f64,
-        /// Bytes of output dropped beyond the limit.
+        /// The bytes of output dropped beyond the limit.
         dropped: u64,
     },
-    /// The payload continues (or begins, at 0) a file that a test left.
+    /// The payload is a piece of a file that a test left; a piece with offset 0 begins the file.
     File {
-        /// Relative to the results folder.
+        /// The path relative to the results directory.
         path: String,
-        /// Bytes sent before.
+        /// The number of bytes sent before.
         offset: u64,
     },
-    /// Something the host should know: a mount that failed, a file that could not be read.
+    /// A note for the host: for instance a failed mount, or a file that could not be read.
     Note {
-        /// The sentence.
+        /// The note's text.
         text: String,
     },
-    /// All is done; the guest powers off.
+    /// Everything has run; the guest powers off.
     Done,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It left with this code.
+    /// It exited with this code.
     Code(i32),
-    /// This signal killed it.
+    /// It was killed by this signal.
     Signal(i32),
-    /// It outlived its limit and was killed.
+    /// It exceeded its time limit and was killed.
     TimedOut,
-    /// It could not be started; the output says why.
+    /// It could not be started; the output has the reason.
     NotStarted,
 }
 
@@ -98,10 +98,10 @@ struct Header {
     bytes: u64,
 }
 
-/// Writes one frame, in one write where the channel takes it.
+/// Writes one frame, in one write if the channel accepts it.
 ///
 /// # Errors
-/// The channel's.
+/// The error of the channel.
 pub fn write(channel: &mut impl Write, message: &Message, payload: &[u8]) -> io::Result<()> {
     let header = Header { message: message.clone(), bytes: payload.len() as u64 };
     let mut frame = serde_json::to_vec(&header)?;
@@ -110,10 +110,10 @@ pub fn write(channel: &mut impl Write, message: &Message, payload: &[u8]) -> io:
     channel.write_all(&frame)
 }
 
-/// Reads one frame. `None` at the end of the channel; a frame cut off in the middle also ends it.
+/// Reads one frame. `None` at the end of the channel, also if the end is inside a frame.
 ///
 /// # Errors
-/// The channel's, or `InvalidData` for anything that is not a frame.
+/// The error of the channel, or `InvalidData` for anything that is not a frame.
 pub fn read(channel: &mut impl BufRead) -> io::Result<Option<(Message, Vec<u8>)>> {
     let mut line = Vec::new();
     channel.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)?;
@@ -121,7 +121,7 @@ pub fn read(channel: &mut impl BufRead) -> io::Result<Option<(Message, Vec<u8>)>
         return if (line.len() as u64) < LINE_LIMIT {
             Ok(None)
         } else {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "a line without end on the result channel"))
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a line on the result channel exceeds the limit"))
         };
     };
     let header: Header = serde_json::from_slice(text).map_err(|error| {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_come_back() {
+    fn frames_are_read_back() {
         let mut channel = Vec::new();
         let started = Message::Started { binary: 3, test: "a \"quoted\"\nname".into() };
         write(&mut channel, &started, b"").unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_frame_is_an_end_and_noise_an_error() {
+    fn truncated_frame_is_the_end_and_noise_an_error() {
         let mut channel = Vec::new();
         write(&mut channel, &Message::Output, b"hello").unwrap();
         for length in 0..channel.len() {

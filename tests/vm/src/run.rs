@@ -1,7 +1,7 @@
-//! Runs one guest: boots it, reads its messages, judges them, and ends it in any case.
+//! Runs one guest: boots it, reads its messages, judges them, and ends it in every case.
 //!
-//! A guest falls silent for one of three reasons: its channel ends without `done` (it crashed: the console says why),
-//! no message comes for too long (it hangs: an NMI makes it print where), or its time is up.
+//! A guest falls silent for one of three reasons: its channel ends without `done` (it crashed: the console gives the
+//! reason), no message arrives for too long (it hangs: an NMI makes it print its stacks), or its time limit passes.
 //!
 //! ```text
 //!     spec.rs        the guest to run and its limits

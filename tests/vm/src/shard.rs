@@ -1,8 +1,8 @@
 //! The tests of one kernel, split into shards that several guests run at the same time.
 //!
-//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two
-//! busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan.
-//! A word on the kernel's command line names the guest's shard; Linux passes words that it does not know to process 1
+//! A guest under software emulation keeps one of the host's CPUs busy, whatever its own number of CPUs. Two guests keep
+//! two busy, and a test still has its guest for itself while it runs. All guests boot from one initramfs with one plan.
+//! A word on the kernel's command line gives the guest's shard: Linux passes words that it does not know to process 1
 //! as environment.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::report::{End, Guest, Outcome};
 
-/// A guest's share of the tests: every `of`th, beginning with `index`.
+/// A guest's share of the tests: every `of`th test, beginning with `index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -21,31 +21,31 @@ impl Shard {
     /// The environment variable of process 1.
     pub(crate) const VARIABLE: &str = "CUTAWAY_VM_PART";
 
-    /// Everything.
+    /// All tests.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// All shards of a plan that `of` guests share.
+    /// Returns all shards of a plan that `of` guests share.
     pub(crate) fn all(of: usize) -> impl Iterator<Item = Self> {
         (0..of.max(1)).map(move |index| Self { index, of: of.max(1) })
     }
 
-    /// As process 1 was told; everything if it was told nothing.
+    /// Returns the shard in process 1's environment; all tests if there is none.
     pub(crate) fn of_this_guest() -> Self {
         std::env::var(Self::VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(Self::WHOLE)
     }
 
-    /// Whether the test or program with this number is in it.
+    /// Returns true if the test or program with this index belongs to the shard.
     #[must_use]
     pub fn has(self, number: usize) -> bool {
         number % self.of == self.index
     }
 
-    /// The folder's name for what this guest leaves; none where there is one guest only.
+    /// Returns the name of the directory for this guest's files; `None` if there is only one guest.
     pub(crate) fn folder(self) -> Option<String> {
         (self.of > 1).then(|| (self.index + 1).to_string())
     }
 
-    /// For the kernel's command line.
+    /// Returns the word for the kernel's command line.
     pub(crate) fn word(self) -> String {
         format!("{}={self}", Self::VARIABLE)
     }
@@ -67,7 +67,7 @@ impl FromStr for Shard {
     }
 }
 
-/// Labels rows of unknown results with the shard, so that another guest's rows for the same binary do not stand for
+/// Labels rows of unknown results with the shard. Otherwise another guest's rows for the same binary would replace
 /// them.
 pub(crate) fn label_unknown(mut guest: Guest, shard: Shard) -> Guest {
     let unknown = guest.tests.iter_mut().filter(|test| test.name.is_empty() && test.outcome == Outcome::NotRun);
@@ -77,7 +77,7 @@ pub(crate) fn label_unknown(mut guest: Guest, shard: Shard) -> Guest {
     guest
 }
 
-/// Merges the results of guests that shared a kernel's tests; `None` for no guest.
+/// Merges the results of guests that shared a kernel's tests; `None` for an empty list.
 pub(crate) fn merge(guests: Vec<Guest>) -> Option<Guest> {
     guests.into_iter().reduce(|mut all, more| {
         if all.succeeded() {
@@ -108,7 +108,7 @@ mod tests {
     use crate::report::examples::{guest, test};
 
     #[test]
-    fn every_test_is_in_one_part() {
+    fn every_test_is_in_one_shard() {
         for of in 1..5 {
             let shards: Vec<Shard> = Shard::all(of).collect();
             for number in 0..20 {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_end_and_all_tests_are_told() {
+    fn merge_keeps_the_worst_end_and_all_tests() {
         let one = guest("6.1", vec![test("a", Outcome::Passed)]);
         let mut other = guest("6.1", vec![test("b", Outcome::Died), test("", Outcome::NotRun)]);
         other.end = End::OutOfTime;

@@ -1,4 +1,4 @@
-//! A workspace's own tests: built by cargo, gathered from its messages.
+//! A workspace's own tests: cargo builds them, and its messages list them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use crate::error::{Error, Result};
 use crate::libtest;
 use crate::plan::Binary;
 
-/// What cargo built.
+/// The result of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Suite {
     /// The test binaries.
     pub binaries: Vec<Binary>,
-    /// The programs, by target name: tests find them as `CARGO_BIN_EXE_NAME` and as `NAME_BIN`.
+    /// The programs, by target name. Tests find them as `CARGO_BIN_EXE_NAME` and as `NAME_BIN`.
     pub programs: BTreeMap<String, PathBuf>,
-    /// Folders of the packages' own that tests may read: each one's `tests`.
+    /// The packages' directories that tests may read: the `tests` directory of each.
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// One line of `cargo --message-format=json`, as far as it matters here.
+/// One line of `cargo --message-format=json`: the fields that are used here.
 #[derive(Deserialize)]
 struct Artifact {
     reason: String,
@@ -48,14 +48,14 @@ struct Profile {
     test: bool,
 }
 
-/// Builds the workspace around the current folder; `extra` goes to cargo as it is (`--exclude`, `--release`,
+/// Builds the workspace around the current directory. `extra` is passed to cargo unchanged (`--exclude`, `--release`,
 /// `--features`).
 ///
-/// Of the tests built, the integration tests are gathered, and with `unit_tests` the unit tests too: those know no
-/// kernel, and software emulation makes them slow for nothing.
+/// Collects the integration tests, and with `unit_tests` the unit tests too. Unit tests do not depend on the kernel, so
+/// running them in slow software emulation gains nothing.
 ///
 /// # Errors
-/// If cargo is absent or the build fails; its own messages are on stderr by then.
+/// If cargo is not installed or the build fails; cargo's own messages are already on stderr.
 pub fn build(unit_tests: bool, extra: &[String]) -> Result<Suite> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
@@ -94,7 +94,7 @@ fn gathered(messages: &str, unit_tests: bool) -> Suite {
             }
             let directory = artifact.manifest_path.parent().unwrap_or(Path::new("/"));
             let tests = directory.join("tests");
-            // A folder that is a package of its own is none of this one's.
+            // A directory that is a package of its own does not belong to this package.
             if is("test") && tests.is_dir() && !tests.join("Cargo.toml").exists() {
                 suite.folders.insert(tests);
             }
@@ -114,7 +114,8 @@ fn gathered(messages: &str, unit_tests: bool) -> Suite {
     suite
 }
 
-/// `PACKAGE` for a library's unit tests, `PACKAGE::NAME` for an integration test, `PACKAGE::bin/NAME` for a program's.
+/// Returns `PACKAGE` for a library's unit tests, `PACKAGE::NAME` for an integration test, `PACKAGE::bin/NAME` for a
+/// program's.
 fn label(artifact: &Artifact) -> String {
     let package = package(&artifact.package_id);
     match artifact.target.kind.first().map(String::as_str) {
@@ -124,17 +125,17 @@ fn label(artifact: &Artifact) -> String {
     }
 }
 
-/// A package's name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` where the folder has another
-/// name.
+/// Returns the package name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` if the directory has
+/// another name.
 fn package(id: &str) -> &str {
-    let (place, end) = id.rsplit_once('#').unwrap_or(("", id));
+    let (location, end) = id.rsplit_once('#').unwrap_or(("", id));
     match end.split_once('@') {
         Some((name, _version)) => name,
-        None => place.rsplit('/').next().unwrap_or(end),
+        None => location.rsplit('/').next().unwrap_or(end),
     }
 }
 
-/// The label of a binary that came by path: its file name without cargo's hash.
+/// Returns the label of a binary given by path: its file name without cargo's hash.
 #[must_use]
 pub fn label_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gathers_tests_and_programs() {
+    fn tests_and_programs_are_collected() {
         let messages = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/ring#0.1.0","manifest_path":"/w/ring/Cargo.toml","target":{"kind":["lib"],"name":"ring"},"profile":{"test":true},"executable":"/t/deps/ring-0123456789abcdef"}
 {"reason":"compiler-artifact","package_id":"path+file:///w/cli#tool-cli@0.1.0","manifest_path":"/w/cli/Cargo.toml","target":{"kind":["bin"],"name":"tool"},"profile":{"test":false},"executable":"/t/tool"}
 {"reason":"compiler-artifact","package_id":"path+file:///w/cli#tool-cli@0.1.0","manifest_path":"/w/cli/Cargo.toml","target":{"kind":["test"],"name":"whole"},"profile":{"test":true},"executable":"/t/deps/whole-1"}
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_lose_cargos_hash() {
+    fn label_has_no_hash() {
         assert_eq!(label_of(Path::new("/t/debug/deps/live-0123456789abcdef")), "live");
         assert_eq!(label_of(Path::new("/bin/my-tool")), "my-tool");
     }

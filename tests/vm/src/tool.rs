@@ -1,4 +1,4 @@
-//! Programs of the machine that this one calls: apt, dpkg-deb, cargo. Each call says what to install if it is absent.
+//! External programs: apt, dpkg-deb, cargo. Each call has advice on how to install the program if it is absent.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -30,14 +30,14 @@ impl Tool {
         self
     }
 
-    /// What it printed, if it succeeded.
+    /// Runs the program. Returns its stdout if it succeeded.
     pub(crate) fn output(self) -> Result<String> {
         let (status, output, said) = self.finish()?;
         if status.success() { Ok(output) } else { Err(said) }
     }
 
-    /// What it printed, and how it ended: for programs whose failure can be partial. The error is the one
-    /// that a failure would be.
+    /// Runs the program. Returns its status, its stdout, and the error to return if the status counts as a failure:
+    /// some programs fail partially.
     pub(crate) fn finish(mut self) -> Result<(ExitStatus, String, Error)> {
         let program = self.command.get_program().to_string_lossy().into_owned();
         let output = self.command.output().map_err(|error| match error.kind() {
@@ -51,7 +51,7 @@ impl Tool {
         Ok((output.status, String::from_utf8_lossy(&output.stdout).into_owned(), refused))
     }
 
-    /// The command itself, for callers that stream.
+    /// Returns the command itself, for callers that stream the output.
     pub(crate) fn into_command(self) -> (Command, &'static str) {
         (self.command, self.advice)
     }

@@ -1,14 +1,14 @@
-//! Kernel versions, as people write them (`6.1`), as `uname -r` says them (`6.1.0-50-cloud-amd64`) and as
-//! packages carry them (`6.1.176-1`). All three begin with numbers between dots; only those are compared.
+//! Kernel versions, as users write them (`6.1`), as `uname -r` prints them (`6.1.0-50-cloud-amd64`) and as packages
+//! have them (`6.1.176-1`). All three begin with numbers between dots; only these are compared.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The leading numbers of a kernel's version: two or three of them.
+/// The leading numbers of a kernel's version: two or three.
 ///
-/// Ordered as kernels are; a missing third number counts as 0.
+/// Ordered like kernels; a missing third number counts as 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// `6` in `6.12.107`.
@@ -20,8 +20,8 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads the version that `text` begins with, and returns what follows it. `None` if `text` does not begin with
-    /// a number, a dot and a number.
+    /// Parses the version at the start of `text`. Returns it and the rest. `None` if `text` does not begin with a
+    /// number, a dot and a number.
     #[must_use]
     pub fn leading(text: &str) -> Option<(Self, &str)> {
         let (major, rest) = number(text)?;
@@ -34,13 +34,13 @@ impl Version {
         Some((version, rest))
     }
 
-    /// Whether a request for `self` is met by `other`: `6.1` is met by every `6.1.x`, `6.1.176` by itself alone.
+    /// Returns true if `other` meets a request for `self`: every `6.1.x` meets `6.1`, only 6.1.176 meets `6.1.176`.
     #[must_use]
     pub fn is_met_by(self, other: Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor) && (self.patch.is_none() || self.patch == other.patch)
     }
 
-    /// Whether a kernel of version `self` has what came with `needed`.
+    /// Returns true if a kernel of version `self` has the features introduced with `needed`.
     #[must_use]
     pub fn reaches(self, needed: Self) -> bool {
         (self.major, self.minor, self.patch.unwrap_or(0)) >= (needed.major, needed.minor, needed.patch.unwrap_or(0))
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_three_ways_of_writing() {
+    fn all_three_forms_are_parsed() {
         assert_eq!(v("6.1").to_string(), "6.1");
         assert_eq!(v("6.1.0-50-cloud-amd64").to_string(), "6.1.0");
         assert_eq!(v("6.12.107+deb13-cloud-amd64").to_string(), "6.12.107");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_numbers_not_letters() {
+    fn numbers_are_compared_not_letters() {
         assert!(v("6.12") > v("6.2"));
         assert!(v("5.10.262").reaches(v("5.10")));
         assert!(!v("5.10").reaches(v("5.10.1")));

@@ -1,5 +1,6 @@
-//! The comparison with other people's readers and loaders, which lives in a workspace of its
-//! own because it needs C.
+//! Measures the readers and the loader against those of other projects.
+//!
+//! The measuring programs are a workspace of their own, `tests/peers`, because they need C.
 
 mod loader;
 
@@ -9,37 +10,44 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::tools::{self, Outcome, Result};
 
-/// What to measure
+/// Measure the readers and the loader against others
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// All readers of rings, then all of perf buffers, then loading by cutaway and libbpf, each in one process and in
-    /// turn: tables, and dated CSVs in tests/peers/results
+    /// Readers of rings, readers of perf buffers, loading by libbpf
+    ///
+    /// The peers of one subject run in one process, in turn.
+    /// Prints tables and writes dated CSVs to tests/peers/results.
+    #[command(verbatim_doc_comment)]
     Peers {
-        /// Only this one
+        /// Measure only this
         #[arg(value_enum)]
         buffer: Option<Buffer>,
-        /// Fewer and shorter rounds, and no CSV
+        /// Run fewer and shorter rounds, and write no CSV
         #[arg(long)]
         quick: bool,
     },
-    /// Loaders: CPU and memory to the first event, size, crates, build time
+    /// Loaders: CPU, memory, binary size, crates, build time
+    ///
+    /// CPU time and memory are those of a process from its start to its first event.
     Loader {
-        /// No clean builds
+        /// Skip the clean builds
         #[arg(long)]
         quick: bool,
     },
-    /// User instructions a record while draining 8-byte records, counted by callgrind, of all readers of both buffers
+    /// User instructions per record, counted by callgrind
+    ///
+    /// Each reader of both buffers drains 8-byte records.
     Instructions,
 }
 
-/// What is measured
+/// The subject of a measurement
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Buffer {
     /// The BPF ring buffer
     Ring,
-    /// The perf buffers
+    /// Perf buffers
     Perf,
-    /// Opening and loading of objects, against libbpf: CO-RE relocations, constants of the configuration, large .bss
+    /// Loading of objects: CO-RE, kconfig, large .bss
     Load,
 }
 
@@ -51,11 +59,11 @@ pub(crate) fn run(bench: &Bench) -> Result {
     }
 }
 
-/// `cargo build` or `cargo run` of the measuring program.
+/// Returns a `cargo build` or `cargo run` of the measuring program.
 fn peers_command(verb: &str) -> Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
     let mut command = Command::new(env!("CARGO"));
-    command.args([verb, "--quiet", "--release"]).current_dir(folder);
+    command.args([verb, "--quiet", "--release"]).current_dir(directory);
     command
 }
 
@@ -84,9 +92,9 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
 /// The readers of one buffer, for callgrind.
 struct Readers {
     what: &'static str,
-    /// The measuring program's word for a run of one of them.
+    /// The measuring program's subcommand for one of them.
     command: &'static str,
-    /// Ours, and the most instructions that it may take.
+    /// This project's reader, and the maximum of its instructions per record.
     ours: (&'static str, f64),
     others: &'static [&'static str],
 }
@@ -111,7 +119,7 @@ fn instructions() -> Result {
         return Ok(Outcome::Skipped("valgrind is not installed".to_owned()));
     }
     tools::run(&mut peers_command("build"))?;
-    println!("user instructions a record while draining 8-byte records");
+    println!("user instructions per record while draining 8-byte records");
     let mut missed = Vec::new();
     for Readers { what, command, ours: (ours, most), others } in READERS {
         println!("\n{what}");
@@ -119,7 +127,7 @@ fn instructions() -> Result {
         let verdict = if each <= most { "met" } else { "MISSED" };
         println!("  {ours:12} {each:6.2}   target: {most} or fewer, {verdict}");
         if each > most {
-            missed.push(format!("{ours} takes {each:.2} instructions a record, more than {most}"));
+            missed.push(format!("{ours} takes {each:.2} instructions per record, more than {most}"));
         }
         for other in others {
             let each = instructions_each(command, other)?;
@@ -129,8 +137,8 @@ fn instructions() -> Result {
     if missed.is_empty() { Ok(Outcome::Done) } else { Err(missed.join("; ")) }
 }
 
-/// The difference of a long run and a short one, so that what comes before and
-/// after the records does not count.
+/// Returns the instructions per record: the difference of a long run and a short one, so that the code before and after
+/// the records does not count.
 fn instructions_each(command: &str, consumer: &str) -> std::result::Result<f64, String> {
     const SHORT: u64 = 1;
     const LONG: u64 = 5;
@@ -153,7 +161,7 @@ fn instructions_each(command: &str, consumer: &str) -> std::result::Result<f64, 
     Ok((long - short) / (many - few))
 }
 
-/// What a command prints, on both streams.
+/// Returns the output of a command on both streams.
 fn output(command: &mut Command) -> std::result::Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let text = [output.stdout, output.stderr].concat();

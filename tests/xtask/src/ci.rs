@@ -1,4 +1,4 @@
-//! What a change must pass.
+//! The checks that a change must pass.
 
 use std::{
     path::Path,
@@ -7,21 +7,22 @@ use std::{
 };
 
 use crate::{
-    compare_matrix, structure,
+    compare_matrix, structure, style,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
 
-/// A check and its name.
+/// The name of a check, and its function.
 type Check = (&'static str, fn() -> Result);
 
 /// The check that runs the test suite.
 const TESTS: &str = "tests";
 
-/// Every check, in the order of how soon it tells something.
+/// The checks; the fast ones come first.
 const CHECKS: &[Check] = &[
     ("formatting", fmt),
     ("structure", structure::check),
+    ("style", style::check),
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),
@@ -34,15 +35,18 @@ const CHECKS: &[Check] = &[
     ("comparison on other kernels", compare_matrix::compare),
 ];
 
-/// How the README's commands ended that were run before, and are not to be run again.
+/// The exit statuses of the README's commands, if they were run before and are not to be run again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The exit status of the README's `cargo run --release -- trace …`, run before on the bare machine
+    /// Exit status of the README's `trace`, run before
+    ///
+    /// `cargo run --release -- trace …` ran on the bare machine.
     #[arg(long, value_name = "STATUS")]
     traced: Option<u8>,
 
-    /// The exit status of `cargo test --workspace`, run before on the bare machine: here only the tests run that want a
-    /// tool
+    /// Exit status of `cargo test --workspace`, run before
+    ///
+    /// It ran on the bare machine. Tests that need a tool run again.
     #[arg(long, value_name = "STATUS")]
     tested: Option<u8>,
 }
@@ -60,7 +64,7 @@ pub(crate) fn all(before: &Arguments) -> ExitCode {
     }
     for (name, check) in CHECKS {
         let (name, check): Check = match before.tested {
-            Some(_) if *name == TESTS => ("tests that want a tool", test_with_tools),
+            Some(_) if *name == TESTS => ("tests that need a tool", test_with_tools),
             _ => (*name, *check),
         };
         eprintln!("\n=== {name}");
@@ -97,15 +101,16 @@ pub(crate) fn test() -> Result {
     cargo(&["test", "--workspace"], &[])
 }
 
-/// The tests that are ignored where a tool is not installed: disassemblers and `bpftool` on the objects, musl's library
-/// in a process that is traced. Of the whole workspace: its dependencies' features are then those that the suite was
-/// built with.
+/// Runs the tests that are ignored without a tool: disassemblers and `bpftool` on the objects, musl's library in a
+/// traced process.
+///
+/// `--workspace` selects the features of dependencies that the suite was built with, so nothing is built again.
 fn test_with_tools() -> Result {
     cargo(&["test", "--workspace", "--test", "outside"], &[])?;
     cargo(&["test", "--workspace", "--test", "trace", "--", "every_c_library_in_use"], &[])
 }
 
-/// Each feature by itself, and none, must build and be free of warnings.
+/// Checks that the loader builds without warnings with each feature alone, and with none.
 pub(crate) fn minimal() -> Result {
     const FEATURES: [&str; 18] = [
         "aya-obj",
@@ -131,49 +136,50 @@ pub(crate) fn minimal() -> Result {
         let only = ["clippy", "-p", "cutaway", "--lib", "--no-default-features", "--features", features];
         cargo(&[&only[..], &["--", "-D", "warnings"]].concat(), &[])?;
     }
-    // What needs a feature that was left out must say so.
+    // The error of an object that needs a disabled feature names the feature.
     cargo(&["test", "-p", "cutaway", "--lib", "--no-default-features", "left_out"], &[])
 }
 
-/// The fuzz targets, which are a workspace of their own: checked, by any toolchain, not run.
+/// Checks the fuzz targets, which are a workspace of their own, by any toolchain. It does not run them.
 pub(crate) fn fuzz() -> Result {
     if !tools::works("c++", &["--version"]) {
         return Ok(Outcome::Skipped("there is no C++ compiler, which libFuzzer needs".to_owned()));
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     let command = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO"));
-        command.args(arguments).current_dir(&folder);
+        command.args(arguments).current_dir(&directory);
         command
     };
     let fetched =
         command(&["fetch", "--locked", "--quiet"]).output().map_err(|error| format!("cargo fetch: {error}"))?;
-    let said = String::from_utf8_lossy(&fetched.stderr);
-    if said.contains("--locked") {
-        return Err(format!("tests/fuzz/Cargo.lock is out of date, `cargo fetch` there mends it: {said}"));
+    let stderr = String::from_utf8_lossy(&fetched.stderr);
+    if stderr.contains("--locked") {
+        return Err(format!("tests/fuzz/Cargo.lock is out of date: run `cargo fetch` in tests/fuzz: {stderr}"));
     }
     if !fetched.status.success() {
-        return Ok(Outcome::Skipped(format!("its crates cannot be had: {}", said.lines().last().unwrap_or_default())));
+        let why = stderr.lines().last().unwrap_or_default();
+        return Ok(Outcome::Skipped(format!("cannot fetch the crates of the fuzz targets: {why}")));
     }
     tools::run(&mut command(&["check", "--locked", "--bins"]))
 }
 
-/// The nightly toolchain, if it has or can get Miri.
+/// Installs Miri for the nightly toolchain if it is not there. The error is the reason why there is no Miri.
 fn miri_toolchain() -> std::result::Result<(), String> {
-    let there = || tools::works("cargo", &["+nightly", "miri", "--version"]);
-    if there() {
+    let installed = || tools::works("cargo", &["+nightly", "miri", "--version"]);
+    if installed() {
         return Ok(());
     }
     tools::works("rustup", &["component", "add", "--toolchain", "nightly", "miri", "rust-src"]);
-    if there() { Ok(()) } else { Err("no nightly toolchain here has Miri, and rustup cannot add it".to_owned()) }
+    if installed() { Ok(()) } else { Err("no nightly toolchain here has Miri, and rustup cannot add it".to_owned()) }
 }
 
-/// Under Stacked Borrows.
+/// Runs the protocol tests under Miri with Stacked Borrows.
 pub(crate) fn miri() -> Result {
     miri_under("-Zmiri-disable-isolation")
 }
 
-/// Under Tree Borrows.
+/// Runs the protocol tests under Miri with Tree Borrows.
 pub(crate) fn miri_tree() -> Result {
     miri_under("-Zmiri-disable-isolation -Zmiri-tree-borrows")
 }
@@ -183,7 +189,7 @@ fn miri_under(model: &str) -> Result {
         return Ok(Outcome::Skipped(why));
     }
     for tests in [&["-p", "mmap-ring", "--lib"][..], &["-p", "perf-reader", "--lib", "--test", "protocol"]] {
-        // By name, since this program runs under another toolchain.
+        // By name, because this program runs under another toolchain.
         let mut command = Command::new("cargo");
         command.args(["+nightly", "miri", "test"]).args(tests);
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("MIRIFLAGS", model);

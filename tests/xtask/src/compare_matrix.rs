@@ -1,7 +1,7 @@
-//! Runs `cutaway compare --quick` in a guest of each kernel of the matrix. Every experiment has to end in a verdict.
+//! Runs `cutaway compare --quick` in a guest of each kernel of the matrix. Each experiment has to give a verdict.
 //!
-//! Claims that do not depend on time have to hold there. Those that do may be disturbed by the emulator; they have to
-//! have been tried.
+//! Claims that do not depend on time have to hold there. The emulator may disturb claims that do: their experiments
+//! only have to run.
 
 use std::fs;
 
@@ -21,15 +21,15 @@ pub(crate) fn compare() -> Result {
         return Ok(Outcome::Skipped(why));
     }
     tools::cargo(&["build", "--quiet", "--package", "cutaway-cli"], &[])?;
-    // Cargo puts all programs into one folder.
+    // Cargo puts all programs into one directory.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     let cutaway = me.with_file_name("cutaway").display().to_string();
-    let results = tempfile::tempdir().map_err(|error| format!("cannot make a folder for the figures: {error}"))?;
-    let folder = results.path().display().to_string();
+    let results = tempfile::tempdir().map_err(|error| format!("cannot create a directory for the figures: {error}"))?;
+    let directory = results.path().display().to_string();
     let script = format!("exec {cutaway} compare --quick --format json > $CUTAWAY_VM_RESULTS/{FIGURES}");
-    // It takes two minutes on a machine that has nothing else to do.
+    // It takes two minutes on an idle machine.
     let limits = ["--timeout=1200", "--test-timeout=1100"];
-    let guest = ["--results", &folder, "--bring", &cutaway, "--", "sh", "-c", &script];
+    let guest = ["--results", &directory, "--bring", &cutaway, "--", "sh", "-c", &script];
     if let Outcome::Skipped(why) = vm::on_all_kernels(&[&limits[..], &guest].concat())? {
         return Ok(Outcome::Skipped(why));
     }
@@ -45,7 +45,7 @@ pub(crate) fn compare() -> Result {
     if complaints.is_empty() { Ok(Outcome::Done) } else { Err(complaints.join("; ")) }
 }
 
-/// The file that a guest leaves.
+/// The file that a guest writes.
 const FIGURES: &str = "figures.jsonl";
 
 /// The verdict of an experiment.
@@ -66,7 +66,7 @@ impl Verdict {
 fn verdicts(figures: &str) -> std::result::Result<Vec<Verdict>, String> {
     let mut verdicts = Vec::new();
     for line in figures.lines() {
-        let line: Value = serde_json::from_str(line).map_err(|error| format!("a line is no JSON: {error}"))?;
+        let line: Value = serde_json::from_str(line).map_err(|error| format!("a line is not JSON: {error}"))?;
         let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         if text("kind") == "experiment" {
             verdicts.push(Verdict { name: text("name"), verdict: text("verdict"), sentence: text("sentence") });
@@ -82,7 +82,7 @@ fn expected() -> std::result::Result<Vec<String>, String> {
     Ok(verdicts(&figures)?.into_iter().map(|verdict| verdict.name).collect())
 }
 
-/// Returns what is wrong with a kernel's verdicts.
+/// Returns a complaint for each experiment whose verdict is missing or unexpected.
 fn judge(verdicts: &[Verdict], expected: &[String]) -> Vec<String> {
     let find = |name: &String| verdicts.iter().find(|verdict| verdict.name == *name);
     let complaint = |name: &String| match find(name) {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_time_may_drown_a_verdict() {
+    fn only_timed_experiments_may_fail() {
         let lines = |order: &str, speed: &str| {
             format!(
                 "{{\"kind\":\"machine\"}}\n\
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_time_is_an_experiment() {
+    fn timed_experiments_exist() {
         let all = expected().unwrap();
         assert!(TIMED.iter().all(|name| all.iter().any(|known| known == name)), "{all:?}");
     }

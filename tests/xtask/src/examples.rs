@@ -1,14 +1,14 @@
-//! The objects for the examples in `loader/examples`.
+//! Assembles the objects for the examples in `loader/examples`.
 
 use cutaway_programs::prelude::*;
 
 type Assembled = Result<Vec<u8>, Error>;
 
-/// Assembles the object of each example, with the example's name.
+/// Assembles the object of each example. Returns it with the example's name.
 ///
 /// # Errors
 ///
-/// If one cannot be assembled.
+/// If an object cannot be assembled.
 pub fn objects() -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
     Ok(vec![
         ("ring", sends(MapType::RINGBUF)?),
@@ -20,7 +20,7 @@ pub fn objects() -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
     ])
 }
 
-/// An object whose program sends the PID of each process that executes a file.
+/// Assembles an object whose program sends the PID of each process that executes a file.
 fn sends(transport: MapType) -> Assembled {
     let mut object = ObjectBuilder::new("GPL");
     let events = match transport {
@@ -55,7 +55,7 @@ fn sends(transport: MapType) -> Assembled {
     object.write()
 }
 
-/// An object whose program adds `step` to `total` each time it runs.
+/// Assembles an object whose program adds `step` to `total` each time it runs.
 fn adds(section: &str) -> Assembled {
     let mut object = ObjectBuilder::new("GPL");
     let step = object.variable(".rodata", "step", Variable::new(1_u64));
@@ -71,7 +71,7 @@ fn adds(section: &str) -> Assembled {
     object.write()
 }
 
-/// An object whose program counts system calls in a map that is pinned by its name.
+/// Assembles an object whose program counts system calls in a map that is pinned by its name.
 fn counts() -> Assembled {
     let mut object = ObjectBuilder::new("GPL");
     let calls = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1).pinned_by_name();
@@ -93,7 +93,7 @@ fn counts() -> Assembled {
     object.write()
 }
 
-/// An object that is a map alone.
+/// Assembles an object that has a map and no program.
 fn squares() -> Assembled {
     let mut object = ObjectBuilder::new("GPL");
     object.map("squares", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(1000));

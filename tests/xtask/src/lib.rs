@@ -1,4 +1,4 @@
-//! What the routines of this repository and the tests of its documents have in common.
+//! The code that the routines of this repository share with the tests of its documents.
 
 pub mod book;
 pub mod examples;

@@ -1,13 +1,16 @@
-//! `cargo xtask`: every routine of this repository, by name. CI calls the same ones.
+//! `cargo xtask`: the routines of this repository, by name. CI calls the same ones.
 
 mod bench;
 mod ci;
 mod compare_matrix;
 mod damaged;
+mod messages;
 mod mutants;
 mod objects;
 mod plots;
+mod source;
 mod structure;
+mod style;
 mod vm;
 
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::{book, tools};
 
-/// Every routine of this repository, by name
+/// Run a routine of this repository
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -25,52 +28,61 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Routine {
-    /// All that a change must pass, in order, with a summary
+    /// Run everything that a change must pass, and print a summary
     Ci(ci::Arguments),
-    /// Formatting, checked
+    /// Check the formatting
     Fmt,
-    /// The imports between files: no circles, none against the order of the stages
+    /// Check imports between files: no circles, stages in order
     Structure,
-    /// Clippy, warnings denied
+    /// Check docs/style.md: words, comments, doc comments, help
+    Style(style::Arguments),
+    /// List every text that a user can see, with file and line
+    Messages(messages::Arguments),
+    /// Run clippy, warnings denied
     Clippy,
-    /// Documentation, warnings denied
+    /// Build the documentation, warnings denied
     Doc,
-    /// The README's test command
+    /// Run the README's test command
     Test,
-    /// Both readers' protocol tests under Miri, by Stacked Borrows; skipped where Miri is not to be had
+    /// Run the readers' protocol tests under Miri
+    ///
+    /// With Stacked Borrows. Skipped if Miri cannot be installed.
     Miri,
-    /// The same by Tree Borrows
+    /// Run the same tests with Tree Borrows
     MiriTree,
-    /// The loader without its default features, and what an embedder gets for it
+    /// Check the loader with each feature alone, and with none
     Minimal,
-    /// The fuzz targets, checked; skipped where their crates or a C++ compiler are not to be had
+    /// Check the fuzz targets
+    ///
+    /// Skipped if there is no C++ compiler or their crates cannot be fetched.
     Fuzz,
-    /// Writes every built-in program, and the objects of the loader's examples, into a directory
+    /// Write the built-in programs and the objects of the examples
     Objects(objects::Arguments),
-    /// Makes the listings, outputs, tables and pictures of the book in docs/ anew
+    /// Make the listings, outputs, tables and pictures of the book
     Book(book::Arguments),
-    /// Takes the plots out of a report of `cutaway compare`, as files of their own
+    /// Extract the plots of a report of `cutaway compare`
     Plots(plots::Arguments),
-    /// Runs tests as root on chosen kernels, in throw-away virtual machines
+    /// Run tests as root on chosen kernels, in virtual machines
     Vm(vm::Args),
-    /// The comparison on the kernels of the matrix, in throw-away virtual machines: each experiment has to give a
-    /// verdict
+    /// Run `cutaway compare` on the kernels of the matrix
+    ///
+    /// It runs in throw-away virtual machines. Each experiment has to give a verdict.
     CompareElsewhere,
-    /// Weakens each memory ordering of mmap-ring in turn: its model must notice
+    /// Weaken each memory ordering of mmap-ring: a test must fail
     Mutants,
-    /// Damages real objects in so many ways: the loader must answer each soon, in little memory, and never panic
+    /// Load damaged objects: no panic, little time and memory
     BrokenObjects {
-        /// How many damaged objects
+        /// Number of damaged objects
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
     },
-    /// Damages objects that aya-obj takes: reading each by aya-obj must end in an object or one message, within seconds
+    /// Damage objects that aya-obj takes: reading each by aya-obj must end in an object or one message, within seconds
     /// and 1 GiB
     Damaged(damaged::Arguments),
-    /// Measures the readers against other people's
+    /// Measure the readers and the loader against others
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Prints a built-in program: Rust lines, instructions, names
+    /// Print a built-in program: Rust lines, instructions, names
     Listing(objects::Transport),
 }
 
@@ -80,6 +92,8 @@ fn main() -> ExitCode {
         Routine::Vm(arguments) => return vm::run(&arguments),
         Routine::Fmt => ci::fmt(),
         Routine::Structure => structure::check(),
+        Routine::Style(arguments) => style::run(&arguments),
+        Routine::Messages(arguments) => messages::run(&arguments),
         Routine::Clippy => ci::clippy(),
         Routine::Doc => ci::doc(),
         Routine::Test => ci::test(),

@@ -1,9 +1,8 @@
-//! Weakens each memory ordering and takes out each fence of a reader's protocol,
-//! one at a time: a test of its memory model has to fail every time.
+//! Weakens each memory ordering and removes each fence of a reader's protocol, one at a time. A test of its memory
+//! model has to fail each time.
 //!
-//! The mutants are made from the source itself, in a copy of it, so none can be
-//! forgotten: every line outside the tests that names an ordering stronger than
-//! relaxed is one, or two if it is a full fence.
+//! The mutants are made in a copy of the source, so none can be forgotten: each line outside the tests with an ordering
+//! stronger than relaxed gives one mutant, or two if it is a full fence.
 
 use std::{
     fs,
@@ -13,13 +12,12 @@ use std::{
 
 use crate::tools::{self, Outcome, Result};
 
-/// Where the protocol is not: its tests, the other side, and the memories, which
-/// have the orderings that they are told.
+/// Files without the protocol: its tests, the fake kernel, and the memories, whose callers choose the orderings.
 const NOT_THE_PROTOCOL: [&str; 6] = ["tests", "tests.rs", "memory", "memory.rs", "fake", "fake.rs"];
-/// From the strongest on, as they are written.
+/// The orderings stronger than relaxed, the strongest first, as the source spells them.
 const ORDERINGS: [&str; 4] = ["Ordering::SeqCst", "Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
 
-/// One change to one line.
+/// A change of one line.
 struct Mutant {
     file: PathBuf,
     line: usize,
@@ -27,8 +25,7 @@ struct Mutant {
     to: String,
 }
 
-/// Tries all mutants of the package in the folder `package` with its tests called
-/// `tests`.
+/// Tries all mutants of the package in the directory `package` with its tests called `tests`.
 pub(crate) fn run(package: &str, tests: &str) -> Result {
     let root = tools::root();
     let copy = root.join("target/mutants").join(package);
@@ -57,19 +54,19 @@ pub(crate) fn run(package: &str, tests: &str) -> Result {
     if survivors == 0 && !mutants.is_empty() {
         return Ok(Outcome::Done);
     }
-    Err(format!("{package}: no test notices {survivors} of {} weakened orderings", mutants.len()))
+    Err(format!("{package}: no test fails for {survivors} of {} weakened orderings", mutants.len()))
 }
 
-/// What both readers are built on.
-const GROUND: &str = "sys";
+/// The package that both readers depend on.
+const SHARED: &str = "sys";
 
-/// The package and its ground alone, in a workspace with the same dependencies.
+/// Copies the package and `sys` alone into a workspace with the same dependencies.
 fn copy_workspace(root: &Path, copy: &Path, package: &str) -> std::io::Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy)?;
     }
-    for folder in [package, GROUND] {
-        copy_folder(&root.join(folder), &copy.join(folder))?;
+    for directory in [package, SHARED] {
+        copy_directory(&root.join(directory), &copy.join(directory))?;
     }
     for file in ["Cargo.lock", "clippy.toml"] {
         fs::copy(root.join(file), copy.join(file))?;
@@ -78,20 +75,20 @@ fn copy_workspace(root: &Path, copy: &Path, package: &str) -> std::io::Result<()
         .lines()
         .filter(|line| !line.starts_with("default-members"))
         .map(|line| match line.starts_with("members") {
-            true => format!("members = [\"{package}\", \"{GROUND}\"]"),
+            true => format!("members = [\"{package}\", \"{SHARED}\"]"),
             false => line.to_owned(),
         })
         .collect();
     fs::write(copy.join("Cargo.toml"), manifest.join("\n"))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
+            copy_directory(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), target)?;
         }
@@ -99,10 +96,10 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// All mutants of the files in a folder, those of the protocol alone.
-fn mutants_in(folder: &Path) -> std::io::Result<Vec<Mutant>> {
+/// Returns the mutants of the protocol's files in a directory.
+fn mutants_in(directory: &Path) -> std::io::Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
-    let mut entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let mut entries = fs::read_dir(directory)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::path);
     for entry in entries {
         let name = entry.file_name();
@@ -124,7 +121,7 @@ fn mutants_in(folder: &Path) -> std::io::Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// The line with its ordering made weaker.
+/// Returns the line with a weaker ordering, or without its fence.
 fn weakened(line: &str) -> Vec<String> {
     let Some(ordering) = ORDERINGS.into_iter().find(|ordering| line.contains(ordering)) else {
         return Vec::new();
@@ -139,18 +136,18 @@ fn weakened(line: &str) -> Vec<String> {
     weaker
 }
 
-/// Whether the tests pass; a mutant that does not compile is an error.
+/// Returns whether the tests pass. A mutant that does not compile is an error.
 fn passes(copy: &Path, package: &str, tests: &str) -> std::result::Result<bool, String> {
     let output = Command::new(env!("CARGO"))
         .args(["test", "--quiet", "--package", package, "--lib", tests])
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", copy.join("target"))
         .output()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    // Cargo's status is 101 for this, too, as for a test that fails.
+    // Cargo's exit status is 101, as for a test that fails.
     if ["could not compile", "failed to load", "failed to parse"].iter().any(|failure| errors.contains(failure)) {
-        return Err(format!("it cannot be built:\n{errors}"));
+        return Err(format!("cannot build the mutant:\n{errors}"));
     }
     Ok(output.status.success())
 }

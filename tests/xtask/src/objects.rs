@@ -1,4 +1,4 @@
-//! The built-in programs, for other tools to look at, and the objects of the loader's examples.
+//! Writes the built-in programs for other tools, and the objects of the loader's examples.
 
 use std::{fs, path::PathBuf};
 
@@ -8,21 +8,21 @@ use xtask::examples;
 
 use crate::tools::{Outcome, Result};
 
-/// Where to write.
+/// The arguments of `cargo xtask objects`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The directory; created if it does not exist
+    /// The directory to write to; created if it does not exist
     directory: PathBuf,
 }
 
-/// Which one.
+/// The arguments of `cargo xtask listing`.
 #[derive(Debug, Args)]
 pub(crate) struct Transport {
     /// perf-stack, perf-heap or ring
     transport: getaddrinfo::Transport,
 }
 
-/// Writes every built-in program as `getaddrinfo-TRANSPORT.o`, and the object of each example as `example-NAME.o`.
+/// Writes each built-in program as `getaddrinfo-TRANSPORT.o`, and the object of each example as `example-NAME.o`.
 pub(crate) fn write(arguments: &Arguments) -> Result {
     let directory = &arguments.directory;
     fs::create_dir_all(directory)
@@ -42,7 +42,7 @@ pub(crate) fn write(arguments: &Arguments) -> Result {
     Ok(Outcome::Done)
 }
 
-/// Prints one as text.
+/// Prints a built-in program as text.
 pub(crate) fn listing(which: &Transport) -> Result {
     let listing = which.transport.listing().map_err(|error| format!("cannot assemble {}: {error}", which.transport))?;
     print!("{listing}");

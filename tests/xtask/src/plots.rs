@@ -1,4 +1,4 @@
-//! The plots of a report of `cutaway compare`, as files of their own: for `docs/compare.md`.
+//! Extracts the plots of a report of `cutaway compare` into files, for `docs/compare.md`.
 
 use std::{fs, path::PathBuf};
 
@@ -6,33 +6,34 @@ use clap::Args;
 
 use crate::tools::{Outcome, Result};
 
-/// From where to where.
+/// The arguments of `cargo xtask plots`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// What `cutaway compare --report` wrote
+    /// The file that `cutaway compare --report` wrote
     report: PathBuf,
-    /// The folder; made if it is not there
-    folder: PathBuf,
+    /// The directory to write to; created if it does not exist
+    directory: PathBuf,
 }
 
 /// Writes each plot as `EXPERIMENT-NUMBER.svg`.
 pub(crate) fn write(arguments: &Arguments) -> Result {
-    let Arguments { report, folder } = arguments;
+    let Arguments { report, directory } = arguments;
     let page = fs::read_to_string(report).map_err(|error| format!("cannot read {}: {error}", report.display()))?;
-    fs::create_dir_all(folder).map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+    fs::create_dir_all(directory)
+        .map_err(|error| format!("cannot create the directory {}: {error}", directory.display()))?;
     let plots = plots(&page);
     if plots.is_empty() {
         return Err(format!("{} has no plots: is it a report of `cutaway compare`?", report.display()));
     }
     for (name, plot) in plots {
-        let path = folder.join(format!("{name}.svg"));
+        let path = directory.join(format!("{name}.svg"));
         fs::write(&path, plot).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         println!("{}", path.display());
     }
     Ok(Outcome::Done)
 }
 
-/// Each plot and its name.
+/// Returns the plots of a page, each with its name.
 fn plots(page: &str) -> Vec<(&str, &str)> {
     const END: &str = "</svg>\n";
     let mut plots = Vec::new();

@@ -1,4 +1,4 @@
-//! Checks that no files of a crate import each other in a circle, and that stages import only what stands before them.
+//! Checks that no files of a crate import each other in a circle, and that stages import only earlier stages.
 //!
 //! `imports.rs` reads the crates; this file has the rules.
 
@@ -15,7 +15,7 @@ use xtask::tools::{Outcome, Result};
 
 use self::imports::{Imports, imports};
 
-/// Roots of the crates that are checked.
+/// The root files of the checked crates.
 const ROOTS: &[&str] = &[
     "sys/src/lib.rs",
     "mmap-ring/src/lib.rs",
@@ -26,11 +26,11 @@ const ROOTS: &[&str] = &[
     "tests/vm/src/lib.rs",
 ];
 
-/// The loader's stages in order. A file or folder imports only what stands in its own row or in a row above.
+/// The loader's stages in order. A file or directory imports only from its own row and from the rows above.
 ///
-/// Data walks down the rows: bytes become sections (`elf`), an object that is a plain value (`object`), what a kernel
-/// says of it (`resolve`), instructions (`link`). From `map` and `program` on there are objects in the kernel, each of
-/// which can do without the rows below; `load` makes them in order, `attach` takes what is loaded.
+/// Data passes down the rows: bytes become sections (`elf`), an object that is a plain value (`object`), its resolution
+/// against one kernel (`resolve`), instructions (`link`). From `map` and `program` on the stages create objects in the
+/// kernel, each of which works without the rows below. `load` creates them in order, `attach` takes loaded programs.
 const STAGES: &[&[&str]] = &[
     &["privileges", "sorted", "gate"],
     &["error"],
@@ -38,12 +38,12 @@ const STAGES: &[&[&str]] = &[
     &["elf"],
     &["btf"],
     &["object"],
-    // What the running kernel can do, by trying.
+    // Features of the running kernel, tested by system calls.
     &["features"],
     &["resolve"],
     &["link"],
     &["map", "program"],
-    // Readers of maps, and every map and program of the machine.
+    // Readers of maps, and all maps and programs of the machine.
     &["variable", "buffers", "system"],
     &["load", "dry_run"],
     // What two readers of objects make of one.
@@ -51,7 +51,7 @@ const STAGES: &[&[&str]] = &[
     &["attach"],
 ];
 
-/// Where the stages are.
+/// The directory with the stages.
 const STAGED: &str = "loader/src";
 
 /// Runs the check and prints each circle and each import against the order.
@@ -67,7 +67,7 @@ pub(crate) fn check() -> Result {
     }
 }
 
-/// Finds the circles of the crate whose root file is `root`, and its imports against the order, one a line.
+/// Finds the circles of the crate with this root file, and its imports against the order, one a line.
 fn faults(repository: &Path, root: &str) -> std::result::Result<Vec<String>, String> {
     let imports = imports(&repository.join(root))?;
     let name = |file: &Path| file.strip_prefix(repository).unwrap_or(file).display().to_string();
@@ -100,9 +100,9 @@ fn faults(repository: &Path, root: &str) -> std::result::Result<Vec<String>, Str
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Staged {
     At(usize),
-    /// The crate has no stages, or the file is the root, which imports everything.
+    /// The crate has no stages, or the file is the root, which imports all of them.
     Free,
-    /// A new file, or a new folder, of a crate that has stages.
+    /// A new file or directory of a crate that has stages.
     Unknown,
 }
 
@@ -116,7 +116,7 @@ fn stage(file: &str) -> Staged {
     STAGES.iter().position(|row| row.contains(&first)).map_or(Staged::Unknown, Staged::At)
 }
 
-/// Sets of files that reach each other.
+/// Finds the sets of files that import each other, directly or through others.
 fn circles(imports: &Imports) -> Vec<BTreeSet<PathBuf>> {
     let mut next: BTreeMap<&PathBuf, Vec<&PathBuf>> = BTreeMap::new();
     for (from, to) in imports.keys() {

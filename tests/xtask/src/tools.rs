@@ -1,4 +1,4 @@
-//! Runs other programs, and says how they ended; the repository's root.
+//! Runs other programs and reports how they ended. Finds the repository's root.
 
 use std::{
     ffi::OsStr,
@@ -6,15 +6,15 @@ use std::{
     process::Command,
 };
 
-/// How a routine ended that did not fail.
+/// The end of a routine that did not fail.
 pub enum Outcome {
-    /// It did what it is for.
+    /// The routine did its work.
     Done,
-    /// It could not be tried on this machine, and is not essential.
+    /// The routine cannot run on this machine, for this reason, and is not essential.
     Skipped(String),
 }
 
-/// A routine's result; the error is one line.
+/// The result of a routine; the error is one line.
 pub type Result = std::result::Result<Outcome, String>;
 
 /// Returns the repository's root.
@@ -26,16 +26,16 @@ pub fn root() -> PathBuf {
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// The errors of [`run`].
 pub fn cargo<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Result {
     run(Command::new(env!("CARGO")).args(arguments).envs(environment.iter().copied()))
 }
 
-/// Runs a command to its end; says which one it was if it failed.
+/// Runs a command to its end. The error names the command.
 ///
 /// # Errors
 ///
-/// If it cannot be started, or does not end well.
+/// If the command cannot be started or fails.
 pub fn run(command: &mut Command) -> Result {
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
     let line = words.join(OsStr::new(" "));
@@ -43,11 +43,11 @@ pub fn run(command: &mut Command) -> Result {
     match command.status() {
         Ok(status) if status.success() => Ok(Outcome::Done),
         Ok(status) => Err(format!("`{}` failed: {status}", line.display())),
-        Err(error) => Err(format!("`{}` cannot be run: {error}", line.display())),
+        Err(error) => Err(format!("cannot run `{}`: {error}", line.display())),
     }
 }
 
-/// Whether a command can be run and ends well, without its output.
+/// Returns whether a command can be run and succeeds. Discards its output.
 pub fn works(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }

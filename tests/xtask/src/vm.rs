@@ -1,4 +1,4 @@
-//! `cargo xtask vm`: builds the VM command and becomes it, on this project's own suite unless a binary is given.
+//! `cargo xtask vm`: builds the VM command and replaces itself with it. Without a binary it runs this project's suite.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -7,22 +7,22 @@ use std::process::{Command, ExitCode};
 
 use crate::tools::{self, Outcome};
 
-/// Everything after `vm` belongs to the VM command, `--help` included.
+/// The arguments after `vm`: all are the VM command's, `--help` included.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// The VM command's own arguments: see `cargo xtask vm --help`
+    /// Arguments of the VM command: see `cargo xtask vm --help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
 }
 
-/// What is no question to a kernel: it stays on the host, in every run of this suite.
+/// Excludes the tests that do not test a kernel: they run only on the host.
 const ON_THE_HOST: &[&str] = &[
-    // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no
-    // arithmetic on BTF.
+    // The VM runner, the routines of the repository, the protocols over a fake kernel, the assembler, arithmetic on
+    // BTF.
     "--exclude=cutaway-vm",
     "--exclude=xtask",
-    // What shells and man(1) make of the command, and neither is in the guest.
+    // Tests with shells and man(1): the guest has neither.
     "--exclude=cutaway-cli::shell",
     "--exclude=cutaway::broken",
     "--exclude=cutaway::core_relo",
@@ -34,25 +34,25 @@ const ON_THE_HOST: &[&str] = &[
     // The corpora of the fuzz targets are files of the repository.
     "--exclude=perf-reader::fuzz_replay",
     "--exclude=mmap-ring::fuzz_replay",
-    // Hours of an emulator's time.
+    // Would take hours in an emulator.
     "--exclude=perf-reader::mutants",
     "--skip=soak_of_",
     "--skip=merged_task_events_are_in_causal_order",
-    // Take two CPUs that work at the same time.
+    // Need two CPUs that run at the same time.
     "--skip=busy_record_at_the_head_lets_the_reader_sleep",
     "--skip=trailing_release_refuses_no_large_record",
 ];
 
-/// What the whole suite needs beside its binaries and leaves out in a guest.
+/// The arguments of the whole suite: the files that it needs in a guest, and the tests that it skips there.
 const SUITE: &[&str] = &[
     "--skip=every_truncation_is_an_error",
     "--skip=no_flipped_bit_makes_parsing_panic",
     "--skip=truncated_object_gets_one_sentence",
     "--skip=every_corpus_object_is_inspected",
-    // Measures for minutes, and is run by itself: `compare_matrix.rs`.
+    // Measures for minutes; `compare_matrix.rs` runs it.
     "--exclude=cutaway-cli::compare",
     "--skip=help_example_of_peek_works",
-    // Questions to kernels that lack what all of these have, or have built in what these have as modules.
+    // Need a kernel without a feature that all kernels of the matrix have, or with a module of theirs built in.
     "--skip=missing_trampolines_are_named",
     "--skip=missing_kprobes_are_one_reason",
     "--skip=tc_filter_",
@@ -61,13 +61,13 @@ const SUITE: &[&str] = &[
     "--skip=one_file_in_two_overlays_is_traced_once",
     // A thousand processes are too many for an emulator.
     "--skip=thousand_processes_are_searched_quickly",
-    // What these ask is what other tools think of an object file, and the tools are not in the guest.
+    // Read object files with other tools, which are not in the guest.
     "--skip=bpftool_",
     "--skip=llvm-objdump_",
     "--skip=readelf_",
-    // Another language, which is not in the guest.
+    // Needs Python, which is not in the guest.
     "--skip=snapshots_of_a_python_ring_consume_nothing",
-    // The program whose resolver calls are traced, and what starts it.
+    // The program whose resolver calls are traced, and the programs that start it.
     "--bring=getent",
     "--bring=sh",
     "--bring=cat",
@@ -76,17 +76,19 @@ const SUITE: &[&str] = &[
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     "--env=PROPTEST_CASES=16",
-    // A guest under emulation uses one CPU; every machine that tests has two.
+    // A guest under emulation uses one CPU; every test machine has two.
     "--guests=2",
-    // A guest's CPUs may come and go; a developer's machine's may not.
+    // A test may take CPUs of a guest offline, but not those of a developer's machine.
     "--env=PERF_READER_HOTPLUG=1",
 ];
 
-/// The other C library, at the path that its programs name.
+/// The loader of musl, the other C library, at the path that its programs name.
 const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// The suite's arguments on this machine. Without musl no guest has it either, and a test that is ignored in all of
-/// them would fail the matrix.
+/// Returns the suite's arguments on this machine.
+///
+/// Without musl on the machine no guest has it either. A test that is ignored in all guests would fail the matrix, so
+/// the test of musl is skipped.
 fn suite() -> Vec<String> {
     let musl = if Path::new(MUSL).exists() {
         format!("--bring={MUSL}")
@@ -97,13 +99,13 @@ fn suite() -> Vec<String> {
     ON_THE_HOST.iter().chain(SUITE).map(|&word| word.to_owned()).chain([musl]).collect()
 }
 
-/// Returns only if the command could not be started.
+/// Replaces this process with the VM command. Returns only if the command could not be started.
 pub(crate) fn run(_accepted: &Args) -> ExitCode {
     let program = match command() {
         Ok(program) => program,
         Err(why) => return refuse(&why),
     };
-    // As they were typed: clap takes the first `--` for its own.
+    // As they were typed: clap removes the first `--`.
     let typed: Vec<OsString> = std::env::args_os().skip_while(|word| word != "vm").skip(1).collect();
     let mut command = Command::new(&program);
     if !typed.iter().any(|word| word == "--") {
@@ -113,7 +115,7 @@ pub(crate) fn run(_accepted: &Args) -> ExitCode {
     refuse(&format!("cannot run {}: {error}", program.display()))
 }
 
-/// This project's suite on every kernel of the matrix that can be had.
+/// Runs this project's suite on every available kernel of the matrix.
 pub(crate) fn matrix() -> tools::Result {
     if let Some(why) = no_emulator() {
         return Ok(Outcome::Skipped(why));
@@ -121,7 +123,7 @@ pub(crate) fn matrix() -> tools::Result {
     on_all_kernels(&suite().iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// What of the rest is not about the readers.
+/// Excludes the remaining tests that do not test the readers.
 const READERS: &[&str] = &[
     "--exclude=cutaway",
     "--exclude=cutaway-cli",
@@ -130,7 +132,7 @@ const READERS: &[&str] = &[
     "--exclude=mmap-ring::examples",
 ];
 
-/// What a machine of one CPU cannot run: the one CPU cannot be taken away, and two cannot be compared.
+/// Skips the tests that need two CPUs: one to take offline, or two to compare.
 const ONE: &[&str] = &[
     "--cpus=1",
     "--skip=cpu_goes_offline",
@@ -140,38 +142,40 @@ const ONE: &[&str] = &[
     "--skip=refresh_that_fails_on_one_cpu_looks_at_the_others",
 ];
 
-/// Both readers on machines of one CPU, and on machines that may have more CPUs than they have.
+/// Tests both readers on machines with one CPU, and on machines with more possible CPUs than online ones.
 pub(crate) fn few_cpus() -> tools::Result {
-    const MORE_TO_COME: &[&str] = &["--cpus=2", "--max-cpus=4", "--env=PERF_READER_HOTPLUG=1"];
+    const MORE_POSSIBLE: &[&str] = &["--cpus=2", "--max-cpus=4", "--env=PERF_READER_HOTPLUG=1"];
     if let Some(why) = no_emulator() {
         return Ok(Outcome::Skipped(why));
     }
-    // A package that is left out whole has no binary to leave out.
-    let of_others = |word: &str| READERS.iter().any(|others| word.starts_with(&format!("{others}::")));
-    let left_out: Vec<_> = ON_THE_HOST.iter().copied().filter(|word| !of_others(word)).collect();
-    let one = on_all_kernels(&[&left_out, READERS, ONE].concat());
-    let more = on_all_kernels(&[&left_out, READERS, MORE_TO_COME].concat());
+    // A test binary of an excluded package cannot be excluded once more.
+    let is_excluded = |word: &str| READERS.iter().any(|others| word.starts_with(&format!("{others}::")));
+    let on_the_host: Vec<_> = ON_THE_HOST.iter().copied().filter(|word| !is_excluded(word)).collect();
+    let one = on_all_kernels(&[&on_the_host, READERS, ONE].concat());
+    let more = on_all_kernels(&[&on_the_host, READERS, MORE_POSSIBLE].concat());
     one.and(more)
 }
 
-/// Runs the VM command with these arguments.
+/// Runs the VM command with these arguments. Skipped if no kernel is available.
 pub(crate) fn on_all_kernels(arguments: &[&str]) -> tools::Result {
     const NO_KERNEL: i32 = 3;
     let program = command()?;
     eprintln!("$ {} {}", program.display(), arguments.join(" "));
     match Command::new(&program).args(arguments).status() {
         Ok(status) if status.success() => Ok(Outcome::Done),
-        Ok(status) if status.code() == Some(NO_KERNEL) => Ok(Outcome::Skipped("no kernel can be had here".to_owned())),
+        Ok(status) if status.code() == Some(NO_KERNEL) => {
+            Ok(Outcome::Skipped("no kernel is available here".to_owned()))
+        }
         Ok(status) => Err(format!("cutaway-vm failed: {status}")),
         Err(error) => Err(format!("cannot run {}: {error}", program.display())),
     }
 }
 
-/// Guests that panic, hang, lie and starve: what the VM command says of them.
+/// Tests the VM command's reports of guests that panic, hang, print false reports, and take all CPU time or memory.
 pub(crate) fn sick() -> tools::Result {
     match no_emulator() {
         Some(why) => Ok(Outcome::Skipped(why)),
-        // Of the whole workspace: its dependencies' features are then those that the tests have been built with.
+        // `--workspace` selects the features of dependencies that the tests have been built with.
         None => tools::cargo(&["test", "--workspace", "--test", "boot", "--", "--include-ignored"], &[]),
     }
 }
@@ -181,11 +185,11 @@ pub(crate) fn no_emulator() -> Option<String> {
     (!tools::works(EMULATOR, &["--version"])).then(|| format!("{EMULATOR} is not on this machine"))
 }
 
-/// Builds the VM command; gives its path.
+/// Builds the VM command and returns its path.
 fn command() -> Result<PathBuf, String> {
     tools::cargo(&["build", "--quiet", "--package", "cutaway-vm"], &[])?;
-    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run
-    // it in itself.
+    // Cargo puts both programs into one directory. `cargo run` would run the VM command in itself if it is cargo's
+    // runner.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     Ok(me.with_file_name("cutaway-vm"))
 }
@@ -199,10 +203,10 @@ fn refuse(why: &str) -> ExitCode {
 mod tests {
     use super::*;
 
-    /// Returns the text of all tests' sources: those beside their packages, and those in `tests/live`.
+    /// Returns the sources of all tests: those of the packages, and those in `tests/live`.
     fn sources() -> String {
-        fn read(folder: &Path, text: &mut String) {
-            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        fn read(directory: &Path, text: &mut String) {
+            for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
                 let path = entry.path();
                 if path.is_dir() {
                     read(&path, text);
@@ -212,29 +216,29 @@ mod tests {
             }
         }
         let mut text = String::new();
-        for folder in ["tests/live", "loader/tests", "mmap-ring/tests", "perf-reader/tests", "programs/tests"] {
-            read(&tools::root().join(folder), &mut text);
+        for directory in ["tests/live", "loader/tests", "mmap-ring/tests", "perf-reader/tests", "programs/tests"] {
+            read(&tools::root().join(directory), &mut text);
         }
         text
     }
 
-    /// Returns whether a test's name begins so: a function's, or the label of tests that are made in a loop.
+    /// Returns whether the name of a test begins with `name`: of a function, or of tests that are made in a loop.
     fn is_a_test(name: &str, sources: &str) -> bool {
-        // `llvm-objdump_`: the label is made of the tool's name.
+        // `llvm-objdump_`: the name of such a test begins with the tool's name.
         let tool = format!("\"{}\"", name.trim_end_matches('_'));
-        let of_a_tool = sources.contains(&tool) && sources.contains("format!(\"{tool}_");
-        of_a_tool || [format!("fn {name}"), format!("\"{name}")].iter().any(|text| sources.contains(text))
+        let with_tool = sources.contains(&tool) && sources.contains("format!(\"{tool}_");
+        with_tool || [format!("fn {name}"), format!("\"{name}")].iter().any(|text| sources.contains(text))
     }
 
-    /// Returns whether a package has such a test binary.
+    /// Returns whether a package has a test binary of this name.
     fn is_a_binary(package: &str, binary: &str) -> bool {
         let manifests = ["cli", "loader", "mmap-ring", "perf-reader", "programs", "sys", "tests/vm", "tests/xtask"];
-        manifests.iter().any(|folder| {
-            let folder = tools::root().join(folder);
-            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        manifests.iter().any(|directory| {
+            let directory = tools::root().join(directory);
+            let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap();
             let declared =
                 manifest.split("[[test]]").skip(1).any(|test| test.contains(&format!("name = \"{binary}\"")));
-            let tests = folder.join("tests");
+            let tests = directory.join("tests");
             manifest.contains(&format!("\nname = \"{package}\"\n"))
                 && (binary.is_empty()
                     || declared
@@ -243,9 +247,9 @@ mod tests {
         })
     }
 
-    /// A name that leaves nothing out belongs to a test that was renamed, and now runs where it must not.
+    /// A name that skips no test is the old name of a renamed test, which now runs where it must not.
     #[test]
-    fn every_left_out_test_exists() {
+    fn every_skipped_test_exists() {
         let sources = sources();
         let words = ON_THE_HOST.iter().chain(SUITE).chain(READERS).chain(ONE);
         let missing: Vec<_> = words
@@ -262,9 +266,9 @@ mod tests {
         assert!(!is_a_test("renamed_since", &sources) && !is_a_binary("cutaway", "renamed"));
     }
 
-    /// A test that is skipped on every kernel fails the run, so what skips itself on one CPU must be left out there.
+    /// A test that is ignored on every kernel fails the run, so tests that need two CPUs must be skipped on one.
     #[test]
-    fn every_test_that_needs_two_cpus_is_left_out_on_one() {
+    fn tests_that_need_two_cpus_are_skipped_on_one() {
         let mut sources = String::new();
         for entry in std::fs::read_dir(tools::root().join("perf-reader/tests/live")).unwrap().map(Result::unwrap) {
             sources += &std::fs::read_to_string(entry.path()).unwrap();
@@ -275,11 +279,11 @@ mod tests {
             .filter_map(|function| function.split('(').next())
             .collect();
         assert!(needing.len() >= 2, "{needing:?}");
-        let is_left_out = |name: &str| {
+        let is_skipped = |name: &str| {
             let mut skips = ON_THE_HOST.iter().chain(ONE).filter_map(|word| word.strip_prefix("--skip="));
             skips.any(|skip| name.contains(skip))
         };
-        let missing: Vec<_> = needing.iter().filter(|name| !is_left_out(name)).collect();
+        let missing: Vec<_> = needing.iter().filter(|name| !is_skipped(name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! The book says what is true: every listing, output, table and picture in it is made again and compared; every link
-//! leads somewhere. See `src/book/mod.rs`.
+//! Makes every listing, output, table and picture of the book again and compares it with the page. Checks every link.
+//! See `src/book/mod.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]
@@ -17,14 +17,15 @@ use xtask::book::{self, Block, PAGES, Workshop};
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/vm.md"]
-        .iter()
-        .chain(PAGES)
-        .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))
-        .collect();
+    let mut trials: Vec<Trial> =
+        ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/style.md", "docs/vm.md"]
+            .iter()
+            .chain(PAGES)
+            .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))
+            .collect();
     match blocks() {
         Ok(blocks) => trials.extend(blocks),
-        Err(why) => trials.push(Trial::test("the_book_can_be_read", || Err(why.into()))),
+        Err(why) => trials.push(Trial::test("book_can_be_read", || Err(why.into()))),
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -34,7 +35,7 @@ fn every_link(page: &str) -> Result<(), Failed> {
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
 
-/// A test for each block.
+/// Returns a test for each block.
 fn blocks() -> Result<Vec<Trial>, String> {
     let workshop = Arc::new(std::sync::OnceLock::new());
     let mut trials = Vec::new();
@@ -48,7 +49,7 @@ fn blocks() -> Result<Vec<Trial>, String> {
             match workshop.differs(&block)? {
                 None => Ok(Completion::Completed),
                 Some(what) => {
-                    Err(format!("`cargo xtask book {}` mends it, if it is meant to be so\n{what}", block.page()).into())
+                    Err(format!("if the change is right, run `cargo xtask book {}`\n{what}", block.page()).into())
                 }
             }
         }));
@@ -56,7 +57,7 @@ fn blocks() -> Result<Vec<Trial>, String> {
     Ok(trials)
 }
 
-/// Why an output of the book cannot be had here; `None` if it can.
+/// Returns the reason why an output of the book cannot be made here; `None` if it can.
 fn obstacle(root: bool, block: &Block) -> Option<String> {
     if root && let Some(why) = requirements::ring() {
         return Some(why);

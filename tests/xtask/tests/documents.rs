@@ -1,4 +1,4 @@
-//! What the documents say, held against the code; what they show is the business of `book.rs`.
+//! Compares statements of the documents with the code. `book.rs` compares listings and outputs.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may")]
 
 use std::{collections::HashSet, fs, path::Path};
@@ -10,9 +10,9 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn every_place_that_the_architecture_names_is_there() {
+fn files_and_items_of_the_architecture_exist() {
     let text = read("ARCHITECTURE.md");
-    let mut places = 0;
+    let mut files = 0;
     // `path` or `path` (`item`, `item`)
     let mut rest = text.as_str();
     while let Some((piece, behind)) = rest.split_once('`').and_then(|(_, behind)| behind.split_once('`')) {
@@ -20,20 +20,20 @@ fn every_place_that_the_architecture_names_is_there() {
         if !piece.ends_with(".rs") {
             continue;
         }
-        assert!(root().join(piece).is_file(), "ARCHITECTURE.md names {piece}, which is not there");
+        assert!(root().join(piece).is_file(), "ARCHITECTURE.md names {piece}, which does not exist");
         let items = behind.strip_prefix(" (").and_then(|behind| behind.split_once(')')).map_or("", |(items, _)| items);
         let code = read(piece);
         for item in items.split('`').skip(1).step_by(2) {
             assert!(code.contains(item), "{piece} has no `{item}`, which ARCHITECTURE.md names");
         }
-        places += 1;
+        files += 1;
     }
-    assert!(places > 15, "only {places} places found: has the page's form changed?");
+    assert!(files > 15, "only {files} files found: has the page's form changed?");
 }
 
-/// The stages of `ARCHITECTURE.md` are those that `cargo xtask structure` checks, row by row.
+/// `ARCHITECTURE.md` has the same stages as `cargo xtask structure`, row by row.
 #[test]
-fn stages_of_the_architecture_are_those_that_are_checked() {
+fn stages_of_the_architecture_are_the_checked_ones() {
     let code = read("tests/xtask/src/structure.rs");
     let (_, stages) = code.split_once("const STAGES: ").unwrap();
     let (stages, _) = stages.split_once("\n];").unwrap();
@@ -45,22 +45,22 @@ fn stages_of_the_architecture_are_those_that_are_checked() {
     let (_, table) = page.split_once("### The loader's stages").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
     let first = table.lines().filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
-    let told: Vec<Vec<_>> =
+    let listed: Vec<Vec<_>> =
         first.map(|cell| cell.split('`').filter(|name| name.ends_with(".rs")).map(str::to_owned).collect()).collect();
     assert!(checked.len() > 5, "only {} rows found: has the form of STAGES changed?", checked.len());
-    assert_eq!(told, checked);
+    assert_eq!(listed, checked);
 }
 
-/// Every name of the column "is" in the changelog's table of renamings is in the code of its crate.
+/// Each name in the column "is" of the changelog's table of renamings is in the code of its crate.
 #[test]
-fn every_new_name_of_the_changelog_is_there() {
+fn new_names_of_the_changelog_exist() {
     let page = read("CHANGELOG.md");
     let (_, table) = page.split_once("### Renamed").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap_or((table, ""));
     let mut names = 0;
     for row in table.lines() {
         let ["", krate, was, is, ""] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else { continue };
-        let folders = match krate {
+        let directories = match krate {
             "cutaway" => &["loader/src", "sys/src"] as &[_],
             "mmap-ring" => &["mmap-ring/src"],
             "perf-reader" => &["perf-reader/src"],
@@ -69,17 +69,17 @@ fn every_new_name_of_the_changelog_is_there() {
             "crate" | "---" => continue,
             other => panic!("CHANGELOG.md: a row of the unknown crate {other}"),
         };
-        let code = folders.iter().map(|folder| code(&root().join(folder))).collect::<String>();
+        let code = directories.iter().map(|directory| code(&root().join(directory))).collect::<String>();
         let words: HashSet<_> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         for name in is.split('`').skip(1).step_by(2).flat_map(|name| name.split("::")) {
-            assert!(words.contains(name), "CHANGELOG.md: {was} is said to be `{name}`, which is not in {krate}");
+            assert!(words.contains(name), "CHANGELOG.md: the new name of {was} is `{name}`, which is not in {krate}");
             names += 1;
         }
     }
     assert!(names > 50, "only {names} names found: has the table's form changed?");
 }
 
-/// The code of all files below a directory.
+/// Returns the code of all files below a directory.
 fn code(directory: &Path) -> String {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     entries
@@ -89,9 +89,9 @@ fn code(directory: &Path) -> String {
 }
 
 #[test]
-fn every_package_of_the_readme_s_table_is_there() {
+fn packages_of_the_readme_exist() {
     let readme = read("README.md");
-    for (folder, package) in [
+    for (directory, package) in [
         ("sys", "cutaway-sys"),
         ("mmap-ring", "mmap-ring"),
         ("perf-reader", "perf-reader"),
@@ -99,28 +99,28 @@ fn every_package_of_the_readme_s_table_is_there() {
         ("loader", "cutaway"),
         ("cli", "cutaway-cli"),
     ] {
-        assert!(readme.contains(&format!("| `{folder}` | `{package}` |")), "{folder}");
-        assert!(read(&format!("{folder}/Cargo.toml")).contains(&format!("name = \"{package}\"")), "{folder}");
+        assert!(readme.contains(&format!("| `{directory}` | `{package}` |")), "{directory}");
+        assert!(read(&format!("{directory}/Cargo.toml")).contains(&format!("name = \"{package}\"")), "{directory}");
     }
 }
 
-/// That it quotes what the command said is seen to by the book's tests; here, that no experiment was forgotten.
+/// The book's tests check that the page quotes the command; this test checks that no experiment is missing.
 #[test]
-fn the_comparison_tells_of_every_experiment() {
+fn comparison_quotes_each_experiment() {
     let (page, figures) = (read("docs/compare.md"), read("docs/compare/figures.jsonl"));
     let quotes = page.matches("<!-- quote: ").count();
     assert_eq!(quotes, figures.matches("{\"kind\":\"experiment\"").count(), "one quote for each experiment");
 }
 
-/// The front pages of the crates name chapters, since rustdoc cannot link to them.
+/// The front pages of the crates name chapters, because rustdoc cannot link to them.
 #[test]
-fn every_chapter_that_a_front_page_names_is_there() {
+fn chapters_named_by_front_pages_exist() {
     for krate in ["mmap-ring", "perf-reader", "loader", "programs"] {
         let text = read(&format!("{krate}/src/lib.rs"));
         let chapters: Vec<_> = text.split('`').filter(|word| word.starts_with("docs/")).collect();
         assert!(!chapters.is_empty(), "{krate} names no chapter of the book");
         for chapter in chapters {
-            assert!(root().join(chapter).is_file(), "{krate} names {chapter}, which is not there");
+            assert!(root().join(chapter).is_file(), "{krate} names {chapter}, which does not exist");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The packages of `tests/embedding`, which know nothing of this workspace but where the loader lies: built as their
-//! users would build them, and run.
+//! Builds and runs the packages of `tests/embedding` as their users would. They know only the loader's path in this
+//! workspace.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]
@@ -36,7 +36,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-/// The folder `tests`.
+/// Returns the directory `tests`.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -48,7 +48,7 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// A test of these packages, ignored where their crates cannot be had.
+/// Returns a test of these packages. It is ignored if their crates cannot be fetched.
 fn built(
     name: &str,
     missing: fn() -> Option<String>,
@@ -61,14 +61,15 @@ fn built(
         let fetched = cargo(&["fetch", "--locked", "--quiet"]).output()?;
         if !fetched.status.success() {
             let text = String::from_utf8_lossy(&fetched.stderr).into_owned();
-            // The loader has got other dependencies: that is no matter of the network.
+            // The loader's dependencies have changed; the network is not the reason.
             if text.contains("--locked") {
-                return Err(
-                    format!("tests/embedding/Cargo.lock is out of date, `cargo fetch` there mends it: {text}").into()
-                );
+                return Err(format!(
+                    "tests/embedding/Cargo.lock is out of date: run `cargo fetch` in tests/embedding: {text}"
+                )
+                .into());
             }
             let why = text.lines().last().unwrap_or_default();
-            return Ok(Completion::ignored_with(format!("the crates that it needs cannot be had: {why}")));
+            return Ok(Completion::ignored_with(format!("cannot fetch the crates that it needs: {why}")));
         }
         test().map(|()| Completion::Completed)
     })
@@ -83,14 +84,14 @@ fn run(package: &str, arguments: &[&str], says: &str) -> Result<(), Failed> {
     Err(format!("{}: {stdout}{stderr}", output.status).into())
 }
 
-/// A folder for pins, gone with its contents at the end.
+/// A directory for pins. Dropping it removes the directory and its contents.
 struct Pins(PathBuf);
 
 impl Pins {
     fn new() -> Self {
-        let folder = Path::new("/sys/fs/bpf").join(format!("cutaway-stays-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
+        let directory = Path::new("/sys/fs/bpf").join(format!("cutaway-stays-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        Self(directory)
     }
 }
 
@@ -100,7 +101,7 @@ impl Drop for Pins {
     }
 }
 
-/// What an embedder builds, itself included.
+/// Checks the number of crates that an embedder builds, its own included.
 fn few_crates() -> Result<(), Failed> {
     const MOST: usize = 20;
     for package in ["counts", "stays"] {
@@ -120,8 +121,8 @@ fn few_crates() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A program that loads an object, attaches it and reads its first event, built for size as `cargo xtask bench loader`
-/// does: what another compiler or another machine makes of it has other sizes, but not by much.
+/// Checks the size of a program that loads an object, attaches it and reads its first event. It is built for size as by
+/// `cargo xtask bench loader`. Another compiler or machine gives slightly different sizes.
 fn small(object: &str) -> Result<(), Failed> {
     let most = if cfg!(target_arch = "x86_64") { 500_000 } else { 600_000 };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small");

@@ -1,4 +1,4 @@
-//! The examples of the loader, built and run as an embedder would. Their objects are those of `cargo xtask objects`.
+//! Builds and runs the examples of the loader as an embedder would. `cargo xtask objects` writes the same objects.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/harness.rs"]
@@ -36,6 +36,7 @@ fn main() {
         test!(embed_prints_who_asked_for_what).needs(ring),
         test!(ring_prints_who_executes_a_file).needs(ring),
         test!(perf_prints_who_executes_a_file).needs(root),
+        test!(from_aya_prints_who_executes_a_file).needs(ring),
         test!(poller_reads_a_ring).needs(ring),
         test!(poller_reads_perf_buffers).needs(root),
         test!(global_sets_the_step).needs(root),
@@ -62,7 +63,9 @@ impl Example {
 
     fn with(name: &str, object: &[u8]) -> Self {
         static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-            let build = ["build", "--quiet", "--package", "cutaway", "--examples"];
+            // With the features that the command asks for, as in the workspace: the library is built once.
+            let features = "aya-obj,debugdata";
+            let build = ["build", "--quiet", "--package", "cutaway", "--features", features, "--examples"];
             assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
             // target/debug/deps/THIS beside target/debug/examples
             let own = std::env::current_exe().unwrap();
@@ -76,7 +79,7 @@ impl Example {
         Self { command, _directory: directory }
     }
 
-    /// Runs it to its end, and returns the one line that it prints.
+    /// Runs the example to its end and returns the one line that it prints.
     fn line(&mut self) -> String {
         let output = self.command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -88,7 +91,7 @@ impl Example {
         }
     }
 
-    /// Runs it until it prints the line that `cause` returns. It runs the cause again and again: the example may not
+    /// Runs the example until it prints the line that `cause` returns. It repeats `cause`, because the example may not
     /// have attached its programs yet.
     fn prints(&mut self, mut cause: impl FnMut() -> String) {
         let mut child = Running(self.command.spawn().unwrap());
@@ -104,7 +107,7 @@ impl Example {
                     Ok(line) if expected.contains(&line) => return,
                     Ok(_) => {}
                     Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => panic!("it ended: {:?}", child.0.wait()),
+                    Err(RecvTimeoutError::Disconnected) => panic!("the example ended: {:?}", child.0.wait()),
                 }
             }
         }
@@ -112,7 +115,7 @@ impl Example {
     }
 }
 
-/// An example that ends only by being killed.
+/// An example that runs until it is killed.
 struct Running(Child);
 
 impl Drop for Running {
@@ -124,7 +127,7 @@ impl Drop for Running {
 
 fn embed_prints_who_asked_for_what() {
     Example::with("embed", &Transport::Ring.object().unwrap()).prints(|| {
-        // A name that no other process asks for. The program sees the name of the thread.
+        // A name that no other process resolves. The program reads the name of the thread.
         let _ = ("this-example.invalid", 80).to_socket_addrs();
         let thread = fs::read_to_string("/proc/thread-self/comm").unwrap();
         format!("{} asked for this-example.invalid", thread.trim_end())
@@ -137,6 +140,10 @@ fn ring_prints_who_executes_a_file() {
 
 fn perf_prints_who_executes_a_file() {
     Example::new("perf", "perf").prints(executes_a_file);
+}
+
+fn from_aya_prints_who_executes_a_file() {
+    Example::new("from_aya", "ring").prints(executes_a_file);
 }
 
 fn poller_reads_a_ring() {

@@ -73,16 +73,21 @@ impl Ring {
         self.types.is_some()
     }
 
-    /// Returns the processes that hold the ring, without this one.
-    pub(crate) fn owners(&self) -> Result<Vec<FdOwner>, CliError> {
+    /// Returns the processes that hold the ring, without this one; `None` if none is found and some processes cannot be
+    /// inspected.
+    pub(crate) fn owners(&self) -> Result<Option<Vec<FdOwner>>, CliError> {
         let holders = system::open_fds()?;
-        Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
+        let found = holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id());
+        let found: Vec<_> = found.cloned().collect();
+        Ok((!found.is_empty() || holders.hidden == 0).then_some(found))
     }
 
-    /// Returns the programs that use the ring.
-    pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, CliError> {
+    /// Returns the programs that use the ring; `None` if programs cannot be inspected.
+    pub(crate) fn programs(&self) -> Result<Option<Vec<ProgramEntry>>, CliError> {
         let mut programs = programs()?;
-        programs.retain(|program| program.maps.contains(&self.id()));
+        if let Some(programs) = &mut programs {
+            programs.retain(|program| program.maps.contains(&self.id()));
+        }
         Ok(programs)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use cutaway::system::{FdOwner, ProgramEntry};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -56,8 +57,10 @@ pub(crate) fn json(look: &Snapshot) -> Result<String, CliError> {
 /// The processes and programs that use a ring.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
-    owners: Vec<Owner>,
-    programs: Vec<Program>,
+    /// `None` if it is not known.
+    owners: Option<Vec<Owner>>,
+    /// `None` if it is not known.
+    programs: Option<Vec<Program>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,36 +82,41 @@ struct Program {
 
 impl About {
     pub(crate) fn of(ring: &Ring) -> Result<Self, CliError> {
-        let owners = ring.owners()?.into_iter().map(|holder| Owner {
+        let owner = |holder: FdOwner| Owner {
             state: process_state(holder.pid),
             pid: holder.pid,
             comm: holder.comm,
             fd: holder.fd,
-        });
-        let programs = ring.programs()?.into_iter().map(|program| Program {
+        };
+        let program = |program: ProgramEntry| Program {
             id: program.id,
             name: program.name,
             program_type: program.program_type.to_string(),
-        });
-        Ok(Self { owners: owners.collect(), programs: programs.collect() })
+        };
+        Ok(Self {
+            owners: ring.owners()?.map(|owners| owners.into_iter().map(owner).collect()),
+            programs: ring.programs()?.map(|programs| programs.into_iter().map(program).collect()),
+        })
     }
 
     /// Formats the processes on one line.
     pub(crate) fn owners(&self) -> String {
-        if self.owners.is_empty() {
-            return "no process".to_owned();
-        }
         let one = |owner: &Owner| format!("{} ({}, fd {}, {})", owner.comm, owner.pid, owner.fd, owner.state);
-        terminal::one_line(&listed(&self.owners.iter().map(one).collect::<Vec<_>>()))
+        match self.owners.as_deref() {
+            None => "unknown: some processes cannot be inspected (CAP_SYS_PTRACE)".to_owned(),
+            Some([]) => "no process".to_owned(),
+            Some(owners) => terminal::one_line(&listed(&owners.iter().map(one).collect::<Vec<_>>())),
+        }
     }
 
     /// Formats the programs on one line.
     pub(crate) fn programs(&self) -> String {
-        if self.programs.is_empty() {
-            return "no program".to_owned();
-        }
         let one = |program: &Program| format!("{} ({}, {})", program.name, program.id, program.program_type);
-        terminal::one_line(&listed(&self.programs.iter().map(one).collect::<Vec<_>>()))
+        match self.programs.as_deref() {
+            None => "unknown: programs cannot be inspected (CAP_SYS_ADMIN)".to_owned(),
+            Some([]) => "no program".to_owned(),
+            Some(programs) => terminal::one_line(&listed(&programs.iter().map(one).collect::<Vec<_>>())),
+        }
     }
 
     fn lines(&self) -> String {

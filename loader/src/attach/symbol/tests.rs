@@ -3,7 +3,7 @@ use std::{ffi::OsStr, path::Path};
 use super::*;
 use crate::attach::{
     crafted::{CODE, Crafted, DATA, FILE, FUNC, GLOBAL, IFUNC, LOCAL, NOTYPE, OBJECT, SHIFT, WEAK},
-    image::{Binary, tests::Kept},
+    image::{Binary, tests::TempFile},
     library,
 };
 
@@ -16,8 +16,8 @@ fn find_in(binary: &Binary, symbol: &str) -> Result<Function, String> {
 }
 
 #[test]
-fn getaddrinfo_is_where_the_dynamic_loader_puts_it() {
-    // The address in this process, less where the file is mapped, plus that mapping's offset in the file.
+fn getaddrinfo_is_found_at_its_loaded_address() {
+    // The address in this process, minus the start of the mapping, plus the mapping's offset in the file.
     let address = libc::getaddrinfo as *const () as u64;
     let maps = std::fs::read("/proc/self/maps").unwrap();
     let mut mappings = crate::attach::maps::mappings(&maps);
@@ -28,7 +28,7 @@ fn getaddrinfo_is_where_the_dynamic_loader_puts_it() {
 }
 
 #[test]
-fn a_version_may_be_given_with_one_sign_or_two() {
+fn version_takes_one_or_two_at_signs() {
     let libc = libc();
     let plain = find_in(&libc, "getaddrinfo").unwrap();
     let error = find_in(&libc, "getaddrinfo@NOT_9").unwrap_err();
@@ -38,7 +38,7 @@ fn a_version_may_be_given_with_one_sign_or_two() {
 }
 
 #[test]
-fn an_ifunc_an_import_and_nothing_are_told_apart() {
+fn ifunc_import_and_missing_function_are_distinguished() {
     let why = |symbol| find_in(&libc(), symbol).unwrap_err();
     assert!(why("memcpy").contains("IFUNC"), "{}", why("memcpy"));
     assert!(why("no_such_function").contains("no such function"), "{}", why("no_such_function"));
@@ -49,16 +49,16 @@ fn an_ifunc_an_import_and_nothing_are_told_apart() {
 }
 
 #[test]
-fn what_is_no_elf_file_is_refused() {
+fn file_that_is_not_elf_is_refused() {
     for path in ["/etc/passwd", "/dev/zero", "/"] {
         let found = Binary::open(Path::new(path).to_owned(), None).map(|binary| binary.image().is_ok());
         assert!(!found.unwrap_or(false), "{path}");
     }
 }
 
-/// Three functions at `CODE`, `CODE + 0x10` and `CODE + 0x20`, and what is asked of them.
+/// Looks up `symbol` in a file with these symbols; functions can be at `CODE`, `CODE + 0x10` and `CODE + 0x20`.
 fn ask(symbols: &[(&str, u8, u8, u64, u64)], symbol: &str) -> Result<u64, String> {
-    let kept = Kept::new(&Crafted { symbols: symbols.to_vec(), ..Crafted::default() });
+    let kept = TempFile::new(&Crafted { symbols: symbols.to_vec(), ..Crafted::default() });
     find_in(&kept.binary(), symbol).map(|function| function.file_offset + SHIFT)
 }
 
@@ -87,15 +87,15 @@ fn several_functions_of_one_name_are_refused_with_their_addresses() {
 }
 
 #[test]
-fn the_single_global_one_of_several_is_taken() {
+fn the_only_global_function_is_chosen() {
     for binding in [GLOBAL, WEAK] {
         let symbols = [("f", LOCAL, FUNC, CODE, 2), ("f", binding, FUNC, SECOND, 2), ("f", LOCAL, FUNC, THIRD, 2)];
         assert_eq!(ask(&symbols, "f"), Ok(SECOND));
     }
-    // An exported one of several global ones: the linker has hidden the others.
+    // The only exported one of several global functions: the linker has hidden the others.
     let f = |address| ("f", GLOBAL, FUNC, address, 2);
     let crafted = Crafted { symbols: vec![f(CODE), f(SECOND)], dynamic: vec![f(SECOND)], ..Crafted::default() };
-    let kept = Kept::new(&crafted);
+    let kept = TempFile::new(&crafted);
     assert_eq!(find_in(&kept.binary(), "f").unwrap().file_offset, SECOND - SHIFT);
 }
 
@@ -107,9 +107,9 @@ fn names_of_one_function_are_not_ambiguous() {
     assert_eq!(ask(&versions, "f"), Ok(SECOND));
     assert_eq!(ask(&versions, "f@V1"), Ok(CODE));
     assert_eq!(ask(&versions, "f@0x11000"), Ok(CODE));
-    // A file has its exported names in both tables.
+    // The exported names are in both symbol tables.
     let crafted = Crafted { symbols: versions.to_vec(), dynamic: versions.to_vec(), ..Crafted::default() };
-    let line = find_in(&Kept::new(&crafted).binary(), "f@V3").unwrap_err();
+    let line = find_in(&TempFile::new(&crafted).binary(), "f@V3").unwrap_err();
     assert_eq!(line, "there is no version V3 of it, but V1, V2");
     let go = [("type:.eq.T", LOCAL, FUNC, CODE, 2), ("main.(*T).M", LOCAL, FUNC, SECOND, 2)];
     assert_eq!(ask(&go, "type:.eq.T"), Ok(CODE));
@@ -117,7 +117,7 @@ fn names_of_one_function_are_not_ambiguous() {
 }
 
 #[test]
-fn what_is_no_code_is_refused() {
+fn symbol_that_is_not_code_is_refused() {
     let symbols = [
         ("__data_start", GLOBAL, NOTYPE, DATA, 0),
         ("variable", GLOBAL, OBJECT, DATA + 8, 4),
@@ -145,7 +145,7 @@ fn a_pattern_fits_functions_only() {
         ("f2x", LOCAL, FUNC, SECOND, 2),
         ("f3", 1, NOTYPE, DATA, 0),
     ];
-    let kept = Kept::new(&Crafted { symbols, ..Crafted::default() });
+    let kept = TempFile::new(&Crafted { symbols, ..Crafted::default() });
     let binary = kept.binary();
     let image = binary.image().unwrap();
     let found = matching(&image, "f*").unwrap();

@@ -1,4 +1,4 @@
-//! Where a probe's arguments are at the moment it is hit, as its note tells it in the assembler's own words.
+//! Parses the locations of a probe's arguments, which its note has in assembler syntax.
 //!
 //! ```text
 //!     -4@-1204(%rbp) 8@%rax 1@$10        x86
@@ -8,9 +8,8 @@
 //!      └ signed
 //! ```
 //!
-//! What is written is whatever the compiler put into an `asm` statement, so there is more to be met than can be read:
-//! floating point registers, segments. Such an argument is [`ArgLocation::Unreadable`], and its neighbours are none the
-//! worse for it.
+//! The compiler writes any operand of an `asm` statement, including some that programs cannot read: floating-point
+//! registers, segments. Such an argument is [`ArgLocation::Unreadable`]; the other arguments remain readable.
 
 use super::registers;
 
@@ -18,17 +17,17 @@ use super::registers;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Argument {
     pub(super) location: ArgLocation,
-    /// Bytes.
+    /// In bytes.
     pub(super) size: u8,
     pub(super) signed: bool,
 }
 
-/// Where its value is. Registers are given by where they lie in `struct pt_regs`, in bytes.
+/// The location of the value. A register is given by its offset in `struct pt_regs`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ArgLocation {
     Constant(i64),
     Register(u16),
-    /// In memory, at the sum of a register, this distance, and perhaps another register times a power of two.
+    /// In memory: the sum of a register, this distance, and optionally an index register times two to this power.
     Memory {
         base: u16,
         distance: i64,
@@ -37,7 +36,7 @@ pub(super) enum ArgLocation {
     Unreadable,
 }
 
-/// The words that a machine's assembler has for operands.
+/// The assembler syntax of a machine's operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Machine {
     X86,
@@ -45,13 +44,13 @@ pub(super) enum Machine {
     Other,
 }
 
-/// Reads all arguments. `from_here` gives the distance from the probe to a variable of the file, by its symbol: code
-/// that may lie anywhere names a variable by how far away it is.
+/// Parses all arguments. `from_here` returns the distance from the probe to a variable of the file, by its symbol:
+/// position-independent code names a variable by its distance.
 pub(super) fn read(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Vec<Argument> {
     split(text).into_iter().map(|text| argument(machine, text, from_here)).collect()
 }
 
-/// The arguments apart: at blanks, but not at those within brackets or behind a comma.
+/// Splits the arguments at blanks, but not within brackets.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut open, mut start) = (Vec::new(), 0_u32, 0);
     for (at, letter) in text.char_indices() {
@@ -72,7 +71,7 @@ fn split(text: &str) -> Vec<&str> {
 
 fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Argument {
     let unreadable = Argument { location: ArgLocation::Unreadable, size: 8, signed: false };
-    // Without a size it is a whole word.
+    // Without a size the argument is a whole word.
     let (size, operand) = text.split_once('@').unwrap_or(("8", text));
     let (size, signed) = match size {
         "1" | "2" | "4" | "8" => (size, false),
@@ -149,14 +148,14 @@ fn arm64(operand: &str) -> Option<ArgLocation> {
     registers::arm64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
 }
 
-/// Decimal or hexadecimal, of either sign. A number beyond the signed ones is meant as its bits.
+/// Parses a decimal or hexadecimal number with an optional sign. A number above `i64::MAX` is taken as its bits.
 fn number(text: &str) -> Option<i64> {
     let text = text.strip_prefix('#').unwrap_or(text);
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    // A second sign is none that a parser should take.
+    // The standard parser would accept a second sign.
     if !digits.starts_with(|digit: char| digit.is_ascii_digit()) {
         return None;
     }
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_does_not_disturb_the_rest() {
+    fn unreadable_argument_does_not_affect_the_others() {
         for text in [
             "8f@%xmm0",
             "8@%fs:16(%rax)",

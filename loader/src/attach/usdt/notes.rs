@@ -1,4 +1,4 @@
-//! The notes that a program carries about its probes.
+//! Reads the notes about USDT probes in a program.
 //!
 //! `DTRACE_PROBE(provider, name, …)` leaves one `nop` in the code and a note in the section `.note.stapsdt`, which is
 //! never loaded into memory:
@@ -11,10 +11,10 @@
 //!     provider \0 name \0 arguments \0
 //! ```
 //!
-//! A tool that moves the program's segments around after linking (prelink) does not know of the addresses in the notes.
-//! It does move the section `.stapsdt.base`, whose address at linking time the note remembers: the difference goes on
-//! top of both others. The semaphore is a 16-bit counter of those who listen; a program that finds it 0 spares itself
-//! the trouble of working out the arguments.
+//! A tool that moves the program's segments after linking (prelink) does not adjust the addresses in the notes. It does
+//! move the section `.stapsdt.base`, whose address at link time is in the note: the difference is added to the other
+//! two addresses. The semaphore is a 16-bit counter of attached probes. A program that finds 0 there does not compute
+//! the arguments.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -29,25 +29,25 @@ use crate::{
     attach::image::{Binary, Image},
 };
 
-/// One site of a probe.
+/// One location of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) provider: String,
     pub(super) name: String,
-    /// As the note has them.
+    /// The arguments as the note has them.
     pub(super) text: String,
     pub(super) arguments: Vec<Argument>,
-    /// Why variables that the arguments name are not taken for any.
+    /// The reasons why variables in the arguments could not be resolved.
     pub(super) doubts: Vec<String>,
-    /// Where the `nop` is: bytes from the start of the file.
+    /// File offset of the `nop`, in bytes.
     pub(super) offset: u64,
-    /// Where it is in memory, if the file is of the kind that always lies at the same address.
+    /// Address of the `nop` in memory, if the file is always loaded at the same address.
     pub(super) fixed: Option<u64>,
-    /// Where the semaphore is: bytes from the start of the file.
+    /// File offset of the semaphore, in bytes.
     pub(super) semaphore: Option<u64>,
 }
 
-/// All notes of a file, in its order, whose provider and name `wanted` takes.
+/// Returns all notes of a file whose provider and name `wanted` accepts, in the file's order.
 pub(super) fn read(binary: &Binary, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Note>, Error> {
     let answer = binary.image().and_then(|image| File::new(&image).notes(wanted));
     answer.map_err(|why| Error::Library { library: binary.path.display().to_string(), why })
@@ -56,7 +56,7 @@ pub(super) fn read(binary: &Binary, wanted: &dyn Fn(&str, &str) -> bool) -> Resu
 /// `NT_STAPSDT`
 const NT_STAPSDT: u32 = 3;
 
-/// A note as it stands in the file.
+/// The fields of a note.
 struct Raw<'d> {
     location: u64,
     base: u64,
@@ -91,17 +91,17 @@ impl<'d> Raw<'d> {
 
 struct File<'f, 'b> {
     image: &'f Image<'b>,
-    /// The variables by their names, and whether the file has its full table, once one is asked for.
+    /// The variables by name, and whether the file has its full symbol table; read on first use.
     variables: OnceCell<(BTreeMap<Vec<u8>, Variable>, bool)>,
 }
 
-/// What a name of the file's tables stands for.
+/// The definitions of one name in the file's symbol tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Variable {
     At(u64),
-    /// Different things. Which of them the probe's author meant is not in the file.
+    /// At several addresses. The file does not say which one the probe's author meant.
     Several(Vec<u64>),
-    /// Nothing that is at one address in memory: a variable of each thread, a number.
+    /// Not at one address in memory: a thread-local variable, or a constant.
     Nowhere,
 }
 
@@ -125,14 +125,14 @@ impl<'f, 'b> File<'f, 'b> {
     }
 
     fn note(&self, raw: &Raw<'_>, base: Option<u64>) -> Result<Note, String> {
-        // A file without that section was not moved by anybody who would keep it right.
+        // A file without that section was not moved by a tool that keeps the notes valid.
         let moved = base.map_or(0, |base| base.wrapping_sub(raw.base));
         let location = raw.location.wrapping_add(moved);
         let probe = || format!("its probe `{}:{}`", raw.provider, raw.name);
         let head = &self.image.head;
         let offset = head
             .code(location)
-            .map_err(|why| format!("{} is at {location:#x}, where no code of the file is: {why}", probe()))?;
+            .map_err(|why| format!("{} is at {location:#x}, where the file has no code: {why}", probe()))?;
         let semaphore = match raw.semaphore {
             0 => None,
             address => {
@@ -149,7 +149,7 @@ impl<'f, 'b> File<'f, 'b> {
                 Some(Variable::Several(addresses)) => {
                     let list: Vec<_> = addresses.iter().take(8).map(|address| format!("{address:#x}")).collect();
                     format!(
-                        "`{name}` is the name of {} variables (at {}), and the file does not tell which is meant",
+                        "`{name}` is the name of {} variables (at {}), and the file does not say which one is meant",
                         addresses.len(),
                         list.join(", ")
                     )
@@ -185,13 +185,13 @@ impl<'f, 'b> File<'f, 'b> {
         }
     }
 
-    /// What the file's tables have under this name, and whether the full table is among them.
+    /// Returns the definition of this name in the file's tables, and whether the full table is among them.
     fn variable(&self, name: &str) -> (Option<Variable>, bool) {
         let (variables, full) = self.variables.get_or_init(|| {
             let mut all = BTreeMap::new();
-            // Tables that are broken name nothing.
+            // A broken table defines no names.
             let full = self.image.tables.symbols(&mut |symbol| {
-                // Code never names a hidden version as it is called for others.
+                // Code refers to a hidden version by another name.
                 if symbol.undefined || symbol.hidden || symbol.name.is_empty() {
                     return;
                 }
@@ -215,7 +215,7 @@ impl<'f, 'b> File<'f, 'b> {
 }
 
 impl Variable {
-    /// Takes in another definition of the same name: one for each of the file's tables is still one.
+    /// Adds another definition of the same name; the same address in both tables counts once.
     fn also(&mut self, other: Self) {
         let (Self::At(address), Self::At(known)) = (&other, &*self) else {
             match (self, other) {
@@ -238,15 +238,16 @@ mod tests {
         crafted::{
             CODE, Crafted, DATA, FUNC, GLOBAL, IFUNC, LOCAL, NOTE, NOTYPE, OBJECT, Symbol, TLS, own_machine, probe,
         },
-        image::tests::Kept,
+        image::tests::TempFile,
         usdt::arguments::ArgLocation,
     };
 
-    /// The distance of the argument `4@counter(%rip)` in a file of x86 with these symbols, and what is said of it.
+    /// Returns the distance of the argument `4@counter(%rip)` in an x86 file with these symbols, and the reported
+    /// doubts.
     fn counter(symbols: &[Symbol<'_>], dynamic: &[Symbol<'_>]) -> (Option<i64>, String) {
         let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", "4@counter(%rip)"))];
         let (symbols, dynamic) = (symbols.to_vec(), dynamic.to_vec());
-        let kept = Kept::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
+        let kept = TempFile::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
         let notes = read(&kept.binary(), &|_, _| true).unwrap();
         let note = &notes[0];
         let distance = match note.arguments[0].location {
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_one_name_is_found() {
+    fn unambiguous_variable_is_found() {
         if not_x86() {
             return;
         }
@@ -274,22 +275,22 @@ mod tests {
         found(&[own], &[]);
         found(&[own], &[own]);
         found(&[], &[own]);
-        // Two names of one address, without a size, imported besides, without a type.
+        // The same address twice, once without a size, and an import without a type.
         found(&[own, ("counter", GLOBAL, OBJECT, DATA + 8, 0)], &[("counter", GLOBAL, OBJECT, 0, 0)]);
         found(&[("counter", GLOBAL, NOTYPE, DATA + 8, 0)], &[]);
-        // What old programs are linked with has another name in the code.
+        // A version for old programs has another name in the code.
         found(&[own, ("counter@V1", GLOBAL, OBJECT, DATA, 4)], &[]);
     }
 
     #[test]
-    fn a_name_of_several_variables_is_not_taken_for_one() {
+    fn ambiguous_variable_is_not_resolved() {
         if not_x86() {
             return;
         }
         let own = ("counter", LOCAL, OBJECT, DATA + 8, 4);
         for other in [
             ("counter", LOCAL, OBJECT, DATA + 16, 4),
-            // Either file may have meant its own.
+            // Each source file may have meant its own variable.
             ("counter", GLOBAL, OBJECT, DATA + 16, 4),
             ("counter", LOCAL, OBJECT, DATA + 16, 0),
             ("counter", LOCAL, NOTYPE, DATA + 16, 0),
@@ -301,7 +302,7 @@ mod tests {
                 assert!(doubt.contains("`counter` is the name of 2 variables") && doubt.contains("0x12008"), "{doubt}");
             }
         }
-        // Nothing that has an address of its own.
+        // Symbols that have no address of their own.
         for other in [("counter", LOCAL, TLS, 8, 4), ("counter", GLOBAL, IFUNC, CODE, 4)] {
             assert_eq!(counter(&[other], &[]).0, None);
             assert_eq!(counter(&[own, other], &[]).0, None);
@@ -330,7 +331,7 @@ mod tests {
         let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", ""))];
         let crafted = Crafted { sections, ..Crafted::default() };
         let all = |crafted: &Crafted<'_>| {
-            let kept = Kept::new(crafted);
+            let kept = TempFile::new(crafted);
             read(&kept.binary(), &|_, _| true).map(|notes| notes.len()).map_err(|error| error.to_string())
         };
         assert_eq!(all(&crafted), Ok(1));

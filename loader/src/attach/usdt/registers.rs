@@ -1,9 +1,10 @@
-//! Where the registers of a probed thread lie in the structure that its programs are given, `struct pt_regs`.
+//! Offsets of registers in `struct pt_regs`, the context of a program on a probe.
 //!
-//! Compilers name a register by the part of it that they mean (`%al`, `%eax`, `%rax`; `w0`, `x0`); the structure holds
-//! the whole. (`arch/x86/include/asm/ptrace.h`, `arch/arm64/include/uapi/asm/ptrace.h`: the first fields never change.)
+//! Compilers name a register by the part that they use (`%al`, `%eax`, `%rax`; `w0`, `x0`); the structure holds the
+//! whole register. The first fields never change (`arch/x86/include/asm/ptrace.h`,
+//! `arch/arm64/include/uapi/asm/ptrace.h`).
 
-/// Of the x86: by the names for 64, 32, 16 and 8 bits, in the structure's order.
+/// The registers of x86 by their names for 64, 32, 16 and 8 bits, in the structure's order.
 const X86: [[&str; 4]; 21] = [
     ["r15", "r15d", "r15w", "r15b"],
     ["r14", "r14d", "r14w", "r14b"],
@@ -20,7 +21,7 @@ const X86: [[&str; 4]; 21] = [
     ["rdx", "edx", "dx", "dl"],
     ["rsi", "esi", "si", "sil"],
     ["rdi", "edi", "di", "dil"],
-    // What the system call's number was, of no use here.
+    // `orig_ax`, the number of the system call; not a register.
     ["", "", "", ""],
     ["rip", "eip", "", ""],
     ["", "", "", ""],
@@ -29,21 +30,21 @@ const X86: [[&str; 4]; 21] = [
     ["", "", "", ""],
 ];
 
-/// Bytes from the start of x86's `pt_regs` to this register, named without its `%`.
+/// Returns the offset in bytes of a register in x86's `pt_regs`. The name has no `%`.
 pub(super) fn x86(name: &str) -> Option<u16> {
     let index = X86.iter().position(|names| !name.is_empty() && names.contains(&name))?;
     u16::try_from(index * 8).ok()
 }
 
-/// Bytes from the start of arm64's `pt_regs` to this register.
+/// Returns the offset in bytes of a register in arm64's `pt_regs`.
 pub(super) fn arm64(name: &str) -> Option<u16> {
-    /// Behind `x0` to `x30`.
+    /// `sp` follows `x0` to `x30`.
     const SP: u16 = 31;
     let index = match name {
         "sp" => SP,
         _ => {
             let number = name.strip_prefix(['x', 'w'])?;
-            // Written as the assembler does, without signs and leading zeroes.
+            // As the assembler writes it, without signs and leading zeros.
             (0..SP).find(|index| index.to_string() == number)?
         }
     };
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_of_a_register_lies_where_the_whole_does() {
+    fn parts_of_a_register_have_its_offset() {
         for (name, offset) in
             [("r15", 0), ("ebp", 32), ("rax", 80), ("al", 80), ("dil", 112), ("rip", 128), ("rsp", 152)]
         {
@@ -64,7 +65,7 @@ mod tests {
         for (name, offset) in [("x0", 0), ("w29", 232), ("x30", 240), ("sp", 248)] {
             assert_eq!(arm64(name), Some(offset), "{name}");
         }
-        // The second byte of a register, and what does not exist.
+        // The second byte of a register, and names that do not exist.
         for name in ["", "ah", "xmm0", "rzx", "st(0)", "fs"] {
             assert_eq!(x86(name), None, "{name}");
         }

@@ -9,7 +9,7 @@
 use super::arguments::{ArgLocation, Argument};
 use crate::{
     Error,
-    program::{Taken, UsdtSpecs},
+    program::{SpecsInUse, UsdtSpecs},
 };
 
 use super::super::detach::Detach;
@@ -19,7 +19,7 @@ const ARGUMENT: usize = 16;
 /// Bytes after the arguments: the cookie, the number of arguments, and padding.
 const BEHIND: usize = 16;
 
-impl Detach for Taken {
+impl Detach for SpecsInUse {
     fn keep(&self) {
         Self::keep(self);
     }
@@ -31,13 +31,13 @@ pub(super) fn encode(specs: &UsdtSpecs, arguments: &[Argument], cookie: u64) -> 
     let room = size.checked_sub(BEHIND).filter(|room| room.is_multiple_of(ARGUMENT)).map(|room| room / ARGUMENT);
     let room = room.ok_or_else(|| {
         specs.unfit(format!(
-            "the values of its map `{}` have {size} bytes, which is not libbpf's form",
+            "the values of its map `{}` have {size} bytes, which is not libbpf's layout",
             specs.map().name()
         ))
     })?;
     if arguments.len() > room {
         let count = arguments.len();
-        return Err(specs.unfit(format!("the probe has {count} arguments, and libbpf's form has room for {room}")));
+        return Err(specs.unfit(format!("the probe has {count} arguments, and libbpf's layout has room for {room}")));
     }
     let mut bytes: Vec<u8> = arguments.iter().flat_map(argument).collect();
     bytes.resize(room * ARGUMENT, 0);

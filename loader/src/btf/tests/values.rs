@@ -1,9 +1,9 @@
-//! Bytes read by types built here.
+//! Values decoded by types built word by word.
 
 use super::{Builder, FLAG};
 use crate::btf::{Btf, Kind, Value};
 
-/// `Display` of the value of type `id`.
+/// Returns the `Display` of the value of type `id`.
 fn shown(built: &Builder, id: u32, bytes: &[u8]) -> String {
     let section = built.bytes();
     Btf::parse(&section).unwrap().value(id, bytes).to_string()
@@ -35,7 +35,7 @@ fn integers_are_as_wide_and_signed_as_their_type() {
 }
 
 #[test]
-fn enumerations_have_names_flags_have_several() {
+fn enumerations_show_names_and_flags_show_several() {
     let mut built = Builder::new();
     let names = ["A", "B", "C"].map(|name| built.name(name));
     let [a, b, c] = names;
@@ -73,7 +73,7 @@ fn arrays_of_characters_are_text_and_arrays_of_bytes_are_bytes() {
         .ty("", Kind::Array, 0, 0, &[6, 3, 2]) // 7
         .ty("", Kind::Array, 0, 0, &[3, 3, 0]); // 8: flexible
     assert_eq!(shown(&built, 4, b"bash\0xyz"), "\"bash\"");
-    assert_eq!(shown(&built, 4, b"a\x1b[2J\"\n\0"), r#""a\u{1b}[2J\"\n""#, "nothing that a terminal obeys");
+    assert_eq!(shown(&built, 4, b"a\x1b[2J\"\n\0"), r#""a\u{1b}[2J\"\n""#, "control characters are escaped");
     assert_eq!(shown(&built, 4, b"abcdefgh"), "\"abcdefgh\"", "no NUL");
     assert_eq!(shown(&built, 5, &[1, 2, 0xab, 4]), "0102ab04");
     let shorts: Vec<u8> = [1_i16, -2, 3, 4].iter().flat_map(|short| short.to_ne_bytes()).collect();
@@ -84,7 +84,7 @@ fn arrays_of_characters_are_text_and_arrays_of_bytes_are_bytes() {
 }
 
 #[test]
-fn structures_nest_and_unnamed_ones_lend_their_members() {
+fn structures_nest_and_unnamed_ones_are_flattened() {
     let mut built = Builder::new();
     let [pid, at, x, y, bits, more] = ["pid", "at", "x", "y", "bits", "more"].map(|name| built.name(name));
     built
@@ -105,14 +105,14 @@ fn structures_nest_and_unnamed_ones_lend_their_members() {
     }
 }
 
-/// What `shown` shows, and whether the type takes what follows.
+/// Returns the `Display`, and whether the type ends with a flexible array.
 fn both(built: &Builder, id: u32, bytes: &[u8]) -> (String, bool) {
     let section = built.bytes();
     (shown(built, id, bytes), Btf::parse(&section).unwrap().ends_flexibly(id))
 }
 
 #[test]
-fn only_the_last_member_of_all_is_flexible() {
+fn only_the_last_member_is_flexible() {
     let mut built = Builder::new();
     let [n, none, rest, inner, end] = ["n", "none", "rest", "inner", "end"].map(|name| built.name(name));
     built
@@ -148,13 +148,13 @@ fn only_the_last_member_of_all_is_flexible() {
     }
     assert_eq!(both(&built, 7, b"\x07\0\0\0ab\0"), ("{n: 7, none: \"\", rest: \"ab\"}".to_owned(), true));
     assert_eq!(both(&built, 14, b"\x07\0\0\0!rest"), ("{n: 7, end: \"!\", rest: \"rest\"}".to_owned(), true));
-    // The record ends where the array begins, or before.
+    // The record ends at the array's start, or before.
     assert_eq!(shown(&built, 6, &words[..4]), "{n: 7, rest: []}");
     assert_eq!(shown(&built, 5, &words[..4]), "{n: 7, none: [], end: ?}");
 }
 
 #[test]
-fn arrays_of_nothing_are_as_long_as_declared() {
+fn arrays_of_empty_types_have_their_declared_length() {
     let mut built = Builder::new();
     let [n, none] = ["n", "none"].map(|name| built.name(name));
     built
@@ -172,7 +172,7 @@ fn arrays_of_nothing_are_as_long_as_declared() {
 }
 
 #[test]
-fn nonsense_ends() {
+fn circular_types_end() {
     let mut built = Builder::new();
     let inner = built.name("inner");
     built
@@ -190,7 +190,7 @@ fn nonsense_ends() {
     assert!(values.len() <= 1 << 16);
     assert_eq!(btf.value(6, &[0; 8]).to_string(), "{inner: ?}");
     assert_eq!([2, 3, 4, 5, 6, 99].map(|id| btf.ends_flexibly(id)), [false; 6]);
-    // A union of itself, twice: it would branch at every level.
+    // A union with itself as two members: it would branch at every level.
     let mut built = Builder::new();
     built.ty("u", Kind::Union, 2, 8, &[0, 1, 0, 0, 1, 0]);
     assert!(!Btf::parse(&built.bytes()).unwrap().ends_flexibly(1));

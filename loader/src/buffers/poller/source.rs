@@ -1,4 +1,4 @@
-//! What a [`Poller`](super::Poller) waits for.
+//! The sources of a [`Poller`](super::Poller).
 
 use std::{
     fmt,
@@ -16,15 +16,16 @@ use perf_reader::{AdaptiveReader, PerCpuBuffers};
 use super::super::PerfEventArray;
 use crate::Error;
 
-/// Names a source of a [`Poller`](super::Poller). Each token is given once in a process: other pollers do not know it.
+/// Identifies a source of a [`Poller`](super::Poller). A token is unique in the process, so other pollers do not know
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(super) u64);
 
 impl Token {
-    /// Returns a token that is greater than all before it.
+    /// Returns a token that is greater than all previous ones.
     pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // ATOMICS: a counter: pairs with nothing but itself, and publishes nothing.
+        // ATOMICS: a counter: pairs only with itself, and publishes nothing.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
@@ -53,7 +54,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns the ring, if it is one.
+    /// Returns the ring, if the source is one.
     #[cfg(feature = "ring")]
     pub fn as_ring(&mut self) -> Option<&mut Ring> {
         match self {
@@ -62,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Returns the perf buffers, if it is those of a `PERF_EVENT_ARRAY`.
+    /// Returns the perf buffers, if the source is those of a `PERF_EVENT_ARRAY`.
     #[cfg(feature = "perf")]
     pub fn as_perf(&mut self) -> Option<&mut AdaptiveReader<PerfEventArray>> {
         match self {
@@ -73,21 +74,19 @@ impl Source {
 }
 
 impl Source {
-    /// Returns what its file descriptor is watched for, and why.
+    /// Returns the events to watch the source's file descriptor for, and the reason.
     pub(super) fn interest(&self) -> (Interest, &'static str) {
         match self {
             #[cfg(feature = "ring")]
-            Self::Ring(_) => (Interest::ReadableEdge, "asks to be told of the ring's wake-ups"),
+            Self::Ring(_) => (Interest::ReadableEdge, "watches for the ring's wake-ups"),
             #[cfg(feature = "perf")]
-            Self::Perf(_) | Self::PerfSet(_) => {
-                (Interest::Readable, "asks to be told when a CPU's buffer has something")
-            }
-            Self::Fd(_) => (Interest::Readable, "asks to be told when it is readable"),
+            Self::Perf(_) | Self::PerfSet(_) => (Interest::Readable, "watches for records in a CPU's buffer"),
+            Self::Fd(_) => (Interest::Readable, "watches until it is readable"),
         }
     }
 
-    /// Returns whether perf buffers have something to read; false for other sources, of which the kernel can be asked
-    /// again.
+    /// Returns true if perf buffers have unread records. Returns false for other sources, because the kernel reports
+    /// their readiness again.
     pub(super) fn has_perf_records(&self) -> bool {
         #[cfg(feature = "perf")]
         {
@@ -117,12 +116,12 @@ impl AsFd for Source {
     }
 }
 
-/// Why a [`Poller`](super::Poller) cannot wait.
+/// The reason why a [`Poller`](super::Poller) cannot wait.
 #[derive(Debug)]
 pub struct PollError {
-    /// The source that is broken; `None` if the wait itself failed.
+    /// The failed source; `None` if the wait itself failed.
     pub token: Option<Token>,
-    /// What is wrong with it.
+    /// The source's error.
     pub error: Error,
 }
 
@@ -133,7 +132,7 @@ impl PollError {
 }
 
 impl From<PollError> for Error {
-    /// Forgets the token.
+    /// Drops the token.
     fn from(error: PollError) -> Self {
         error.error
     }
@@ -149,7 +148,7 @@ impl fmt::Display for PollError {
 }
 
 impl std::error::Error for PollError {
-    /// The error is displayed as it is, so its source is this one's.
+    /// Returns the source of the contained error, because that error is displayed unchanged.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }

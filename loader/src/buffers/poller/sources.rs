@@ -1,4 +1,4 @@
-//! A poller and its sources.
+//! The poller and its sources.
 
 #[cfg(feature = "perf")]
 use std::time::Instant;
@@ -52,11 +52,11 @@ pub(super) const STOP: u64 = u64::MAX;
 /// # }
 /// ```
 ///
-/// The caller drains each source that is [`ready`](Self::ready). A source that is not drained keeps the next wait from
-/// sleeping. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that ask for few wake-ups) is
+/// The caller drains each source that is [`ready`](Self::ready). If a source is not drained, the next wait does not
+/// sleep. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that request few wake-ups) is
 /// found within 100 ms on a machine that is not overloaded ([`set_idle_poll_interval`](Self::set_idle_poll_interval)).
 ///
-/// `Send`, and not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe.
+/// `Send`, but not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe.
 /// Rings need Linux 5.8.
 ///
 /// Needs this crate's feature `ring` or `perf`.
@@ -65,10 +65,10 @@ pub(super) const STOP: u64 = u64::MAX;
 pub struct Poller {
     pub(super) epoll: Epoll,
     pub(super) stop: Stop,
-    /// Ascending by token.
+    /// In ascending order of tokens.
     pub(super) entries: Vec<Entry>,
     pub(super) timers: Timers,
-    /// Waits that led to no sleep.
+    /// The number of waits that returned without a sleep.
     pub(super) at_once: u32,
     #[cfg(feature = "perf")]
     pub(super) refreshed: Instant,
@@ -78,9 +78,9 @@ pub struct Poller {
 pub(super) struct Entry {
     pub(super) token: Token,
     pub(super) source: Source,
-    /// The caller has to look at it.
+    /// The caller has not yet drained the source since it became ready.
     pub(super) ready: bool,
-    /// CPUs that came or went, and other readers, not yet taken by the caller.
+    /// CPUs that came or went, and other readers, that the caller has not yet taken.
     #[cfg(feature = "perf")]
     pub(super) changes: perf_reader::HotplugChanges,
 }
@@ -106,22 +106,23 @@ impl Poller {
         })
     }
 
-    /// Adds a ring buffer. Its own timer and stopper have no part in the poller's waits.
+    /// Adds a ring buffer. The ring's own timer and stopper do not affect the poller's waits.
     ///
     /// # Errors
     ///
     /// [`Error::Syscall`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is
-    /// closed then.
+    /// then closed.
     #[doc(alias = "ring_buffer__add")]
     #[cfg(feature = "ring")]
     pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
         self.add(Source::Ring(ring))
     }
 
-    /// Adds the perf buffers of a `PERF_EVENT_ARRAY`. CPUs that come online are looked for once a second: see
-    /// [`take_changes`](Self::take_changes).
+    /// Adds the perf buffers of a `PERF_EVENT_ARRAY`. Each wait checks for CPUs that came online, at most once a
+    /// second: see [`take_changes`](Self::take_changes).
     ///
-    /// End waits by the poller's [`stopper`](Self::stopper): a stop of the buffers' own would make them ready for ever.
+    /// Use the poller's [`stopper`](Self::stopper) to end waits: a stop of the buffers themselves would make them ready
+    /// forever.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Poller {
         self.add(Source::Perf(buffers))
     }
 
-    /// Adds a set of perf buffers, one for each CPU. CPUs that come online are the caller's to look for
+    /// Adds a set of perf buffers, one for each CPU. The caller checks for CPUs that come online
     /// ([`PerCpuBuffers::refresh`](perf_reader::PerCpuBuffers::refresh)).
     ///
     /// # Errors
@@ -145,14 +146,15 @@ impl Poller {
 
     /// Adds another file descriptor: a pipe, a socket, a pidfd, a timerfd. It is ready as long as it is readable.
     ///
-    /// The poller keeps a duplicate, so the caller reads from its own, and may close it after [`remove`](Self::remove).
+    /// The poller keeps a duplicate. The caller reads from the original, and may close it after
+    /// [`remove`](Self::remove).
     ///
     /// # Errors
     ///
-    /// As [`add_ring`](Self::add_ring); EPERM if it cannot be waited for, as a regular file; EMFILE.
+    /// As [`add_ring`](Self::add_ring); EPERM if the fd cannot be polled, as that of a regular file; EMFILE.
     #[doc(alias = "epoll_ctl")]
     pub fn add_fd(&mut self, fd: &impl AsFd) -> Result<Token, Error> {
-        let own = fd::duplicate(fd.as_fd(), "keeps an fd of its own: the caller may close theirs")
+        let own = fd::duplicate(fd.as_fd(), "duplicates the fd: the caller may close the original")
             .map_err(|error| Error::kernel("duplicate a file descriptor to wait for", &error))?;
         self.add(Source::Fd(own))
     }
@@ -163,7 +165,7 @@ impl Poller {
         self.epoll
             .add(source.as_fd(), interest, token.0, why)
             .map_err(|error| Error::kernel("add a source to a poller", &error))?;
-        // Adding a perf source polls its events, which consumes a wake-up of before. Its record can be seen by now: the
+        // Adding a perf source polls its events, which consumes an earlier wake-up. Its record is visible by now: the
         // kernel moves `data_head` before it sends the wake-up (`perf_output_put_handle` in
         // `kernel/events/ring_buffer.c`).
         let ready = source.has_perf_records();
@@ -177,8 +179,9 @@ impl Poller {
         Ok(token)
     }
 
-    /// Watches all sources anew. A source whose file descriptor the caller has exchanged leaves the former one watched,
-    /// which nothing but this ends: the kernel knows a watched file by its descriptor, and that may be closed.
+    /// Recreates the epoll instance and watches all sources again. If the caller has exchanged a source, the former
+    /// file descriptor is still watched, and only this ends it: the kernel identifies a watched file by its descriptor,
+    /// which may be closed.
     pub(super) fn watch_anew(&mut self) -> io::Result<()> {
         let epoll = watching(&self.stop)?;
         for entry in &mut self.entries {
@@ -190,13 +193,14 @@ impl Poller {
         Ok(())
     }
 
-    /// Takes a source out, e.g. one that is broken; `None` if no source has this token.
+    /// Removes a source and returns it, e.g. one that has failed; `None` if no source has this token.
     ///
-    /// Drain perf buffers before their own next wait: the kernel does not tell them again what it has told the poller.
+    /// Drain perf buffers before waiting on them elsewhere: the kernel does not report again what it has reported to
+    /// the poller.
     pub fn remove(&mut self, token: Token) -> Option<Source> {
         let source = self.entries.remove(self.index(token)?).source;
-        // The kernel forgets a closed file by itself. This one may live on, with the caller.
-        if let Err(error) = self.epoll.delete(source.as_fd(), "no longer waits for a source that is removed") {
+        // The kernel stops watching a file when it is closed. This one may stay open, owned by the caller.
+        if let Err(error) = self.epoll.delete(source.as_fd(), "stops watching a source that is removed") {
             log::warn!("{token} of a poller is still watched: {}", crate::Errno::of(&error));
         }
         Some(source)
@@ -208,11 +212,11 @@ impl Poller {
         Some(&self.entries.get(self.index(token)?)?.source)
     }
 
-    /// Returns a source to drain it, ready or not; `None` if no source has this token. It counts as drained: see
-    /// [`ready`](Self::ready).
+    /// Returns a source to drain it, ready or not; `None` if no source has this token. The source counts as drained:
+    /// see [`ready`](Self::ready).
     ///
-    /// Read from it, and leave it where it is: a source that is put there instead (by [`std::mem::replace`] or
-    /// [`std::mem::swap`]) is not watched. For that there are [`remove`](Self::remove) and the functions that add.
+    /// Read from the source, but do not replace it: a source put there instead (by [`std::mem::replace`] or
+    /// [`std::mem::swap`]) is not watched. Use [`remove`](Self::remove) and the functions that add.
     pub fn source_mut(&mut self, token: Token) -> Option<&mut Source> {
         let index = self.index(token)?;
         let entry = self.entries.get_mut(index)?;
@@ -220,7 +224,7 @@ impl Poller {
         Some(&mut entry.source)
     }
 
-    /// Walks all sources, in the order of their adding.
+    /// Iterates over all sources, in the order in which they were added.
     pub fn sources(&self) -> impl Iterator<Item = (Token, &Source)> {
         self.entries.iter().map(|entry| (entry.token, &entry.source))
     }
@@ -229,18 +233,18 @@ impl Poller {
         self.entries.binary_search_by_key(&token, |entry| entry.token).ok()
     }
 
-    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts
-    /// as drained: read all that it has, since the kernel does not say twice that a perf buffer has something. Leave it
-    /// where it is: see [`source_mut`](Self::source_mut).
+    /// Iterates over the sources that the last wait found ready, in the order in which they were added. Each returned
+    /// source counts as drained: read all its records, because the kernel reports a perf buffer's readiness only once.
+    /// Do not replace the source: see [`source_mut`](Self::source_mut).
     pub fn ready(&mut self) -> impl Iterator<Item = (Token, &mut Source)> {
         self.entries
             .iter_mut()
             .filter_map(|entry| std::mem::take(&mut entry.ready).then_some((entry.token, &mut entry.source)))
     }
 
-    /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty
-    /// for a source of another kind. The source is ready when there are such changes. Each wait looks for them, at most
-    /// once a second: see [`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh).
+    /// Returns the CPUs that came or went since the last call, and the other readers of the same map; empty for a
+    /// source of another kind. The source is ready when there are such changes. Each wait checks for them, at most once
+    /// a second: see [`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh).
     #[cfg(feature = "perf")]
     pub fn take_changes(&mut self, token: Token) -> perf_reader::HotplugChanges {
         let entry = self.index(token).and_then(|index| self.entries.get_mut(index));
@@ -248,13 +252,13 @@ impl Poller {
     }
 
     /// Returns a handle that ends waits, from another thread ([`Stopper::stop`]) or a signal handler (write(2) to its
-    /// file fd).
+    /// fd).
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stop.stopper()
     }
 
-    /// Forgets all stops so far: the next wait waits again.
+    /// Clears all stops so far: the next wait sleeps again.
     ///
     /// # Errors
     ///
@@ -263,11 +267,12 @@ impl Poller {
         self.stop.resume().map_err(|error| Error::kernel("wait again after a stop", &error))
     }
 
-    /// Sets how long a wait sleeps at most before it looks at the rings by itself, 1 millisecond or more; at first 90
-    /// milliseconds. While such looks find records they come sooner, down to every millisecond.
+    /// Sets the longest sleep before the poller checks the rings without a wake-up: 1 millisecond or more, initially 90
+    /// milliseconds. While these checks find records the interval shrinks, down to 1 millisecond.
     ///
-    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
-    /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until something else ends the wait.
+    /// `None` turns the checks off and spares an idle reader its 11 wake-ups a second. A record sent with
+    /// `BPF_RB_NO_WAKEUP` then stays unread, and so does every later one without a flag, until something else ends the
+    /// wait.
     pub fn set_idle_poll_interval(&mut self, interval: Option<Duration>) {
         self.timers.set_interval(interval);
     }
@@ -275,7 +280,7 @@ impl Poller {
 
 /// Creates an epoll instance that watches for a stop.
 fn watching(stop: &Stop) -> io::Result<Epoll> {
-    let epoll = Epoll::new("creates one object to wait on for all sources and the stop")?;
+    let epoll = Epoll::new("creates an epoll instance for all sources and the stop")?;
     epoll.add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")?;
     Ok(epoll)
 }

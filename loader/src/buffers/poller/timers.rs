@@ -1,20 +1,20 @@
-//! When a [`Poller`](super::Poller) looks at rings by itself, for records that were sent without a wake-up.
+//! When a [`Poller`](super::Poller) checks rings without a wake-up, for records that were sent without one.
 
 use std::time::Duration;
 
-/// How long a record that sent no wake-up waits at most: 90 milliseconds, so that it is read within 100 milliseconds on
-/// a machine that is not overloaded.
+/// The longest time that a record without a wake-up stays unnoticed: 90 milliseconds, so that it is read within 100
+/// milliseconds on a machine that is not overloaded.
 const POLL_INTERVAL: Duration = Duration::from_millis(90);
-/// The shortest time between two looks: without any sleep between them a wait would never sleep.
+/// The shortest interval between two checks. With an interval of 0 a wait would never sleep.
 const LEAST: Duration = Duration::from_millis(1);
-/// The first and the longest sleep behind a record that is reserved and not committed. Its commit sends a wake-up
-/// unless the program says otherwise.
+/// The first and the longest sleep while a record is reserved and not committed. Its commit sends a wake-up unless the
+/// program suppresses that.
 const BUSY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
 #[derive(Debug)]
 pub(super) struct Timers {
     interval: Option<Duration>,
-    /// Until the next look: shorter than the interval while looks find what sent no wake-up.
+    /// The time until the next check: shorter than the interval while checks find records without a wake-up.
     next: Duration,
     pause: Duration,
     /// The last sleep ended without a wake-up.
@@ -31,14 +31,14 @@ impl Timers {
         self.next = self.interval.unwrap_or(POLL_INTERVAL);
     }
 
-    /// Notes that a sleep is over.
+    /// Notes that a sleep has ended.
     pub(super) fn slept(&mut self, woken: bool) {
         self.timed_out = !woken;
     }
 
-    /// Notes that the rings have been looked at. A ring that is found ready without a wake-up may be full before the
-    /// next look, so that comes sooner.
-    pub(super) fn looked(&mut self, ready: bool) {
+    /// Notes that the rings have been checked. A ring that is ready without a wake-up may be full before the next
+    /// check, so the interval shrinks.
+    pub(super) fn checked(&mut self, ready: bool) {
         if !std::mem::take(&mut self.timed_out) {
             return;
         }
@@ -46,17 +46,17 @@ impl Timers {
         self.next = next.min(self.interval.unwrap_or(POLL_INTERVAL));
     }
 
-    /// Returns how long rings may be slept for at most. `busy`: a record at the head of one is reserved and not
-    /// committed.
+    /// Returns the longest time to sleep with respect to rings. `busy`: the record at the head of one is reserved and
+    /// not committed.
     pub(super) fn limit(&mut self, busy: bool) -> Option<Duration> {
-        let look = self.interval.map(|_| self.next);
+        let next_check = self.interval.map(|_| self.next);
         if !busy {
             self.pause = BUSY.0;
-            return look;
+            return next_check;
         }
         let pause = self.pause;
         self.pause = BUSY.1.min(pause * 2);
-        Some(look.map_or(pause, |look| look.min(pause)))
+        Some(next_check.map_or(pause, |next| next.min(pause)))
     }
 }
 
@@ -67,28 +67,28 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn looks_that_find_records_come_sooner_and_others_later() {
+    fn interval_shrinks_on_records_and_grows_without() {
         let mut timers = Timers::new();
-        let look = |timers: &mut Timers, ready| {
+        let check = |timers: &mut Timers, ready| {
             timers.slept(false);
-            timers.looked(ready);
+            timers.checked(ready);
             timers.limit(false).unwrap()
         };
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
-        assert_eq!(look(&mut timers, true), POLL_INTERVAL / 4);
-        (0..4).for_each(|_| assert!(look(&mut timers, true) >= LEAST));
+        assert_eq!(check(&mut timers, true), POLL_INTERVAL / 4);
+        (0..4).for_each(|_| assert!(check(&mut timers, true) >= LEAST));
         assert_eq!(timers.limit(false), Some(LEAST));
-        assert_eq!(look(&mut timers, false), 2 * MS);
-        (0..10).for_each(|_| assert!(look(&mut timers, false) <= POLL_INTERVAL));
+        assert_eq!(check(&mut timers, false), 2 * MS);
+        (0..10).for_each(|_| assert!(check(&mut timers, false) <= POLL_INTERVAL));
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
-        // What a wake-up told of is no reason to look more often.
+        // Records reported by a wake-up do not shrink the interval.
         timers.slept(true);
-        timers.looked(true);
+        timers.checked(true);
         assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
     }
 
     #[test]
-    fn busy_head_is_looked_at_in_growing_pauses() {
+    fn busy_head_is_checked_in_growing_pauses() {
         let mut timers = Timers::new();
         let pauses: Vec<_> = (0..6).map(|_| timers.limit(true).unwrap()).collect();
         assert_eq!(pauses, [MS, 2 * MS, 4 * MS, 8 * MS, 16 * MS, 16 * MS]);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_can_be_turned_off_and_are_never_without_a_sleep() {
+    fn checks_can_be_turned_off_and_always_sleep() {
         let mut timers = Timers::new();
         timers.set_interval(None);
         assert_eq!((timers.limit(false), timers.limit(true)), (None, Some(MS)));

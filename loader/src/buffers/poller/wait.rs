@@ -1,4 +1,4 @@
-//! The wait.
+//! [`Poller::wait`] and its parts.
 
 use std::{
     io,
@@ -13,15 +13,15 @@ use super::{
 };
 use crate::{Error, Wake};
 
-/// After so many waits that led to no sleep, ask whether a stop came by the file descriptor.
+/// After this many waits without a sleep, ask the kernel whether the stopper's fd was written to.
 const ASK_EVERY: u32 = 64;
-/// How often CPUs that came or went are looked for.
+/// The interval between checks for CPUs that came or went.
 #[cfg(feature = "perf")]
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// What is known of the sources without a system call.
+/// The state of the sources as far as it is known without a system call.
 #[derive(Debug, Default)]
-struct Look {
+struct State {
     ready: bool,
     ring_ready: bool,
     ring_busy: bool,
@@ -29,27 +29,28 @@ struct Look {
 }
 
 impl Poller {
-    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over
-    /// (rounded up to milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
+    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` has passed.
+    /// Returns at once if a source is ready. The timeout is rounded up to milliseconds; `None` waits without limit,
+    /// zero only checks.
     ///
-    /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn
-    /// out to have nothing.
+    /// [`Wake::Stopped`] takes precedence; sources may be ready at the same time. After [`Wake::Ready`] a perf buffer
+    /// may turn out to be empty.
     ///
     /// # Errors
     ///
-    /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads
-    /// as well; a file descriptor that is closed at its other end and has nothing more to read, or has an error. The
-    /// wait fails in this way until that source is [removed](Self::remove). Perf buffers whose CPUs or slots cannot be
-    /// looked after ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)) make a wait fail at most once a
-    /// second, and can be read all the same. No event of another source is lost. Without a token if epoll_wait(2)
-    /// fails.
+    /// [`PollError`] with the token of the failed source: a ring that is corrupt or that another process reads as well;
+    /// a file descriptor that has an error, or whose other end is closed and that has nothing left to read. The wait
+    /// fails in the same way until that source is [removed](Self::remove). If the CPUs or slots of perf buffers cannot
+    /// be checked ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)), a wait fails at most once a
+    /// second, and the buffers remain readable. No event of another source is lost. [`PollError`] without a token if
+    /// epoll_wait(2) fails.
     #[doc(alias("ring_buffer__poll", "perf_buffer__poll", "epoll_wait"))]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
-        // A time too long for the clock is no limit.
+        // A deadline beyond the clock's range is no limit.
         self.wait_for(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// Does the same until `deadline`.
+    /// Does the same as [`wait`](Self::wait) until `deadline`.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl Poller {
     fn wait_for(&mut self, deadline: Option<Instant>) -> Result<Wake, PollError> {
         let mut asked = false;
         for entry in &mut self.entries {
-            // Whether these are ready is asked anew.
+            // The kernel is asked again whether these are ready.
             #[cfg(feature = "ring")]
             let is_asked = matches!(entry.source, Source::Ring(_) | Source::Fd(_));
             #[cfg(not(feature = "ring"))]
@@ -74,15 +75,15 @@ impl Poller {
             }
             #[cfg(feature = "perf")]
             self.refresh()?;
-            let mut look = self.look(false)?;
-            if !look.ready {
-                look = self.look(true)?;
+            let mut state = self.check(false)?;
+            if !state.ready {
+                state = self.check(true)?;
             }
             let now = Instant::now();
             let is_over = deadline.is_some_and(|deadline| deadline <= now);
-            if look.ready || is_over {
-                // Of files the kernel alone knows.
-                if !asked && (!look.ready || self.entries.iter().any(|entry| matches!(entry.source, Source::Fd(_)))) {
+            if state.ready || is_over {
+                // Only the kernel knows whether an fd is readable.
+                if !asked && (!state.ready || self.entries.iter().any(|entry| matches!(entry.source, Source::Fd(_)))) {
                     self.sleep(Some(Duration::ZERO))?;
                     if self.stop.is_stopped() {
                         return Ok(Wake::Stopped);
@@ -91,15 +92,15 @@ impl Poller {
                 let is_ready = self.entries.iter().any(|entry| entry.ready);
                 return Ok(if is_ready { Wake::Ready } else { Wake::TimedOut });
             }
-            let limit = self.limit(&look, now).into_iter().chain(deadline.map(|deadline| deadline - now)).min();
+            let limit = self.limit(&state, now).into_iter().chain(deadline.map(|deadline| deadline - now)).min();
             asked = true;
             let woken = self.sleep(limit)?;
             self.timers.slept(woken);
         }
     }
 
-    /// Returns whether a stop is known. A poller whose sources are always ready never sleeps, so a stop that came by
-    /// the file fd alone is asked for now and then.
+    /// Returns true if the poller is stopped. A poller whose sources are always ready never sleeps, so every
+    /// [`ASK_EVERY`] waits it asks the kernel for a stop that was written to the fd.
     fn is_stopped(&mut self, slept: bool) -> Result<bool, PollError> {
         if !slept {
             self.at_once = self.at_once.wrapping_add(1);
@@ -110,10 +111,10 @@ impl Poller {
         Ok(self.stop.is_stopped())
     }
 
-    /// Looks at all sources without a system call, and marks those that are ready. `prepare`: makes each ready for a
+    /// Checks all sources without a system call, and marks those that are ready. `prepare`: also prepares each for a
     /// sleep.
-    fn look(&mut self, prepare: bool) -> Result<Look, PollError> {
-        let mut look = Look::default();
+    fn check(&mut self, prepare: bool) -> Result<State, PollError> {
+        let mut state = State::default();
         #[cfg(feature = "perf")]
         let now = Instant::now();
         for entry in &mut self.entries {
@@ -124,41 +125,40 @@ impl Poller {
                     let head = if prepare { ring.prepare_wait() } else { ring.head().map_err(mmap_ring::Error::from) };
                     let head = head.map_err(|error| PollError::of(entry.token, error))?;
                     entry.ready = head == Head::Ready;
-                    look.ring_ready |= entry.ready;
-                    look.ring_busy |= head == Head::Busy;
-                    look.has_rings = true;
+                    state.ring_ready |= entry.ready;
+                    state.ring_busy |= head == Head::Busy;
+                    state.has_rings = true;
                 }
                 #[cfg(feature = "perf")]
                 Source::Perf(buffers) => entry.ready |= buffers.next_poll().is_some_and(|at| at <= now),
                 #[cfg(feature = "perf")]
                 Source::PerfSet(set) => {
                     if set.next_poll().is_some_and(|at| at <= now) {
-                        // The caller may read it in a way that does not note the poll, and would then be told at once
-                        // again.
+                        // The caller may read the set without noting the poll; it would then be ready again at once.
                         set.note_poll();
                         entry.ready |= entry.source.has_perf_records();
                     }
                 }
                 Source::Fd(_) => {}
             }
-            look.ready |= entry.ready;
+            state.ready |= entry.ready;
         }
-        if look.has_rings && (look.ready || prepare) {
-            self.timers.looked(look.ring_ready);
+        if state.has_rings && (state.ready || prepare) {
+            self.timers.checked(state.ring_ready);
         }
         #[cfg(feature = "perf")]
-        if look.ready {
-            // As long as one source is always ready there is no sleep, so nothing tells of these.
+        if state.ready {
+            // As long as one source is always ready there is no sleep, so epoll never reports these.
             for entry in &mut self.entries {
                 entry.ready |= entry.source.has_perf_records();
             }
         }
-        Ok(look)
+        Ok(state)
     }
 
-    /// Returns how long the sources allow to sleep.
-    fn limit(&mut self, look: &Look, now: Instant) -> Option<Duration> {
-        let mut limit = if look.has_rings { self.timers.limit(look.ring_busy) } else { None };
+    /// Returns the longest sleep that the sources allow.
+    fn limit(&mut self, state: &State, now: Instant) -> Option<Duration> {
+        let mut limit = if state.has_rings { self.timers.limit(state.ring_busy) } else { None };
         let mut shorten = |by: Duration| limit = Some(limit.map_or(by, |limit| limit.min(by)));
         #[cfg(not(feature = "perf"))]
         let _ = (&mut shorten, now);
@@ -179,7 +179,7 @@ impl Poller {
         limit
     }
 
-    /// Sleeps, and marks the sources that epoll reports. Returns whether it reported any.
+    /// Sleeps, and marks the sources that epoll reports. Returns true if it reported any.
     fn sleep(&mut self, limit: Option<Duration>) -> Result<bool, PollError> {
         let Self { epoll, stop, entries, .. } = self;
         let (mut broken, mut unknown) = (None, 0);
@@ -195,7 +195,7 @@ impl Poller {
                 return;
             };
             match &entry.source {
-                // What stands at its head says whether it is ready: this may be an edge of long ago.
+                // The record at its head decides whether a ring is ready: this may be an old edge.
                 #[cfg(feature = "ring")]
                 Source::Ring(_) if !event.broken => {}
                 _ => entry.ready |= event.ready,
@@ -204,10 +204,10 @@ impl Poller {
                 broken = broken.or(Some(token));
             }
         };
-        let why = "sleeps until a source has something, or it is time to look";
+        let why = "sleeps until a source is ready, or until the next check";
         let count = epoll.wait_events(limit, why, report).map_err(|error| failed("wait for sources", &error))?;
         if unknown != 0 {
-            // It would end every sleep from now on.
+            // The exchanged source would end every sleep from now on.
             self.watch_anew().map_err(|error| failed("wait for sources, one of which was exchanged", &error))?;
         }
         match broken {
@@ -219,7 +219,7 @@ impl Poller {
         }
     }
 
-    /// Looks for CPUs that came or went, once a second, in all perf buffers. Returns the first error afterwards.
+    /// Checks all perf buffers for CPUs that came or went, once a second. Returns the first error after all checks.
     #[cfg(feature = "perf")]
     fn refresh(&mut self) -> Result<(), PollError> {
         if self.refreshed.elapsed() < REFRESH {
@@ -236,7 +236,7 @@ impl Poller {
                         buffers.take_changes()
                     }
                 };
-                // The caller may want to know even if no record comes.
+                // Report the changes to the caller even if no record arrives.
                 entry.ready |= new != perf_reader::HotplugChanges::default();
                 let known = &mut entry.changes;
                 for (known, new) in [
@@ -247,7 +247,7 @@ impl Poller {
                     (&mut known.regained, new.regained),
                 ] {
                     for cpu in new {
-                        // A caller that never asks must not cost memory without limit.
+                        // Bound the list for callers that never take the changes.
                         if !known.contains(&cpu) {
                             known.push(cpu);
                         }

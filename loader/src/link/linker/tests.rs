@@ -5,18 +5,18 @@ use cutaway_sys::Instruction;
 use super::*;
 use crate::{Extern, Object, resolve::externs::Externs};
 
-/// Where the maps of an object lie, if they have these fds.
+/// Returns the addresses of an object's maps, if they have these fds.
 fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Location, Address> {
     super::addresses(object.maps().iter().zip(fds))
 }
 
-/// What `value` says of each extern, found in these modules.
+/// Resolves each extern to the result of `value`, with these modules.
 fn resolved(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Resolved {
     Resolved { externs: Externs::all(externs, modules, value), ..Resolved::default() }
 }
 
-/// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
-/// them.
+/// Links the program `calls`, which calls kernel functions and loads the address of one (`___old`). `value` resolves
+/// each extern.
 fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<Instruction>, Vec<i32>) {
     let path = format!("{}/../tests/corpus/externs/kfuncs.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn loads(instructions: &[Instruction]) -> Vec<(u8, i32, i32)> {
 }
 
 #[test]
-fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last() {
+fn functions_are_in_call_order_and_the_exception_callback_is_last() {
     let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let externs = resolved(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
@@ -52,14 +52,14 @@ fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last
 }
 
 #[test]
-fn functions_of_the_kernel_are_called_by_their_number() {
+fn kernel_functions_are_called_by_btf_id() {
     let (instructions, _) = linked(0, |_| Value::Type { id: 77, module: None });
     assert_eq!(calls(&instructions), [(opcode::PSEUDO_KFUNC_CALL, 77, 0); 4]);
     assert!(loads(&instructions).iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 77, 0)));
 }
 
 #[test]
-fn functions_of_a_module_are_called_by_number_and_index_of_the_module() {
+fn module_functions_are_called_by_btf_id_and_module_index() {
     let (instructions, modules) = linked(2, |name| match name {
         "bpf_rcu_read_lock" => Value::Type { id: 5, module: None },
         "bpf_rcu_read_unlock" => Value::Type { id: 6, module: Some(0) },
@@ -74,9 +74,9 @@ fn functions_of_a_module_are_called_by_number_and_index_of_the_module() {
     assert!(loads.iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
 }
 
-/// An fd, or an index into a list of them, would be one of ours.
+/// An fd, or an index into a list of fds, would refer to those of this process.
 #[test]
-fn numbers_that_the_object_brings_along_are_refused() {
+fn pseudo_source_register_without_relocation_is_refused() {
     let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let link = |code, source| {
@@ -94,12 +94,12 @@ fn numbers_that_the_object_brings_along_are_refused() {
         );
     }
     assert!(link(opcode::JMP_CALL, opcode::PSEUDO_KFUNC_CALL).unwrap_err().contains("pseudo source register"));
-    // A number that is one, and a helper.
+    // A plain constant, and a helper.
     assert!(link(opcode::LD_IMM64, 0).is_ok() && link(opcode::JMP_CALL, 0).is_ok());
 }
 
 #[test]
-fn missing_functions_are_0_and_called_by_a_number_that_none_has() {
+fn missing_functions_are_0_and_called_by_an_invalid_id() {
     let (instructions, _) = linked(0, |_| Value::Missing { call: 0x7bad_0001 });
     assert_eq!(calls(&instructions), [(0, 0x7bad_0001, 0); 4]);
     assert!(loads(&instructions).iter().all(|load| *load == (0, 0, 0)));

@@ -1,4 +1,4 @@
-//! Applies one relocation: asks the program's types and the kernel's, and patches the instruction.
+//! Applies one relocation: computes its value by the program's types and by the kernel's, and patches the instruction.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,12 +17,12 @@ use crate::{
     text::listed,
 };
 
-/// What is remembered from one relocation to the next, and what looking may still cost.
+/// The state that is kept between relocations: results, and the remaining allowance of steps.
 pub(super) struct Known {
-    /// The name of the last relocation's section, which most likely is the next one's as well.
+    /// The section name of the last relocation, which is usually that of the next one.
     sections: Arc<str>,
-    /// By type, access string and kind: an object asks the same in many of its instructions.
-    answers: BTreeMap<(u32, u32, u32), Asked>,
+    /// Results by type, access string and kind: many instructions of an object have the same.
+    answers: BTreeMap<(u32, u32, u32), Computed>,
     pub(super) steps: Steps,
 }
 
@@ -39,13 +39,13 @@ impl Known {
     }
 }
 
-/// What is asked by a type, an access string and a kind, and the answer.
+/// The result for a type, an access string and a kind.
 #[derive(Clone)]
-struct Asked {
+struct Computed {
     kind: RelocationKind,
-    /// As C would write it.
+    /// The access as C writes it.
     text: Arc<str>,
-    /// What the program's own types say.
+    /// The value by the program's own types.
     ours: Value,
     answer: Answer,
     found: Option<Found>,
@@ -56,15 +56,15 @@ pub(super) struct One<'r> {
     pub(super) local: &'r Btf<'r>,
     pub(super) sources: &'r [Source<'r>],
     pub(super) relocation: &'r Relocation<'r>,
-    /// What it is about, once that is known.
+    /// The kind and the access, once they are known.
     pub(super) what: Option<(RelocationKind, Arc<str>)>,
 }
 
-/// What the kernel's types say: a value and how a load or store of it changes, or why there is none.
+/// The result by the kernel's types: a value and the change of a load's or store's size, or why there is none.
 type Answer = Result<(u64, Resize), Arc<str>>;
 
 impl One<'_> {
-    /// Gives the instruction as it is to be, and what was done to it. `number` is the index of that in the whole list.
+    /// Returns the changed instruction and the report. `number` is the index of the report in the list.
     pub(super) fn apply(
         &mut self,
         candidates: &mut Candidates<'_>,
@@ -77,16 +77,16 @@ impl One<'_> {
             return Err("it is in the middle of an instruction".to_owned());
         }
         let key = (relocation.type_id, relocation.access, relocation.kind);
-        let Asked { kind, text, ours, answer, found } = match known.answers.get(&key) {
-            Some(asked) => asked.clone(),
+        let Computed { kind, text, ours, answer, found } = match known.answers.get(&key) {
+            Some(computed) => computed.clone(),
             None => {
-                let asked = self.look(candidates, &mut known.steps)?;
-                known.answers.insert(key, asked.clone());
-                asked
+                let computed = self.compute(candidates, &mut known.steps)?;
+                known.answers.insert(key, computed.clone());
+                computed
             }
         };
         self.what = Some((kind, Arc::clone(&text)));
-        // Whoever prints all of them needs that much room.
+        // The caller may print all reports, which takes this much memory.
         known.steps.write(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
         let section = known.section(relocation.section);
         let done = |pair, outcome| (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome });
@@ -109,8 +109,8 @@ impl One<'_> {
         Ok(done((first, second), Outcome::Poisoned { why }))
     }
 
-    /// Finds out what is asked for the first time.
-    fn look(&mut self, candidates: &mut Candidates<'_>, steps: &mut Steps) -> Result<Asked, String> {
+    /// Computes the result for a new type, access string and kind.
+    fn compute(&mut self, candidates: &mut Candidates<'_>, steps: &mut Steps) -> Result<Computed, String> {
         let relocation = self.relocation;
         steps.add();
         let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
@@ -121,13 +121,13 @@ impl One<'_> {
         let (answer, found) = if kind == RelocationKind::TypeIdLocal {
             (Ok((ours.value, Resize::Keep)), None)
         } else {
-            self.ask(kind, &local, ours, candidates, steps)?
+            self.compute_for_kernel(kind, &local, ours, candidates, steps)?
         };
-        Ok(Asked { kind, text, ours, answer, found })
+        Ok(Computed { kind, text, ours, answer, found })
     }
 
-    /// Asks the kernel's types. All candidates on which the way exists must agree.
-    fn ask(
+    /// Computes the result by the kernel's types. All candidates on which the access exists must give the same.
+    fn compute_for_kernel(
         &self,
         kind: RelocationKind,
         local: &Spec<'_>,
@@ -136,7 +136,7 @@ impl One<'_> {
         steps: &mut Steps,
     ) -> Result<(Answer, Option<Found>), String> {
         if self.local.ty(local.root).name_bytes().is_empty() {
-            return Err("a type without a name cannot be looked for".to_owned());
+            return Err("a type without a name cannot be found in the kernel".to_owned());
         }
         let mut kept: Vec<Candidate> = Vec::new();
         let mut first: Option<(u64, Answer, Found)> = None;
@@ -188,10 +188,10 @@ impl One<'_> {
     }
 }
 
-/// Bytes that are kept for each candidate that has what was asked for, and as much work besides.
+/// Bytes that are kept for each candidate on which the access exists, and an allowance of as much work.
 const CANDIDATE: usize = 64;
 
-/// How a load or store changes that was of one size in the program, and is of another in the kernel.
+/// Returns how the size of a load or store changes.
 fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>, Option<Access>)) -> Resize {
     let (ours, theirs) = match (ours, theirs) {
         (Some(ours), Some(theirs)) => (ours, theirs),
@@ -211,7 +211,7 @@ fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>
     }
 }
 
-/// A relocation that fails for a bug of this crate.
+/// Returns the error text for a bug of this crate.
 fn bug(what: &'static str) -> String {
     crate::Error::bug(what).to_string()
 }
@@ -221,5 +221,5 @@ fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
         let source = sources.get(candidate.source)?;
         Some(format!("type {} of {}", candidate.id, source.name))
     }));
-    format!("the kernel has several types of that name, which give different answers: {names}")
+    format!("the kernel has several types of that name, with different results: {names}")
 }

@@ -1,46 +1,46 @@
-//! Which of the kernel's types are meant: all that have the same name, flavours aside, and are of the same kind.
+//! Finds the candidates: all types of the kernel with the same name, apart from flavors, and of the same kind.
 //!
-//! An object asks for a handful of names, the kernel has a hundred thousand types. So the names are collected first,
-//! and each type is held against them in the one walk that reads the kernel's BTF anyway.
+//! An object uses few type names; the kernel has a hundred thousand types. So the names are collected first, and each
+//! type is compared with them in the one walk over the kernel's BTF.
 
-use super::flavour::essential;
+use super::flavor::essential;
 use crate::{
     btf::{
         Btf, Kind, Names, TypeHeader,
-        visitor::{Beginnings, Visitor},
+        visitor::{NameFilter, Visitor},
     },
     sorted::{Sorted, sort},
 };
 
-/// A type of the kernel's: in which BTF (0 is the kernel itself, others are modules), and its number there.
+/// A type of the kernel: the index of its source (0 is vmlinux, others are modules), and its id there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) source: usize,
     pub(super) id: u32,
 }
 
-/// The types that an object asks for, and what has been found for each.
+/// The types that an object uses, and the candidates of each.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
     /// By the type id in the object's BTF.
     wanted: Sorted<u32, Wanted>,
-    /// What is looked for, by name without flavour, and for each name by kind: all flavours of a type have the same.
+    /// Candidates by name without flavor and kind. All flavors of a type have the same candidates.
     named: Sorted<(&'l [u8], Kind), Vec<Candidate>>,
-    /// A bit for each kind that is wanted at all.
+    /// A bit for each kind of the types.
     kinds: u32,
-    beginnings: Beginnings,
+    filter: NameFilter,
 }
 
 #[derive(Debug)]
 struct Wanted {
-    /// Its index in the list of names.
+    /// Its index in `named`.
     named: usize,
-    /// Those of the candidates that have had what relocations asked for; `None` as long as all have.
+    /// The candidates on which all earlier accesses existed; `None` as long as these are all.
     kept: Option<Vec<Candidate>>,
 }
 
 impl<'l> Candidates<'l> {
-    /// Prepares to look for the types of these numbers in `local`. What has no name cannot be looked for.
+    /// Collects the names of the types with these ids in `local`. Unnamed types have no candidates.
     pub(super) fn wanted(local: &'l Btf<'_>, ids: impl Iterator<Item = u32>) -> Self {
         let mut is_asked = vec![false; local.end() as usize];
         for id in ids {
@@ -50,7 +50,7 @@ impl<'l> Candidates<'l> {
         }
         let key = |id: u32| {
             let ty = local.ty(id);
-            // Enumerations of either width are one kind here.
+            // Enumerations of both widths count as one kind.
             let kind = if ty.kind().is_enum() { Kind::Enum } else { ty.kind() };
             (essential(ty.name_bytes()), kind)
         };
@@ -62,7 +62,7 @@ impl<'l> Candidates<'l> {
         let mut this = Self::default();
         for (name, kind) in &keys {
             this.kinds |= if kind.is_enum() { bit(Kind::Enum) | bit(Kind::Enum64) } else { bit(*kind) };
-            this.beginnings.add(name);
+            this.filter.add(name);
         }
         this.named = Sorted::in_order(keys.into_iter().map(|key| (key, Vec::new())).collect());
         let wanted = asked.iter().filter_map(|(id, key)| {
@@ -73,7 +73,7 @@ impl<'l> Candidates<'l> {
         this
     }
 
-    /// What may be meant by the type `id` of the object.
+    /// Returns the candidates of the type `id` of the object.
     pub(super) fn of(&self, id: u32) -> &[Candidate] {
         let Some(wanted) = self.wanted.get(&id) else { return &[] };
         match &wanted.kept {
@@ -82,7 +82,7 @@ impl<'l> Candidates<'l> {
         }
     }
 
-    /// Only `kept` have had what a relocation asked for: others are not asked again.
+    /// Restricts the candidates to `kept`, those on which an access existed.
     pub(super) fn narrow(&mut self, id: u32, kept: Vec<Candidate>) {
         if kept.len() == self.of(id).len() {
             return;
@@ -103,13 +103,13 @@ impl Visitor for Candidates<'_> {
     }
 
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        if self.kinds & bit(ty.kind) == 0 || !self.beginnings.may_be(names.from(ty.name)) {
+        if self.kinds & bit(ty.kind) == 0 || !self.filter.may_contain(names.from(ty.name)) {
             return false;
         }
         let kind = if ty.kind.is_enum() { Kind::Enum } else { ty.kind };
         let Some(index) = self.named.position(&(essential(names.at(ty.name)), kind)) else { return false };
         let Some(found) = self.named.at_mut(index) else { return false };
-        // Modules are asked only for what the kernel itself does not have.
+        // Modules count only for types that vmlinux does not have.
         if found.first().is_some_and(|first| first.source == 0 && source != 0) {
             return false;
         }

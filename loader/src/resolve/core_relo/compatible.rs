@@ -1,20 +1,20 @@
-//! When a type of the kernel's can stand for one of the program's: three answers to three questions.
+//! Compares types of the program with types of the kernel, by three rules:
 //!
-//! - **Fields**: can a value of one be read as the other? Any integer for any integer, any structure for any structure,
-//!   any pointer for any pointer: the program says what it makes of them.
-//! - **Types** (`bpf_core_type_exists`): are they of the same shape, whatever they are called below the top?
-//! - **Matches** (`bpf_core_type_matches`): does the kernel's have all that the program's has, by name?
+//! - **Fields**: a field of one type can be read as the other. Any two integers are compatible, any two structures, and
+//!   any two pointers: the program decides what it reads.
+//! - **Types** (`bpf_core_type_exists`): both have the same structure, whatever their names are below the top level.
+//! - **Matches** (`bpf_core_type_matches`): the kernel's type has all members that the program's has, by name.
 //!
 //! The rules are libbpf's (`tools/lib/bpf/relo_core.c`), since programs rely on them.
 
 use super::{
-    flavour::same,
+    flavor::same,
     steps::{Steps, Stop},
 };
 use crate::btf::{Btf, Kind, Type};
 
 /// Returns whether a type of the kernel is compatible with one of the program, by the rules of `bpf_core_type_exists`.
-/// `steps` limits all such questions of an object together.
+/// `steps` limits all such comparisons for an object together.
 pub(crate) fn is_same_shape(
     local: (&Btf<'_>, u32),
     target: (&Btf<'_>, u32),
@@ -25,15 +25,15 @@ pub(crate) fn is_same_shape(
     compatible.types(local.1, target.1).map_err(|stop| stop.to_string())
 }
 
-/// Types within types beyond which nobody goes.
+/// The depth of nested types that no real type reaches.
 const DEEPEST: u32 = 32;
 
-/// The same kind; enumerations of either width are one.
+/// Returns whether the kinds are equal; enumerations of both widths count as one kind.
 pub(super) fn kinds_are_compatible(local: Kind, target: Kind) -> bool {
     local == target || local.is_enum() && target.is_enum()
 }
 
-/// Whether a field of the type `target_id` can stand for one of `local_id`.
+/// Returns whether a field of the type `target_id` is compatible with one of `local_id`.
 pub(super) fn fields_are_compatible(
     local: &Btf<'_>,
     mut local_id: u32,
@@ -65,7 +65,7 @@ pub(super) fn fields_are_compatible(
     Err(Stop::Circle)
 }
 
-/// An integer that is no bit field of the old way.
+/// Returns whether an integer is not a bit field as compilers described them before Linux 5.0.
 fn is_whole(ty: Type<'_>) -> bool {
     ty.int().is_some_and(|int| int.offset == 0)
 }
@@ -74,7 +74,7 @@ fn element(array: Type<'_>) -> u32 {
     array.array().map_or(0, |array| array.element)
 }
 
-/// The program's types, the kernel's, and how much looking is left.
+/// The program's types, the kernel's types, and the remaining allowance of steps.
 pub(super) struct Compatible<'a, 'l, 't> {
     pub(super) local: &'a Btf<'l>,
     pub(super) target: &'a Btf<'t>,
@@ -82,7 +82,7 @@ pub(super) struct Compatible<'a, 'l, 't> {
 }
 
 impl Compatible<'_, '_, '_> {
-    /// Whether the types are of the same shape. That their names agree has been seen to.
+    /// Returns whether the types have the same structure. The caller has compared their names.
     pub(super) fn types(&mut self, local: u32, target: u32) -> Result<bool, Stop> {
         if !kinds_are_compatible(self.local.ty(local).kind(), self.target.ty(target).kind()) {
             return Ok(false);
@@ -121,7 +121,7 @@ impl Compatible<'_, '_, '_> {
         Err(Stop::Circle)
     }
 
-    /// Whether the kernel's type has all that the program's has.
+    /// Returns whether the kernel's type has all members of the program's.
     pub(super) fn matches(&mut self, local: u32, target: u32) -> Result<bool, Stop> {
         self.matches_within(local, target, false, DEEPEST)
     }
@@ -222,7 +222,7 @@ impl Compatible<'_, '_, '_> {
     }
 }
 
-/// Whether the program's forward declaration stands for this type of the kernel. Behind a pointer the kernel may have
+/// Returns whether the program's forward declaration matches a type of the kernel. Behind a pointer the kernel may have
 /// the full type.
 fn forward_matches(ours: Type<'_>, theirs: Type<'_>, behind_pointer: bool) -> bool {
     let union = ours.is_forward_union();
@@ -234,7 +234,7 @@ fn forward_matches(ours: Type<'_>, theirs: Type<'_>, behind_pointer: bool) -> bo
     }
 }
 
-/// The same but for flavours; no name matches only no name.
+/// Returns whether the names are equal apart from flavors. An empty name equals only an empty name.
 fn same_names(ours: &[u8], theirs: &[u8]) -> bool {
     ours.is_empty() == theirs.is_empty() && same(ours, theirs)
 }

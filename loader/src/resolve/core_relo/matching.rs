@@ -1,15 +1,15 @@
-//! The same way in the kernel's types: for each step by name, a member of that name; for each element, an element.
+//! Follows the same path in the kernel's types: for each named step a member of that name, for each element an element.
 
 use super::{
     compatible::{Compatible, fields_are_compatible},
-    flavour,
+    flavor,
     record::{RelocationKind, Subject},
     spec::{LONGEST, Spec, Step},
     steps::{Steps, Stop},
 };
 use crate::btf::{Btf, Kind, Type};
 
-/// The way of `local` from the candidate `root`; `None` if it does not lead through.
+/// Follows the path of `local` from the candidate `root`; `None` if a step does not exist there.
 pub(super) fn follow<'b>(
     local: &Spec<'_>,
     kind: RelocationKind,
@@ -38,7 +38,7 @@ fn follow_enumerator<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Step
     let ty = spec.btf.resolve(spec.root).ok_or(Stop::Circle)?;
     for (index, value) in (0..).zip(ty.values()) {
         steps.take_for(wanted.len() + value.name.len())?;
-        if flavour::same(wanted, value.name) {
+        if flavor::same(wanted, value.name) {
             spec.steps.push(Step { type_id: ty.id(), index, name: Some(value.name) });
             return Ok(true);
         }
@@ -59,7 +59,7 @@ fn follow_field<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) ->
                 None => return Ok(false),
             }
         } else {
-            // The first is the structure itself, taken for an element already.
+            // The first step is element 0 of the structure itself, which is already there.
             if index > 0 {
                 match spec.element_of(ty, step.index) {
                     Some(element) if ty.kind() == Kind::Array => id = element,
@@ -81,15 +81,15 @@ fn bug(what: &'static str) -> Stop {
     Stop::Nonsense(crate::Error::bug(what).to_string())
 }
 
-/// A member that is looked for.
+/// The member of a step.
 #[derive(Clone, Copy)]
 struct Wanted<'l> {
     name: &'l [u8],
     type_id: u32,
 }
 
-/// Looks for a member in `ty` and in the unnamed structures in it, `depth` of them around it already. Steps there, and
-/// gives its type.
+/// Finds a member in `ty` and in the unnamed structures in it; `depth` is the number of unnamed structures around it.
+/// Adds the step, and returns the member's type.
 fn member<'b>(
     local: &Btf<'_>,
     wanted: Wanted<'_>,

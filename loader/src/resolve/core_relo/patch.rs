@@ -1,40 +1,38 @@
-//! The instruction itself: where in it the value is, and how it is exchanged.
+//! Patches an instruction: finds the value in it and replaces it.
 //!
 //! ```text
 //!     rX = imm, rX += imm, …        the value is `imm`
 //!     rX = imm64                    the value is `imm` of this instruction and of the next
-//!     rX = *(T *)(rY + off)         the value is `off`, and T as large as the field: if the field's size differs from
-//!     *(T *)(rX + off) = …          what the program knew, T changes with it
+//!     rX = *(T *)(rY + off)         the value is `off`, and T is as large as the field: if the kernel's field has
+//!     *(T *)(rX + off) = …          another size, T changes too
 //! ```
 //!
-//! An instruction that cannot be made right is *poisoned*: it becomes a call of a function that does not exist. Code
-//! that has first asked whether the field exists never reaches it, and the verifier, which knows that, does not mind
-//! it. In code that does reach it, the verifier complains about the call by its number, and the number tells which
-//! relocation it was.
+//! An instruction that cannot be patched is *poisoned*: it becomes a call of a function that does not exist. Code that
+//! checks first whether the field exists never reaches the call. The verifier knows that and ignores it. If the program
+//! can reach the call, the verifier's error has the function's id, which identifies the relocation.
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-/// The number of the first function that does not exist: "bad relo". The relocation's index in the list of what was
-/// applied is added to it.
+/// The first id of functions that do not exist ("bad relo"). The index of the relocation's report is added to it.
 pub(super) const POISON: i32 = 0x0bad_2310;
 
 const SIZE_MASK: u8 = 0x18;
 const MODE_MASK: u8 = 0xe0;
 
-/// What to do to an instruction.
+/// The change of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
-    /// What the compiler has put there; `None` if it may have thought otherwise.
+    /// The value that the compiler wrote; `None` if it is not certain.
     pub(super) expected: Option<Expected>,
     pub(super) new: u64,
     pub(super) resize: Resize,
 }
 
-/// What must be in the instruction.
+/// The value that must be in the instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) value: u64,
-    /// Of which only the low 32 bits are beyond doubt.
+    /// Whether only the low 32 bits are certain.
     pub(super) low_half: bool,
 }
 
@@ -44,40 +42,40 @@ impl Expected {
     }
 }
 
-/// How a load or store changes its size.
+/// How the size of a load or store changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resize {
-    /// Not at all.
+    /// It stays the same.
     Keep,
-    /// Unsigned integers and pointers: what is not loaded is 0.
+    /// Unsigned integers and pointers are zero-extended or truncated.
     Zeroes { from: u32, to: u32 },
-    /// Signed integers: only a load that extends the sign can do it.
+    /// Signed integers: possible only for a load that sign-extends.
     Sign { from: u32, to: u32 },
-    /// It is a bit field on one side only: the instructions around it expect another thing.
+    /// A bit field in only one of program and kernel: the code around the instruction does not fit.
     BitField,
-    /// It would be another value.
+    /// The value would change.
     Impossible { from: u32, to: u32 },
 }
 
 /// An instruction and, if it takes two slots, its second half.
 pub(super) type Pair = (Instruction, Option<Instruction>);
 
-/// What came of it.
+/// The result of patching.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Patched {
-    /// The instruction with the new value in it, and the value it had.
+    /// The patched instruction, and the old value.
     Changed(Pair, u64),
-    /// This instruction cannot hold the new value: poison it.
+    /// The instruction cannot hold the new value and must be poisoned.
     Invalid(String),
 }
 
-/// Exchanges the value. `next` is the instruction behind `first`, if there is one.
+/// Replaces the value. `next` is the instruction after `first`, if there is one.
 ///
 /// An error means that the object contradicts itself.
 pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Change) -> Result<Patched, String> {
     let (before, holds) = match first.class() {
         opcode::ALU | opcode::ALU64 if first.code & opcode::X == 0 => {
-            // The machine extends the sign of an immediate operand.
+            // The machine sign-extends an immediate operand.
             let new = change.new as i64;
             let wide = first.class() == opcode::ALU && u32::try_from(change.new).is_ok();
             (i64::from(first.imm) as u64, wide || i32::try_from(new).is_ok())
@@ -97,7 +95,7 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
     };
     if let Some(expected) = change.expected.filter(|expected| !expected.agrees(before)) {
         return Err(format!(
-            "the instruction holds {before}, and by the object's own types must hold {}",
+            "the instruction holds {before}, but must hold {} by the object's own types",
             expected.value
         ));
     }
@@ -126,14 +124,14 @@ pub(crate) fn is_poison(insn: Instruction) -> bool {
     insn.is_call() && insn.src() == 0 && (POISON..POISON + MOST).contains(&insn.imm)
 }
 
-/// The instruction turned into one that the verifier refuses where it is reached, both halves if it has two.
+/// Returns the poisoned instruction, with both halves if it has two.
 pub(super) fn poison(first: Instruction, number: usize) -> Pair {
     let number = i32::try_from(number).unwrap_or(0);
     let poison = Instruction::new(opcode::JMP_CALL, 0, 0, 0, POISON.saturating_add(number));
     (poison, first.is_load_imm64().then_some(poison))
 }
 
-/// The code of a load or store for a field of another size.
+/// Returns the opcode of a load or store for a field of another size.
 fn resized(code: u8, resize: Resize) -> Result<u8, String> {
     let (from, to, sign) = match resize {
         Resize::Keep => return Ok(code),
@@ -163,12 +161,12 @@ fn resized(code: u8, resize: Resize) -> Result<u8, String> {
         8 => 0x18,
         _ => return Err(format!("no load or store moves {to} bytes")),
     };
-    // All 64 bits are loaded: no sign to extend, and no instruction that does.
+    // A load of all 64 bits has no sign to extend, and there is no such sign-extending load.
     let mode = if sign && to == 8 { opcode::MEM } else { code & MODE_MASK };
     Ok(code & 0x07 | mode | size)
 }
 
-/// How many bytes a load or store moves.
+/// Returns how many bytes a load or store moves.
 fn bytes_of(code: u8) -> u32 {
     match code & SIZE_MASK {
         0x00 => 4,
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instruction_cannot_hold_is_unfit() {
+    fn value_that_does_not_fit_is_invalid() {
         let unfit = |first, new| matches!(patch(first, None, change(4, new)), Ok(Patched::Invalid(_)));
         let (load, add, add32) = (instruction(0x61, 4, 0), instruction(0x07, 0, 4), instruction(0x04, 0, 4));
         assert!(!unfit(load, 0x7fff) && unfit(load, 0x8000));
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_contradicts_itself_is_an_error() {
+    fn contradiction_in_the_object_is_an_error() {
         let second = Some(Instruction::default());
         for (first, next, change) in [
             (instruction(0x61, 4, 0), None, change(8, 12)), // another offset than the types say
@@ -216,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_load_of_64_bits_changes_both_halves() {
+    fn load_of_64_bits_changes_both_halves() {
         let patched = patch(instruction(0x18, 0, 7), Some(Instruction::default()), change(7, 0x1234_5678_9abc_def0));
         let Ok(Patched::Changed((first, Some(second)), 7)) = patched else { panic!("{patched:?}") };
         assert_eq!((first.imm as u32, second.imm as u32), (0x9abc_def0, 0x1234_5678));
     }
 
     #[test]
-    fn sizes_change_only_where_the_value_stays_the_same() {
+    fn size_changes_only_if_the_value_stays_the_same() {
         let mem_u32 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
         assert_eq!(resized(mem_u32, Resize::Zeroes { from: 4, to: 8 }), Ok(0x79));
         assert_eq!(resized(mem_u32, Resize::Zeroes { from: 4, to: 1 }), Ok(0x71));

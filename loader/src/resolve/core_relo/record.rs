@@ -1,39 +1,39 @@
-//! The records of `.BTF.ext` that say which instruction depends on what.
+//! The CO-RE relocation records of `.BTF.ext`.
 
 use std::fmt;
 
 use crate::btf::{Btf, Ext};
 
-/// `enum bpf_core_relo_kind`: what a program wants to know.
+/// The kind of value that a relocation asks for (`enum bpf_core_relo_kind`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias("bpf_core_relo_kind", "BPF_CORE_FIELD_BYTE_OFFSET"))]
 pub enum RelocationKind {
-    /// Bytes from the start of the structure to the field; for a bit field, to the word to load.
+    /// The offset of the field in bytes from the structure's start; for a bit field, of the word to load.
     FieldByteOffset,
-    /// Bytes of the field; for a bit field, of the word to load.
+    /// The size of the field in bytes; for a bit field, of the word to load.
     FieldByteSize,
-    /// 1 if there is such a field, else 0.
+    /// 1 if the field exists, 0 otherwise.
     FieldExists,
-    /// 1 if the field is signed, else 0.
+    /// 1 if the field is signed, 0 otherwise.
     FieldSigned,
-    /// By how much to shift the loaded 64 bits left, to be rid of what is above the field.
+    /// The number of bits to shift the loaded 64 bits left, which removes the bits above the field.
     FieldLeftShift,
-    /// By how much to shift them right then, to have the field's value.
+    /// The number of bits to shift right afterwards, which leaves the field's value.
     FieldRightShift,
-    /// The type's number in the program's own BTF.
+    /// The type's id in the program's own BTF.
     TypeIdLocal,
-    /// The type's number in the kernel's BTF.
+    /// The type's id in the kernel's BTF.
     TypeIdTarget,
-    /// 1 if there is such a type, else 0.
+    /// 1 if the type exists, 0 otherwise.
     TypeExists,
-    /// Bytes of the type.
+    /// The size of the type in bytes.
     TypeSize,
-    /// 1 if there is such an enumerator, else 0.
+    /// 1 if the enumerator exists, 0 otherwise.
     EnumeratorExists,
     /// The enumerator's value.
     EnumeratorValue,
-    /// 1 if there is such a type, and it has what the program's has, else 0.
+    /// 1 if the type exists and has all members of the program's, 0 otherwise.
     TypeMatches,
 }
 
@@ -57,7 +57,7 @@ impl RelocationKind {
         })
     }
 
-    /// What it is about decides how the access string is read.
+    /// Returns the subject, which determines how the access string is read.
     pub(super) fn subject(self) -> Subject {
         match self {
             Self::FieldByteOffset
@@ -75,7 +75,7 @@ impl RelocationKind {
 }
 
 impl fmt::Display for RelocationKind {
-    /// e.g. `the byte offset of`, to be followed by the field.
+    /// Writes e.g. `byte offset of`, to be followed by the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FieldByteOffset => "byte offset of",
@@ -84,8 +84,8 @@ impl fmt::Display for RelocationKind {
             Self::FieldSigned => "signedness of",
             Self::FieldLeftShift => "left shift for",
             Self::FieldRightShift => "right shift for",
-            Self::TypeIdLocal => "own type number of",
-            Self::TypeIdTarget => "kernel's type number of",
+            Self::TypeIdLocal => "local type id of",
+            Self::TypeIdTarget => "kernel type id of",
             Self::TypeExists => "existence of",
             Self::TypeSize => "size of",
             Self::EnumeratorExists => "existence of enumerator",
@@ -95,7 +95,7 @@ impl fmt::Display for RelocationKind {
     }
 }
 
-/// What a relocation is about.
+/// The subject of a relocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     Field,
@@ -103,24 +103,24 @@ pub(super) enum Subject {
     Enumerator,
 }
 
-/// One relocation as the compiler recorded it.
+/// A relocation as the compiler recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[doc(alias = "bpf_core_relo")]
 pub struct Relocation<'a> {
-    /// The name of the section of code; empty if it is not UTF-8.
+    /// The name of the code section; empty if it is not UTF-8.
     pub section: &'a str,
     /// Bytes from the section's start to the instruction.
     pub offset: u32,
-    /// The number in the object's own BTF of the type that it starts from.
+    /// The id of the root type in the object's own BTF.
     pub type_id: u32,
-    /// The way from there, e.g. `0:1:2`, as an offset in the strings of that BTF.
+    /// The access string, e.g. `0:1:2`, as an offset in the strings of that BTF.
     pub access: u32,
-    /// What the program wants to know, as a number: only [`relocate`](super::relocate) minds if it knows none such.
+    /// The kind as a number. Only [`relocate`](super::relocate()) refuses an unknown one.
     pub kind: u32,
 }
 
 impl<'a> Relocation<'a> {
-    /// All relocations of an object, in its order.
+    /// Returns all relocations of an object, in its order.
     #[must_use]
     pub fn all(local: &Btf<'a>, ext: &Ext<'_>) -> Vec<Self> {
         let mut all = Vec::new();
@@ -137,7 +137,7 @@ impl<'a> Relocation<'a> {
         all
     }
 
-    /// What the program wants to know; `None` if this was unknown when this was written.
+    /// Returns the kind; `None` if it is unknown to this crate.
     #[must_use]
     pub fn kind(&self) -> Option<RelocationKind> {
         RelocationKind::new(self.kind)

@@ -1,4 +1,4 @@
-//! Applies all relocations of an object, one after the other.
+//! Applies all relocations of an object in order.
 
 use cutaway_sys::Instruction;
 
@@ -13,7 +13,7 @@ use crate::btf::{
     visitor::{Absent, Source, Sources, Types, Visitor},
 };
 
-/// Access to instructions, by section and offset.
+/// Access to instructions by section and offset.
 pub trait Code {
     /// Returns the instruction at `offset` bytes in `section`; `None` if it is not loaded.
     fn read(&self, section: &str, offset: u32) -> Option<Instruction>;
@@ -21,12 +21,13 @@ pub trait Code {
     fn write(&mut self, section: &str, offset: u32, instruction: Instruction);
 }
 
-/// Adapts instructions to the types of one BTF, given as the bytes of its section.
+/// Adapts instructions to the types of the given BTF, the bytes of a section `.BTF`. Returns a report for each
+/// relocation of an instruction that `code` has.
 ///
 /// # Errors
 ///
-/// [`Error::Target`] if `target` is broken, else [`Error::Relocation`] for the first relocation that fails.
-/// Instructions may have been changed already then, and are not to be loaded.
+/// [`Error::Target`] if `target` is broken; [`Error::Relocation`] for the first relocation that fails. Instructions may
+/// already have been changed then, and must not be loaded.
 #[doc(alias("bpf_core_apply_relo", "bpf_core_apply"))]
 pub fn relocate(
     local: &Btf<'_>,
@@ -38,13 +39,13 @@ pub fn relocate(
     Types::Given(target).search(candidates, |candidates, sources| apply(local, relocations, sources, candidates, code))
 }
 
-/// Adapts instructions to the running kernel. Its BTF is read only if a relocation needs it, its modules' only if it
-/// lacks a type by name; both are forgotten again.
+/// Adapts instructions to the running kernel. Its BTF is read only if a relocation needs it, and the BTF of modules
+/// only if vmlinux has no type of a name. Both are dropped afterwards.
 ///
 /// # Errors
 ///
-/// As for [`relocate`]; [`Error::Target`] also if the kernel has no BTF: it was built without
-/// `CONFIG_DEBUG_INFO_BTF`, or is older than 5.4.
+/// As [`relocate`]; [`Error::Target`] also if the kernel has no BTF: it was built without `CONFIG_DEBUG_INFO_BTF`, or
+/// is older than Linux 5.4.
 pub fn relocate_for_kernel(
     local: &Btf<'_>,
     relocations: &[Relocation<'_>],
@@ -54,7 +55,7 @@ pub fn relocate_for_kernel(
     Types::Running.search(candidates, |candidates, sources| apply(local, relocations, sources, candidates, code))
 }
 
-/// The types to look for: those that instructions to be loaded ask about.
+/// Collects the types that relocations of loaded instructions use.
 pub(crate) fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Code) -> Candidates<'l> {
     let asked = relocations.iter().filter(|relocation| {
         relocation.kind() != Some(RelocationKind::TypeIdLocal)
@@ -63,7 +64,7 @@ pub(crate) fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], cod
     Candidates::wanted(local, asked.map(|relocation| relocation.type_id))
 }
 
-/// Applies all relocations, in the object's order.
+/// Applies all relocations in the object's order.
 pub(crate) fn apply(
     local: &Btf<'_>,
     relocations: &[Relocation<'_>],

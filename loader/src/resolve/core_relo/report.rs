@@ -1,4 +1,4 @@
-//! The report of relocation: what was asked, and the result.
+//! The report of a relocation: the requested value, and the result.
 
 use std::{fmt, sync::Arc};
 
@@ -8,18 +8,18 @@ use super::{patch::POISON, record::RelocationKind};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is nothing to relocate against.
+    /// There is no BTF to relocate against.
     Target {
-        /// Why it cannot be had, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
-    /// A record contradicts the object it is in, or more than one answer is possible.
+    /// A record contradicts its object, or several results are possible.
     Relocation {
-        /// The section of code.
+        /// The code section.
         section: String,
         /// Bytes from its start to the instruction.
         offset: u32,
-        /// The value that was asked for.
+        /// The requested value.
         what: String,
         /// The reason.
         why: String,
@@ -40,15 +40,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A relocation as it was done.
+/// The report of an applied relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// The section of code.
+    /// The code section.
     pub section: Arc<str>,
     /// Bytes from its start to the instruction.
     pub offset: u32,
-    /// The kind of value that the program asked for.
+    /// The kind of the requested value.
     pub kind: RelocationKind,
     /// The accessed field in C syntax, e.g. `struct task_struct.pid`.
     pub local: Arc<str>,
@@ -66,12 +66,12 @@ pub enum Outcome {
         before: u64,
         /// The new value; usually equal to the old one.
         after: u64,
-        /// The type of the kernel, and the access from it; `None` if there is none and `after` is 0 for that.
+        /// The type of the kernel and the access from it; `None` if there is none, and `after` is 0 because of that.
         target: Option<Found>,
     },
-    /// The instruction is now one that the verifier refuses if the program can reach it.
+    /// The instruction was replaced by one that the verifier refuses if the program can reach it.
     Poisoned {
-        /// Why there is no value for it.
+        /// Why there is no value.
         why: Arc<str>,
     },
 }
@@ -95,7 +95,7 @@ impl fmt::Display for Applied {
             Outcome::Changed { before, after, target: Some(found) } => {
                 write!(f, "{before} -> {after} ({}, type {} of {})", found.path, found.type_id, found.source)
             }
-            Outcome::Changed { before, after, target: None } => write!(f, "{before} -> {after} (there is none)"),
+            Outcome::Changed { before, after, target: None } => write!(f, "{before} -> {after} (does not exist)"),
             Outcome::Poisoned { why } => write!(f, "poisoned: {why}"),
         }
     }

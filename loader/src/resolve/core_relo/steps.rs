@@ -1,44 +1,44 @@
-//! How long a search may go on, and how much text may come of it.
+//! Limits the time of a search and the length of its reports.
 //!
-//! Types refer to each other, so a search through them can be made to branch at every level. For all relocations of an
-//! object together there is one allowance. It grows with the object: what has been found for a type and an access
-//! string is remembered, so the work depends on how many different questions there are, and each adds what the largest
-//! structures of a kernel take (some 300 members). An object of a few bytes is refused far below a second.
+//! Types refer to each other, so a search through crafted types could branch at every level. All relocations of an
+//! object share one allowance, which grows with the object. Results are kept by type and access string, so the work
+//! depends on the number of different requests. Each request adds what the largest structures of a kernel take (some
+//! 300 members). An object of a few bytes is refused far below a second.
 
-/// What ends a search without an answer.
+/// The reason why a search ends without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Types lead in a circle, or are nested deeper than anybody nests them.
+    /// Types form a circle, or are nested deeper than any real ones.
     Circle,
     /// The allowance is used up.
     TooLong,
-    /// What the kernel's types say cannot be.
+    /// The types contradict themselves.
     Nonsense(String),
 }
 
-/// The rest of the allowance.
+/// The remaining allowance.
 #[derive(Debug)]
 pub(crate) struct Steps {
-    /// Comparisons of types and names.
+    /// Steps: comparisons of types and names.
     left: u64,
-    /// Bytes of text, about relocations that were applied.
+    /// Bytes of text in reports.
     text: u64,
-    /// Steps taken, for tests of how the work grows.
+    /// The number of steps taken, for tests.
     #[cfg(test)]
     pub(super) taken: u64,
 }
 
-/// What each object may take.
+/// Steps of each object.
 const BASE: u64 = 20_000_000;
-/// What each question adds.
+/// Additional steps for each request.
 const EACH: u64 = 2048;
-/// Bytes of text for each object, and for each record: a name has at most 4096 bytes, but all names may be in the same
-/// bytes.
+/// Bytes of text of each object, and of each record. A name has at most 4096 bytes, but many long names may overlap in
+/// the file.
 const TEXT: u64 = 128 << 20;
 const TEXT_EACH: u64 = 256;
 
 impl Steps {
-    /// The allowance of an object with so many records, before it has asked anything.
+    /// Returns the allowance of an object with this many records, before its first request.
     pub(crate) fn of(records: usize) -> Self {
         let text = (records as u64).saturating_mul(TEXT_EACH).saturating_add(TEXT);
         Self {
@@ -49,7 +49,7 @@ impl Steps {
         }
     }
 
-    /// Adds what one more question may take.
+    /// Adds the steps of one more request.
     pub(crate) fn add(&mut self) {
         self.left = self.left.saturating_add(EACH);
     }
@@ -59,7 +59,7 @@ impl Steps {
         self.take_many(1)
     }
 
-    /// Takes a step for each eight bytes of text that is looked through.
+    /// Takes a step for each eight bytes of compared text.
     pub(super) fn take_for(&mut self, bytes: usize) -> Result<(), Stop> {
         self.take_many(bytes as u64 / 8 + 1)
     }
@@ -73,7 +73,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Takes room for text that is written down.
+    /// Takes bytes of text for a report.
     pub(super) fn write(&mut self, bytes: usize) -> Result<(), Stop> {
         self.text = self.text.checked_sub(bytes as u64).ok_or(Stop::TooLong)?;
         Ok(())
@@ -83,8 +83,8 @@ impl Steps {
 impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Circle => f.write_str("types lead in a circle, or are nested too deeply"),
-            Self::TooLong => f.write_str("comparing its types takes too long; it is built to do so, or broken"),
+            Self::Circle => f.write_str("types form a circle, or are nested too deeply"),
+            Self::TooLong => f.write_str("comparing its types takes too long; the object is broken or malicious"),
             Self::Nonsense(why) => f.write_str(why),
         }
     }

@@ -1,4 +1,4 @@
-//! How the work grows, and how failures read.
+//! Tests of the number of steps, and of error messages.
 
 use cutaway_sys::Instruction;
 
@@ -17,7 +17,7 @@ use crate::btf::{
 };
 
 #[test]
-fn a_failure_names_the_instruction_by_its_number() {
+fn error_names_the_instruction_by_number() {
     let target = Error::Target { why: "there is none".into() };
     assert_eq!(target.to_string(), "its CO-RE relocations need the kernel's BTF: there is none");
     let relocation = Error::Relocation {
@@ -32,7 +32,7 @@ fn a_failure_names_the_instruction_by_its_number() {
     );
 }
 
-/// Everywhere a load of a constant 1.
+/// An instruction that loads the constant 1, at every offset.
 struct Ones;
 
 impl Code for Ones {
@@ -43,31 +43,25 @@ impl Code for Ones {
     fn write(&mut self, _: &str, _: u32, _: Instruction) {}
 }
 
-/// `types` structures of ten integers each, as a program has them (flavours of one) or as a kernel has it, and the
-/// access strings of the members.
-fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
+/// Builds BTF of `types` structures of integer members: flavors of one structure in a program, or a structure of a
+/// kernel. Also returns the offsets of the members' access strings.
+fn structures(types: u32, flavor: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
     let mut built = Builder::new();
     let accesses = (0..10).map(|member| built.name(&format!("0:{member}"))).collect();
     built.int("int", 4, 1);
     for number in 0..types {
         let mut added = Vec::new();
-        // What is asked for stands at the end.
+        // The members that are searched for come last.
         for (index, member) in (0..members).rev().enumerate() {
             added.extend([built.name(&format!("member_{member}")), 1, index as u32 * 32]);
         }
-        built.ty(
-            &format!("s{}", flavour.replace('#', &number.to_string())),
-            Kind::Struct,
-            members,
-            4 * members,
-            &added,
-        );
+        built.ty(&format!("s{}", flavor.replace('#', &number.to_string())), Kind::Struct, members, 4 * members, &added);
     }
     (built.bytes(), accesses)
 }
 
-/// Asks `times` for each of ten members of each of so many flavours of one structure, which the kernel has with 100
-/// members; gives the steps that it takes.
+/// Relocates `times` for each of ten members of each of `types` flavors of one structure, which has 100 members in the
+/// kernel. Returns the number of steps.
 fn steps(types: u32, times: u32) -> u64 {
     let (local, accesses) = structures(types, "___#", 10);
     let (target, _) = structures(1, "", 100);
@@ -100,25 +94,25 @@ fn steps(types: u32, times: u32) -> u64 {
 }
 
 #[test]
-fn what_was_asked_before_costs_no_step() {
+fn repeated_requests_take_no_steps() {
     assert_eq!(steps(35, 1), steps(35, 50));
 }
 
 #[test]
-fn twice_the_questions_take_twice_the_steps() {
+fn twice_the_requests_take_twice_the_steps() {
     let (one, two) = (steps(200, 1), steps(400, 1));
     assert!(two <= one * 2 + 100, "{one} steps, and {two}");
 }
 
 #[test]
-fn an_object_with_more_questions_may_take_more_steps() {
-    // More than the allowance of an object that asks nothing.
+fn object_with_more_requests_may_take_more_steps() {
+    // More than the allowance of an object without requests.
     assert!(steps(12_000, 1) > 20_000_000);
 }
 
 /// A comparison that branches at every level, in a file of a few hundred bytes.
 #[test]
-fn what_is_built_to_take_long_is_refused() {
+fn crafted_endless_comparison_is_refused() {
     let mut built = Builder::new();
     let access = built.name("0");
     built.ty("", Kind::Ptr, 0, 2, &[]); // 1
@@ -136,9 +130,9 @@ fn what_is_built_to_take_long_is_refused() {
     assert!(why.to_string().contains("too deeply") || why.to_string().contains("takes too long"), "{why}");
 }
 
-/// libbpf's rule (`is_flex_arr`): only the last member of a structure has elements that it does not declare.
+/// libbpf's rule (`is_flex_arr`): only the last member of a structure may have undeclared elements.
 #[test]
-fn an_array_without_elements_has_some_only_at_the_end() {
+fn only_the_last_member_has_undeclared_elements() {
     let mut built = Builder::new();
     let [n, none, rest, mid, end] = ["n", "none", "rest", "0:1:0", "0:2:3"].map(|name| built.name(name));
     built.int("int", 4, 1); // 1

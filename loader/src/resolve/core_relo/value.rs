@@ -1,7 +1,7 @@
-//! What a relocation asks for, worked out of a way through types: an offset, a size, a shift, a value.
+//! Computes the value of a relocation from its path: an offset, a size, a shift, or an enumerator's value.
 //!
-//! It is worked out twice, for the program's own types and for the kernel's. The first is what the compiler has put
-//! into the instruction, and must be there; the second is what goes in.
+//! It is computed twice. The value by the program's own types must be in the instruction already. The value by the
+//! kernel's types replaces it.
 
 use super::{
     record::RelocationKind,
@@ -9,34 +9,34 @@ use super::{
 };
 use crate::btf::{Btf, Kind};
 
-/// What to put into an instruction.
+/// The value for an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) value: u64,
-    /// How many bytes a load or store at this offset moves, and of what type: if there is one such number.
+    /// Size and type of a load or store at this offset; `None` if there is no single size.
     pub(super) access: Option<Access>,
-    /// The compiler must have put the same into the instruction. About bit fields it may think otherwise.
+    /// Whether the compiler must have written this value. For bit fields it may have chosen another word.
     pub(super) certain: bool,
-    /// Only the low 32 bits of it are beyond doubt: old BTF does not tell how to extend an enumerator.
+    /// Whether only the low 32 bits are certain, since old BTF does not say how to extend an enumerator.
     pub(super) low_half: bool,
 }
 
-/// What is loaded or stored.
+/// The loaded or stored data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
-    /// Bytes; of one element, if it is an array.
+    /// Bytes; for an array, of one element.
     pub(super) size: u32,
     pub(super) type_id: u32,
 }
 
 impl Value {
-    /// What `kind` asks for at the end of the way `spec`.
+    /// Computes the value of this `kind` at the end of the path `spec`.
     pub(super) fn of(kind: RelocationKind, spec: &Spec<'_>) -> Result<Self, String> {
         use RelocationKind as Is;
         let plain = |value| Self { value, access: None, certain: true, low_half: false };
         match kind {
             Is::FieldExists | Is::TypeExists | Is::TypeMatches | Is::EnumeratorExists => Ok(plain(1)),
-            // Numbers of types change when objects are linked together.
+            // Type ids change when objects are linked together.
             Is::TypeIdLocal | Is::TypeIdTarget => Ok(Self { certain: false, ..plain(u64::from(spec.root)) }),
             Is::TypeSize => Ok(plain(u64::from(size(spec.btf, spec.root)?))),
             Is::EnumeratorValue => {
@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// What stands for a type or field that is not there; `None` if nothing can.
+    /// Returns the value for a missing type or field; `None` if there is none.
     pub(super) fn absent(kind: RelocationKind) -> Option<u64> {
         use RelocationKind as Is;
         let has_answer = matches!(
@@ -66,7 +66,7 @@ impl Value {
     }
 }
 
-/// The way ends at an element of an array.
+/// Computes the value of a path that ends at an array element.
 fn of_element(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Value, String> {
     match kind {
         RelocationKind::FieldByteOffset => Ok(Value {
@@ -78,15 +78,15 @@ fn of_element(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<V
         RelocationKind::FieldByteSize => {
             Ok(Value { value: u64::from(size(spec.btf, last.type_id)?), access: None, certain: true, low_half: false })
         }
-        _ => Err("it cannot be asked of an array's element".to_owned()),
+        _ => Err("it does not apply to an array element".to_owned()),
     }
 }
 
-/// The way ends at a member.
+/// Computes the value of a path that ends at a member.
 fn of_member(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Value, String> {
     let btf = spec.btf;
     let member = btf.ty(last.type_id).member(last.index).ok_or("there is no such member")?;
-    let ty = btf.resolve(member.type_id).ok_or("its typedefs go in a circle")?;
+    let ty = btf.resolve(member.type_id).ok_or("its typedefs form a circle")?;
     let is_bit_field = member.bits > 0;
     let word = if is_bit_field {
         Word::around(spec.bit_offset, member.bits, size(btf, ty.id())?)?
@@ -105,22 +105,22 @@ fn of_member(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Va
         RelocationKind::FieldSigned => Value { certain: true, ..plain(u64::from(ty.is_signed())) },
         RelocationKind::FieldLeftShift => plain(word.left_shift(spec.bit_offset)?),
         RelocationKind::FieldRightShift => Value { certain: true, ..plain(word.right_shift()?) },
-        _ => return Err("it cannot be asked of a member".to_owned()),
+        _ => return Err("it does not apply to a member".to_owned()),
     })
 }
 
-/// The bytes to load for a field, and the bits of the field among them.
+/// The word to load for a field.
 struct Word {
     /// Bytes from the structure's start.
     offset: u64,
-    /// Bytes.
+    /// The size in bytes.
     size: u64,
-    /// Bits of the field.
+    /// The size of the field in bits.
     bits: u64,
 }
 
 impl Word {
-    /// The smallest aligned word, at least as large as the bit field's type, that holds all of it.
+    /// Returns the smallest aligned word, at least as large as the bit field's type, that contains the whole field.
     fn around(bit_offset: u64, bits: u32, type_size: u32) -> Result<Self, String> {
         let bits = u64::from(bits);
         let mut size = u64::from(type_size);
@@ -133,13 +133,13 @@ impl Word {
                 return Ok(Self { offset, size, bits });
             }
             if size >= 8 {
-                return Err("it is a bit field that no load of 64 bits holds whole".to_owned());
+                return Err("it is a bit field that does not fit into a load of 64 bits".to_owned());
             }
             size *= 2;
         }
     }
 
-    /// How far to shift the 64 bits that were loaded to the left, so that the field's highest bit is the highest.
+    /// Returns the shift left, in bits, that moves the field's highest bit to the highest of the loaded 64.
     fn left_shift(&self, bit_offset: u64) -> Result<u64, String> {
         let above = bit_offset - self.offset * 8;
         let shift = if cfg!(target_endian = "little") {
@@ -150,7 +150,7 @@ impl Word {
         shift.ok_or_else(|| "it has more than 64 bits".to_owned())
     }
 
-    /// How far to shift to the right then, so that its lowest is the lowest.
+    /// Returns the shift right, in bits, that then moves the field's lowest bit to bit 0.
     fn right_shift(&self) -> Result<u64, String> {
         64_u64.checked_sub(self.bits).ok_or_else(|| "it has more than 64 bits".to_owned())
     }
@@ -160,14 +160,14 @@ fn size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
     btf.size_of(id).ok_or_else(|| format!("{} has no size", btf.ty(id)))
 }
 
-/// Bytes of what arrays of arrays are made of in the end.
+/// Returns the size of the innermost elements of nested arrays.
 fn innermost_size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
-    let mut ty = btf.resolve(id).ok_or("its typedefs go in a circle")?;
-    // The walk down is bounded as the size of the whole is.
+    let mut ty = btf.resolve(id).ok_or("its typedefs form a circle")?;
+    // Bounded like the size of the whole array.
     for _ in 0..256 {
         match ty.array() {
             Some(array) if ty.kind() == Kind::Array => {
-                ty = btf.resolve(array.element).ok_or("its typedefs go in a circle")?;
+                ty = btf.resolve(array.element).ok_or("its typedefs form a circle")?;
             }
             _ => break,
         }

@@ -1,11 +1,11 @@
-//! What each command of bpf(2) takes.
+//! The attributes of each command of bpf(2).
 
 use cutaway_sys::AttachType;
 use log::kv;
 
 use super::{
     define::{Attr, attr},
-    field::{Name, Pointer, tell},
+    field::{Name, Pointer, log_fields},
 };
 use crate::{
     MapType, ProgramType,
@@ -77,11 +77,11 @@ attr! {
         line_info: Pointer,
         line_info_cnt: u32,
         attach_btf_id: u32,
-        /// The program to be replaced, or the BTF of the module that `attach_btf_id` belongs to; 0 for the kernel's
-        /// own.
+        /// The fd of the program to be replaced, or of the BTF of the module that `attach_btf_id` belongs to; 0 for
+        /// vmlinux.
         attach_btf_obj_fd: u32,
         core_relo_cnt: u32,
-        /// File descriptors that instructions name by their index here: BTF of modules (5.14).
+        /// File descriptors that instructions refer to by index: BTF of modules (5.14).
         fd_array: Pointer,
     }
 
@@ -95,7 +95,7 @@ attr! {
         padding: u32,
     }
 
-    /// `BPF_LINK_CREATE` for what needs no more than these: cgroups, network devices and namespaces
+    /// `BPF_LINK_CREATE` without further fields: cgroups, network devices and namespaces
     struct LinkCreate {
         prog_fd: u32,
         /// A file descriptor, or the index of a network device.
@@ -113,7 +113,7 @@ attr! {
         bpf_cookie: u64,
     }
 
-    /// `BPF_LINK_CREATE` for what `attach_btf_id` named when the program was loaded
+    /// `BPF_LINK_CREATE` for the target of `attach_btf_id`, which was set when the program was loaded
     struct LinkCreateTracing {
         prog_fd: u32,
         target_fd: u32,
@@ -198,7 +198,7 @@ attr! {
         cookie: u64,
     }
 
-    /// `BPF_PROG_TEST_RUN`; the kernel writes its answers into the same structure
+    /// `BPF_PROG_TEST_RUN`; the kernel writes the results into the same structure
     struct ProgTestRun {
         prog_fd: u32,
         retval: u32,
@@ -214,7 +214,7 @@ attr! {
         ctx_out: Pointer,
     }
 
-    /// `BPF_PROG_TEST_RUN` as far as Linux 5.10 added to it where to run a raw tracepoint's program.
+    /// `BPF_PROG_TEST_RUN` with the fields of Linux 5.10, which select the CPU for a raw tracepoint's program
     struct ProgTestRunOn {
         prog_fd: u32,
         retval: u32,
@@ -244,7 +244,7 @@ attr! {
         file_flags: u32,
     }
 
-    /// `BPF_TASK_FD_QUERY`; the kernel writes its answers into the same structure
+    /// `BPF_TASK_FD_QUERY`; the kernel writes the results into the same structure
     struct TaskFdQuery {
         pid: u32,
         fd: u32,

@@ -1,4 +1,4 @@
-//! Defines the structures: their layout, checked, and how they are logged.
+//! Defines the structures: checks their layout and implements their logging.
 
 use log::kv;
 
@@ -12,14 +12,14 @@ macro_rules! attr {
         #[repr(C)]
         pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
 
-        // The sum of the fields is the whole: no padding.
+        // The sum of the fields' sizes is the size of the structure: there is no padding.
         const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
 
         impl Attr for $name {}
 
         impl kv::Source for $name {
             fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-                tell(&[$((stringify!($field), &self.$field),)*], visitor)
+                log_fields(&[$((stringify!($field), &self.$field),)*], visitor)
             }
         }
     )*};

@@ -1,4 +1,4 @@
-//! What a field of `union bpf_attr` can hold, and how it is told to whoever listens.
+//! Field types of `union bpf_attr`, and how they are logged.
 
 use std::fmt;
 
@@ -9,18 +9,19 @@ use crate::{
     sys::constant_names::{self, MapFlagBits, ProgFlagBits},
 };
 
-/// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
+/// A user-space address as `bpf_attr` holds it: 64 bits wide on every architecture (`__aligned_u64`).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Pointer(u64);
 
 impl Pointer {
-    /// For memory that the kernel reads; null for an empty slice, which the kernel takes as "not given".
+    /// Returns a pointer to memory that the kernel reads; null, which the kernel takes as "not given", for an empty
+    /// slice.
     pub(in crate::sys) fn to<T>(target: &[T]) -> Self {
         if target.is_empty() { Self(0) } else { Self(target.as_ptr().expose_provenance() as u64) }
     }
 
-    /// For memory that the kernel fills.
+    /// Returns a pointer to memory that the kernel writes.
     pub(in crate::sys) fn to_mut<T>(target: &mut [T]) -> Self {
         if target.is_empty() { Self(0) } else { Self(target.as_mut_ptr().expose_provenance() as u64) }
     }
@@ -32,13 +33,14 @@ impl fmt::Debug for Pointer {
     }
 }
 
-/// `BPF_OBJ_NAME_LEN`: 16 bytes with the closing NUL, so a name is cut at 15.
+/// An object name (`BPF_OBJ_NAME_LEN`): 16 bytes with the final NUL, so a name is truncated to 15.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Name([u8; 16]);
 
 impl Name {
-    /// The name as the kernel takes it (`bpf_obj_name_cpy`): letters, digits, `_` and `.`; anything else becomes `_`.
+    /// Truncates the name, and replaces the characters that the kernel refuses (`bpf_obj_name_cpy`) by `_`: all but
+    /// letters, digits, `_` and `.`.
     pub(crate) fn cut(name: &str) -> Self {
         let mut bytes = [0; 16];
         for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
@@ -60,12 +62,12 @@ impl fmt::Debug for Name {
     }
 }
 
-/// What a field can hold.
+/// The type of a field.
 pub(super) trait Field {
-    /// Zero is the kernel's "not given".
+    /// Returns whether it is set. The kernel takes 0 as "not given".
     fn is_given(&self) -> bool;
 
-    /// Tells it by its name.
+    /// Passes the value with the field's name to the log.
     fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error>;
 }
 
@@ -78,7 +80,7 @@ impl Field for u32 {
         let key = kv::Key::from_str(name);
         match constant_names::of(name, *self) {
             Some(known) => to.visit_pair(key, kv::Value::from(known)),
-            // A number that is not an open fd.
+            // The number of an fd that is not open may be negative.
             None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
             None => to.visit_pair(key, kv::Value::from(*self)),
         }
@@ -122,13 +124,13 @@ fields! {
     ProgramType: self => kv::Value::from_debug(self);
 }
 
-/// Tells the fields that are set, by name; and what a program is attached as, of which 0 is one.
-pub(super) fn tell<'kvs>(
+/// Logs the fields that are set, by name, and always `attach_type`, of which 0 is a valid value.
+pub(super) fn log_fields<'kvs>(
     fields: &[(&'static str, &'kvs dyn Field)],
     to: &mut dyn kv::VisitSource<'kvs>,
 ) -> Result<(), kv::Error> {
-    let mut told = fields.iter().filter(|(name, field)| field.is_given() || *name == "attach_type");
-    told.try_for_each(|(name, field)| field.visit(name, to))
+    let mut logged = fields.iter().filter(|(name, field)| field.is_given() || *name == "attach_type");
+    logged.try_for_each(|(name, field)| field.visit(name, to))
 }
 
 #[cfg(test)]
@@ -136,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cut_at_15_bytes_and_cleaned() {
+    fn names_are_truncated_to_15_valid_bytes() {
         assert_eq!(format!("{:?}", Name::cut("a-very/long_name.of a map")), "a_very_long_nam");
         assert_eq!(format!("{:?}", Name::cut("events")), "events");
     }

@@ -1,15 +1,15 @@
-//! What the kernel tells of its objects (`BPF_OBJ_GET_INFO_BY_FD`).
+//! The results of `BPF_OBJ_GET_INFO_BY_FD`.
 
 use log::kv;
 
 use super::{
     define::{Attr, attr},
-    field::{Name, Pointer, tell},
+    field::{Name, Pointer, log_fields},
 };
 use crate::{MapType, ProgramType};
 
 attr! {
-    /// `struct bpf_map_info` up to what 5.16 added; older kernels leave the end as it is, 0
+    /// `struct bpf_map_info` with the fields of Linux 5.16; older kernels leave the last ones 0
     struct MapInfo {
         map_type: MapType,
         id: u32,
@@ -29,9 +29,9 @@ attr! {
         map_extra: u64,
     }
 
-    /// `struct bpf_prog_info` up to the statistics of its runs (5.1)
+    /// `struct bpf_prog_info` with the run statistics (5.1)
     struct ProgStatistics {
-        /// Kind, number, name, and the lists that can be asked for: none of them is.
+        /// Type, id, name and the addresses of lists, which stay 0, so that the kernel fills none of the lists.
         before: [u64; 24],
         run_time_ns: u64,
         run_cnt: u64,

@@ -1,4 +1,4 @@
-//! Offsets of fields, as the kernel has them.
+//! Offsets of fields in the kernel's structures.
 
 use super::*;
 

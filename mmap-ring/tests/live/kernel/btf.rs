@@ -1,14 +1,15 @@
-//! Types for a program with a callback. The verifier asks for them: no function that it does not know to be static may
-//! be called back (`check_ld_imm` in `kernel/bpf/verifier.c`).
+//! BTF types for a program with a callback. The verifier requires them: it allows only static functions as callbacks
+//! (`check_ld_imm` in `kernel/bpf/verifier.c`).
 
-/// The program's number among the types, and the callback's.
+/// The type ids of the program and of the callback.
 pub(crate) const PROGRAM: u32 = 4;
 pub(crate) const CALLBACK: u32 = 6;
 
-/// A `.BTF` section: `static int program(void)` and `static int callback(void *what, void *context)`.
+/// Returns a `.BTF` section with `static int program(void)` and `static int callback(void *what, void *context)`.
 pub(crate) fn of_program_and_callback() -> Vec<u8> {
     const STRINGS: &[u8] = b"\0int\0program\0callback\0what\0context\0";
-    // `info` of `struct btf_type`: the kind, with the number of parameters or the linkage, here static, below.
+    // `info` of `struct btf_type`: the kind in the upper bits; in the lower bits the number of parameters, or the
+    // linkage, here static.
     const INT: u32 = 1 << 24;
     const POINTER: u32 = 2 << 24;
     const FUNCTION: u32 = 12 << 24;
@@ -28,7 +29,7 @@ pub(crate) fn of_program_and_callback() -> Vec<u8> {
     .concat();
     let length = size_of_val(types.as_slice()) as u32;
     let [m0, m1] = 0xeb9f_u16.to_ne_bytes();
-    // Magic, version 1, no flags; the header's length; where types and strings lie behind it.
+    // Magic, version 1, no flags; the header's length; the offsets and lengths of types and strings after it.
     let header = [u32::from_ne_bytes([m0, m1, 1, 0]), 24, 0, length, length, STRINGS.len() as u32];
     let words = header.iter().chain(&types).flat_map(|word| word.to_ne_bytes());
     words.chain(STRINGS.iter().copied()).collect()

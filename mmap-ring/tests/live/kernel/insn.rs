@@ -1,9 +1,9 @@
 //! The instructions of the test programs, one function each. The codes are those of the kernel's
-//! `Documentation/bpf/standardization/instruction-set.rst`; jumps count from the instruction behind them.
+//! `Documentation/bpf/standardization/instruction-set.rst`. Jumps count from the instruction after them.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// One instruction: `struct bpf_insn`.
+/// Encodes one instruction, `struct bpf_insn`.
 pub(crate) fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     let [o0, o1] = off.to_ne_bytes();
     let [i0, i1, i2, i3] = imm.to_ne_bytes();
@@ -71,7 +71,7 @@ pub(crate) fn store(dst: u8, off: i16, src: u8) -> u64 {
 pub(crate) fn store_u32(dst: u8, off: i16, src: u8) -> u64 {
     insn(0x63, dst, src, off, 0)
 }
-/// r0 = the helper of this number, of r1 to r5
+/// r0 = the helper with this id, called with r1 to r5
 pub(crate) fn call(helper: i32) -> u64 {
     insn(0x85, 0, 0, 0, helper)
 }
@@ -95,15 +95,15 @@ pub(crate) fn jlt_imm(dst: u8, imm: i32, off: i16) -> u64 {
 pub(crate) fn jge(dst: u8, src: u8, off: i16) -> u64 {
     insn(0x3d, dst, src, off, 0)
 }
-/// dst = imm, of 64 bits
+/// dst = a 64-bit imm
 pub(crate) fn load_imm64(dst: u8, imm: u64) -> [u64; 2] {
     [insn(0x18, dst, 0, 0, imm as i32), insn(0, 0, 0, 0, (imm >> 32) as i32)]
 }
-/// r1 = the map behind `fd`
+/// r1 = the map of `fd`
 pub(crate) fn map(fd: BorrowedFd<'_>) -> [u64; 2] {
     [insn(0x18, 1, 1, 0, fd.as_raw_fd()), 0]
 }
-/// dst = the function that begins so many instructions behind the first half of this one, not counting that
+/// dst = the function that begins `distance` instructions after the first slot of this one, not counting that slot
 pub(crate) fn function(dst: u8, distance: i32) -> [u64; 2] {
     [insn(0x18, dst, 4, 0, distance), 0]
 }

@@ -40,7 +40,7 @@ pub(super) fn perf_records_below_the_threshold_are_found_by_the_timer() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
-/// A drain that breaks after each record: every wait returns at once while records are left, and none does afterwards.
+/// A drain that stops after each record: every wait returns at once while records are left, and blocks afterwards.
 pub(super) fn drain_that_breaks_keeps_the_wait_from_sleeping() {
     let loaded = load();
     let samples = loaded.map("samples").unwrap();
@@ -72,7 +72,7 @@ pub(super) fn drain_that_breaks_keeps_the_wait_from_sleeping() {
     }
 }
 
-/// To add a source is to ask it, which consumes the wake-up of a record that is there already.
+/// Adding a source checks it, which consumes the wake-up of a record that already exists.
 pub(super) fn perf_records_of_before_the_add_are_found() {
     let loaded = load();
     let options = perf_reader::Options::new();
@@ -82,7 +82,7 @@ pub(super) fn perf_records_of_before_the_add_are_found() {
     let perf = poller.add_perf(buffers).unwrap();
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(perf, 1)]);
-    // The same when it is taken out and comes back, told of the record or not.
+    // The same if it is removed and added again, whether the record has been reported or not.
     for waits in [0, 1] {
         let perf = poller.sources().map(|(token, _)| token).next().unwrap();
         send(&loaded, "samples_once");
@@ -101,7 +101,7 @@ pub(super) fn perf_records_of_before_the_add_are_found() {
     assert_eq!(drain(&mut poller, None), [(set, 1)]);
 }
 
-/// The poller polls such a set on its timer, however the caller reads it.
+/// The poller polls such a set on its timer, in whatever manner the caller reads it.
 pub(super) fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
     const IDLE: Duration = Duration::from_millis(250);
     let loaded = load();
@@ -128,19 +128,19 @@ pub(super) fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
         assert_eq!(records, 1);
         assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
     }
-    // A source that is not read is reported once for each time that it is returned.
+    // A source that is not read is reported once per return.
     send(&loaded, "samples_once");
-    let (mut waits, mut told, began) = (0, 0, Instant::now());
+    let (mut waits, mut reported, began) = (0, 0, Instant::now());
     while began.elapsed() < IDLE {
-        told += u32::from(poller.wait(Some(IDLE)).unwrap() == Wake::Ready);
+        reported += u32::from(poller.wait(Some(IDLE)).unwrap() == Wake::Ready);
         assert!(poller.source_mut(token).is_some());
         waits += 1;
     }
-    assert!(told > 0 && waits <= 6, "{waits} waits in {:?}", began.elapsed());
+    assert!(reported > 0 && waits <= 6, "{waits} waits in {:?}", began.elapsed());
 }
 
-/// The slots of both maps are emptied, and one map takes no new events. Takes a second: that is when slots are looked
-/// at.
+/// The slots of both maps are emptied, and one map refuses new events. Takes a second: the interval at which slots are
+/// checked.
 pub(super) fn refresh_that_fails_starves_no_other_source() {
     let (frozen, other) = (load(), load());
     let options = perf_reader::Options::new();
@@ -155,7 +155,7 @@ pub(super) fn refresh_that_fails_starves_no_other_source() {
     freeze(&frozen);
     let error = poller.wait(LONG).unwrap_err();
     assert_eq!(error.token, Some(failing), "{error}");
-    // The other one has its slots again, and is ready for that.
+    // The other map's slots are filled again, and its set is ready.
     assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(good, 0)]);
     let changes = perf_reader::HotplugChanges { regained: cpus, ..Default::default() };
@@ -165,8 +165,8 @@ pub(super) fn refresh_that_fails_starves_no_other_source() {
     assert_eq!(drain(&mut poller, None), [(good, 1)]);
 }
 
-/// Makes the map `samples` refuse changes by user space.
-#[expect(unsafe_code, reason = "no function of the loader freezes a map of the caller's choice")]
+/// Makes the map `samples` refuse changes from user space.
+#[expect(unsafe_code, reason = "the loader has no function that freezes any map")]
 fn freeze(loaded: &Loaded) {
     const MAP_FREEZE: libc::c_int = 22;
     let attr = [loaded.map("samples").unwrap().as_fd().as_raw_fd()];

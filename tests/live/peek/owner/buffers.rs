@@ -1,5 +1,5 @@
-//! What is owned: a ring, a perf buffer, a user ring; each with a reader or a writer of a few lines, by the protocol's
-//! steps.
+//! The buffers: a ring, a perf buffer, a user ring. Each has a reader or a writer of a few lines, written from the
+//! protocol's steps.
 
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -15,7 +15,7 @@ use super::{
     programs::{sending_to_perf, sending_to_ring},
 };
 
-/// A map, the program that sends into it, and what that counts.
+/// A map, the program that sends into it, and the program's counters.
 pub(super) struct Sender {
     map: OwnedFd,
     state: OwnedFd,
@@ -23,14 +23,14 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// `code` is the program's that sends into `map`, and counts in the map that it is given as well.
+    /// Loads the program; `code` returns its instructions, which send into the first map and count in the second.
     fn new(map: OwnedFd, name: &str, code: impl FnOnce(&OwnedFd, &OwnedFd) -> Vec<u64>) -> Self {
         let state = map_create(ARRAY, [4, 16, 1], "numbers");
         let program = load_program(&code(&map, &state), name);
         Self { map, state, program }
     }
 
-    /// The map id.
+    /// Returns the map id.
     pub(super) fn id(&self) -> u32 {
         map_id(self.map.as_fd())
     }
@@ -67,17 +67,17 @@ impl Owned for Ring {
         &self.sender
     }
 
-    /// The five steps, and nothing else.
+    /// Reads by the five steps of the protocol, and nothing else.
     fn consume(&self, read: &mut Read) {
         let page = rustix::param::page_size();
         let mut position = self.consumer.word(0).load(Ordering::Relaxed);
         loop {
-            // ATOMICS: acquires the kernel's release of producer_pos: up to there, headers are headers.
+            // ATOMICS: pairs with the kernel's release of producer_pos: headers before that position are valid.
             if self.producer.word(0).load(Ordering::Acquire) == position {
                 return;
             }
             let offset = page + (position & u64::from(self.bytes - 1)) as usize;
-            // ATOMICS: acquires the commit's exchange of the length word.
+            // ATOMICS: pairs with the commit's exchange of the length word.
             let length = self.producer.half(offset).load(Ordering::Acquire);
             if length & 1 << 31 != 0 {
                 return;
@@ -87,13 +87,13 @@ impl Owned for Ring {
                 read.take([8, 16].map(|at| self.producer.word(offset + at).load(Ordering::Relaxed)));
             }
             position += u64::from(length & !(3 << 30)).next_multiple_of(8) + 8;
-            // ATOMICS: what was read is read before it is free.
+            // ATOMICS: the record is read before its space is released.
             self.consumer.word(0).store(position, Ordering::Release);
         }
     }
 }
 
-/// The perf buffer of CPU 0; and an event that has no ring until somebody asks for it.
+/// The perf buffer of CPU 0, and an event that has no ring until the test requests one.
 pub(super) struct Perf {
     sender: Sender,
     _event: OwnedFd,
@@ -104,7 +104,7 @@ pub(super) struct Perf {
 
 impl Perf {
     pub(super) fn new(name: &str, bytes: u32) -> Self {
-        // The program runs where this runs, and what it sends goes into that CPU's buffer.
+        // The program runs on this thread's CPU, and sends into that CPU's buffer.
         pin_to_cpu_0();
         let sender = Sender::new(map_create(PERF_EVENT_ARRAY, [4, 4, 1], name), "send_to_perf", sending_to_perf);
         let (event, spare) = (perf_event(), perf_event());
@@ -141,7 +141,7 @@ impl Owned for Perf {
             }
             position += size;
         }
-        // ATOMICS: what was read is read before it is free; the kernel has a full barrier on its side.
+        // ATOMICS: the record is read before its space is released; the kernel has a full barrier on its side.
         fence(Ordering::SeqCst);
         tail.store(position, Ordering::Relaxed);
     }
@@ -153,14 +153,14 @@ impl Owned for Perf {
     }
 }
 
-/// A user ring of this process, whose producer page is ours to write: a record in each state, as a program never leaves
-/// them.
+/// A user ring of this process, whose producer page this process writes. It has a record in each state; a real
+/// producer does not leave records like that.
 pub(crate) struct UserRing {
     pub(crate) map: OwnedFd,
 }
 
 impl UserRing {
-    /// Three records: committed, discarded, busy; `None` if the kernel has no user rings (6.1).
+    /// Creates three records: committed, discarded, busy. `None` if the kernel has no user rings (6.1).
     pub(crate) fn new(text: &str) -> Option<Self> {
         let page = rustix::param::page_size();
         let map = match try_map_create(USER_RINGBUF, [0, 0, page as u32], text) {
@@ -172,7 +172,7 @@ impl UserRing {
             pages.half(page + at).store(header, Ordering::Relaxed);
         }
         pages.word(page + 8).store(u64::from_ne_bytes(*b"a sample"), Ordering::Relaxed);
-        // ATOMICS: the headers are there before the position covers them.
+        // ATOMICS: the headers are written before the position covers them.
         pages.word(0).store(96, Ordering::Release);
         Some(Self { map })
     }

@@ -1,5 +1,5 @@
-//! System calls by hand, and pages that are shared with the kernel.
-#![expect(unsafe_code, reason = "that is what they are")]
+//! Direct system calls, and pages shared with the kernel.
+#![expect(unsafe_code, reason = "raw system calls and shared memory")]
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
-/// Pages that are mapped for as long as the process lives.
+/// Pages that stay mapped until the process ends.
 pub(super) struct Page {
     start: *mut u8,
     length: usize,
@@ -20,7 +20,7 @@ unsafe impl Sync for Page {}
 impl Page {
     pub(super) fn map(fd: BorrowedFd<'_>, offset: usize, length: usize, writable: bool) -> Self {
         let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-        // SAFETY: a new mapping where the kernel likes.
+        // SAFETY: a new mapping at an address that the kernel chooses.
         let start = unsafe {
             libc::mmap(ptr::null_mut(), length, prot, libc::MAP_SHARED, fd.as_raw_fd(), offset as libc::off_t)
         };
@@ -46,8 +46,8 @@ pub(super) const PERF_EVENT_ARRAY: u32 = 4;
 pub(super) const RINGBUF: u32 = 27;
 pub(super) const USER_RINGBUF: u32 = 31;
 
-/// bpf(2), without the loader: the owner stands for other people's programs. With an attribute of 128 bytes, made of
-/// 32-bit words at these offsets and of addresses at those.
+/// Calls bpf(2) without the loader, because the owner represents other programs. The attribute has 128 bytes: 32-bit
+/// words at the first offsets, addresses at the second ones.
 fn bpf(command: u32, words: &[(usize, u32)], addresses: &[(usize, u64)]) -> io::Result<i64> {
     let mut attr = [0_u64; 16];
     let bytes: &mut [u8; 128] = {
@@ -60,15 +60,15 @@ fn bpf(command: u32, words: &[(usize, u32)], addresses: &[(usize, u64)]) -> io::
     for (at, address) in addresses {
         bytes[*at..at + 8].copy_from_slice(&address.to_ne_bytes());
     }
-    // SAFETY: the callers give addresses of what lives during the call and is as long as the command wants it.
+    // SAFETY: the callers give addresses of memory that lives during the call and is as long as the command requires.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(&mut attr), 128) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// The descriptor that a call has answered.
+/// Returns the fd that a call has returned.
 fn owned(answer: i64) -> OwnedFd {
     let fd = RawFd::try_from(answer).unwrap();
-    // SAFETY: the kernel has just made it for us.
+    // SAFETY: the kernel has just created this fd for us.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn map_id(map: BorrowedFd<'_>) -> u32 {
     info[1]
 }
 
-/// The one element of the map of numbers: the next one, and how many were lost.
+/// Returns the one element of the map of numbers: the next number, and the count of lost records.
 pub(super) fn lookup(map: BorrowedFd<'_>) -> [u64; 2] {
     let (key, mut value) = (0_u32, [0_u64; 2]);
     let addresses = [
@@ -114,7 +114,7 @@ pub(super) fn update(map: BorrowedFd<'_>, value: &[u8]) {
     bpf(2, &[(0, map.as_raw_fd() as u32)], &addresses).unwrap();
 }
 
-/// Loads a program of type `SOCKET_FILTER`, which anything may run by `BPF_PROG_TEST_RUN`.
+/// Loads a program of type `SOCKET_FILTER`, which any process may run by `BPF_PROG_TEST_RUN`.
 pub(super) fn load_program(instructions: &[u64], text: &str) -> OwnedFd {
     let mut log = vec![0_u8; 1 << 16];
     let words = [(0, 1), (4, instructions.len() as u32), (24, 1), (28, log.len() as u32)];
@@ -131,7 +131,7 @@ pub(super) fn load_program(instructions: &[u64], text: &str) -> OwnedFd {
     }
 }
 
-/// Runs it so often, over an empty packet.
+/// Runs the program this many times, over an empty packet.
 pub(super) fn test_run(program: BorrowedFd<'_>, count: u64) {
     let packet = [0_u8; 64];
     let words = [(0, program.as_raw_fd() as u32), (8, packet.len() as u32), (32, count as u32)];
@@ -140,10 +140,10 @@ pub(super) fn test_run(program: BorrowedFd<'_>, count: u64) {
     }
 }
 
-/// Before Linux 5.11 all maps of a user count as locked memory, of which 64 KiB are allowed.
+/// Lifts the memlock limit: before Linux 5.11 all maps of a user count as locked memory, limited to 64 KiB.
 pub(super) fn lift_memlock() {
     let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: reads one struct that lives during the call. Where it fails, the limit is seldom reached.
+    // SAFETY: reads one struct that lives during the call. If it fails, the limit is seldom reached.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
 }
 
@@ -155,14 +155,14 @@ pub(super) fn pin_to_cpu_0() {
     assert_eq!(answer, 0);
 }
 
-/// An event of CPU 0 through which programs send: software, `BPF_OUTPUT`, raw samples, enabled.
+/// Opens an event of CPU 0 through which programs send: software, `BPF_OUTPUT`, raw samples, enabled.
 pub(super) fn perf_event() -> OwnedFd {
     let mut attr = [0_u64; 14];
     attr[0] = 112 << 32 | 1;
     attr[1] = 10;
     attr[2] = 1; // sample_period
     attr[3] = 1 << 10; // PERF_SAMPLE_RAW
-    // SAFETY: 112 bytes that say so.
+    // SAFETY: the attribute has 112 bytes, and gives that as its size.
     let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, ptr::from_ref(&attr), -1, 0, -1, 8) };
     assert!(fd >= 0, "{}", io::Error::last_os_error());
     owned(fd)

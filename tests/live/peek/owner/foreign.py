@@ -1,7 +1,7 @@
-"""The owner of a ring in another language, with nothing but what comes with it: ctypes, mmap, threading.
+"""The owner of a ring in another language, with the standard library only: ctypes, mmap, threading.
 
-It obeys the same words as `owner.rs`, of which it knows nothing else, and its records are the same: a number, twice, every tenth
-discarded, one that finds no room counted.
+It understands the same commands as `owner.rs`, and shares nothing else with it. Its records are the same: a number,
+twice. Every tenth record is discarded, and a record without space in the ring is counted.
 """
 
 import ctypes
@@ -41,15 +41,15 @@ def op(code, to=0, source=0, offset=0, constant=0):
 
 
 def program(ring, state):
-    """What `sending_to_ring` in `programs.rs` is."""
+    """Returns the program of `sending_to_ring` in `programs.rs`."""
     def map_address(to, fd):
         return op(0x18, to, 1, 0, fd) + op(0)
 
     return b"".join([
         op(0x62, 10, 0, -4, 0), op(0xBF, 2, 10), op(0x07, 2, 0, 0, -4), map_address(1, state),
-        op(0x85, constant=1),                                    # r0 = the numbers
+        op(0x85, constant=1),                                    # r0 = the map value
         op(0x55, 0, 0, 2, 0), op(0xB7), op(0x95),
-        op(0xBF, 6, 0), op(0x79, 7, 6, 0),                       # r7 = the next one
+        op(0xBF, 6, 0), op(0x79, 7, 6, 0),                       # r7 = the next number
         map_address(1, ring), op(0xB7, 2, constant=PAYLOAD), op(0xB7, 3),
         op(0x85, constant=131),                                  # bpf_ringbuf_reserve
         op(0x55, 0, 0, 5, 0),
@@ -70,8 +70,8 @@ class Ring:
         self.map = map_create(RINGBUF, 0, 0, size, name)
         self.state = map_create(ARRAY, 4, 16, 1, "numbers")
         code = ctypes.create_string_buffer(program(self.map, self.state))
-        licence = ctypes.create_string_buffer(b"GPL")
-        attr = struct.pack("=IIQQ", SOCKET_FILTER, (len(code) - 1) // 8, address(code), address(licence))
+        license = ctypes.create_string_buffer(b"GPL")
+        attr = struct.pack("=IIQQ", SOCKET_FILTER, (len(code) - 1) // 8, address(code), address(license))
         self.program = bpf(PROG_LOAD, attr.ljust(48, b"\0") + b"send_to_ring")
         self.packet = ctypes.create_string_buffer(64)
         self.consumer = memoryview(mmap.mmap(self.map, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)).cast("Q")

@@ -4,19 +4,19 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::PAYLOAD;
 
-/// An instruction: operation, registers, offset, constant.
+/// Returns an instruction: operation, registers, offset, constant.
 fn op(code: u8, to: u8, from: u8, offset: i16, constant: i32) -> u64 {
     let [o0, o1] = offset.to_le_bytes();
     let [c0, c1, c2, c3] = constant.to_le_bytes();
     u64::from_le_bytes([code, from << 4 | to, o0, o1, c0, c1, c2, c3])
 }
 
-/// The address of a map into a register: two slots.
+/// Loads the address of a map into a register: two slots.
 fn map_address(to: u8, map: &OwnedFd) -> [u64; 2] {
     [op(0x18, to, 1, 0, map.as_raw_fd()), 0]
 }
 
-/// r6 = the element of the map of numbers, or the end; r7 = the next number.
+/// Sets r6 to the element of the map of numbers (exits if there is none), r7 to the next number.
 fn next_number(state: &OwnedFd) -> Vec<u64> {
     let mut code = vec![
         op(0xbf, 9, 1, 0, 0),   // r9 = r1, the context
@@ -27,7 +27,7 @@ fn next_number(state: &OwnedFd) -> Vec<u64> {
     code.extend(map_address(1, state));
     code.extend([
         op(0x85, 0, 0, 0, 1), // call bpf_map_lookup_elem
-        op(0x55, 0, 0, 2, 0), // if r0 != 0 go on
+        op(0x55, 0, 0, 2, 0), // if r0 != 0 continue
         op(0xb7, 0, 0, 0, 0), // r0 = 0
         op(0x95, 0, 0, 0, 0), // exit
         op(0xbf, 6, 0, 0, 0), // r6 = r0
@@ -43,7 +43,7 @@ pub(super) fn sending_to_ring(map: &OwnedFd, state: &OwnedFd) -> Vec<u64> {
         op(0xb7, 2, 0, 0, PAYLOAD as i32),
         op(0xb7, 3, 0, 0, 0),
         op(0x85, 0, 0, 0, 131), // call bpf_ringbuf_reserve
-        op(0x55, 0, 0, 5, 0),   // if r0 != 0 go on
+        op(0x55, 0, 0, 5, 0),   // if r0 != 0 continue
         op(0x79, 1, 6, 8, 0),   // lost += 1
         op(0x07, 1, 0, 0, 1),
         op(0x7b, 6, 1, 8, 0),
@@ -71,7 +71,7 @@ pub(super) fn sending_to_ring(map: &OwnedFd, state: &OwnedFd) -> Vec<u64> {
 pub(super) fn sending_to_perf(map: &OwnedFd, state: &OwnedFd) -> Vec<u64> {
     let mut code = next_number(state);
     code.extend([
-        op(0xbf, 8, 7, 0, 0), // every tenth number is left out, as those that a ring discards
+        op(0xbf, 8, 7, 0, 0), // every tenth number is skipped, like those that a ring discards
         op(0x97, 8, 0, 0, 10),
         op(0x55, 8, 0, 1, 9),
         op(0x07, 7, 0, 0, 1),
@@ -87,7 +87,7 @@ pub(super) fn sending_to_perf(map: &OwnedFd, state: &OwnedFd) -> Vec<u64> {
         op(0x07, 4, 0, 0, -24),
         op(0xb7, 5, 0, 0, PAYLOAD as i32),
         op(0x85, 0, 0, 0, 25), // call bpf_perf_event_output
-        op(0x15, 0, 0, 5, 0),  // if r0 == 0 go on
+        op(0x15, 0, 0, 5, 0),  // if r0 == 0 continue
         op(0x79, 1, 6, 8, 0),  // lost += 1
         op(0x07, 1, 0, 0, 1),
         op(0x7b, 6, 1, 8, 0),

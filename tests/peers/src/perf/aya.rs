@@ -21,10 +21,10 @@ impl<S: Sink> Peer<S> for Aya<S> {
     const NAME: &'static str = "aya";
 
     fn open(map: &OwnedFd) -> Self {
-        let fd = map.as_fd().try_clone_to_owned().expect("a descriptor");
+        let fd = map.as_fd().try_clone_to_owned().expect("an fd");
         let data = MapData::from_fd(fd).expect("map info");
         let mut array = PerfEventArray::try_from(Map::PerfEventArray(data)).expect("an array");
-        // SAFETY: takes no memory; the descriptor is new.
+        // SAFETY: takes no memory; the fd is new.
         let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
         let mut buffers = Vec::new();
         for cpu in online_cpus().expect("CPUs") {
@@ -55,7 +55,7 @@ impl<S: Sink> Peer<S> for Aya<S> {
     fn serve(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let mut event = libc::epoll_event { events: 0, u64: 0 };
-            // SAFETY: room for one event.
+            // SAFETY: there is space for one event.
             unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), &mut event, 1, NAP.as_millis() as i32) };
             self.drain();
         }

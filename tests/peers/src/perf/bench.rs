@@ -1,4 +1,4 @@
-//! The measurements, as those of the ring: all consumers in turn, several rounds, and what counts is the ratio within
+//! The measurements, like those of the ring: all consumers in turn, in several rounds. The result is the ratio within
 //! one run.
 
 use std::os::fd::OwnedFd;
@@ -14,15 +14,15 @@ use super::{PAGES, Peer};
 use crate::ring::{Ages, Eights, Sink, Sum};
 use crate::table::{Table, in_turn};
 
-/// Records of eight bytes, 24 in the ring, that fill one: a byte stays free.
+/// Records of eight bytes, 24 in the buffer, that fill one; a byte stays free.
 const FULL: u64 = (PAGES as u64 * 4096 - 1) / 24;
 
-/// How much to measure.
+/// The amount of measuring.
 #[derive(Clone, Copy)]
 pub struct Effort {
     rounds: usize,
     run: Duration,
-    /// Rounds of single events, which tell more the more there are: a late one is an accident of its second.
+    /// Rounds of single events. More rounds are more reliable, because a late event is an accident of its second.
     deliveries: usize,
     events: u32,
     drains: u32,
@@ -33,7 +33,7 @@ impl Effort {
         if quick {
             Self { rounds: 3, run: Duration::from_millis(300), deliveries: 3, events: 500, drains: 50 }
         } else {
-            // Fewer drains than of the ring: filling takes long where every record wakes.
+            // Fewer drains than of the ring: filling is slow if every record wakes the reader.
             Self { rounds: 7, run: Duration::from_secs(1), deliveries: 21, events: 1000, drains: 60 }
         }
     }
@@ -49,15 +49,15 @@ fn pin(cpu: usize) {
     }
 }
 
-/// An array with a slot for every CPU there may be, and the program that sends through it.
+/// Creates an array with a slot for every possible CPU, and the program that sends through it.
 fn kernel() -> (OwnedFd, Producer) {
     let array = create_array(1024).expect("a perf event array");
     let producer = Producer::new(&array).expect("the program");
     (array, producer)
 }
 
-/// M records a second, and the share of those sent that was lost: a producer on CPU 0 that never pauses, a consumer on
-/// CPU 1.
+/// Returns M records a second, and the share of lost records: a producer on CPU 0 that never pauses, a consumer on CPU
+/// 1.
 fn stream<P: Peer<Sum> + Send>(effort: Effort, count: u64) -> [f64; 2] {
     let (array, producer) = kernel();
     let stop = AtomicBool::new(false);
@@ -85,7 +85,7 @@ fn stream<P: Peer<Sum> + Send>(effort: Effort, count: u64) -> [f64; 2] {
     [received as f64 / seconds / 1e6, 100.0 * lost as f64 / sent as f64]
 }
 
-/// How old single events are when they arrive, at 1,000 a second: microseconds at the median and at the 99th
+/// Returns the age of single events on arrival, at 1,000 a second: microseconds at the median and at the 99th
 /// percentile.
 fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
     let (array, producer) = kernel();
@@ -112,19 +112,19 @@ fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
     [50, 99].map(|percent| ages[ages.len() * percent / 100] as f64 / 1e3)
 }
 
-/// Fills the ring of the CPU that this thread runs on.
+/// Fills the buffer of the CPU that this thread runs on.
 fn fill(producer: &Producer) {
     for count in fillings() {
         producer.run(count);
     }
 }
 
-/// How many records each run of the program sends until the ring is full.
+/// Returns the number of records of each run of the program until the buffer is full.
 fn fillings() -> impl Iterator<Item = u64> {
     (0..FULL).step_by(BATCH as usize).map(|first| BATCH.min(FULL - first).max(2))
 }
 
-/// Nanoseconds a record while draining a full ring: the best of many drains.
+/// Returns nanoseconds per record while draining a full buffer: the best of many drains.
 fn drain<P: Peer<Sum>>(effort: Effort) -> f64 {
     pin(1);
     let (array, producer) = kernel();
@@ -143,7 +143,7 @@ fn drain<P: Peer<Sum>>(effort: Effort) -> f64 {
     best
 }
 
-/// For callgrind: fills and drains a ring so many times with one consumer.
+/// Fills and drains a buffer this many times with one consumer, for callgrind.
 pub fn instructions(peer: &str, drains: u32) {
     fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         pin(1);
@@ -164,12 +164,12 @@ pub fn instructions(peer: &str, drains: u32) {
         "aya" => go::<Aya<Eights>>(drains),
         "perf-reader" => go::<Immediate<Eights>>(drains),
         "perf-reader-twins" => go::<Twins<Eights>>(drains),
-        other => panic!("no consumer called {other}"),
+        other => panic!("no consumer named {other}"),
     };
     println!("{count} records");
 }
 
-/// A measurement of one consumer, under its name.
+/// A measurement of one consumer, with its name.
 type Of<T> = (&'static str, fn(Effort) -> T);
 
 /// Measures everything, all consumers in turn.

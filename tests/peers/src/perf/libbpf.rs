@@ -1,5 +1,5 @@
-//! libbpf's `perf_buffer`, through its C interface: as it comes, with the raw callback, and told to wake every 500
-//! events.
+//! libbpf's `perf_buffer`, through its C interface: with the default callback, with the raw callback, and with a
+//! wake-up every 500 events.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,13 +14,13 @@ use libbpf_sys::{
 use super::{NAP, PAGES, Peer};
 use crate::ring::Sink;
 
-/// A buffer whose callbacks hold a pointer to its sink.
+/// A buffer whose callbacks have a pointer to its sink.
 struct Buffer<S> {
     buffer: NonNull<perf_buffer>,
     sink: Box<S>,
 }
 
-// SAFETY: libbpf's buffer belongs to no thread; one uses it at a time.
+// SAFETY: libbpf's buffer belongs to no thread; one thread uses it at a time.
 unsafe impl<S: Send> Send for Buffer<S> {}
 
 impl<S> Buffer<S> {
@@ -37,7 +37,7 @@ impl<S> Buffer<S> {
         self.drain();
     }
 
-    /// By `perf_buffer__new_raw`, with a wake-up every so many events.
+    /// Creates a buffer by `perf_buffer__new_raw`, with a wake-up every `wakeup_events` events.
     fn raw(map: &OwnedFd, wakeup_events: u32) -> Self
     where
         S: Sink,
@@ -47,7 +47,7 @@ impl<S> Buffer<S> {
         const RAW: u64 = 1 << 10;
         let mut sink = Box::new(S::default());
         let context = (&raw mut *sink).cast();
-        // SAFETY: a plain C struct, of which all zero is a value.
+        // SAFETY: a plain C struct, for which all zeroes are valid.
         let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
         attr.type_ = SOFTWARE;
         attr.size = size_of_val(&attr) as u32;
@@ -70,23 +70,23 @@ impl<S> Drop for Buffer<S> {
     }
 }
 
-/// libbpf calls this for the data of each sample.
+/// Receives the data of each sample from libbpf.
 unsafe extern "C" fn sample<S: Sink>(sink: *mut c_void, _: c_int, data: *mut c_void, size: u32) {
-    // SAFETY: the context given with it, used by nobody else during the call.
+    // SAFETY: the context given with the callback; nothing else uses it during the call.
     let sink = unsafe { &mut *sink.cast::<S>() };
     // SAFETY: libbpf passes a sample's data and its length.
     let record = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size as usize) };
     sink.take(record);
 }
 
-/// libbpf calls this for each record, whatever it is.
+/// Receives each record of any type from libbpf.
 unsafe extern "C" fn event<S: Sink>(sink: *mut c_void, _: c_int, header: *mut perf_event_header) -> bpf_perf_event_ret {
     const SAMPLE: u32 = 9;
-    // SAFETY: the context given with it, used by nobody else during the call.
+    // SAFETY: the context given with the callback; nothing else uses it during the call.
     let sink = unsafe { &mut *sink.cast::<S>() };
     // SAFETY: libbpf passes a whole record.
     if unsafe { (*header).type_ } == SAMPLE {
-        // SAFETY: behind the header of a sample comes its raw size, and behind that as many bytes.
+        // SAFETY: after the header of a sample comes its raw size, and after that as many bytes.
         let raw = unsafe { header.add(1).cast::<u32>() };
         // SAFETY: as above.
         let size = unsafe { raw.read() };
@@ -126,7 +126,7 @@ macro_rules! peer {
 }
 
 peer! {
-    /// As it comes: `perf_buffer__new`.
+    /// With the default callback: `perf_buffer__new`.
     Libbpf, "libbpf", |map| {
         let mut sink = Box::new(S::default());
         let context = (&raw mut *sink).cast();
@@ -139,11 +139,11 @@ peer! {
 }
 
 peer! {
-    /// The raw callback, with a wake-up for each event.
+    /// With the raw callback, and a wake-up for each event.
     Raw, "libbpf, raw callback", |map| Buffer::raw(map, 1)
 }
 
 peer! {
-    /// The raw callback, with a wake-up every 500 events.
-    Every500, "libbpf, told to wake every 500", |map| Buffer::raw(map, 500)
+    /// With the raw callback, and a wake-up every 500 events.
+    Every500, "libbpf, a wake-up every 500 events", |map| Buffer::raw(map, 500)
 }

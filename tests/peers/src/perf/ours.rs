@@ -1,9 +1,9 @@
-//! perf-reader: its run loop with twin events, and its set with a wake-up for each event.
+//! perf-reader: its run loop with twin events, and its set of buffers with a wake-up for each event.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use perf_reader::{Corrupt, Options, Record, PerCpuBuffers, EventArray, AdaptiveReader};
+use perf_reader::{AdaptiveReader, Corrupt, EventArray, Options, PerCpuBuffers, Record};
 
 use super::producer::set_slot;
 use super::{NAP, PAGES, Peer};
@@ -19,10 +19,10 @@ impl EventArray for Array {
 }
 
 fn array(map: &OwnedFd) -> Array {
-    Array(map.as_fd().try_clone_to_owned().expect("a descriptor"))
+    Array(map.as_fd().try_clone_to_owned().expect("an fd"))
 }
 
-/// Gives the payload of a record to a sink.
+/// Passes the payload of a record to a sink.
 #[inline]
 fn take<S: Sink>(sink: &mut S, record: Result<Record<'_>, Corrupt>) {
     if let Ok(Record::Sample(sample)) = record
@@ -32,7 +32,7 @@ fn take<S: Sink>(sink: &mut S, record: Result<Record<'_>, Corrupt>) {
     }
 }
 
-/// The run loop: twin events.
+/// The run loop, with twin events.
 pub struct Twins<S> {
     stream: AdaptiveReader<Array>,
     sink: S,
@@ -64,7 +64,7 @@ impl<S: Sink> Peer<S> for Twins<S> {
     }
 }
 
-/// The set: every event wakes.
+/// The set of buffers, with a wake-up for every event.
 pub struct Immediate<S> {
     set: PerCpuBuffers,
     sink: S,

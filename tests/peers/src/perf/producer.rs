@@ -1,5 +1,5 @@
-//! The kernel's side: an array of perf events, and one program that sends through it when asked (`BPF_PROG_RUN`), so
-//! that every consumer meets exactly the same producer.
+//! The kernel's side: an array of perf events, and one program that sends through it on request (`BPF_PROG_RUN`). So
+//! every consumer has exactly the same producer.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -10,12 +10,12 @@ const PROG_RUN: i64 = 10;
 const MAP_TYPE_PERF_EVENT_ARRAY: u32 = 4;
 const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 
-/// The most records of one run.
+/// The largest number of records of one run.
 pub const BATCH: u64 = 500;
 
 fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
     let size = size_of_val(attr);
-    // SAFETY: kernel ABI, zero-padded; what it points to outlives the call.
+    // SAFETY: kernel ABI, zero-padded; the memory that it points to outlives the call.
     match unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size) } {
         ..0 => Err(io::Error::last_os_error()),
         answer => Ok(answer),
@@ -23,16 +23,16 @@ fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
 }
 
 fn owned(fd: i64) -> OwnedFd {
-    // SAFETY: bpf(2) has just returned it to nobody else.
+    // SAFETY: bpf(2) has just returned this fd, and nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
-/// Two halves of a word of `union bpf_attr`. Little-endian machines only.
+/// Returns a word of `union bpf_attr` from its halves. Little-endian machines only.
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// A perf event array with `slots` slots.
+/// Creates a perf event array with `slots` slots.
 pub fn create_array(slots: u32) -> io::Result<OwnedFd> {
     let mut attr = [pair(MAP_TYPE_PERF_EVENT_ARRAY, 4), pair(4, slots), 0, 0, 0, 0, 0, 0, 0];
     bpf(MAP_CREATE, &mut attr).map(owned)
@@ -49,9 +49,9 @@ fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     u64::from(imm as u32) << 32 | u64::from(off as u16) << 16 | u64::from(dst | src << 4) << 8 | u64::from(code)
 }
 
-/// A program that sends `count` records of eight bytes through the slot of the CPU it runs on, each with the time of
-/// its making (CLOCK_MONOTONIC) if asked for one record, with a running number otherwise. Returns how many found no
-/// room.
+/// A program that sends `count` records of eight bytes through the slot of its CPU. If `count` is one, the record is
+/// the time (CLOCK_MONOTONIC in nanoseconds), otherwise a running number. Returns the number of records for which the
+/// buffer had no space.
 pub struct Producer(OwnedFd);
 
 impl Producer {
@@ -61,7 +61,7 @@ impl Producer {
         let program = [
             insn(0xbf, 6, 1, 0, 0),                 // r6 = context
             insn(0x79, 7, 6, 0, 0),                 // r7 = count
-            insn(0xb7, 8, 0, 0, 0),                 // r8 = 0, the lost ones
+            insn(0xb7, 8, 0, 0, 0),                 // r8 = 0, the count of lost records
             insn(0xb7, 9, 0, 0, 0),                 // r9 = 0
             insn(0x3d, 9, 7, 17, 0),                // loop: if r9 >= r7 goto out
             insn(0xbf, 0, 9, 0, 0),                 // r0 = r9
@@ -101,7 +101,7 @@ impl Producer {
         })
     }
 
-    /// Runs the program once, on this thread's CPU. Returns how many records found no room.
+    /// Runs the program once, on this thread's CPU. Returns the number of records for which the buffer had no space.
     pub fn run(&self, count: u64) -> u64 {
         let context = [count];
         let mut attr = [0_u64; 10];

@@ -1,5 +1,4 @@
-//! A bare loop over the pages, and a consumer that reads nothing: what the
-//! others are measured against.
+//! A bare loop over the pages, and a consumer that reads nothing: the references for the other consumers.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use super::{Level, Peer, Sink, alternate};
 
 const PAGE: usize = 4096;
 
-/// The pages, mapped for as long as the process lives.
+/// The pages, mapped until the process ends.
 #[derive(Clone, Copy)]
 struct Pages {
     consumer: &'static AtomicU64,
@@ -18,13 +17,13 @@ struct Pages {
     mask: u64,
 }
 
-// SAFETY: the pages are mapped for ever.
+// SAFETY: the pages stay mapped until the process ends.
 unsafe impl Send for Pages {}
 
 impl Pages {
     fn map(fd: &OwnedFd, size: u32) -> Self {
         let map = |offset: usize, length: usize, prot: i32| {
-            // SAFETY: a new mapping where the kernel likes.
+            // SAFETY: a new mapping at an address that the kernel chooses.
             let start = unsafe {
                 libc::mmap(std::ptr::null_mut(), length, prot, libc::MAP_SHARED, fd.as_raw_fd(), offset as i64)
             };
@@ -34,7 +33,7 @@ impl Pages {
         let consumer = map(0, PAGE, libc::PROT_READ | libc::PROT_WRITE);
         let rest = map(PAGE, PAGE + 2 * size as usize, libc::PROT_READ);
         Self {
-            // SAFETY: mapped for ever, aligned, accessed atomically.
+            // SAFETY: mapped until the process ends, aligned, accessed atomically.
             consumer: unsafe { &*consumer.cast() },
             // SAFETY: as above.
             producer: unsafe { &*rest.cast() },
@@ -43,7 +42,7 @@ impl Pages {
         }
     }
 
-    /// Reads all there is, checks nothing, publishes once.
+    /// Reads all pending records without checks, and publishes the position once.
     #[inline]
     fn drain(self, sink: &mut impl Sink) {
         let mut position = self.consumer.load(Ordering::Relaxed);
@@ -66,7 +65,7 @@ impl Pages {
     }
 }
 
-/// Reads as little as a reader can, checks nothing.
+/// Reads as little as a reader can, without checks.
 pub struct Bare<S> {
     pages: Pages,
     level: Level,
@@ -94,16 +93,15 @@ impl<S: Sink> Peer<S> for Bare<S> {
     }
 }
 
-/// Frees everything without a look, never quite catching up so that no wake-up
-/// is sent: what the producer reaches then is its own bound. Records are counted
-/// by their size.
+/// Releases everything unread, and never quite catches up, so that no wake-up is sent: the producer then reaches its
+/// own bound. Records are counted by their size.
 pub struct Blind<S> {
     pages: Pages,
     sink: S,
 }
 
 impl<S: Sink> Peer<S> for Blind<S> {
-    const NAME: &'static str = "nobody reading (the producer's bound)";
+    const NAME: &'static str = "no reader (the producer's bound)";
 
     fn open(map: &OwnedFd, size: u32) -> Self {
         Self { pages: Pages::map(map, size), sink: S::default() }

@@ -1,6 +1,5 @@
-//! The measurements. Machines differ and are noisy, so every figure is taken of
-//! all consumers in turn, several rounds of it, and what counts is the ratio
-//! within one run.
+//! The measurements. Machines differ and are noisy, so every figure is measured for all consumers in turn, in several
+//! rounds. The result is the ratio within one run.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +14,17 @@ use super::{Ages, Eights, Peer, Sink, Sum};
 use crate::kernel::{ADAPTIVE, BATCH, FORCE_WAKEUP, NO_WAKEUP, Producer, Run, create_ring};
 use crate::table::{Table, in_turn};
 
-/// Ring size in bytes: that of the kernel's own `bench ringbufs`.
+/// Ring size in bytes, as in the kernel's own `bench ringbufs`.
 const SIZE: u32 = 512 * 1024;
 /// Records of eight bytes that fill it.
 const FULL: u64 = SIZE as u64 / 16 - 1;
 
-/// How much to measure.
+/// The amount of measuring.
 #[derive(Clone, Copy)]
 pub struct Effort {
     rounds: usize,
     run: Duration,
-    /// Rounds of single events, which tell more the more there are: a late one is an accident of its second.
+    /// Rounds of single events. More rounds are more reliable, because a late event is an accident of its second.
     deliveries: usize,
     events: u32,
     drains: u32,
@@ -68,7 +67,7 @@ impl Stream {
     }
 }
 
-/// A producer on CPU 0 that never pauses, a consumer on CPU 1.
+/// Measures a stream: a producer on CPU 0 that never pauses, a consumer on CPU 1.
 fn stream<P: Peer<Sum> + Send>(effort: Effort, traffic: &Traffic) -> Stream {
     let &Traffic { count, flags, last_flags, .. } = traffic;
     let map: OwnedFd = create_ring(SIZE).expect("a ring");
@@ -100,7 +99,7 @@ fn stream<P: Peer<Sum> + Send>(effort: Effort, traffic: &Traffic) -> Stream {
             }
         }
     });
-    // A consumer that does not read is credited with what was sent.
+    // A consumer that does not read is credited with the records sent.
     let received = match peer.sink().count() {
         0 => sent,
         count => count,
@@ -108,8 +107,8 @@ fn stream<P: Peer<Sum> + Send>(effort: Effort, traffic: &Traffic) -> Stream {
     Stream { received, sent, dropped, seconds }
 }
 
-/// How old single events are when they arrive, at 1,000 a second: microseconds
-/// at the median and at the 99th percentile.
+/// Returns the age of single events on arrival, at 1,000 a second: microseconds at the median and at the 99th
+/// percentile.
 fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
     let map = create_ring(SIZE).expect("a ring");
     let producer = Producer::new(&map).expect("the program");
@@ -142,7 +141,7 @@ fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
     [50, 99].map(|percent| ages[ages.len() * percent / 100] as f64 / 1e3)
 }
 
-/// Nanoseconds a record while draining a full ring: the best of many drains.
+/// Returns nanoseconds per record while draining a full ring: the best of many drains.
 fn drain<P: Peer<Sum>>(effort: Effort) -> f64 {
     pin(1);
     let map = create_ring(SIZE).expect("a ring");
@@ -169,7 +168,7 @@ fn fill(producer: &Producer) {
     }
 }
 
-/// For callgrind: fills and drains a ring so many times with one consumer.
+/// Fills and drains a ring this many times with one consumer, for callgrind.
 pub fn instructions(peer: &str, drains: u32) {
     fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         let map = create_ring(SIZE).expect("a ring");
@@ -190,15 +189,15 @@ pub fn instructions(peer: &str, drains: u32) {
         "libbpf" => go::<Libbpf<Eights>>(drains),
         "aya" => go::<Aya<Eights>>(drains),
         "mmap-ring" => go::<Immediate<Eights>>(drains),
-        other => panic!("no consumer called {other}"),
+        other => panic!("no consumer named {other}"),
     };
     println!("{count} records");
 }
 
-/// A measurement of one consumer, under its name.
+/// A measurement of one consumer, with its name.
 type Of<T> = (&'static str, fn(Effort) -> T);
 
-/// How a stream is produced.
+/// The sending of a stream.
 struct Traffic {
     what: &'static str,
     count: u64,

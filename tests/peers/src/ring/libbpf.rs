@@ -14,13 +14,12 @@ pub struct Libbpf<S> {
     sink: Box<S>,
 }
 
-// SAFETY: libbpf's ring belongs to no thread; one uses it at a time.
+// SAFETY: libbpf's ring belongs to no thread; one thread uses it at a time.
 unsafe impl<S: Send> Send for Libbpf<S> {}
 
-/// libbpf calls this for each record.
+/// Receives each record from libbpf.
 unsafe extern "C" fn sample<S: Sink>(sink: *mut c_void, data: *mut c_void, size: c_ulong) -> c_int {
-    // SAFETY: the context given to ring_buffer__new, used by nobody else during
-    // the call.
+    // SAFETY: the context given to ring_buffer__new; nothing else uses it during the call.
     let sink = unsafe { &mut *sink.cast::<S>() };
     // SAFETY: libbpf passes a committed record and its length.
     let record = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size as usize) };

@@ -1,14 +1,14 @@
-//! mmap-ring, in its two paces.
+//! mmap-ring, with both wake-up policies.
 
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mmap_ring::{WakeupPolicy, Ring};
+use mmap_ring::{Ring, WakeupPolicy};
 
 use super::{Peer, Sink, own};
 
-/// The run loop as it comes.
+/// The run loop with its default policy, trailing release.
 pub struct Trailing<S>(Immediate<S>);
 
 /// The run loop without trailing release.

@@ -1,4 +1,4 @@
-//! The guest's end of the result channel, shared by the worker and the heart.
+//! The guest's end of the result channel, shared by the worker thread and the heartbeat thread.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,32 +12,32 @@ use crate::protocol::{self, Message};
 /// The second serial port; the first is the console.
 pub(super) const PATH: &str = "/dev/ttyS1";
 
-/// The open port. Frames of several threads never mix.
+/// The open port. Frames of several threads are never mixed.
 pub(super) struct Channel(Arc<Mutex<File>>);
 
 impl Channel {
-    /// Opens the port and takes the terminal's manners from it: no echo, no line ends turned into others.
+    /// Opens the port in raw mode: no echo, no translation of line ends.
     pub(super) fn open() -> io::Result<Self> {
         let port = OpenOptions::new().read(true).write(true).open(PATH)?;
         let mut settings = termios::tcgetattr(&port)?;
         settings.make_raw();
         termios::tcsetattr(&port, OptionalActions::Now, &settings)?;
-        // No test is to speak in process 1's name.
+        // Tests must not be able to write to the channel.
         std::fs::remove_file(PATH)?;
         Ok(Self(Arc::new(Mutex::new(port))))
     }
 
-    /// Sends one frame. A channel that refuses cannot be told about, except on the console.
+    /// Sends one frame. If the channel fails, only the console can report that.
     pub(super) fn send(&self, message: &Message, payload: &[u8]) {
         send(&self.0, message, payload);
     }
 
-    /// Sends a sentence.
+    /// Sends a note.
     pub(super) fn note(&self, text: impl Into<String>) {
         self.send(&Message::Note { text: text.into() }, b"");
     }
 
-    /// Starts the heart: a frame a second, from a thread that does nothing else.
+    /// Starts the heartbeat: one frame a second, from a thread that does nothing else.
     pub(super) fn beat(&self) {
         let port = Arc::clone(&self.0);
         std::thread::spawn(move || {
@@ -48,11 +48,11 @@ impl Channel {
         });
     }
 
-    /// Waits until all that was sent has left the port.
+    /// Waits until everything sent has left the port.
     pub(super) fn drain(&self) {
         let port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = termios::tcdrain(&*port) {
-            eprintln!("cutaway-vm: the result channel does not drain: {error}");
+            eprintln!("cutaway-vm: cannot drain the result channel: {error}");
         }
     }
 }

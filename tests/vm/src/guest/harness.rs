@@ -1,26 +1,26 @@
-//! Runs one binary of the plan: lists its tests and runs each, or runs it once.
+//! Runs one binary of the plan: each of its tests in a process of its own, or the whole binary once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::channel::Channel;
 use super::leftovers::Sent;
-use super::process::{self, Spec, Told};
+use super::process::{self, Report, Spec};
 use crate::libtest::{self, Arguments};
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
 use crate::shard::Shard;
 
-/// The name under which a harness's own failure to list its tests is reported.
+/// The name under which a harness's failure to list its tests is reported.
 pub(crate) const LISTING: &str = "(list of tests)";
-/// A line of the channel is bounded, so long lists are sent in pieces of about so many bytes.
+/// A line of the channel is limited, so long lists are sent in pieces of about this many bytes.
 const NAMES_A_LINE: usize = 16 << 10;
-/// The largest piece that output is sent in.
+/// The largest piece of output that is sent, in bytes.
 const PIECE: usize = 16 << 10;
-/// How much of the end is kept of output beyond the limit.
+/// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
-/// Runs the tests of `shard` in binary `index` of the plan.
+/// Runs the tests of `shard` in the binary with this index in the plan.
 pub(super) fn run(
     channel: &Channel,
     plan: &Plan,
@@ -43,15 +43,15 @@ pub(super) fn run(
         return once(sent);
     }
     let names = match runner.list(&arguments) {
-        // It has no tests, or is no harness and only looks like one: let it say what it has to say.
+        // It has no tests, or only looks like a harness: run it once and report its output.
         Ok(names) if names.is_empty() && runner.list(&Arguments::default()).is_ok_and(|all| all.is_empty()) => {
             return once(sent);
         }
         Ok(names) => names,
-        Err(no_list) if shard.has(index) => return runner.tell(&no_list),
+        Err(no_list) if shard.has(index) => return runner.report_failure(&no_list),
         Err(_) => return,
     };
-    // Counted from the binary's number on, or the first guest would have the larger half of every binary.
+    // Numbered from the binary's index on. Otherwise the first guest would have the larger half of every binary.
     let names: Vec<String> =
         (index..).zip(names).filter(|(number, _)| shard.has(*number)).map(|(_, name)| name).collect();
     let mut rest = names.as_slice();
@@ -65,7 +65,7 @@ pub(super) fn run(
     }
 }
 
-/// How many of the names go on one line: at least one.
+/// Returns the number of names that fit one line: at least one.
 fn fitting(names: &[String]) -> usize {
     let mut bytes = 0;
     let fits = names.iter().take_while(|name| {
@@ -75,7 +75,7 @@ fn fitting(names: &[String]) -> usize {
     fits.count().max(1)
 }
 
-/// A binary that could not say what tests it has.
+/// The result of a binary that could not list its tests.
 struct NoList {
     status: Status,
     took: Duration,
@@ -102,15 +102,15 @@ impl Runner<'_> {
         }
     }
 
-    /// The binary's tests.
+    /// Lists the binary's tests.
     fn list(&self, arguments: &Arguments) -> Result<Vec<String>, NoList> {
         let mut names = Vec::new();
         for line in arguments.to_list() {
             let mut output = Vec::new();
             let mut trace = String::new();
-            let (status, took) = process::run(&self.spec(&line), &mut |told| match told {
-                Told::Output(bytes) => output.extend_from_slice(bytes),
-                Told::Trace(text) => trace.push_str(text),
+            let (status, took) = process::run(&self.spec(&line), &mut |report| match report {
+                Report::Output(bytes) => output.extend_from_slice(bytes),
+                Report::Trace(text) => trace.push_str(text),
             });
             if status != Status::Code(0) {
                 return Err(NoList { status, took, output, trace });
@@ -124,8 +124,8 @@ impl Runner<'_> {
         Ok(names)
     }
 
-    /// Reports a binary that cannot say what it has as a failed test.
-    fn tell(&self, NoList { status, took, output, trace }: &NoList) {
+    /// Reports a binary that cannot list its tests as a failed test.
+    fn report_failure(&self, NoList { status, took, output, trace }: &NoList) {
         self.channel.send(&Message::Started { binary: self.index, test: LISTING.to_owned() }, b"");
         for (message, bytes) in [(Message::Output, output.as_slice()), (Message::Trace, trace.as_bytes())] {
             for piece in bytes.chunks(PIECE) {
@@ -139,9 +139,9 @@ impl Runner<'_> {
     fn run(&self, name: &str, arguments: &[String], sent: &mut Sent) {
         self.channel.send(&Message::Started { binary: self.index, test: name.to_owned() }, b"");
         let mut output = Bounded::new(self.channel, self.plan.output_limit);
-        let (status, took) = process::run(&self.spec(arguments), &mut |told| match told {
-            Told::Output(bytes) => output.take(bytes),
-            Told::Trace(text) => {
+        let (status, took) = process::run(&self.spec(arguments), &mut |report| match report {
+            Report::Output(bytes) => output.take(bytes),
+            Report::Trace(text) => {
                 text.as_bytes().chunks(PIECE).for_each(|piece| self.channel.send(&Message::Trace, piece));
             }
         });
@@ -151,7 +151,7 @@ impl Runner<'_> {
     }
 }
 
-/// Sends output up to a limit, and beyond it only the last bytes: a harness's verdict comes last.
+/// Sends output up to a limit, and beyond it only the last bytes, because a harness's verdict comes last.
 struct Bounded<'a> {
     channel: &'a Channel,
     left: u64,
@@ -177,7 +177,7 @@ impl<'a> Bounded<'a> {
         self.dropped += excess as u64;
     }
 
-    /// Sends the tail; returns how many bytes are missing in front of it.
+    /// Sends the tail. Returns the number of bytes dropped in front of it.
     fn finish(mut self) -> u64 {
         if self.dropped > 0 {
             let mark = format!("\n[{} bytes dropped here]\n", self.dropped);

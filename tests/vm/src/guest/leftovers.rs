@@ -1,4 +1,5 @@
-//! Files that tests leave in the results folder, sent after each test so that a later panic does not take them along.
+//! Files that tests leave in the results directory. They are sent after each test, so that a later panic does not lose
+//! them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -10,12 +11,12 @@ use super::channel::Channel;
 use crate::plan::RESULTS;
 use crate::protocol::{Message, PAYLOAD_LIMIT};
 
-/// What has been sent, so that only new and changed files are sent again.
+/// The files already sent: only new and changed files are sent again.
 #[derive(Default)]
 pub(super) struct Sent(HashMap<PathBuf, (u64, Option<SystemTime>)>);
 
 impl Sent {
-    /// Sends what is new.
+    /// Sends the new and changed files.
     pub(super) fn send_new(&mut self, channel: &Channel) {
         let mut folders = vec![PathBuf::from(RESULTS)];
         while let Some(folder) = folders.pop() {
@@ -27,14 +28,14 @@ impl Sent {
                         let mark = (about.len(), about.modified().ok());
                         if self.0.get(&path) != Some(&mark) {
                             if let Err(error) = send(channel, &path) {
-                                channel.note(format!("{} is not sent: {error}", path.display()));
+                                channel.note(format!("cannot send {}: {error}", path.display()));
                             }
                             self.0.insert(path, mark);
                         }
                     }
-                    // Sockets and pipes mean nothing to the host.
+                    // Sockets and pipes are of no use to the host.
                     Ok(_) => {}
-                    Err(error) => channel.note(format!("{} is not sent: {error}", path.display())),
+                    Err(error) => channel.note(format!("cannot send {}: {error}", path.display())),
                 }
             }
         }
@@ -48,7 +49,7 @@ fn send(channel: &Channel, path: &Path) -> std::io::Result<()> {
     loop {
         let mut piece = Vec::new();
         file.by_ref().take(PAYLOAD_LIMIT).read_to_end(&mut piece)?;
-        // An empty file is a file too: the first piece is sent in any case.
+        // An empty file is sent too: the first piece is sent in any case.
         if piece.is_empty() && offset > 0 {
             return Ok(());
         }

@@ -1,13 +1,14 @@
-//! Brings `lo` up: `SIOCGIFFLAGS`, set `IFF_UP`, `SIOCSIFFLAGS` (netdevice(7)). No crate of our list speaks this ioctl.
+//! Brings `lo` up: `SIOCGIFFLAGS`, set `IFF_UP`, `SIOCSIFFLAGS` (netdevice(7)). No dependency of this crate wraps this
+//! ioctl.
 #![expect(unsafe_code, reason = "ioctl(2) is variadic and takes a pointer")]
 
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
-/// Sets `lo` up; the kernel gives it 127.0.0.1 and ::1 by itself.
+/// Brings `lo` up. The kernel then assigns 127.0.0.1 and ::1 itself.
 pub(super) fn up() -> io::Result<()> {
-    // Any internet socket does; an unconnected one needs no address to be up.
+    // Any internet socket works; an unconnected one needs no address that is up.
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     let mut request =
         libc::ifreq { ifr_name: [0; libc::IFNAMSIZ], ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: 0 } };

@@ -1,8 +1,8 @@
 //! Process 1 of the guest: the same executable as the command, started by the kernel as `/init`.
 //!
-//! It mounts what a test expects, reads the plan, runs each test in a process of its own, tells the host over the
-//! result channel, and powers off. It never returns, and it never fails silently: what goes wrong before the channel is
-//! open is on the console, and everything else is a note on the channel.
+//! It mounts the file systems that tests expect, reads the plan and runs each test in a process of its own. It reports
+//! to the host over the result channel, and powers off. It never returns and never fails silently: errors before the
+//! channel is open go to the console, all others are notes on the channel.
 
 mod channel;
 mod harness;
@@ -22,7 +22,7 @@ use crate::plan::{PLAN, Plan, RESULTS};
 use crate::protocol::Message;
 use crate::shard::Shard;
 
-/// Does the work of a guest's process 1 and never returns, if that is what this process is. Otherwise does nothing.
+/// Runs a guest's process 1 and never returns, if this process is one. Otherwise does nothing.
 pub fn run_if_init() {
     if is_init() {
         main();
@@ -33,7 +33,7 @@ fn is_init() -> bool {
     std::process::id() == 1 && Path::new(PLAN).exists()
 }
 
-/// The life of process 1.
+/// Runs process 1 from start to power-off.
 fn main() -> ! {
     let complaints = mounts::all();
     match Channel::open() {
@@ -41,7 +41,7 @@ fn main() -> ! {
             for complaint in complaints {
                 channel.note(complaint);
             }
-            // Without the last word the host knows that something is missing.
+            // Without the last message the host knows that the results are incomplete.
             if work(&channel) {
                 channel.send(&Message::Done, b"");
             }
@@ -52,10 +52,10 @@ fn main() -> ! {
     power_off()
 }
 
-/// Does what the plan says; false if it cannot be read.
+/// Executes the plan; returns false if it cannot be read.
 fn work(channel: &Channel) -> bool {
     if let Err(error) = loopback::up() {
-        channel.note(format!("the loopback interface stays down: {error}"));
+        channel.note(format!("cannot bring up the loopback interface: {error}"));
     }
     channel.send(&hello(), b"");
     channel.beat();
@@ -78,7 +78,7 @@ fn work(channel: &Channel) -> bool {
     true
 }
 
-/// What every process finds in its environment.
+/// Returns the environment of every process.
 fn environment(plan: &Plan) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::from([
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -118,7 +118,7 @@ fn power_off() -> ! {
     if let Err(error) = rustix::system::reboot(rustix::system::RebootCommand::PowerOff) {
         eprintln!("cutaway-vm: cannot power off: {error}");
     }
-    // Leaving would panic the kernel for no reason of the tests'; the host has its own limit.
+    // Returning would panic the kernel, which is no fault of a test. The host has its own time limit.
     loop {
         std::thread::park();
     }

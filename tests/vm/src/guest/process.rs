@@ -1,4 +1,4 @@
-//! One process under watch: its output as it comes, its end, its limit.
+//! Runs one process: passes on its output, waits for its end, enforces its time limit.
 //!
 //! ```text
 //!   process ── stdout ─┐
@@ -6,8 +6,8 @@
 //!   pidfd ────────────────────────> poll ──> status
 //! ```
 //!
-//! Process 1 runs one test at a time, and that buys a simple and complete way to clean up: `kill(-1)` from process 1
-//! reaches every process but itself, daemons that left the test's group included.
+//! Process 1 runs one test at a time, which makes cleaning up simple and complete. `kill(-1)` from process 1 reaches
+//! every other process, including daemons that left the test's process group.
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Read};
@@ -22,7 +22,7 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait};
 use super::stacks;
 use crate::protocol::Status;
 
-/// What to run.
+/// The process to run.
 pub(super) struct Spec<'a> {
     pub(super) program: &'a str,
     pub(super) arguments: &'a [String],
@@ -31,25 +31,25 @@ pub(super) struct Spec<'a> {
     pub(super) limit: Duration,
 }
 
-/// What a process tells while it runs.
-pub(super) enum Told<'a> {
+/// A report of a running process.
+pub(super) enum Report<'a> {
     /// The next bytes of its output.
     Output(&'a [u8]),
-    /// It hangs: where its threads are.
+    /// It exceeded its time limit: the stacks of its threads.
     Trace(&'a str),
 }
 
-/// Runs a process to its end and leaves no other process behind.
-pub(super) fn run(spec: &Spec<'_>, tell: &mut dyn FnMut(Told<'_>)) -> (Status, Duration) {
+/// Runs a process to its end and kills every process that it leaves behind.
+pub(super) fn run(spec: &Spec<'_>, report: &mut dyn FnMut(Report<'_>)) -> (Status, Duration) {
     let started = Instant::now();
-    let status = watched(spec, started, tell).unwrap_or_else(|error| {
-        tell(Told::Output(format!("cannot run {}: {error}\n", spec.program).as_bytes()));
+    let status = watched(spec, started, report).unwrap_or_else(|error| {
+        report(Report::Output(format!("cannot run {}: {error}\n", spec.program).as_bytes()));
         Status::NotStarted
     });
     (status, started.elapsed())
 }
 
-fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) -> io::Result<Status> {
+fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)) -> io::Result<Status> {
     std::fs::create_dir_all(spec.directory)?;
     let (mut output, writer) = io::pipe()?;
     let mut child = Command::new(spec.program)
@@ -62,18 +62,18 @@ fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) ->
         .stderr(writer)
         .process_group(0)
         .spawn()?;
-    // `Command` held the pipe's writing ends and is gone with the statement: the child's are the only ones.
-    let ended = wait_for_end(&mut child, &mut output, started + spec.limit, tell);
+    // `Command` held the pipe's write ends and was dropped with the statement: only the child's are left.
+    let ended = wait_for_end(&mut child, &mut output, started + spec.limit, report);
     let timed_out = matches!(ended, Ok(false));
     if timed_out {
-        tell(Told::Trace(&stacks::all()));
+        report(Report::Trace(&stacks::all()));
     }
     end_all_processes();
     let status = child.wait()?;
     reap();
-    // What was written before the end is in the pipe; only a process that cannot be killed could write more.
+    // The output before the end is in the pipe. Only a process that cannot be killed could write more.
     let last = Instant::now() + Duration::from_secs(1);
-    while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, tell)? {}
+    while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, report)? {}
     ended?;
     Ok(match (timed_out, status.code(), status.signal()) {
         (true, _, _) => Status::TimedOut,
@@ -82,12 +82,12 @@ fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) ->
     })
 }
 
-/// Passes output on until the process ends (`true`) or `deadline` does (`false`).
+/// Passes output on until the process ends (returns `true`) or `deadline` passes (returns `false`).
 fn wait_for_end(
     child: &mut Child,
     output: &mut PipeReader,
     deadline: Instant,
-    tell: &mut dyn FnMut(Told<'_>),
+    report: &mut dyn FnMut(Report<'_>),
 ) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut open = true;
@@ -99,7 +99,7 @@ fn wait_for_end(
             (poll_for(&[&process], deadline)?.first() == Some(&true), false)
         };
         if readable {
-            open = pass_on(output, tell)?;
+            open = pass_on(output, report)?;
         } else if ended {
             return Ok(true);
         }
@@ -107,7 +107,7 @@ fn wait_for_end(
     Ok(false)
 }
 
-/// Which of `sources` have something to say before `deadline`.
+/// Waits until `deadline`. Returns for each of `sources` whether it is readable.
 fn poll_for(sources: &[&dyn AsFd], deadline: Instant) -> io::Result<Vec<bool>> {
     let mut polled: Vec<_> =
         sources.iter().map(|source| PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)).collect();
@@ -120,32 +120,32 @@ fn poll_for(sources: &[&dyn AsFd], deadline: Instant) -> io::Result<Vec<bool>> {
     Ok(polled.iter().map(|one| !one.revents().is_empty()).collect())
 }
 
-/// Reads once; `false` when all writers are gone.
-fn pass_on(output: &mut PipeReader, tell: &mut dyn FnMut(Told<'_>)) -> io::Result<bool> {
+/// Reads once; returns `false` when all write ends are closed.
+fn pass_on(output: &mut PipeReader, report: &mut dyn FnMut(Report<'_>)) -> io::Result<bool> {
     let mut buffer = [0; 16 << 10];
     let length = output.read(&mut buffer)?;
     if let Some(bytes) = buffer.get(..length)
         && length > 0
     {
-        tell(Told::Output(bytes));
+        report(Report::Output(bytes));
     }
     Ok(length > 0)
 }
 
-/// Ends every process but this one.
+/// Kills every process but this one.
 fn end_all_processes() {
     #![expect(unsafe_code, reason = "kill(-1) has no safe wrapper: rustix takes one process or one group")]
     // SAFETY: kill(2) takes two integers and touches no memory; -1 means every process except process 1, which is us.
     let answer = unsafe { libc::kill(-1, libc::SIGKILL) };
     let error = io::Error::last_os_error();
-    // No process left is what is wanted.
+    // ESRCH means that no process is left, as intended.
     if answer != 0 && error.raw_os_error() != Some(libc::ESRCH) {
         eprintln!("cutaway-vm: cannot end the test's processes: {error}");
     }
 }
 
-/// Collects the orphans that fell to process 1, and waits for those that are still dying; not for ever, for one may
-/// hang in the kernel.
+/// Reaps the orphans that process 1 inherits, and waits for those that are still dying. The wait is limited, because a
+/// process may hang in the kernel.
 fn reap() {
     let last = Instant::now() + Duration::from_secs(1);
     while Instant::now() < last {

@@ -1,13 +1,13 @@
-//! Where the threads of a hanging test are, as the kernel sees them: proc(5)'s `wchan`, `syscall` and `stack`.
+//! The kernel stacks of the threads of a hanging test: proc(5)'s `wchan`, `syscall` and `stack`.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// Threads whose stacks are read, at most.
-const MOST_THREADS: usize = 64;
+/// The largest number of threads whose stacks are read.
+const MAX_THREADS: usize = 64;
 
-/// One paragraph for every thread of every process but process 1 and the kernel's own.
+/// Returns one paragraph for every thread of every process, except process 1 and kernel threads.
 pub(super) fn all() -> String {
     let mut text = String::new();
     let mut threads = 0;
@@ -22,8 +22,8 @@ pub(super) fn all() -> String {
         let _ = writeln!(text, "process {process}: {}", command.trim());
         for thread in numbered(folder.join("task")) {
             threads += 1;
-            if threads > MOST_THREADS {
-                text.push_str("  and more threads\n");
+            if threads > MAX_THREADS {
+                text.push_str("  (more threads omitted)\n");
                 return text;
             }
             let folder = folder.join("task").join(thread.to_string());

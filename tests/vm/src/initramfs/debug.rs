@@ -1,9 +1,9 @@
-//! Leaves an executable's debug sections at home: they are nine tenths of a test binary, and the guest holds its
-//! files in memory. Symbols stay, for probes and backtraces need them.
+//! Removes an executable's debug sections: they are nine tenths of a test binary, and the guest holds its files in
+//! memory. Symbols stay, because probes and backtraces need them.
 
 use object::build::elf::Builder;
 
-/// The executable without its `.debug_*` sections; the same bytes where that cannot be done (a core file, a foreign
+/// Returns the executable without its `.debug_*` sections; the same bytes if that is not possible (a core file, another
 /// format).
 pub(super) fn without(whole: Vec<u8>) -> Vec<u8> {
     rewritten(&whole).unwrap_or(whole)
@@ -27,7 +27,7 @@ mod tests {
     use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
     #[test]
-    fn what_the_kernel_maps_and_what_probes_look_up_stay() {
+    fn segments_and_symbols_are_kept() {
         let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let smaller = without(whole.clone());
         assert!(smaller.len() < whole.len());
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_executable_is_left_alone() {
+    fn other_files_are_unchanged() {
         assert_eq!(without(b"\x7fELF and nothing more".to_vec()), b"\x7fELF and nothing more");
     }
 }

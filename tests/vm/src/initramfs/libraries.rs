@@ -1,4 +1,4 @@
-//! The shared libraries of an executable, found as its dynamic loader would find them.
+//! Finds the shared libraries of an executable as its dynamic loader would.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use lddtree::DependencyAnalyzer;
 
 use crate::error::{Error, Result};
 
-/// What an executable or a library is linked to, with what that is linked to, and so on.
+/// The libraries of an executable or a library, and their libraries, recursively.
 pub(super) struct Linked {
-    /// Paths on the host, the dynamic loader's among them.
+    /// Paths on the host, including the dynamic loader's.
     pub(super) found: Vec<PathBuf>,
-    /// Names that are nowhere.
+    /// Names that were not found.
     pub(super) missing: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ pub(super) fn of(path: &Path) -> Result<Linked> {
     }
     let tree = analyzer.analyze(path).map_err(|error| Error::Unusable {
         path: path.to_path_buf(),
-        why: format!("its libraries cannot be told: {error}"),
+        why: format!("cannot determine its libraries: {error}"),
     })?;
     let mut linked = Linked { found: tree.interpreter.iter().map(PathBuf::from).collect(), missing: Vec::new() };
     for library in tree.libraries.into_values() {

@@ -1,8 +1,9 @@
-//! The guest's files: host paths at their own places, packed as the kernel's initramfs wants them (cpio, `newc`).
+//! The guest's files: host files at their own paths, packed as the kernel's initramfs requires (cpio, `newc`).
 //!
-//! A path is brought with every symbolic link on its way, so that `/lib -> usr/lib` and `libc.so.6 -> libc-2.31.so` are
-//! in the guest what they are on the host, and a library has the same path in `/proc/PID/maps`.
-//! Nothing needs root: ownership and device nodes are only numbers in the archive.
+//! A path is added with every symbolic link in it. So `/lib -> usr/lib` and `libc.so.6 -> libc-2.31.so` are the same in
+//! the guest and on the host, and a library has the same path in `/proc/PID/maps`.
+//!
+//! No step needs root: ownership and device nodes are only numbers in the archive.
 
 mod debug;
 mod libraries;
@@ -17,11 +18,11 @@ use cpio::newc::{Builder, ModeFileType};
 
 use crate::error::{Error, Result};
 
-/// Files to pack, by absolute path in the guest.
+/// The files to pack, by absolute path in the guest.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
-    /// The host's folders whose entries are in it.
+    /// The host directories whose entries have been added.
     listed: BTreeSet<PathBuf>,
     keep_debug: bool,
 }
@@ -35,20 +36,21 @@ enum Node {
 }
 
 impl Tree {
-    /// An empty tree. `keep_debug` leaves the debug sections in executables (large: nothing in a guest reads them).
+    /// Creates an empty tree. `keep_debug` keeps the debug sections of executables (large: nothing in a guest reads
+    /// them).
     #[must_use]
     pub fn new(keep_debug: bool) -> Self {
         Self { nodes: BTreeMap::new(), listed: BTreeSet::new(), keep_debug }
     }
 
-    /// Adds a file that the host does not have. `path` is absolute, its folders are made.
+    /// Adds a file that the host does not have. `path` is absolute; its parent directories are created.
     pub fn write(&mut self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) {
         let path = path.into();
         self.folders_above(&path);
         self.nodes.insert(path, Node::Bytes { bytes: bytes.into(), executable: false });
     }
 
-    /// Adds a folder.
+    /// Adds a directory.
     pub fn folder(&mut self, path: impl Into<PathBuf>) {
         let path = path.into();
         self.folders_above(&path);
@@ -62,8 +64,8 @@ impl Tree {
         self.nodes.insert(path, Node::Link(target.into()));
     }
 
-    /// Brings a file or a folder with all in it, and for executables and libraries what they are linked to.
-    /// Returns the libraries that are named and not on the host.
+    /// Adds a host file, or a directory with its content; executables and libraries are added with the libraries that
+    /// they are linked to. Returns the libraries that are required but not on the host.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -71,18 +73,18 @@ impl Tree {
         self.add(path, true)
     }
 
-    /// Brings a place without what is in it: the folder, or the link and the folder it leads to.
+    /// Adds a path without its content: the directory, or the link and the directory that it leads to.
     ///
     /// # Errors
-    /// If it is not there.
+    /// If the path does not exist.
     pub fn bring_place(&mut self, path: &Path) -> Result<()> {
         self.mirror(path).map(drop)
     }
 
-    /// Adds a file of the host under another name.
+    /// Adds a host file under another path.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub fn copy(&mut self, from: &Path, to: impl Into<PathBuf>) -> Result<()> {
         let bytes = fs::read(from).map_err(Error::file("read", from))?;
         self.write(to, bytes);
@@ -90,7 +92,7 @@ impl Tree {
     }
 
     fn add(&mut self, path: &Path, with_libraries: bool) -> Result<Vec<String>> {
-        // A link that leads nowhere leads nowhere in the guest as well: editors mark open files so.
+        // A dangling link stays a dangling link in the guest: editors mark open files with them.
         if let (Ok(target), false) = (fs::read_link(path), path.exists()) {
             self.link(path, &target);
             return Ok(Vec::new());
@@ -98,7 +100,7 @@ impl Tree {
         let real = self.mirror(path)?;
         let about = fs::metadata(&real).map_err(Error::file("read", &real))?;
         if about.is_dir() {
-            // A link may lead back to where it stands.
+            // A link may lead back to one of its parents.
             if !self.listed.insert(real.clone()) {
                 return Ok(Vec::new());
             }
@@ -134,7 +136,7 @@ impl Tree {
         Ok(Node::Bytes { bytes, executable })
     }
 
-    /// Adds the folders and links on the way to `path`; returns the path without links.
+    /// Adds the directories and links of `path`; returns the path without links.
     fn mirror(&mut self, path: &Path) -> Result<PathBuf> {
         let real = fs::canonicalize(path).map_err(Error::file("find", path))?;
         let mut at = PathBuf::from("/");
@@ -168,14 +170,14 @@ impl Tree {
         }
     }
 
-    /// Adds all of another tree; where both have a place, this tree's stays.
+    /// Adds all of another tree; if both have a path, this tree's entry stays.
     pub fn merge(&mut self, other: Self) {
         for (path, node) in other.nodes {
             self.nodes.entry(path).or_insert(node);
         }
     }
 
-    /// Bytes of file contents: what the guest's memory will hold.
+    /// Returns the size of all file contents in bytes: they are held in the guest's memory.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.nodes
@@ -188,13 +190,13 @@ impl Tree {
             .sum()
     }
 
-    /// Packs the tree. Parents precede what is in them: their names sort first.
+    /// Packs the tree. Directories precede their content, because their names sort first.
     ///
     /// # Errors
-    /// If a host file cannot be read any more, or the archive not be written.
-    pub fn pack(&self, archive: impl Write, place: &Path) -> Result<()> {
+    /// If a host file can no longer be read, or the archive cannot be written.
+    pub fn pack(&self, archive: impl Write, archive_path: &Path) -> Result<()> {
         let mut archive = archive;
-        let written = |error| Error::file("write", place)(error);
+        let written = |error| Error::file("write", archive_path)(error);
         for (inode, (path, node)) in (1..).zip(&self.nodes) {
             let name = path.strip_prefix("/").unwrap_or(path).to_string_lossy();
             let entry = Builder::new(&name).ino(inode);
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn links_on_the_way_are_mirrored() {
+    fn links_in_a_path_are_mirrored() {
         let home = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(home.path()).unwrap();
         fs::create_dir_all(root.join("usr/lib")).unwrap();
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_executable_brings_what_it_is_linked_to() {
+    fn executable_is_added_with_its_libraries() {
         let mut tree = Tree::new(false);
         let me = std::env::current_exe().unwrap();
         assert_eq!(tree.bring(&me).unwrap(), Vec::<String>::new());
@@ -284,11 +286,11 @@ mod tests {
         assert!(names.keys().any(|name| name.contains("ld-linux")), "{:?}", names.keys());
         let (mode, bytes) = names.get(me.strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
         assert_eq!(*mode, 0o100_755);
-        assert!((bytes.len() as u64) < fs::metadata(&me).unwrap().len(), "debug sections stay at home");
+        assert!((bytes.len() as u64) < fs::metadata(&me).unwrap().len(), "debug sections are removed");
     }
 
     #[test]
-    fn what_is_missing_is_an_error() {
+    fn missing_file_is_an_error() {
         let error = Tree::new(false).bring(Path::new("/no/such/file")).unwrap_err();
         assert_eq!(error.to_string(), "cannot find /no/such/file");
     }

@@ -1,8 +1,7 @@
-//! The kernels that the archives hold, asked for once in a while and kept.
+//! The kernels that the archives have, queried once a week and cached.
 //!
-//! apt does the work, pointed away from the machine's own state by options: its lists, caches, preferences and logs lie
-//! in the cache folder, so no root is needed and nothing of the machine's is touched. Signatures and hashes are apt's
-//! to check.
+//! apt does the work. Options direct it away from the machine's own state: its lists, caches, preferences and logs are
+//! in the cache directory. So root is not needed, and no file of the machine changes. apt checks signatures and hashes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,24 +18,24 @@ use crate::tool::Tool;
 use crate::version::Version;
 
 const KEPT_AS: &str = "catalog.json";
-/// After a week the archives are asked again.
+/// The age in seconds after which the archives are queried again: a week.
 const KEPT_SECONDS: u64 = 7 * 24 * 3600;
-/// Debian's kernel for virtual machines: small, and everything that tracing needs is built in.
-const FLAVOUR: &str = "cloud-amd64";
-const APT: &str = "it comes with Debian and its derivatives; elsewhere give a kernel by --image";
+/// Debian's kernel for virtual machines: small, with everything built in that tracing needs.
+const FLAVOR: &str = "cloud-amd64";
+const APT: &str = "it is part of Debian and its derivatives; on other systems use --image";
 
-/// What the archives hold.
+/// The kernels that the archives have.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Catalog {
-    /// Seconds since 1970.
+    /// The time of the query, in seconds since 1970.
     asked: u64,
     entries: Vec<Entry>,
-    /// What apt complained about: suites that are gone, mostly.
+    /// apt's error messages, mostly about suites that no longer exist.
     complaint: Option<String>,
     root: PathBuf,
 }
 
-/// One packaged kernel.
+/// A packaged kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// `linux-image-6.1.0-50-cloud-amd64`.
@@ -48,15 +47,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// `uname -r` of this kernel: the package is named by it.
+    /// Returns the kernel's `uname -r`, which is part of the package's name.
     pub(super) fn release(&self) -> &str {
         self.package.strip_prefix("linux-image-").unwrap_or(&self.package)
     }
 }
 
 impl Catalog {
-    /// The kept catalog, or a new one if that is old, absent or not wanted. One that cannot be renewed is used as it
-    /// is.
+    /// Returns the cached catalog, or queries the archives if it is old, absent or `refresh` is set. If the query
+    /// fails, an existing catalog is used.
     pub(super) fn load(cache: &Cache, refresh: bool) -> Result<Self> {
         let kept = cache.load::<Self>(KEPT_AS);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -73,23 +72,23 @@ impl Catalog {
         let root = cache.path("apt");
         for folder in ["lists/partial", "cache/archives/partial", "state", "log"] {
             let folder = root.join(folder);
-            fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+            fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         }
         let list = root.join("private.sources");
         fs::write(&list, sources::private()?).map_err(Error::file("write", &list))?;
         let mut catalog = Self { asked: now, root, ..Self::default() };
-        // A suite that has left the mirror fails the whole update, while the others' lists are there.
+        // A suite that was removed from the mirror fails the whole update, although the other lists are there.
         let (status, _, refused) = catalog.apt("apt-get").args(["-qq", "update"]).finish()?;
         catalog.complaint = (!status.success()).then(|| refused.to_string());
-        let pattern = format!("^linux-image-[0-9].*-{FLAVOUR}$");
+        let pattern = format!("^linux-image-[0-9].*-{FLAVOR}$");
         let found = catalog.apt("apt-cache").args(["search", "--names-only", "--full", &pattern]).output()?;
         catalog.entries = entries(&found);
         if catalog.entries.is_empty() {
             return Err(Error::NoKernel {
                 wanted: "from packages".to_owned(),
                 why: format!(
-                    "the archives that apt knows hold none ({}); give one by --image",
-                    catalog.complaint.as_deref().unwrap_or("their lists name no such package")
+                    "apt's archives have none ({}); use --image",
+                    catalog.complaint.as_deref().unwrap_or("no such package in their lists")
                 ),
             });
         }
@@ -97,7 +96,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// apt in its private folder.
+    /// Returns a call of apt in its private directory.
     pub(super) fn apt(&self, program: &str) -> Tool {
         let at = |name: &str| self.root.join(name).display().to_string();
         Tool::new(program, APT).args(
@@ -121,7 +120,7 @@ impl Catalog {
         )
     }
 
-    /// The newest kernel that meets a request.
+    /// Returns the newest kernel that meets a request.
     pub(super) fn find(&self, request: &Request) -> Result<&Entry> {
         self.entries
             .iter()
@@ -137,16 +136,19 @@ impl Catalog {
                 have.dedup();
                 let have: Vec<_> = have.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
                 let complaint =
-                    self.complaint.as_ref().map(|text| format!(" (apt complained: {text})")).unwrap_or_default();
+                    self.complaint.as_ref().map(|text| format!(" (apt reported: {text})")).unwrap_or_default();
                 Error::NoKernel {
                     wanted: request.to_string(),
-                    why: format!("the packages at hand are {}{complaint}; --refresh asks again", have.join(", ")),
+                    why: format!(
+                        "the available packages are {}{complaint}; use --refresh to query the archives again",
+                        have.join(", ")
+                    ),
                 }
             })
     }
 }
 
-/// The kernels in `apt-cache search --full`'s answer.
+/// Parses the kernels in the output of `apt-cache search --full`.
 fn entries(found: &str) -> Vec<Entry> {
     paragraphs(found)
         .iter()
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_a_version_is_found() {
+    fn newest_kernel_of_a_version_is_found() {
         let catalog = catalog();
         let find = |text: &str| catalog.find(&text.parse().unwrap()).map(|entry| entry.release().to_owned());
         assert_eq!(find("6.1").unwrap(), "6.1.0-50-cloud-amd64");

@@ -1,17 +1,17 @@
-//! Debian's paragraph format (deb822(5)): fields of paragraphs, a continued line beginning with a blank.
+//! Debian's paragraph format (deb822(5)): paragraphs of fields; a continuation line begins with a space or a tab.
 
 /// One paragraph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Paragraph(Vec<(String, String)>);
 
 impl Paragraph {
-    /// A field, by name in any case.
+    /// Returns a field by its name, ignoring case.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// The paragraphs of a text. Comments and lines that are no field are passed over.
+/// Parses the paragraphs of a text. Comments and lines that are not fields are skipped.
 pub(super) fn paragraphs(text: &str) -> Vec<Paragraph> {
     let mut all = Vec::new();
     let mut current = Paragraph::default();

@@ -1,4 +1,4 @@
-//! A kernel that can be booted, and how an image given by path is read.
+//! A kernel that can be booted, and the parsing of an image given by path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::version::Version;
 pub struct Kernel {
     /// The bzImage.
     pub image: PathBuf,
-    /// The build configuration, where the package has one; the guest finds it as `/boot/config-RELEASE`.
+    /// The build configuration, if the package has one; in the guest it is `/boot/config-RELEASE`.
     pub config: Option<PathBuf>,
-    /// `uname -r`, where the package says it.
+    /// `uname -r`, if the package contains it.
     pub release: Option<String>,
-    /// The kernel's version; of an image given by path it is known once it has booted.
+    /// The kernel's version; for an image given by path it is known after boot.
     pub version: Option<Version>,
     /// The packages it was taken from, `NAME=VERSION`.
     pub packages: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) fn by_path(path: &Path) -> Result<Kernel> {
     if bytes.get(0x202..0x206) != Some(b"HdrS".as_slice()) {
         return Err(Error::Unusable {
             path,
-            why: "is not an x86 kernel image (a bzImage, usually named vmlinuz-VERSION)".to_owned(),
+            why: "not an x86 kernel image (a bzImage, usually named vmlinuz-VERSION)".to_owned(),
         });
     }
     let release = release_in(&bytes);
@@ -38,8 +38,8 @@ pub(super) fn by_path(path: &Path) -> Result<Kernel> {
     Ok(Kernel { image: path, config: None, release, version, packages: Vec::new() })
 }
 
-/// Returns the release in a bzImage: the word at 0x20e, plus 0x200, is the offset of a text that begins with `uname
-/// -r`.
+/// Returns the release in a bzImage: the word at 0x20e, plus 0x200, is the offset of a string that begins with
+/// `uname -r`.
 fn release_in(image: &[u8]) -> Option<String> {
     let pointer = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
     let text = image.get(usize::from(pointer).checked_add(0x200)?..)?;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_says_its_release() {
+    fn release_is_read_from_an_image() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vmlinuz");
         let mut image = vec![0; 0x400];

@@ -1,7 +1,7 @@
-//! Kernels: which one is requested, where it comes from, where it is kept.
+//! Kernels: the requested one, its source, and its path in the cache.
 //!
-//! A version (`6.1`, `newest`) becomes a package of the distribution, fetched through the machine's own apt
-//! configuration into a private folder and unpacked without root; an image given by path is taken as it is.
+//! A version (`6.1`, `newest`) selects a package of the distribution. It is fetched through the machine's own apt
+//! configuration into a private directory and unpacked without root. An image given by path is used as it is.
 
 mod catalog;
 mod deb822;
@@ -19,8 +19,8 @@ pub use request::{MATRIX, Request};
 /// Finds or fetches a kernel.
 ///
 /// # Errors
-/// [`Error::NoKernel`](crate::Error::NoKernel) if this machine's package sources have none such;
-/// [`Error::Unusable`](crate::Error::Unusable) for an image that is no kernel.
+/// [`Error::NoKernel`](crate::Error::NoKernel) if this machine's package sources have no such kernel;
+/// [`Error::Unusable`](crate::Error::Unusable) if an image is not a kernel.
 pub fn obtain(request: &Request, cache: &Cache, refresh: bool) -> Result<Kernel> {
     match request {
         Request::Image(path) => image::by_path(path),

@@ -1,7 +1,7 @@
-//! A kernel's package, fetched and unpacked: the image and the build configuration, nothing else.
+//! Fetches and unpacks a kernel's package: only the image and the build configuration.
 //!
-//! The image is found by the package's own list of files. Up to 6.12 it is `boot/vmlinuz-RELEASE`; from 6.19 on the
-//! package is empty and depends on others of the same version, one of which holds `usr/lib/modules/RELEASE/vmlinuz`.
+//! The image is found in the package's own list of files. Up to 6.12 it is `boot/vmlinuz-RELEASE`. From 6.19 on the
+//! package is empty and depends on others of the same version, one of which contains `usr/lib/modules/RELEASE/vmlinuz`.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -20,15 +20,15 @@ use crate::tool::Tool;
 
 const ABOUT: &str = "kernel.json";
 
-/// What is kept beside an unpacked kernel.
+/// The metadata that is stored beside an unpacked kernel.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     kernel: Kernel,
-    /// Of the image, so that a damaged or half-written one is fetched again.
+    /// The image's hash, so that a damaged or incomplete image is fetched again.
     sha256: String,
 }
 
-/// The kernel of a catalog entry, from the cache or fetched into it.
+/// Returns the kernel of a catalog entry, from the cache or newly fetched.
 pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Result<Kernel> {
     let name = format!("kernels/{}_{}", entry.package, entry.package_version);
     let folder = cache.path(&name);
@@ -37,7 +37,7 @@ pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Resul
     {
         return Ok(kept.kernel);
     }
-    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
     let kernel = fetch(entry, catalog, &folder)?;
     let sha256 = hash(&kernel.image).map_err(Error::file("read", &kernel.image))?;
     cache.store(format!("{name}/{ABOUT}"), &Kept { kernel: kernel.clone(), sha256 })?;
@@ -45,7 +45,7 @@ pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Resul
 }
 
 fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
-    let download = tempfile::tempdir_in(folder).map_err(Error::file("make", folder))?;
+    let download = tempfile::tempdir_in(folder).map_err(Error::file("create", folder))?;
     let mut kernel = Kernel {
         image: PathBuf::new(),
         config: None,
@@ -54,8 +54,9 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         packages: Vec::new(),
     };
     let mut packages = VecDeque::from([entry.package.clone()]);
-    // Breadth first: the image, then what it depends on, as far as those belong to the same kernel. An image and a
-    // configuration end the walk, so the modules (the largest package) are only fetched if nothing else had them.
+    // Breadth first: the image's package, then its dependencies, as far as they belong to the same kernel. The walk
+    // ends when an image and a configuration are found. So the modules, the largest package, are fetched only if no
+    // other package has them.
     while let Some(package) = packages.pop_front() {
         let exact = format!("{package}={}", entry.package_version);
         if kernel.packages.contains(&exact) {
@@ -64,11 +65,11 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
         kernel.packages.push(exact);
         let archive = only_archive(download.path())?;
-        for (inside, place) in extract(&archive, entry.release(), folder)? {
+        for (inside, path) in extract(&archive, entry.release(), folder)? {
             if inside == "config" {
-                kernel.config = Some(place);
+                kernel.config = Some(path);
             } else {
-                kernel.image = place;
+                kernel.image = path;
             }
         }
         let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
@@ -81,13 +82,14 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
     if kernel.image.as_os_str().is_empty() {
         return Err(Error::NoKernel {
             wanted: entry.version.to_string(),
-            why: format!("none of {} holds an image", kernel.packages.join(", ")),
+            why: format!("none of {} contains an image", kernel.packages.join(", ")),
         });
     }
     Ok(kernel)
 }
 
-/// The dependencies that are parts of the same kernel: named by its release, in its version. The modules come last.
+/// Returns the dependencies that belong to the same kernel: their names contain its release, and they have its version.
+/// The modules come last.
 fn same_kernel(depends: &str, entry: &Entry) -> Vec<String> {
     let mut names: Vec<String> = depends
         .split(',')
@@ -101,18 +103,18 @@ fn same_kernel(depends: &str, entry: &Entry) -> Vec<String> {
 }
 
 fn dpkg() -> Tool {
-    Tool::new("dpkg-deb", "it comes with Debian and its derivatives; elsewhere give a kernel by --image")
+    Tool::new("dpkg-deb", "it is part of Debian and its derivatives; on other systems use --image")
 }
 
 fn only_archive(folder: &Path) -> Result<PathBuf> {
     let mut entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
     match entries.next() {
         Some(entry) => Ok(entry.map_err(Error::file("list", folder))?.path()),
-        None => Err(Error::Unusable { path: folder.to_path_buf(), why: "apt-get download left no file".to_owned() }),
+        None => Err(Error::Unusable { path: folder.to_path_buf(), why: "apt-get download wrote no file".to_owned() }),
     }
 }
 
-/// Takes the image and the configuration out of a package, as a stream: `dpkg-deb` knows every compression in use.
+/// Extracts the image and the configuration from a package as a stream: `dpkg-deb` supports every compression in use.
 fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let (mut command, _) = dpkg().args(["--fsys-tarfile"]).args([archive]).into_command();
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(Error::file("run", "dpkg-deb"))?;
@@ -124,12 +126,12 @@ fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static
             let mut file = file.map_err(broken)?;
             let path = file.path().map_err(broken)?.into_owned();
             let Some(kind) = kind(&path, release) else { continue };
-            let place = folder.join(kind);
-            let mut target = File::create(&place).map_err(Error::file("make", &place))?;
-            io::copy(&mut file, &mut target).map_err(Error::file("write", &place))?;
-            found.push((kind, place));
+            let path = folder.join(kind);
+            let mut target = File::create(&path).map_err(Error::file("create", &path))?;
+            io::copy(&mut file, &mut target).map_err(Error::file("write", &path))?;
+            found.push((kind, path));
         }
-        // The trailing blocks belong to the stream too; dpkg-deb would die of a closed pipe.
+        // Read the trailing blocks of the stream too; otherwise dpkg-deb dies of a closed pipe.
         io::copy(&mut output, &mut io::sink()).map_err(broken)?;
     }
     let status = child.wait().map_err(Error::file("wait for", "dpkg-deb"))?;
@@ -143,7 +145,7 @@ fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static
     Ok(found)
 }
 
-/// What a file of a package is to us.
+/// Returns the kind of a package's file: image, configuration, or neither.
 fn kind(path: &Path, release: &str) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     let in_modules = || path.parent().and_then(Path::file_name).is_some_and(|folder| folder == release);
@@ -173,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_image_wherever_it_lies() {
+    fn image_is_found_in_every_layout() {
         let kind = |path: &str| kind(Path::new(path), "7.3.4-cloud-amd64");
         assert_eq!(kind("./boot/vmlinuz-7.3.4-cloud-amd64"), Some("vmlinuz"));
         assert_eq!(kind("./usr/lib/modules/7.3.4-cloud-amd64/vmlinuz"), Some("vmlinuz"));
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_the_parts_of_one_kernel_only() {
+    fn only_packages_of_the_same_kernel_are_followed() {
         let entry = Entry {
             package: "linux-image-7.3.4-cloud-amd64".into(),
             package_version: "7.3.4-1".into(),
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_the_known_one() {
+    fn hash_of_a_known_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("abc");
         fs::write(&path, "abc").unwrap();

@@ -1,4 +1,4 @@
-//! The kernel that is requested.
+//! The requested kernel.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use crate::version::Version;
 
-/// The kernels of a run that names none: the oldest supported, long-term ones, the newest.
+/// The kernels of a run that names none: the oldest supported one, long-term ones, the newest.
 pub const MATRIX: [&str; 4] = ["5.10", "6.1", "6.12", "newest"];
 
-/// The kernel that is requested.
+/// The requested kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// The newest packaged kernel of this version.
     Version(Version),
-    /// The newest packaged kernel of all.
+    /// The newest packaged kernel.
     Newest,
-    /// This file.
+    /// The kernel in this file.
     Image(PathBuf),
 }
 

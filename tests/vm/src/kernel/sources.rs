@@ -1,7 +1,7 @@
-//! Which archives this machine's apt is set up with, and the same archives' other releases.
+//! The archives of this machine's apt configuration, with their other releases.
 //!
-//! No host is named here: `apt-get indextargets` says where the machine gets its own packages from, and a mirror that
-//! carries one release of a distribution carries the others beside it.
+//! No host name is built in: `apt-get indextargets` lists the archives that the machine uses. A mirror that has one
+//! release of a distribution has the others too.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,25 +11,25 @@ use super::deb822::{Paragraph, paragraphs};
 use crate::error::{Error, Result};
 use crate::tool::Tool;
 
-/// Releases known to carry kernels of interest: 5.10, 6.1, 6.12. The machine's own release is added to them, and
-/// `stable`, so that the newest backported kernel is found when these names are old.
+/// Releases known to have kernels of interest: 5.10, 6.1, 6.12. The machine's own release is added. `stable` finds the
+/// newest backported kernel when these names are old.
 const RELEASES: [&str; 4] = ["bullseye", "bookworm", "trixie", "stable"];
 
-/// An archive: its address and how its signatures are checked.
+/// An archive: its URL, and the key that signs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Archive {
     uri: String,
-    /// It holds `RELEASE-security` suites, and no others.
+    /// Whether it has `RELEASE-security` suites only.
     security: bool,
     signed_by: Option<String>,
 }
 
-/// The text of a private `.sources` file with every release of the machine's own archives.
+/// Returns the text of a private `.sources` file with every release of the machine's own archives.
 ///
 /// # Errors
-/// [`Error::NoKernel`] if the machine has no apt or its apt no Debian archive.
+/// [`Error::NoKernel`] if the machine has no apt, or apt has no Debian archive.
 pub(super) fn private() -> Result<String> {
-    let targets = Tool::new("apt-get", "it comes with Debian and its derivatives; elsewhere give a kernel by --image")
+    let targets = Tool::new("apt-get", "it is part of Debian and its derivatives; on other systems use --image")
         .args(["indextargets", "Created-By: Packages"])
         .output()?;
     let targets = paragraphs(&targets);
@@ -37,7 +37,8 @@ pub(super) fn private() -> Result<String> {
     if archives.is_empty() {
         return Err(Error::NoKernel {
             wanted: "from packages".to_owned(),
-            why: "apt is set up with no Debian archive here, or its lists are empty: run apt-get update, or give a kernel by --image".to_owned(),
+            why: "apt has no Debian archive configured, or its lists are empty: run apt-get update, or use --image"
+                .to_owned(),
         });
     }
     let own = targets.iter().filter_map(|target| target.get("Codename"));
@@ -61,7 +62,7 @@ fn archives(targets: &[Paragraph], read: &dyn Fn(&Path) -> String) -> Vec<Archiv
     archives.into_values().collect()
 }
 
-/// What `Signed-By` a sources file gives for an address, in either of apt's two formats (sources.list(5)).
+/// Returns the `Signed-By` that a sources file has for a URL, in either of apt's two formats (sources.list(5)).
 fn signed_by(file: &str, uri: &str) -> Option<String> {
     let same = |other: &str| other.trim_end_matches('/') == uri.trim_end_matches('/');
     let modern = paragraphs(file).into_iter().find_map(|paragraph| {
@@ -89,7 +90,7 @@ fn sources<'a>(archives: &[Archive], own: impl Iterator<Item = &'a str>) -> Stri
         let suites: Vec<String> = releases
             .iter()
             .flat_map(|&release| match (archive.security, release) {
-                // The alias would only repeat the lists of the release it stands for.
+                // The alias would only repeat the lists of the release that it names.
                 (false, "stable") => vec!["stable-backports".to_owned()],
                 (true, "stable") => vec![],
                 (false, _) => vec![release.to_owned(), format!("{release}-backports")],
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_archives_with_their_other_releases() {
+    fn archives_are_listed_with_their_other_releases() {
         let archives = archives(&paragraphs(TARGETS), &read);
         let text = sources(&archives, ["bookworm", "bookworm-security", "duke"].into_iter());
         let all = paragraphs(&text);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_of_another_distribution_has_none() {
+    fn machine_of_another_distribution_has_no_archive() {
         assert!(
             archives(&paragraphs("Repo-URI: http://a\nRelease: x\nOrigin: Other\nComponent: main\n"), &read).is_empty()
         );

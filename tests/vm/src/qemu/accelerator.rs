@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What executes the guest's instructions.
+/// The executor of the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accelerator {
-    /// The CPU itself.
+    /// The CPU itself, through KVM.
     Kvm,
-    /// QEMU, in software.
+    /// QEMU's software emulation.
     Tcg,
 }
 

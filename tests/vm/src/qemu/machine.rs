@@ -1,37 +1,40 @@
-//! The hardware of a guest, its files on the host, and the command line that both become.
+//! The hardware of a guest, its files on the host, and QEMU's command line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::accelerator::Accelerator;
 
-/// The emulator for this machine's own architecture: the only one whose guests can run this machine's test binaries.
+/// QEMU's emulator for this machine's own architecture: no other can run this machine's test binaries.
 pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
-/// What to do without it.
+/// How to install it.
 pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
 
-/// All CPUs of a guest take turns on one thread. With a thread for each, a CPU sometimes runs an instruction that
-/// another has just rewritten, and the kernel, which rewrites its code whenever a tracepoint is enabled, crashes
+/// Runs all CPUs of a guest in turn on one thread. With a thread for each, a CPU sometimes executes an instruction that
+/// another has just rewritten. The kernel rewrites its code whenever a tracepoint is enabled, and then crashes
 /// (`Oops: int3`).
 const EMULATION: &str = "tcg,thread=single";
 
-/// The kernel's command line. An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU
-/// (`panic=-1` reboots, `-no-reboot` exits). A throw-away guest does not need the CPU's mitigations, which are slow in
-/// emulation. The emulated TSC is as good as the emulator's own clock; the kernel's watchdog would mark it unstable on
-/// a busy host, and then use a far slower clock, or wait for the other CPUs for ever. Expedited RCU keeps grace periods
-/// short (a probe that is removed, a map that is freed).
+/// The kernel's command line.
+///
+/// - An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU (`panic=-1` reboots,
+///   `-no-reboot` exits).
+/// - The CPU's mitigations are slow in emulation, and a throw-away guest does not need them.
+/// - The emulated TSC is as good as the emulator's own clock. On a busy host the kernel's watchdog would mark it
+///   unstable, and then use a far slower clock, or wait for the other CPUs forever.
+/// - Expedited RCU keeps grace periods short (a probe that is removed, a map that is freed).
 const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
 
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// CPUs present at boot, from 1.
+    /// CPUs present at boot, at least 1.
     pub cpus: u32,
-    /// CPUs possible (`/sys/devices/system/cpu/possible`), at least `cpus`.
+    /// Possible CPUs (`/sys/devices/system/cpu/possible`), at least `cpus`.
     pub max_cpus: u32,
-    /// Memory, MiB.
+    /// Memory in MiB.
     pub memory_mib: u64,
-    /// More words for the kernel's command line.
+    /// Words appended to the kernel's command line.
     pub append: Vec<String>,
 }
 
@@ -42,7 +45,7 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     pub(crate) console: PathBuf,
     pub(crate) monitor: PathBuf,
-    /// QEMU's own complaints.
+    /// QEMU's stderr.
     pub(crate) complaints: PathBuf,
 }
 
@@ -53,7 +56,7 @@ impl Machine {
             line.push(' ');
             line.push_str(word);
         }
-        // A comma ends an option's value; QEMU reads two as one.
+        // A comma ends an option's value; QEMU reads two commas as one.
         let escaped = |path: &Path| path.display().to_string().replace(',', ",,");
         let mut all: Vec<OsString> =
             ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from).into();
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_for_one_guest() {
+    fn command_line_of_one_guest() {
         let machine = Machine { cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
         let files = Files {
             kernel: "/k".into(),

@@ -1,4 +1,4 @@
-//! One QEMU process: its command line, its birth and its certain end.
+//! One QEMU process: its command line, its start and its guaranteed end.
 //!
 //! ```text
 //!   guest                     QEMU                    here

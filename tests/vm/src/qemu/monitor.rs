@@ -1,5 +1,5 @@
-//! QEMU's monitor (QMP), for the one thing it is needed for: to wake a hanging guest by an NMI, which it answers with a
-//! panic and a trace of what its CPU was doing.
+//! QEMU's monitor (QMP), used only to send a hanging guest an NMI. The guest answers with a panic and a trace of its
+//! CPU.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ pub(crate) fn inject_nmi(socket: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut answers = BufReader::new(stream.try_clone()?).lines();
     let mut stream = stream;
-    // The greeting, then a command and its answer, twice.
+    // Two responses: the greeting and that of the first command, then that of the second.
     answers.next().transpose()?;
     for command in ["qmp_capabilities", "inject-nmi"] {
         writeln!(stream, "{{\"execute\":\"{command}\"}}")?;
@@ -22,7 +22,7 @@ pub(crate) fn inject_nmi(socket: &Path) -> io::Result<()> {
             if let Some(error) = answer.get("error") {
                 return Err(io::Error::other(error.to_string()));
             }
-            // Anything else is an event, which is ignored.
+            // Any other line is an event, which is ignored.
             if answer.get("return").is_some() {
                 break;
             }

@@ -9,23 +9,23 @@ use super::accelerator::Accelerator;
 use super::machine::{ADVICE, Files, Machine, PROGRAM};
 use crate::error::{Error, Result};
 
-/// A running QEMU. It dies with this value, and with this process, however that ends.
+/// A running QEMU. It is killed when this value is dropped, and when this process ends in any other manner.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Starts a guest and hands out its result channel.
+    /// Starts a guest and returns its result channel.
     pub(crate) fn start(machine: &Machine, files: &Files, accelerator: Accelerator) -> Result<(Self, ChildStdout)> {
-        let complaints = File::create(&files.complaints).map_err(Error::file("make", &files.complaints))?;
+        let complaints = File::create(&files.complaints).map_err(Error::file("create", &files.complaints))?;
         let mut command = Command::new(PROGRAM);
         command
             .args(machine.arguments(files, accelerator))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(complaints)
-            // Ctrl-C on the terminal is ours to handle: QEMU is not in the terminal's group.
+            // This process handles Ctrl-C: QEMU is not in the terminal's process group.
             .process_group(0);
         die_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| match error.kind() {
@@ -40,14 +40,14 @@ impl Running {
         Ok((Self { child }, channel))
     }
 
-    /// Whether it has ended by itself.
+    /// Returns the exit status if QEMU has ended by itself.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(Error::file("wait for", PROGRAM))
     }
 
-    /// Ends it now.
+    /// Kills QEMU.
     pub(crate) fn kill(&mut self) {
-        // It may have ended by itself in between; either way it is waited for, and no zombie stays.
+        // QEMU may already have ended. In both cases it is waited for, so that no zombie stays.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -59,9 +59,9 @@ impl Drop for Running {
     }
 }
 
-/// `PR_SET_PDEATHSIG`: the kernel kills QEMU if the thread that started it dies, by `kill -9` too.
+/// Sets `PR_SET_PDEATHSIG`: the kernel kills QEMU if the thread that started it dies, even by `kill -9`.
 fn die_with_parent(command: &mut Command) {
-    #![expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
+    #![expect(unsafe_code, reason = "the code between fork and exec must be async-signal-safe")]
     let before_exec = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
     // SAFETY: the closure runs in the forked child before exec and only makes one system call (prctl); it allocates
     // nothing, takes no lock and touches no memory of the parent's, so it is async-signal-safe.

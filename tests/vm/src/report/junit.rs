@@ -1,4 +1,4 @@
-//! JUnit XML, the form that every CI reads: one suite for each binary on each kernel.
+//! JUnit XML, which every CI system reads: one suite for each binary on each kernel.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, X
 use super::{End, Guest, Matrix, Outcome, Test};
 use crate::error::{Error, Result};
 
-/// The report as XML.
+/// Returns the report as XML.
 ///
 /// # Errors
-/// If it cannot be serialised.
+/// If the report cannot be serialized.
 pub fn xml(matrix: &Matrix) -> Result<String> {
     let mut report = Report::new("cutaway-vm");
     let never_ran = matrix.never_ran();
@@ -30,7 +30,7 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
             let mut suite = TestSuite::new(format!("guest on {}", guest.name));
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
             status.set_message(super::lines::end(&guest.end));
-            suite.add_test_case(TestCase::new("runs to its end", status));
+            suite.add_test_case(TestCase::new("runs to completion", status));
             report.add_test_suite(suite);
         }
     }
@@ -39,7 +39,7 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
         let mut status =
             if *named { TestCaseStatus::non_success(NonSuccessKind::Error) } else { TestCaseStatus::skipped() };
         status.set_message(why.as_str());
-        suite.add_test_case(TestCase::new("kernel is to be had", status));
+        suite.add_test_case(TestCase::new("kernel is available", status));
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|error| Error::Unusable { path: "JUnit report".into(), why: error.to_string() })
@@ -63,7 +63,7 @@ fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
         }
         Outcome::Failed(why) => failure(NonSuccessKind::Failure, why),
         Outcome::TimedOut(trace) => {
-            let mut status = failure(NonSuccessKind::Error, "outlived its limit");
+            let mut status = failure(NonSuccessKind::Error, "exceeded its time limit");
             status.set_description(XmlString::new(trace));
             status
         }
@@ -74,7 +74,7 @@ fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
             }
             status
         }
-        Outcome::NotRun => failure(NonSuccessKind::Error, "not run: the guest ended before"),
+        Outcome::NotRun => failure(NonSuccessKind::Error, "not run: the guest ended first"),
     };
     let name = if test.name.is_empty() { &test.binary } else { &test.name };
     let mut case = TestCase::new(name.as_str(), status);
@@ -93,7 +93,7 @@ mod tests {
     use crate::console::Crash;
 
     #[test]
-    fn every_outcome_has_its_element() {
+    fn every_outcome_has_an_element() {
         let mut died =
             guest("6.1", vec![test("a", Outcome::Died), test("b", Outcome::NotRun), test("c", Outcome::Passed)]);
         died.end = End::Crashed(Crash { reason: "Kernel panic".into(), trace: "RIP: f+0x1".into() });

@@ -1,11 +1,11 @@
-//! The sentences of a run: what is said while it runs, and of each failure afterwards.
+//! The text lines of a run: progress while it runs, and every failure afterwards.
 
 use std::fmt::Write as _;
 
 use super::{End, Guest, Matrix, Outcome, Test};
 use crate::console::Crash;
 
-/// One test's line, in the harness's own manner.
+/// Returns the line of one test, in the harness's format.
 #[must_use]
 pub fn test(test: &Test) -> String {
     let title = test.title();
@@ -20,21 +20,21 @@ pub fn test(test: &Test) -> String {
     }
 }
 
-/// How a guest ended, in one line.
+/// Describes the end of a guest in one line.
 #[must_use]
 pub fn end(end: &End) -> String {
     match end {
         End::Clean => "done".to_owned(),
         End::Crashed(Crash { reason, .. }) => reason.clone(),
-        End::Hung(None) => "the guest hung, and answered no NMI".to_owned(),
-        End::Hung(Some(Crash { reason, .. })) => format!("the guest hung; on an NMI it said: {reason}"),
-        End::OutOfTime => "the limit for the whole run passed (--timeout)".to_owned(),
+        End::Hung(None) => "the guest hung and did not respond to an NMI".to_owned(),
+        End::Hung(Some(Crash { reason, .. })) => format!("the guest hung; after an NMI it printed: {reason}"),
+        End::OutOfTime => "the time limit of the guest was exceeded (--timeout)".to_owned(),
         End::Broken(what) => what.clone(),
         End::Interrupted => "interrupted".to_owned(),
     }
 }
 
-/// One kernel's line of a matrix.
+/// Returns one kernel's line of a matrix.
 #[must_use]
 pub fn guest(guest: &Guest) -> String {
     let (passed, skipped, failed) = guest.counts();
@@ -51,7 +51,7 @@ pub fn guest(guest: &Guest) -> String {
     line
 }
 
-/// All that is worth reading of a kernel's failures.
+/// Returns the details of a kernel's failures.
 #[must_use]
 pub fn failures(guest: &Guest) -> String {
     let mut text = String::new();
@@ -68,25 +68,25 @@ pub fn failures(guest: &Guest) -> String {
                 let _ = writeln!(text, "{}\n=> killed after {:.0} s (--test-timeout)", trace.trim_end(), test.seconds);
             }
             _ => {
-                let _ = writeln!(text, "=> the guest died while it ran");
+                let _ = writeln!(text, "=> the guest died during this test");
             }
         }
         text.push('\n');
     }
     text.push_str(&end_of(guest));
     if let Some(folder) = guest.folder.as_ref().filter(|_| !guest.succeeded()) {
-        let _ = writeln!(text, "the console of {} is {}", guest.name, folder.join(crate::run::CONSOLE).display());
+        let _ = writeln!(text, "console of {}: {}", guest.name, folder.join(crate::run::CONSOLE).display());
     }
     text
 }
 
-/// Of a guest whose program's output was shown as it came: what that output does not tell.
+/// Returns the details that the program's own output does not contain, for a guest whose output was passed on.
 #[must_use]
 pub fn unsaid(guest: &Guest) -> String {
     let mut text = String::new();
     for test in &guest.tests {
         match &test.outcome {
-            // The exit status of this program is the command's own.
+            // The command exits with this program's exit status.
             Outcome::Failed(why) if guest.exit_code.is_some_and(|code| *why == format!("exit status {code}")) => {}
             Outcome::Failed(why) => {
                 let _ = writeln!(text, "=> {}: {why}", test.title());
@@ -101,7 +101,7 @@ pub fn unsaid(guest: &Guest) -> String {
                 );
             }
             Outcome::Died => {
-                let _ = writeln!(text, "=> {}: the guest died while it ran", test.title());
+                let _ = writeln!(text, "=> {}: the guest died during this test", test.title());
             }
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => {}
         }
@@ -114,7 +114,7 @@ pub fn unsaid(guest: &Guest) -> String {
     text
 }
 
-/// How a guest ended, if not well, and what was noticed about it.
+/// Describes the end of a guest if it was not clean, and adds its notes.
 fn end_of(guest: &Guest) -> String {
     let mut text = String::new();
     if guest.end != End::Clean {
@@ -134,7 +134,7 @@ fn end_of(guest: &Guest) -> String {
     text
 }
 
-/// The last lines: what the matrix as a whole says.
+/// Returns the last lines: the result of the whole matrix.
 #[must_use]
 pub fn verdict(matrix: &Matrix) -> String {
     let mut text = String::new();
@@ -145,7 +145,7 @@ pub fn verdict(matrix: &Matrix) -> String {
     for row in matrix.never_ran() {
         let _ = writeln!(
             text,
-            "FAILED {} {}: skipped on every kernel of the matrix, so nothing shows that it works",
+            "FAILED {} {}: skipped on every kernel of the matrix, so it is not known to work",
             row.binary, row.name
         );
     }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_death_is_told_with_its_trace() {
+    fn crash_is_reported_with_its_trace() {
         let mut one =
             examples::guest("6.1", vec![examples::test("a", Outcome::Died), examples::test("b", Outcome::NotRun)]);
         one.end = End::Crashed(Crash { reason: "Kernel panic - not syncing: x".into(), trace: "RIP: f+0x1".into() });

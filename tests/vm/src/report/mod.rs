@@ -1,4 +1,4 @@
-//! What came of it: outcomes of tests, of guests, of a matrix, and their three forms (lines, a table, JUnit XML).
+//! Results: outcomes of tests, of guests and of a matrix, and their three formats (lines, a table, JUnit XML).
 
 pub mod junit;
 pub mod lines;
@@ -11,25 +11,25 @@ use crate::console::Crash;
 use crate::requirements;
 use crate::version::Version;
 
-/// What came of one test.
+/// The outcome of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran and passed.
     Passed,
-    /// It did not run, and its reason holds on this kernel.
+    /// It did not run, and its reason is true for this kernel.
     Skipped(String),
-    /// It failed; why, in one line.
+    /// It failed: the reason, in one line.
     Failed(String),
-    /// It outlived its limit; where its threads were.
+    /// It exceeded its time limit: the stacks of its threads.
     TimedOut(String),
-    /// The guest died while it ran.
+    /// The guest died during the test.
     Died,
-    /// The guest died before its turn.
+    /// The guest died before the test.
     NotRun,
 }
 
 impl Outcome {
-    /// Whether it makes the run fail.
+    /// Returns true if it makes the run fail.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Passed | Self::Skipped(_))
@@ -37,7 +37,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// Turns a skip that the kernel gives no reason for into a failure.
+    /// Turns a skip into a failure if its reason is not true for the kernel.
     #[must_use]
     pub fn judged(self, kernel: Option<Version>) -> Self {
         match (&self, kernel) {
@@ -54,76 +54,76 @@ impl Outcome {
 pub struct Test {
     /// The binary's label.
     pub binary: String,
-    /// The test's name; empty for a plain program, and for a binary of whose tests nothing is known.
+    /// The test's name; empty for a plain program, and for a binary whose tests are unknown.
     pub name: String,
-    /// What came of it.
+    /// The test's outcome.
     pub outcome: Outcome,
-    /// Wall-clock seconds in the guest.
+    /// The duration in the guest, in seconds of wall-clock time.
     pub seconds: f64,
-    /// What it printed, stdout and stderr as they came.
+    /// Its output: stdout and stderr in the order of arrival.
     pub output: String,
-    /// Bytes of output that were dropped.
+    /// The bytes of output that were dropped.
     pub dropped: u64,
 }
 
 impl Test {
-    /// `LABEL NAME`, or `LABEL` for a plain program.
+    /// Returns `LABEL NAME`, or `LABEL` for a plain program.
     #[must_use]
     pub fn title(&self) -> String {
         if self.name.is_empty() { self.binary.clone() } else { format!("{} {}", self.binary, self.name) }
     }
 }
 
-/// How a guest ended.
+/// The end of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It did all it was asked and powered off.
+    /// It ran everything and powered off.
     Clean,
-    /// Its kernel died.
+    /// Its kernel crashed.
     Crashed(Crash),
-    /// It was heard no more; the trace, if an NMI brought one.
+    /// It sent no more messages; the trace, if an NMI produced one.
     Hung(Option<Crash>),
-    /// The limit of the whole run passed.
+    /// The time limit of the guest was exceeded.
     OutOfTime,
-    /// It ended without a word of why; what is known.
+    /// It ended for an unknown reason; the known details.
     Broken(String),
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
 /// One kernel's run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guest {
-    /// The kernel as it was asked for: the column's head.
+    /// The kernel as requested: the heading of its column.
     pub name: String,
     /// `uname -r`, once it has booted.
     pub release: Option<String>,
-    /// Its version, for judging skips.
+    /// The kernel's version, used to judge skips.
     pub version: Option<Version>,
-    /// Every test, in the order they ran.
+    /// All tests, in the order in which they ran.
     pub tests: Vec<Test>,
-    /// How it ended.
+    /// The end of the guest.
     pub end: End,
-    /// Seconds from QEMU's start to the guest's first word.
+    /// The seconds from QEMU's start to the guest's first message.
     pub boot_seconds: f64,
-    /// Seconds in all.
+    /// The duration in seconds.
     pub seconds: f64,
-    /// The exit status of a plain program, as a shell would say it.
+    /// The exit status of a plain program, as a shell reports it.
     pub exit_code: Option<i32>,
-    /// What process 1 and the kernel complained about.
+    /// The notes of process 1, and the kernel's warnings.
     pub notes: Vec<String>,
-    /// Where the console and the tests' files are kept, if they are.
+    /// The directory with the console and the tests' files, if they are kept.
     pub folder: Option<PathBuf>,
 }
 
 impl Guest {
-    /// Whether everything asked for happened and nothing failed.
+    /// Returns true if everything ran and nothing failed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.end == End::Clean && !self.tests.iter().any(|test| test.outcome.is_failure())
     }
 
-    /// Passed, skipped, failed.
+    /// Returns the numbers of passed, skipped and failed tests.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |wanted: fn(&Outcome) -> bool| self.tests.iter().filter(|test| wanted(&test.outcome)).count();
@@ -144,29 +144,30 @@ pub struct Row {
     pub name: String,
 }
 
-/// All kernels of a run.
+/// The results of all kernels of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matrix {
-    /// In the order asked for.
+    /// The guests, in the order of the request.
     pub guests: Vec<Guest>,
-    /// Kernels that could not be had, with the reason, and whether the user named them (then the run fails).
+    /// The kernels that were not available: name, reason, and whether the user named it (then the run fails).
     pub absent: Vec<(String, String, bool)>,
 }
 
 impl Matrix {
-    /// The tests of all kernels in the order they first ran, each with its place in every guest's list.
+    /// Returns the tests of all kernels in the order in which they first ran, each with its result in every guest, if
+    /// it has one.
     #[must_use]
     pub fn rows(&self) -> Vec<(Row, Vec<Option<&Test>>)> {
-        let mut places: BTreeMap<Row, usize> = BTreeMap::new();
+        let mut indexes: BTreeMap<Row, usize> = BTreeMap::new();
         let mut rows: Vec<(Row, Vec<Option<&Test>>)> = Vec::new();
         for (column, guest) in self.guests.iter().enumerate() {
             for test in &guest.tests {
                 let row = Row { binary: test.binary.clone(), name: test.name.clone() };
-                let place = *places.entry(row.clone()).or_insert_with(|| {
+                let index = *indexes.entry(row.clone()).or_insert_with(|| {
                     rows.push((row, vec![None; self.guests.len()]));
                     rows.len() - 1
                 });
-                if let Some(cell) = rows.get_mut(place).and_then(|(_, cells)| cells.get_mut(column)) {
+                if let Some(cell) = rows.get_mut(index).and_then(|(_, cells)| cells.get_mut(column)) {
                     *cell = Some(test);
                 }
             }
@@ -174,8 +175,8 @@ impl Matrix {
         rows
     }
 
-    /// Tests that were skipped on every kernel of a matrix of two or more: nobody ran them, so nobody knows that
-    /// they work. With one kernel there is no telling, for another may be new enough.
+    /// Returns the tests that were skipped on every kernel of a matrix of two or more: they are not known to work. With
+    /// one kernel it returns none, because a newer kernel may run them.
     #[must_use]
     pub fn never_ran(&self) -> Vec<Row> {
         if self.guests.len() < 2 {
@@ -190,7 +191,7 @@ impl Matrix {
             .collect()
     }
 
-    /// Whether everything that was asked for was done, and passed.
+    /// Returns true if everything that was requested ran and passed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         !self.guests.is_empty()
@@ -241,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn a_skip_that_the_kernel_gives_no_reason_for_fails() {
+    fn skip_without_reason_in_the_kernel_fails() {
         let judged = |reason: &str, kernel: &str| skip(reason).judged(kernel.parse().ok());
         assert_eq!(judged("needs 5.15", "5.10"), skip("needs 5.15"));
         assert!(judged("needs 5.8", "5.10").is_failure());
-        assert_eq!(judged("needs 5.8", ""), skip("needs 5.8"), "a kernel that never booted judges nothing");
+        assert_eq!(judged("needs 5.8", ""), skip("needs 5.8"), "without a booted kernel a skip is not judged");
         let links = judged("needs 5.15", "5.10");
         let guest = guest("5.10", vec![test("links", links), test("ring", judged("needs 5.8", "5.10"))]);
         assert!(!guest.succeeded());
@@ -253,11 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_no_kernel_ran_fails_the_matrix() {
+    fn test_skipped_on_every_kernel_fails_the_matrix() {
         let on =
             |name: &str, links: Outcome| guest(name, vec![test("links", links), test("slow", skip("takes an hour"))]);
         let mut matrix = Matrix { guests: vec![on("5.10", skip("needs 5.15"))], absent: vec![] };
-        assert!(matrix.succeeded(), "one kernel cannot tell");
+        assert!(matrix.succeeded(), "with one kernel a skip is allowed");
         matrix.guests.push(on("6.1", Outcome::Passed));
         assert_eq!(matrix.never_ran(), [Row { binary: "suite".into(), name: "slow".into() }]);
         assert!(!matrix.succeeded());
@@ -270,6 +271,6 @@ mod tests {
         assert!(matrix.succeeded());
         matrix.absent.push(("5.10".into(), "gone".into(), true));
         assert!(!matrix.succeeded());
-        assert!(!Matrix::default().succeeded(), "nothing at all is no success");
+        assert!(!Matrix::default().succeeded(), "an empty run is not a success");
     }
 }

@@ -1,13 +1,13 @@
-//! The table at the end of a matrix: tests down, kernels across.
+//! The table at the end of a matrix: one row per test, one column per kernel.
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 
 use super::{Matrix, Outcome, Test};
 use crate::requirements;
 
-/// Draws the table; `colour` for a terminal.
+/// Draws the table; `color` for a terminal.
 #[must_use]
-pub fn draw(matrix: &Matrix, colour: bool) -> String {
+pub fn draw(matrix: &Matrix, color: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     for line in [
@@ -18,7 +18,7 @@ pub fn draw(matrix: &Matrix, colour: bool) -> String {
     ] {
         table.remove_style(line);
     }
-    if colour {
+    if color {
         table.enforce_styling();
     } else {
         table.force_no_tty();
@@ -28,7 +28,7 @@ pub fn draw(matrix: &Matrix, colour: bool) -> String {
     table.set_header(head);
     let mut binary = None;
     for (row, cells) in matrix.rows() {
-        // A binary's name stands once, above its tests.
+        // A binary's name is printed once, above its tests.
         if binary.as_ref() != Some(&row.binary) {
             if !row.name.is_empty() {
                 table.add_row([Cell::new(&row.binary).add_attribute(Attribute::Bold)]);
@@ -45,7 +45,7 @@ pub fn draw(matrix: &Matrix, colour: bool) -> String {
 
 fn cell(test: Option<&Test>) -> Cell {
     let Some(test) = test else { return Cell::new("-").set_alignment(CellAlignment::Right) };
-    let (text, colour) = match &test.outcome {
+    let (text, color) = match &test.outcome {
         Outcome::Passed => (format!("{:.2} s", test.seconds), Color::Green),
         Outcome::Skipped(reason) => {
             let why = requirements::needed_version(reason)
@@ -57,7 +57,7 @@ fn cell(test: Option<&Test>) -> Cell {
         Outcome::Died => ("GUEST DIED".to_owned(), Color::Red),
         Outcome::NotRun => ("not run".to_owned(), Color::Red),
     };
-    Cell::new(text).fg(colour).set_alignment(CellAlignment::Right)
+    Cell::new(text).fg(color).set_alignment(CellAlignment::Right)
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_row_a_test_one_column_a_kernel() {
+    fn one_row_per_test_and_one_column_per_kernel() {
         let matrix = Matrix {
             guests: vec![
                 guest(

@@ -12,7 +12,7 @@ pub enum Heard<'a> {
     Listed(usize),
     /// A test began.
     Started(&'a str),
-    /// The running test printed this.
+    /// The running test printed these bytes.
     Output(&'a [u8]),
     /// A test ended.
     Ended(&'a Test),

@@ -1,4 +1,4 @@
-//! Boots a guest, listens to it, and ends it.
+//! Boots a guest, receives its messages, and ends it.
 
 use std::fs;
 use std::io::BufReader;
@@ -17,20 +17,19 @@ use crate::protocol::{self, Message};
 use crate::qemu::{Files, Running, monitor};
 use crate::report::{End, Guest};
 
-/// A turn of the listening loop takes a tenth of a second. One that takes longer than this means that this process was
-/// stopped.
+/// An iteration of the receive loop takes a tenth of a second. If one takes longer than this, this process was stopped.
 const LONG_TURN: Duration = Duration::from_secs(2);
-/// Frames that are buffered, at most; then the guest waits.
+/// The largest number of buffered frames; after that, the guest waits.
 const FRAMES_AHEAD: usize = 64;
 
 impl Run<'_> {
-    /// Runs it. `listen` hears what happens as it happens.
+    /// Runs the guest. `listen` receives its progress as it happens.
     ///
     /// # Errors
-    /// If QEMU cannot be started or the folder not be written. What goes wrong in the guest is in the report.
+    /// If QEMU cannot be started or the directory cannot be written. Failures in the guest are in the report.
     pub fn guest(&self, listen: &mut dyn FnMut(Heard<'_>)) -> Result<Guest> {
-        // Sockets have short names; a results folder may be deep.
-        let sockets = tempfile::tempdir().map_err(Error::file("make", std::env::temp_dir()))?;
+        // A socket's path must be short; a results directory may be deep.
+        let sockets = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
         let files = Files {
             kernel: self.kernel.image.clone(),
             initramfs: self.initramfs.to_path_buf(),
@@ -52,7 +51,7 @@ impl Run<'_> {
         Ok(transcript.finish(end, &console, started))
     }
 
-    /// Writes what a guest says into `transcript`, until it ends, hangs, or has no time left.
+    /// Records the guest's messages in `transcript`, until it ends, hangs, or exceeds its time limit.
     fn hear(
         &self,
         frames: &mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>>,
@@ -61,7 +60,7 @@ impl Run<'_> {
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Ending {
-        // How long this process itself stood still: suspended, stopped, or held up by the reader of what it prints.
+        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output.
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
@@ -89,7 +88,7 @@ impl Run<'_> {
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
                         None if heard_last.elapsed() > patience => {
-                            // Silent: an NMI makes the guest print on its console where it is, and it gets time for
+                            // No message: an NMI makes the guest print its stacks on the console, and it gets time for
                             // that.
                             hanging = Some(Instant::now());
                             if let Err(error) = monitor::inject_nmi(monitor_socket) {
@@ -100,7 +99,7 @@ impl Run<'_> {
                         _ => {}
                     }
                 }
-                // QEMU has ended, or is about to.
+                // QEMU has ended, or is about to end.
                 Err(RecvTimeoutError::Disconnected) => {
                     break if hanging.is_some() { Ending::Hung } else { Ending::Gone };
                 }
@@ -109,7 +108,7 @@ impl Run<'_> {
     }
 }
 
-/// Why the loop ended.
+/// The reason why the loop ended.
 enum Ending {
     Gone,
     Hung,
@@ -129,12 +128,12 @@ impl Ending {
             Self::Gone => match console::crash(console) {
                 Some(crash) => End::Crashed(crash),
                 None if !complaints.trim().is_empty() => {
-                    End::Broken(format!("QEMU said: {}", complaints.lines().next().unwrap_or_default().trim()))
+                    End::Broken(format!("QEMU printed: {}", complaints.lines().next().unwrap_or_default().trim()))
                 }
                 None => {
                     let status = status.unwrap_or_else(|| "still running".to_owned());
                     End::Broken(format!(
-                        "the guest ended (QEMU: {status}) without a word; its console ends with:\n{}",
+                        "the guest ended (QEMU: {status}) without a reason; its console ends with:\n{}",
                         console::tail(console, 20)
                     ))
                 }
@@ -143,7 +142,7 @@ impl Ending {
     }
 }
 
-/// Reads frames on a thread of its own, so that a wait for one has a time limit.
+/// Reads frames on a separate thread, so that waiting for one can have a time limit.
 fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>> {
     let (send, receive) = mpsc::sync_channel(FRAMES_AHEAD);
     std::thread::spawn(move || {
@@ -155,7 +154,7 @@ fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec
                 Err(error) => Err(error),
             };
             let last = frame.is_err();
-            // The listener may have given up on this guest already.
+            // The receiver may have given up on this guest already.
             if send.send(frame).is_err() || last {
                 return;
             }
@@ -164,7 +163,7 @@ fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec
     receive
 }
 
-/// Waits for QEMU to end: a guest that powers off takes a moment after its last message.
+/// Waits a moment for QEMU to end: a guest powers off shortly after its last message.
 fn wait_a_little(qemu: &mut Running) -> Result<Option<std::process::ExitStatus>> {
     let limit = Instant::now() + Duration::from_secs(5);
     loop {

@@ -1,4 +1,4 @@
-//! A guest to run: what it boots, on what, for how long, and where its files go.
+//! A guest to run: its kernel, machine, time limits and files.
 
 use std::path::Path;
 use std::time::Duration;

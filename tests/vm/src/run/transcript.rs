@@ -1,4 +1,4 @@
-//! The transcript of a guest: its messages so far, and the report made of them.
+//! The transcript of a guest: its messages so far, and the report made from them.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -21,7 +21,7 @@ pub(super) struct Transcript<'a> {
     started: Instant,
     booted: Option<(String, f64)>,
     tests: Vec<Test>,
-    /// Listed and not yet started: (binary, name).
+    /// The tests listed and not yet started: (binary, name).
     waiting: Vec<(usize, String)>,
     current: Option<Current>,
     notes: Vec<String>,
@@ -55,7 +55,7 @@ impl<'a> Transcript<'a> {
         self.booted.is_some()
     }
 
-    /// Returns whether the guest has said that it has run everything.
+    /// Returns true if the guest has reported that everything has run.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
@@ -103,7 +103,7 @@ impl<'a> Transcript<'a> {
             }
             Message::File { path, offset } => {
                 if let Err(error) = self.keep(&path, offset, payload) {
-                    self.notes.push(format!("the file {path:?} that a test left is not kept: {}", chain(&error)));
+                    self.notes.push(format!("a test's file {path:?} is not kept: {}", chain(&error)));
                 }
             }
             Message::Note { text } => self.notes.push(text),
@@ -111,7 +111,8 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// A package knows its patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
+    /// Returns the kernel's version, from the package if possible: that has the patch level, which Debian's `uname -r`
+    /// hides (6.1.0-50 is 6.1.176).
     fn version(&self) -> Option<Version> {
         let booted = || Version::leading(&self.booted.as_ref()?.0).map(|(version, _)| version);
         self.run.kernel.version.or_else(booted)
@@ -141,22 +142,22 @@ impl<'a> Transcript<'a> {
         Test { binary: label, name: name.to_owned(), outcome, seconds, output, dropped }
     }
 
-    /// Keeps a piece of a file. The path is the guest's word, and no guest writes outside its folder.
+    /// Writes a piece of a file. The path comes from the guest, and must not lead outside the guest's directory.
     fn keep(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<()> {
         let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         if !inside || path.is_empty() {
-            self.notes.push(format!("the file {path:?} lies outside the results folder and is not kept"));
+            self.notes.push(format!("the file {path:?} is outside the results directory and is not kept"));
             return Ok(());
         }
-        let place = self.run.folder.join(FILES).join(path);
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
+        let target = self.run.folder.join(FILES).join(path);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         }
-        let file = if offset == 0 { File::create(&place) } else { File::options().append(true).open(&place) };
-        file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &place))
+        let file = if offset == 0 { File::create(&target) } else { File::options().append(true).open(&target) };
+        file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &target))
     }
 
-    /// `console` is all that came over the guest's console.
+    /// Makes the report. `console` is the whole output of the guest's console.
     pub(super) fn finish(mut self, end: End, console: &str, started: Instant) -> Guest {
         if let Some(current) = self.current.take() {
             let outcome = match end {
@@ -172,7 +173,7 @@ impl<'a> Transcript<'a> {
             let binary = self.label(binary);
             self.tests.push(without_end(binary, name, Outcome::NotRun));
         }
-        // Binaries whose turn never came have no listed tests, and must not vanish from the report.
+        // Binaries that did not run have no listed tests, but must be in the report.
         if end != End::Clean {
             for binary in &self.run.plan.binaries {
                 if !self.tests.iter().any(|test| test.binary == binary.label) {
@@ -201,7 +202,7 @@ impl<'a> Transcript<'a> {
     }
 }
 
-/// The result of a test that did not end by itself, or never began.
+/// Returns the result of a test that did not end by itself, or never began.
 fn without_end(binary: String, name: String, outcome: Outcome) -> Test {
     Test { binary, name, outcome, seconds: 0.0, output: String::new(), dropped: 0 }
 }

@@ -1,15 +1,15 @@
-//! What a test's end says of it.
+//! Derives the outcome of a test from its end.
 
 use crate::libtest::{self, Said};
 use crate::protocol::Status;
 use crate::report::Outcome;
 use crate::requirements;
 
-/// What a process's end says of its test, or of a plain program, which has no name.
+/// Returns the outcome of a test, or of a plain program, which has no name, from the end of its process.
 pub(super) fn outcome(name: Option<&str>, status: Status, output: &str, trace: String, missing: &[String]) -> Outcome {
     let lacks = || match missing {
         [] => String::new(),
-        names => format!(" (it is linked to {}, which this machine does not have either)", names.join(", ")),
+        names => format!(" (it needs {}, which the host lacks too)", names.join(", ")),
     };
     match status {
         Status::TimedOut => Outcome::TimedOut(trace),
@@ -20,18 +20,18 @@ pub(super) fn outcome(name: Option<&str>, status: Status, output: &str, trace: S
             (0, Some((_, Said::Passed))) => Outcome::Passed,
             (0, Some((_, Said::Ignored(reason)))) => Outcome::Skipped(reason),
             (0, Some((_, Said::Failed | Said::Nothing))) => Outcome::Failed(
-                "its process left with status 0 before the harness could say that one test passed".to_owned(),
+                "its process exited with status 0 before the harness reported that one test passed".to_owned(),
             ),
             (_, Some((name, Said::Failed))) => match requirements::confessed(output, libtest::without_kind(name).0) {
                 Some(reason) => Outcome::Skipped(reason.to_owned()),
-                None => Outcome::Failed("the harness says FAILED".to_owned()),
+                None => Outcome::Failed("the harness reported FAILED".to_owned()),
             },
             (code, _) => Outcome::Failed(format!("exit status {code}{}", lacks())),
         },
     }
 }
 
-/// As a shell says it.
+/// Returns the exit status as a shell reports it.
 pub(super) fn exit_code(status: Status) -> i32 {
     match status {
         Status::Code(code) => code,
@@ -41,8 +41,7 @@ pub(super) fn exit_code(status: Status) -> i32 {
     }
 }
 
-/// The signals that end test processes, by the names of signal(7); signals of this machine and its guests have the same
-/// numbers.
+/// Returns the name in signal(7) of a signal that ends test processes. The host and its guests have the same numbers.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGILL => "SIGILL",
@@ -50,12 +49,12 @@ fn signal_name(signal: i32) -> &'static str {
         libc::SIGABRT => "SIGABRT",
         libc::SIGBUS => "SIGBUS",
         libc::SIGFPE => "SIGFPE",
-        libc::SIGKILL => "SIGKILL, as the OOM killer does",
+        libc::SIGKILL => "SIGKILL, as sent by the OOM killer",
         libc::SIGSEGV => "SIGSEGV",
         libc::SIGPIPE => "SIGPIPE",
         libc::SIGTERM => "SIGTERM",
         libc::SIGSYS => "SIGSYS",
-        _ => "signal(7) tells its name",
+        _ => "see signal(7)",
     }
 }
 
@@ -80,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn a_confessing_panic_is_a_skip_to_be_judged() {
+    fn panic_with_a_requirement_is_a_skip() {
         let output = "thread 'a' panicked at x.rs:1:1:\nneeds 6.12: x\ntest a ... FAILED\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n";
         assert_eq!(of(Status::Code(101), output), Outcome::Skipped("needs 6.12: x".into()));
     }
 
     #[test]
-    fn plain_programs_are_judged_by_their_status() {
+    fn plain_program_is_judged_by_its_status() {
         assert_eq!(outcome(None, Status::Code(0), "", String::new(), &[]), Outcome::Passed);
         let failed = outcome(None, Status::Code(127), "", String::new(), &["libx.so".into()]);
         assert!(matches!(&failed, Outcome::Failed(why) if why.contains("127") && why.contains("libx.so")));

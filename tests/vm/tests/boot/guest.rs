@@ -1,4 +1,4 @@
-//! The guest's half: healthy tests, and some that would end the machine they run on.
+//! The guest's tests: healthy ones, and some that end or block the machine they run on.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -14,7 +14,7 @@ type Ran = Result<Completion, Failed>;
 /// A test of a guest.
 type Test = fn() -> Ran;
 
-/// Chosen if nothing is said.
+/// Run by default.
 const HEALTHY: [(&str, Test); 9] = [
     ("mounts", mounts),
     ("loopback", loopback),
@@ -27,7 +27,7 @@ const HEALTHY: [(&str, Test); 9] = [
     ("needs_the_future", || Ok(Completion::ignored_with("needs 99.0: a kernel of the future"))),
 ];
 
-/// Chosen by name and `--ignored` only.
+/// Run by name with `--ignored` only.
 const SICK: [(&str, Test); 15] = [
     ("sick::megabyte", megabyte),
     ("sick::flood", flood),
@@ -35,7 +35,7 @@ const SICK: [(&str, Test); 15] = [
     ("sick::daemon", daemon),
     ("sick::early", || std::process::exit(0)),
     ("sick::abort", || std::process::abort()),
-    // Named like its binary, as a plain program is.
+    // Has the name of its binary, as a plain program does.
     ("boot", || std::process::exit(0)),
     ("sick::other_harness", other_harness),
     ("sick::glutton", glutton),
@@ -61,7 +61,7 @@ fn failed(why: impl Into<String>) -> Ran {
     Err(Failed::from(why.into()))
 }
 
-/// As a plain `#[test]` says it, which cannot ignore itself.
+/// Fails as a plain `#[test]` does, which cannot ignore itself at run time.
 fn failed_at_run_time(words: &str) -> Ran {
     assert!(words.is_empty(), "{words}");
     passed()
@@ -97,7 +97,7 @@ fn resolver() -> Ran {
     }
 }
 
-/// A program of the host, brought along by `--bring`, runs with its own libraries.
+/// A host program, added by `--bring`, runs with its own libraries.
 fn program() -> Ran {
     let output = Command::new("getent").args(["hosts", "localhost"]).output();
     match output {
@@ -128,7 +128,7 @@ fn cpus() -> Ran {
     if online.trim() == wanted { passed() } else { failed(format!("online are {online}, not {wanted}")) }
 }
 
-/// Takes the last CPU away and brings it back.
+/// Takes the last CPU offline and brings it back.
 fn hotplug() -> Ran {
     let last = std::thread::available_parallelism()?.get() - 1;
     if last == 0 {
@@ -168,7 +168,7 @@ fn megabyte() -> Ran {
     passed()
 }
 
-/// More than is kept.
+/// Prints more than is kept.
 fn flood() -> Ran {
     for _ in 0..8 {
         megabyte()?;
@@ -176,7 +176,7 @@ fn flood() -> Ran {
     passed()
 }
 
-/// Fills `/tmp`, and fails of it as a test would that does not expect it.
+/// Fills `/tmp`, and fails like a test that does not expect ENOSPC.
 fn disk() -> Ran {
     let mut file = fs::File::create("/tmp/everything")?;
     let piece = vec![0; 1 << 20];
@@ -192,19 +192,19 @@ fn disk() -> Ran {
     failed("the disk holds a terabyte")
 }
 
-/// Leaves a process behind that holds the output open.
+/// Leaves a process behind that keeps the output open.
 fn daemon() -> Ran {
     Command::new(std::env::current_exe()?).args(["--exact", "sick::hang", "--ignored"]).spawn()?;
     passed()
 }
 
-/// Lets another harness pass, and leaves before its own has said anything.
+/// Prints the success of another harness, and exits before its own has reported anything.
 fn other_harness() -> Ran {
     Command::new(std::env::current_exe()?).args(["--exact", "loopback"]).status()?;
     std::process::exit(0);
 }
 
-/// Takes more memory than there is.
+/// Allocates more memory than the guest has.
 fn glutton() -> Ran {
     let mut all = Vec::new();
     loop {
@@ -212,10 +212,10 @@ fn glutton() -> Ran {
     }
 }
 
-/// Fails, but not of what it was told first.
+/// Fails, but not because of its first panic, which it caught.
 fn caught() -> Ran {
     let first = std::panic::catch_unwind(|| failed_at_run_time("needs 99.0: a kernel of the future"));
-    assert!(first.is_ok(), "what was asked for is not there");
+    assert!(first.is_ok(), "the panic was not caught");
     passed()
 }
 
@@ -226,7 +226,7 @@ fn hang() -> Ran {
     }
 }
 
-/// Spins on every CPU at a priority that leaves no other process any time, process 1 included.
+/// Spins on every CPU at a priority that starves every other process, process 1 included.
 fn starve() -> Ran {
     fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1")?;
     println!("about to starve");
@@ -236,7 +236,7 @@ fn starve() -> Ran {
     for spinner in spinners {
         let _ = spinner.join();
     }
-    failed("somebody let go")
+    failed("the starvation ended")
 }
 
 fn spin() {
@@ -252,7 +252,7 @@ fn spin() {
 
 fn panic() -> Ran {
     println!("about to panic");
-    // What is printed takes a moment to leave the guest: through a pipe, by a process that has to be given the CPU.
+    // The output takes a moment to leave the guest: it goes through a pipe, and its reader needs the CPU.
     std::thread::sleep(Duration::from_secs(2));
     fs::write("/proc/sysrq-trigger", "c")?;
     failed("the kernel survived")

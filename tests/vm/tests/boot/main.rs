@@ -1,10 +1,10 @@
-//! The command on real guests. One boot by default; the sick guests, which take minutes, on request:
+//! The command on real guests. By default one guest is booted. The sick guests take minutes and run on request:
 //! `cargo test -p cutaway-vm --test boot -- --include-ignored`.
 //!
-//! This one binary plays both sides, as the command does: on the host it starts guests, and in a guest (`CUTAWAY_VM` is
-//! set) it is the test binary that they run.
+//! This one binary has both roles, like the command: on the host it starts guests, and in a guest (`CUTAWAY_VM` is set)
+//! it is the test binary that they run.
 //!
-//! Without QEMU or without a kernel every test here is ignored, and says why.
+//! Without QEMU or without a kernel every test here is ignored, with the reason.
 
 mod guest;
 
@@ -25,7 +25,7 @@ fn main() {
     if std::env::var_os("CUTAWAY_VM").is_some() {
         return guest::main(&arguments);
     }
-    // Every guest has two CPUs: more at a time would only starve each other.
+    // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let tests: [(&str, Test); 17] = [
         ("healthy", healthy),
@@ -56,24 +56,24 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into()).exit();
 }
 
-/// The kernel that most of these tests boot.
+/// The kernel of most of these tests.
 const KERNEL: &str = "6.1";
 
-/// What keeps guests from being run here.
+/// Returns the reason why no guest can run here.
 fn lacking() -> Option<String> {
     if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
         return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
     }
     let request: Request = KERNEL.parse().ok()?;
     let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
-    kernel.err().map(|error| format!("no kernel can be had: {error}"))
+    kernel.err().map(|error| format!("no kernel is available: {error}"))
 }
 
 fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cutaway-vm"))
 }
 
-/// A finished command.
+/// The result of a command that has ended.
 struct Done {
     code: Option<i32>,
     text: String,
@@ -89,7 +89,7 @@ impl Done {
         if self.code == Some(code) {
             Ok(())
         } else {
-            Err(format!("left with {:?}, not {code}\n{}", self.code, self.text).into())
+            Err(format!("exited with {:?}, not {code}\n{}", self.code, self.text).into())
         }
     }
 
@@ -159,7 +159,7 @@ fn panic() -> Ran {
     let done = sick("sick::panic", &[])?;
     done.left(1)?;
     done.within(60)?;
-    done.says("test boot sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died while it ran"))?;
+    done.says("test boot sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died during this test"))?;
     done.says("about to panic")?;
     done.says("Kernel panic - not syncing: sysrq triggered crash")?;
     done.says("sysrq_handle_crash")
@@ -171,20 +171,20 @@ fn hang() -> Ran {
     done.within(60)?;
     done.says("test boot sick::hang ... TIMED OUT (5.")?;
     done.says("about to sleep")?;
-    // The trace: the kernel function that the sleeping thread is in.
+    // The trace has the kernel function that the sleeping thread is in.
     done.says("nanosleep")?;
-    // The limit for the whole ends it too, when no test limit does.
+    // The time limit of the guest ends it too, if the test's limit does not.
     let done = sick("sick::hang", &["--timeout", "20"])?;
     done.left(1)?;
     done.within(40)?;
-    done.says("the limit for the whole run passed")
+    done.says("the time limit of the guest was exceeded")
 }
 
 fn starve() -> Ran {
     let done = sick("sick::starve", &["--hang-timeout", "15"])?;
     done.left(1)?;
     done.within(90)?;
-    done.says("the guest hung; on an NMI it said: Kernel panic - not syncing: NMI")?;
+    done.says("the guest hung; after an NMI it printed: Kernel panic - not syncing: NMI")?;
     done.says("about to starve")
 }
 
@@ -193,15 +193,15 @@ fn missing_library() -> Ran {
     let broken = folder.path().join("broken");
     let mut bytes = fs::read(std::env::current_exe()?)?;
     let name = b"libgcc_s.so.1";
-    let place = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
-    bytes.get_mut(place + 3..place + 6).ok_or("cut off")?.copy_from_slice(b"odd");
+    let offset = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
+    bytes.get_mut(offset + 3..offset + 6).ok_or("cut off")?.copy_from_slice(b"odd");
     fs::write(&broken, bytes)?;
     fs::set_permissions(&broken, fs::metadata(std::env::current_exe()?)?.permissions())?;
     let done = run(&["--kernel", KERNEL], &broken, &[])?;
     done.left(1)?;
     done.within(60)?;
     done.says("error while loading shared libraries: libodd_s.so.1")?;
-    done.says("exit status 127 (it is linked to libodd_s.so.1, which this machine does not have either)")
+    done.says("exit status 127 (it needs libodd_s.so.1, which the host lacks too)")
 }
 
 fn megabyte() -> Ran {
@@ -212,8 +212,8 @@ fn megabyte() -> Ran {
     done.within(60)?;
     done.says("test boot sick::megabyte ... ok")?;
     let kept = fs::read_to_string(&junit)?.matches('m').count();
-    assert!(kept >= 1024 * 1023, "only {kept} of a megabyte came through");
-    // Beyond the limit only the end is kept, and the harness's verdict with it.
+    assert!(kept >= 1024 * 1023, "only {kept} bytes of a megabyte arrived");
+    // Beyond the limit only the end is kept, with the harness's verdict.
     let done = sick("sick::flood", &[])?;
     done.left(0)?;
     done.within(90)?;
@@ -232,7 +232,7 @@ fn disk() -> Ran {
 fn processes() -> Ran {
     let early = sick("sick::early", &[])?;
     early.left(1)?;
-    early.says("left with status 0 before the harness could say")?;
+    early.says("exited with status 0 before the harness reported")?;
     let abort = sick("sick::abort", &[])?;
     abort.left(1)?;
     abort.says("killed by signal 6 (SIGABRT)")?;
@@ -242,12 +242,12 @@ fn processes() -> Ran {
     daemon.says("test boot sick::daemon ... ok")
 }
 
-/// What looks like success, or like a reason, and is none.
+/// Failures that look like a success, or like a valid skip.
 fn liars() -> Ran {
     for test in ["boot", "sick::other_harness"] {
         let done = sick(test, &[])?;
         done.left(1)?;
-        done.says("left with status 0 before the harness could say")?;
+        done.says("exited with status 0 before the harness reported")?;
     }
     let done = sick("sick::caught", &[])?;
     done.left(1)?;
@@ -262,7 +262,7 @@ fn glutton() -> Ran {
     done.says("0 passed, 0 skipped, 1 failed")
 }
 
-/// Two guests share the tests; the end of one is told, and takes nothing from the other.
+/// Two guests share the tests. The crash of one is reported, and does not affect the other.
 fn shared() -> Ran {
     let folder = tempfile::tempdir()?;
     let junit = folder.path().join("junit.xml");
@@ -274,13 +274,13 @@ fn shared() -> Ran {
     done.says("test boot mounts ... ok")?;
     done.says("test boot resolver ... ok")?;
     done.says("killed by signal 6 (SIGABRT)")?;
-    done.says("the guest died while it ran")?;
+    done.says("the guest died during this test")?;
     let report = fs::read_to_string(&junit)?;
     assert!(report.contains(r#"name="guest on 6.1""#) && report.contains("sysrq triggered crash"), "{report}");
     Ok(())
 }
 
-/// The QEMU that a command has started, once it has.
+/// Returns the process id of the QEMU that a command has started, once there is one.
 fn qemu_of(parent: u32) -> Option<u32> {
     let limit = Instant::now() + Duration::from_secs(60);
     while Instant::now() < limit {
@@ -298,7 +298,7 @@ fn qemu_of(parent: u32) -> Option<u32> {
     None
 }
 
-/// Ends a command that waits for a hanging guest by a signal; returns its exit code.
+/// Sends a signal to a command that waits for a hanging guest. Returns its exit code.
 fn ended_by(signal: i32) -> Result<Option<i32>, Failed> {
     let mut child = command()
         .args(["--kernel", KERNEL, "--"])
@@ -336,7 +336,7 @@ fn killed() -> Ran {
 fn skips_are_judged() -> Ran {
     let done = on("5.10", &[], &["--ignored", "--exact", "sick::needs_the_past"])?;
     done.left(1)?;
-    done.says("skipped itself saying \"needs 5.8: the ring buffer\", but this kernel is 5.10.")?;
+    done.says("skipped with the reason \"needs 5.8: the ring buffer\", but this kernel is 5.10.")?;
     let done = on("5.10", &[], &["--exact", "needs_the_future"])?;
     done.left(0)?;
     done.says("test boot needs_the_future ... ignored, needs 99.0")?;

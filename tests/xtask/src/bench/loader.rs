@@ -1,7 +1,7 @@
-//! Loaders against each other: what it costs to get from an object to its first event, whole processes in turn.
+//! Compares loaders: the cost from an object to its first event, in whole processes, in turn.
 //!
-//! Each loader has a package of its own, `tests/peers/loader/NAME`, that does the same task and nothing else, so that
-//! its binary, its crates and its build can be compared as well.
+//! Each loader has a package of its own, `tests/peers/loader/NAME`, that does the same task and nothing else. So the
+//! binaries, the crates and the build times are comparable as well.
 
 use std::{
     io::{self, Read},
@@ -12,18 +12,18 @@ use std::{
 
 use crate::tools::{self, Outcome, Result};
 
-/// Ours, and those that it is held against.
+/// This project's loader, and those that it is compared with.
 const LOADERS: [&str; 3] = ["cutaway", "libbpf-rs", "aya"];
 
-/// What one process took.
+/// The cost of one process.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     cpu: Duration,
-    /// KiB.
+    /// The peak of its memory in KiB.
     memory: u64,
 }
 
-fn folder(loader: &str) -> PathBuf {
+fn directory(loader: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers/loader").join(loader)
 }
 
@@ -31,7 +31,7 @@ fn object(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/kinds").join(name)
 }
 
-/// `quick` leaves out building from nothing.
+/// Runs all measurements; `quick` skips the clean builds.
 pub(super) fn run(quick: bool) -> Result {
     let mut misses = Vec::new();
     if !quick {
@@ -39,9 +39,9 @@ pub(super) fn run(quick: bool) -> Result {
     }
     let mut binaries = Vec::new();
     for loader in LOADERS {
-        let target = folder(loader).join("target");
+        let target = directory(loader).join("target");
         tools::run(&mut cargo(loader, &["build", "--quiet", "--release"], &target))?;
-        // Only what the task takes, for those who leave that to features.
+        // Only the features that the task needs, for loaders that have features.
         let small = ["build", "--quiet", "--profile", "small", "--no-default-features"];
         tools::run(&mut cargo(loader, &small, &target))?;
         binaries.push(["release", "small"].map(|profile| target.join(profile).join(format!("first-event-{loader}"))));
@@ -82,16 +82,15 @@ pub(super) fn run(quick: bool) -> Result {
 
 fn cargo(loader: &str, arguments: &[&str], target: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.args(arguments).current_dir(folder(loader)).env("CARGO_TARGET_DIR", target);
+    command.args(arguments).current_dir(directory(loader)).env("CARGO_TARGET_DIR", target);
     command
 }
 
-/// Clean builds, in turn.
+/// Times a clean build of each loader, in turn. Returns the missed target.
 fn builds() -> std::result::Result<Option<String>, String> {
     let mut times = Vec::new();
     for loader in LOADERS {
-        let folder = folder(loader).join("target");
-        let target = folder.join("clean");
+        let target = directory(loader).join("target/clean");
         tools::run(&mut cargo(loader, &["fetch", "--quiet"], &target))?;
         let _ = std::fs::remove_dir_all(&target);
         let start = Instant::now();
@@ -103,10 +102,10 @@ fn builds() -> std::result::Result<Option<String>, String> {
     Ok((*ours * 2 > *aya).then(|| format!("a clean build takes {ours:.1?}, more than half of aya's {aya:.1?}")))
 }
 
-/// How many crates are in the tree, the package itself left out.
+/// Returns the number of crates in the tree, without the package itself.
 fn crates(loader: &str) -> std::result::Result<usize, String> {
     let tree = ["tree", "--edges=normal,build", "--prefix=none"];
-    let output = cargo(loader, &tree, &folder(loader).join("target")).output().map_err(|error| error.to_string())?;
+    let output = cargo(loader, &tree, &directory(loader).join("target")).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
     lines.sort_unstable();
@@ -114,7 +113,7 @@ fn crates(loader: &str) -> std::result::Result<usize, String> {
     Ok(lines.len().saturating_sub(1))
 }
 
-/// The median and the least cost of each binary, run in turn.
+/// Returns the median and the least cost of each binary, run in turn.
 fn measure(binaries: &[&Path], what: &str, object: &Path) -> std::result::Result<Vec<(Cost, Cost)>, String> {
     const ROUNDS: usize = 41;
     let mut all = vec![Vec::new(); binaries.len()];
@@ -124,21 +123,21 @@ fn measure(binaries: &[&Path], what: &str, object: &Path) -> std::result::Result
         }
     }
     let figures = all.iter().map(|costs| {
-        // Each by itself: which process took the median time says nothing of memory.
+        // Each by itself: the process with the median time need not have the median memory.
         let (mut times, mut memories): (Vec<_>, Vec<_>) = costs.iter().map(|cost| (cost.cpu, cost.memory)).unzip();
         times.sort_unstable();
         memories.sort_unstable();
-        let at = |place: usize| Some(Cost { cpu: *times.get(place)?, memory: *memories.get(place)? });
+        let at = |index: usize| Some(Cost { cpu: *times.get(index)?, memory: *memories.get(index)? });
         Some((at(ROUNDS / 2)?, at(0)?))
     });
     Ok(figures.flatten().collect())
 }
 
-/// Runs a binary to its end.
-#[expect(unsafe_code, reason = "only wait4(2) tells what one child has cost")]
+/// Runs a binary to its end and returns its cost.
+#[expect(unsafe_code, reason = "only wait4(2) returns the cost of one child")]
 fn once(binary: &Path, what: &str, object: &Path) -> io::Result<Cost> {
     let mut child = Command::new(binary).arg(what).arg(object).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    // It says how much memory it has had, in the kernel's words: `VmHWM:     2664 kB`.
+    // The binary prints its peak memory as the kernel reports it: `VmHWM:     2664 kB`.
     let mut says = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut says)?;
@@ -147,7 +146,7 @@ fn once(binary: &Path, what: &str, object: &Path) -> io::Result<Cost> {
     let mut status = 0;
     // SAFETY: an all-zero `rusage` is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both places are writable; the child is ours, and nobody else waits for it.
+    // SAFETY: both pointers are to writable values; the child is ours, and no other code waits for it.
     let waited = unsafe { libc::wait4(child.id().cast_signed(), &raw mut status, 0, &raw mut usage) };
     if waited < 0 {
         return Err(io::Error::last_os_error());

@@ -1,4 +1,4 @@
-//! Tables and quotes of `docs/compare.md`, from the figures of the run that the page is about.
+//! Makes the tables and quotes of `docs/compare.md` from the figures of one run.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::tools::root;
 
-/// Where they lie: what `cutaway compare --format json` printed.
+/// The output of `cutaway compare --format json`.
 const FILE: &str = "docs/compare/figures.jsonl";
 
 /// The lines of the file.
@@ -24,7 +24,7 @@ impl Figures {
         self.0.iter().find(|line| line["name"] == name).ok_or_else(|| format!("{FILE} has no experiment `{name}`"))
     }
 
-    /// A table in Markdown, without some of its columns.
+    /// Returns a table in Markdown, without the columns named in `without`.
     pub(super) fn table(&self, experiment: &str, title: &str, without: &[String]) -> Result<String, String> {
         let tables = self.experiment(experiment)?["tables"].as_array().into_iter().flatten();
         let table = tables.into_iter().find(|table| text(&table["title"]) == title);
@@ -32,7 +32,7 @@ impl Figures {
         let columns: Vec<&Value> = table["columns"].as_array().into_iter().flatten().collect();
         for name in without {
             if !columns.iter().any(|column| text(&column["name"]) == name) {
-                return Err(format!("the table `{title}` has no column `{name}` to leave out"));
+                return Err(format!("the table `{title}` has no column `{name}` to omit"));
             }
         }
         let kept: Vec<usize> = (0..columns.len())
@@ -57,13 +57,13 @@ impl Figures {
         Ok(made)
     }
 
-    /// What came of an experiment, in its own words.
+    /// Returns the verdict of an experiment and its sentence.
     pub(super) fn quote(&self, experiment: &str) -> Result<String, String> {
         let line = self.experiment(experiment)?;
         Ok(format!("> **{}.** {}\n", verdict(&line["verdict"], true), text(&line["sentence"])))
     }
 
-    /// The likenesses and differences, and what is said of each.
+    /// Returns the table of likenesses and differences: each claim, its verdict, and the experiments that test it.
     pub(super) fn answers(&self) -> Result<String, String> {
         let summary = self.0.iter().find(|line| line["kind"] == "summary").ok_or(format!("{FILE} has no summary"))?;
         let mut made = String::from("| | what is said | here | tried by |\n| --- | --- | --- | --- |\n");
@@ -85,7 +85,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// As the command says it, at the beginning of a sentence or within one.
+/// Returns a verdict as the command prints it, with a capital letter if it begins a sentence.
 fn verdict(value: &Value, begins: bool) -> String {
     let words = match text(value) {
         "too-noisy" => "too noisy to tell".to_owned(),
@@ -103,7 +103,8 @@ fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.join(" | ")).replace("|  |", "| |")
 }
 
-/// As `cutaway compare` shows it (`cli/src/compare/figures.rs`): three digits or a little more, thousands apart.
+/// Formats a value as `cutaway compare` does (`cli/src/compare/figures.rs`): three digits or more, with commas between
+/// thousands.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
@@ -119,7 +120,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// So many digits behind the point make three in all, or a little more.
+/// Returns the number of decimals that gives three digits in all, or more for large values.
 fn places(value: f64) -> usize {
     match value.abs() {
         0.0 | 100.0.. => 0,
@@ -149,7 +150,7 @@ mod tests {
     use super::cell;
 
     #[test]
-    fn cells_are_what_the_command_shows() {
+    fn cells_are_formatted_as_by_the_command() {
         for (value, shown) in [
             (json!(null), "–"),
             (json!("ring"), "ring"),

@@ -1,13 +1,13 @@
-//! Whether the links of a page lead somewhere: to a file, and to a heading in it.
+//! Checks the links of a page: the file and the heading of each exist.
 
 use std::{fs, path::Path};
 
 use crate::tools::root;
 
-/// What is wrong with the links of a page: none, or a line for each.
+/// Returns a line for each broken link of a page.
 pub(super) fn broken(page: &str) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(root().join(page)).map_err(|error| format!("cannot read {page}: {error}"))?;
-    let folder = Path::new(page).parent().unwrap_or(Path::new(""));
+    let directory = Path::new(page).parent().unwrap_or(Path::new(""));
     let mut wrong = Vec::new();
     for link in links(&text) {
         if link.starts_with("https://") {
@@ -15,32 +15,32 @@ pub(super) fn broken(page: &str) -> Result<Vec<String>, String> {
         }
         let (file, heading) =
             link.split_once('#').map_or((link.as_str(), None), |(file, heading)| (file, Some(heading)));
-        let target = if file.is_empty() { root().join(page) } else { root().join(folder).join(file) };
+        let target = if file.is_empty() { root().join(page) } else { root().join(directory).join(file) };
         if !target.exists() {
-            wrong.push(format!("{page} links to {link}, which is not there"));
+            wrong.push(format!("{page} links to {link}, which does not exist"));
             continue;
         }
         let Some(heading) = heading else { continue };
-        let there = fs::read_to_string(&target).unwrap_or_default();
-        if !headings(&there).any(|name| name == heading) {
+        let text = fs::read_to_string(&target).unwrap_or_default();
+        if !headings(&text).any(|name| name == heading) {
             wrong.push(format!("{page} links to {link}, which has no such heading"));
         }
     }
     Ok(wrong)
 }
 
-/// Where the links outside of code lead to.
+/// Returns the targets of the links outside of code.
 fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(text) {
-        // What stands in backticks is no link.
+        // Text in backticks is not a link.
         let bare: String = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
         links.extend(bare.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()));
     }
     links
 }
 
-/// The lines that are in no fenced block.
+/// Returns the lines outside of fenced blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
     text.lines().filter(move |line| {
@@ -52,7 +52,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The names that forges give to headings: small letters, hyphens for spaces, no punctuation.
+/// Returns the anchors of the headings as code hosts name them: lower case, hyphens for spaces, no punctuation.
 fn headings(text: &str) -> impl Iterator<Item = String> {
     prose(text).filter(|line| line.starts_with('#')).map(|line| {
         let title = line.trim_start_matches('#').trim().to_lowercase();

@@ -1,8 +1,8 @@
-//! What makes the blocks: files, commands, figures.
+//! Makes the blocks: from files, commands and figures.
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -10,40 +10,40 @@ use super::{Block, figures::Figures, normalize, page::Maker};
 use crate::tools;
 use crate::tools::root;
 
-/// Where blocks are made: the commands of this repository at hand, and the figures of the comparison.
+/// The programs of this repository and the figures of the comparison, from which blocks are made.
 #[derive(Debug)]
 pub struct Workshop {
-    /// The folder with `cutaway` and `xtask`.
+    /// The directory with `cutaway` and `xtask`.
     programs: PathBuf,
     figures: Figures,
 }
 
 impl Workshop {
-    /// Builds what the pages run.
+    /// Builds the programs that the pages run, and reads the figures.
     ///
     /// # Errors
     ///
-    /// If that fails, or the figures cannot be read.
+    /// If the build fails, or the figures cannot be read.
     pub fn open() -> Result<Self, String> {
         tools::cargo(&["build", "--quiet", "--package", "cutaway-cli", "--package", "xtask"], &[])?;
         let me = env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
-        // A test lies one folder deeper, in `deps`.
-        let folder = me.ancestors().skip(1).find(|folder| folder.join("cutaway").is_file());
-        let programs = folder.ok_or("cutaway has been built into another folder than this")?.to_owned();
+        // The binary of a test is one directory deeper, in `deps`.
+        let directory = me.ancestors().skip(1).find(|directory| directory.join("cutaway").is_file());
+        let programs = directory.ok_or("cutaway was built into another directory than this program")?.to_owned();
         Ok(Self { programs, figures: Figures::read()? })
     }
 
-    /// What belongs in a block.
+    /// Makes the text of a block. It writes the file of a picture and returns the old text.
     pub(super) fn make(&self, block: &Block) -> Result<String, String> {
         match &block.maker {
             Maker::Source { file, items } => source(file, items),
             Maker::Run { any_order, .. } => self.run(&block.text, compare(*any_order)),
             Maker::Picture { command } => {
-                let image = block.image().ok_or("there is no image behind the comment")?;
+                let image = block.image().ok_or("no image follows the comment")?;
                 let made = self.picture(command)?;
                 let file = root().join(&block.page).with_file_name("").join(image);
-                // A picture is left as it is if nothing but what always differs is new in it.
-                if !fs::read_to_string(&file).is_ok_and(|there| normalize::pictures(&there, &made)) {
+                // The file is kept if it differs only in values that differ from run to run.
+                if !fs::read_to_string(&file).is_ok_and(|kept| normalize::pictures(&kept, &made)) {
                     fs::write(&file, made).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
                 }
                 Ok(block.text.clone())
@@ -54,19 +54,19 @@ impl Workshop {
         }
     }
 
-    /// What differs between a block and what belongs there; `None` if it is as it should be.
+    /// Makes a block and returns how it differs from the page; `None` if it does not.
     ///
     /// # Errors
     ///
-    /// If what belongs there cannot be made.
+    /// If the block cannot be made.
     pub fn differs(&self, block: &Block) -> Result<Option<String>, String> {
         if let Maker::Picture { command } = &block.maker {
-            let image = block.image().ok_or("there is no image behind the comment")?;
+            let image = block.image().ok_or("no image follows the comment")?;
             let file = root().join(&block.page).with_file_name("").join(image);
-            let there = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let kept = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let made = self.picture(command)?;
             return Ok(
-                (!normalize::pictures(&there, &made)).then(|| format!("`{command}` draws another {image}: {made}"))
+                (!normalize::pictures(&kept, &made)).then(|| format!("`{command}` draws another {image}: {made}"))
             );
         }
         let made = self.make(block)?;
@@ -77,7 +77,7 @@ impl Workshop {
         Ok((!same).then(|| format!("--- in the page\n{}--- made now\n{made}", block.text)))
     }
 
-    /// A command line in a shell, with the programs of this repository in front of all others.
+    /// Returns a shell that runs a script, with the programs of this repository first in PATH.
     pub(super) fn shell(&self, script: &str) -> Command {
         let mut shell = Command::new("sh");
         let path = env::var("PATH").unwrap_or_default();
@@ -89,16 +89,16 @@ impl Workshop {
         shell
     }
 
-    /// The commands of a block, each with what it prints now. What was elided stays so, if the rest still fits.
+    /// Runs the commands of a block and returns each with its output. An elided output is kept if it still matches.
     fn run(&self, block: &str, same: fn(&str, &str) -> bool) -> Result<String, String> {
         let mut made = String::new();
         let mut lines = block.lines().peekable();
         while let Some(line) = lines.next() {
             let Some(first) = line.strip_prefix("$ ") else {
-                return Err(format!("`{line}` stands in front of all commands"));
+                return Err(format!("`{line}` precedes all commands"));
             };
             let mut command = vec![first];
-            while goes_on(&command) {
+            while continues(&command) {
                 match lines.next() {
                     Some(line) => command.push(line),
                     None => return Err(format!("`{first}` does not end")),
@@ -114,9 +114,7 @@ impl Workshop {
             made.push_str(&format!("$ {command}\n"));
             if normalize::is_elided(&shown) {
                 if !same(&shown, &printed) {
-                    return Err(format!(
-                        "what `{command}` prints has changed, and only you know what to elide:\n{printed}"
-                    ));
+                    return Err(format!("the output of `{command}` has changed; elide it again by hand:\n{printed}"));
                 }
                 made.push_str(&shown);
             } else {
@@ -126,9 +124,9 @@ impl Workshop {
         Ok(made)
     }
 
-    /// What a command prints on both streams, in order.
+    /// Returns the output of a command on both streams, in order.
     fn printed(&self, command: &str) -> Result<String, String> {
-        // As one types it in a checkout, or with the program installed.
+        // Pages show `cargo run` and `cargo xtask`, as typed in a checkout.
         let script = command.replace("cargo run --release -- ", "cutaway ").replace("cargo xtask ", "xtask ");
         let output = self.shell(&format!("{{ {script}\n}} 2>&1")).output();
         let output = output.map_err(|error| format!("cannot run a shell: {error}"))?;
@@ -138,28 +136,28 @@ impl Workshop {
         if output.status.success() { Ok(text) } else { Err(format!("`{command}`: {}: {text}", output.status)) }
     }
 
-    /// The picture that a command writes where it says FILE.
+    /// Returns the picture that a command writes to FILE.
     fn picture(&self, command: &str) -> Result<String, String> {
-        let folder = tempfile::tempdir().map_err(|error| format!("cannot make a folder: {error}"))?;
-        let file = folder.path().join("picture.svg");
+        let directory = tempfile::tempdir().map_err(|error| format!("cannot create a directory: {error}"))?;
+        let file = directory.path().join("picture.svg");
         self.printed(&command.replace("FILE", &file.display().to_string()))?;
         fs::read_to_string(&file).map_err(|error| format!("`{command}` has written no picture: {error}"))
     }
 }
 
-/// How outputs are compared.
+/// Returns the function that compares outputs.
 fn compare(any_order: bool) -> fn(&str, &str) -> bool {
     if any_order { normalize::shuffled_outputs } else { normalize::outputs }
 }
 
-/// Whether a command is not over with these lines: a quote is open, or the last line says so.
-fn goes_on(command: &[&str]) -> bool {
+/// Returns whether a command continues after these lines: a quote is open, or the last line ends in `do`, `|` or `\`.
+fn continues(command: &[&str]) -> bool {
     let quotes: usize = command.iter().map(|line| line.matches('\'').count()).sum();
     let ends = |line: &&str| [" do", "|", "\\"].iter().any(|end| line.ends_with(end));
     quotes % 2 == 1 || command.last().is_some_and(ends)
 }
 
-/// A file, or some items of it.
+/// Returns the text of a file, or of some of its items.
 fn source(file: &str, items: &[String]) -> Result<String, String> {
     let text = fs::read_to_string(root().join(file)).map_err(|error| format!("cannot read {file}: {error}"))?;
     if items.is_empty() {
@@ -168,11 +166,11 @@ fn source(file: &str, items: &[String]) -> Result<String, String> {
     }
     let made: Result<Vec<_>, _> = items.iter().map(|begin| item(&text, begin).ok_or((file, begin))).collect();
     made.map(|items| concatenated(&items)).map_err(|(file, item)| {
-        format!("{file} has not one item that begins with `{item}`: {} has it been renamed?", Path::new(file).display())
+        format!("{file} does not have exactly one item that begins with `{item}`: has it been renamed?")
     })
 }
 
-/// Items one behind the other: those of several lines with a line between them.
+/// Joins items. An empty line precedes each item of several lines.
 fn concatenated(items: &[String]) -> String {
     let mut made = String::new();
     for item in items {
@@ -184,7 +182,7 @@ fn concatenated(items: &[String]) -> String {
     made
 }
 
-/// The one item whose first line begins so: up to the line that ends it, without the indentation.
+/// Returns the one item whose first line begins with `begin`, up to the line that ends it, without the indentation.
 fn item(text: &str, begin: &str) -> Option<String> {
     let starts = |line: &str| line.trim_start().starts_with(begin);
     let first = text.lines().position(starts)?;
@@ -198,7 +196,7 @@ fn item(text: &str, begin: &str) -> Option<String> {
         let bare = line.get(indentation..).unwrap_or_default();
         made.push_str(bare);
         made.push('\n');
-        // A list of parameters over several lines closes before the body opens.
+        // The closing parenthesis of parameters on several lines precedes the body.
         let closes = bare.starts_with(['}', ']', ')']) && index > 0 && !bare.ends_with('{');
         if closes || (index == 0 && bare.trim_end().ends_with([';', '}'])) {
             return Some(made);
@@ -209,10 +207,10 @@ fn item(text: &str, begin: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{goes_on, item};
+    use super::{continues, item};
 
     #[test]
-    fn a_command_goes_on_as_in_a_shell() {
+    fn command_continues_as_in_a_shell() {
         for (command, more) in [
             (&["a 'b"][..], true),
             (&["a 'b", "c'"], false),
@@ -220,12 +218,12 @@ mod tests {
             (&["for a in b; do"], true),
             (&["a"], false),
         ] {
-            assert_eq!(goes_on(command), more, "{command:?}");
+            assert_eq!(continues(command), more, "{command:?}");
         }
     }
 
     #[test]
-    fn an_item_ends_where_its_first_line_s_column_closes() {
+    fn item_ends_at_the_bracket_in_its_first_column() {
         let text = "impl A {\n    fn a() {\n        if b {\n        }\n    }\n\n    fn c() {}\n}\nconst B: u8 = 1;\nint d(void)\n{\n\treturn 0;\n}\n";
         assert_eq!(item(text, "fn a").unwrap(), "fn a() {\n    if b {\n    }\n}\n");
         assert_eq!(item(text, "fn c").unwrap(), "fn c() {}\n");

@@ -1,28 +1,28 @@
-//! The book in `docs/`, and what it shows: `cargo xtask book` makes every listing, output, table and picture anew.
+//! The book in `docs/`: `cargo xtask book` makes every listing, output, table and picture again.
 //!
 //! ```text
-//!     page.rs       a page: its text, and the blocks in it that something makes
-//!     make.rs       what makes them: a file's lines, a command's output, figures, pictures
-//!     figures.rs    tables and quotes of the comparison, from the figures that lie beside it
-//!     normalize.rs  whether two outputs are equal, but for what differs from run to run
-//!     links.rs      whether links lead somewhere
-//!     staged.rs     a ring with one of everything in it, to be drawn
+//!     page.rs       a page: its text, and its blocks
+//!     make.rs       makes blocks: a file's lines, a command's output, figures, pictures
+//!     figures.rs    tables and quotes of the comparison, from docs/compare/figures.jsonl
+//!     normalize.rs  compares outputs, except for values that differ from run to run
+//!     links.rs      checks links
+//!     staged.rs     stages a ring with a record of each kind, for the pictures
 //! ```
 //!
-//! A comment in front of a block says what makes it:
+//! A comment before a block names its source:
 //!
 //! ```text
 //!     <!-- source: FILE -->                the file, without its head comment
-//!     <!-- source: FILE | ITEM | … -->     the items whose first lines begin so
-//!     <!-- run: anyone -->                 the commands of the block, and what they print
-//!     <!-- run: root -->                   the same, for what loads programs
+//!     <!-- source: FILE | ITEM | … -->     the items whose first lines begin with ITEM
+//!     <!-- run: anyone -->                 the commands of the block, and their output
+//!     <!-- run: root -->                   the same, for commands that load programs
 //!     <!-- run: root | any order -->       the same, where two processes print in any order
-//!     <!-- picture: COMMAND -->            the file of the image below; the command writes it to FILE
+//!     <!-- picture: COMMAND -->            the file of the image below; COMMAND writes it to FILE
 //!     <!-- table: EXPERIMENT | TITLE | LEAVE OUT … -->
 //!     <!-- quote: EXPERIMENT --> and <!-- answers -->
 //! ```
 //!
-//! The tests of this package make the same blocks and compare.
+//! The tests of this package make the same blocks and compare them with the pages.
 
 mod figures;
 mod links;
@@ -42,22 +42,24 @@ use self::page::Page;
 pub use self::{make::Workshop, page::Block};
 use crate::tools::root;
 
-/// What to do.
+/// The arguments of `cargo xtask book`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// These pages only, as paths from the repository's root
+    /// Make these pages only, as paths from the repository's root
     pages: Vec<PathBuf>,
 
-    /// Writes nothing: says what differs
+    /// Print the differences and write nothing
     #[arg(long)]
     check: bool,
 
-    /// Takes a new look at a ring with one of everything in it, as root: docs/looks/staged.jsonl
+    /// Stage a ring, as root, and write docs/looks/staged.jsonl
+    ///
+    /// The ring has a record of each kind: committed, discarded, busy.
     #[arg(long)]
     stage: bool,
 }
 
-/// The pages that have blocks.
+/// The pages with blocks.
 pub const PAGES: &[&str] = &[
     "README.md",
     "docs/README.md",
@@ -70,23 +72,25 @@ pub const PAGES: &[&str] = &[
     "docs/7-loading-by-hand.md",
     "docs/8-testing.md",
     "docs/9-embedding.md",
+    "docs/10-two-readers.md",
+    "docs/commands.md",
     "docs/compare.md",
 ];
 
-/// What is wrong with the links of a page: none, or a line for each.
+/// Returns a line for each broken link of a page.
 ///
 /// # Errors
 ///
-/// If it cannot be read.
+/// If the page cannot be read.
 pub fn broken_links(page: &str) -> Result<Vec<String>, String> {
     links::broken(page)
 }
 
-/// The blocks of all pages.
+/// Returns the blocks of all pages.
 ///
 /// # Errors
 ///
-/// If a page cannot be read, or one of its comments cannot be understood.
+/// If a page cannot be read, or the comment of a block is malformed.
 pub fn blocks() -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     for page in PAGES {
@@ -95,11 +99,11 @@ pub fn blocks() -> Result<Vec<Block>, String> {
     Ok(blocks)
 }
 
-/// Makes the blocks, and writes the pages that have changed; or says which have.
+/// Makes the blocks and writes the changed pages. With `--check`, it returns the differences instead.
 ///
 /// # Errors
 ///
-/// A line for each block that cannot be made, or differs where it is only to be checked.
+/// A line for each block that cannot be made or, with `--check`, that differs.
 pub fn write(arguments: &Arguments) -> crate::tools::Result {
     let workshop = Workshop::open()?;
     if arguments.stage {

@@ -1,10 +1,10 @@
-//! Compares outputs, normalized by what differs from run to run.
+//! Compares outputs without the values that differ from run to run.
 //!
-//! Ignored are: times of day, durations, addresses, the kernel's release, ids of processes, CPUs, maps, programs and
+//! It ignores times of day, durations, addresses, the kernel's release, ids of processes, CPUs, maps, programs and
 //! events, fds, the path of the C library and offsets in it, the width of columns, and line breaks. Everything else has
 //! to be equal. A line `…` stands for any lines.
 
-/// A line that stands for those that are not shown.
+/// The line that stands for elided lines.
 const ELLIPSIS: &str = "…";
 
 /// Returns whether an output is elided.
@@ -46,7 +46,7 @@ pub(super) fn shuffled_outputs(shown: &str, printed: &str) -> bool {
     lines(shown) == lines(printed)
 }
 
-/// Returns whether two pictures are equal: the same numbers differ in them.
+/// Returns whether two pictures are equal. Numbers in them differ as in outputs.
 pub(super) fn pictures(one: &str, other: &str) -> bool {
     outputs(one, other)
 }
@@ -64,12 +64,12 @@ fn steady(text: &str) -> Vec<String> {
         } else if is_number(this) && is_unit(word(index + 1)) {
             "N".to_owned()
         } else if is_number(before) && is_unit(this) {
-            // The same moment may be counted in another one.
+            // A duration may have another unit in another run.
             this.replace("ns", "s").replace("µs", "s").replace("ms", "s")
         } else if before == "Linux" {
             "RELEASE".to_owned()
         } else if (is_time(before) && is_number(this))
-            || is_of_a_descriptor(before)
+            || takes_fd(before)
             || (is_named(before) && this.trim_start_matches('(').starts_with(digit))
             || (before == "=" && word(index + 1) == "#" && this != "0" && is_number(this))
         {
@@ -85,7 +85,7 @@ fn digit(character: char) -> bool {
     character.is_ascii_digit()
 }
 
-/// `12:34:56.789`
+/// Returns whether a word is a time of day: `12:34:56.789`.
 fn is_time(word: &str) -> bool {
     word.len() > 8 && word.matches(':').count() == 2 && word.chars().all(|c| digit(c) || c == ':' || c == '.')
 }
@@ -94,12 +94,12 @@ fn is_number(word: &str) -> bool {
     word.starts_with(digit) && word.chars().all(|c| digit(c) || c == '.' || c == ',')
 }
 
-/// The operations of `ioctl` whose argument is an fd.
-fn is_of_a_descriptor(operation: &str) -> bool {
+/// Returns whether a word is an operation of `ioctl` whose argument is an fd.
+fn takes_fd(operation: &str) -> bool {
     ["op=PERF_EVENT_IOC_SET_OUTPUT,", "op=PERF_EVENT_IOC_SET_BPF,"].contains(&operation)
 }
 
-/// Words before numbers that differ from run to run.
+/// Returns whether a number after this word differs from run to run.
 fn is_named(word: &str) -> bool {
     // A line may begin with the brackets of a picture.
     let word = word.rsplit(['>', '(', '"', '`']).next().unwrap_or_default();
@@ -121,7 +121,7 @@ fn masked(word: &str) -> String {
 
 /// Masks the values of `…fd`, `pid` and so on, addresses, and numbers in brackets.
 fn pieces(word: &str) -> String {
-    /// Keys whose values belong to this run or machine alone, in `key=value` and in `"key":value`.
+    /// Keys whose values differ between runs or machines, in `key=value` and in `"key":value`.
     const KEYS: [&str; 11] =
         ["pid", "tid", "id", "cpu", "uid", "time_ns", "latency_ns", "config", "type", "probe_offset", "uprobe_path"];
     let own = |key: &str| key.ends_with("fd") || KEYS.contains(&key);
@@ -161,7 +161,7 @@ mod tests {
     use super::{outputs, shuffled_outputs, steady};
 
     #[test]
-    fn what_belongs_to_one_run_is_not_compared() {
+    fn values_of_one_run_are_ignored() {
         for (one, other) in [
             ("11:39:35.553   24872 getent   ok  3.89 ms", "17:01:02.003 131 getent ok 512.0 µs"),
             ("ring 231681 `events`, 65536 bytes", "ring 7 `events`, 65536 bytes"),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is() {
+    fn other_values_are_compared() {
         for (one, other) in [
             ("ring 7 `events`, 65536 bytes", "ring 7 `events`, 4096 bytes"),
             ("ring 7 `events`, 65536 bytes", "ring 7 `others`, 65536 bytes"),

@@ -1,4 +1,4 @@
-//! A page of the book: lines, and the blocks among them that something makes.
+//! A page of the book: its lines, and the blocks among them that are made.
 
 use std::{fs, ops::Range};
 
@@ -9,20 +9,20 @@ pub(super) struct Page {
     lines: Vec<String>,
 }
 
-/// What makes a block.
+/// The source of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Maker {
     /// The lines of a file: all, or those of some items.
     Source { file: String, items: Vec<String> },
-    /// The commands in the block itself. As root, if programs are loaded; in any order, if several processes print.
+    /// The commands in the block itself: as root, if they load programs; in any order, if several processes print.
     Run { root: bool, any_order: bool },
     /// A command that writes the picture below.
     Picture { command: String },
-    /// A table of an experiment; some columns may be left out.
+    /// A table of an experiment, without some of its columns.
     Table { experiment: String, title: String, without: Vec<String> },
-    /// What an experiment said.
+    /// The verdict of an experiment, and its sentence.
     Quote { experiment: String },
-    /// What the comparison came to.
+    /// The table of likenesses and differences.
     Answers,
 }
 
@@ -30,13 +30,13 @@ pub(super) enum Maker {
 #[derive(Debug, Clone)]
 pub struct Block {
     pub(super) page: String,
-    /// Of the comment in front of it, counted from 1.
+    /// The line of the comment before it, counted from 1.
     line: usize,
     pub(super) maker: Maker,
-    /// What is there now.
+    /// The text that is in the page now.
     pub(super) text: String,
-    /// Where it is, in lines counted from 0.
-    place: Range<usize>,
+    /// The lines of the text, counted from 0.
+    lines: Range<usize>,
 }
 
 impl Page {
@@ -55,7 +55,7 @@ impl Page {
         self.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
-    /// The blocks that something makes, in their order.
+    /// Returns the blocks of the page, in order.
     pub(super) fn blocks(&self) -> Result<Vec<Block>, String> {
         let mut blocks = Vec::new();
         let mut fenced = false;
@@ -69,17 +69,16 @@ impl Page {
             }
             let wrong = |why: &str| format!("{}:{}: {why}", self.name, index + 1);
             let Some(maker) = Maker::read(comment).map_err(|why| wrong(&why))? else { continue };
-            let place =
-                self.place_of(&maker, index + 1).ok_or_else(|| wrong("there is no block behind the comment"))?;
-            let text = self.lines.get(place.clone()).unwrap_or_default();
+            let lines = self.lines_of(&maker, index + 1).ok_or_else(|| wrong("no block follows the comment"))?;
+            let text = self.lines.get(lines.clone()).unwrap_or_default();
             let text = text.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            blocks.push(Block { page: self.name.clone(), line: index + 1, maker, text, place });
+            blocks.push(Block { page: self.name.clone(), line: index + 1, maker, text, lines });
         }
         Ok(blocks)
     }
 
-    /// The lines of the block that begins here.
-    fn place_of(&self, maker: &Maker, from: usize) -> Option<Range<usize>> {
+    /// Returns the lines of the block that begins at `from`; `None` if there is no block.
+    fn lines_of(&self, maker: &Maker, from: usize) -> Option<Range<usize>> {
         let rest = self.lines.get(from..)?;
         let (start, end) = match maker {
             Maker::Source { .. } | Maker::Run { .. } => {
@@ -91,14 +90,14 @@ impl Page {
         (end > start || matches!(maker, Maker::Source { .. })).then_some(from + start..from + end)
     }
 
-    /// Puts something else in a block's place. From the last block to the first, since lines move.
+    /// Replaces the text of a block. Call it from the last block to the first, because the lines after it move.
     pub(super) fn put(&mut self, block: &Block, text: &str) {
-        self.lines.splice(block.place.clone(), text.lines().map(str::to_owned));
+        self.lines.splice(block.lines.clone(), text.lines().map(str::to_owned));
     }
 }
 
 impl Maker {
-    /// Reads a comment; `None` if it is one like any other.
+    /// Parses a comment; `None` if it does not belong to a block.
     fn read(comment: &str) -> Result<Option<Self>, String> {
         if comment == "answers" {
             return Ok(Some(Self::Answers));
@@ -112,13 +111,13 @@ impl Maker {
                 let root = match first.as_str() {
                     "anyone" => false,
                     "root" => true,
-                    who => return Err(format!("who is `{who}`? `run: anyone` and `run: root` are known")),
+                    other => return Err(format!("`run: {other}` is unknown; use `run: anyone` or `run: root`")),
                 };
                 Self::Run { root, any_order: parts.next().is_some_and(|part| part == "any order") }
             }
             "picture" => Self::Picture { command: rest.to_owned() },
             "table" => {
-                let title = parts.next().ok_or("a table has a title")?;
+                let title = parts.next().ok_or("the table has no title")?;
                 Self::Table { experiment: first, title, without: parts.collect() }
             }
             "quote" => Self::Quote { experiment: first },
@@ -128,7 +127,7 @@ impl Maker {
 }
 
 impl Block {
-    /// Whether it takes a running kernel to make it; then, whether it takes root.
+    /// Returns whether the commands of a block need root; `None` if the block has no commands.
     #[must_use]
     pub fn runs_as_root(&self) -> Option<bool> {
         match self.maker {
@@ -137,25 +136,25 @@ impl Block {
         }
     }
 
-    /// What it shows: of commands, them and what they print.
+    /// Returns the text in the page: of commands, the commands and their output.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The page that it is in.
+    /// Returns the page of the block.
     #[must_use]
     pub fn page(&self) -> &str {
         &self.page
     }
 
-    /// The file of the picture below, as the page names it.
+    /// Returns the file of the image below, as the page names it.
     pub(super) fn image(&self) -> Option<&str> {
         let (_, link) = self.text.split_once("](")?;
         link.split_once(')').map(|(link, _)| link)
     }
 
-    /// Where it is, and what it shows.
+    /// Returns a name for messages: page, line, and source.
     #[must_use]
     pub fn name(&self) -> String {
         let what = match &self.maker {
@@ -191,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_that_promises_a_block_must_have_one() {
+    fn comment_of_a_block_without_a_block_is_an_error() {
         for text in
-            ["<!-- run: anyone -->\ntext\n", "<!-- run: somebody -->\n```\n$ a\n```\n", "<!-- table: order -->\n|\n"]
+            ["<!-- run: anyone -->\ntext\n", "<!-- run: other -->\n```\n$ a\n```\n", "<!-- table: order -->\n|\n"]
         {
             assert!(Page::new("p", text).blocks().is_err(), "{text}");
         }
-        // What stands in a block is text.
+        // A comment within a fenced block is text.
         assert!(Page::new("p", "```\n<!-- run: anyone -->\n```\n").blocks().unwrap().is_empty());
     }
 }

@@ -1,8 +1,8 @@
-//! A ring with one of everything in it, to be looked at and drawn: committed records of several sizes, a discarded one,
-//! one that is still busy, one behind it, and one that runs over the end.
+//! Stages a ring for the pictures, with a record of each kind: committed records of several sizes, a discarded one, a
+//! busy one, one after it, and one that wraps around the end.
 //!
-//! Nothing about it is drawn by hand: a program reserves the records in the running kernel, and `cutaway peek` takes
-//! the look while one of its runs is in the middle of a record.
+//! Nothing in it is drawn by hand. A program reserves the records in the running kernel, and `cutaway peek` takes a
+//! snapshot while one of its runs has reserved a record and not yet submitted it.
 
 use std::{
     fs, thread,
@@ -15,33 +15,33 @@ use cutaway_programs::{btf::Type, prelude::*};
 use super::make::Workshop;
 use crate::tools::root;
 
-/// Where the look is kept.
+/// The file with the snapshot.
 const FILE: &str = "docs/looks/staged.jsonl";
 
-/// Bytes of the ring.
+/// Size of the ring in bytes.
 const RING: u32 = 4096;
 
-/// Payload sizes: a program for each, since the verifier wants to know what is reserved.
+/// Payload sizes in bytes. Each has a program of its own, because the verifier requires a constant size.
 const SIZES: [u32; 4] = [40, 232, 488, 1000];
 
-/// What becomes of a record.
+/// The end of a record.
 #[derive(Clone, Copy)]
 enum Fate {
     Submitted,
     Discarded,
 }
 
-/// How long a record stays busy, in turns of a loop that asks for the time.
+/// How long a record stays busy: iterations of a loop that reads the clock.
 const LONG: u64 = 1 << 23;
 
-/// Stages the ring, and keeps a look at it.
+/// Stages the ring and writes a snapshot of it.
 pub(super) fn record(workshop: &Workshop) -> Result<(), String> {
     let failed = |error: cutaway::Error| format!("cannot stage the ring: {error}");
     let bytes = object().map_err(|error| format!("cannot assemble the programs: {error}"))?;
     let loaded = Object::parse(&bytes).and_then(|object| object.load()).map_err(failed)?;
     let map = loaded.map("events").map_err(failed)?;
     let mut ring = map.ring().map_err(failed)?;
-    // Three that are read, so that what follows runs over the end.
+    // Three records that are read, so that the following ones wrap around the end.
     for number in 0..3 {
         send(&loaded, 1000, number, Fate::Submitted, 0)?;
     }
@@ -51,7 +51,7 @@ pub(super) fn record(workshop: &Workshop) -> Result<(), String> {
     send(&loaded, 488, 3, Fate::Submitted, 0)?;
     send(&loaded, 40, 4, Fate::Discarded, 0)?;
     send(&loaded, 1000, 5, Fate::Submitted, 0)?;
-    let look = thread::scope(|scope| {
+    let snapshot = thread::scope(|scope| {
         let before = ring.positions().producer;
         let busy = scope.spawn(|| send(&loaded, 232, 6, Fate::Submitted, LONG));
         let until = Instant::now() + Duration::from_secs(5);
@@ -65,15 +65,15 @@ pub(super) fn record(workshop: &Workshop) -> Result<(), String> {
         let output = workshop.shell(&format!("cutaway peek --id {} --format json", map.id())).output();
         let output = output.map_err(|error| format!("cannot run cutaway: {error}"))?;
         busy.join().map_err(|_| "the busy program has panicked")??;
-        String::from_utf8(output.stdout).map_err(|error| format!("the look is no text: {error}"))
+        String::from_utf8(output.stdout).map_err(|error| format!("the snapshot is not UTF-8: {error}"))
     })?;
-    if !look.contains("\"busy\":1") {
-        return Err(format!("the busy record was committed before it was looked at; try again: {look}"));
+    if !snapshot.contains("\"busy\":1") {
+        return Err(format!("the busy record was committed before the snapshot; try again: {snapshot}"));
     }
-    fs::write(root().join(FILE), look).map_err(|error| format!("cannot write {FILE}: {error}"))
+    fs::write(root().join(FILE), snapshot).map_err(|error| format!("cannot write {FILE}: {error}"))
 }
 
-/// Sends one record.
+/// Sends one record, which stays busy for `turns` iterations.
 fn send(loaded: &Loaded, size: u32, number: u64, fate: Fate, turns: u64) -> Result<(), String> {
     let context = [number, turns, u64::from(matches!(fate, Fate::Discarded))];
     let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -81,7 +81,7 @@ fn send(loaded: &Loaded, size: u32, number: u64, fate: Fate, turns: u64) -> Resu
     let sent = loaded.program(&name(size)).and_then(|program| program.test_run(&run));
     match sent.map_err(|error| format!("cannot send a record of {size} bytes: {error}"))?.value {
         0 => Ok(()),
-        _ => Err(format!("a record of {size} bytes found no room")),
+        _ => Err(format!("the ring had no space for a record of {size} bytes")),
     }
 }
 
@@ -89,7 +89,7 @@ fn name(size: u32) -> String {
     format!("send_{size}")
 }
 
-/// The programs; their context is the record's number, how long it is busy, and whether it is discarded.
+/// Assembles the programs. Their context is the record's number, its busy iterations, and whether it is discarded.
 fn object() -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
     object.source(source!("staged.rs"));

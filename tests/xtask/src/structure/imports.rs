@@ -1,8 +1,8 @@
 //! The imports between the files of a crate.
 //!
-//! Reads the files from the crate's root on, follows `mod` declarations, and resolves every path that begins with
-//! `crate`, `self`, `super` or a module's name, through `use` declarations, to the file that defines the item. Items
-//! under `#[cfg(test)]` do not count.
+//! It reads the files from the crate's root on and follows `mod` declarations. It resolves each path that begins with
+//! `crate`, `self`, `super` or a module's name, through `use` declarations, to the file that defines the item. It
+//! ignores items under `#[cfg(test)]`.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,7 +16,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Imports of a crate: importing file, imported file, one path that does.
+/// The imports of a crate: importing file, imported file, and one path that imports it.
 pub(super) type Imports = BTreeMap<(PathBuf, PathBuf), String>;
 
 /// Reads the crate whose root file is `root`.
@@ -40,16 +40,16 @@ struct Module {
     file: PathBuf,
     parent: Option<usize>,
     children: HashMap<String, usize>,
-    /// Items that it defines.
+    /// Names of the items that it defines.
     items: HashSet<String>,
-    /// Names that `use` brings into it, with their paths.
+    /// Names that `use` imports, with their paths.
     uses: HashMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
-    /// Paths that its code names.
+    /// Paths in its code.
     paths: Vec<Vec<String>>,
 }
 
-/// Segments of the longest path that is followed.
+/// The maximum number of segments of a path that is resolved.
 const MAX_PATH: usize = 12;
 
 struct Modules(Vec<Module>);
@@ -121,9 +121,9 @@ impl Modules {
         Ok(number)
     }
 
-    /// Finds the module that defines what `path` names in module `from`; `None` for what is not of this crate.
+    /// Finds the module that defines the item of `path` in module `from`; `None` for an item of another crate.
     fn resolve(&self, from: usize, path: &[String], seen: &mut HashSet<(usize, Vec<String>)>) -> Option<usize> {
-        // Names that lead back to themselves grow the path.
+        // A name that resolves to itself grows the path.
         if path.len() > MAX_PATH || !seen.insert((from, path.to_vec())) {
             return None;
         }
@@ -138,7 +138,7 @@ impl Modules {
         if let Some(&child) = module.children.get(first) {
             return self.resolve(child, rest, seen);
         }
-        // A `use` of another crate's item may begin with the name that it brings.
+        // A `use` of another crate's item may begin with the name that it imports.
         if let Some(used) = module.uses.get(first).filter(|used| used.first() != Some(first))
             && let Some(found) = self.resolve(from, &[used.as_slice(), rest].concat(), seen)
         {
@@ -151,7 +151,7 @@ impl Modules {
     }
 }
 
-/// Paths in an item.
+/// The paths in an item.
 #[derive(Default)]
 struct Found {
     paths: Vec<Vec<String>>,
@@ -189,10 +189,10 @@ impl<'ast> Visit<'ast> for Found {
     }
 }
 
-/// Collects the paths that a macro is given: names joined by `::`.
+/// Collects the paths in the arguments of a macro: names joined by `::`.
 fn named(mut cursor: Cursor<'_>, paths: &mut Vec<Vec<String>>) {
     let mut path: Vec<String> = Vec::new();
-    // Colons since the last name.
+    // Number of colons since the last name.
     let mut colons = 0;
     let mut end = |path: &mut Vec<String>| match path.len() {
         0 | 1 => path.clear(),
@@ -227,7 +227,7 @@ fn named(mut cursor: Cursor<'_>, paths: &mut Vec<Vec<String>>) {
     groups.into_iter().for_each(|group| named(group, paths));
 }
 
-/// The leaves of a `use` tree: whole path, and the name that it brings; `None` for a glob.
+/// Collects the leaves of a `use` tree: the whole path, and the name that it imports; `None` for a glob.
 fn flatten(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Option<String>)>) {
     match tree {
         UseTree::Path(path) => {
@@ -254,6 +254,7 @@ fn flatten(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(Vec<Strin
     }
 }
 
+/// Returns the name of the item, if it defines one that a path can end in.
 fn defined(item: &Item) -> Option<String> {
     Some(match item {
         Item::Const(item) => item.ident.to_string(),
@@ -269,7 +270,7 @@ fn defined(item: &Item) -> Option<String> {
     })
 }
 
-/// Whether the item is compiled in tests alone.
+/// Returns whether the item is compiled only in tests.
 fn is_test(item: &Item) -> bool {
     match item {
         Item::Mod(item) => is_cfg_test(&item.attrs),

@@ -1,9 +1,9 @@
-//! Crates written for the purpose, with and without faults.
+//! Checks small crates, with and without faults.
 use std::fs;
 
 use super::*;
 
-/// Writes a crate of these files into a directory of its own and checks it: the faults, one a line.
+/// Writes a crate of these files into a directory of its own, checks it, and returns the faults.
 fn checked(name: &str, root: &str, files: &[(&str, &str)]) -> Vec<String> {
     let directory = std::env::temp_dir().join(format!("cutaway-structure-{name}-{}", std::process::id()));
     for (file, text) in files {

@@ -1,4 +1,4 @@
-//! `first-event (first | load) OBJECT`: loads an object, attaches it and waits for its first event, or only loads it.
+//! `first-event (first | load) OBJECT`: loads an object, attaches it and waits for its first event; or only loads it.
 
 use libbpf_rs::{MapCore, ObjectBuilder, RingBufferBuilder};
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert!(seen.get() > 0);
         drop(links);
     }
-    // The most memory that it has had: only the process itself can tell that from what its parent had.
+    // The peak memory (`VmHWM`). Only the process itself can tell it from its parent's.
     let status = std::fs::read_to_string("/proc/self/status")?;
     println!("{}", status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default());
     Ok(())

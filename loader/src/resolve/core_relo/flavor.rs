@@ -1,12 +1,13 @@
-//! `task_struct___old` is a flavour of `task_struct`: what is behind the last `___` says which, and is not looked for.
+//! Flavors: `task_struct___old` is a flavor of `task_struct`. The search for types ignores the last `___` and what
+//! follows.
 
-/// A name without its flavour. The three underscores must stand between characters that are none.
+/// Returns a name without its flavor. The three underscores must be between other characters.
 pub(crate) fn essential(name: &[u8]) -> &[u8] {
     let index = name.windows(5).rposition(|five| matches!(five, [x, b'_', b'_', b'_', y] if *x != b'_' && *y != b'_'));
     index.and_then(|index| name.get(..=index)).unwrap_or(name)
 }
 
-/// Whether two names are the same but for the flavours.
+/// Returns whether two names are equal apart from flavors.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     essential(one) == essential(other)
 }
@@ -16,7 +17,7 @@ mod tests {
     use super::essential;
 
     #[test]
-    fn the_last_three_underscores_between_others_part_it() {
+    fn flavor_starts_at_the_last_three_underscores() {
         for (name, expected) in [
             ("task_struct", "task_struct"),
             ("task_struct___old", "task_struct"),
