@@ -93,13 +93,17 @@ impl Object {
         let plan = Plan::of(self, types)?;
         let maps: Vec<_> = plan.maps(self).map(|(_, spec)| spec.into_owned()).collect();
         let mut linker = ObjectLinker::new(self, &plan.resolved, maps.iter().zip(1..));
-        let mut room = MOST;
+        let (mut room, mut is_full) = (MOST, false);
         let programs = plan.programs(self).map(|program| {
             // Refuses a target in a module whose BTF cannot be opened. Whether the kernel has the target is not
             // checked: the modules of a kernel that is given as bytes are unknown.
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
-            let linked = linked.and_then(|()| linker.link(program)).and_then(|linked| {
-                room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
+            // Not linked only to be dropped, for each of any number of programs.
+            let linked = linked.and_then(|()| if is_full { Err(too_many()) } else { linker.link(program) });
+            let linked = linked.and_then(|linked| {
+                let left = room.checked_sub(linked.instructions.len());
+                is_full = left.is_none();
+                room = left.ok_or_else(too_many)?;
                 let subprogs = linked.functions.iter().map(|(key, start)| {
                     let function = self.function_table().position(key);
                     let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;

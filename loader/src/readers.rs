@@ -3,13 +3,13 @@
 //! Both results are linked in a dry run, aya-obj's without the corrections that loading makes, and compared: maps,
 //! programs, license, instructions. File descriptors of maps are compared by the maps' names.
 
-use std::ops::Deref;
+use std::{collections::HashMap, ops::Deref};
 
 use crate::{
     Errno, Error, Instruction, LinkedProgram, MapSpec, Object, ProgramSpec,
     btf::{Btf, Kind, kernel},
     instruction::opcode,
-    object::aya::{REFUSES, fault_on, unmended},
+    object::aya::{REFUSES, fault_on, is_same_contents, unmended},
     resolve::core_relo::is_poison,
 };
 
@@ -98,7 +98,7 @@ fn compare<K: Deref<Target = [u8]>>(
     if let Some(fault) = fault_on(own) {
         return ReaderComparison::Withheld { why: fault };
     }
-    let aya = match unmended(own.clone(), bytes) {
+    let aya = match unmended(own, bytes) {
         Ok(aya) => aya,
         Err(error) => return refused(&error),
     };
@@ -144,15 +144,17 @@ fn license(own: &Object, aya: &Object) -> Option<String> {
     (theirs != own.license()).then(|| format!("its license is {:?} to aya-obj, and {:?} here", theirs, own.license()))
 }
 
-fn maps(own: &[MapSpec], aya: &[MapSpec]) -> Option<String> {
-    let find = |maps: &[MapSpec], name: &str| maps.iter().find(|map| map.name == name).cloned();
-    if let Some(missing) = own.iter().find(|map| find(aya, &map.name).is_none()) {
+fn maps<'m>(own: &'m [MapSpec], aya: &'m [MapSpec]) -> Option<String> {
+    let by_name =
+        |maps: &'m [MapSpec]| -> HashMap<&str, &MapSpec> { maps.iter().map(|map| (map.name.as_str(), map)).collect() };
+    let (known, found) = (by_name(own), by_name(aya));
+    if let Some(missing) = own.iter().find(|map| !found.contains_key(map.name.as_str())) {
         return Some(format!("aya-obj does not find the map `{}`", missing.name));
     }
-    if let Some(more) = aya.iter().find(|map| find(own, &map.name).is_none()) {
+    if let Some(more) = aya.iter().find(|map| !known.contains_key(map.name.as_str())) {
         return Some(format!("aya-obj finds a map `{}`, which is none here", more.name));
     }
-    own.iter().find_map(|one| map(one, &find(aya, &one.name)?))
+    own.iter().find_map(|one| map(one, found.get(one.name.as_str())?))
 }
 
 /// The first difference between two descriptions of one map.
@@ -181,6 +183,9 @@ fn map(own: &MapSpec, aya: &MapSpec) -> Option<String> {
         let count = own.initial_entries.len();
         return Some(format!("aya-obj leaves the {count} initial entries of the map `{name}` empty"));
     }
+    if !is_same_contents(own, aya) {
+        return Some(format!("the map `{name}` has other initial contents by aya-obj than here"));
+    }
     match (&own.inner, &aya.inner) {
         (Some(own), Some(aya)) => map(own, aya).map(|what| format!("in the pattern of inner maps, {what}")),
         (None, None) => None,
@@ -191,22 +196,25 @@ fn map(own: &MapSpec, aya: &MapSpec) -> Option<String> {
     }
 }
 
-fn programs(own: &[ProgramSpec], aya: &[ProgramSpec]) -> Option<String> {
-    let find = |programs: &[ProgramSpec], name: &str| programs.iter().find(|program| program.name == name).cloned();
-    if let Some(missing) = own.iter().find(|program| find(aya, &program.name).is_none()) {
+fn programs<'p>(own: &'p [ProgramSpec], aya: &'p [ProgramSpec]) -> Option<String> {
+    let by_name = |programs: &'p [ProgramSpec]| -> HashMap<&str, &ProgramSpec> {
+        programs.iter().map(|program| (program.name.as_str(), program)).collect()
+    };
+    let (known, found) = (by_name(own), by_name(aya));
+    if let Some(missing) = own.iter().find(|program| !found.contains_key(program.name.as_str())) {
         return Some(format!("aya-obj does not find the program `{}`", missing.name));
     }
-    if let Some(more) = aya.iter().find(|program| find(own, &program.name).is_none()) {
+    if let Some(more) = aya.iter().find(|program| !known.contains_key(program.name.as_str())) {
         return Some(format!("aya-obj takes the function `{}` for a program", more.name));
     }
     own.iter().find_map(|one| {
-        let (own, aya) = (&one.section, find(aya, &one.name)?.section);
+        let (own, aya) = (&one.section, &found.get(one.name.as_str())?.section);
         let kind = |section: &crate::Section| {
             let sleepable = if section.sleepable { ", sleepable" } else { "" };
             let fragments = if section.fragments { ", fragments" } else { "" };
             format!("{}, attach type {}{sleepable}{fragments}", section.program_type, section.expected_attach_type.0)
         };
-        let (own, aya) = (kind(own), kind(&aya));
+        let (own, aya) = (kind(own), kind(aya));
         (own != aya).then(|| format!("the program `{}` is {aya} by aya-obj, and {own} here", one.name))
     })
 }
@@ -234,8 +242,9 @@ type Linked<'a> = (&'a [LinkedProgram], &'a [MapSpec]);
 
 /// The first program whose instructions differ after linking.
 fn instructions((own, own_maps): Linked<'_>, (aya, aya_maps): Linked<'_>) -> Option<ReaderComparison> {
+    let found: HashMap<&str, &LinkedProgram> = aya.iter().map(|other| (other.name.as_str(), other)).collect();
     own.iter().find_map(|one| {
-        let other = aya.iter().find(|other| other.name == one.name)?;
+        let other = found.get(one.name.as_str())?;
         let name = &one.name;
         let (own, aya) = match (&one.instructions, &other.instructions) {
             (Ok(own), Ok(aya)) => (own, aya),

@@ -68,15 +68,17 @@ pub(crate) struct Resolved {
 /// Resolves the object against the kernel with these `types`.
 pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     object.check_features()?;
+    #[cfg_attr(not(feature = "aya-obj"), expect(unused_mut, reason = "aya-obj adds to it"))]
+    let mut resolved = if SEARCHES_BTF { searched(object, types)? } else { Resolved::default() };
     #[cfg(feature = "aya-obj")]
-    let aya = aya::relocated(object, types)?;
-    if !SEARCHES_BTF {
-        return Ok(Resolved {
-            #[cfg(feature = "aya-obj")]
-            aya,
-            ..Resolved::default()
-        });
+    {
+        resolved.aya = aya::relocated(object, types, &resolved.relocated)?;
     }
+    Ok(resolved)
+}
+
+/// Finds it in one pass over the kernel's BTF.
+fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     let btf = object.own_btf()?.unwrap_or_else(Btf::none);
     let broken = |why: String| Error::Object { why };
     let ext = match object.core_relo_bytes() {
@@ -106,7 +108,7 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
             externs,
             struct_ops,
             #[cfg(feature = "aya-obj")]
-            aya,
+            aya: None,
         })
     })
 }

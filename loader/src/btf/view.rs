@@ -173,6 +173,12 @@ impl<'a> Btf<'a> {
         self.context.names.at(offset)
     }
 
+    /// Returns its own strings, one behind the other, each up to a NUL.
+    #[cfg(feature = "aya-obj")]
+    pub(crate) fn strings(&self) -> &'a [u8] {
+        self.context.names.own
+    }
+
     /// Returns the length of the strings in bytes, those of the base included.
     pub(super) fn strings_len(&self) -> u32 {
         self.context.names.len() as u32

@@ -42,8 +42,15 @@ impl Elf {
         (number < self.0.sections.len()).then_some(SectionIndex(number))
     }
 
-    /// Returns all symbols of a section, including the section symbol and symbols without a name.
-    pub(crate) fn all_symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = &Symbol> {
-        self.0.symbols.iter().filter(move |symbol| symbol.section == Some(section))
+    /// Returns all symbols in the file's order, also those without a name and those that stand for sections.
+    pub(crate) fn all_symbols(&self) -> impl ExactSizeIterator<Item = &Symbol> {
+        self.0.symbols.iter()
+    }
+}
+
+impl Symbol {
+    /// Returns whether it stands for neither a function nor a variable nor a section.
+    pub(crate) fn is_of_unknown_kind(&self) -> bool {
+        !(self.is_function || self.is_variable || self.is_section)
     }
 }

@@ -115,3 +115,22 @@ impl AyaLinker {
         Ok(result)
     }
 }
+
+/// Refuses a program that this crate's linker links otherwise.
+pub(super) fn compare(aya: &Linked, own: &Linked, program: &ProgramSpec) -> Result<(), Error> {
+    let (read, right) = (&aya.instructions, &own.instructions);
+    let differs = (0..read.len().max(right.len())).find(|&at| read.get(at) != right.get(at));
+    match differs {
+        None => Ok(()),
+        Some(at) => Err(Error::Object {
+            why: format!(
+                "aya-obj links the program `{}` to other instructions, from {at} on: read the object with this loader's \
+                 own reader",
+                program.name
+            ),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Links the programs of one object, by the reader that has read it.
 
 #[cfg(feature = "aya-obj")]
-use super::aya::AyaLinker;
+use super::aya::{AyaLinker, compare};
 use super::{
     linked::Linked,
     linker::{Address, addresses, link},
@@ -52,7 +52,12 @@ impl<'a> ObjectLinker<'a> {
                 Some(linker) => linker,
                 none => none.insert(AyaLinker::new((**relocated).clone(), aya, self.object, &self.fds)?),
             };
-            return linker.link(self.object, program);
+            let linked = linker.link(self.object, program)?;
+            if aya.is_compared {
+                let own = link(self.object, self.resolved, &self.addresses, program)?;
+                compare(&linked, &own, program)?;
+            }
+            return Ok(linked);
         }
         link(self.object, self.resolved, &self.addresses, program)
     }

@@ -2,22 +2,33 @@
 
 use aya_obj::btf::Btf;
 
+use super::{Relocated, core_relo::is_poison};
 use crate::{
     Error,
     btf::visitor::Types,
     object::{
         Object,
-        aya::{chain, guarded},
+        aya::{admit_kernel, chain, encoded, guarded, instruction},
     },
 };
 
 /// Returns the object with the instructions that aya-obj's CO-RE relocation gives; `None` if this crate's reader has
 /// read it. Without a kernel's types nothing is relocated.
-pub(super) fn relocated(object: &Object, types: Types<'_>) -> Result<Option<Box<aya_obj::Object>>, Error> {
+///
+/// `own` is what this crate's relocation gives, if the object has come from a file. Where aya-obj gives something else,
+/// it is corrected, and the correction logged at level `warn`.
+pub(super) fn relocated(
+    object: &Object,
+    types: Types<'_>,
+    own: &Relocated,
+) -> Result<Option<Box<aya_obj::Object>>, Error> {
     let Some(aya) = &object.aya else { return Ok(None) };
     let mut relocated = Box::new(aya.object.clone());
     if !relocated.has_btf_relocations() || matches!(types, Types::Given([])) {
         return Ok(Some(relocated));
+    }
+    if let Types::Given(bytes) = types {
+        admit_kernel(bytes, object)?;
     }
     let failed = |what: &str, error: &dyn std::error::Error| Error::Object {
         why: format!("aya-obj cannot {what}: {}", chain(error)),
@@ -29,5 +40,33 @@ pub(super) fn relocated(object: &Object, types: Types<'_>) -> Result<Option<Box<
     let btf = btf.map_err(|error| failed("read the kernel's BTF", &error))?;
     let attempt = "apply the object's CO-RE relocations";
     guarded(attempt, 0, || relocated.relocate_btf(&btf))?.map_err(|error| failed(attempt, &error))?;
+    if aya.is_compared && object.core_relo_bytes().is_some() {
+        correct(&mut relocated, object, own)?;
+    }
     Ok(Some(relocated))
+}
+
+/// Gives the functions the instructions of this crate's relocation.
+fn correct(relocated: &mut aya_obj::Object, object: &Object, own: &Relocated) -> Result<(), Error> {
+    for (index, (start, function)) in object.function_table().iter().enumerate() {
+        let key = (start.0.number(), start.1);
+        let read = relocated.functions.get_mut(&key);
+        let read = read.ok_or_else(|| Error::bug("a function that aya-obj has read is not the object's"))?;
+        let right = own.instructions(index).unwrap_or(&function.instructions);
+        for (at, (read, right)) in read.instructions.iter_mut().zip(right).enumerate() {
+            let before = instruction(read);
+            if before == *right {
+                continue;
+            }
+            // This crate's poison names the relocation, for the verifier's message to be explained.
+            if !(is_poison(before) && is_poison(*right)) {
+                log::warn!(
+                    "aya-obj relocates instruction {at} of `{}` to another value: it is corrected",
+                    function.name
+                );
+            }
+            *read = encoded(*right);
+        }
+    }
+    Ok(())
 }

@@ -99,6 +99,15 @@ impl Damage {
         }
     }
 
+    /// Exchanges two headers in the table of sections.
+    pub(crate) fn exchange_sections(&mut self, bytes: &mut [u8], seed: &Seed) {
+        let count = seed.table.len() / 64;
+        let (one, other) = (self.below(count), self.below(count));
+        for byte in 0..64 {
+            bytes.swap(seed.table.start + one * 64 + byte, seed.table.start + other * 64 + byte);
+        }
+    }
+
     /// Changes a few words of one piece.
     pub(crate) fn words(&mut self, bytes: &mut [u8]) {
         for _ in 0..=self.below(4) {

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Copies the objects of tests/corpus, and their BTF, to the corpora of `load_path` and
-# `load_btf`.
+# Copies the objects of tests/corpus, and their BTF, to the corpora of `load_path`,
+# `readers` and `load_btf`.
 set -e
 cd "$(dirname "$0")/.."
-mkdir -p corpus/load_path corpus/load_btf
+mkdir -p corpus/load_path corpus/readers corpus/load_btf
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
@@ -21,6 +21,7 @@ section ../corpus/core/target.o .BTF > "$work/kernel"
 for object in ../corpus/*/*.o; do
     name=$(echo "${object#../corpus/}" | tr / _)
     cp "$object" "corpus/load_path/$name"
+    cp "$object" "corpus/readers/$name"
     section "$object" .BTF > "$work/btf"
     section "$object" .BTF.ext > "$work/ext"
     size=$(stat -c %s "$work/btf")

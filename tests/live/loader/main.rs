@@ -21,6 +21,8 @@ mod maps;
 mod objects;
 mod polling;
 mod privileges;
+#[cfg(feature = "aya-obj")]
+mod readers;
 mod reading;
 mod sample;
 mod stacks;
@@ -60,6 +62,8 @@ fn main() {
         lockdown::tests(),
         variables::tests(),
         sysfs::tests(),
+        #[cfg(feature = "aya-obj")]
+        readers::tests(),
     ];
     Suite::new(tables).run_isolated(journal::start)
 }

@@ -263,10 +263,10 @@ fn unknown_name_lists_the_known_ones() {
 }
 
 /// A directory of pins that is removed on drop, with its contents.
-struct Pins(std::path::PathBuf);
+pub(crate) struct Pins(pub(crate) std::path::PathBuf);
 
 impl Pins {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::path::Path::new("/sys/fs/bpf").join(format!("cutaway-{name}-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         Self(folder)

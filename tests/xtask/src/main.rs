@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod compare_matrix;
+mod damaged;
 mod messages;
 mod mutants;
 mod objects;
@@ -75,6 +76,9 @@ enum Routine {
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
     },
+    /// Damage objects that aya-obj takes: reading each by aya-obj must end in an object or one message, within seconds
+    /// and 1 GiB
+    Damaged(damaged::Arguments),
     /// Measure the readers and the loader against others
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
             &["test", "-p", "cutaway", "--test", "broken", "--", "--nocapture"],
             &[("CUTAWAY_MUTANTS", &count.to_string())],
         ),
+        Routine::Damaged(arguments) => damaged::run(&arguments),
         Routine::Bench(bench) => bench::run(&bench),
         Routine::Listing(transport) => objects::listing(&transport),
     };

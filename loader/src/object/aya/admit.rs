@@ -1,6 +1,7 @@
 //! What aya-obj must not be given: files on which it has undefined behavior, takes any amount of memory, or silently
 //! reads or links something else than the file says. Each was found in the source of aya-obj 0.3.0.
 
+use super::effort::effort;
 use crate::{
     Error,
     elf::{Elf, Section},
@@ -8,9 +9,9 @@ use crate::{
     sorted::Sorted,
 };
 
-/// The most bytes of all `.bss` sections together: no kernel takes a larger value of an array (`array_map_alloc_check`
-/// in `kernel/bpf/arraymap.c`).
-const MOST: u64 = i32::MAX as u64;
+/// The most bytes of all `.bss` sections together. The kernel takes up to 2 GiB, which would end a process whose address
+/// space is limited.
+const MOST: u64 = 256 << 20;
 
 /// Refuses an object that aya-obj must not be given. `own` is what this crate's reader has made of the file.
 pub(super) fn admit(own: &Object) -> Result<(), Error> {
@@ -28,6 +29,8 @@ pub(crate) fn fault_on(own: &Object) -> Option<String> {
         .or_else(|| zeroes(&own.elf))
         .or_else(|| anonymous_maps(&own.elf))
         .or_else(|| same_names(own))
+        .or_else(|| layout(&own.elf))
+        .or_else(|| effort(own))
 }
 
 /// aya-obj leaves a load of an extern at 0, and takes the call of one for a call of itself.
@@ -39,19 +42,19 @@ fn externs(own: &Object) -> Option<String> {
 /// aya-obj reads the bytes 24 to 27 of an old description as an enum of two values, 0 and 1, in each section whose name
 /// begins with `maps`.
 fn legacy_maps(elf: &Elf) -> Option<String> {
-    for (index, section) in elf.sections().filter(|(_, section)| section.name.starts_with("maps")) {
-        for symbol in elf.all_symbols_in(index).filter(|symbol| symbol.size > 24) {
-            let pinning = section.bytes_at(symbol.address + 24, (symbol.size - 24).min(4)).map(|bytes| {
-                let mut word = [0; 4];
-                word.iter_mut().zip(bytes).for_each(|(byte, known)| *byte = *known);
-                u32::from_ne_bytes(word)
-            });
-            if pinning.is_none_or(|pinning| pinning > 1) {
-                return Some(format!(
-                    "has undefined behavior on the pinning of the map `{}` (section `{}`), neither 0 nor 1",
-                    symbol.name, section.name
-                ));
-            }
+    for symbol in elf.all_symbols().filter(|symbol| symbol.size > 24) {
+        let section = symbol.section.map(|section| elf.section(section));
+        let Some(section) = section.filter(|section| section.name.starts_with("maps")) else { continue };
+        let pinning = section.bytes_at(symbol.address + 24, (symbol.size - 24).min(4)).map(|bytes| {
+            let mut word = [0; 4];
+            word.iter_mut().zip(bytes).for_each(|(byte, known)| *byte = *known);
+            u32::from_ne_bytes(word)
+        });
+        if pinning.is_none_or(|pinning| pinning > 1) {
+            return Some(format!(
+                "has undefined behavior on the pinning of the map `{}` (section `{}`), neither 0 nor 1",
+                symbol.name, section.name
+            ));
         }
     }
     None
@@ -77,7 +80,7 @@ fn anonymous_maps(elf: &Elf) -> Option<String> {
     Some(format!("takes any of the maps in `{section}` for one that is referred to without a name (is it static?)"))
 }
 
-/// aya-obj keeps programs by their names, and sections, for CO-RE relocation, by theirs: the last one counts.
+/// aya-obj keeps maps and programs by their names, and sections, for CO-RE relocation, by theirs: the last one counts.
 fn same_names(own: &Object) -> Option<String> {
     let twice = |mut names: Vec<&str>| {
         names.sort_unstable();
@@ -86,6 +89,10 @@ fn same_names(own: &Object) -> Option<String> {
             .find_map(|pair| (pair.first() == pair.last()).then(|| pair.first().copied()).flatten())
             .map(str::to_owned)
     };
+    let maps = own.maps.iter().map(|map| map.name.as_str());
+    if let Some(name) = twice(maps.collect()) {
+        return Some(format!("keeps one of several maps named `{name}`"));
+    }
     let programs = own.programs.iter().map(|program| program.name.as_str());
     if let Some(name) = twice(programs.collect()) {
         return Some(format!("keeps one of several programs named `{name}`"));
@@ -94,4 +101,17 @@ fn same_names(own: &Object) -> Option<String> {
     let sections = with_functions.iter().map(|(section, ())| own.elf.section(*section).name.as_str());
     let name = twice(sections.collect()).filter(|_| own.core)?;
     Some(format!("relocates one of several sections named `{name}`"))
+}
+
+/// aya-obj keeps the header of `.BTF` when it writes the types and names again, one behind the other.
+fn layout(elf: &Elf) -> Option<String> {
+    const HEADER: u32 = 24;
+    let bytes = elf.contents(".BTF");
+    let (words, _) = bytes.as_chunks::<4>();
+    let word = |index: usize| words.get(index).map_or(0, |word| u32::from_ne_bytes(*word));
+    let (header, types, types_size, names) = (word(1), word(2), word(3), word(4));
+    let is_usual = bytes.is_empty() || (header, types, names) == (HEADER, 0, types_size);
+    (!is_usual).then(|| {
+        "misreads types that do not begin at byte 24 of the section `.BTF`, or names that do not follow them".to_owned()
+    })
 }

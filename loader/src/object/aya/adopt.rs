@@ -1,6 +1,11 @@
 //! Takes over what aya-obj has read: its maps, programs, functions and types, in the form of this crate's reader.
 
-use std::{collections::HashMap, mem, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    mem,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use aya_obj::{EbpfSectionKind, Map, btf::BtfFeatures, generated::bpf_insn, maps::PinningType};
 
@@ -48,7 +53,7 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
     };
     let functions = functions(&read, &elf, own.as_ref(), btf.as_ref())?;
     let programs = programs(&read, &elf, own.as_ref())?;
-    let (maps, kept) = self::maps(maps, &elf, btf.as_ref())?;
+    let (maps, kept) = self::maps(maps, &elf, btf.as_ref(), own.is_some())?;
     let variables = match &own {
         Some(own) => own.variables.clone(),
         None => variable::read(&elf, btf.as_ref(), &[]),
@@ -74,7 +79,13 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
         unknown_programs,
         warnings,
         pins: PathBuf::from(PINS),
-        aya: Some(Box::new(AyaObject { object: read, maps: kept, types: types.map(Arc::from), is_mended: false })),
+        aya: Some(Box::new(AyaObject {
+            object: read,
+            maps: kept,
+            types: types.map(Arc::from),
+            is_mended: false,
+            is_compared: false,
+        })),
     })
 }
 
@@ -106,10 +117,17 @@ fn described(
     }
     let none = Section { name: String::new(), executable: false, size: 0, bytes: None };
     let mut sections = vec![none.clone(); count];
+    // Programs of several kinds in one section are none of a file's: the first name decides.
+    let mut words = BTreeMap::new();
+    for (name, program) in &read.programs {
+        let known = words.entry(program.section_index).or_insert((name, &program.section));
+        if name < known.0 {
+            *known = (name, &program.section);
+        }
+    }
     for &(number, _) in read.functions.keys() {
         let Some(section) = sections.get_mut(number) else { continue };
-        let mut programs = read.programs.values().filter(|program| program.section_index == number);
-        let word = programs.next().map_or(".text", |program| section::read(&program.section).1);
+        let word = words.get(&number).map_or(".text", |(_, kind)| section::read(kind).1);
         (section.name, section.executable) = (word.to_owned(), true);
     }
     for (name, map) in maps.iter().filter(|(_, map)| is_data(map)) {
@@ -137,7 +155,7 @@ fn described(
 }
 
 /// Returns whether the map is a data section: `.data`, `.rodata`, `.bss` and their siblings.
-fn is_data(map: &Map) -> bool {
+pub(super) fn is_data(map: &Map) -> bool {
     matches!(map.section_kind(), EbpfSectionKind::Data | EbpfSectionKind::Rodata | EbpfSectionKind::Bss)
 }
 
@@ -147,10 +165,11 @@ fn functions(
     own: Option<&Object>,
     btf: Option<&Btf<'_>>,
 ) -> Result<Functions, Error> {
+    let entries: HashSet<_> = read.programs.values().map(aya_obj::Program::function_key).collect();
     let mut functions = Vec::new();
     for (&(number, address), function) in &read.functions {
         let section = index(elf, number)?;
-        let is_program = read.programs.values().any(|program| program.function_key() == (number, address));
+        let is_program = entries.contains(&(number, address));
         // aya-obj counts those of programs from the program's start, the others from the section's.
         let start = if is_program { 0 } else { (function.section_offset / Instruction::SIZE) as u32 };
         let func_info: Vec<_> = function
@@ -162,6 +181,9 @@ fn functions(
             .collect();
         let line_info = function.line_info.line_info.iter().filter_map(|info| {
             let insn_off = info.insn_off.checked_sub(start)?;
+            // A held object can say anything.
+            let is_inside = (insn_off as usize) < function.instructions.len();
+            let insn_off = is_inside.then_some(insn_off)?;
             let (file_name_off, line_off, line_col) = (info.file_name_off, info.line_off, info.line_col);
             Some(bpf_line_info { insn_off, file_name_off, line_off, line_col })
         });
@@ -189,6 +211,12 @@ pub(crate) fn instruction(insn: &bpf_insn) -> Instruction {
     Instruction::new(insn.code, insn.dst_reg(), insn.src_reg(), insn.off, insn.imm)
 }
 
+/// Converts an instruction back.
+pub(crate) fn encoded(insn: Instruction) -> bpf_insn {
+    let registers = bpf_insn::new_bitfield_1(insn.dst(), insn.src());
+    bpf_insn { code: insn.code, _bitfield_align_1: [], _bitfield_1: registers, off: insn.offset, imm: insn.imm }
+}
+
 /// The programs, by section and address: aya-obj keeps them in no order.
 fn programs(read: &aya_obj::Object, elf: &Elf, own: Option<&Object>) -> Result<Vec<ProgramSpec>, Error> {
     let mut programs = Vec::new();
@@ -213,6 +241,7 @@ fn maps(
     read: HashMap<String, Map>,
     elf: &Elf,
     btf: Option<&Btf<'_>>,
+    is_from_file: bool,
 ) -> Result<(Vec<MapSpec>, Vec<(String, Map)>), Error> {
     let mut read: Vec<_> = read.into_iter().collect();
     let order = |map: &Map| (!is_data(map), map.section_index(), map.symbol_index());
@@ -233,8 +262,10 @@ fn maps(
             // As this crate makes maps of data: see `maps.rs`.
             spec.map_flags |= if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
             spec.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &name)).map_or(0, Type::id);
-            let is_zero = data.iter().all(|&byte| byte == 0);
-            let bytes = if is_zero && map.section_kind() == EbpfSectionKind::Bss { Vec::new() } else { data };
+            // aya-obj reads .bss as zeroes; the caller may have set some.
+            let is_zero =
+                map.section_kind() == EbpfSectionKind::Bss && (is_from_file || data.iter().all(|&byte| byte == 0));
+            let bytes = if is_zero { Vec::new() } else { data };
             spec.contents = Some(Contents::new(Arc::from(bytes), constant));
             specs.push(spec);
         }

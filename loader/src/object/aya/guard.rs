@@ -21,8 +21,9 @@ pub(crate) fn is_catching_panics() -> bool {
 
 /// Functions that aya-obj may link one inside the other on the caller's stack.
 const FEW: usize = 64;
-/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization.
-const STACK: usize = 4096;
+/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization; a sanitizer takes
+/// more.
+const STACK: usize = 8192;
 
 /// Calls aya-obj. `depth` is how often the call may recurse: above a limit it gets a thread of its own, with the stack
 /// that it needs.
@@ -53,13 +54,26 @@ pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() 
     result.map_err(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        // One line, and short: the message can quote the file.
-        let said: String = said.lines().next().unwrap_or_default().chars().take(160).collect();
-        Error::Object { why: format!("aya-obj cannot {attempt}: it panics ({said})") }
+        let said = said.lines().next().unwrap_or_default();
+        Error::Object { why: format!("aya-obj cannot {attempt}: it panics ({})", short(said)) }
     })
 }
 
-/// Returns an error with its sources, each after a colon.
+/// Characters of a message, beyond which it is cut.
+const LONGEST: usize = 400;
+
+/// Returns a message of aya-obj, which can quote any bytes of the file, as it can be shown: short, and without control
+/// characters.
+fn short(said: &str) -> String {
+    let mut text: String =
+        said.chars().take(LONGEST).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    if said.chars().nth(LONGEST).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// Returns an error with its sources, each after a colon, as it can be shown.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -71,7 +85,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = source.source();
     }
-    text
+    short(&text)
 }
 
 #[cfg(test)]
@@ -85,6 +99,13 @@ mod tests {
             let error = guarded("count", depth, || -> u32 { panic!("no {}", "number") }).unwrap_err();
             assert!(error.to_string().ends_with("aya-obj cannot count: it panics (no number)"), "{error}");
         }
+        // The message can quote the file.
+        let error =
+            guarded("read", 0, || -> u32 { panic!("{}\n\x1b[2J", "\x1b]0;title\x07".repeat(1000)) }).unwrap_err();
+        let line = error.to_string();
+        assert!(!line.contains(char::is_control) && line.len() < 2000, "{line:?}");
+        let error = std::io::Error::other("\x1b[31m\n".repeat(1000));
+        assert!(!chain(&error).contains(char::is_control) && chain(&error).chars().count() <= LONGEST + 1);
         assert!(!is_catching_panics());
         assert!(guarded("ask", 0, is_catching_panics).unwrap());
     }

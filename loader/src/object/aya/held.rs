@@ -16,6 +16,8 @@ pub(crate) struct AyaObject {
     pub(crate) types: Option<Arc<[u8]>>,
     /// Whether linking avoids the known faults of aya-obj's linker.
     pub(crate) is_mended: bool,
+    /// Whether this crate's reader has read the same file, so that relocation and linking are compared with its own.
+    pub(crate) is_compared: bool,
 }
 
 /// A reader of object files.

@@ -1,29 +1,30 @@
-//! What aya-obj leaves out or gets wrong, and this crate knows better.
+//! Corrects what aya-obj leaves out or gets wrong, and this crate knows better.
 
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{adopt::is_data, contents::is_same_contents, types};
 use crate::{
+    Error,
     btf::Btf,
     object::{MapSpec, Object, ProgramSpec, btf},
 };
 
 /// Corrects the object by its types, and by `own`, this crate's reading of the same file, if there is one. Returns what
 /// was corrected, each as a sentence about aya-obj.
-pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Vec<String> {
+///
+/// # Errors
+///
+/// [`Error::Object`] if aya-obj finds other maps than this crate, or misses programs.
+pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<String>, Error> {
     let mut faults = Vec::new();
     let types = object.aya.as_ref().and_then(|aya| aya.types.clone());
     let btf = types.as_deref().and_then(|bytes| btf::read(bytes).ok());
-    for map in &mut object.maps {
-        let known = own.and_then(|own| own.maps.iter().find(|known| known.name == map.name));
-        if let Some(btf) = &btf {
+    if let Some(btf) = &btf {
+        for map in &mut object.maps {
             sizes(map, btf, &mut faults);
-        }
-        let Some(known) = known else { continue };
-        if map.initial_entries != known.initial_entries {
-            faults.push(format!("leaves the initial entries of the map `{}` empty: they are set", map.name));
-            map.initial_entries.clone_from(&known.initial_entries);
-        }
-        if map.numa_node != known.numa_node {
-            faults.push(format!("ignores the NUMA node {} of the map `{}`: it is set", known.numa_node, map.name));
-            map.numa_node = known.numa_node;
         }
     }
     let functions = &object.functions;
@@ -32,10 +33,18 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Vec<String> {
         faults.push(format!("takes the static function `{}` for a program: it is not loaded as one", program.name));
     }
     object.programs.retain(is_program);
-    if let Some(aya) = &mut object.aya {
-        aya.is_mended = true;
+    empty_data(object, &mut faults);
+    if let Some(own) = own {
+        maps(object, own, &mut faults)?;
+        programs(object, own, &mut faults)?;
+        completed_types(object, own, btf.as_ref(), &mut faults)?;
+        // Relocation by aya-obj is compared with this crate's.
+        object.core = own.core && cfg!(feature = "core-relo");
     }
-    faults
+    if let Some(aya) = &mut object.aya {
+        (aya.is_mended, aya.is_compared) = (true, own.is_some());
+    }
+    Ok(faults)
 }
 
 /// aya-obj multiplies the size of an array's elements by the innermost length alone: `u64[4][8]` has 64 bytes there, and
@@ -53,4 +62,111 @@ fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     if let Some(inner) = inner {
         sizes(inner, btf, faults);
     }
+}
+
+/// aya-obj tells data from other maps by whether there is any: a section that claims bytes and has none in the file
+/// would be referred to as a map, not as its value.
+fn empty_data(object: &mut Object, faults: &mut Vec<String>) {
+    let Some(aya) = &mut object.aya else { return };
+    for (name, map) in aya.maps.iter_mut().filter(|(_, map)| is_data(map) && map.value_size() != 0) {
+        if map.data().is_empty() {
+            faults
+                .push(format!("takes references to variables in `{name}` for references to a map: they are corrected"));
+            map.data_mut().push(0);
+        }
+    }
+}
+
+/// Gives the maps the attributes that this crate finds.
+fn maps(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
+    let known: HashMap<&str, &MapSpec> = own.maps.iter().map(|map| (map.name.as_str(), map)).collect();
+    if let Some(map) = object.maps.iter().find(|map| !known.contains_key(map.name.as_str())) {
+        return Err(disagrees(format!("aya-obj finds a map `{}` in it, which is none here", map.name)));
+    }
+    let found: HashSet<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
+    if let Some(map) = own.maps.iter().find(|map| !found.contains(map.name.as_str())) {
+        return Err(disagrees(format!("aya-obj does not find its map `{}`", map.name)));
+    }
+    for map in &mut object.maps {
+        let Some(&known) = known.get(map.name.as_str()) else { continue };
+        if map.initial_entries != known.initial_entries {
+            faults.push(format!("leaves the initial entries of the map `{}` empty: they are set", map.name));
+        }
+        if map.numa_node != known.numa_node {
+            faults.push(format!("ignores the NUMA node {} of the map `{}`: it is set", known.numa_node, map.name));
+        }
+        if !is_same_contents(map, known) {
+            faults.push(format!("reads other initial contents of `{}`: they are corrected", map.name));
+        }
+        if attributes(map) != attributes(known) {
+            faults.push(format!("reads other attributes of the map `{}`: they are corrected", map.name));
+        }
+        if map.globals != known.globals {
+            faults.push(format!("ignores the variables in the arena `{}`: they are set", map.name));
+        }
+        *map = known.clone();
+    }
+    Ok(())
+}
+
+/// What a map is made with, for it and for those in it.
+fn attributes(map: &MapSpec) -> Vec<impl PartialEq + use<>> {
+    let maps = std::iter::successors(Some(map), |map| map.inner.as_deref());
+    maps.map(|map| {
+        (
+            (map.map_type, map.key_size, map.value_size, map.max_entries, map.map_flags.bits(), map.map_extra),
+            (map.pinning, map.btf_key_type_id, map.btf_value_type_id, map.struct_ops.is_some()),
+        )
+    })
+    .collect()
+}
+
+/// Gives the programs the kinds that this crate finds.
+fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
+    let known: HashMap<&str, &ProgramSpec> =
+        own.programs.iter().map(|program| (program.name.as_str(), program)).collect();
+    let is_known =
+        |program: &ProgramSpec| known.get(program.name.as_str()).is_some_and(|known| known.entry == program.entry);
+    for program in object.programs.iter().filter(|program| !is_known(program)) {
+        faults.push(format!("takes `{}` for a program: it is not loaded as one", program.name));
+    }
+    object.programs.retain(is_known);
+    if object.programs.len() != own.programs.len() {
+        let found: HashSet<&str> = object.programs.iter().map(|program| program.name.as_str()).collect();
+        let missing = own.programs.iter().find(|program| !found.contains(program.name.as_str()));
+        let name = missing.map_or("", |program| program.name.as_str());
+        return Err(disagrees(format!("aya-obj does not find its program `{name}`")));
+    }
+    for program in &mut object.programs {
+        let Some(&known) = known.get(program.name.as_str()) else { continue };
+        if program.section != known.section {
+            faults.push(format!("reads another kind of the program `{}`: it is corrected", program.name));
+            program.section.clone_from(&known.section);
+        }
+    }
+    Ok(())
+}
+
+/// Takes this crate's completed BTF where aya-obj's differs.
+fn completed_types(
+    object: &mut Object,
+    own: &Object,
+    read: Option<&Btf<'_>>,
+    faults: &mut Vec<String>,
+) -> Result<(), Error> {
+    let Some(bytes) = btf::completed(&own.elf, &own.externs)? else { return Ok(()) };
+    let known = btf::read(&bytes)?;
+    let fault = match read {
+        Some(read) => types::difference(&known, read),
+        None => Some("leaves the types out".to_owned()),
+    };
+    if let (Some(fault), Some(aya)) = (fault, &mut object.aya) {
+        faults.push(format!("{fault}: it is corrected"));
+        aya.types = Some(Arc::from(bytes));
+    }
+    Ok(())
+}
+
+fn disagrees(why: String) -> Error {
+    Error::Object { why: format!("{why}: read it with this loader's own reader") }
 }

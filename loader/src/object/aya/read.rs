@@ -15,19 +15,20 @@ impl Object {
     /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses what aya-obj would misread;
     /// then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach targets and
     /// the license come from the file, since aya-obj does not keep them; what else aya-obj leaves out or gets wrong is
-    /// mended and logged at level `warn`.
+    /// mended and logged at level `warn`, here or while loading (CO-RE relocations). Loading refuses a program that
+    /// aya-obj links to other instructions than this crate's linker.
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file or
-    /// panics on it. A panic can be caught only where panics unwind (not with `panic = "abort"`).
+    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file,
+    /// panics on it, finds other maps than this crate, or misses programs. A panic can be caught only where panics unwind (not with `panic = "abort"`).
     pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
         let own = Self::parse(bytes)?;
         if reader == ObjectReader::Cutaway {
             return Ok(own);
         }
-        let mut object = unmended(own.clone(), bytes)?;
-        for fault in mend(&mut object, Some(&own)) {
+        let mut object = unmended(&own, bytes)?;
+        for fault in mend(&mut object, Some(&own))? {
             log::warn!("aya-obj {fault}");
         }
         Ok(object)
@@ -37,8 +38,9 @@ impl Object {
     /// system call.
     ///
     /// aya-obj does not keep section names. So a program has no attach target: it is set by
-    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. Without BTF
-    /// the object has no [`Object::variables`], and functions that are no programs count as static.
+    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. aya-obj takes
+    /// an object without a license for one under the GPL. Without BTF the object has no [`Object::variables`]: they are
+    /// set by `aya_obj::Object::patch_map_data` before; and functions that are no programs count as static.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,7 +56,7 @@ impl Object {
     /// not resolve, or if aya-obj cannot complete its BTF.
     pub fn from_aya(parsed: aya_obj::Object) -> Result<Self, Error> {
         let mut object = adopt(parsed, None)?;
-        for fault in mend(&mut object, None) {
+        for fault in mend(&mut object, None)? {
             log::warn!("aya-obj {fault}");
         }
         Ok(object)
@@ -83,11 +85,11 @@ pub(crate) const REFUSES: &str = "aya-obj refuses it: ";
 
 /// Parses the file by aya-obj, if it can be given to it. `own` is what this crate's reader has made of the file.
 /// Nothing is mended.
-pub(crate) fn unmended(own: Object, bytes: &[u8]) -> Result<Object, Error> {
-    admit(&own)?;
+pub(crate) fn unmended(own: &Object, bytes: &[u8]) -> Result<Object, Error> {
+    admit(own)?;
     let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;
     let parsed = parsed.map_err(|error| Error::Object { why: format!("{REFUSES}{}", chain(&error)) })?;
     let (programs, maps) = (parsed.programs.len(), parsed.maps.len());
     log::info!("aya-obj has read the object: {programs} programs, {maps} maps");
-    adopt(parsed, Some(own))
+    adopt(parsed, Some(own.clone()))
 }

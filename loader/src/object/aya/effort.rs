@@ -1,0 +1,161 @@
+//! Refuses objects on which aya-obj takes any amount of time: it goes through some tables once for each entry of
+//! another, so that a file of a megabyte can ask for hours.
+
+use crate::{
+    btf::{Btf, Ext, Kind, Records},
+    elf::{Elf, SectionIndex, Symbol},
+    object::{Object, btf},
+    sorted::Sorted,
+};
+
+/// The most steps of one of its nested loops, of a few nanoseconds each: more than ten times what the largest objects in
+/// use ask for.
+const MOST: u64 = 1 << 28;
+/// The most bytes of names that it reads, again and again.
+const MOST_OF_NAMES: u64 = 1 << 32;
+/// The most bytes of the names of all symbols.
+const MOST_OF_SYMBOLS: u64 = 64 << 20;
+/// The most types that CO-RE relocations are about. For each it goes through all types of the kernel, 130,000.
+const MOST_ROOTS: usize = 1024;
+/// The most bytes of an access, `0:1:5`: libbpf takes 64 numbers.
+const LONGEST_ACCESS: usize = 1024;
+
+/// Returns what would take too long, as a clause about aya-obj; `None` if nothing would.
+pub(super) fn effort(own: &Object) -> Option<String> {
+    let elf = own.elf();
+    let types = elf.contents(".BTF");
+    let btf = if types.is_empty() { None } else { btf::read(types).ok() };
+    let ext = btf.as_ref().and_then(|btf| Ext::parse(elf.contents(".BTF.ext"), btf).ok());
+    let records = btf.as_ref().zip(ext.as_ref()).map(|(btf, ext)| OfSections::new(btf, ext, elf)).unwrap_or_default();
+    symbols(elf)
+        .or_else(|| code(elf, &records))
+        .or_else(|| named_sections(elf, btf.as_ref()))
+        .or_else(|| names(btf.as_ref()?, records.count))
+        .or_else(|| relocations(btf.as_ref()?, ext.as_ref()?))
+}
+
+/// How many records `.BTF.ext` has about each section.
+#[derive(Default)]
+struct OfSections {
+    infos: Sorted<SectionIndex, u64>,
+    relocations: Sorted<SectionIndex, u64>,
+    /// All of them.
+    count: u64,
+}
+
+impl OfSections {
+    fn new(btf: &Btf<'_>, ext: &Ext<'_>, elf: &Elf) -> Self {
+        let names = elf.sections().rev().map(|(index, section)| (section.name.as_bytes(), index));
+        let sections = Sorted::of(names);
+        let count = |records: &mut dyn Iterator<Item = Records<'_>>| {
+            let mut counts: Vec<(SectionIndex, u64)> = Vec::new();
+            for records in records {
+                let Some(&section) = sections.get(btf.string(records.section)) else { continue };
+                counts.push((section, records.len() as u64));
+            }
+            counts.sort_unstable();
+            counts.dedup_by(|(section, count), (before, sum)| {
+                let is_same = section == before;
+                if is_same {
+                    *sum += *count;
+                }
+                is_same
+            });
+            Sorted::in_order(counts)
+        };
+        let infos = count(&mut ext.func_info().chain(ext.line_info()));
+        let relocations = count(&mut ext.core_relo());
+        let all = infos.iter().chain(relocations.iter()).map(|(_, count)| count).sum();
+        Self { infos, relocations, count: all }
+    }
+}
+
+/// The names of symbols, which can lie in the same bytes: it keeps several copies of each.
+fn symbols(elf: &Elf) -> Option<String> {
+    let names = elf.all_symbols().map(|symbol| symbol.name.len() as u64);
+    let bytes = names.fold(0, u64::saturating_add);
+    (bytes > MOST_OF_SYMBOLS).then(|| format!("keeps copies of the names of symbols, here {bytes} bytes"))
+}
+
+/// The loops over the functions of a section: for each symbol it copies the instructions and all infos of the section,
+/// for each function it goes through all references and CO-RE relocations of the section.
+fn code(elf: &Elf, records: &OfSections) -> Option<String> {
+    let of = |counts: &Sorted<SectionIndex, u64>, section| counts.get(&section).copied().unwrap_or(0);
+    // aya-obj takes some symbols for functions that are none here, each with a copy of its instructions.
+    let is_code = |symbol: &&Symbol| symbol.section.is_some_and(|section| elf.section(section).executable);
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+    let code = elf.sections().filter(|(_, section)| section.executable);
+    let room = sum(&mut code.map(|(_, section)| section.size));
+    let others = elf.all_symbols().filter(|symbol| symbol.is_of_unknown_kind()).filter(is_code);
+    let others = sum(&mut others.map(|symbol| symbol.size));
+    if others > room {
+        return Some(format!("copies {others} bytes for symbols in the code that are no functions"));
+    }
+    let mut functions: Vec<(SectionIndex, u64)> = Vec::new();
+    let mut copied = 0_u64;
+    for symbol in elf.functions() {
+        let Some(section) = symbol.section else { continue };
+        let each = (symbol.size / 8).saturating_add(of(&records.infos, section));
+        copied = copied.saturating_add(each);
+        functions.push((section, 1));
+    }
+    if copied > MOST {
+        return Some(format!("copies {copied} instructions and lines for its functions: {MOST} are allowed"));
+    }
+    functions.sort_unstable();
+    for of_section in functions.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some(&(section, _)) = of_section.first() else { continue };
+        let references = (elf.references(section).count() as u64).saturating_add(of(&records.relocations, section));
+        let steps = references.saturating_mul(of_section.len() as u64);
+        if steps > MOST {
+            let name = &elf.section(section).name;
+            return Some(format!(
+                "looks at each of {references} references for each of {} functions of section `{name}`",
+                of_section.len()
+            ));
+        }
+    }
+    None
+}
+
+/// The loops over all symbols for each section of functions, and over all types for each section of maps.
+fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
+    let count = |prefix: &str| elf.sections().filter(|(_, section)| section.name.starts_with(prefix)).count() as u64;
+    let (texts, symbols) = (count(".text"), elf.all_symbols().len() as u64);
+    if texts.saturating_mul(symbols) > MOST {
+        return Some(format!("looks at each of {symbols} symbols for each of {texts} sections `.text…`"));
+    }
+    let btf = btf?;
+    let (sections, types) = (count(".maps"), u64::from(btf.end()));
+    if sections.saturating_mul(types) > MOST {
+        return Some(format!("looks at each of {types} types for each of {sections} sections `.maps…`"));
+    }
+    let lists = btf.types().filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes().starts_with(b".maps"));
+    let maps: u64 = lists.map(|list| u64::from(list.len())).sum();
+    let members = btf.types().filter(|ty| ty.kind().is_composite()).map(|ty| u64::from(ty.len())).max()?;
+    let steps = maps.saturating_mul(sections).saturating_mul(members);
+    (steps > MOST).then(|| format!("reads up to {members} members of each of {maps} descriptions of maps"))
+}
+
+/// Names lie in the same bytes, and it reads each to its end, however long it is.
+fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
+    let longest = btf.strings().split(|&byte| byte == 0).map(<[u8]>::len).max()? as u64;
+    let each = |len: u32| 1 + u64::from(len);
+    let count = btf.types().map(|ty| each(ty.len())).fold(records, u64::saturating_add);
+    let bytes = longest.saturating_mul(count);
+    (bytes > MOST_OF_NAMES)
+        .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
+}
+
+/// The types that CO-RE relocations are about, and how deep they go into them.
+fn relocations(btf: &Btf<'_>, ext: &Ext<'_>) -> Option<String> {
+    let relocations = || ext.core_relo().flat_map(|records| records.words::<4>());
+    if relocations().any(|[_, _, access, _]| btf.string(access).len() > LONGEST_ACCESS) {
+        return Some(format!("follows an access of any length: {LONGEST_ACCESS} bytes are allowed"));
+    }
+    let mut roots: Vec<u32> = relocations().map(|[_, root, ..]| root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    (roots.len() > MOST_ROOTS)
+        .then(|| format!("goes through the kernel's types for each of {} types: {MOST_ROOTS} are allowed", roots.len()))
+}

@@ -1,0 +1,41 @@
+//! Compares the types of an object as aya-obj completes them with this crate's.
+
+use crate::btf::{Btf, Kind, Type};
+
+/// Returns the first difference that the kernel or a reader of maps would see, as a clause about aya-obj; `None` if there
+/// is none. Names that aya-obj gives to parameters without one, and takes from pointers, are none.
+pub(super) fn difference(own: &Btf<'_>, aya: &Btf<'_>) -> Option<String> {
+    if own.end() != aya.end() {
+        return Some(format!("completes the BTF to {} types instead of {}", aya.end(), own.end()));
+    }
+    let (own, aya) = (own.types(), aya.types());
+    own.zip(aya).find_map(|(own, aya)| what(own, aya).map(|what| format!("leaves {what} of `{}` wrong", own.name())))
+}
+
+/// What differs between two types.
+fn what(own: Type<'_>, aya: Type<'_>) -> Option<&'static str> {
+    let is_named = own.kind() != Kind::Ptr;
+    if own.kind() != aya.kind() || (is_named && own.name_bytes() != aya.name_bytes()) {
+        return Some("the kind or the name");
+    }
+    // aya-obj says of the compiler's own functions that they are static, on purpose: the verifier then follows calls of
+    // them with what it knows of their arguments.
+    let is_builtin = matches!(own.name_bytes(), b"memset" | b"memcpy" | b"memmove" | b"memcmp");
+    let is_static = own.kind() == Kind::Func && aya.linkage() == 0;
+    if own.linkage() != aya.linkage() && !(is_builtin && is_static) {
+        return Some("the linkage");
+    }
+    if (own.size(), own.referred(), own.len()) != (aya.size(), aya.referred(), aya.len()) {
+        return Some("the size or the type");
+    }
+    let is_same = own.array() == aya.array()
+        && own.int() == aya.int()
+        && own.component() == aya.component()
+        && own.members().eq(aya.members())
+        && own.values().eq(aya.values())
+        && own.params().map(|param| param.type_id).eq(aya.params().map(|param| param.type_id));
+    if !is_same {
+        return Some("the members");
+    }
+    (!own.section_vars().eq(aya.section_vars())).then_some("the offsets of variables")
+}

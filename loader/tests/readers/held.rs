@@ -1,0 +1,181 @@
+//! Objects that the caller has parsed by aya-obj, and changed, before this crate takes them.
+
+use std::collections::HashMap;
+
+use cutaway::{Error, Object, ObjectReader, Target, aya_obj};
+use cutaway_programs::prelude::*;
+use object::SymbolKind;
+
+use crate::crafted::{Crafted, exit, load, mov};
+
+/// Two programs, a map, and variables.
+fn bytes() -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("table", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(8));
+    object.variable(".rodata", "limit", Variable::new(5_u32));
+    let counter = object.variable(".data", "counter", Variable::new(1_u64));
+    object.variable(".bss", "zero", Variable::zeroed::<i32>());
+    for (section, name) in [("tracepoint/syscalls/sys_enter_getpgid", "first"), ("raw_tracepoint/sys_enter", "second")]
+    {
+        let mut asm = Assembler::new();
+        asm.load_address(R1, counter, 0);
+        asm.load(DW, R0, R1, 0);
+        asm.exit();
+        object.program(section, name, asm);
+    }
+    object.write().unwrap()
+}
+
+fn parsed() -> aya_obj::Object {
+    aya_obj::Object::parse(&bytes()).unwrap()
+}
+
+/// What a variable begins with, as loading would write it.
+fn initial(object: &Object, section: &str) -> String {
+    let map = object.maps().iter().find(|map| map.name == section).unwrap();
+    format!("{map:?}")
+}
+
+#[test]
+fn object_is_taken_as_it_is() {
+    let held = Object::from_aya(parsed()).unwrap();
+    let own = Object::parse(&bytes()).unwrap();
+    assert_eq!(held.reader(), ObjectReader::AyaObj);
+    assert_eq!(own.reader(), ObjectReader::Cutaway);
+    assert_eq!(held.license(), c"GPL");
+    let names = |object: &Object| -> Vec<String> { object.maps().iter().map(|map| map.name.clone()).collect() };
+    let (mut one, mut other) = (names(&held), names(&own));
+    one.sort();
+    other.sort();
+    assert_eq!(one, other);
+    let variables = |object: &Object| {
+        let mut lines: Vec<_> =
+            object.variables().iter().map(|known| format!("{known} {} {}", known.offset, known.size)).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(variables(&held), variables(&own));
+    assert_eq!(held.variables().len(), 3);
+    for program in held.dry_run(&[]).unwrap().programs {
+        let own = own.dry_run(&[]).unwrap();
+        let same = own.programs.iter().find(|known| known.name == program.name).unwrap();
+        // But for the made-up fds of maps.
+        let codes = |instructions: &[cutaway::Instruction]| -> Vec<_> {
+            instructions.iter().map(|insn| (insn.code, insn.dst(), insn.src(), insn.offset)).collect()
+        };
+        assert_eq!(codes(program.instructions.as_ref().unwrap()), codes(same.instructions.as_ref().unwrap()));
+    }
+    assert!(matches!(Object::try_from(parsed()), Ok(object) if object.programs().len() == 2));
+}
+
+#[test]
+fn changes_of_the_caller_are_kept() {
+    let mut parsed = parsed();
+    parsed.maps.get_mut("table").unwrap().set_max_entries(1000);
+    parsed
+        .patch_map_data(HashMap::from([("counter", (&7_u64.to_ne_bytes()[..], true)), ("zero", (&[1, 2, 3, 4], true))]))
+        .unwrap();
+    parsed.programs.remove("second").unwrap();
+    parsed.license = c"Proprietary".to_owned();
+    let held = Object::from_aya(parsed).unwrap();
+    let find = |name: &str| held.maps().iter().find(|map| map.name == name).unwrap();
+    assert_eq!(find("table").max_entries, 1000);
+    assert_eq!(held.programs().iter().map(|program| program.name.as_str()).collect::<Vec<_>>(), ["first"]);
+    assert_eq!(held.license(), c"Proprietary");
+    assert!(initial(&held, ".data").contains("bytes: [7, 0, 0, 0, 0, 0, 0, 0]"), "{}", initial(&held, ".data"));
+    assert!(initial(&held, ".bss").contains("bytes: [1, 2, 3, 4]"), "{}", initial(&held, ".bss"));
+    let run = held.dry_run(&[]).unwrap();
+    assert_eq!(run.programs.len(), 1);
+}
+
+#[test]
+fn variables_are_set_by_their_types() {
+    let mut held = Object::from_aya(parsed()).unwrap();
+    held.set_variable("limit", &9_u32).unwrap();
+    held.set_variable("counter", &10_u64).unwrap();
+    held.set_variable("zero", &-1_i32).unwrap();
+    let error = held.set_variable("zero", &1_u32).unwrap_err().to_string();
+    assert!(error.contains("signed"), "{error}");
+    assert!(matches!(held.set_variable("missing", &1_u32), Err(Error::NoSuchName { .. })));
+    assert!(initial(&held, ".data").contains("(0, [10, 0, 0, 0, 0, 0, 0, 0])"), "{}", initial(&held, ".data"));
+}
+
+/// Without types nothing tells where a variable is: it is set by `aya_obj::Object::patch_map_data` before.
+#[test]
+fn variables_without_types_are_unknown() {
+    let mut file = Crafted::new(b"GPL\0");
+    let section = file.data(".data", &[0; 16]);
+    let variable = file.symbol("variable", SymbolKind::Data, section, (8, 8), true);
+    let [first, second] = load(1, 0);
+    let program = file.code("raw_tracepoint/sys_enter", &[first, second, mov(0, 0), exit()]);
+    file.function("program", program, (0, 4));
+    file.loads(program, 0, variable);
+    let bytes = file.write();
+    let mut parsed = aya_obj::Object::parse(&bytes).unwrap();
+    parsed.patch_map_data(HashMap::from([("variable", (&7_u64.to_ne_bytes()[..], true))])).unwrap();
+    let mut held = Object::from_aya(parsed).unwrap();
+    assert!(held.variables().is_empty());
+    assert!(matches!(held.set_variable("variable", &1_u64), Err(Error::NoSuchName { .. })));
+    assert!(initial(&held, ".data").contains("0, 7, 0"), "{}", initial(&held, ".data"));
+    let run = held.dry_run(&[]).unwrap();
+    let instructions = run.programs[0].instructions.as_ref().unwrap();
+    // The value of the map at offset 8.
+    assert_eq!((instructions[0].src(), instructions[1].imm), (2, 8));
+    // By its file it is known by its size.
+    let mut own = Object::parse_with(ObjectReader::AyaObj, &bytes).unwrap();
+    own.set_variable("variable", &1_u64).unwrap();
+    own.set_variable("variable", &1_u32).unwrap_err();
+}
+
+#[test]
+fn attach_target_is_set_by_hand() {
+    let mut held = Object::from_aya(parsed()).unwrap();
+    assert!(held.programs().iter().all(|program| program.section.target.is_none()));
+    held.program_mut("first").unwrap().set_attach_target("syscalls/sys_enter_getpgid").unwrap();
+    let own = Object::parse(&bytes()).unwrap();
+    let target =
+        |object: &Object| object.programs().iter().find(|known| known.name == "first").unwrap().section.target.clone();
+    assert_eq!(target(&held), target(&own));
+    assert!(matches!(target(&held), Some(Target::Tracepoint { .. })), "{:?}", target(&held));
+    held.program_mut("first").unwrap().set_attach_target("nonsense").unwrap_err();
+}
+
+/// All that is public in aya-obj's value can be anything.
+#[test]
+fn values_that_no_file_gives_are_refused_or_harmless() {
+    let mut changed = parsed();
+    for function in changed.functions.values_mut() {
+        for line in &mut function.line_info.line_info {
+            line.insn_off = u32::MAX;
+        }
+        function.section_offset = 8;
+        function.address = u64::MAX;
+    }
+    if let Ok(object) = Object::from_aya(changed) {
+        let _ = object.dry_run(&[]);
+    }
+    let mut changed = parsed();
+    let function = changed.functions.values().next().unwrap().clone();
+    changed.functions.insert((usize::MAX, 0), function.clone());
+    let error = Object::from_aya(changed).unwrap_err().to_string();
+    assert!(error.contains("section"), "{error}");
+    let mut changed = parsed();
+    changed.functions.clear();
+    if let Ok(object) = Object::from_aya(changed)
+        && let Ok(run) = object.dry_run(&[])
+    {
+        run.programs[0].instructions.as_ref().unwrap_err();
+    }
+    let mut changed = parsed();
+    for program in changed.programs.values_mut() {
+        program.section_index = 60_000;
+    }
+    Object::from_aya(changed).unwrap_err();
+    let mut changed = parsed();
+    let map = aya_obj::Map::new_from_params(2, 4, 8, 1, 0);
+    changed.maps.insert(String::new(), map.clone());
+    changed.maps.insert(".data\n".to_owned(), map);
+    if let Ok(object) = Object::from_aya(changed) {
+        let _ = object.dry_run(&[]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Two readers of objects: what aya-obj makes of objects, and what this crate's reader does.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bounds;
+mod corpus;
+mod crafted;
+#[path = "../broken/damage.rs"]
+mod damage;
+mod damaged;
+mod faults;
+mod held;
+mod kernels;
+mod kinds;
+mod transports;
+mod way;

@@ -1,0 +1,47 @@
+//! Damaged objects, read by aya-obj.
+
+use crate::tools::{self, Outcome, Result};
+
+/// Whether each object is given to the command `cutaway` instead of the library.
+const BY_COMMAND: bool = true;
+
+/// Which objects.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How many damaged objects
+    #[arg(long, default_value_t = 20_000)]
+    count: u64,
+
+    /// The number of the first one; each number names the same object on every machine
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// Runs the test of the loader that tries them. It prints how many ended in which way, and fails on an abort, a hang or
+/// more than 1 GiB of address space, with the number that reproduces it.
+pub(crate) fn run(arguments: &Arguments) -> Result {
+    let (count, seed) = (arguments.count.to_string(), arguments.seed.to_string());
+    let mut environment = vec![("CUTAWAY_DAMAGED", count.as_str()), ("CUTAWAY_SEED", seed.as_str())];
+    let command = tools::root().join("target/debug/cutaway").display().to_string();
+    if BY_COMMAND {
+        let Outcome::Done = tools::cargo(&["build", "-p", "cutaway-cli"], &[])? else {
+            return Err("the command cannot be built".to_owned());
+        };
+        environment.push(("CUTAWAY_COMMAND", &command));
+    }
+    tools::cargo(
+        &[
+            "test",
+            "-p",
+            "cutaway",
+            "--features",
+            "aya-obj",
+            "--test",
+            "readers",
+            "--",
+            "damaged_objects",
+            "--nocapture",
+        ],
+        &environment,
+    )
+}
