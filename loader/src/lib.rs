@@ -19,7 +19,7 @@
 //!
 //! | task | here | libbpf | aya | cilium/ebpf |
 //! | --- | --- | --- | --- | --- |
-//! | read an object, without a system call | [`Object::parse`] | `bpf_object__open_mem` | — | `LoadCollectionSpecFromReader` |
+//! | read an object, without a system call | [`Object::parse`] | `bpf_object__open_mem` | `aya_obj::Object::parse` | `LoadCollectionSpecFromReader` |
 //! | load it: maps and programs | [`Object::load`] | `bpf_object__load` | `Ebpf::load`, and `load` of each program | `NewCollection` |
 //! | set a global variable before loading | [`Object::set_variable`] | `bpf_map__set_initial_value` (the section) | `EbpfLoader::override_global` | `VariableSpec.Set` |
 //! | read or write it while programs run | [`Loaded::variable`], [`Variable::read`], [`Variable::write`] | `bpf_map__initial_value` (the section) | `Ebpf::map` (the section, as an `Array`) | `Variable.Get`, `Variable.Set` |
@@ -52,6 +52,9 @@
 //! | read the verifier's log | [`Error::verifier_log`] | `bpf_program__log_buf` | `ProgramError::LoadError` | `VerifierError` |
 //! | ask what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and its like | `sys::is_map_supported` and its like | package `features` |
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
+//!
+//! An object that aya-obj has parsed is loaded by `Object::from_aya`, and `compare_readers_on_host` says whether aya
+//! would see the same in an object file (cargo feature `aya-obj`; `loader/examples/from_aya.rs`).
 //!
 //! The repository has a short program for each of six of them: load, attach and read a ring
 //! (`loader/examples/ring.rs`), set a global variable (`global.rs`), pin and reuse a map (`pin.rs`), attach a uprobe by
