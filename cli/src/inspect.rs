@@ -98,6 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         warn!("aya-obj reads `{path}` differently: {difference}");
     }
     let report = Report::new(&path, object, against, &arguments.programs, aya_obj);
+    if let Some(why) = report.panic().filter(|_| arguments.reader == Reader::AyaObj) {
+        return Err(CliError::new(format!("cannot inspect `{path}`: {why}")).advise("read it with --reader cutaway"));
+    }
     if report.foreign && arguments.btf.is_some() {
         warn!("--btf has no effect: the object is for machines of the other byte order, so there is no dry run");
     }

@@ -126,6 +126,14 @@ pub(super) struct Core {
 }
 
 impl Report {
+    /// Returns the error of a panic of aya-obj; `None` if it did not panic.
+    pub(super) fn panic(&self) -> Option<&str> {
+        let refused = self.programs.iter().filter_map(|program| program.refused.as_deref());
+        refused
+            .chain(self.failure.as_deref())
+            .find(|why| why.contains("aya-obj cannot") && why.contains(": it panics ("))
+    }
+
     pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String], aya_obj: AyaObj) -> Self {
         let functions = Functions::of(&object);
         let foreign = object.is_foreign_endian();
