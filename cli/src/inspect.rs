@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     report.rs        what is told: a plain value, the same for text and JSON
-//!     aya_obj.rs       whether aya-obj takes the object and reads it the same
+//!     aya_obj.rs       whether aya-obj accepts the object and reads it the same
 //!     listing.rs       instructions before and after linking, with lines of source
 //!     requirements.rs  kernel features that the object requires and this machine lacks
 //!     show.rs          the report as text

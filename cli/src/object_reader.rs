@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use cutaway::ObjectReader;
 
-/// The help of `--reader`. Clap's list of values would make it longer than a line.
+/// The help of `--reader`. With clap's list of values it would not fit on one line.
 pub(crate) const HELP: &str = "Reader: cutaway or aya-obj";
 
 /// The long help of `--reader`.

@@ -1,4 +1,4 @@
-//! Compares what this crate's reader and aya-obj make of one object.
+//! Compares the results of this crate's reader and of aya-obj on one object.
 //!
 //! Both results are linked in a dry run, aya-obj's without the corrections that loading makes, and compared: maps,
 //! programs, license, instructions. File descriptors of maps are compared by the maps' names.
@@ -13,7 +13,7 @@ use crate::{
     resolve::core_relo::is_poison,
 };
 
-/// What two readers make of one object, as an aya user sees it.
+/// The result of comparing two readers on one object, for an aya user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReaderComparison {
@@ -24,7 +24,7 @@ pub enum ReaderComparison {
         /// Why, in a sentence without a capital.
         why: String,
     },
-    /// aya-obj must not be given the object: it has undefined behavior on it, takes too much time or memory for it, or
+    /// The object is not given to aya-obj, which has undefined behavior on it, takes too much time or memory, or
     /// silently reads or links something else.
     Withheld {
         /// The fault, as the predicate of a sentence about aya-obj: `does not resolve externs, such as …`.
@@ -33,7 +33,7 @@ pub enum ReaderComparison {
     /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared: this crate
     /// cannot link the object, or neither reader can link one of its programs.
     Unlinked {
-        /// Why this crate cannot, in a sentence without a capital.
+        /// Why this crate cannot link, in a sentence without a capital.
         why: String,
     },
     /// aya-obj gives something else.
@@ -56,8 +56,8 @@ impl Object {
     }
 }
 
-/// Compares what this crate's reader and aya-obj 0.3.0 make of an object file. `kernel` is the BTF of the kernel that
-/// CO-RE relocations are applied for; without it (empty) they are not applied by either. Makes no system call.
+/// Compares the results of this crate's reader and of aya-obj 0.3.0 on an object file. `kernel` is the BTF of the kernel
+/// that CO-RE relocations are applied for; if it is empty, neither reader applies them. Makes no system call.
 ///
 /// # Errors
 ///
@@ -130,7 +130,7 @@ fn refused(error: &Error) -> ReaderComparison {
     ReaderComparison::Refused { why: why.strip_prefix(REFUSES).map(str::to_owned).unwrap_or(why) }
 }
 
-/// The reason of an error about the object, which is named beside it.
+/// Returns the reason of an error without the prefix for the object, which the caller names.
 fn sentence(error: &Error) -> String {
     match error {
         Error::Object { why } => why.clone(),
@@ -138,7 +138,7 @@ fn sentence(error: &Error) -> String {
     }
 }
 
-/// aya-obj takes an object without a license for one under the GPL.
+/// Compares the licenses. aya-obj takes a missing license for the GPL.
 fn license(own: &Object, aya: &Object) -> Option<String> {
     let theirs = aya.aya.as_ref()?.object.license.as_c_str();
     (theirs != own.license()).then(|| format!("its license is {:?} to aya-obj, and {:?} here", theirs, own.license()))
@@ -152,12 +152,12 @@ fn maps<'m>(own: &'m [MapSpec], aya: &'m [MapSpec]) -> Option<String> {
         return Some(format!("aya-obj does not find the map `{}`", missing.name));
     }
     if let Some(more) = aya.iter().find(|map| !known.contains_key(map.name.as_str())) {
-        return Some(format!("aya-obj finds a map `{}`, which is none here", more.name));
+        return Some(format!("aya-obj finds a map `{}`, which is not a map here", more.name));
     }
     own.iter().find_map(|one| map(one, found.get(one.name.as_str())?))
 }
 
-/// The first difference between two descriptions of one map.
+/// Returns the first difference between two descriptions of one map.
 fn map(own: &MapSpec, aya: &MapSpec) -> Option<String> {
     let name = &own.name;
     let numbers = [
@@ -219,8 +219,8 @@ fn programs<'p>(own: &'p [ProgramSpec], aya: &'p [ProgramSpec]) -> Option<String
     })
 }
 
-/// Finds the first function whose linkage differs in the BTF that loading passes to the kernel. A hidden function is static
-/// to this crate, and global to aya-obj: the verifier checks it by itself, and does not take it for a callback.
+/// Finds the first function whose linkage differs in the BTF that loading passes to the kernel. This crate makes a hidden
+/// function static, aya-obj makes it global: the verifier then checks it separately, and refuses it as a callback.
 fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
     let [own, aya] = [Btf::parse(own?).ok()?, Btf::parse(aya?).ok()?];
     own.types().filter(|ty| ty.kind() == Kind::Func).find_map(|ty| {
@@ -240,7 +240,7 @@ fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
 
 type Linked<'a> = (&'a [LinkedProgram], &'a [MapSpec]);
 
-/// The first program whose instructions differ after linking.
+/// Finds the first program whose instructions differ after linking.
 fn instructions((own, own_maps): Linked<'_>, (aya, aya_maps): Linked<'_>) -> Option<ReaderComparison> {
     let found: HashMap<&str, &LinkedProgram> = aya.iter().map(|other| (other.name.as_str(), other)).collect();
     own.iter().find_map(|one| {
@@ -275,15 +275,15 @@ fn text(code: &[Instruction], at: usize, maps: &[MapSpec]) -> String {
     }
 }
 
-/// Returns the fields of the instruction, for two that have the same text.
+/// Returns the fields of the instruction, for two instructions that have the same text.
 fn fields(insn: Option<&Instruction>) -> String {
     let Some(insn) = insn else { return "missing".to_owned() };
     let (code, dst, src, offset, imm) = (insn.code, insn.dst(), insn.src(), insn.offset, insn.imm);
     format!("code {code:#04x}, registers {dst} and {src}, offset {offset}, immediate {imm}")
 }
 
-/// An instruction, and if it loads a map, the map's name in place of its made-up file descriptor. All poisoned ones are
-/// the same.
+/// Returns an instruction, and if it loads a map, the map's name in place of the dry run's fd. All poisoned instructions
+/// become the same one.
 fn normal<'m>(insn: Option<&Instruction>, maps: &'m [MapSpec]) -> Option<(Instruction, Option<&'m str>)> {
     let insn = *insn?;
     if is_poison(insn) {

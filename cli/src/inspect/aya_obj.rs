@@ -1,11 +1,11 @@
-//! Whether aya-obj takes the object, and whether both readers agree.
+//! Checks whether aya-obj accepts the object, and whether both readers agree.
 
 use cutaway::{Object, ReaderComparison, compare_readers, compare_readers_on_host};
 use serde::Serialize;
 
 use crate::object_reader::AYA_OBJ;
 
-/// What aya-obj makes of the object, for aya users. At most one of the reasons is there, and none if both readers agree.
+/// The result of comparing both readers, for aya users. At most one reason is set, and none if both readers agree.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct AyaObj {
     /// `true` for the same maps, programs and instructions; `false` if aya-obj refuses the object, must not be
@@ -13,7 +13,8 @@ pub(super) struct AyaObj {
     pub(super) agrees: Option<bool>,
     /// Why aya-obj refuses the object.
     pub(super) refused: Option<String>,
-    /// What aya-obj would do wrong without an error, so that the object is not given to it. Its subject is aya-obj.
+    /// The fault that aya-obj would have without an error, so that the object is not given to it; the predicate of a
+    /// sentence about aya-obj.
     pub(super) withheld: Option<String>,
     /// The first difference.
     pub(super) difference: Option<String>,
@@ -39,7 +40,7 @@ impl AyaObj {
         }
     }
 
-    /// Returns the finding as a sentence without a subject, which is aya-obj.
+    /// Returns the result as the predicate of a sentence about aya-obj.
     pub(super) fn sentence(&self) -> String {
         let reasons = [
             ("aya would refuse this: ", &self.refused),
@@ -55,7 +56,7 @@ impl AyaObj {
         }
     }
 
-    /// The head of the line with the sentence.
+    /// Returns the beginning of the line that has the sentence.
     pub(super) fn head() -> String {
         format!("{AYA_OBJ}  ")
     }

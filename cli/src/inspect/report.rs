@@ -29,7 +29,7 @@ pub(super) struct Report {
     pub(super) license: String,
     /// The reader of the object: `cutaway` or `aya-obj`.
     pub(super) reader: &'static str,
-    /// Whether aya-obj takes the object, and whether both readers agree.
+    /// Whether aya-obj accepts the object, and whether both readers agree.
     pub(super) aya_obj: AyaObj,
     /// `big` or `little`.
     pub(super) byte_order: &'static str,

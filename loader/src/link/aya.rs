@@ -2,14 +2,14 @@
 //! `relocate_calls` for each program.
 //!
 //! aya-obj 0.3.0 leaves `func_info` and `line_info` of a linked program at wrong instructions if a function's lines do
-//! not begin at its first one; and it does not say which functions it appended. So each function is given a `func_info`
-//! record with its own number before linking, which comes back with the instruction that it starts at, and both infos
-//! are then made from the functions.
+//! not begin at its first instruction. It also does not report which functions it appends. So before linking, each
+//! function gets one `func_info` record, a mark, whose `type_id` is the function's index. After linking, the mark has the
+//! instruction where the function starts. Both infos are then made from the functions.
 //!
-//! aya-obj remembers appended functions by their address alone, so of two functions at one address of two sections it
-//! appends the first that is called, for both. Each function gets an address of its own, which is used for nothing else.
-//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another one
-//! calls: here each is linked by itself, and put back as it was.
+//! aya-obj keeps appended functions by their address alone. Of two functions at one address of two sections, it appends
+//! the one that is called first, for both. So each function gets a unique address, which has no other use.
+//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another program
+//! calls. So each program is linked alone, and its function is restored afterwards.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,13 +32,13 @@ use crate::{
 /// An object whose references to maps are resolved.
 pub(super) struct AyaLinker {
     object: aya_obj::Object,
-    /// The functions by number, as they are marked.
+    /// The start of each function, by the index that its mark has.
     starts: Vec<Start>,
     text_sections: HashSet<usize>,
 }
 
 impl AyaLinker {
-    /// Puts the fds of maps into the instructions of `relocated`.
+    /// Inserts the fds of maps into the instructions of `object`.
     pub(super) fn new(
         mut object: aya_obj::Object,
         aya: &AyaObject,
@@ -74,7 +74,7 @@ impl AyaLinker {
         let key = (program.entry.0.number(), program.entry.1);
         let unlinked = self.object.functions.get(&key).cloned();
         let unlinked = unlinked.ok_or_else(|| failed("it has read no such function".to_owned()))?;
-        // Only its location counts here.
+        // `relocate_calls` uses the location alone.
         let entry = aya_obj::Program {
             license: CString::default(),
             kernel_version: None,
@@ -100,8 +100,10 @@ impl AyaLinker {
             functions: Vec::new(),
         };
         for mark in &linked.func_info.func_info {
-            let start =
-                *self.starts.get(mark.type_id as usize).ok_or_else(|| Error::bug("aya-obj has made up a mark"))?;
+            let start = *self
+                .starts
+                .get(mark.type_id as usize)
+                .ok_or_else(|| Error::bug("aya-obj returns a mark that it was not given"))?;
             let function = own.function_table().get(&start);
             let function =
                 function.ok_or_else(|| Error::bug("a function that aya-obj has read is not the object's"))?;
@@ -116,7 +118,7 @@ impl AyaLinker {
     }
 }
 
-/// Refuses a program that this crate's linker links otherwise.
+/// Refuses a program that this crate's linker links to other instructions.
 pub(super) fn compare(aya: &Linked, own: &Linked, program: &ProgramSpec) -> Result<(), Error> {
     let (read, right) = (&aya.instructions, &own.instructions);
     let differs = (0..read.len().max(right.len())).find(|&at| read.get(at) != right.get(at));

@@ -1,4 +1,4 @@
-//! A linked program, as it is given to the verifier.
+//! A linked program, in the form that the verifier gets.
 
 use cutaway_sys::Instruction;
 

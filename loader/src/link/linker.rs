@@ -1,8 +1,8 @@
-//! Links a program: combines it and the functions that it calls to one sequence of instructions, and inserts the fds of
-//! maps.
+//! Links a program: combines it and the functions that it calls into one sequence of instructions, and inserts the fds
+//! of maps.
 //!
 //! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
-//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the
+//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol is in a data section, the
 //! source register becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section,
 //! the second half the offset in it.
 //!
@@ -37,8 +37,8 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The address of a location in the kernel: a map's fd, and the offset of the section in the map's value in bytes,
-/// which is 0 except in arenas.
+/// The address of a location in the kernel: a map's fd, and the offset in bytes of the section in the map's value, which
+/// is 0 except in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Address {
     pub(crate) fd: i32,

@@ -21,7 +21,7 @@ pub(crate) struct ObjectLinker<'a> {
     addresses: Sorted<Location, Address>,
     #[cfg(feature = "aya-obj")]
     fds: Vec<(&'a str, i32)>,
-    /// aya-obj's linker, from the first program on, if aya-obj has read the object.
+    /// aya-obj's linker if aya-obj has read the object. It is made when the first program is linked.
     #[cfg(feature = "aya-obj")]
     aya: Option<AyaLinker>,
 }
@@ -45,6 +45,8 @@ impl<'a> ObjectLinker<'a> {
     }
 
     /// Links a program: returns its instructions for the kernel, with those of the functions that it calls.
+    ///
+    /// A program of a file that aya-obj has read is linked by this crate too; other instructions are an error.
     pub(crate) fn link(&mut self, program: &ProgramSpec) -> Result<Linked, Error> {
         #[cfg(feature = "aya-obj")]
         if let (Some(aya), Some(relocated)) = (&self.object.aya, &self.resolved.aya) {

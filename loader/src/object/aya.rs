@@ -2,22 +2,23 @@
 //!
 //! ```text
 //!     bytes ──admit.rs──▶ aya_obj::Object::parse ──▶ aya_obj::Object ──adopt.rs──▶ Object
-//!             what aya-obj must not be given            section.rs: its kinds of program
-//!                                                       mend.rs: what it leaves out or gets wrong
+//!             refuses what aya-obj misreads             section.rs: its kinds of program
+//!                                                       mend.rs: corrections of its faults
 //! ```
 //!
-//! `read.rs` has these steps, `held.rs` what is kept of aya-obj's value. The [`Object`](super::Object) that comes out
-//! has aya-obj's maps, programs, functions and types in the form of this loader's own. Relocation and linking go on with
-//! aya-obj's own value, which the object keeps ([`AyaObject`]).
+//! `read.rs` has these steps; `held.rs` has the type that keeps aya-obj's value. The resulting
+//! [`Object`](super::Object) has aya-obj's maps, programs, functions and types in this loader's form. Relocation and
+//! linking use aya-obj's own value, which the object keeps ([`AyaObject`]).
 //!
-//! aya-obj 0.3.0 panics on many damaged files, and reads some numbers straight into Rust enums, which is undefined
-//! behavior if the number is none of theirs. So a file is parsed by this loader's reader first, and `admit.rs` refuses
-//! what would go wrong, `effort.rs` what would take too long, `kernel.rs` such BTF of a kernel; a panic is caught and
-//! becomes an error (`guard.rs`).
+//! aya-obj 0.3.0 panics on many damaged files. It also reads some numbers straight into Rust enums, which is undefined
+//! behavior if the enum has no such value. So this loader's reader parses a file first. `admit.rs` then refuses files
+//! that aya-obj would misread, `effort.rs` files that would take too long, and `kernel.rs` such BTF of a kernel.
+//! `guard.rs` catches panics and makes them errors.
 //!
-//! An object that has come from a file is never silently another one: after mending, its maps, programs and types are
-//! those that this crate's reader finds (`types.rs`, `contents.rs`), its CO-RE relocations give the same instructions
-//! (`../resolve/aya.rs`), and its linked programs are compared with this crate's (`../link/object_linker.rs`).
+//! aya-obj never silently changes an object that comes from a file. After mending, the maps, programs and types are
+//! those that this crate's reader finds (`types.rs`, `contents.rs`). CO-RE relocations give the same instructions
+//! (`../resolve/aya.rs`). Linked programs are compared with this crate's; a difference is an error
+//! (`../link/object_linker.rs`).
 
 mod admit;
 mod adopt;

@@ -12,11 +12,11 @@ use crate::{
     },
 };
 
-/// Returns the object with the instructions that aya-obj's CO-RE relocation gives; `None` if this crate's reader has
-/// read it. Without a kernel's types nothing is relocated.
+/// Returns the object with the instructions after aya-obj's CO-RE relocation; `None` if this crate's reader has read it.
+/// Without a kernel's types nothing is relocated.
 ///
-/// `own` is what this crate's relocation gives, if the object has come from a file. Where aya-obj gives something else,
-/// it is corrected, and the correction logged at level `warn`.
+/// `own` is the result of this crate's relocation, if the object comes from a file. An instruction that differs is
+/// corrected, and the correction is logged at level `warn`.
 pub(super) fn relocated(
     object: &Object,
     types: Types<'_>,
@@ -58,7 +58,7 @@ fn correct(relocated: &mut aya_obj::Object, object: &Object, own: &Relocated) ->
             if before == *right {
                 continue;
             }
-            // This crate's poison names the relocation, for the verifier's message to be explained.
+            // This crate's poison has the relocation's index, so that the verifier's message can be explained.
             if !(is_poison(before) && is_poison(*right)) {
                 log::warn!(
                     "aya-obj relocates instruction {at} of `{}` to another value: it is corrected",

@@ -1,24 +1,26 @@
-//! Damaged objects, read by aya-obj.
+//! Runs the test of damaged objects that aya-obj reads.
 
 use crate::tools::{self, Outcome, Result};
 
 /// Whether each object is given to the command `cutaway` instead of the library.
 const BY_COMMAND: bool = true;
 
-/// Which objects.
+/// The range of damaged objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// How many damaged objects
+    /// Number of damaged objects
     #[arg(long, default_value_t = 20_000)]
     count: u64,
 
-    /// The number of the first one; each number names the same object on every machine
+    /// Number of the first object
+    ///
+    /// Each number names the same object on every machine.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-/// Runs the test of the loader that tries them. It prints how many ended in which way, and fails on an abort, a hang or
-/// more than 1 GiB of address space, with the number that reproduces it.
+/// Runs the loader's test of damaged objects. It prints how many objects end in each result. It fails on an abort, a hang
+/// or more than 1 GiB of address space, and prints the number that reproduces it.
 pub(crate) fn run(arguments: &Arguments) -> Result {
     let (count, seed) = (arguments.count.to_string(), arguments.seed.to_string());
     let mut environment = vec![("CUTAWAY_DAMAGED", count.as_str()), ("CUTAWAY_SEED", seed.as_str())];

@@ -12,7 +12,7 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// All programs linked: instructions, infos of functions and of lines, functions.
+/// Links all programs; returns their instructions, `func_info`, `line_info` and functions.
 #[expect(clippy::type_complexity, reason = "four lists")]
 fn linked(object: &Object) -> Vec<(Vec<[u8; 8]>, Vec<(u32, u32)>, Vec<[u32; 4]>, Vec<(Start, usize)>)> {
     let resolved = resolve(object, Types::Given(&[])).unwrap();

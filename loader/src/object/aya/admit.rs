@@ -1,5 +1,5 @@
-//! What aya-obj must not be given: files on which it has undefined behavior, takes any amount of memory, or silently
-//! reads or links something else than the file says. Each was found in the source of aya-obj 0.3.0.
+//! Refuses files on which aya-obj has undefined behavior, takes an unbounded amount of memory, or silently reads or
+//! links something else than the file says. Each fault is in the source of aya-obj 0.3.0.
 
 use super::effort::effort;
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
     sorted::Sorted,
 };
 
-/// The most bytes of all `.bss` sections together. The kernel takes up to 2 GiB, which would end a process whose address
-/// space is limited.
+/// The maximum size in bytes of all `.bss` sections together. The kernel accepts up to 2 GiB; allocating that much
+/// would end a process whose address space is limited.
 const MOST: u64 = 256 << 20;
 
-/// Refuses an object that aya-obj must not be given. `own` is what this crate's reader has made of the file.
+/// Refuses an object that aya-obj must not be given. `own` is the object as this crate's reader parses it.
 pub(super) fn admit(own: &Object) -> Result<(), Error> {
     match fault_on(own) {
         Some(why) => Err(Error::Object { why: format!("it is not given to aya-obj, which {why}") }),
@@ -21,8 +21,8 @@ pub(super) fn admit(own: &Object) -> Result<(), Error> {
     }
 }
 
-/// Returns what aya-obj would do wrong with the object, as the predicate of a sentence about aya-obj; `None` if it can
-/// be given to it.
+/// Returns the fault that aya-obj would have on the object, as the predicate of a sentence about aya-obj; `None` if
+/// aya-obj can read the object.
 pub(crate) fn fault_on(own: &Object) -> Option<String> {
     externs(own)
         .or_else(|| legacy_maps(&own.elf))
@@ -33,14 +33,15 @@ pub(crate) fn fault_on(own: &Object) -> Option<String> {
         .or_else(|| effort(own))
 }
 
-/// aya-obj leaves a load of an extern at 0, and takes the call of one for a call of itself.
+/// Finds an extern. aya-obj leaves the load of an extern at 0, and takes the call of an extern for a call whose target
+/// is the call instruction itself.
 fn externs(own: &Object) -> Option<String> {
     let first = own.externs.first()?;
     Some(format!("does not resolve externs, such as `{}`", first.name))
 }
 
-/// aya-obj reads the bytes 24 to 27 of an old description as an enum of two values, 0 and 1, in each section whose name
-/// begins with `maps`.
+/// Finds a map in the old form whose pinning is neither 0 nor 1. In each section whose name begins with `maps`, aya-obj
+/// reads the bytes 24 to 27 of a map's description as an enum of these two values.
 fn legacy_maps(elf: &Elf) -> Option<String> {
     for symbol in elf.all_symbols().filter(|symbol| symbol.size > 24) {
         let section = symbol.section.map(|section| elf.section(section));
@@ -60,15 +61,15 @@ fn legacy_maps(elf: &Elf) -> Option<String> {
     None
 }
 
-/// aya-obj asks for as much memory as `.bss` claims.
+/// Checks the size of the `.bss` sections, because aya-obj allocates all of it.
 fn zeroes(elf: &Elf) -> Option<String> {
     let sections = elf.sections().filter(|(_, section)| section.name.starts_with(".bss"));
     let bytes = sections.fold(0_u64, |sum, (_, section)| sum.saturating_add(section.size));
     (bytes > MOST).then(|| format!("takes memory for all of .bss, here {bytes} bytes: {MOST} are allowed"))
 }
 
-/// aya-obj takes a reference to a section of maps, which names none of them, for one to the last map that it was told
-/// of.
+/// Finds a reference to a section of maps that names no map. aya-obj takes it for a reference to the last map that the
+/// caller passes to `relocate_maps`.
 fn anonymous_maps(elf: &Elf) -> Option<String> {
     let is_of_maps = |section: &Section| section.name.starts_with(".maps") || section.name.starts_with("maps");
     let code = elf.sections().filter(|(_, section)| section.executable);
@@ -80,7 +81,8 @@ fn anonymous_maps(elf: &Elf) -> Option<String> {
     Some(format!("takes any of the maps in `{section}` for one that is referred to without a name (is it static?)"))
 }
 
-/// aya-obj keeps maps and programs by their names, and sections, for CO-RE relocation, by theirs: the last one counts.
+/// Finds two maps, programs or sections of one name. aya-obj keeps maps and programs by name, and for CO-RE relocation
+/// sections too: the last one counts.
 fn same_names(own: &Object) -> Option<String> {
     let twice = |mut names: Vec<&str>| {
         names.sort_unstable();
@@ -103,7 +105,7 @@ fn same_names(own: &Object) -> Option<String> {
     Some(format!("relocates one of several sections named `{name}`"))
 }
 
-/// aya-obj keeps the header of `.BTF` when it writes the types and names again, one behind the other.
+/// Checks the layout of `.BTF`. aya-obj keeps its header when it writes the types again, followed by the names.
 fn layout(elf: &Elf) -> Option<String> {
     const HEADER: u32 = 24;
     let bytes = elf.contents(".BTF");

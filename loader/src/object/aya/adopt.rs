@@ -1,4 +1,4 @@
-//! Takes over what aya-obj has read: its maps, programs, functions and types, in the form of this crate's reader.
+//! Converts aya-obj's maps, programs, functions and types to the form of this crate's reader.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -31,10 +31,10 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The highest section number that is believed of an object that comes without its file.
+/// The limit of section numbers in an object that comes without its file.
 const MOST_SECTIONS: usize = 1 << 16;
 
-/// Makes an object of what aya-obj has read. `own` is what this crate's reader has made of the file, if there is one.
+/// Makes an object of aya-obj's. `own` is the object as this crate's reader parses the file, if there is a file.
 pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Object, Error> {
     let is_foreign = matches!(read.endianness, object::Endianness::Big) != cfg!(target_endian = "big");
     if is_foreign {
@@ -92,8 +92,8 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
 /// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
 const EXTERN: u32 = 2;
 
-/// Has aya-obj complete the object's BTF for a kernel that knows all kinds of type; returns it. Older kernels get what
-/// this crate makes of it.
+/// Completes the object's BTF by aya-obj, for a kernel that knows all kinds of type, and returns it. For older kernels
+/// this crate changes it.
 fn completed(read: &mut aya_obj::Object) -> Result<Option<Vec<u8>>, Error> {
     let all = BtfFeatures::new(true, true, true, true, true, true, true, true);
     guarded("complete the object's BTF", 0, || {
@@ -117,7 +117,7 @@ fn described(
     }
     let none = Section { name: String::new(), executable: false, size: 0, bytes: None };
     let mut sections = vec![none.clone(); count];
-    // Programs of several kinds in one section are none of a file's: the first name decides.
+    // No file has programs of several kinds in one section; if an object has, the first name decides.
     let mut words = BTreeMap::new();
     for (name, program) in &read.programs {
         let known = words.entry(program.section_index).or_insert((name, &program.section));
@@ -170,7 +170,7 @@ fn functions(
     for (&(number, address), function) in &read.functions {
         let section = index(elf, number)?;
         let is_program = entries.contains(&(number, address));
-        // aya-obj counts those of programs from the program's start, the others from the section's.
+        // aya-obj counts the lines of a program from the program's start, those of other functions from the section's.
         let start = if is_program { 0 } else { (function.section_offset / Instruction::SIZE) as u32 };
         let func_info: Vec<_> = function
             .func_info
@@ -181,7 +181,7 @@ fn functions(
             .collect();
         let line_info = function.line_info.line_info.iter().filter_map(|info| {
             let insn_off = info.insn_off.checked_sub(start)?;
-            // A held object can say anything.
+            // The caller can set any value in an object.
             let is_inside = (insn_off as usize) < function.instructions.len();
             let insn_off = is_inside.then_some(insn_off)?;
             let (file_name_off, line_off, line_col) = (info.file_name_off, info.line_off, info.line_col);
@@ -217,7 +217,7 @@ pub(crate) fn encoded(insn: Instruction) -> bpf_insn {
     bpf_insn { code: insn.code, _bitfield_align_1: [], _bitfield_1: registers, off: insn.offset, imm: insn.imm }
 }
 
-/// The programs, by section and address: aya-obj keeps them in no order.
+/// Converts the programs. Sorts them by section and address, because aya-obj keeps them in no order.
 fn programs(read: &aya_obj::Object, elf: &Elf, own: Option<&Object>) -> Result<Vec<ProgramSpec>, Error> {
     let mut programs = Vec::new();
     for (name, program) in &read.programs {
@@ -235,7 +235,8 @@ fn programs(read: &aya_obj::Object, elf: &Elf, own: Option<&Object>) -> Result<V
     Ok(programs)
 }
 
-/// The descriptions of the maps, data first, each group in the order of the file; and the maps as linking takes them.
+/// Returns the descriptions of the maps, data first, each group in the order of the file; and the maps in the form that
+/// `relocate_maps` takes.
 #[expect(clippy::type_complexity, reason = "two lists of the same maps")]
 fn maps(
     read: HashMap<String, Map>,
@@ -259,10 +260,10 @@ fn maps(
         } else if map.value_size() != 0 {
             let mut spec = spec(&name, &map, Location::Section(index(elf, map.section_index())?));
             let constant = map.section_kind() == EbpfSectionKind::Rodata;
-            // As this crate makes maps of data: see `maps.rs`.
+            // The flags that this crate's reader gives to maps of data: see `maps.rs`.
             spec.map_flags |= if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
             spec.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &name)).map_or(0, Type::id);
-            // aya-obj reads .bss as zeroes; the caller may have set some.
+            // aya-obj reads `.bss` as zeroes; in an object without its file the caller may have set variables.
             let is_zero =
                 map.section_kind() == EbpfSectionKind::Bss && (is_from_file || data.iter().all(|&byte| byte == 0));
             let bytes = if is_zero { Vec::new() } else { data };
@@ -274,7 +275,7 @@ fn maps(
     Ok((specs, kept))
 }
 
-/// The description of a map.
+/// Converts the description of a map.
 fn spec(name: &str, map: &Map, location: Location) -> MapSpec {
     let mut spec = MapSpec::new(name, MapType(map.map_type()), location);
     (spec.key_size, spec.value_size, spec.max_entries) = (map.key_size(), map.value_size(), map.max_entries());

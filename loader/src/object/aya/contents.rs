@@ -2,7 +2,7 @@
 
 use crate::object::{Contents, MapSpec};
 
-/// Returns whether two maps of the same size begin with the same bytes. Bytes that are not given are zeroes.
+/// Returns whether two maps of the same size have the same initial bytes. Bytes that are not given are zeroes.
 pub(crate) fn is_same_contents(one: &MapSpec, other: &MapSpec) -> bool {
     let whole = |map: &MapSpec| map.contents.as_ref().map(|contents| contents.whole(0).into_owned());
     let is_zero = |map: &MapSpec| map.contents.as_ref().is_none_or(Contents::is_zero);

@@ -1,5 +1,5 @@
-//! Refuses objects on which aya-obj takes any amount of time: it goes through some tables once for each entry of
-//! another, so that a file of a megabyte can ask for hours.
+//! Refuses objects on which aya-obj takes an unbounded amount of time. It reads some tables once for each entry of
+//! another table, so a file of a megabyte can take hours.
 
 use crate::{
     btf::{Btf, Ext, Kind, Records},
@@ -8,19 +8,19 @@ use crate::{
     sorted::Sorted,
 };
 
-/// The most steps of one of its nested loops, of a few nanoseconds each: more than ten times what the largest objects in
-/// use ask for.
+/// The maximum number of steps of one of aya-obj's nested loops, of a few nanoseconds each: more than ten times the
+/// steps that the largest objects in use need.
 const MOST: u64 = 1 << 28;
-/// The most bytes of names that it reads, again and again.
+/// The maximum number of bytes of names that aya-obj reads, repeated reads included.
 const MOST_OF_NAMES: u64 = 1 << 32;
-/// The most bytes of the names of all symbols.
+/// The maximum size in bytes of the names of all symbols.
 const MOST_OF_SYMBOLS: u64 = 64 << 20;
-/// The most types that CO-RE relocations are about. For each it goes through all types of the kernel, 130,000.
+/// The maximum number of types that CO-RE relocations name. For each, aya-obj reads all types of the kernel, 130,000.
 const MOST_ROOTS: usize = 1024;
-/// The most bytes of an access, `0:1:5`: libbpf takes 64 numbers.
+/// The maximum length in bytes of an access string, `0:1:5`. libbpf accepts 64 numbers.
 const LONGEST_ACCESS: usize = 1024;
 
-/// Returns what would take too long, as a clause about aya-obj; `None` if nothing would.
+/// Returns the work that would take too long, as the predicate of a sentence about aya-obj; `None` if there is none.
 pub(super) fn effort(own: &Object) -> Option<String> {
     let elf = own.elf();
     let types = elf.contents(".BTF");
@@ -34,12 +34,12 @@ pub(super) fn effort(own: &Object) -> Option<String> {
         .or_else(|| relocations(btf.as_ref()?, ext.as_ref()?))
 }
 
-/// How many records `.BTF.ext` has about each section.
+/// The number of records in `.BTF.ext` for each section.
 #[derive(Default)]
 struct OfSections {
     infos: Sorted<SectionIndex, u64>,
     relocations: Sorted<SectionIndex, u64>,
-    /// All of them.
+    /// The sum of both.
     count: u64,
 }
 
@@ -70,18 +70,18 @@ impl OfSections {
     }
 }
 
-/// The names of symbols, which can lie in the same bytes: it keeps several copies of each.
+/// Checks the names of symbols. They can share bytes of the file, and aya-obj keeps several copies of each.
 fn symbols(elf: &Elf) -> Option<String> {
     let names = elf.all_symbols().map(|symbol| symbol.name.len() as u64);
     let bytes = names.fold(0, u64::saturating_add);
     (bytes > MOST_OF_SYMBOLS).then(|| format!("keeps copies of the names of symbols, here {bytes} bytes"))
 }
 
-/// The loops over the functions of a section: for each symbol it copies the instructions and all infos of the section,
-/// for each function it goes through all references and CO-RE relocations of the section.
+/// Checks the loops over the functions of a section. For each symbol aya-obj copies the instructions and all infos of
+/// the section. For each function it reads all references and CO-RE relocations of the section.
 fn code(elf: &Elf, records: &OfSections) -> Option<String> {
     let of = |counts: &Sorted<SectionIndex, u64>, section| counts.get(&section).copied().unwrap_or(0);
-    // aya-obj takes some symbols for functions that are none here, each with a copy of its instructions.
+    // aya-obj takes some symbols for functions that are not functions here, and copies the instructions of each.
     let is_code = |symbol: &&Symbol| symbol.section.is_some_and(|section| elf.section(section).executable);
     let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
     let code = elf.sections().filter(|(_, section)| section.executable);
@@ -118,7 +118,7 @@ fn code(elf: &Elf, records: &OfSections) -> Option<String> {
     None
 }
 
-/// The loops over all symbols for each section of functions, and over all types for each section of maps.
+/// Checks the loops over all symbols for each section of functions, and over all types for each section of maps.
 fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
     let count = |prefix: &str| elf.sections().filter(|(_, section)| section.name.starts_with(prefix)).count() as u64;
     let (texts, symbols) = (count(".text"), elf.all_symbols().len() as u64);
@@ -137,7 +137,7 @@ fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
     (steps > MOST).then(|| format!("reads up to {members} members of each of {maps} descriptions of maps"))
 }
 
-/// Names lie in the same bytes, and it reads each to its end, however long it is.
+/// Checks the names in BTF. They can share bytes, and aya-obj reads each to its end, however long it is.
 fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
     let longest = btf.strings().split(|&byte| byte == 0).map(<[u8]>::len).max()? as u64;
     let each = |len: u32| 1 + u64::from(len);
@@ -147,7 +147,7 @@ fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
         .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
 }
 
-/// The types that CO-RE relocations are about, and how deep they go into them.
+/// Checks the number of types that CO-RE relocations name, and the length of their accesses.
 fn relocations(btf: &Btf<'_>, ext: &Ext<'_>) -> Option<String> {
     let relocations = || ext.core_relo().flat_map(|records| records.words::<4>());
     if relocations().any(|[_, _, access, _]| btf.string(access).len() > LONGEST_ACCESS) {

@@ -1,4 +1,4 @@
-//! Calls of aya-obj whose panics become errors.
+//! Calls aya-obj and makes its panics errors.
 
 use std::{
     any::Any,
@@ -10,7 +10,7 @@ use std::{
 use crate::Error;
 
 thread_local! {
-    /// Whether this thread is inside such a call.
+    /// Whether this thread is inside a call of aya-obj.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -19,14 +19,14 @@ pub(crate) fn is_catching_panics() -> bool {
     INSIDE.get()
 }
 
-/// Functions that aya-obj may link one inside the other on the caller's stack.
+/// The maximum depth of nested calls that aya-obj links on the caller's stack.
 const FEW: usize = 64;
-/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization; a sanitizer takes
-/// more.
+/// The stack in bytes for each level of recursion. A build without optimization takes less than 1 KiB, as measured; a
+/// sanitizer takes more.
 const STACK: usize = 8192;
 
-/// Calls aya-obj. `depth` is how often the call may recurse: above a limit it gets a thread of its own, with the stack
-/// that it needs.
+/// Calls aya-obj. `depth` is the number of levels that the call may recurse. Above [`FEW`] it runs on a thread of its
+/// own, with the stack that it needs.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ const STACK: usize = 8192;
 pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() -> T + Send) -> Result<T, Error> {
     let inside = || {
         let before = INSIDE.replace(true);
-        // What the call was changing is dropped with the error.
+        // After a panic the caller drops the values that the call was changing: they are not seen in a broken state.
         let result = panic::catch_unwind(AssertUnwindSafe(call));
         INSIDE.set(before);
         result
@@ -59,11 +59,11 @@ pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() 
     })
 }
 
-/// Characters of a message, beyond which it is cut.
+/// The maximum number of characters of a message; the rest is cut.
 const LONGEST: usize = 400;
 
-/// Returns a message of aya-obj, which can quote any bytes of the file, as it can be shown: short, and without control
-/// characters.
+/// Returns a message of aya-obj in a form that is safe to print: short, and without control characters. The message can
+/// quote any bytes of the file.
 fn short(said: &str) -> String {
     let mut text: String =
         said.chars().take(LONGEST).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
@@ -73,7 +73,7 @@ fn short(said: &str) -> String {
     text
 }
 
-/// Returns an error with its sources, each after a colon, as it can be shown.
+/// Returns an error with its sources, each after a colon, in a form that is safe to print.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,16 +1,16 @@
-//! What is kept of an object that aya-obj has read, and the name of the reader.
+//! An object that aya-obj has read, as this crate keeps it, and the name of the reader.
 
 use std::sync::Arc;
 
 use super::guard;
 
-/// What aya-obj has read, without its maps.
+/// aya-obj's object, separate from its maps.
 #[derive(Debug, Clone)]
 pub(crate) struct AyaObject {
     /// The object, with its BTF completed; its maps are in `maps`.
     pub(crate) object: aya_obj::Object,
-    /// The maps by name, as `relocate_maps` takes them. Of a map's data one byte is kept, or none if it has none: the
-    /// data is in the map's description.
+    /// The maps by name, as `relocate_maps` takes them. A map with data has one byte here, because the data is in the
+    /// map's description; a map without data has no byte.
     pub(crate) maps: Vec<(String, aya_obj::Map)>,
     /// The object's BTF as aya-obj has completed it; `None` if it has no types.
     pub(crate) types: Option<Arc<[u8]>>,

@@ -1,9 +1,9 @@
-//! Checks a kernel's BTF that the caller gives, before aya-obj reads it. That of the running kernel comes from the
-//! kernel itself.
+//! Checks a kernel's BTF that the caller gives, before aya-obj reads it. The BTF of the running kernel is not checked: it
+//! comes from the kernel itself.
 //!
-//! aya-obj reads the linkage of a variable straight into an enum. When it looks for a member it follows unnamed
-//! structures, and when it compares prototypes it follows their parameters, however deep: a structure that contains
-//! itself overflows the stack, and one with two of a kind on fifty levels is followed for years.
+//! aya-obj reads the linkage of a variable straight into an enum. To find a member it follows unnamed structures, and to
+//! compare prototypes it follows their parameters, with no limit of depth. A structure that contains itself overflows
+//! the stack. One that contains two structures of the next level, on fifty levels, takes years.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,17 @@ use crate::{
     object::Object,
 };
 
-/// The highest linkage of a variable that aya-obj's enum has.
+/// The maximum linkage of a variable in aya-obj's enum.
 const MOST_LINKAGE: u32 = 3;
-/// Unnamed structures in each other, or pointers and prototypes.
+/// The maximum depth of nested unnamed structures, or of pointers and prototypes.
 const DEEPEST: u32 = 64;
-/// The most members of one structure, those of unnamed ones in it included, each time that they are reached.
+/// The maximum number of members of one structure. Members of unnamed structures in it count each time that they are
+/// reached.
 const MOST_MEMBERS: u64 = 1 << 20;
-/// The most members that all CO-RE relocations together compare.
+/// The maximum number of members that all CO-RE relocations together compare.
 const MOST_STEPS: u64 = 1 << 28;
 
-/// Refuses BTF of a kernel that aya-obj must not be given for this object.
+/// Refuses BTF of a kernel that aya-obj must not read for this object.
 pub(crate) fn admit_kernel(bytes: &[u8], object: &Object) -> Result<(), Error> {
     let refused = |why: String| Err(Error::Object { why: format!("the kernel's BTF is not given to aya-obj: {why}") });
     let btf = match Btf::parse(bytes) {
@@ -48,7 +49,8 @@ pub(crate) fn admit_kernel(bytes: &[u8], object: &Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many types of the kernel all relocations together are tried on: those of the same name, flavors aside.
+/// Returns the number of types of the kernel that all relocations together are tried on: types of the same name,
+/// without flavors.
 fn candidates(kernel: &Btf<'_>, object: &Object) -> u64 {
     let (types, ext) = (object.elf().contents(".BTF"), object.elf().contents(".BTF.ext"));
     let Ok(local) = Btf::parse(types) else { return 0 };
@@ -62,21 +64,22 @@ fn candidates(kernel: &Btf<'_>, object: &Object) -> u64 {
     tried.fold(0, |sum, count| sum.saturating_add(*count))
 }
 
-/// A name without its flavor (`___name`).
+/// Returns a name without its flavor (`___name`).
 fn essential(name: &[u8]) -> &[u8] {
     let flavor = name.windows(3).position(|part| part == b"___");
     flavor.and_then(|at| name.get(..at)).unwrap_or(name)
 }
 
-/// How many members are reached from each type.
+/// The number of members that are reached from each type.
 struct Costs<'b> {
     btf: &'b Btf<'b>,
-    /// By type id; 0 if it is not known yet.
+    /// The number by type id; 0 if it is not known yet.
     known: Vec<u64>,
 }
 
 impl Costs<'_> {
-    /// Returns how many members, parameters and enumerators are reached from a type; `None` if it contains itself.
+    /// Returns the number of members, parameters and enumerators that are reached from a type; `None` if it contains
+    /// itself or is deeper than [`DEEPEST`].
     fn of(&mut self, id: u32, depth: u32) -> Option<u64> {
         if depth > DEEPEST {
             return None;

@@ -1,4 +1,4 @@
-//! Corrects what aya-obj leaves out or gets wrong, and this crate knows better.
+//! Corrects values that aya-obj omits or gets wrong and that this crate knows.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,8 +12,8 @@ use crate::{
     object::{MapSpec, Object, ProgramSpec, btf},
 };
 
-/// Corrects the object by its types, and by `own`, this crate's reading of the same file, if there is one. Returns what
-/// was corrected, each as a sentence about aya-obj.
+/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
+/// file. Returns each correction as the predicate of a sentence about aya-obj.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
         maps(object, own, &mut faults)?;
         programs(object, own, &mut faults)?;
         completed_types(object, own, btf.as_ref(), &mut faults)?;
-        // Relocation by aya-obj is compared with this crate's.
+        // So this crate relocates too: aya-obj's relocation is compared with this crate's.
         object.core = own.core && cfg!(feature = "core-relo");
     }
     if let Some(aya) = &mut object.aya {
@@ -47,8 +47,8 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
     Ok(faults)
 }
 
-/// aya-obj multiplies the size of an array's elements by the innermost length alone: `u64[4][8]` has 64 bytes there, and
-/// 256 in C.
+/// Corrects the sizes of keys and values. aya-obj multiplies the size of an array's elements by the innermost length
+/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C.
 fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     let MapSpec { name, key_size, value_size, btf_key_type_id, btf_value_type_id, inner, contents, .. } = map;
     if contents.is_some() {
@@ -64,8 +64,8 @@ fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     }
 }
 
-/// aya-obj tells data from other maps by whether there is any: a section that claims bytes and has none in the file
-/// would be referred to as a map, not as its value.
+/// Gives maps of data without contents a byte of data. aya-obj takes a map for a data section only if it has data, so
+/// references to a section that claims bytes and has none in the file would refer to the map, not to its value.
 fn empty_data(object: &mut Object, faults: &mut Vec<String>) {
     let Some(aya) = &mut object.aya else { return };
     for (name, map) in aya.maps.iter_mut().filter(|(_, map)| is_data(map) && map.value_size() != 0) {
@@ -81,7 +81,7 @@ fn empty_data(object: &mut Object, faults: &mut Vec<String>) {
 fn maps(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
     let known: HashMap<&str, &MapSpec> = own.maps.iter().map(|map| (map.name.as_str(), map)).collect();
     if let Some(map) = object.maps.iter().find(|map| !known.contains_key(map.name.as_str())) {
-        return Err(disagrees(format!("aya-obj finds a map `{}` in it, which is none here", map.name)));
+        return Err(disagrees(format!("aya-obj finds a map `{}`, which is not a map here", map.name)));
     }
     let found: HashSet<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
     if let Some(map) = own.maps.iter().find(|map| !found.contains(map.name.as_str())) {
@@ -109,7 +109,7 @@ fn maps(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-/// What a map is made with, for it and for those in it.
+/// Returns the attributes that a map and its inner maps are created with.
 fn attributes(map: &MapSpec) -> Vec<impl PartialEq + use<>> {
     let maps = std::iter::successors(Some(map), |map| map.inner.as_deref());
     maps.map(|map| {
@@ -147,7 +147,7 @@ fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Resu
     Ok(())
 }
 
-/// Takes this crate's completed BTF where aya-obj's differs.
+/// Replaces aya-obj's completed BTF by this crate's if they differ.
 fn completed_types(
     object: &mut Object,
     own: &Object,
@@ -158,7 +158,7 @@ fn completed_types(
     let known = btf::read(&bytes)?;
     let fault = match read {
         Some(read) => types::difference(&known, read),
-        None => Some("leaves the types out".to_owned()),
+        None => Some("omits the types".to_owned()),
     };
     if let (Some(fault), Some(aya)) = (fault, &mut object.aya) {
         faults.push(format!("{fault}: it is corrected"));

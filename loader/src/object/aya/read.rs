@@ -1,4 +1,4 @@
-//! Reads an object by aya-obj, or takes over one that the caller has read.
+//! Reads an object by aya-obj, or converts an object that the caller has parsed by aya-obj.
 
 use super::{
     admit::admit,
@@ -12,16 +12,18 @@ use crate::{Error, object::Object};
 impl Object {
     /// Parses an object file by the chosen reader.
     ///
-    /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses what aya-obj would misread;
-    /// then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach targets and
-    /// the license come from the file, since aya-obj does not keep them; what else aya-obj leaves out or gets wrong is
-    /// mended and logged at level `warn`, here or while loading (CO-RE relocations). Loading refuses a program that
-    /// aya-obj links to other instructions than this crate's linker.
+    /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses a file that aya-obj would
+    /// misread. Then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach
+    /// targets and the license come from the file: aya-obj does not keep targets, and takes a missing license for the
+    /// GPL. Other values that aya-obj omits or gets wrong are corrected and logged at level `warn`, here or, for CO-RE
+    /// relocations, while loading. Loading refuses a program that aya-obj links to other instructions than this crate's
+    /// linker.
     ///
     /// # Errors
     ///
     /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file,
-    /// panics on it, finds other maps than this crate, or misses programs. A panic can be caught only where panics unwind (not with `panic = "abort"`).
+    /// panics on it, finds other maps than this crate, or misses programs. A panic can be caught only where panics
+    /// unwind (not with `panic = "abort"`).
     pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
         let own = Self::parse(bytes)?;
         if reader == ObjectReader::Cutaway {
@@ -34,13 +36,13 @@ impl Object {
         Ok(object)
     }
 
-    /// Takes over an object that the caller has parsed by aya-obj, with all that the caller has changed in it. Makes no
-    /// system call.
+    /// Converts an object that the caller has parsed by aya-obj, with all changes that the caller has made to it. Makes
+    /// no system call.
     ///
-    /// aya-obj does not keep section names. So a program has no attach target: it is set by
-    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. aya-obj takes
-    /// an object without a license for one under the GPL. Without BTF the object has no [`Object::variables`]: they are
-    /// set by `aya_obj::Object::patch_map_data` before; and functions that are no programs count as static.
+    /// aya-obj does not keep section names, so a program has no attach target. The caller sets it by
+    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target), or gives it while attaching. aya-obj
+    /// takes a missing license for the GPL. Without BTF the object has no [`Object::variables`]: the caller sets them
+    /// by `aya_obj::Object::patch_map_data` before. Functions that are not programs count as static.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,7 +64,7 @@ impl Object {
         Ok(object)
     }
 
-    /// Returns which reader has read the object.
+    /// Returns the reader that has read the object.
     #[must_use]
     pub fn reader(&self) -> ObjectReader {
         match self.aya {
@@ -83,8 +85,8 @@ impl TryFrom<aya_obj::Object> for Object {
 /// The beginning of an error that aya-obj has returned for a file.
 pub(crate) const REFUSES: &str = "aya-obj refuses it: ";
 
-/// Parses the file by aya-obj, if it can be given to it. `own` is what this crate's reader has made of the file.
-/// Nothing is mended.
+/// Parses the file by aya-obj unless [`admit`] refuses it. Corrects nothing. `own` is the object as this crate's reader
+/// parses the file.
 pub(crate) fn unmended(own: &Object, bytes: &[u8]) -> Result<Object, Error> {
     admit(own)?;
     let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;

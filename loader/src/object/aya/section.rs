@@ -1,4 +1,4 @@
-//! aya-obj's kinds of program in this crate's form. aya-obj does not keep the section's name.
+//! Converts aya-obj's kinds of program to this crate's form. aya-obj does not keep the section's name.
 
 use aya_obj::{ProgramSection, generated::bpf_attach_type, programs::CgroupSkbAttachType};
 use cutaway_sys::AttachType;

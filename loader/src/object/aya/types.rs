@@ -1,25 +1,27 @@
-//! Compares the types of an object as aya-obj completes them with this crate's.
+//! Compares an object's BTF as aya-obj completes it with the BTF that this crate completes.
 
 use crate::btf::{Btf, Kind, Type};
 
-/// Returns the first difference that the kernel or a reader of maps would see, as a clause about aya-obj; `None` if there
-/// is none. Names that aya-obj gives to parameters without one, and takes from pointers, are none.
+/// Returns the first difference that the kernel or a reader of maps would see, as the predicate of a sentence about
+/// aya-obj; `None` if both are the same. aya-obj names unnamed parameters and removes the names of pointers; these
+/// differences do not count.
 pub(super) fn difference(own: &Btf<'_>, aya: &Btf<'_>) -> Option<String> {
     if own.end() != aya.end() {
         return Some(format!("completes the BTF to {} types instead of {}", aya.end(), own.end()));
     }
     let (own, aya) = (own.types(), aya.types());
-    own.zip(aya).find_map(|(own, aya)| what(own, aya).map(|what| format!("leaves {what} of `{}` wrong", own.name())))
+    own.zip(aya)
+        .find_map(|(own, aya)| property(own, aya).map(|what| format!("leaves {what} of `{}` wrong", own.name())))
 }
 
-/// What differs between two types.
-fn what(own: Type<'_>, aya: Type<'_>) -> Option<&'static str> {
+/// Returns the property that differs between two types.
+fn property(own: Type<'_>, aya: Type<'_>) -> Option<&'static str> {
     let is_named = own.kind() != Kind::Ptr;
     if own.kind() != aya.kind() || (is_named && own.name_bytes() != aya.name_bytes()) {
         return Some("the kind or the name");
     }
-    // aya-obj says of the compiler's own functions that they are static, on purpose: the verifier then follows calls of
-    // them with what it knows of their arguments.
+    // aya-obj makes the compiler's own functions static on purpose: the verifier then follows calls of them with the
+    // state of their arguments.
     let is_builtin = matches!(own.name_bytes(), b"memset" | b"memcpy" | b"memmove" | b"memcmp");
     let is_static = own.kind() == Kind::Func && aya.linkage() == 0;
     if own.linkage() != aya.linkage() && !(is_builtin && is_static) {
