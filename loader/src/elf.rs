@@ -5,6 +5,7 @@
 //!     section.rs     sections, and the meanings of their names
 //!     symbol.rs      symbols, and their locations
 //!     byteswap.rs    objects of the other byte order
+//!     oddities.rs    parts that this crate ignores and aya-obj does not
 //!     described.rs   sections and variables that another reader has found
 //! ```
 //!
@@ -16,6 +17,8 @@ mod byteswap;
 mod described;
 mod file;
 mod index;
+#[cfg(feature = "aya-obj")]
+mod oddities;
 mod section;
 mod symbol;
 

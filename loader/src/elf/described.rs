@@ -17,6 +17,7 @@ impl Elf {
             relocations: Relocations::of(Vec::new()),
             addresses: Vec::new(),
             foreign: false,
+            oddity: None,
         })
     }
 
@@ -35,6 +36,12 @@ impl Elf {
             is_function: false,
             is_section: false,
         });
+    }
+
+    /// Returns a part of the file that this crate ignores, and that takes aya-obj too much memory or time, as the
+    /// predicate of a sentence about aya-obj; `None` if there is none.
+    pub(crate) fn oddity(&self) -> Option<&str> {
+        self.0.oddity.as_deref()
     }
 
     /// Returns the index of section number `number`; `None` if there is no such section.

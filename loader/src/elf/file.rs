@@ -30,6 +30,9 @@ pub(super) struct Parts {
     pub(super) addresses: Vec<(SectionIndex, u64)>,
     /// Whether the file is foreign-endian.
     pub(super) foreign: bool,
+    /// A part of the file that this crate ignores and aya-obj does not.
+    #[cfg(feature = "aya-obj")]
+    pub(super) oddity: Option<String>,
 }
 
 /// Reads the parts of the file and checks them.
@@ -47,6 +50,8 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
     let foreign = header.is_big_endian() != cfg!(target_endian = "big");
     let table = header.sections(endian, data).map_err(unread)?;
 
+    #[cfg(feature = "aya-obj")]
+    let oddity = super::oddities::oddity(data, endian, &table);
     let file = File { data, endian, table };
     let mut sections = file.sections()?;
     let symbols = file.symbols(&sections)?;
@@ -64,7 +69,15 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
     if foreign {
         byteswap::byteswap(&mut sections, &relocations)?;
     }
-    Ok(Parts { sections, symbols, relocations, addresses, foreign })
+    Ok(Parts {
+        sections,
+        symbols,
+        relocations,
+        addresses,
+        foreign,
+        #[cfg(feature = "aya-obj")]
+        oddity,
+    })
 }
 
 /// The file while it is being read.
@@ -181,6 +194,7 @@ impl File<'_> {
         symbols: &[Symbol],
     ) -> Result<(Relocations, Vec<(SectionIndex, u64)>), Error> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
+        let mut kept = 0;
         for (_, section) in self.table.enumerate() {
             let changed = section.info_link(self.endian).0;
             if section.sh_type(self.endian) == elf::SHT_RELA
@@ -206,12 +220,18 @@ impl File<'_> {
             let target = sections.get(changed).ok_or_else(|| {
                 broken(format_args!("there are relocations for section {changed}, which does not exist"))
             })?;
-            if cfg!(feature = "advice") && holds_data(target) {
-                addresses.extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
+            let is_of_data = cfg!(feature = "advice") && holds_data(target);
+            if !is_of_data && !needs_relocations(target) {
+                // Relocations of BTF and debug information are not needed.
                 continue;
             }
-            if !needs_relocations(target) {
-                // Relocations of BTF and debug information are not needed.
+            // Relocations that overlap in the file could ask for any amount of memory.
+            kept += section.sh_size(self.endian);
+            if kept > self.data.len() as u64 {
+                return Err(broken(format_args!("the relocations of section `{}` overlap others", target.name)));
+            }
+            if is_of_data {
+                addresses.extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
                 continue;
             }
             for entry in entries {

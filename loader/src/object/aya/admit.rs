@@ -4,6 +4,7 @@
 use super::effort::effort;
 use crate::{
     Error,
+    btf::Btf,
     elf::{Elf, Section},
     object::Object,
     sorted::Sorted,
@@ -29,7 +30,9 @@ pub(crate) fn fault_on(own: &Object) -> Option<String> {
         .or_else(|| zeroes(&own.elf))
         .or_else(|| anonymous_maps(&own.elf))
         .or_else(|| same_names(own))
+        .or_else(|| own.elf.oddity().map(str::to_owned))
         .or_else(|| layout(&own.elf))
+        .or_else(|| long_type(&own.own_btf().ok()??))
         .or_else(|| effort(own))
 }
 
@@ -105,15 +108,31 @@ fn same_names(own: &Object) -> Option<String> {
     Some(format!("relocates one of several sections named `{name}`"))
 }
 
-/// Checks the layout of `.BTF`. aya-obj keeps its header when it writes the types again, followed by the names.
+/// Checks the layout of `.BTF` and `.BTF.ext`. aya-obj keeps the header of `.BTF` when it writes the types again,
+/// followed by the names, and reads CO-RE relocations by a header that has a part of their position.
 fn layout(elf: &Elf) -> Option<String> {
     const HEADER: u32 = 24;
-    let bytes = elf.contents(".BTF");
-    let (words, _) = bytes.as_chunks::<4>();
-    let word = |index: usize| words.get(index).map_or(0, |word| u32::from_ne_bytes(*word));
-    let (header, types, types_size, names) = (word(1), word(2), word(3), word(4));
-    let is_usual = bytes.is_empty() || (header, types, names) == (HEADER, 0, types_size);
-    (!is_usual).then(|| {
-        "misreads types that do not begin at byte 24 of the section `.BTF`, or names that do not follow them".to_owned()
-    })
+    const WITH_RELOCATIONS: u32 = 32;
+    let word = |bytes: &[u8], index: usize| {
+        let (words, _) = bytes.as_chunks::<4>();
+        words.get(index).map_or(0, |word| u32::from_ne_bytes(*word))
+    };
+    let (btf, ext) = (elf.contents(".BTF"), elf.contents(".BTF.ext"));
+    let [header, types, types_size, names] = [1, 2, 3, 4].map(|index| word(btf, index));
+    if !btf.is_empty() && (header, types, names) != (HEADER, 0, types_size) {
+        return Some(
+            "misreads types that do not begin at byte 24 of the section `.BTF`, or names that do not follow them"
+                .to_owned(),
+        );
+    }
+    let header = word(ext, 1);
+    let is_usual = ext.is_empty() || header == HEADER || header >= WITH_RELOCATIONS;
+    (!is_usual).then(|| format!("reads CO-RE relocations by a header of {header} bytes in `.BTF.ext`"))
+}
+
+/// Checks the numbers of entries of types: 24 bits here and since Linux 7.1, 16 bits in aya-obj. It would read the other
+/// entries as types, and a linkage among them straight into an enum.
+pub(super) fn long_type(btf: &Btf<'_>) -> Option<String> {
+    let long = btf.types().find(|ty| ty.len() > u16::MAX.into())?;
+    Some(format!("reads 16 bits of the number of entries of the type {}, here {}", long.id(), long.len()))
 }

@@ -1,6 +1,7 @@
 //! Refuses objects on which aya-obj takes an unbounded amount of time. It reads some tables once for each entry of
 //! another table, so a file of a megabyte can take hours.
 
+use super::kernel::essential;
 use crate::{
     btf::{Btf, Ext, Kind, Records},
     elf::{Elf, SectionIndex, Symbol},
@@ -13,10 +14,18 @@ use crate::{
 const MOST: u64 = 1 << 28;
 /// The maximum number of bytes of names that aya-obj reads, repeated reads included.
 const MOST_OF_NAMES: u64 = 1 << 32;
+/// The maximum length of a name in bytes. aya-obj keeps copies of some. No compiler makes longer ones.
+const LONGEST_NAME: u64 = 4096;
+/// The maximum number of sections `.maps…`: for each, aya-obj reads all types by name. Objects in use have one.
+const MOST_OF_MAPS: u64 = 16;
 /// The maximum size in bytes of the names of all symbols.
 const MOST_OF_SYMBOLS: u64 = 64 << 20;
 /// The maximum number of types that CO-RE relocations name. For each, aya-obj reads all types of the kernel, 130,000.
 const MOST_ROOTS: usize = 1024;
+/// The maximum number of CO-RE relocations: more than ten times those of the largest objects in use.
+const MOST_RELOCATIONS: usize = 1 << 16;
+/// `BPF_CORE_TYPE_ID_LOCAL`: the kernel's types do not matter.
+const TYPE_ID_LOCAL: u32 = 6;
 /// The maximum length in bytes of an access string, `0:1:5`. libbpf accepts 64 numbers.
 const LONGEST_ACCESS: usize = 1024;
 
@@ -127,6 +136,9 @@ fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
     }
     let btf = btf?;
     let (sections, types) = (count(".maps"), u64::from(btf.end()));
+    if sections > MOST_OF_MAPS {
+        return Some(format!("reads all types for each of {sections} sections `.maps…`: {MOST_OF_MAPS} are allowed"));
+    }
     if sections.saturating_mul(types) > MOST {
         return Some(format!("looks at each of {types} types for each of {sections} sections `.maps…`"));
     }
@@ -140,6 +152,9 @@ fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
 /// Checks the names in BTF. They can share bytes, and aya-obj reads each to its end, however long it is.
 fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
     let longest = btf.strings().split(|&byte| byte == 0).map(<[u8]>::len).max()? as u64;
+    if longest > LONGEST_NAME {
+        return Some(format!("keeps copies of names of any length, here {longest} bytes: {LONGEST_NAME} are allowed"));
+    }
     let each = |len: u32| 1 + u64::from(len);
     let count = btf.types().map(|ty| each(ty.len())).fold(records, u64::saturating_add);
     let bytes = longest.saturating_mul(count);
@@ -147,11 +162,22 @@ fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
         .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
 }
 
-/// Checks the number of types that CO-RE relocations name, and the length of their accesses.
+/// Checks the number of types that CO-RE relocations name, their names, and the length of their accesses. Of a name
+/// that begins with a flavor (`___name`) nothing is left, and every type without a name is a candidate.
 fn relocations(btf: &Btf<'_>, ext: &Ext<'_>) -> Option<String> {
     let relocations = || ext.core_relo().flat_map(|records| records.words::<4>());
     if relocations().any(|[_, _, access, _]| btf.string(access).len() > LONGEST_ACCESS) {
         return Some(format!("follows an access of any length: {LONGEST_ACCESS} bytes are allowed"));
+    }
+    let of_kernel = relocations().filter(|[.., kind]| *kind != TYPE_ID_LOCAL);
+    let mut roots = of_kernel.map(|[_, root, ..]| btf.ty(root));
+    let unnamed = roots.find(|ty| essential(ty.name_bytes()).is_empty());
+    if let Some(unnamed) = unnamed {
+        return Some(format!("tries every type without a name for the type {} (`{}`)", unnamed.id(), unnamed.name()));
+    }
+    let count = relocations().count();
+    if count > MOST_RELOCATIONS {
+        return Some(format!("applies {count} CO-RE relocations one by one: {MOST_RELOCATIONS} are allowed"));
     }
     let mut roots: Vec<u32> = relocations().map(|[_, root, ..]| root).collect();
     roots.sort_unstable();

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::admit::long_type;
 use crate::{
     Error,
     btf::{Btf, Ext, Kind},
@@ -33,6 +34,9 @@ pub(crate) fn admit_kernel(bytes: &[u8], object: &Object) -> Result<(), Error> {
     let variable = btf.types().find(|ty| ty.kind() == Kind::Var && ty.linkage() > MOST_LINKAGE);
     if let Some(variable) = variable {
         return refused(format!("the variable `{}` has linkage {}", variable.name(), variable.linkage()));
+    }
+    if let Some(why) = long_type(&btf) {
+        return refused(format!("it {why}"));
     }
     let mut costs = Costs { btf: &btf, known: vec![0; btf.end() as usize] };
     let mut most = 1;
@@ -65,7 +69,7 @@ fn candidates(kernel: &Btf<'_>, object: &Object) -> u64 {
 }
 
 /// Returns a name without its flavor (`___name`).
-fn essential(name: &[u8]) -> &[u8] {
+pub(super) fn essential(name: &[u8]) -> &[u8] {
     let flavor = name.windows(3).position(|part| part == b"___");
     flavor.and_then(|at| name.get(..at)).unwrap_or(name)
 }
