@@ -1,6 +1,6 @@
 //! Objects by either reader on the running kernel. aya-obj's reader and this crate's give the same maps and programs,
 //! which send the same records.
-#![expect(unsafe_code, reason = "bpf(2): what the kernel says of maps and programs")]
+#![expect(unsafe_code, reason = "bpf(2): reads the info on maps and programs")]
 
 use std::{
     collections::BTreeMap,
