@@ -76,9 +76,10 @@ enum Routine {
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
     },
-    /// Damage objects that aya-obj accepts, and read each by aya-obj
+    /// Damage objects and read each by aya-obj
     ///
-    /// Each must end in an object or one message, within seconds and 1 GiB.
+    /// aya-obj accepts the objects before the damage. Each must end in an
+    /// object or one message, within seconds and 1 GiB.
     Damaged(damaged::Arguments),
     /// Measure the readers and the loader against others
     #[command(subcommand)]
