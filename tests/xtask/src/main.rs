@@ -80,6 +80,7 @@ enum Routine {
     ///
     /// aya-obj accepts the objects before the damage. Each must end in an
     /// object or one message, within seconds and 1 GiB.
+    #[command(verbatim_doc_comment)]
     Damaged(damaged::Arguments),
     /// Measure the readers and the loader against others
     #[command(subcommand)]
