@@ -56,8 +56,8 @@ impl Object {
     }
 }
 
-/// Compares the results of this crate's reader and of aya-obj 0.3.0 on an object file. `kernel` is the BTF of the kernel
-/// that CO-RE relocations are applied for; if it is empty, neither reader applies them. Makes no system call.
+/// Compares the results of this crate's reader and of aya-obj 0.3.0 on an object file. `kernel` is the BTF of the
+/// kernel that CO-RE relocations are applied for; if it is empty, neither reader applies them. Makes no system call.
 ///
 /// # Errors
 ///
@@ -68,8 +68,8 @@ pub fn compare_readers(bytes: &[u8], kernel: &[u8]) -> Result<ReaderComparison, 
 }
 
 /// Compares as [`compare_readers`] does, for the running kernel. Its BTF is read only if the object has CO-RE
-/// relocations, which costs tens of milliseconds. Needs no privileges. Linux 5.4 for objects with CO-RE relocations: if
-/// the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
+/// relocations, which costs tens of milliseconds. Needs no privileges. Linux 5.4 for objects with CO-RE relocations:
+/// if the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
 ///
 /// # Errors
 ///
@@ -219,8 +219,9 @@ fn programs<'p>(own: &'p [ProgramSpec], aya: &'p [ProgramSpec]) -> Option<String
     })
 }
 
-/// Finds the first function whose linkage differs in the BTF that loading passes to the kernel. This crate makes a hidden
-/// function static, aya-obj makes it global: the verifier then checks it separately, and refuses it as a callback.
+/// Finds the first function whose linkage differs in the BTF that loading passes to the kernel. This crate makes a
+/// hidden function static, aya-obj makes it global: the verifier then checks it separately, and refuses it as a
+/// callback.
 fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
     let [own, aya] = [Btf::parse(own?).ok()?, Btf::parse(aya?).ok()?];
     own.types().filter(|ty| ty.kind() == Kind::Func).find_map(|ty| {
@@ -282,8 +283,8 @@ fn fields(insn: Option<&Instruction>) -> String {
     format!("code {code:#04x}, registers {dst} and {src}, offset {offset}, immediate {imm}")
 }
 
-/// Returns an instruction, and if it loads a map, the map's name in place of the dry run's fd. All poisoned instructions
-/// become the same one.
+/// Returns an instruction, and if it loads a map, the map's name in place of the dry run's fd. All poisoned
+/// instructions become the same one.
 fn normal<'m>(insn: Option<&Instruction>, maps: &'m [MapSpec]) -> Option<(Instruction, Option<&'m str>)> {
     let insn = *insn?;
     if is_poison(insn) {

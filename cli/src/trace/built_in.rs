@@ -8,8 +8,9 @@ use crate::{error::CliError, object_reader::Reader};
 
 /// Assembles the programs of a transport and reads the object.
 ///
-/// aya-obj gets the object without the checks of [`Object::parse_with`], because the object is known to be valid. aya-obj
-/// does not keep section names, so no program has an attach target; `trace` gives each target when it attaches.
+/// aya-obj gets the object without the checks of [`Object::parse_with`], because the object is known to be valid.
+/// aya-obj does not keep section names, so no program has an attach target; `trace` gives each target when it
+/// attaches.
 pub(super) fn read(transport: Transport, reader: Reader) -> Result<Object, CliError> {
     let bytes = transport.object().map_err(|error| CliError::new(format!("cannot assemble the programs: {error}")))?;
     match reader {

@@ -1,15 +1,15 @@
 //! Linking by aya-obj, of an object that aya-obj has read: `relocate_maps` for all functions at once, then
 //! `relocate_calls` for each program.
 //!
-//! aya-obj 0.3.0 leaves `func_info` and `line_info` of a linked program at wrong instructions if a function's lines do
-//! not begin at its first instruction. It also does not report which functions it appends. So before linking, each
-//! function gets one `func_info` record, a mark, whose `type_id` is the function's index. After linking, the mark has the
-//! instruction where the function starts. Both infos are then made from the functions.
+//! aya-obj 0.3.0 leaves `func_info` and `line_info` of a linked program at wrong instructions if a function's lines
+//! do not begin at its first instruction. It also does not report which functions it appends. So before linking, each
+//! function gets one `func_info` record, a mark, whose `type_id` is the function's index. After linking, the mark has
+//! the instruction where the function starts. Both infos are then made from the functions.
 //!
-//! aya-obj keeps appended functions by their address alone. Of two functions at one address of two sections, it appends
-//! the one that is called first, for both. So each function gets a unique address, which has no other use.
-//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another program
-//! calls. So each program is linked alone, and its function is restored afterwards.
+//! aya-obj keeps appended functions by their address alone. If two functions of two sections have one address, it
+//! appends the one that is called first, for both. So each function gets a unique address, which has no other use.
+//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another
+//! program calls. So each program is linked alone, and its function is restored afterwards.
 
 use std::{
     collections::{HashMap, HashSet},

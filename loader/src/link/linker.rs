@@ -7,10 +7,11 @@
 //! the second half the offset in it.
 //!
 //! **Functions.** The kernel has no linker, so a program must contain all functions that it calls. Every called
-//! function is appended once. Each call's immediate becomes the distance in instructions from the instruction after the
-//! call. A function is identified by section *and* address, because several text sections start at address 0. Each
-//! function follows the one that calls it first and all that its earlier calls appended. That is libbpf's order: the
-//! kernel computes a program's tag from its instructions, so the same object has the same tags with either loader.
+//! function is appended once. Each call's immediate becomes the distance in instructions from the instruction after
+//! the call. A function is identified by section *and* address, because several text sections start at address 0.
+//! Each function follows the one that calls it first and all that its earlier calls appended. That is libbpf's order:
+//! the kernel computes a program's tag from its instructions, so the same object has the same tags with either
+//! loader.
 //!
 //! **Exception callbacks.** `bpf_throw()` calls a function that the program names by a BTF declaration tag,
 //! `exception_callback:NAME`; it comes last.
@@ -19,8 +20,8 @@
 //! an offset in the map `.kconfig`. A variable becomes `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel. An address
 //! becomes that address. A call becomes `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
 //!
-//! **Other pseudo source registers.** An instruction with such a source register but no relocation is refused. It would
-//! refer to an fd of this process, or to an index outside the array of fds that is passed with the program.
+//! **Other pseudo source registers.** An instruction with such a source register but no relocation is refused. It
+//! would refer to an fd of this process, or to an index outside the array of fds that is passed with the program.
 
 use std::{fmt, os::fd::AsRawFd};
 
@@ -37,8 +38,8 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The address of a location in the kernel: a map's fd, and the offset in bytes of the section in the map's value, which
-/// is 0 except in arenas.
+/// The address of a location in the kernel: a map's fd, and the offset in bytes of the section in the map's value,
+/// which is 0 except in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Address {
     pub(crate) fd: i32,

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Returns the object with the instructions after aya-obj's CO-RE relocation; `None` if this crate's reader has read it.
-/// Without a kernel's types nothing is relocated.
+/// Returns the object with the instructions after aya-obj's CO-RE relocation; `None` if this crate's reader has read
+/// it. Without a kernel's types nothing is relocated.
 ///
 /// `own` is the result of this crate's relocation, if the object comes from a file. An instruction that differs is
 /// corrected, and the correction is logged at level `warn`.

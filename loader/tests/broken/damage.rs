@@ -1,8 +1,8 @@
-//! Damage: what is done to an object's bytes.
+//! Damages the bytes of an object.
 //!
-//! Most bytes of an object do not matter, so most of the damage is aimed: at the header, at the table of sections,
-//! at symbols, relocations, instructions and BTF, a word at a time and with values that mean something there: small
-//! numbers, which are indexes and sizes, huge ones, and words from elsewhere in the file.
+//! Most bytes of an object do not matter, so most of the damage has a target: the header, the section header table,
+//! symbols, relocations, instructions and BTF. It changes a word at a time, to values that are valid elsewhere: small
+//! numbers, which are indexes and sizes, huge numbers, and words from other parts of the file.
 
 use std::ops::Range;
 
@@ -16,9 +16,9 @@ use object::{
 pub(crate) struct Seed {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
-    /// The sections' names and where they are in the file.
+    /// The sections' names and their ranges in the file.
     sections: Vec<(String, Range<usize>)>,
-    /// The table of sections.
+    /// The section header table.
     table: Range<usize>,
 }
 
@@ -40,13 +40,13 @@ impl Seed {
         Self { name: name.to_owned(), bytes, sections, table }
     }
 
-    /// Where the section of this name is.
+    /// Returns the range of the section of this name in the file.
     pub(crate) fn section(&self, name: &str) -> Option<Range<usize>> {
         self.sections.iter().find(|(known, _)| known == name).map(|(_, range)| range.clone())
     }
 }
 
-/// A generator of numbers that look random and are the same in each run (xorshift).
+/// A generator of pseudorandom numbers that are the same in each run (xorshift).
 pub(crate) struct Damage(u64);
 
 impl Damage {
@@ -99,7 +99,7 @@ impl Damage {
         }
     }
 
-    /// Exchanges two headers in the table of sections.
+    /// Exchanges two headers in the section header table.
     pub(crate) fn exchange_sections(&mut self, bytes: &mut [u8], seed: &Seed) {
         let count = seed.table.len() / 64;
         let (one, other) = (self.below(count), self.below(count));
@@ -108,7 +108,7 @@ impl Damage {
         }
     }
 
-    /// Changes a few words of one piece.
+    /// Changes a few words of `bytes`.
     pub(crate) fn words(&mut self, bytes: &mut [u8]) {
         for _ in 0..=self.below(4) {
             self.word(bytes);

@@ -1,4 +1,5 @@
-//! What damaging objects has found, and what nobody damaged into one yet: files built to be large or to be misread.
+//! Files that are built to be large or to be misread. Damaged objects found some of these faults; random damage has not
+//! reached the others yet.
 
 use cutaway::Object;
 use cutaway_programs::getaddrinfo::Transport;
@@ -14,7 +15,7 @@ fn refusal(bytes: &[u8]) -> String {
     error
 }
 
-/// The offset of the table of sections, and how many there are.
+/// Returns the offset of the section header table and the number of sections.
 fn table(bytes: &[u8]) -> (usize, usize) {
     let header = FileHeader64::<Endianness>::parse(bytes).unwrap();
     (header.e_shoff(Endianness::default()) as usize, usize::from(header.e_shnum(Endianness::default())))
@@ -30,7 +31,7 @@ pub(crate) fn names_cannot_talk_to_the_terminal() {
     assert!(refusal(&bytes).contains("holds a control character"), "{}", refusal(&bytes));
 }
 
-/// Ten thousand sections, all of them the same megabyte.
+/// Ten thousand sections share the same megabyte of the file.
 pub(crate) fn sections_that_lie_on_each_other_are_refused() {
     let mut bytes = Transport::Ring.object().unwrap();
     let (start, count) = table(&bytes);
@@ -54,11 +55,11 @@ pub(crate) fn sections_that_lie_on_each_other_are_refused() {
     assert!(refusal(&bytes).contains("overlaps others"), "{}", refusal(&bytes));
 }
 
-/// The object with more sections without contents in the file, each of this name and size.
+/// Returns the object with more sections, each of this name and size, without contents in the file.
 fn with_nobits(mut bytes: Vec<u8>, sections: &[(&[u8], u64)]) -> Vec<u8> {
     const NOBITS: u32 = 8;
     let (start, count) = table(&bytes);
-    // Names are looked for in the table of which the file's header tells.
+    // The file's header has the index of the section that has the sections' names.
     let strings = start + usize::from(u16::from_le_bytes([bytes[62], bytes[63]])) * 64;
     let (at, size) = (word(&bytes, strings + 24) as usize, word(&bytes, strings + 32) as usize);
     let mut names = bytes[at..at + size].to_vec();
@@ -84,7 +85,7 @@ fn with_nobits(mut bytes: Vec<u8>, sections: &[(&[u8], u64)]) -> Vec<u8> {
     bytes
 }
 
-/// The kernel judges how large a map may be. Memory that is all zero is not there until a program runs.
+/// The kernel limits the size of a map. A data section of zeroes takes no memory before the map is created.
 pub(crate) fn zeroes_cost_nothing_however_many() {
     let most = u64::from(u32::MAX);
     let sections = [(&b".bss"[..], 70_000_000), (b".bss.more", most), (b".rodata.none", most), (b"other", 1 << 62)];
@@ -108,7 +109,7 @@ pub(crate) fn zeroes_cost_nothing_however_many() {
     assert!(refusal(&bytes).contains("`.bss` holds 4294967296 bytes"), "{}", refusal(&bytes));
 }
 
-/// An object of the corpus.
+/// Returns an object of the corpus.
 fn corpus(name: &str) -> Vec<u8> {
     std::fs::read(crate::corpus().join("kinds").join(name)).unwrap()
 }
@@ -117,14 +118,14 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// Where the header of the first section of this type is.
+/// Returns the offset of the header of the first section of this type.
 fn header(bytes: &[u8], kind: u32) -> usize {
     let (start, count) = table(bytes);
     let headers = (0..count).map(|number| start + number * 64);
     headers.clone().find(|&at| bytes[at + 4..at + 8] == kind.to_le_bytes()).expect("a section of this type")
 }
 
-/// Gives the section whose header is at `at` other contents, at the end of the file.
+/// Replaces the contents of the section whose header is at `at`; the new contents are at the end of the file.
 fn replace(bytes: &mut Vec<u8>, at: usize, contents: &[u8]) {
     let new = bytes.len().next_multiple_of(8);
     bytes.resize(new, 0);
@@ -160,7 +161,7 @@ fn with_symbols(mut bytes: Vec<u8>, name: &str, count: usize, make: impl Fn(usiz
     bytes
 }
 
-/// Thousands of symbols, whose names are the same megabyte.
+/// The names of thousands of symbols share the same megabyte.
 pub(crate) fn names_that_lie_in_the_same_bytes_are_not_copied_without_end() {
     let mut bytes = corpus("one_ring.o");
     let strings = header(&bytes, STRTAB);
@@ -175,18 +176,18 @@ pub(crate) fn names_that_lie_in_the_same_bytes_are_not_copied_without_end() {
     assert!(refusal(&bytes).contains("is longer than any compiler makes it"), "{}", refusal(&bytes));
 }
 
-/// Thousands of functions in a section of data, each of which would be all that is left of it.
-pub(crate) fn functions_outside_of_code_are_none() {
+/// Thousands of functions are in a section of data. Each would extend to the end of the section.
+pub(crate) fn functions_outside_of_code_are_ignored() {
     const SIZE: usize = 256 << 10;
     let mut bytes = corpus("one_ring.o");
     let (start, count) = table(&bytes);
-    // The licence is as good as any.
+    // The license section serves as the section of data.
     let license = (0..count).find(|number| {
         let at = start + number * 64;
         let (offset, size) = (word(&bytes, at + 24) as usize, word(&bytes, at + 32) as usize);
         bytes.get(offset..offset + size) == Some(b"GPL\0")
     });
-    let license = license.expect("a licence");
+    let license = license.expect("a license");
     replace(&mut bytes, start + license * 64, &[0; SIZE]);
     let bytes = with_symbols(bytes, "sends", 10_000, |number, symbol| {
         symbol[6..8].copy_from_slice(&(license as u16).to_le_bytes());
@@ -199,19 +200,19 @@ pub(crate) fn functions_outside_of_code_are_none() {
     assert_eq!((object.programs().len(), object.unknown_programs().len()), (1, 0));
 }
 
-/// Thousands of tables, all of them the same.
+/// Thousands of `struct_ops` maps share the same bytes.
 pub(crate) fn tables_that_lie_on_each_other_are_refused() {
     let bytes = with_symbols(corpus("struct_ops.o"), "table", 20_000, |_, _| {});
     assert!(refusal(&bytes).contains("its struct_ops map `table` is broken"), "{}", refusal(&bytes));
 }
 
-/// Thousands of maps that hold the same others.
+/// Thousands of maps of maps share the same initial entries.
 pub(crate) fn maps_that_lie_on_each_other_are_refused() {
     let bytes = with_symbols(corpus("maps.o"), "array_of_maps", 20_000, |_, _| {});
     assert!(refusal(&bytes).contains("the map `array_of_maps` overlaps others"), "{}", refusal(&bytes));
 }
 
-/// A program for each of thousands of places, all of which call the same thousands of instructions.
+/// Thousands of programs call the same subprogram of thousands of instructions.
 pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
     const PROGRAMS: usize = 2_000;
     let mut bytes = corpus("one_ring.o");
@@ -219,13 +220,13 @@ pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
     let code =
         (0..count).map(|number| start + number * 64).find(|&at| bytes[at + 8] & 4 != 0 && word(&bytes, at + 32) > 0);
     let code = code.expect("a section of instructions");
-    // The program that is there stays, and does nothing.
+    // The existing program stays, and does nothing.
     let nothing = [0xb7, 0, 0, 0, 0, 0, 0, 0];
     let mut instructions = nothing.repeat(word(&bytes, code + 32) as usize / 8);
     let first = instructions.len();
     for number in 0..PROGRAMS {
         let distance = ((PROGRAMS - number) * 2 - 1) as i32;
-        instructions.extend([0x85, 0x10, 0, 0]); // call: what is behind all of them
+        instructions.extend([0x85, 0x10, 0, 0]); // call of the code after all programs
         instructions.extend(distance.to_le_bytes());
         instructions.extend([0x95, 0, 0, 0, 0, 0, 0, 0]); // exit
     }
@@ -233,7 +234,7 @@ pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
     instructions.extend(nothing.repeat(8_000));
     let whole = instructions.len();
     replace(&mut bytes, code, &instructions);
-    // Its relocations are for what was there.
+    // The relocations are for the replaced instructions.
     let relocations = (0..count).map(|number| start + number * 64).find(|&at| {
         bytes[at + 4..at + 8] == 9_u32.to_le_bytes()
             && bytes[at + 44..at + 48] == (((code - start) / 64) as u32).to_le_bytes()

@@ -1,8 +1,8 @@
-//! Broken objects: real ones, damaged in many ways, go through everything that happens before the first system call.
-//! Whatever comes, the answer is an object or one sentence, soon, and in little memory.
+//! Broken objects: real objects, damaged by many methods, go through all steps before the first system call. Each
+//! ends in an object or in an error of one line, soon and in little memory.
 //!
-//! Mutant number N is the same on every machine. `CUTAWAY_MUTANTS` says how many are tried (20,000 otherwise;
-//! `cargo xtask broken-objects` tries 2,000,000), `CUTAWAY_MUTANT` names a single one.
+//! Mutant number N is the same on every machine. `CUTAWAY_MUTANTS` is the number of mutants (20,000 by default;
+//! `cargo xtask broken-objects` tries 2,000,000); `CUTAWAY_MUTANT` selects a single one.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -11,7 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
-#[expect(dead_code, reason = "tests/readers damages objects in one way more")]
+#[expect(dead_code, reason = "tests/readers uses one more method of damage")]
 mod damage;
 mod found;
 mod memory;
@@ -37,14 +37,15 @@ static MEMORY: memory::Counted = memory::Counted;
 
 /// No mutant may take more memory than this in addition to what was taken before it.
 const MOST_MEMORY: usize = 64 << 20;
-/// Nor more time on the CPU.
+/// No mutant may take more CPU time than this.
 const LONGEST: Duration = Duration::from_secs(1);
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus")
 }
 
-/// Every object of the corpus and the built-in programs, but those of `faults`: most of these are refused as they are.
+/// Returns all objects of the corpus and the built-in programs, without those of `faults`: most of these are refused
+/// before they are damaged.
 fn seeds() -> Vec<Seed> {
     let folders = fs::read_dir(corpus()).unwrap().map(|folder| folder.unwrap().path()).filter(|path| path.is_dir());
     let folders = folders.filter(|path| !path.ends_with("faults"));
@@ -60,7 +61,7 @@ fn seeds() -> Vec<Seed> {
     seeds
 }
 
-/// The types of a small kernel.
+/// Returns the BTF of a small kernel.
 fn kernel() -> Vec<u8> {
     let target = Seed::new("target", fs::read(corpus().join("core/target.o")).unwrap());
     let range = target.section(".BTF").unwrap();
@@ -98,13 +99,13 @@ fn run(numbers: impl Iterator<Item = u64>, mut damage: impl FnMut(u64) -> (Vec<u
     figures
 }
 
-/// What this thread has spent on the CPU: other processes do not count.
+/// Returns the CPU time of this thread, so that other processes do not count.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The numbers of the mutants to be tried.
+/// Returns the numbers of the mutants to be tried.
 fn numbers(share: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("CUTAWAY_MUTANT") {
@@ -113,14 +114,14 @@ fn numbers(share: u64) -> std::ops::Range<u64> {
     }
 }
 
-// One test for all: what is counted is this process's memory.
+// One test for all, because the memory of the whole process is counted.
 #[test]
 fn whatever_comes_is_answered() {
     found::names_cannot_talk_to_the_terminal();
     found::sections_that_lie_on_each_other_are_refused();
     found::zeroes_cost_nothing_however_many();
     found::names_that_lie_in_the_same_bytes_are_not_copied_without_end();
-    found::functions_outside_of_code_are_none();
+    found::functions_outside_of_code_are_ignored();
     found::tables_that_lie_on_each_other_are_refused();
     found::maps_that_lie_on_each_other_are_refused();
     found::programs_that_share_their_code_are_not_kept_without_end();
@@ -132,13 +133,13 @@ fn every_mutant_ends_in_an_answer_soon_and_in_little_memory() {
     assert!(seeds.len() > 30, "{} seeds", seeds.len());
     for seed in &seeds {
         let came = everything(&seed.bytes, &kernel);
-        // EI_DATA: one for the other byte order can be looked at, no more, and is damaged like the others.
+        // `EI_DATA`: an object of the other byte order can be parsed but not linked. It is damaged like the others.
         let native = seed.bytes[5] == if cfg!(target_endian = "little") { 1 } else { 2 };
         assert!(if native { came >= Came::Parsed } else { came == Came::Parsed }, "{}", seed.name);
         assert_eq!(Object::parse(&seed.bytes).is_ok(), native, "{}", seed.name);
     }
 
-    // The whole file, in every way.
+    // The whole file, by every method.
     let whole = run(numbers(80), |number| {
         let mut damage = Damage::new(number);
         let seed = &seeds[damage.below(seeds.len())];
@@ -147,7 +148,7 @@ fn every_mutant_ends_in_an_answer_soon_and_in_little_memory() {
         damage.anywhere(&mut bytes, seed, other);
         (bytes, kernel.clone(), seed.name.clone())
     });
-    // BTF alone: the object's, what it says of instructions, or the kernel's.
+    // BTF alone: `.BTF` or `.BTF.ext` of the object, or the kernel's.
     let btf = run(numbers(20), |number| {
         let mut damage = Damage::new(!number);
         let with_btf: Vec<_> = seeds.iter().filter(|seed| seed.section(".BTF").is_some()).collect();
@@ -160,7 +161,7 @@ fn every_mutant_ends_in_an_answer_soon_and_in_little_memory() {
         }
         (bytes, kernel, format!("BTF of {}", seed.name))
     });
-    // That many mutants get far is what makes this a test.
+    // The test is useful only if many mutants get far.
     if whole.tried > 1000 {
         assert!(whole.parsed * 4 > whole.tried && whole.linked * 8 > whole.tried, "{whole:?}");
         assert!(btf.parsed * 8 > btf.tried && btf.linked * 16 > btf.tried, "{btf:?}");

@@ -1,4 +1,4 @@
-//! An allocator that counts.
+//! An allocator that counts its bytes.
 #![expect(unsafe_code, reason = "an allocator")]
 
 use std::{
@@ -12,14 +12,14 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// The system's allocator, with its bytes counted.
 pub(crate) struct Counted;
 
-/// Starts a new measurement; gives how many bytes are taken now.
+/// Starts a new measurement; returns the number of bytes that are allocated now.
 pub(crate) fn reset() -> usize {
     let now = NOW.load(Relaxed);
     PEAK.store(now, Relaxed);
     now
 }
 
-/// The most bytes that were taken at one time since.
+/// Returns the maximum number of bytes allocated at one time since [`reset`].
 pub(crate) fn peak() -> usize {
     PEAK.load(Relaxed)
 }
@@ -29,7 +29,7 @@ fn grow(bytes: usize) {
     PEAK.fetch_max(now, Relaxed);
 }
 
-// SAFETY: hands everything on to the system's allocator, unchanged.
+// SAFETY: passes every call to the system's allocator, unchanged.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
@@ -50,7 +50,7 @@ unsafe impl GlobalAlloc for Counted {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both are there for a moment.
+        // Both allocations can exist for a moment.
         grow(size);
         NOW.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as above.

@@ -1,8 +1,8 @@
-//! The way of an object from the bytes of a file to the first system call, everything on it looked at and changed.
+//! All steps from the bytes of a file to the first system call. Everything of the object is read and changed.
 
 use cutaway::{Object, ScalarKind, btf::Btf};
 
-/// How far a mutant came.
+/// The last step that a mutant reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Came {
     Refused,
@@ -10,7 +10,7 @@ pub(crate) enum Came {
     LinkedProgram,
 }
 
-/// Everything between the bytes of a file and the first system call.
+/// Takes all steps between the bytes of a file and the first system call; returns the last one that succeeds.
 pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
     let mut object = match Object::parse_any_endian(bytes) {
         Ok(object) => object,
@@ -24,7 +24,7 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
     let _ = format!("{:?} {:?}", object.externs(), object.license());
     for variable in object.variables().to_vec() {
         let _ = variable.to_string();
-        // As many bytes as it has, and as many as it has not; a claim of gigabytes is not believed here either.
+        // Values of the right size and of wrong sizes. A variable that claims gigabytes gets none of its size.
         if variable.size < 1 << 20 {
             let _ = object.set_variable(&variable.name, &*vec![7; variable.size as usize]);
         }
@@ -58,7 +58,7 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
     }
 }
 
-/// A value of a user's own.
+/// A value of a type that the caller defines.
 struct Own;
 
 impl cutaway::ToBytes for Own {

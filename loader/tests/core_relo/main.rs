@@ -1,7 +1,8 @@
-//! CO-RE relocation of real objects: what comes of it must be what libbpf makes of the same object.
+//! CO-RE relocation of real objects: the result must be libbpf's result for the same object.
 //!
-//! The objects of `tests/corpus/core` ask, one kind and oddity each, about the types of a small kernel (`target.o`
-//! there); libbpf's answers are kept beside them. Where we differ on purpose, [`DIFFERENT`] says how and why.
+//! Each object of `tests/corpus/core` has relocations of one kind or special case, for the types of a small kernel
+//! (`target.o` there). libbpf's results are files in the same directory. [`DIFFERENT`] has the intended differences and
+//! their reasons.
 
 #[cfg(test)]
 mod mutants;
@@ -14,15 +15,15 @@ use cutaway::core_relo::{self, Outcome};
 
 use self::parts::{Parts, corpus};
 
-/// Lines of ours in place of libbpf's, for each object where we differ.
+/// Pairs of libbpf's lines and ours, for each object whose results differ.
 const DIFFERENT: &[(&str, &[(&str, &str)])] = &[
-    // The kernel says that the enumeration is unsigned, so its highest bit is no sign.
+    // In the kernel's BTF the enumeration is unsigned, so its highest bit is not a sign bit.
     ("enums_high_target", &[("high 0 imm64 3 18446744073709551600", "high 0 imm64 3 4294967280")]),
     // As above; libbpf takes the program's own 0x80000000 for a negative number, and misses it in the instruction.
     ("enums_high", &[("refused", "high 5 imm64 2147483648 4294967280")]),
-    // libbpf refuses the whole object for it; we only the path that reaches it.
+    // libbpf refuses the whole object; we poison the instruction, so only a path that reaches it is refused.
     ("bitfield_too_wide", &[("refused", "one 0 poison\none 4 poison")]),
-    // A load that extends the sign can follow a signed field.
+    // A load with sign extension can be adapted to a signed field.
     (
         "v4",
         &[
@@ -47,13 +48,13 @@ fn every_object_is_relocated_as_libbpf_does() {
         let name = answers.file_stem().unwrap().to_str().unwrap().to_owned();
         let mut expected = fs::read_to_string(&answers).unwrap();
         for (libbpf, ours) in DIFFERENT.iter().filter(|(object, _)| *object == name).flat_map(|(_, lines)| *lines) {
-            assert!(expected.contains(libbpf), "{name}: libbpf no longer says `{libbpf}`");
+            assert!(expected.contains(libbpf), "{name}: libbpf's results no longer have `{libbpf}`");
             expected = expected.replace(libbpf, ours);
         }
         let parts = Parts::of(&answers.with_extension("o"));
         let (lines, applied) =
             parts.relocate(|btf, relocations, code| core_relo::relocate(btf, relocations, &target, code));
-        // Of a refused object only the refusal counts.
+        // For a refused object only the refusal is compared.
         let same = if expected.ends_with("refused\n") { applied.is_err() } else { lines == expected };
         if !same {
             wrong += &format!("== {name}: {:?}\n-- libbpf\n{expected}-- ours\n{lines}", applied.err());
@@ -71,7 +72,7 @@ fn the_running_kernel_is_read_as_libbpf_reads_it() {
         let object = corpus().join(name).with_extension("o");
         let output = Command::new(&tool).arg(&object).output().unwrap();
         let expected = String::from_utf8(output.stdout).unwrap();
-        assert!(!expected.is_empty(), "libbpf says nothing about {name}");
+        assert!(!expected.is_empty(), "libbpf has no results for {name}");
         let (lines, applied) = Parts::of(&object).relocate(core_relo::relocate_for_kernel);
         assert_eq!(lines, expected, "{name}: {:?}", applied.err());
     }

@@ -1,4 +1,4 @@
-//! Broken BTF and broken records: an error, or an answer, and never a panic or a long wait.
+//! Broken BTF and broken records give an error or a result, and never a panic or a long wait.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use cutaway::{
 
 use super::parts::{Parts, corpus};
 
-/// A generator of numbers that look random and are the same in each run (xorshift).
+/// A generator of pseudorandom numbers that are the same in each run (xorshift).
 struct Numbers(u64);
 
 impl Numbers {
@@ -23,7 +23,7 @@ impl Numbers {
         (self.0 % end.max(1) as u64) as usize
     }
 
-    /// Changes a few words: to small numbers, which are types and sizes, to huge ones, or by a single bit.
+    /// Changes a few words: to small numbers, which are types and sizes, to huge numbers, or by a single bit.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len()) & !3;
@@ -45,7 +45,7 @@ impl Numbers {
     }
 }
 
-/// Asks a view everything that can be asked.
+/// Reads everything that a view of BTF has.
 fn ask_everything(btf: &Btf<'_>) {
     for ty in btf.types().chain([btf.ty(0), btf.ty(u32::MAX)]) {
         let _ = (ty.to_string(), ty.size(), ty.referred(), ty.int(), ty.array(), ty.linkage(), ty.component());
@@ -98,7 +98,7 @@ fn mutants_of_every_object_and_of_the_kernel_end_in_an_answer() {
             slowest = slowest.max(start.elapsed());
         }
     }
-    // That most mutants get far is what makes this a test.
+    // The test is useful only if most mutants get far.
     assert!(parsed > rounds * 10 && u64::from(relocated) > rounds * 5, "{parsed} parsed, {relocated} relocated");
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }

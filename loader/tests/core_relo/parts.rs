@@ -1,4 +1,4 @@
-//! The parts of an object file that relocation is about.
+//! The parts of an object file that CO-RE relocation reads.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ pub(super) fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/core")
 }
 
-/// An object file, as far as relocation is concerned.
+/// The parts of an object file that relocation needs.
 pub(super) struct Parts {
     pub(super) btf: Vec<u8>,
     pub(super) ext: Vec<u8>,
@@ -69,7 +69,7 @@ impl Parts {
         Self { btf: section(".BTF"), ext: section(".BTF.ext"), code: Sections(code), functions }
     }
 
-    /// Relocates with `how`, and gives what was changed as lines like libbpf's.
+    /// Relocates by `how`, and returns the changes as lines in the form of libbpf's.
     pub(super) fn relocate(
         &self,
         how: impl FnOnce(&Btf<'_>, &[Relocation<'_>], &mut Sections) -> Result<Vec<Applied>, Error>,

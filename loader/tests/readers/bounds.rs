@@ -1,5 +1,5 @@
-//! Objects on which aya-obj 0.3.0 has undefined behavior, overflows the stack, or takes any amount of time or memory: they
-//! are refused, and soon.
+//! Objects on which aya-obj 0.3.0 has undefined behavior, overflows the stack, or takes an unbounded amount of time or
+//! memory. They are refused soon.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn zeroes_are_bounded() {
 }
 
 #[test]
-fn linkage_of_a_variable_is_one_that_there_is() {
+fn unknown_linkage_of_a_variable_is_refused() {
     let object = Transport::Ring.object().unwrap();
     let mut found = 0;
     for linkage in [3, 4, 9, u32::MAX] {
@@ -55,7 +55,7 @@ fn linkage_of_a_variable_is_one_that_there_is() {
 fn types_elsewhere_in_their_section_are_refused() {
     let object = Transport::Ring.object().unwrap();
     let mut bytes = object.clone();
-    // The first type begins four words later, where another one begins or not: the types are misread by one reader.
+    // The first type begins four words later, at the start of another type or not: one reader misreads the types.
     let btf = types(&mut bytes);
     let word = |at: usize, btf: &[u8]| u32::from_ne_bytes(*btf[at..].first_chunk().unwrap());
     let (types_size, names) = (word(12, btf), word(16, btf));
@@ -66,7 +66,7 @@ fn types_elsewhere_in_their_section_are_refused() {
     by_aya(&bytes).unwrap_err();
 }
 
-/// Refused, and soon.
+/// Checks that the object is refused soon.
 fn refused_soon(bytes: &[u8], part: &str) {
     let start = Instant::now();
     let error = by_aya(bytes).unwrap_err().to_string();
@@ -131,7 +131,7 @@ fn chain_of_calls_does_not_overflow_the_stack() {
 #[test]
 fn long_accesses_are_refused() {
     let mut bytes = objects()["core/fields.o"].clone();
-    // The names get longer: those of all relocations are one access without an end in sight.
+    // The names get longer: all relocations share one long access string.
     let header = section_header(&bytes, b".BTF");
     let word = |bytes: &[u8], at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
     let (start, size) = (word(&bytes, header + 0x18), word(&bytes, header + 0x20));
@@ -175,7 +175,7 @@ fn many_programs_that_share_their_code_are_linked_soon() {
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
-/// Names that lie in the same bytes, of symbols and of types.
+/// The names of symbols and of types share the same bytes.
 #[test]
 fn long_names_are_refused() {
     let mut file = Crafted::new(b"GPL\0");

@@ -1,4 +1,5 @@
-//! Every object of the corpus by both readers. What differs is expected by name; everything else must be the same.
+//! Reads every object of the corpus by both readers. [`EXPECTED`] names the objects that differ; all others must be the
+//! same.
 
 use std::{
     collections::BTreeMap,
@@ -8,14 +9,14 @@ use std::{
 
 use cutaway::{Object, ReaderComparison, compare_readers};
 
-/// What comes of an object, and a part of the sentence.
+/// The expected result for an object, with a part of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// aya-obj refuses it.
     Refused(&'static str),
     /// It is not given to aya-obj.
     Withheld(&'static str),
-    /// aya-obj makes something else of it.
+    /// aya-obj reads it differently.
     Different(&'static str),
     /// This crate cannot link it.
     Unlinked(&'static str),
@@ -36,11 +37,11 @@ const EXPECTED: &[(&str, Expected)] = &[
     // aya-obj does not look for an enumeration of 32 bits among those of 64.
     ("core/enums.o", Different("`wide`")),
     ("core/live.o", Refused("`TypeSize` missing target BTF info")),
-    // aya-obj does not know the question whether types match.
+    // aya-obj does not support the relocation that checks whether types match.
     ("core/matches.o", Refused("relocation kind `12`")),
-    // aya-obj takes a field for another one of other signs.
+    // aya-obj selects a field of another signedness.
     ("core/narrowed.o", Different("`one`")),
-    // aya-obj gives up at fields of another size, where code cannot be reached that uses them.
+    // aya-obj refuses fields of another size, even if the code that uses them cannot be reached.
     ("core/offsets.o", Refused("has size 20 but target type")),
     ("core/sizes.o", Refused("has size 4 but target type")),
     ("core/subprograms.o", Withheld("`.text`")),
@@ -88,7 +89,7 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("kinds/exceptions.o", Withheld("`bpf_throw`")),
     ("kinds/freplace_by.o", Refused("invalid program section `?freplace`")),
     ("kinds/legacy_eb.o", FOREIGN),
-    // `__ulong(map_extra, …)`, and a map of programs that says what it holds.
+    // `__ulong(map_extra, …)`, and a map of programs that declares its values.
     ("kinds/maps.o", Refused("unexpected BTF type")),
     ("kinds/sections.o", Refused("invalid program section `?socket`")),
     ("kinds/sections_stripped.o", Refused("invalid program section `?socket`")),
@@ -100,13 +101,13 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("kinds/uses_old.o", Refused("unexpected BTF type")),
 ];
 
-/// Where a real kernel gives another result than that of core/target.o: `None` for the same.
+/// Objects whose result on a real kernel is not that for core/target.o; `None` if both readers then agree.
 const ON_A_REAL_KERNEL: &[(&str, Option<Expected>)] = &[
     ("core/ambiguous.o", None),
-    // This crate poisons what asks for the number of a type that is missing; aya-obj gives up.
+    // This crate poisons the instruction that needs the id of a missing type; aya-obj refuses the object.
     ("core/ambiguous_id.o", Some(Refused("`TypeIdTarget` missing target BTF info"))),
     ("core/enums.o", None),
-    // aya-obj takes a flexible array for one without elements unless its index happens to be that of its member.
+    // aya-obj takes a flexible array for an array without elements, unless the index equals that of its member.
     ("core/live.o", Some(Refused("array index out of bounds"))),
     ("core/narrowed.o", None),
     ("core/offsets.o", Some(Refused("array index out of bounds"))),
@@ -119,7 +120,7 @@ pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus")
 }
 
-/// The objects by name, `kinds/maps.o`.
+/// Returns the objects by name, such as `kinds/maps.o`.
 pub(crate) fn objects() -> BTreeMap<String, Vec<u8>> {
     let folders = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
@@ -129,13 +130,13 @@ pub(crate) fn objects() -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// The types of a small kernel.
+/// Returns the BTF of a small kernel.
 pub(crate) fn small_kernel() -> Vec<u8> {
     let bytes = fs::read(directory().join("core/target.o")).unwrap();
     Object::parse(&bytes).unwrap().btf().unwrap()
 }
 
-/// Compares all objects for a kernel; says what is not as expected.
+/// Compares all objects for a kernel; returns a line for each unexpected result.
 fn compare(kernel: &[u8], expected: impl Fn(&str) -> Option<Expected>) -> String {
     let mut wrong = String::new();
     for (name, bytes) in objects() {
@@ -171,7 +172,7 @@ fn every_object_is_the_same_by_both_readers_or_differs_as_expected() {
     assert!(wrong.is_empty(), "{wrong}");
     let objects = objects();
     for (name, _) in EXPECTED {
-        assert!(objects.contains_key(*name), "{name} is no object of the corpus");
+        assert!(objects.contains_key(*name), "{name} is not an object of the corpus");
     }
     assert!(EXPECTED.is_sorted_by_key(|(name, _)| *name), "the expectations are not in order");
     let same = objects.len() - EXPECTED.len();

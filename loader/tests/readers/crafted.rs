@@ -6,7 +6,7 @@ use object::{
     write::{Object, Relocation, SectionId, StandardSegment, Symbol, SymbolId, SymbolSection},
 };
 
-/// A file that grows.
+/// An object file under construction.
 pub(crate) struct Crafted(Object<'static>);
 
 impl Crafted {
@@ -34,7 +34,7 @@ impl Crafted {
         self.section(name, SectionKind::Data, bytes)
     }
 
-    /// Adds a section that claims bytes without having them.
+    /// Adds a section that claims bytes and has none in the file.
     pub(crate) fn zeroes(&mut self, name: &str, size: u64) -> SectionId {
         let section = self.section(name, SectionKind::UninitializedData, &[]);
         self.0.append_section_bss(section, size, 8);
@@ -55,7 +55,7 @@ impl Crafted {
         (address, size): (u64, u64),
         is_global: bool,
     ) -> SymbolId {
-        // The type is none of a kind of symbol.
+        // `STT_NOTYPE`, the type of labels, is not one of the kinds of symbol.
         let label = SymbolFlags::Elf { st_info: elf::STB_GLOBAL << 4 | elf::STT_NOTYPE, st_other: 0 };
         let is_label = kind == SymbolKind::Unknown;
         self.0.add_symbol(Symbol {
@@ -70,7 +70,7 @@ impl Crafted {
         })
     }
 
-    /// Adds a global function of so many instructions.
+    /// Adds a global function of `count` instructions at instruction `start`.
     pub(crate) fn function(&mut self, name: &str, section: SectionId, (start, count): (u64, u64)) -> SymbolId {
         self.symbol(name, SymbolKind::Text, section, (start * 8, count * 8), true)
     }
@@ -79,12 +79,12 @@ impl Crafted {
         self.0.section_symbol(section)
     }
 
-    /// Ties the load of an address in instruction `number` to a symbol.
+    /// Adds a relocation of the 64-bit load in instruction `number` to a symbol.
     pub(crate) fn loads(&mut self, section: SectionId, number: u64, symbol: SymbolId) {
         self.relocate(section, number, symbol, elf::R_BPF_64_64);
     }
 
-    /// Ties the call in instruction `number` to a symbol.
+    /// Adds a relocation of the call in instruction `number` to a symbol.
     pub(crate) fn calls(&mut self, section: SectionId, number: u64, symbol: SymbolId) {
         self.relocate(section, number, symbol, elf::R_BPF_64_32);
     }
@@ -107,12 +107,13 @@ pub(crate) fn exit() -> Instruction {
     Instruction::new(0x95, 0, 0, 0, 0)
 }
 
-/// A call of a function `distance` instructions behind the next one; of a symbol's if it is -1.
+/// Returns a call of the function that starts `distance` instructions after the next instruction; -1 for a symbol's
+/// function.
 pub(crate) fn call(distance: i32) -> Instruction {
     Instruction::new(0x85, 0, 1, 0, distance)
 }
 
-/// A load of an address, `behind` bytes behind a symbol.
+/// Returns the load of an address that is `behind` bytes after a symbol.
 pub(crate) fn load(register: u8, behind: i32) -> [Instruction; 2] {
     [Instruction::new(0x18, register, 0, 0, behind), Instruction::new(0, 0, 0, 0, 0)]
 }

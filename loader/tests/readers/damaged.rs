@@ -1,13 +1,13 @@
-//! Damaged objects by aya-obj: real ones, with bits flipped, words replaced, sections exchanged and ends cut off. Each ends
-//! in an object or in one message, within seconds and in little memory.
+//! Damaged objects by aya-obj: real objects with bits flipped, words replaced, sections exchanged or the end cut off.
+//! Each ends in an object or in one message, within seconds and in little memory.
 //!
-//! The objects are tried in processes of their own, which may take 1 GiB of address space, so that an abort, a stack
-//! overflow, a hang or a claim of memory is seen, with the number of the object that caused it. The number names the
-//! same object on every machine.
+//! The objects are tried in separate processes with 1 GiB of address space. So an abort, a stack overflow, a hang or
+//! an excessive allocation is seen, with the number of the object that caused it. The number names the same object on
+//! every machine.
 //!
-//! `CUTAWAY_DAMAGED` says how many are tried (1,000 otherwise; `cargo xtask damaged` tries 20,000), `CUTAWAY_SEED` where
-//! their numbers begin. With `CUTAWAY_COMMAND`, the path of the command `cutaway`, each is given to [`COMMANDS`] instead
-//! of the library.
+//! `CUTAWAY_DAMAGED` is the number of objects (1,000 by default; `cargo xtask damaged` tries 20,000), `CUTAWAY_SEED`
+//! the number of the first. With `CUTAWAY_COMMAND`, the path of the command `cutaway`, each object is given to
+//! [`COMMANDS`] instead of the library.
 
 use std::{
     env, fs,
@@ -31,17 +31,17 @@ use crate::{
     way::is_read,
 };
 
-/// How long one object may take.
+/// The maximum time for one object.
 const LONGEST: Duration = Duration::from_secs(5);
 /// The address space of a process, in units of 1024 bytes.
 const MEMORY: u32 = 1 << 20;
-/// Objects that one process tries.
+/// The number of objects that one process tries.
 const BATCH: u64 = 2500;
 /// The commands that each object is given to, before its path; the second needs root.
 const COMMANDS: [&[&str]; 2] =
     [&["inspect", "--reader", "aya-obj"], &["run", "--reader", "aya-obj", "--duration", "0.05"]];
 
-/// Damaged objects are made of these: what aya-obj takes, so that damage reaches it.
+/// Returns the objects that are damaged. aya-obj accepts all of them, so that it also gets the damaged ones.
 fn seeds() -> Vec<Seed> {
     let objects = objects().into_iter().filter(|(_, bytes)| Object::parse_with(ObjectReader::AyaObj, bytes).is_ok());
     let mut seeds: Vec<_> = objects.map(|(name, bytes)| Seed::new(&name, bytes)).collect();
@@ -49,7 +49,7 @@ fn seeds() -> Vec<Seed> {
     seeds
 }
 
-/// The object of this number, a kernel's BTF, and what it was made of.
+/// Returns the object of this number, a kernel's BTF, and the name of the seed.
 fn damaged(number: u64, seeds: &[Seed], kernel: &[u8]) -> (Vec<u8>, Vec<u8>, String) {
     let mut damage = Damage::new(number);
     let (seed, other) = (&seeds[damage.below(seeds.len())], &seeds[damage.below(seeds.len())]);
@@ -68,7 +68,8 @@ fn damaged(number: u64, seeds: &[Seed], kernel: &[u8]) -> (Vec<u8>, Vec<u8>, Str
     (bytes, kernel, seed.name.clone())
 }
 
-/// The body of a process of its own: says the number of each object before it tries it, and how it ended after.
+/// The body of a separate process. It prints the number of each object before it tries the object, and the result
+/// afterwards.
 #[test]
 #[ignore = "is the body of the other test's processes"]
 fn batch() {
@@ -97,7 +98,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// How many ended in each way.
+/// The number of objects for each result.
 #[derive(Debug, Default)]
 struct Counts {
     /// Read and linked: exit status 0.
@@ -120,11 +121,12 @@ fn damaged_objects_end_in_an_answer() {
     eprintln!("{count} damaged objects: exit 0: {done}, exit 1: {refused}, anything else: {}", faults.len());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert_eq!(done + refused, count);
-    // That many are read is what makes this a test.
+    // The test is useful only if many objects are read and many are refused.
     assert!(count < 100 || (done * 10 > count && refused * 10 > count), "{done} read, {refused} refused");
 }
 
-/// Tries the objects in processes of [`BATCH`] each. After a fault the rest of the batch is tried in another one.
+/// Tries the objects in processes of [`BATCH`] objects each. After a fault another process tries the rest of the
+/// batch.
 fn in_batches(range: Range<u64>, counts: &mut Counts) {
     let mut start = range.start;
     while start < range.end && counts.faults.len() < 10 {
@@ -142,12 +144,12 @@ fn in_one_process(range: Range<u64>, counts: &mut Counts) -> u64 {
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || lines.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-    // What is tried now; and what was said since.
+    // The current object, and the lines that the process has printed since it began.
     let mut current: Option<(u64, String)> = None;
     let mut said = String::new();
     let mut next = range.start;
     let fault = loop {
-        // The seeds are read first.
+        // The first object takes longer, because the process reads the seeds before it.
         let patience = if current.is_some() { LONGEST } else { LONGEST * 12 };
         match receiver.recv_timeout(patience) {
             Ok(line) if line.starts_with("try ") => {
@@ -185,7 +187,7 @@ fn end(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// A command with limited address space.
+/// Returns a command with limited address space.
 fn limited(program: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {MEMORY} && exec \"$0\" \"$@\"")]).arg(program);
@@ -246,7 +248,7 @@ fn by_command(cutaway: &Path, range: Range<u64>, counts: &mut Counts) {
     fs::remove_file(&path).unwrap();
 }
 
-/// How many messages the command has printed, besides those about single programs that are skipped and warnings.
+/// Returns the number of messages that the command has printed, without warnings and messages about skipped programs.
 fn messages(said: &str) -> usize {
     let messages = said.lines().filter_map(|line| line.strip_prefix("cutaway: "));
     messages.filter(|message| !message.starts_with("skipped ") && !message.starts_with("warn: ")).count()

@@ -1,4 +1,4 @@
-//! The known faults of aya-obj 0.3.0, one by one: each object is refused, corrected, or told to be different. None is
+//! The known faults of aya-obj 0.3.0, one by one. Each object is refused, corrected, or reported as different. None is
 //! silently misread.
 
 use cutaway::{DryRun, Instruction, Object, ObjectReader, Pinning, ReaderComparison, compare_readers};
@@ -13,7 +13,7 @@ pub(crate) fn by_aya(bytes: &[u8]) -> Result<Object, cutaway::Error> {
     Object::parse_with(ObjectReader::AyaObj, bytes)
 }
 
-/// The linked programs of both readers, by name.
+/// Returns the linked programs of a dry run, by name.
 fn linked(run: &DryRun) -> Vec<(String, Result<Vec<Instruction>, String>)> {
     let mut programs: Vec<_> = run
         .programs
@@ -27,7 +27,7 @@ fn linked(run: &DryRun) -> Vec<(String, Result<Vec<Instruction>, String>)> {
     programs
 }
 
-/// Both readers must link an object to the same, after mending.
+/// Checks that both readers link an object to the same instructions after mending.
 pub(crate) fn is_mended(bytes: &[u8]) -> Object {
     let aya = by_aya(bytes).unwrap();
     let own = Object::parse(bytes).unwrap();
@@ -44,7 +44,8 @@ fn different(bytes: &[u8], part: &str) {
     }
 }
 
-/// The object is not given to aya-obj, or aya-obj refuses it, and both ways of asking say so.
+/// Checks that the object is not given to aya-obj, or that aya-obj refuses it; parsing and comparing have the same
+/// reason.
 pub(crate) fn refused(bytes: &[u8], part: &str) {
     let error = by_aya(bytes).unwrap_err().to_string();
     assert!(error.contains(part) && !error.contains('\n'), "{error}");
@@ -55,7 +56,7 @@ pub(crate) fn refused(bytes: &[u8], part: &str) {
 }
 
 #[test]
-fn functions_at_one_address_of_two_sections_are_told_apart() {
+fn functions_at_one_address_of_two_sections_are_distinct() {
     let mut file = Crafted::new(b"GPL\0");
     let [one, two] = [(".text.a", 1), (".text.b", 2)].map(|(name, value)| {
         let section = file.code(name, &[mov(0, value), exit()]);
@@ -84,7 +85,7 @@ fn arrays_of_arrays_have_their_whole_size() {
     assert_eq!((held.maps()[0].key_size, held.maps()[0].value_size), (12, 256));
 }
 
-/// An object with one map in the old form, `size` bytes of which are described.
+/// Returns an object with one map in the old form, whose description has `size` bytes.
 fn legacy(pinning: u32, size: usize) -> Vec<u8> {
     let mut file = Crafted::new(b"GPL\0");
     let words = [2, 4, 8, 16, 0, 0, pinning, 0];
@@ -132,7 +133,7 @@ fn license_that_is_missing_is_not_gpl() {
 }
 
 #[test]
-fn static_functions_are_no_programs() {
+fn static_functions_are_not_programs() {
     let mut file = Crafted::new(b"GPL\0");
     let program = file.code(PROGRAM, &[call(1), exit(), mov(0, 0), exit()]);
     file.symbol("helps", SymbolKind::Text, program, (16, 16), false);
@@ -145,7 +146,7 @@ fn static_functions_are_no_programs() {
 }
 
 #[test]
-fn second_name_of_a_program_is_no_second_program() {
+fn second_name_of_a_program_is_not_a_second_program() {
     let mut file = Crafted::new(b"GPL\0");
     let program = file.code(PROGRAM, &[mov(0, 0), exit()]);
     file.function("one", program, (0, 2));
@@ -210,7 +211,7 @@ fn functions_are_found_through_their_section() {
     let bytes = file.write();
     assert_eq!(compare_readers(&bytes, &[]).unwrap(), ReaderComparison::Same);
     assert_eq!(is_mended(&bytes).dry_run(&[]).unwrap().programs[0].subprogs.len(), 2);
-    // A load whose relocation is of the form of a call: aya-obj computes another address.
+    // A load with a relocation in the form of a call's: aya-obj computes another address.
     let mut file = Crafted::new(b"GPL\0");
     let text = file.code(".text", &[mov(0, 1), mov(0, 1), exit(), mov(0, 2), exit()]);
     file.symbol("one", SymbolKind::Text, text, (0, 24), false);
@@ -225,7 +226,7 @@ fn functions_are_found_through_their_section() {
 }
 
 #[test]
-fn references_to_what_is_no_map_are_not_taken_for_another_map() {
+fn reference_to_an_undescribed_map_is_refused() {
     let mut object = ObjectBuilder::new("GPL");
     object.map("one", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));
     let other = object.map("other", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));
@@ -236,7 +237,7 @@ fn references_to_what_is_no_map_are_not_taken_for_another_map() {
     object.program(PROGRAM, "program", asm);
     let mut bytes = object.write().unwrap();
     is_mended(&bytes);
-    // The symbol `other` gets another name, `othes`, and so is no map of the types.
+    // The symbol `other` gets another name, `othes`, which is not the name of a map in the BTF.
     let at = bytes.windows(6).rposition(|part| part == b"other\0").unwrap();
     let first = bytes.windows(6).position(|part| part == b"other\0").unwrap();
     for at in [first, at] {
@@ -264,7 +265,7 @@ fn references_to_labels_do_not_panic() {
     }
 }
 
-/// An object whose program refers to a variable of eight bytes in a section.
+/// Returns an object whose program refers to a variable of eight bytes in a section.
 fn with_variable(name: &str, add: impl FnOnce(&mut Crafted) -> object::write::SectionId) -> Vec<u8> {
     let mut file = Crafted::new(b"GPL\0");
     let section = add(&mut file);
@@ -310,7 +311,7 @@ fn maps_of_one_name_are_refused() {
 
 #[test]
 fn code_that_cannot_run_hides_no_program() {
-    // Executable and not allocated: this crate finds a program there, aya-obj none.
+    // Executable and not allocated: this crate finds a program there, aya-obj does not.
     let mut file = Crafted::new(b"GPL\0");
     let program = file.code(PROGRAM, &[mov(0, 0), exit()]);
     file.function("program", program, (0, 2));
@@ -321,7 +322,7 @@ fn code_that_cannot_run_hides_no_program() {
     assert!(by_aya(&bytes).unwrap_err().to_string().contains("`program`"));
 }
 
-/// Where the header of a section is in the file.
+/// Returns the offset of a section's header in the file.
 pub(crate) fn section_header(bytes: &[u8], name: &[u8]) -> usize {
     let word = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
     let half = |at: usize| usize::from(u16::from_ne_bytes(*bytes[at..].first_chunk().unwrap()));
@@ -332,7 +333,7 @@ pub(crate) fn section_header(bytes: &[u8], name: &[u8]) -> usize {
     table + index * 64
 }
 
-/// The section `.BTF` of an object, to be changed.
+/// Returns the section `.BTF` of an object, to be changed.
 pub(crate) fn types(bytes: &mut [u8]) -> &mut [u8] {
     let header = section_header(bytes, b".BTF");
     let word = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;

@@ -1,4 +1,4 @@
-//! Objects that the caller has parsed by aya-obj, and changed, before this crate takes them.
+//! Objects that the caller has parsed by aya-obj and changed before this crate converts them.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use object::SymbolKind;
 
 use crate::crafted::{Crafted, exit, load, mov};
 
-/// Two programs, a map, and variables.
+/// Returns an object with two programs, a map, and variables.
 fn bytes() -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
     object.map("table", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(8));
@@ -30,7 +30,7 @@ fn parsed() -> aya_obj::Object {
     aya_obj::Object::parse(&bytes()).unwrap()
 }
 
-/// What a variable begins with, as loading would write it.
+/// Returns the initial contents of a data section, as loading would write them.
 fn initial(object: &Object, section: &str) -> String {
     let map = object.maps().iter().find(|map| map.name == section).unwrap();
     format!("{map:?}")
@@ -59,7 +59,7 @@ fn object_is_taken_as_it_is() {
     for program in held.dry_run(&[]).unwrap().programs {
         let own = own.dry_run(&[]).unwrap();
         let same = own.programs.iter().find(|known| known.name == program.name).unwrap();
-        // But for the made-up fds of maps.
+        // The opcodes are compared, because the dry run's fds of maps differ.
         let codes = |instructions: &[cutaway::Instruction]| -> Vec<_> {
             instructions.iter().map(|insn| (insn.code, insn.dst(), insn.src(), insn.offset)).collect()
         };
@@ -100,7 +100,7 @@ fn variables_are_set_by_their_types() {
     assert!(initial(&held, ".data").contains("(0, [10, 0, 0, 0, 0, 0, 0, 0])"), "{}", initial(&held, ".data"));
 }
 
-/// Without types nothing tells where a variable is: it is set by `aya_obj::Object::patch_map_data` before.
+/// Without BTF the location of a variable is unknown, so `aya_obj::Object::patch_map_data` sets it before.
 #[test]
 fn variables_without_types_are_unknown() {
     let mut file = Crafted::new(b"GPL\0");
@@ -121,7 +121,7 @@ fn variables_without_types_are_unknown() {
     let instructions = run.programs[0].instructions.as_ref().unwrap();
     // The value of the map at offset 8.
     assert_eq!((instructions[0].src(), instructions[1].imm), (2, 8));
-    // By its file it is known by its size.
+    // With the file, the symbol has the variable's location and size.
     let mut own = Object::parse_with(ObjectReader::AyaObj, &bytes).unwrap();
     own.set_variable("variable", &1_u64).unwrap();
     own.set_variable("variable", &1_u32).unwrap_err();
@@ -140,7 +140,7 @@ fn attach_target_is_set_by_hand() {
     held.program_mut("first").unwrap().set_attach_target("nonsense").unwrap_err();
 }
 
-/// All that is public in aya-obj's value can be anything.
+/// The caller can set any public field of aya-obj's value.
 #[test]
 fn values_that_no_file_gives_are_refused_or_harmless() {
     let mut changed = parsed();

@@ -1,4 +1,4 @@
-//! BTF of a kernel that the caller gives, and that aya-obj must not be given.
+//! BTF of a kernel that the caller gives and that aya-obj must not read.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use cutaway::{Object, ObjectReader, ReaderComparison, compare_readers};
 
 use crate::corpus::{objects, small_kernel};
 
-/// BTF of these words, without names.
+/// Returns BTF of these words, without names.
 fn types(words: &[u32]) -> Vec<u8> {
     let (size, names) = (words.len() as u32 * 4, b"\0");
     let magic = if cfg!(target_endian = "little") { 0x0001_eb9f } else { 0xeb9f_0100 };
@@ -19,7 +19,7 @@ const PROTOTYPE: u32 = 13 << 24;
 const POINTER: u32 = 2 << 24;
 const VARIABLE: u32 = 14 << 24;
 
-/// An object with CO-RE relocations is refused for such a kernel, and soon.
+/// Checks that an object with CO-RE relocations is refused soon for such a kernel.
 fn refused(kernel: &[u8], part: &str) {
     let bytes = &objects()["core/fields.o"];
     let start = Instant::now();
@@ -32,7 +32,7 @@ fn refused(kernel: &[u8], part: &str) {
 }
 
 #[test]
-fn linkage_of_a_variable_is_one_that_there_is() {
+fn unknown_linkage_of_a_variable_is_refused() {
     for linkage in [4, 5, u32::MAX] {
         refused(&types(&[0, 1 << 24, 4, 32, 0, VARIABLE, 1, linkage]), "linkage");
     }
@@ -43,7 +43,7 @@ fn linkage_of_a_variable_is_one_that_there_is() {
 #[test]
 fn structure_that_contains_itself_is_refused() {
     refused(&types(&[0, STRUCT | 1, 8, 0, 1, 0]), "contains itself");
-    // By way of another.
+    // Through another structure.
     refused(&types(&[0, STRUCT | 1, 8, 0, 2, 0, 0, STRUCT | 1, 8, 0, 1, 0]), "contains itself");
 }
 
@@ -69,7 +69,7 @@ fn structures_that_double_on_each_level_are_refused() {
 }
 
 #[test]
-fn bytes_that_are_no_types_are_refused() {
+fn bytes_that_are_not_btf_are_refused() {
     let object = Object::parse_with(ObjectReader::AyaObj, &objects()["core/fields.o"]).unwrap();
     for kernel in [&b"no types"[..], &[0; 64], &small_kernel()[..100]] {
         object.dry_run(kernel).unwrap_err();

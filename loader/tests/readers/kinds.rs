@@ -1,4 +1,5 @@
-//! Every kind of program, map, reference and CO-RE relocation that aya's users have, assembled here, by both readers.
+//! Assembles every kind of program, map, reference and CO-RE relocation that aya's users have, and reads it by both
+//! readers.
 
 use cutaway::{
     AttachType, MapFlags, Object, ObjectReader, Pinning, ProgramType, ReaderComparison, aya_obj, compare_readers,
@@ -20,7 +21,7 @@ fn nothing() -> Assembler {
 use AttachType as A;
 use ProgramType as T;
 
-/// Sections that both readers know, with what they mean.
+/// Sections that both readers know, with their kinds of program.
 const KINDS: &[(&str, ProgramType, AttachType)] = &[
     ("kprobe/vfs_read", T::KPROBE, A(0)),
     ("kretprobe/vfs_read", T::KPROBE, A(0)),
@@ -130,7 +131,7 @@ fn every_kind_of_program_is_the_same() {
         assert_eq!((read.program_type, read.expected_attach_type), (program_type, attach_type), "{section}");
         assert_eq!(read.sleepable, section.split('/').next().unwrap().ends_with(".s"), "{section}");
         assert_eq!(read.fragments, section.starts_with("xdp.frags"), "{section}");
-        // Without its file the same, but for the target.
+        // Without the file only the target is missing.
         let held = Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap();
         let mut expected = own.programs()[0].section.clone();
         expected.target = None;
@@ -264,7 +265,7 @@ fn references_of_every_kind_are_the_same() {
     assert_eq!(instructions(&held), instructions(&run));
 }
 
-/// aya-obj has the verifier follow calls of the functions that compilers call by themselves.
+/// aya-obj makes functions that the compiler calls by itself static, so that the verifier follows their calls.
 #[test]
 fn functions_of_the_compiler_are_static() {
     for (name, linkage) in [("memcpy", 0), ("memmove", 0), ("memset", 0), ("memcmp", 0), ("mempcpy", 1)] {

@@ -1,4 +1,4 @@
-//! Two readers of objects: what aya-obj makes of objects, and what this crate's reader does.
+//! Two readers of objects: the results of aya-obj are compared with those of this crate's reader.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bounds;

@@ -1,4 +1,4 @@
-//! The built-in programs, by both readers and by way of a held object: the same instructions and maps.
+//! The built-in programs have the same instructions and maps by both readers, and as an object that the caller parsed.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn programs(object: &Object) -> BTreeMap<String, Program> {
     run.programs.iter().map(|linked| (linked.name.clone(), program(linked.instructions.as_ref().unwrap()))).collect()
 }
 
-/// Everything that a map is made with, by its name.
+/// Returns all attributes that a map is created with, by the map's name.
 fn maps(object: &Object) -> BTreeMap<String, String> {
     let describe = |map: &MapSpec| {
         format!(
@@ -42,7 +42,7 @@ fn maps(object: &Object) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_transport_is_the_same_by_each_way() {
+fn every_transport_is_the_same_by_each_reader() {
     for transport in Transport::ALL {
         let bytes = transport.object().unwrap();
         assert_eq!(compare_readers(&bytes, &[]).unwrap(), ReaderComparison::Same, "{transport}");

@@ -1,14 +1,14 @@
-//! The way of an object by aya-obj from the bytes of a file to the first system call.
+//! All steps of aya-obj's reader from the bytes of a file to the first system call.
 
 use cutaway::{Object, ObjectReader, aya_obj, compare_readers};
 
-/// Returns whether a message can be shown: it is not empty, short, and has no control characters.
+/// Returns whether a message can be printed: it is short, not empty, and has no control characters.
 fn is_message(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_control) && text.len() < 4096
 }
 
-/// Compares the readers of an object, reads it by aya-obj, and links its programs against BTF of a kernel. Returns whether
-/// it could be read and linked; any error must be one message.
+/// Compares the readers on an object, reads it by aya-obj, and links its programs against BTF of a kernel. Returns
+/// whether it is read and linked; any error must be one message.
 pub(crate) fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
     if let Ok(comparison) = compare_readers(bytes, kernel) {
         let text = format!("{comparison:?}");
@@ -21,7 +21,7 @@ pub(crate) fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
         }
         object.dry_run(kernel).map(|run| run.programs.iter().all(|program| program.instructions.is_ok()))
     });
-    // What parses by aya-obj does so without the file, too.
+    // An object that aya-obj parses can be converted without the file, too.
     if result.is_ok()
         && let Ok(parsed) = aya_obj::Object::parse(bytes)
     {

@@ -1,4 +1,5 @@
-//! Whether aya-obj takes an object and reads it the same, in a line and in JSON; and the report by `--reader aya-obj`.
+//! The line and the JSON field on whether aya-obj accepts an object and reads it the same; the report with `--reader
+//! aya-obj`.
 
 use std::{fs, path::Path};
 
@@ -23,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(object_that_aya_obj_does_not_take_is_an_error),
         test!(panic_of_aya_obj_is_a_reason),
     ];
-    // By its own types, which aya-obj parses faster than the kernel's.
+    // With the object's own BTF, which aya-obj parses faster than the kernel's.
     let damaged = [("one_ring", ("kinds/one_ring", None)), ("fields", ("core/fields", Some("core/target")))];
     tests.extend(test!(damaged_object_gets_one_message, damaged));
     tests
@@ -103,7 +104,7 @@ fn wrong_value_size_is_a_difference() {
     fs::write(&path, object.write().unwrap()).unwrap();
     let difference = "the map `table` has the value size 64 by aya-obj, and 256 here";
     assert_eq!(line(&inspect([&path])), format!("aya-obj 0.3.0 reads it differently: {difference}"));
-    // It is corrected, and each of the two lines says so once.
+    // It is corrected. The correction and the difference have one line each.
     let ended = inspect(["--reader".as_ref(), "aya-obj".as_ref(), path.as_os_str()]);
     assert!(ended.stdout.contains("table: ARRAY, 1 entry, key 4, value 256 bytes"), "{ended:?}");
     let [corrected, differs] = ended.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{ended:?}") };
@@ -114,7 +115,7 @@ fn wrong_value_size_is_a_difference() {
 /// aya-obj confuses functions at one address of two sections, here `.text.first` and `.text.second`.
 fn mislinked_call_is_a_difference() {
     let mut bytes = fs::read(corpus("kinds/code.o")).unwrap();
-    // aya-obj refuses a section of functions with another name.
+    // aya-obj refuses other names for sections of functions.
     let (from, to) = (b"elsewhere\0", b".text.els\0");
     while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
         bytes[at..at + to.len()].copy_from_slice(to);
@@ -127,12 +128,12 @@ fn mislinked_call_is_a_difference() {
     assert!(at.starts_with("aya-obj 0.3.0 reads it differently: instruction "), "{said}");
     let (aya, own) = code.split_once("` by aya-obj, and `call ").unwrap_or_else(|| panic!("{said}"));
     assert_ne!(Some(aya), own.strip_suffix("` here"), "{said}");
-    // Corrected, it calls the same functions as by the other reader.
+    // With the correction, it calls the same functions as with the other reader.
     let [own, aya] = ["cutaway", "aya-obj"].map(|reader| report([Path::new("--reader"), Path::new(reader), &path]));
     assert_eq!(own["programs"], aya["programs"]);
 }
 
-/// The verifier takes static functions alone for callbacks.
+/// The verifier accepts only static functions as callbacks.
 fn hidden_callback_is_a_difference() {
     let said = line(&inspect([corpus("kinds/callbacks.o")]));
     let difference = "the function `one_round` is global in the types of aya-obj, and static here";
@@ -170,7 +171,7 @@ fn relocations_by_aya_obj_are_unknown() {
     let text = inspect(words("aya-obj")).stdout;
     assert!(text.contains("\nCO-RE relocations\n  unknown: aya-obj applies them"), "{text}");
     assert!(!inspect(words("cutaway")).stdout.contains("\nCO-RE relocations\n"));
-    // Without relocations there are none, by either.
+    // An object without relocations has an empty list by both readers.
     assert_eq!(report(["--reader", "aya-obj", "--built-in", "ring"])["core"], json!([]));
 }
 
@@ -186,7 +187,7 @@ fn object_that_aya_obj_does_not_take_is_an_error() {
         assert_eq!(ended.complaint(), expected);
         assert_eq!(ended.stdout, "");
     }
-    // What is wrong for both readers has no such advice.
+    // A fault for both readers has no such advice.
     let ended = inspect([Path::new("--reader"), Path::new("aya-obj"), &corpus("faults/without_types.o")]);
     assert!(!ended.complaint().contains("--reader"), "{ended:?}");
 }
@@ -217,7 +218,7 @@ fn panic_of_aya_obj_is_a_reason() {
     assert!(matches!(errors[..], [error] if error.contains(why)), "{ended:?}");
 }
 
-/// Truncations, and one to three changed bits in each of many copies: a report or one message, and never a crash.
+/// Many copies are truncated or have one to three changed bits. Each gives a report or one message, and never a crash.
 fn damaged_object_gets_one_message((object, types): (&str, Option<&str>)) {
     const COPIES: usize = 150;
     let whole = fs::read(corpus(&format!("{object}.o"))).unwrap();

@@ -1,6 +1,6 @@
-//! Objects by either reader on the running kernel: aya-obj's way and this crate's end in the same maps and programs, which
-//! send the same records.
-#![expect(unsafe_code, reason = "bpf(2): what the kernel says of maps and programs")]
+//! Objects by either reader on the running kernel. aya-obj's reader and this crate's give the same maps and programs,
+//! which send the same records.
+#![expect(unsafe_code, reason = "bpf(2): reads the info on maps and programs")]
 
 use std::{
     collections::BTreeMap,
@@ -31,17 +31,17 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Objects that this crate loads, and aya-obj not: a part of the reason.
+/// Objects that this crate loads and aya-obj refuses, with a part of the reason.
 const REFUSED: &[(&str, &str)] = &[
-    // aya-obj gives up where this crate poisons instructions that are not reached.
+    // aya-obj refuses objects in which this crate poisons instructions that are not reached.
     ("core/ambiguous_id.o", "`TypeIdTarget` missing target BTF info"),
     ("core/types.o", "`TypeSize` missing target BTF info"),
 ];
 
-/// Objects that send the time, so that only the number and length of their records is the same.
+/// Objects that send the time, so that only the number and length of their records are the same.
 const SENDS_TIME: &[&str] = &["kinds/one_ring.o"];
 
-/// The corpus objects that aya-obj takes, by name.
+/// Returns the corpus objects that aya-obj accepts, by name.
 fn objects() -> Vec<(String, Vec<u8>)> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
     let mut objects = Vec::new();
@@ -59,7 +59,8 @@ fn objects() -> Vec<(String, Vec<u8>)> {
     objects
 }
 
-/// The first bytes of what the kernel says of a map or program (`BPF_OBJ_GET_INFO_BY_FD`), which has `request` set before.
+/// Returns the first 256 bytes of the kernel's info on a map or program (`BPF_OBJ_GET_INFO_BY_FD`). `request` is the
+/// info before the call.
 fn info(fd: &impl AsFd, request: [u8; 256]) -> [u8; 256] {
     const GET_INFO: libc::c_long = 15;
     let mut info = request;
@@ -67,8 +68,8 @@ fn info(fd: &impl AsFd, request: [u8; 256]) -> [u8; 256] {
     attributes[..4].copy_from_slice(&fd.as_fd().as_raw_fd().to_ne_bytes());
     attributes[4..8].copy_from_slice(&256_u32.to_ne_bytes());
     attributes[8..].copy_from_slice(&(info.as_mut_ptr().expose_provenance() as u64).to_ne_bytes());
-    // SAFETY: the kernel reads 16 bytes of attributes and writes at most 256 to `info`; buffers that `request` names are
-    // the caller's, and of the length that it names.
+    // SAFETY: the kernel reads 16 bytes of attributes and writes at most 256 to `info`. Buffers that `request` names
+    // are the caller's, and have the length that `request` gives.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, GET_INFO, attributes.as_mut_ptr(), attributes.len()) };
     assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
     info
@@ -78,13 +79,15 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap())
 }
 
-/// `struct bpf_map_info`: type, sizes, flags, name, whether there is BTF and its ids of key and value, extra.
+/// Returns fields of `struct bpf_map_info`: type, sizes, flags, name, whether there is BTF, the type ids of key and
+/// value, and `map_extra`.
 fn map_info(map: &impl AsFd) -> Vec<u8> {
     let info = info(map, [0; 256]);
     [&info[..4], &info[8..40], &[u8::from(word(&info, 64) != 0)], &info[68..76], &info[80..88]].concat()
 }
 
-/// `struct bpf_prog_info`: type, tag, bytes of instructions, name, license, infos of functions and lines.
+/// Returns fields of `struct bpf_prog_info`: type, tag, bytes of instructions, name, license, `func_info` and
+/// `line_info`.
 fn program_info(program: &impl AsFd) -> Vec<u8> {
     let first = info(program, [0; 256]);
     let (functions, lines) = (word(&first, 144), word(&first, 148));
@@ -99,19 +102,19 @@ fn program_info(program: &impl AsFd) -> Vec<u8> {
     request[172..176].copy_from_slice(&16_u32.to_ne_bytes());
     info(program, request);
     let kept = [&first[..4], &first[8..16], &first[20..24], &first[52..56], &first[64..80], &first[84..85]].concat();
-    // Names in BTF lie elsewhere by each reader; instructions, lines and columns do not.
+    // Each reader has other offsets of names in BTF; instructions, lines and columns are the same.
     let lines = of_lines.chunks(16).flat_map(|line| [&line[..4], &line[12..]].concat());
     [kept, of_functions, lines.collect()].concat()
 }
 
-/// What the kernel says of all maps and programs.
+/// Returns the kernel's info on all maps and programs.
 fn description(loaded: &Loaded) -> BTreeMap<String, Vec<u8>> {
     let maps = loaded.maps().map(|map| (format!("map {}", map.name()), map_info(map)));
     let programs = loaded.programs().map(|program| (format!("program {}", program.name()), program_info(program)));
     maps.chain(programs).collect()
 }
 
-/// Both ways, each with pins of its own.
+/// Loads an object by both readers, each with its own directory for pins.
 fn both(bytes: &[u8], change: impl Fn(&mut Object)) -> [Result<(Loaded, Pins), Error>; 2] {
     [ObjectReader::Cutaway, ObjectReader::AyaObj].map(|reader| {
         let pins = Pins::new(&format!("{reader:?}").to_lowercase());
@@ -143,7 +146,7 @@ fn corpus_objects_are_the_same_loaded() {
     assert!(loaded.len() >= 30, "{} are loaded: {loaded:?}", loaded.len());
 }
 
-/// The records that the object's programs send when this process asks for its process group, by map.
+/// Returns the records that the object's programs send when this process gets its process group, by map.
 fn records(loaded: &Loaded) -> BTreeMap<String, Vec<Vec<u8>>> {
     let is = |kind: MapType| loaded.maps().filter(move |map| map.map_type() == kind);
     let mut records: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();

@@ -38,7 +38,7 @@ const SAME: [(&str, &[&str]); 15] = [
     ("kinds/one_ring", &["--format", "hex", "--buffer", "8192"]),
 ];
 
-/// Objects with perf buffers alone. `legacy` has maps of the old form.
+/// Objects with perf buffers only. `legacy` has maps of the old form.
 const PERF: [(&str, &[&str]); 3] = [
     ("kinds/legacy", &["--type", "u64", "--set", "step=7"]),
     ("kinds/legacy_no_btf", &["--type", "u64"]),
@@ -63,7 +63,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Replaces what differs from run to run: the number of the sending process, the time and the CPU.
+/// Replaces values that differ between runs: the PID of the sending process, the time and the CPU.
 fn normal(value: &Value, pid: u32) -> Value {
     match value {
         Value::Array(all) => all.iter().map(|value| normal(value, pid)).collect(),
@@ -101,7 +101,8 @@ fn readers_deliver_the_same_records((object, words): (&str, &[&str])) {
     assert_eq!(own, aya, "{object}");
 }
 
-/// The record has the inode of the PID namespace, which several pointers of the kernel's structures lead to.
+/// The record has the inode of the PID namespace, which the program reads through several pointers in kernel
+/// structures.
 fn relocations_of_aya_obj_find_the_fields() {
     let mut command = binary::command(["run", "--reader", "aya-obj", "--format", "json", "--duration", "0.3"]);
     let ended = Running::start(command.arg(corpus("kinds/core_reads"))).end();

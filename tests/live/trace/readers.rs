@@ -1,4 +1,4 @@
-//! The built-in programs are read by aya-obj unless `--reader cutaway` says otherwise; what is loaded is the same.
+//! aya-obj reads the built-in programs unless `--reader cutaway` is given; both readers load the same programs.
 
 use cutaway_programs::getaddrinfo::Transport;
 use serde_json::Value;
@@ -14,11 +14,11 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(readers_load_the_same, transports(), transports::missing).collect();
-    tests.push(test!(aya_obj_reads_unless_told_otherwise).needs(root));
+    tests.push(test!(aya_obj_reads_by_default).needs(root));
     tests
 }
 
-fn aya_obj_reads_unless_told_otherwise() {
+fn aya_obj_reads_by_default() {
     for (words, by_aya_obj) in [("", true), ("--reader aya-obj", true), ("--reader cutaway", false)] {
         let job = Job::new([Question::new("127.0.0.1")]);
         let ended =

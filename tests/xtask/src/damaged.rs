@@ -19,8 +19,8 @@ pub(crate) struct Arguments {
     seed: u64,
 }
 
-/// Runs the loader's test of damaged objects. It prints how many objects end in each result. It fails on an abort, a hang
-/// or more than 1 GiB of address space, and prints the number that reproduces it.
+/// Runs the loader's test of damaged objects. It prints how many objects end in each result. It fails on an abort, a
+/// hang or more than 1 GiB of address space, and prints the number that reproduces it.
 pub(crate) fn run(arguments: &Arguments) -> Result {
     let (count, seed) = (arguments.count.to_string(), arguments.seed.to_string());
     let mut environment = vec![("CUTAWAY_DAMAGED", count.as_str()), ("CUTAWAY_SEED", seed.as_str())];

@@ -76,8 +76,11 @@ enum Routine {
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
     },
-    /// Damage objects that aya-obj takes: reading each by aya-obj must end in an object or one message, within seconds
-    /// and 1 GiB
+    /// Damage objects and read each by aya-obj
+    ///
+    /// aya-obj accepts the objects before the damage. Each must end in an
+    /// object or one message, within seconds and 1 GiB.
+    #[command(verbatim_doc_comment)]
     Damaged(damaged::Arguments),
     /// Measure the readers and the loader against others
     #[command(subcommand)]

@@ -1,9 +1,9 @@
-//! Checks a kernel's BTF that the caller gives, before aya-obj reads it. The BTF of the running kernel is not checked: it
-//! comes from the kernel itself.
+//! Checks a kernel's BTF that the caller gives, before aya-obj reads it. The BTF of the running kernel is not
+//! checked: it comes from the kernel itself.
 //!
-//! aya-obj reads the linkage of a variable straight into an enum. To find a member it follows unnamed structures, and to
-//! compare prototypes it follows their parameters, with no limit of depth. A structure that contains itself overflows
-//! the stack. One that contains two structures of the next level, on fifty levels, takes years.
+//! aya-obj reads the linkage of a variable straight into an enum. To find a member it follows unnamed structures, and
+//! to compare prototypes it follows their parameters, with no limit of depth. A structure that contains itself
+//! overflows the stack. One that contains two structures of the next level, on fifty levels, takes years.
 
 use std::collections::HashMap;
 

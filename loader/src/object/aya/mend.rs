@@ -12,8 +12,8 @@ use crate::{
     object::{MapSpec, Object, ProgramSpec, btf},
 };
 
-/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
-/// file. Returns each correction as the predicate of a sentence about aya-obj.
+/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there
+/// is a file. Returns each correction as the predicate of a sentence about aya-obj.
 ///
 /// # Errors
 ///
