@@ -33,7 +33,7 @@ const EXPECTED: &[(&str, Expected)] = &[
     // CO-RE for the small kernel of core/target.o.
     ("core/ambiguous.o", Unlinked("`struct contradicts.value`")),
     ("core/ambiguous_id.o", Unlinked("`struct contradicts`")),
-    ("core/anonymous.o", Unlinked("`struct (unnamed).x`")),
+    ("core/anonymous.o", Withheld("without a name")),
     // aya-obj does not look for an enumeration of 32 bits among those of 64.
     ("core/enums.o", Different("`wide`")),
     ("core/live.o", Refused("`TypeSize` missing target BTF info")),

@@ -11,5 +11,6 @@ mod faults;
 mod held;
 mod kernels;
 mod kinds;
+mod overlaps;
 mod transports;
 mod way;

@@ -14,8 +14,8 @@ use crate::{
 const MOST: u64 = 1 << 28;
 /// The maximum number of bytes of names that aya-obj reads, repeated reads included.
 const MOST_OF_NAMES: u64 = 1 << 32;
-/// The maximum length of a name in bytes. aya-obj keeps copies of some. No compiler makes longer ones.
-const LONGEST_NAME: u64 = 4096;
+/// The maximum number of bytes of the names of sections in `.BTF` and `.BTF.ext`, of which aya-obj keeps copies.
+const MOST_OF_KEPT_NAMES: u64 = 64 << 20;
 /// The maximum number of sections `.maps…`: for each, aya-obj reads all types by name. Objects in use have one.
 const MOST_OF_MAPS: u64 = 16;
 /// The maximum size in bytes of the names of all symbols.
@@ -39,7 +39,7 @@ pub(super) fn effort(own: &Object) -> Option<String> {
     symbols(elf)
         .or_else(|| code(elf, &records))
         .or_else(|| named_sections(elf, btf.as_ref()))
-        .or_else(|| names(btf.as_ref()?, records.count))
+        .or_else(|| names(btf.as_ref()?, records.count, records.blocks))
         .or_else(|| relocations(btf.as_ref()?, ext.as_ref()?))
 }
 
@@ -50,6 +50,8 @@ struct OfSections {
     relocations: Sorted<SectionIndex, u64>,
     /// The sum of both.
     count: u64,
+    /// The number of blocks of records, each of which names a section.
+    blocks: u64,
 }
 
 impl OfSections {
@@ -75,7 +77,8 @@ impl OfSections {
         let infos = count(&mut ext.func_info().chain(ext.line_info()));
         let relocations = count(&mut ext.core_relo());
         let all = infos.iter().chain(relocations.iter()).map(|(_, count)| count).sum();
-        Self { infos, relocations, count: all }
+        let blocks = ext.func_info().chain(ext.line_info()).chain(ext.core_relo()).count() as u64;
+        Self { infos, relocations, count: all, blocks }
     }
 }
 
@@ -150,10 +153,14 @@ fn named_sections(elf: &Elf, btf: Option<&Btf<'_>>) -> Option<String> {
 }
 
 /// Checks the names in BTF. They can share bytes, and aya-obj reads each to its end, however long it is.
-fn names(btf: &Btf<'_>, records: u64) -> Option<String> {
+fn names(btf: &Btf<'_>, records: u64, blocks: u64) -> Option<String> {
     let longest = btf.strings().split(|&byte| byte == 0).map(<[u8]>::len).max()? as u64;
-    if longest > LONGEST_NAME {
-        return Some(format!("keeps copies of names of any length, here {longest} bytes: {LONGEST_NAME} are allowed"));
+    let sections = btf.types().filter(|ty| ty.kind() == Kind::Datasec).count() as u64;
+    let kept = longest.saturating_mul(sections.saturating_add(blocks));
+    if kept > MOST_OF_KEPT_NAMES {
+        return Some(format!(
+            "keeps copies of names of sections, up to {kept} bytes: {MOST_OF_KEPT_NAMES} are allowed"
+        ));
     }
     let each = |len: u32| 1 + u64::from(len);
     let count = btf.types().map(|ty| each(ty.len())).fold(records, u64::saturating_add);
