@@ -52,8 +52,8 @@ impl Child {
             |error| {
                 let failure = CliError::system(&run, &error);
                 match error.kind() {
-                    io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
-                    io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
+                    io::ErrorKind::NotFound => failure.advise("check its path, or PATH"),
+                    io::ErrorKind::PermissionDenied => failure.advise("check that it is executable"),
                     _ => failure,
                 }
             },
@@ -86,7 +86,7 @@ impl Child {
                 // It runs as another user now, by a set-user-ID file for instance.
                 self.child.0 = None;
                 return Err(CliError::new(format!(
-                    "cannot end `{}`: it takes no signals from us",
+                    "cannot end `{}`: signals to it are not permitted",
                     self.name.display()
                 )));
             }

@@ -21,15 +21,19 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway doctor                  what works here, and what is missing
+  cutaway doctor                  what works and what is missing
   cutaway doctor --format json    the same for other programs";
 
 /// The arguments of `cutaway doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// How findings are printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object a line
+    #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
+    #[arg(verbatim_doc_comment)]
     format: Format,
 }
 

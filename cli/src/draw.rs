@@ -92,7 +92,7 @@ impl Canvas {
         let path = svg.path.display();
         match svg.written {
             0 if svg.failed => {}
-            0 => say(&format!("nothing was drawn, and {path} is as it was: no record was seen to wait")),
+            0 => say(&format!("nothing was drawn and {path} is unchanged: no record was unread")),
             1 => say(&format!("one picture in {path}")),
             count => say(&format!("{count} pictures in {path}")),
         }

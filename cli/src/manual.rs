@@ -15,22 +15,24 @@ use crate::{
 
 const COMPLETIONS: &str = "\
 Examples:
-  source <(cutaway completions bash)    for this shell; for each one to come:
-  cutaway completions bash | install -Dm 644 /dev/stdin ~/.local/share/bash-completion/completions/cutaway
+  source <(cutaway completions bash)    for this shell; for later shells:
+  cutaway completions bash | install -Dm 644 /dev/stdin \\
+    ~/.local/share/bash-completion/completions/cutaway
   cutaway completions zsh | install -Dm 644 /dev/stdin \"${fpath[1]}/_cutaway\"
-  cutaway completions fish | install -Dm 644 /dev/stdin ~/.config/fish/completions/cutaway.fish";
+  cutaway completions fish | install -Dm 644 /dev/stdin \\
+    ~/.config/fish/completions/cutaway.fish";
 
 const MAN: &str = "\
 Examples:
-  cutaway man | man -l -          the page of the whole command
-  cutaway man trace | man -l -    that of one part
-  cutaway man --folder /usr/local/share/man/man1";
+  cutaway man | man -l -          the page of cutaway
+  cutaway man trace | man -l -    the page of cutaway trace
+  cutaway man --directory /usr/local/share/man/man1";
 
 /// The arguments of `cutaway completions`.
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS)]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell to complete words for
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -47,13 +49,15 @@ enum Shell {
 #[derive(Debug, Args)]
 #[command(after_help = MAN)]
 pub(crate) struct Man {
-    /// The part that the page is about: trace, peek …; without it, the whole
-    #[arg(conflicts_with = "folder")]
+    /// Command whose page to print; without it, cutaway
+    #[arg(conflicts_with = "directory")]
     command: Option<String>,
 
-    /// Writes all pages into this directory instead, each into a file of its own; made if it is not there
-    #[arg(long)]
-    folder: Option<PathBuf>,
+    /// Write all pages into this directory
+    ///
+    /// A file for each page. The directory is created if it does not exist.
+    #[arg(long, alias = "folder", verbatim_doc_comment)]
+    directory: Option<PathBuf>,
 }
 
 /// Prints the script.
@@ -73,11 +77,11 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     // Parts get their full names by this.
     whole.build();
     let parts = || whole.get_subcommands();
-    if let Some(folder) = &arguments.folder {
-        let failed = |what: &str, error| CliError::system(&format!("{what} {}", folder.display()), &error);
-        fs::create_dir_all(folder).map_err(|error| failed("make the directory", error))?;
+    if let Some(directory) = &arguments.directory {
+        let failed = |what: &str, error| CliError::system(&format!("{what} {}", directory.display()), &error);
+        fs::create_dir_all(directory).map_err(|error| failed("create the directory", error))?;
         for command in std::iter::once(&whole).chain(parts()) {
-            let path = folder.join(format!("{}.1", title(command)));
+            let path = directory.join(format!("{}.1", title(command)));
             let refused = |refused| output_file::failure("write the page", &path, refused);
             let mut file = OutputFile::open(&path).map_err(refused)?;
             file.write(page(command, &whole)?.as_bytes()).map_err(|error| refused(Refused::System(error)))?;
@@ -88,8 +92,8 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
         None => &whole,
         Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
             let names: Vec<_> = parts().map(Command::get_name).collect();
-            CliError::new(format!("cannot print the page of `{name}`: there is no such part"))
-                .advise(&format!("there are {}", listed(&names)))
+            CliError::new(format!("cannot print the page of `{name}`: there is no such command"))
+                .advise(&format!("the commands are {}", listed(&names)))
         })?,
     };
     terminal::print(&page(command, &whole)?)
@@ -126,12 +130,12 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         page.push_str(".fi\n");
     }
     page.push_str(
-        ".SH EXIT STATUS\n0 when it did what was asked, 1 when it could not (one line says what failed, why, and what to do), 2 \
-         for wrong usage.\n\
-         .SH SIGNALS\nThe first of SIGINT, SIGTERM and SIGHUP ends a command that watches something in an orderly way: all is \
-         detached, and the summary printed. The second ends any command at once, by that signal, which a shell shows as 128 + its \
-         number; a COMMAND that it runs is killed. Signals that were ignored when it was started, as by nohup, stay ignored.\n\
-         .SH FILES THAT ARE WRITTEN\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
+        ".SH EXIT STATUS\n0 on success, 1 on failure (one line says what failed, why, and what to do), 2 on wrong \
+         usage.\n\
+         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, a command that watches something detaches all programs, prints its \
+         summary and exits. The second ends any command at once by that signal, which a shell shows as 128 + its number; a \
+         COMMAND that it runs is killed. Signals that were ignored at the start, as by nohup, stay ignored.\n\
+         .SH OUTPUT FILES\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
          old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
     );

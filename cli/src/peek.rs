@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         pids.dedup();
         if pids.is_empty() {
             return Err(CliError::new(format!("no process holds the perf event array `{}`", map.name()))
-                .advise("its events, if it has any, belong to the process that opened them: --pid PID"));
+                .advise("name the process that opened its perf events: --pid PID"));
         }
         return perf::run(&pids, arguments);
     }

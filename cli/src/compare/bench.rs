@@ -41,7 +41,7 @@ obstacles! { cutaway::Error cutaway::mmap_ring::Error cutaway::perf_reader::Erro
 
 /// Joins a thread of an experiment. A panic becomes an obstacle.
 pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Result<T, Obstacle> {
-    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads has panicked")))
+    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads panicked")))
 }
 
 /// How much to measure.
@@ -122,7 +122,9 @@ impl Bench<'_> {
     /// Returns the CPU that records are read on while others are sent: the second.
     pub(super) fn reader(&self) -> Result<usize, Obstacle> {
         self.cpus.get(1).copied().ok_or_else(|| {
-            Obstacle::because("this process has one CPU, and it takes two: one that sends, one that reads meanwhile")
+            Obstacle::because(
+                "this process may use one CPU, and the experiment needs two: one sends while the other reads",
+            )
         })
     }
 }

@@ -30,6 +30,6 @@ pub(super) fn allow(cpus: &[usize]) -> io::Result<()> {
 pub(super) fn go_first() {
     const NICE: i32 = -10;
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        log::debug!("other work on this machine will be heard more: cannot set the priority: {error}");
+        log::debug!("the measurements will be noisier: cannot raise the priority: {error}");
     }
 }

@@ -46,9 +46,7 @@ impl Output {
             Format::Table => {
                 let mut text = String::new();
                 if environment.control {
-                    text.push_str(
-                        "A control: every experiment is broken on purpose, and none of them should hold.\n\n",
-                    );
+                    text.push_str("Control run: every experiment is broken on purpose, and none should hold.\n\n");
                 }
                 for (name, value) in environment.rows() {
                     text.push_str(&format!("{name:<14}{value}\n"));
@@ -73,9 +71,7 @@ impl Output {
                 for outcome in results {
                     text.push_str(&format!("{:<18}{}\n", outcome.name, self.verdict(outcome.verdict())));
                 }
-                for (kind, title) in
-                    [("likeness", "What the two have in common:"), ("difference", "What they differ in:")]
-                {
+                for (kind, title) in [("likeness", "In common:"), ("difference", "Differences:")] {
                     let mut answers = answers.iter().filter(|answer| answer.kind == kind).peekable();
                     if answers.peek().is_some() {
                         text.push_str(&format!("\n{title}\n"));
@@ -95,7 +91,7 @@ impl Output {
         let (bold, plain) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
         text.push_str(&wrapped(outcome.claim, "  claim  "));
-        text.push_str(&wrapped(&outcome.sentence, "  seen   "));
+        text.push_str(&wrapped(&outcome.sentence, "  result "));
         for note in &outcome.notes {
             text.push_str(&wrapped(note, "  note   "));
         }
@@ -180,18 +176,18 @@ mod tests {
     #[test]
     fn running_text_is_wrapped_behind_its_head() {
         let text = "word ".repeat(30);
-        let lines = wrapped(&text, "  seen   ");
+        let lines = wrapped(&text, "  result ");
         assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
-        assert!(lines.starts_with("  seen   word word"), "{lines}");
+        assert!(lines.starts_with("  result word word"), "{lines}");
         assert!(lines.lines().nth(1).unwrap().starts_with("         word"), "{lines}");
     }
 
     #[test]
     fn numbers_stand_to_the_right_and_text_to_the_left() {
-        let mut table = Table::new("t", [("way", ""), ("time", "ns")]);
+        let mut table = Table::new("t", [("arm", ""), ("time", "ns")]);
         table.row([Cell::text("ring"), 5.0.into()]);
         table.row([Cell::text("a"), 1234.0.into()]);
-        assert_eq!(in_columns(&table), "    way    time\n             ns\n    ring      5\n    a     1,234\n");
+        assert_eq!(in_columns(&table), "    arm    time\n             ns\n    ring      5\n    a     1,234\n");
     }
 
     #[test]
@@ -200,7 +196,7 @@ mod tests {
         table.row([Cell::text("a"), 5.0.into()]);
         table.row([Cell::text("größe"), 12.0.into()]);
         assert_eq!(in_columns(&table), "    漢字   time\n             ns\n    a         5\n    größe    12\n");
-        let lines = wrapped(&"漢字漢字 ".repeat(30), "  seen   ");
+        let lines = wrapped(&"漢字漢字 ".repeat(30), "  result ");
         assert!(lines.lines().count() > 2 && lines.lines().all(|line| display_width(line) <= WIDTH), "{lines}");
     }
 }

@@ -16,7 +16,7 @@ const SEVEN: [Statement; 7] = [
     Statement {
         name: "notification",
         likeness: true,
-        text: "Both tell user space that there is something; a map has to be polled.",
+        text: "Both notify user space of new records; a map has to be polled.",
         experiments: &["wake-ups"],
     },
     Statement {
@@ -35,7 +35,7 @@ const SEVEN: [Statement; 7] = [
         name: "copies",
         likeness: false,
         text: "The perf buffer copies a finished event, limited by the stack or built on a heap; \
-               the ring lets it be built in place, and refuses first.",
+               the ring lets the program build it in place, and refuses before the work.",
         experiments: &["stack-limit", "copies", "full-buffer"],
     },
     Statement {

@@ -20,7 +20,7 @@ pub(super) fn findings() -> Vec<Finding> {
         cpus(),
         feature("ring buffer", features::ring_buffer(), "use --transport perf-heap or perf-stack"),
         feature("perf event array", features::perf_event_array(), "a newer kernel is needed"),
-        feature("links on perf events", features::perf_link(), "programs are attached the older way, by ioctl(2)"),
+        feature("links on perf events", features::perf_link(), "programs are attached by ioctl(2) instead"),
         feature("BTF", features::btf(), "verifier logs will not quote source lines"),
         kernel_btf(),
         uprobes(),
@@ -74,9 +74,9 @@ fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
 fn kernel_btf() -> Finding {
     const PATH: &str = "/sys/kernel/btf/vmlinux";
     match fs::metadata(PATH) {
-        Ok(file) => Finding::ok("the kernel's own BTF", format!("{PATH}, {} bytes", file.len())),
+        Ok(file) => Finding::ok("kernel BTF", format!("{PATH}, {} bytes", file.len())),
         Err(_) => Finding::note(
-            "the kernel's own BTF",
+            "kernel BTF",
             format!("there is no {PATH}"),
             "objects with CO-RE relocations cannot be loaded; the kernel was built without CONFIG_DEBUG_INFO_BTF",
         ),

@@ -24,7 +24,7 @@ fn capabilities() -> Finding {
     let (there, missing): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
     let names = |list: &[&(u32, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
     let finding = match (there.as_slice(), missing.as_slice()) {
-        ([], _) => "none of those that matter".to_owned(),
+        ([], _) => "none of the required ones".to_owned(),
         (there, []) => names(there),
         (there, missing) => format!("{}; without {}", names(there), names(missing)),
     };
@@ -71,7 +71,7 @@ fn lockdown() -> Finding {
     match level {
         Some("confidentiality") => Finding::no(
             CHECK,
-            "confidentiality: programs may read no memory of the kernel, and load only in part",
+            "confidentiality: programs cannot read kernel memory, and some cannot be loaded",
             "boot without lockdown=confidentiality",
         ),
         Some(level) => Finding::ok(CHECK, level),
@@ -84,7 +84,7 @@ fn locked_memory() -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     let limit = limit.map_or_else(|| "no limit".to_owned(), |bytes| format!("limit {} KiB", bytes / 1024));
     match setting("/proc/sys/kernel/perf_event_mlock_kb") {
-        Some(kib) => Finding::ok(CHECK, format!("{limit}; perf buffers have {kib} KiB for each CPU and user besides")),
+        Some(kib) => Finding::ok(CHECK, format!("{limit}; perf buffers may lock {kib} KiB more for each CPU and user")),
         None => Finding::ok(CHECK, limit),
     }
 }

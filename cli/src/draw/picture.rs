@@ -91,12 +91,12 @@ impl Kind {
     /// What it means to the reader.
     pub(super) fn meaning(self) -> &'static str {
         match self {
-            Self::Committed => "waits to be read",
-            Self::Discarded => "will be skipped",
-            Self::Busy => "reserved, not committed; holds up all behind it",
-            Self::Sample => "what a program has sent",
+            Self::Committed => "unread",
+            Self::Discarded => "skipped by the reader",
+            Self::Busy => "reserved, not committed; blocks all later records",
+            Self::Sample => "sent by a program",
             Self::Other => "a record of another type",
-            Self::Lost => "how many found no room before the sample behind it",
+            Self::Lost => "samples dropped before the next one",
         }
     }
 

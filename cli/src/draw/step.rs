@@ -51,9 +51,9 @@ impl Steps {
     /// Waits for the next command. The end of stdin is the end, and so is `stopped`.
     pub(crate) fn next(&mut self, can_go_back: bool, stopped: Option<&AtomicBool>) -> Command {
         if io::stdin().is_terminal() {
-            let back = if can_go_back { ", b: the one before" } else { "" };
+            let back = if can_go_back { ", b: previous picture" } else { "" };
             // Without a line feed. A closed stderr is ignored.
-            let _ = write!(outlet::stderr(), "Enter: the next picture{back}, q: no more ");
+            let _ = write!(outlet::stderr(), "Enter: next picture{back}, q: quit ");
         }
         loop {
             match self.lines.recv_timeout(LOOK_UP) {

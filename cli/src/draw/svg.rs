@@ -50,7 +50,7 @@ pub(super) fn document(frames: &[Picture]) -> String {
         let same = |other: &&Picture| other.what == frame.what;
         let step = match frames.iter().filter(same).count() {
             1 => String::new(),
-            _ => format!(", look {} after {since:.3} s", frames.iter().take(index).filter(same).count() + 1),
+            _ => format!(", snapshot {} after {since:.3} s", frames.iter().take(index).filter(same).count() + 1),
         };
         to.frame(frame, &step);
         to.line(format_args!("</g>"));
@@ -74,7 +74,7 @@ impl Svg {
     fn frame(&mut self, frame: &Picture, step: &str) {
         let name = frame.name.as_ref().map_or_else(String::new, |name| format!(" “{name}”"));
         let title = format!(
-            "{}{name}: {} bytes, {:.1} % full, {} waiting{step}",
+            "{}{name}: {} bytes, {:.1} % full, {} unread{step}",
             frame.what,
             frame.bytes,
             frame.fill_bytes as f64 * 100.0 / frame.bytes.max(1) as f64,
@@ -137,8 +137,8 @@ impl Svg {
             }
         }
         let below = DATA + BAR + 14.0;
-        self.text(MARGIN, below, "small", &format!("the data: offsets 0 to {:#x}", frame.bytes));
-        let again = if frame.twice { "the same pages, mapped once more" } else { "" };
+        self.text(MARGIN, below, "small", &format!("data: offsets 0 to {:#x}", frame.bytes));
+        let again = if frame.twice { "the same pages, mapped again" } else { "" };
         for (index, text) in ["", again].into_iter().take(frame.views()).enumerate() {
             let x = MARGIN + view * index as f64;
             self.line(format_args!(r#"<rect class="border" x="{x}" y="{DATA}" width="{view}" height="{BAR}"/>"#));
@@ -151,7 +151,7 @@ impl Svg {
     /// What waits by itself, and the lens that it is seen through: two, if it is in two pieces.
     fn enlarged(&mut self, frame: &Picture) {
         if frame.fill_bytes == 0 {
-            self.text(MARGIN, ENLARGED + 30.0, "", "nothing waits");
+            self.text(MARGIN, ENLARGED + 30.0, "", "no pending data");
             return;
         }
         let (view, scale) = (view(frame), INNER / frame.fill_bytes as f64);
@@ -168,7 +168,7 @@ impl Svg {
                 r#"<line class="mark end" x1="{border:.2}" y1="{:.1}" x2="{border:.2}" y2="{bottom:.1}"/>"#,
                 ENLARGED - 8.0
             ));
-            let text = "here the data ends; what follows lies at its beginning";
+            let text = "end of the data; the rest is at its beginning";
             let width = 6.8 * text.len() as f64;
             // Behind the positions, which stand on the left of the same line.
             let left = (border - width / 2.0).clamp(MARGIN + 360.0, right - width);
@@ -177,7 +177,7 @@ impl Svg {
             self.lens([start, end.min(right), right, MARGIN]);
             self.records(frame, scale);
         }
-        let caption = format!("what waits, enlarged: {} bytes", frame.fill_bytes);
+        let caption = format!("pending data (zoomed): {} bytes", frame.fill_bytes);
         self.text(MARGIN, ENLARGED - 4.0, "small", &caption);
         self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ENLARGED}" width="{INNER}" height="{BAR}"/>"#));
         let ends = format!("position {} to {}", frame.oldest, frame.oldest.wrapping_add(frame.fill_bytes));

@@ -27,7 +27,7 @@ pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String
         let columns = width - MARGIN - 2;
         let count = picture.count();
         lines.push(format!(
-            "  what waits, enlarged: {} bytes, {count} record{}, {} a column",
+            "  pending data (zoomed): {} bytes, {count} record{}, {} per column",
             picture.fill_bytes,
             if count == 1 { "" } else { "s" },
             bytes_a_column(picture.fill_bytes, columns)
@@ -50,8 +50,8 @@ fn words(picture: &Picture) -> Vec<String> {
 
 /// What stands above the views.
 fn heading(picture: &Picture, columns: usize) -> String {
-    let scale = format!("the data, {} a column", bytes_a_column(picture.bytes, columns));
-    let again = if picture.twice { "the same pages, mapped once more" } else { "" };
+    let scale = format!("data, {} per column", bytes_a_column(picture.bytes, columns));
+    let again = if picture.twice { "the same pages, mapped again" } else { "" };
     let short = |text: &str| text.chars().take(columns).collect::<String>();
     format!("   {:<columns$} {}", short(&scale), short(again)).trim_end().to_owned()
 }
@@ -89,7 +89,7 @@ fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
 /// The stretch that waits, as the reader walks it.
 fn piece(picture: &Picture, columns: usize) -> String {
     if picture.fill_bytes == 0 {
-        return "  nothing waits".to_owned();
+        return "  no pending data".to_owned();
     }
     let oldest = picture.offset(picture.oldest);
     let start = scaled(oldest, picture.bytes, columns);
@@ -208,12 +208,12 @@ mod tests {
 ring 7 `events`, 4096 bytes
   page 0  its reader writes   consumer_pos 11520
   page 1  the kernel writes   producer_pos 12792  pending_pos 11520
-   the data, 128 bytes a column     the same pages, mapped once more
+   data, 128 bytes per column       the same pages, mapped again
   │▒▒▒▒······················███░░▒│▒▒▒▒······················███░░▒│
       P                      *
   C consumer  P producer  B busy at the last reserve  * several
                              └─────────┘
-  what waits, enlarged: 1272 bytes, 3 records, 20 bytes a column
+  pending data (zoomed): 1272 bytes, 3 records, 20 bytes per column
   │█████████████████████████░░░░░░░░░░░░░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│
    └496                     └248         └504
   █ committed  ░ discarded  ▒ busy  · free";
@@ -228,12 +228,12 @@ ring 7 `events`, 4096 bytes
         picture.marks = vec![mark('T', "data_tail", "", 3584), mark('H', "data_head", "", 3584 + 1280)];
         let expected = "\
 perf buffer, 4096 bytes
-   the data, 64 bytes a column
+   data, 64 bytes per column
   │████████▒▒▒▒············································████████│
                H                                           T
   T data_tail  H data_head
    ───────────┘               in two pieces                └───────
-  what waits, enlarged: 1280 bytes, 2 records, 20 bytes a column
+  pending data (zoomed): 1280 bytes, 2 records, 20 bytes per column
   │███████████████████████████████████████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒│
    └1016                                              └248
   █ sample  ░ other  ▒ lost  · free";

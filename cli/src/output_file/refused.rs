@@ -34,14 +34,13 @@ pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError 
     let attempt = format!("{attempt} {}", path.display());
     let error = match refused {
         Refused::Because(why) => {
-            return CliError::new(format!("cannot {attempt}: {why}"))
-                .advise("name a file that may be replaced, or one that is not there yet");
+            return CliError::new(format!("cannot {attempt}: {why}")).advise("name a regular file, or a new one");
         }
         Refused::System(error) => error,
     };
     let failure = CliError::system(&attempt, &error);
     match error.kind() {
-        io::ErrorKind::NotFound => failure.advise("is there such a directory?"),
+        io::ErrorKind::NotFound => failure.advise("does the directory exist?"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             failure.advise("name a file in a directory that can be written to")
         }

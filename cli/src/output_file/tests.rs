@@ -43,7 +43,7 @@ fn link_is_neither_followed_nor_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let (there, path) = (directory.path().join("there"), directory.path().join("link"));
     fs::write(&there, "untouched").unwrap();
-    for (target, why) in [("there", "not followed"), ("nowhere", "leads nowhere"), (".", "not followed")] {
+    for (target, why) in [("there", "not followed"), ("nowhere", "dangling"), (".", "not followed")] {
         symlink(target, &path).unwrap();
         assert!(write(&path, "new").unwrap_err().contains(why));
         assert_eq!(fs::read_link(&path).unwrap(), Path::new(target));
@@ -90,7 +90,7 @@ fn what_is_no_file_is_refused() {
     for path in [directory.path(), &socket, Path::new("/"), Path::new("/tmp/"), Path::new("..")] {
         assert!(write(path, "x").is_err(), "{}", path.display());
     }
-    assert_eq!(write(&directory.path().join("new/"), "x").unwrap_err(), "it names no file");
+    assert_eq!(write(&directory.path().join("new/"), "x").unwrap_err(), "it does not name a file");
     assert!(write(&directory.path().join("no/file"), "x").unwrap_err().contains("No such file"));
 }
 

@@ -16,7 +16,7 @@ pub(super) fn bar(filled: u64, bytes: u64, width: usize) -> String {
 pub(super) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
     let mut text = String::new();
     if released_meanwhile > 0 {
-        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
+        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released during the snapshot");
     }
     if let Some(corrupt) = corrupt {
         let _ = writeln!(text, "  corrupt        {}", terminal::one_line(corrupt));

@@ -69,7 +69,7 @@ impl Kept {
 impl Recording {
     /// Reads a file and validates each of its snapshots.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let attempt = format!("read the looks in {}", path.display());
+        let attempt = format!("read the snapshots in {}", path.display());
         let file = File::open(path).map_err(|error| CliError::system(&attempt, &error))?;
         Self::read_from(BufReader::new(file), &attempt, LONGEST)
     }
@@ -77,7 +77,7 @@ impl Recording {
     fn read_from(mut file: impl BufRead, attempt: &str, [all, longest]: [u64; 2]) -> Result<Self, CliError> {
         let too_long = |index: usize, what: &str, bytes: u64| {
             CliError::new(format!("cannot {attempt}: at line {index}, {what} has more than {bytes} bytes"))
-                .advise("are these looks? `head` and `split` make smaller files of long ones")
+                .advise("check that the file holds snapshots; `head` and `split` shorten a long file")
         };
         let (mut looks, mut bytes, mut read) = (Vec::new(), Vec::new(), 0);
         for index in 1.. {
@@ -97,7 +97,7 @@ impl Recording {
                 continue;
             }
             let refused = |why: String| {
-                CliError::new(format!("cannot {attempt}: line {index} is no look at a buffer: {why}"))
+                CliError::new(format!("cannot {attempt}: line {index} is not a snapshot: {why}"))
                     .advise("`cutaway peek --id N --watch --format json` writes such files")
             };
             looks.push(Kept::read(&line).map_err(refused)?);
@@ -154,7 +154,7 @@ impl Recording {
 pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
     if arguments.decode_as.is_some() && arguments.btf.is_none() {
         return Err(CliError::usage(
-            "--type needs --btf FILE with --from: the programs that wrote these records may be gone",
+            "--type with --from requires --btf FILE: the programs that wrote the records may no longer be loaded",
         ));
     }
     let mut recording = Recording::read(file)?;
@@ -224,7 +224,7 @@ mod tests {
         let contradicts = [contradicts.as_slice(), &[serde_json::to_string(&perf).unwrap()]].concat();
         for (text, part) in [
             ("", "there are none"),
-            ("{}", "line 1 is no look"),
+            ("{}", "line 1 is not a snapshot"),
             ("\n[1]", "line 2"),
             ("{\"data_head\":1}", "missing field"),
             (&contradicts[0], "contradict"),

@@ -65,7 +65,7 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
     let mut screen = Screen { live, view, size: (0, 0) };
     let stdin = io::stdin();
     let (mut looks, mut next, mut told) = (0, Instant::now(), Instant::now());
-    let failed = |error| CliError::system("drive the terminal", &error);
+    let failed = |error| CliError::system("use the terminal", &error);
     // ATOMICS: see `watch::stopped`.
     while !stopped.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -156,15 +156,15 @@ impl<L: Live> Screen<'_, L> {
     }
 
     fn keys(&self, columns: usize) -> String {
-        let pause = if self.view.paused { "p go on" } else { "p pause" };
+        let pause = if self.view.paused { "p resume" } else { "p pause" };
         let kind = match (self.live.is_decoded(), self.view.bytes) {
             (false, _) => "",
             (true, false) => "  x bytes",
             (true, true) => "  x values",
         };
-        let picture = if self.view.drawn { "d no picture" } else { "d picture" };
+        let picture = if self.view.drawn { "d hide picture" } else { "d picture" };
         let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
-        let mut keys = format!("q quit  {pause}  s one look  {picture}{kind}{buffers}  ↑↓ records  +- pace");
+        let mut keys = format!("q quit  {pause}  s snapshot  {picture}{kind}{buffers}  ↑↓ records  +- interval");
         if display_width(&keys) > columns {
             keys = keys.replace("  ", " ");
         }
@@ -180,8 +180,7 @@ struct Restored {
 
 impl Restored {
     fn enter() -> Result<Self, CliError> {
-        let failed =
-            |error| CliError::system("take over the terminal", &error).advise("pipe the output for plain lines");
+        let failed = |error| CliError::system("set up the terminal", &error).advise("pipe the output for plain lines");
         terminal::enable_raw_mode().map_err(failed)?;
         let restored = Self { _at_sudden_end: signals::at_sudden_end(restore) };
         // Lines that are too long are cut, not wrapped.

@@ -59,7 +59,7 @@ impl Types {
             None => "; no program that uses the ring was loaded with types".to_owned(),
         };
         Err(CliError::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
-            .advise("--btf FILE names an object or a file of BTF that has it"))
+            .advise("name an object or BTF file that has it: --btf FILE"))
     }
 
     /// Looks `name` up. Returns the section as the error if it has no such type.
@@ -114,6 +114,6 @@ fn of_file(path: &Path) -> Result<Vec<u8>, CliError> {
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(bytes);
     }
-    let none = || CliError::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
+    let none = || CliError::new(format!("the object {} has no BTF", path.display())).advise("compile it with `-g`");
     Object::parse(&bytes)?.btf().ok_or_else(none)
 }

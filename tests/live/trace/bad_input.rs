@@ -104,7 +104,7 @@ fn command_that_cannot_be_run_is_an_error() {
     fs::write(&file, "data").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let file = file.to_str().unwrap();
-    complaint(["trace", "--", file], &["cannot run", file, "EACCES", "is it executable"]);
+    complaint(["trace", "--", file], &["cannot run", file, "EACCES", "check that it is executable"]);
     fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
     complaint(["trace", "--", file], &["cannot run", file, "ENOEXEC"]);
 }

@@ -21,8 +21,8 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "copies",
-    claim: "A perf buffer takes a copy of a finished event, in a ring the event is made in its place: that costs the \
-            program less, and saves the more the larger the event is.",
+    claim: "A perf buffer copies a finished event; in a ring the program builds the event in place. That costs the \
+            program less, and the saving grows with the event.",
     run,
 };
 
@@ -65,7 +65,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         (way.name().to_owned(), points.map(|cost| Point::spread(cost.size.into(), &cost.time)).collect())
     });
     let plot = Plot::Lines {
-        title: "What a record costs the program that sends it".to_owned(),
+        title: "Time of the sending program by record size".to_owned(),
         x: Axis::logarithmic("size of a record in bytes"),
         y: Axis::logarithmic("nanoseconds a record"),
         series: series.into(),
@@ -75,8 +75,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: vec![plot],
         notes: vec![
-            "Each way writes every 8-byte word of the record; the times include that work.".to_owned(),
-            "ring, output writes the record elsewhere and copies it once: its distance from ring, reserve is the price of one copy.".to_owned(),
+            "Each transport writes every 8-byte word of the record; the times include that work.".to_owned(),
+            "`ring, output` writes the record elsewhere and copies it once: its distance from `ring, reserve` is the cost of one copy.".to_owned(),
         ],
     })
 }

@@ -17,7 +17,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "full-buffer",
-    claim: "A full ring refuses a record before the program has done its work; a full perf buffer refuses it afterwards.",
+    claim: "A full ring refuses a record before the program builds it; a full perf buffer refuses it afterwards.",
     run,
 };
 
@@ -68,14 +68,13 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         figures.push(Figures { way, size, room, full, worked, refused, reader: arm.reader()? });
     }
     let mut notes = vec![
-        "The work is writing every word of the record: a real program's is more, and so is what is done in vain."
-            .to_owned(),
-        "ring, output is as late as a perf buffer: what refuses first is the reservation.".to_owned(),
-        "A ring counts no losses: its programs have to, in a map.".to_owned(),
+        "The work is writing every word of the record. A real program does more work, and wastes more.".to_owned(),
+        "`ring, output` refuses as late as a perf buffer: only a reservation refuses before the work.".to_owned(),
+        "A ring counts no losses; its programs must count them, in a map.".to_owned(),
     ];
     if figures.iter().any(|figure| matches!(figure.reader, Some((_, RECORDS_OF_LOSS)))) {
         notes.push(
-            "LOST records come in front of the next record that fits, so of the last losses the reader is never told; \
+            "A LOST record precedes the next record that fits, so the reader never learns of the last losses. \
              Linux 6.0 counts them all."
                 .to_owned(),
         );
@@ -138,29 +137,30 @@ impl Arm {
 fn costs(figures: &[Figures]) -> Table {
     let columns = [
         ("size", "bytes"),
-        ("way", ""),
+        ("transport", ""),
         ("with room", "ns a record"),
         ("full", "ns an attempt"),
-        ("worked in vain", "% of attempts"),
+        ("wasted work", "% of attempts"),
     ];
-    let mut table = Table::new("What an attempt costs the program", columns);
+    let mut table = Table::new("Time of an attempt", columns);
     for figure in figures {
         table.row([
             u64::from(figure.size).into(),
             Cell::text(figure.way.name()),
             (&figure.room).into(),
             (&figure.full).into(),
-            figure.in_vain().into(),
+            figure.wasted().into(),
         ]);
     }
     table
 }
 
 fn losses(figures: &[Figures]) -> Table {
-    let columns = [("size", "bytes"), ("way", ""), ("the program", "refused"), ("the reader", "lost"), ("from", "")];
+    let columns =
+        [("size", "bytes"), ("transport", ""), ("the program", "refused"), ("the reader", "lost"), ("from", "")];
     let mut table = Table::new("Losses, as program and reader see them", columns);
     for figure in figures {
-        let from = figure.reader.map_or("knows nothing of them", |(_, from)| from);
+        let from = figure.reader.map_or("not counted", |(_, from)| from);
         table.row([
             u64::from(figure.size).into(),
             Cell::text(figure.way.name()),
@@ -182,7 +182,7 @@ fn plot(figures: &[Figures]) -> Plot {
         }
     }
     Plot::Bars {
-        title: "What an attempt costs, with room and without".to_owned(),
+        title: "Time of an attempt, with and without room".to_owned(),
         y: Axis::linear("nanoseconds an attempt"),
         series: vec!["with room".to_owned(), "buffer full".to_owned()],
         groups,
@@ -191,7 +191,7 @@ fn plot(figures: &[Figures]) -> Plot {
 
 impl Figures {
     /// Percent of the refused attempts that were worked on.
-    fn in_vain(&self) -> f64 {
+    fn wasted(&self) -> f64 {
         if self.refused == 0 { f64::NAN } else { 100.0 * self.worked as f64 / self.refused as f64 }
     }
 }
@@ -210,15 +210,15 @@ fn judge(figures: &[Figures]) -> Judgement {
         let figure = of(way).find(|figure| figure.size == largest);
         figure.map_or_else(String::new, |figure| {
             format!(
-                "costs {} ns an attempt against {} with room, and works in vain for {} % of them",
+                "{} ns an attempt ({} ns with room), wasted work {} %",
                 number(figure.full.median().round()),
                 number(figure.room.median().round()),
-                number(figure.in_vain()),
+                number(figure.wasted()),
             )
         })
     };
     let sentence = format!(
-        "With records of {} bytes, a full ring {}; a full perf buffer {}.",
+        "Records of {} bytes. Full ring: {}. Full perf buffer: {}.",
         number(largest.into()),
         text(Transport::Reserve),
         text(Transport::Heap)

@@ -38,8 +38,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
     let mut table = Table::new(
-        "What is made of the number",
-        [("map", ""), ("asked for", ""), ("the kernel, uncorrected", ""), ("the loader", "")],
+        "Effect of max_entries",
+        [("map", ""), ("requested", ""), ("kernel, uncorrected", ""), ("loader", "")],
     );
     for (kind, way, sizes) in [
         (MapType::PERF_EVENT_ARRAY, Transport::Heap, [0, 1, 2, 1024]),
@@ -71,8 +71,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: Vec::new(),
         notes: vec![
-            "Of a PERF_EVENT_ARRAY, 0 and anything above the number of possible CPUs become that number: a slot's key is a CPU's. \
-             A ring becomes the next power of two of pages."
+            "For a PERF_EVENT_ARRAY, the loader replaces 0 and anything above the number of possible CPUs by that number: the key of a slot is a CPU. \
+             For a ring, it rounds up to a power of two of pages."
                 .to_owned(),
         ],
     })
@@ -111,7 +111,7 @@ fn judge(figures: &Figures) -> Judgement {
     // A record more than what is taken would not fit: one byte always stays free.
     let full = u64::from(bytes_asked).saturating_sub(bytes) <= 16 && bytes < u64::from(bytes_asked);
     let sentence = format!(
-        "A PERF_EVENT_ARRAY of {} takes events under {}; a RINGBUF of {} is full with {} bytes.",
+        "A PERF_EVENT_ARRAY with max_entries {} accepts events at {}; a RINGBUF with max_entries {} is full at {} bytes.",
         number(slots_asked.into()),
         crate::compare::data::count(slots.into(), "key"),
         number(bytes_asked.into()),

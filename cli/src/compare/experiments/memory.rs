@@ -18,7 +18,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "memory",
-    claim: "For the same burst on one CPU, perf buffers take as many times the memory as there are CPUs; the ring is shared.",
+    claim: "For the same burst on one CPU, perf buffers need the memory of the ring times the number of CPUs: the ring is shared.",
     run,
 };
 
@@ -53,9 +53,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             needs.push(need(bench, way, bursting, cpus)?);
         }
     }
-    let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("memory in all", "KiB")];
+    let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("total memory", "KiB")];
     let mut table =
-        Table::new(format!("What a burst of {} records of {SIZE} bytes takes", number(BURST as f64)), columns);
+        Table::new(format!("Memory for a burst of {} records of {SIZE} bytes", number(BURST as f64)), columns);
     let kib = |bytes: f64| bytes / 1024.0;
     for need in &needs {
         table.row([
@@ -72,7 +72,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             .into()
     };
     let plot = Plot::Bars {
-        title: "Memory to lose nothing of a burst".to_owned(),
+        title: "Memory for a burst without losses".to_owned(),
         y: Axis::linear("memory in KiB"),
         series: vec!["perf buffers".to_owned(), "ring".to_owned()],
         groups: vec![
@@ -136,14 +136,14 @@ fn judge(needs: &[Need]) -> Judgement {
     let (Some((perf, ring)), Some((perf_all, ring_all)), Some(first), Some(last)) =
         (one, all, needs.first(), needs.last())
     else {
-        return Judgement::holds(false, "There are no figures.");
+        return Judgement::holds(false, "There are no measurements.");
     };
     let (times, cpus) = (perf / ring, first.cpus as f64);
     let kib = |bytes: f64| number((bytes / 1024.0).round());
     let together = if last.bursting == last.cpus { "all".to_owned() } else { last.bursting.to_string() };
     let sentence = format!(
-        "With {} CPUs, a burst on one of them takes {} KiB of perf buffers and {} KiB of ring, {} times as much; \
-         one on {together} of them at once takes {} and {} KiB.",
+        "With {} CPUs, a burst on one of them needs {} KiB of perf buffers or {} KiB of ring, a ratio of {}; \
+         a burst on {together} of them at once needs {} or {} KiB.",
         first.cpus,
         kib(perf),
         kib(ring),
@@ -186,7 +186,7 @@ mod tests {
         needs.iter_mut().filter(|need| need.bursting > 1).for_each(|need| need.bursting = 2);
         let Judgement { verdict, sentence } = judge(&needs);
         assert_eq!(verdict, Verdict::Holds);
-        assert!(sentence.starts_with("With 4 CPUs") && sentence.contains("one on 2 of them at once"), "{sentence}");
+        assert!(sentence.starts_with("With 4 CPUs") && sentence.contains("a burst on 2 of them at once"), "{sentence}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "order",
-    claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive shuffled. The ring keeps it.",
+    claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive out of order. The ring keeps the order.",
     run,
 };
 
@@ -96,18 +96,17 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let [ring, perf, merged] = [ours(&arrivals.ring), ours(&arrivals.perf), ours(&arrivals.merged)];
     let figures = Figures { processes, ring, perf, merged };
     let rows = [("perf", perf), ("perf, merged by time", merged), ("ring", ring)];
-    let columns =
-        [("reader", ""), ("processes", ""), ("told in wrong order", "processes"), ("inversions", "pairs of moments")];
-    let mut table = Table::new("What the readers were told", columns);
+    let columns = [("reader", ""), ("processes", ""), ("out of order", "processes"), ("inversions", "pairs of events")];
+    let mut table = Table::new("Order of delivery", columns);
     for (reader, told) in rows {
         let numbers = [told.lives, told.wrong, told.inversions].map(|number| Cell::Number(number as f64));
         table.row([Cell::text(reader)].into_iter().chain(numbers));
     }
     let share = |told: Told| Point::exact(0.0, 100.0 * told.wrong as f64 / told.lives.max(1) as f64);
     let plot = Plot::Bars {
-        title: "Processes whose story was told in the wrong order".to_owned(),
+        title: "Processes with events out of order".to_owned(),
         y: Axis::linear("% of processes"),
-        series: vec!["told wrongly".to_owned()],
+        series: vec!["out of order".to_owned()],
         groups: rows.iter().map(|&(reader, told)| (reader.to_owned(), vec![Some(share(told))])).collect(),
     };
     Ok(Findings {
@@ -115,7 +114,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: vec![plot],
         notes: vec![format!(
-            "The readers come by after every {VISIT} processes. One that comes by for every event is told less wrongly, and pays for it."
+            "The readers read after every {VISIT} processes. A reader that reads after each event sees less disorder, at a higher cost."
         )],
     })
 }
@@ -219,11 +218,14 @@ fn judge(figures: &Figures) -> Judgement {
     if !complete(ring) || !complete(perf) {
         return Judgement::new(
             Verdict::TooNoisy,
-            format!("Of {processes} processes, the ring told of {}, the perf buffers of {}.", ring.lives, perf.lives),
+            format!(
+                "The ring delivered all events of {} of {processes} processes, the perf buffers of {}.",
+                ring.lives, perf.lives
+            ),
         );
     }
     let sentence = format!(
-        "Of {} processes, perf buffers told of {} in the wrong order, the ring of {}; merged by time, perf buffers told of {}.",
+        "Events of {} processes: perf buffers delivered {} out of order, the ring {}; merged by time, perf buffers delivered {}.",
         processes, perf.wrong, ring.wrong, merged.wrong
     );
     Judgement::holds(ring.wrong == 0 && perf.wrong > 0, sentence)

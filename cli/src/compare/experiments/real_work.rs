@@ -26,7 +26,7 @@ use crate::compare::{
 };
 
 pub(super) const EXPERIMENT: Experiment =
-    Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
+    Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs least through the ring.", run };
 
 const BUFFER: u32 = 1024 * 1024;
 /// Much of the time is the same for every way, so small differences count, if the rounds agree on them.
@@ -66,8 +66,10 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let laps = bench.effort.choose(3, 5);
     let times = shortest_of(bench, laps, &mut arms, |arm| measure(bench, arm, CALLS))?;
     let figures: Vec<_> = arms.iter().zip(times).map(|(arm, call)| arm.figures(call)).collect();
-    let mut table =
-        Table::new("A call of getaddrinfo", [("way", ""), ("a call", "µs"), ("added", "µs"), ("lost", "% of events")]);
+    let mut table = Table::new(
+        "A call of getaddrinfo",
+        [("transport", ""), ("a call", "µs"), ("added", "µs"), ("lost", "% of events")],
+    );
     for &Figures { transport, ref call, lost } in &figures {
         let added = transport.map_or(Cell::None, |transport| (&added(&figures, transport)).into());
         let lost = transport.map_or(Cell::None, |_| lost.into());
@@ -75,7 +77,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     }
     let bar = |transport: Transport| Some(Point::spread(0.0, &added(&figures, transport)));
     let plot = Plot::Bars {
-        title: "What tracing adds to a call of getaddrinfo".to_owned(),
+        title: "Time that tracing adds to a getaddrinfo call".to_owned(),
         y: Axis::linear("microseconds a call"),
         series: vec!["added".to_owned()],
         groups: Transport::ALL.map(|transport| (transport.name().to_owned(), vec![bar(transport)])).into(),
@@ -85,7 +87,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: vec![plot],
         notes: vec![
-            "The two probes, on entry and return, are part of what is added, and the same for every way.".to_owned(),
+            "The added time includes the two probes, on entry and return; they are the same for every transport."
+                .to_owned(),
         ],
     })
 }
@@ -189,7 +192,7 @@ fn ask_once() -> Result<(), Obstacle> {
     // SAFETY: the name ends with its NUL, a service need not be given, and both structures are alive during the call.
     let failed = unsafe { libc::getaddrinfo(c"127.0.0.1".as_ptr(), ptr::null(), &raw const hints, &raw mut answer) };
     if failed != 0 {
-        return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") fails with {failed}")));
+        return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") failed with {failed}")));
     }
     // SAFETY: the call has succeeded, so it made this list, and nothing else frees it.
     unsafe { libc::freeaddrinfo(answer) };
@@ -216,7 +219,7 @@ fn judge(figures: &[Figures]) -> Judgement {
     );
     if lost > LOST {
         sentence
-            .push_str(&format!(" But up to {} % of the events were lost, which costs something else.", number(lost)));
+            .push_str(&format!(" Up to {} % of the events were lost, so the times cannot be compared.", number(lost)));
     }
     Judgement::new(verdict, sentence)
 }

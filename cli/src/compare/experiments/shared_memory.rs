@@ -19,7 +19,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "shared-memory",
-    claim: "Both buffers are memory shared with the kernel: a record is read where it lies, without a copy.",
+    claim: "Both buffers are memory shared with the kernel: records are read in place, without a copy.",
     run,
 };
 
@@ -47,8 +47,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         bench.step()?;
         all.push(look(way, bench.control)?);
     }
-    let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("of them in two pieces", "")];
-    let mut table = Table::new("Where records were when they were read", columns);
+    let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("in two pieces", "")];
+    let mut table = Table::new("Location of records when they are read", columns);
     for seen in &all {
         table.row([Cell::text(name(seen.way)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
     }
@@ -112,7 +112,7 @@ fn judge(all: &[Seen]) -> Judgement {
     let count = |records: u64| number(records as f64);
     let text = |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.way));
     let texts: Vec<_> = all.iter().map(text).collect();
-    Judgement::holds(holds, format!("Records that were read where they lay: {}.", texts.join(", ")))
+    Judgement::holds(holds, format!("Records read in place: {}.", texts.join(", ")))
 }
 
 #[cfg(test)]

@@ -53,9 +53,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             }
         }
     }
-    let mut table = Table::new("One record of each size", [("way", ""), ("size", "bytes"), ("what came of it", "")]);
+    let mut table = Table::new("One record of each size", [("transport", ""), ("size", "bytes"), ("result", "")]);
     for Attempt { way, size, refused } in &attempts {
-        let outcome = refused.as_ref().map_or("arrived whole", |why| why);
+        let outcome = refused.as_ref().map_or("arrived complete", |why| why);
         table.row([Cell::text(way.name()), u64::from(*size).into(), Cell::text(outcome)]);
     }
     Ok(Findings {
@@ -63,7 +63,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: Vec::new(),
         notes: vec![
-            "The heap is a value of a PERCPU_ARRAY, which the kernel allocates 32 KiB of at most.".to_owned(),
+            "The heap is a value of a PERCPU_ARRAY, for which the kernel allocates at most 32 KiB.".to_owned(),
             format!("The ring has {} bytes.", number(BUFFER.into())),
         ],
     })
@@ -85,7 +85,7 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
         Err(cutaway::Error::Syscall { errno, .. }) if really == Transport::Heap && size > STACK => {
-            return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
+            return Ok(Some(format!("the kernel refuses a per-CPU value of that size: {errno}")));
         }
         Err(error) => return Err(error.into()),
     };
@@ -98,7 +98,7 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
         (0, Some(length)) if (wanted..=wanted + padding).contains(&length) => None,
         (0, Some(length)) => Some(format!("{} bytes arrived", number(length as f64))),
         (0, None) => Some("it was sent and did not arrive".to_owned()),
-        _ => Some("the buffer has no room for it, however empty it is".to_owned()),
+        _ => Some("it does not fit into the empty buffer".to_owned()),
     })
 }
 
@@ -113,13 +113,15 @@ fn judge(attempts: &[Attempt]) -> Judgement {
     match refusal {
         Some((size, why)) if stack == STACK => {
             let sentence = format!(
-                "The stack carries {stack_text} bytes; with {size}, {why}. The heap carries {heap_text} bytes, the ring {ring_text}."
+                "Largest events: {stack_text} bytes on the stack (with {size}, {why}), {heap_text} on the heap, {ring_text} in the ring."
             );
             Judgement::holds(heap > STACK && ring > STACK, sentence)
         }
         _ => Judgement::holds(
             false,
-            format!("The stack carries {stack_text} bytes, the heap {heap_text}, the ring {ring_text}."),
+            format!(
+                "Largest events: {stack_text} bytes on the stack, {heap_text} on the heap, {ring_text} in the ring."
+            ),
         ),
     }
 }

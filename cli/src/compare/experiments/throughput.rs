@@ -325,7 +325,7 @@ fn sampled_plot(figures: &[Figures]) -> Plot {
         (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
     });
     Plot::Lines {
-        title: "With a wake-up for every so many records".to_owned(),
+        title: "One wake-up for several records".to_owned(),
         x: Axis::logarithmic("records for each wake-up"),
         y: Axis::logarithmic("million records a second"),
         series: series.into(),

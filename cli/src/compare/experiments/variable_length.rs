@@ -65,7 +65,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table(&parcels)],
         plots: vec![plot(&parcels)],
         notes: vec![
-            "A perf buffer's reader is told the length with up to 7 bytes of padding, so the program has to say it in the record.".to_owned(),
+            "The reader of a perf buffer gets the length with up to 7 bytes of padding, so the program must store the exact length in the record.".to_owned(),
         ],
     })
 }
@@ -101,7 +101,7 @@ fn name(way: Transport) -> &'static str {
 
 fn table(parcels: &[Parcel]) -> Table {
     let columns = WAYS.iter().flat_map(|&way| [(name(way), "bytes of buffer"), (name(way), "bytes a payload byte")]);
-    let mut table = Table::new("What a record takes of the buffer", [("payload", "bytes")].into_iter().chain(columns));
+    let mut table = Table::new("Buffer space of a record", [("payload", "bytes")].into_iter().chain(columns));
     let cells = |payload: u64, used: [Option<u64>; 2]| {
         let a_byte = move |used: u64| Cell::Number(used as f64 / payload.max(1) as f64);
         used.into_iter().flat_map(move |used| [used.into(), used.map_or(Cell::None, a_byte)])
@@ -123,7 +123,7 @@ fn plot(parcels: &[Parcel]) -> Plot {
         (name(way).to_owned(), points.collect())
     });
     Plot::Lines {
-        title: "What a payload byte takes of the buffer".to_owned(),
+        title: "Buffer space per payload byte".to_owned(),
         x: Axis::logarithmic("length of the payload in bytes"),
         y: Axis::logarithmic("bytes of buffer a payload byte"),
         series: series.into(),
@@ -138,8 +138,8 @@ fn judge(parcels: &[Parcel]) -> Judgement {
         of(way).find(|parcel| parcel.length == 8).map_or_else(|| "unknown".to_owned(), |parcel| parcel.used.to_string())
     };
     let sentence = format!(
-        "Of {} lengths from 1 to {} bytes, {} arrived whole through the perf buffer and {} through the ring. The ring told \
-         {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
+        "Records of {} lengths from 1 to {} bytes: {} arrived complete through the perf buffer and {} through the ring. The ring \
+         reported {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
         of(Transport::Heap).count(),
         number(MAX_RECORD.into()),
         count(Transport::Heap, |parcel| parcel.same),

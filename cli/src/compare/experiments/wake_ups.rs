@@ -20,8 +20,8 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "wake-ups",
-    claim: "Both buffers wake their reader by epoll, at once and without cost while nothing happens; \
-            a map has to be polled, which is late or takes a CPU.",
+    claim: "Both buffers wake their reader through epoll: at once, and at no cost while nothing happens. \
+            A map has to be polled, which is late or takes a whole CPU.",
     run,
 };
 
@@ -57,8 +57,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
         notes: vec![
             "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
-            "Ages are those of events when the look that found them begins to hand them out; the program's time includes sending wake-ups.".to_owned(),
-            "A reader that never sleeps is always caught up, so a ring's program sends it a wake-up for every record all the same."
+            "The age of an event is taken when the read that found it begins to hand out records; the program's time includes sending wake-ups.".to_owned(),
+            "A reader that never sleeps is always caught up, so a ring's program still sends it a wake-up for every record."
                 .to_owned(),
         ],
     })
@@ -121,7 +121,7 @@ fn ages(figures: &[Figures]) -> Plot {
         (who.name().to_owned(), points)
     });
     Plot::Lines {
-        title: format!("How old events are when they are read, at {IDLE} a second"),
+        title: format!("Age of events when they are read, at {IDLE} a second"),
         x: Axis::logarithmic("age up to, in µs"),
         y: Axis::linear("% of events"),
         series: series.into(),
@@ -162,8 +162,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let text =
         |who: Who| format!("{} µs and {} % of a CPU", number(of(who, age).median()), number(of(who, cpu).median()));
     let sentence = format!(
-        "At {IDLE} events a second, what it takes until one is read, and the reader's share of a CPU: {} (ring, epoll), {} \
-         (perf, epoll), {} (ring, busy polling), {} (perf, busy polling), {} (a map looked at every millisecond).",
+        "Delay until an event is read and CPU time of the reader, at {IDLE} events a second: {} (ring, epoll), {} \
+         (perf, epoll), {} (ring, busy polling), {} (perf, busy polling), {} (a map polled every millisecond).",
         text(Who::RingEpoll),
         text(Who::PerfEpoll),
         text(Who::RingBusy),

@@ -16,11 +16,13 @@ use crate::{
 pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answers: &[Answer]) -> String {
     let mut body = String::from("<h1>Perf buffer and ring buffer, side by side</h1>\n");
     if environment.control {
-        body.push_str("<p class=\"control\">A control: every experiment is broken on purpose, and none of them should hold.</p>\n");
+        body.push_str(
+            "<p class=\"control\">Control run: every experiment is broken on purpose, and none should hold.</p>\n",
+        );
     }
     body.push_str(
-        "<p>What is said of the two buffers through which eBPF programs hand events to user space, tried on one machine \
-         by <code>cutaway compare</code>.</p>\n",
+        "<p>Common claims about the two buffers through which eBPF programs send events to user space, tested on one \
+         machine by <code>cutaway compare</code>.</p>\n",
     );
     body.push_str(&seven(answers));
     body.push_str(&contents(results));
@@ -60,7 +62,7 @@ fn seven(answers: &[Answer]) -> String {
     }
     format!(
         "<div class=\"scroll\"><table class=\"prose\">\n<caption>Likenesses and differences</caption>\n\
-         <thead><tr><th></th><th>what is said</th><th>here</th><th>tried by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+         <thead><tr><th></th><th>claim</th><th>here</th><th>tested by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
@@ -77,7 +79,7 @@ fn contents(results: &[ExperimentResult]) -> String {
     }
     format!(
         "<div class=\"scroll\"><table class=\"prose\">\n<caption>Experiments</caption>\n\
-         <thead><tr><th></th><th>verdict</th><th>what was seen</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+         <thead><tr><th></th><th>verdict</th><th>result</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
@@ -87,7 +89,7 @@ fn conditions(environment: &Environment) -> String {
     let rows: String = rows
         .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escaped(&value)))
         .collect();
-    format!("<div class=\"scroll\"><table>\n<caption>Where and when</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
+    format!("<div class=\"scroll\"><table>\n<caption>Environment</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
 }
 
 fn section(outcome: &ExperimentResult) -> String {
@@ -170,6 +172,6 @@ mod tests {
 
     #[test]
     fn a_number_and_its_unit_stay_together() {
-        assert_eq!(prose("in vain for 0 % of 4,096, <all"), "in vain for 0\u{a0}% of 4,096, &lt;all");
+        assert_eq!(prose("wasted work 0 % of 4,096, <all"), "wasted work 0\u{a0}% of 4,096, &lt;all");
     }
 }

@@ -39,8 +39,8 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
     let who = listed(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     if events.is_empty() {
         let rings = if ringless { "ring and no " } else { "" };
-        return Err(CliError::new(format!("process {who} has no {rings}perf event that can be seen"))
-            .advise("is it the right one, and are you root?"));
+        return Err(CliError::new(format!("process {who} has no {rings}visible perf event"))
+            .advise("check the PID, and run as root"));
     }
     let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());
     for holder in events {
@@ -60,12 +60,12 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
         }
     }
     if buffers.is_empty() {
-        let why = refused.first().map_or("none of its perf events has a ring", String::as_str);
-        return Err(CliError::new(format!("cannot look at the perf buffers of process {who}: {why}"))
-            .advise("it takes Linux 5.6 and the right to trace the process"));
+        let why = refused.first().map_or("none of its perf events has a mapped buffer", String::as_str);
+        return Err(CliError::new(format!("cannot map the perf buffers of process {who}: {why}"))
+            .advise("this requires Linux 5.6 and permission to trace the process"));
     }
     for why in refused {
-        diagnostics::say(&format!("cutaway: one buffer is missing: {why}"));
+        diagnostics::say(&format!("cutaway: skipped one buffer: {why}"));
     }
     Ok(buffers)
 }

@@ -163,7 +163,7 @@ impl Live for LivePerf {
             "RECORDS",
             "RELEASED",
             "RECORDS",
-            "WAITS"
+            "OLDEST"
         )
     }
 
@@ -205,11 +205,11 @@ impl Live for LivePerf {
         if self.buffers.len() > 1 {
             lines.extend(self.list(view, (rows / 5).max(1)));
         }
-        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
-        let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last look") } else { String::new() };
+        let age = rates.age().map_or_else(String::new, |age| format!("; oldest record: {age}"));
+        let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last snapshot") } else { String::new() };
         let too = match show::others(look) {
             others if others.is_empty() => String::new(),
-            others => format!(", written by the event of fd {others}, too"),
+            others => format!(", also written by the event of fd {others}"),
         };
         lines.extend([
             format!("fd {}, {} bytes{too}", look.fd, look.bytes),

@@ -22,7 +22,7 @@ const BAR: usize = 40;
 pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&Record, &[u8]) -> String) -> String {
     let mut text = format!("perf buffer of {}, {} bytes\n", owner(look), look.bytes);
     if !look.shared_by_fds.is_empty() {
-        let _ = writeln!(text, "  written, too   by the event of fd {}", others(look));
+        let _ = writeln!(text, "  also written   by the event of fd {}", others(look));
     }
     let width = digits(look);
     for (name, position) in [("data_tail", look.data_tail), ("data_head", look.data_head)] {
@@ -75,11 +75,11 @@ pub(super) fn others(look: &Look) -> String {
 /// Counts unread records by their kind.
 pub(super) fn counts(look: &Look) -> String {
     if look.backward {
-        return "nothing: it is overwritten downward, and read when its owner has paused it".to_owned();
+        return "none: a backward buffer is overwritten, and read while its owner has paused it".to_owned();
     }
     let wrapped = look.records.iter().filter(|record| record.wraps).count();
     format!(
-        "{} samples, {} notices of losses, {} other records; {wrapped} of them wrap",
+        "{} samples, {} loss records, {} other records; {wrapped} wrap",
         look.count(Kind::Sample),
         look.count(Kind::Lost),
         look.count(Kind::Other)
@@ -106,8 +106,10 @@ pub(super) fn short_counts(look: &Look) -> String {
 pub(super) fn lost(look: &Look) -> String {
     let announced = look.records.iter().filter_map(|record| record.lost).fold(0, u64::saturating_add);
     match look.lost {
-        Some(lost) => format!("{lost}, as the kernel counts (PERF_FORMAT_LOST)"),
-        None => format!("{announced} announced by what waits; its owner has the kernel count no more than that"),
+        Some(lost) => format!("{lost}, counted by the kernel (PERF_FORMAT_LOST)"),
+        None => format!(
+            "{announced} reported by unread loss records; the owner did not request the kernel's count (PERF_FORMAT_LOST)"
+        ),
     }
 }
 

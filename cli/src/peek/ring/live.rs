@@ -71,7 +71,7 @@ impl Live for LiveRing {
             "RECORDS",
             "RELEASED",
             "RECORDS",
-            "HEAD"
+            "OLDEST"
         )
     }
 
@@ -100,7 +100,7 @@ impl Live for LiveRing {
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
         let (look, rates) = (&self.look, &self.rates);
         let (bold, _, plain) = view.pens();
-        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = rates.age().map_or_else(String::new, |age| format!("; oldest record: {age}"));
         let (owners, programs) = match &self.about {
             Some(about) => (about.owners(), about.programs()),
             None => Default::default(),
@@ -114,8 +114,8 @@ impl Live for LiveRing {
             format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
             format!("over time {}", rates.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::counts(look)),
-            format!("lost      {}", show::lost(look).unwrap_or("known to the process that writes")),
-            format!("wake-up   {}", show::wakeup(look).unwrap_or("of a program that drains it")),
+            format!("lost      {}", show::lost(look).unwrap_or("known to the writing process only")),
+            format!("wake-up   {}", show::wakeup(look).unwrap_or("does not apply: a program drains it")),
         ];
         lines.extend(look.corrupt.clone());
         if view.drawn {

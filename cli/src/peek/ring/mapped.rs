@@ -32,7 +32,7 @@ impl Ring {
     pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, CliError> {
         let pages = map.peek()?;
         let Some(mode) = Mode::of(&map) else {
-            return Err(CliError::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
+            return Err(CliError::new(format!("the map `{}` is a {}, not a ring", map.name(), map.map_type())));
         };
         let wanted = arguments.decode_as.as_deref();
         let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;

@@ -157,7 +157,7 @@ fn numbers(look: &Snapshot) -> String {
         position("overwrite_pos", look.overwrite_pos, "");
     }
     if look.mode != Mode::User {
-        position("pending_pos", look.pending_pos, ", as the last reserve left it");
+        position("pending_pos", look.pending_pos, ", set by the last reserve");
     }
     position("producer_pos", look.producer_pos, "");
     let _ = writeln!(text, "  fill           {}", fill(look, BAR));
@@ -208,9 +208,9 @@ pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
             Some("the reader has caught up: the next record wakes it, unless sent with BPF_RB_NO_WAKEUP")
         }
         (_, Some(State::Busy)) => {
-            Some("the record at the head is busy: committing it wakes the reader, others behind it do not")
+            Some("the oldest record is busy: committing it wakes the reader, committing later ones does not")
         }
-        _ => Some("the reader is behind: records wake it only if their program forces it (BPF_RB_FORCE_WAKEUP)"),
+        _ => Some("the reader is behind: a record wakes it only if sent with BPF_RB_FORCE_WAKEUP"),
     }
 }
 
@@ -257,7 +257,7 @@ pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> Str
     match (&record.payload, record.state) {
         (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),
         (None, State::Busy) => "(being written)".to_owned(),
-        (None, State::Discarded) => "(given up)".to_owned(),
+        (None, State::Discarded) => "(discarded)".to_owned(),
         (None, State::Committed) => "(released meanwhile)".to_owned(),
     }
 }

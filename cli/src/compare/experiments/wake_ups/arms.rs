@@ -42,7 +42,7 @@ impl Who {
             Self::PerfEpoll => "perf, epoll",
             Self::PerfTwins => "perf, twin events",
             Self::PerfBusy => "perf, busy polling",
-            Self::MapTimer => "map, looked at every ms",
+            Self::MapTimer => "map, polled every 1 ms",
         }
     }
 

@@ -154,7 +154,7 @@ fn switches() -> Result<u64, Obstacle> {
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.and_then(|number| number.trim().parse().ok())
-        .ok_or_else(|| Obstacle::because("the kernel does not count this thread's sleeps"))
+        .ok_or_else(|| Obstacle::because("the kernel does not count the context switches of this thread"))
 }
 
 #[cfg(test)]
