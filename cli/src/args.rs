@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_positive_numbers_of_seconds() {
+    fn durations_are_positive_seconds() {
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
         let longest = seconds("1e18").unwrap();
         assert!(std::time::Instant::now().checked_add(longest * 2).is_some(), "{longest:?}");

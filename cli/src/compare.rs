@@ -3,15 +3,15 @@
 //! ```text
 //!     experiments/*.rs   a claim each: its program, its work, its data, its verdict
 //!       experiment.rs    claim, verdict, findings
-//!       bench.rs         what an experiment is run with, and why one cannot be run
+//!       bench.rs         the settings of an experiment, and why it cannot run
 //!       producer.rs      the program that sends, its buffer, and how it is run
-//!       readers.rs       the ways to wait for what it sends
+//!       readers.rs       the kinds of wait for its records
 //!       stats.rs         rounds, medians, and when data is too noisy
 //!       mappings.rs      the buffers' memory, as the kernel lists it
 //!       cpus.rs          the CPUs of this process
 //!       data.rs          tables and plots as values
-//!     result.rs          what came of one experiment
-//!     summary.rs         the seven likenesses and differences, answered
+//!     result.rs          the result of an experiment
+//!     summary.rs         the seven claims and their verdicts
 //!     output.rs          text and JSON
 //!     report.rs          one HTML file with plots
 //!     environment.rs     machine, kernel, date
@@ -105,7 +105,7 @@ pub(crate) struct Arguments {
 
 /// Runs the experiments and prints the result of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
+    // The largest experiment holds some tens of fds, and two for each CPU. A larger demand would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     enough_fds("run the experiments", 48 + 2 * all_cpus)?;
     permitted()?;
@@ -113,7 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
     let cpus = cpus::allowed().map_err(|error| CliError::system("read the CPU affinity of this process", &error))?;
     let stopped = set_by_signal()?;
-    cpus::go_first();
+    cpus::raise_priority();
     let chosen: Vec<_> = experiments::ALL
         .iter()
         .filter(|experiment| arguments.only.is_empty() || arguments.only.iter().any(|name| name == experiment.name))
@@ -138,7 +138,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         };
         let result = experiment.make(&bench);
         bar.set_position((index as u64 + 1) * Bench::STEPS);
-        // Threads and processes that the next one makes inherit where they may run.
+        // Threads and processes of the next experiment inherit the CPU affinity.
         cpus::allow(&cpus).map_err(|error| CliError::system("restore the CPU affinity", &error))?;
         let Some(outcome) = ExperimentResult::of(experiment, result) else {
             bar.finish_and_clear();
@@ -188,7 +188,7 @@ fn permitted() -> Result<(), CliError> {
     Ok(())
 }
 
-/// On stderr, and only if that is a terminal.
+/// Returns the progress bar. It is shown on stderr, if that is a terminal.
 fn bar(experiments: usize) -> ProgressBar {
     let bar = ProgressBar::new(experiments as u64 * Bench::STEPS);
     let style = ProgressStyle::with_template("{spinner} {bar:30} {percent:>3} %  {msg}  {elapsed}");

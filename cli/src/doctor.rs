@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 
 /// Runs all checks and prints the findings.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
+    // For maps, programs and links, and two perf events for each CPU. A larger demand would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     enough_fds("examine this machine", 32 + 2 * cpus)?;
     let mut findings = machine::findings();

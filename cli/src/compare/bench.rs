@@ -1,5 +1,5 @@
-//! What every experiment is run with: how much to measure, on which CPUs, how to report progress and to stop; and why
-//! one cannot be run.
+//! The settings of an experiment: how much to measure, on which CPUs, how to report progress and to stop; and the
+//! reasons why an experiment cannot run.
 
 use std::{
     io,
@@ -83,7 +83,7 @@ impl Effort {
 /// The environment of an experiment.
 pub(super) struct Bench<'a> {
     pub(super) effort: Effort,
-    /// Run the variant that is broken on purpose.
+    /// Whether the control runs: the variant that is broken on purpose.
     pub(super) control: bool,
     /// The CPUs that this process may use, ascending; at least one.
     pub(super) cpus: Vec<usize>,

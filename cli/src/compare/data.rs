@@ -145,7 +145,7 @@ impl Point {
 pub(super) enum Plot {
     /// Lines over a common scale.
     Lines { title: String, x: Axis, y: Axis, series: Vec<(String, Vec<Point>)> },
-    /// Bars side by side: for each group one of each series, `None` where there is none.
+    /// Bars side by side: for each group one of each series, `None` for a missing value.
     Bars { title: String, y: Axis, series: Vec<String>, groups: Vec<(String, Vec<Option<Point>>)> },
 }
 

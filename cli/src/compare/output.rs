@@ -1,4 +1,4 @@
-//! What is printed: text for people, lines of JSON for programs.
+//! Prints the results: text for people, lines of JSON for programs.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -17,10 +17,10 @@ use crate::{
     outlet, terminal,
 };
 
-/// Columns of running text.
+/// Width of running text in columns.
 const WIDTH: usize = 100;
 
-/// Prints to stdout, each thing as soon as it is known.
+/// Prints to stdout, each result as soon as it is known.
 pub(super) struct Output {
     format: Format,
     colored: bool,
@@ -112,7 +112,7 @@ impl Output {
     }
 }
 
-/// Running text behind a head, in lines of [`WIDTH`].
+/// Wraps text after a heading, in lines of at most [`WIDTH`] columns.
 fn wrapped(text: &str, head: &str) -> String {
     let (mut lines, mut line, mut used) = (String::new(), String::from(head), display_width(head));
     for word in terminal::clean(text).split_whitespace() {
@@ -132,7 +132,7 @@ fn wrapped(text: &str, head: &str) -> String {
     lines
 }
 
-/// A table in columns as wide as they need to be; numbers to the right, text to the left.
+/// Formats a table with columns as wide as their content: numbers aligned right, text left.
 fn in_columns(table: &Table) -> String {
     let heads = [
         table.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>(),
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn running_text_is_wrapped_behind_its_head() {
+    fn text_is_wrapped_after_its_heading() {
         let text = "word ".repeat(30);
         let lines = wrapped(&text, "  result ");
         assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stand_to_the_right_and_text_to_the_left() {
+    fn numbers_are_aligned_right_and_text_left() {
         let mut table = Table::new("t", [("arm", ""), ("time", "ns")]);
         table.row([Cell::text("ring"), 5.0.into()]);
         table.row([Cell::text("a"), 1234.0.into()]);

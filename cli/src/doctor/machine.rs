@@ -1,4 +1,4 @@
-//! The kernel and what is mounted on it.
+//! Checks of the kernel and of its mounted file systems.
 
 use std::{
     fs,
@@ -112,7 +112,7 @@ fn tracefs() -> Finding {
 }
 
 fn bpffs() -> Finding {
-    // Paths in it may be any bytes.
+    // Paths in this file may have any bytes.
     let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
     let mounts = String::from_utf8_lossy(&mounts);
     let mount_point = mounts.lines().find_map(|line| {
@@ -130,7 +130,7 @@ fn jit() -> Finding {
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
         Ok("0") => Finding::note("JIT compiler", "off: programs are interpreted", "sysctl net.core.bpf_jit_enable=1"),
         Ok(_) => Finding::ok("JIT compiler", "on"),
-        // Only root may read it, and a kernel that has nothing but the JIT does not have the file.
+        // Only root may read it, and a kernel without an interpreter does not have the file.
         Err(_) => Finding::ok("JIT compiler", "unknown: /proc/sys/net/core/bpf_jit_enable cannot be read"),
     }
 }

@@ -1,4 +1,4 @@
-//! What this process may do.
+//! Checks of the privileges of this process.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ pub(super) fn findings() -> Vec<Finding> {
     vec![capabilities(), unprivileged(), paranoid(), lockdown(), locked_memory()]
 }
 
-/// The capabilities that matter, by number (`include/uapi/linux/capability.h`).
+/// The relevant capabilities, by number (`include/uapi/linux/capability.h`).
 const CAPABILITIES: [(u32, &str); 5] =
     [(14, "CAP_IPC_LOCK"), (21, "CAP_SYS_ADMIN"), (24, "CAP_SYS_RESOURCE"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
 
 fn capabilities() -> Finding {
-    // The name in it may be any bytes.
+    // The name in this file may have any bytes.
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -24,7 +24,7 @@ fn capabilities() -> Finding {
     let (there, missing): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
     let names = |list: &[&(u32, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
     let finding = match (there.as_slice(), missing.as_slice()) {
-        ([], _) => "none of the required ones".to_owned(),
+        ([], _) => "none of the relevant ones".to_owned(),
         (there, []) => names(there),
         (there, missing) => format!("{}; without {}", names(there), names(missing)),
     };

@@ -1,4 +1,4 @@
-//! A name in a directory, where a file is to be replaced or made.
+//! A name in a directory, at which a file is replaced or created.
 
 use std::{
     ffi::OsString,
@@ -74,16 +74,16 @@ impl Location {
             FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice => {}
             _ => return Err(Refused::Because("it is not a regular file")),
         }
-        if self.is_a_strangers(&there)? {
+        if self.belongs_to_another_user(&there)? {
             return Err(Refused::Because("it belongs to another user, in a directory that everyone can write to"));
         }
-        // To rename takes no permission on the file itself, but to write to it does.
+        // Renaming needs no permission on the file itself, but writing to it does.
         accessat(&self.directory, &self.name, Access::WRITE_OK, AtFlags::EACCESS)?;
         Ok(Some(there))
     }
 
-    /// Returns whether another user may have put it there.
-    fn is_a_strangers(&self, there: &Stat) -> Result<bool, Refused> {
+    /// Returns whether another user may have created it.
+    fn belongs_to_another_user(&self, there: &Stat) -> Result<bool, Refused> {
         let directory = fstat(&self.directory)?;
         let open_to_all = Mode::SVTX | Mode::WOTH;
         Ok(Mode::from_raw_mode(directory.st_mode).contains(open_to_all)
@@ -117,8 +117,8 @@ impl Location {
         if kept.as_ref().is_some_and(|there| !is_regular(there)) {
             return Err(Refused::Because("another file has replaced it meanwhile").into());
         }
-        // A new file has what the umask leaves. One that replaces another is closed to others until it has the mode of
-        // that.
+        // The umask limits the mode of a new file. A file that replaces another is private until it has the mode of the
+        // old one.
         let mode = Mode::from_raw_mode(if kept.is_some() { 0o600 } else { 0o666 });
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let unfinished = |fd: OwnedFd, name| Unfinished {

@@ -1,4 +1,4 @@
-//! Why a path cannot be written to.
+//! Reasons why a path cannot be written to.
 
 use std::{io, path::Path};
 
@@ -6,10 +6,10 @@ use rustix::io::Errno;
 
 use crate::error::CliError;
 
-/// Why a path cannot be written to.
+/// The reason why a path cannot be written to.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// A reason of this module's own.
+    /// A check of this module failed.
     Because(&'static str),
     System(io::Error),
 }
@@ -29,7 +29,7 @@ impl From<Refused> for io::Error {
     }
 }
 
-/// A path that cannot be written to, as a failure of the command: `attempt` is what it was for.
+/// Makes the error of a path that cannot be written to. `attempt` names the purpose.
 pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError {
     let attempt = format!("{attempt} {}", path.display());
     let error = match refused {

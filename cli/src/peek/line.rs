@@ -1,4 +1,4 @@
-//! Lines that rings and perf buffers show alike.
+//! Lines that rings and perf buffers have in common.
 
 use std::{fmt::Write as _, fs};
 
@@ -24,10 +24,10 @@ pub(super) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
     text
 }
 
-/// Returns the state of a process in the kernel's word (`/proc/PID/status`); `gone` if there is no such process, `unknown`
-/// if the file cannot be read.
+/// Returns the state of a process as the kernel names it (`/proc/PID/status`); `gone` if there is no such process,
+/// `unknown` if the file cannot be read.
 pub(super) fn process_state(pid: u32) -> String {
-    // The name in it may be any bytes.
+    // The name in this file may have any bytes.
     let status = match fs::read(format!("/proc/{pid}/status")) {
         Ok(status) => status,
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return "gone".to_owned(),

@@ -57,9 +57,9 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
     only(named, &format!("maps are named `{kept}`"))
 }
 
-/// Opens a pinned map. For any other path the kernel answers EPERM alone, so the reason is looked for here.
+/// Opens a pinned map. For any other path the kernel returns only EPERM, so this function finds the reason.
 fn pinned(path: &Path) -> Result<Map, CliError> {
-    /// What statfs(2) calls a BPF file system.
+    /// `f_type` of a BPF file system (`include/uapi/linux/magic.h`).
     const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
     Map::from_pin(path).map_err(|error| {
         let failure = CliError::from(error);
@@ -92,7 +92,7 @@ fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
     }
     ids.sort_unstable();
     ids.dedup();
-    // A map that is gone by now is no longer held.
+    // A map that does not exist any more is not held.
     let rings = ids
         .into_iter()
         .filter_map(|id| match Map::from_id(id) {
@@ -231,12 +231,12 @@ impl Row {
                 row.error = Some(error.to_string());
             }
             (Some(mode), Ok(pages)) => {
-                let look = Snapshot::positions(&pages, (row.id, &row.name, mode));
+                let snapshot = Snapshot::positions(&pages, (row.id, &row.name, mode));
                 row.mode = mode.word();
-                row.bytes = Some(look.bytes);
-                row.fill_bytes = Some(look.fill_bytes);
-                row.consumer_pos = Some(look.consumer_pos);
-                row.producer_pos = Some(look.producer_pos);
+                row.bytes = Some(snapshot.bytes);
+                row.fill_bytes = Some(snapshot.fill_bytes);
+                row.consumer_pos = Some(snapshot.consumer_pos);
+                row.producer_pos = Some(snapshot.producer_pos);
             }
         }
         row

@@ -1,7 +1,7 @@
 //! The live screen.
 //!
-//! Each frame is built as plain lines and written in one go, so there is nothing to see half done. A frame fits the
-//! terminal whatever its size: what has no room is left out from the bottom, but for the keys, which stay.
+//! Each frame is built as lines and written at once, so no frame is shown half drawn. A frame fits any terminal: lines
+//! that do not fit are omitted from the bottom, except the line of keys.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -28,19 +28,19 @@ use crate::{
     terminal::is_colored,
 };
 
-/// Interval at which processes and programs are looked up.
-const ABOUT: Duration = Duration::from_secs(2);
+/// Interval at which the processes and programs that use the buffers are found again.
+const USERS: Duration = Duration::from_secs(2);
 
 /// The shortest and the longest time between two snapshots.
 const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
 
-/// Bytes of a frame that are written in one go: more than most have.
+/// Bytes of a frame that are written at once: more than most frames have.
 const FRAME: usize = 64 << 10;
 
 /// Rows that list records, at most.
 const ROWS: usize = 200;
 
-/// What the screen shows, and how.
+/// The buffers on the screen, and the view settings.
 struct Screen<'l, L> {
     live: &'l mut L,
     view: View,
@@ -51,7 +51,7 @@ struct Screen<'l, L> {
 /// Shows the buffers until `count` snapshots were taken, or a key or signal ends it.
 pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
-    live.ask_around();
+    live.find_users();
     let _restored = Restored::enter()?;
     let view = View {
         interval,
@@ -64,29 +64,29 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
     };
     let mut screen = Screen { live, view, size: (0, 0) };
     let stdin = io::stdin();
-    let (mut looks, mut next, mut told) = (0, Instant::now(), Instant::now());
+    let (mut snapshots, mut next, mut users_found) = (0, Instant::now(), Instant::now());
     let failed = |error| CliError::system("use the terminal", &error);
     // ATOMICS: see `watch::stopped`.
     while !stopped.load(Ordering::Relaxed) {
         let now = Instant::now();
-        if now.duration_since(told) >= ABOUT {
-            screen.live.ask_around();
-            told = now;
+        if now.duration_since(users_found) >= USERS {
+            screen.live.find_users();
+            users_found = now;
         }
         screen.live.sample(now);
         if now >= next && !screen.view.paused {
-            screen.look(now);
-            looks += 1;
+            screen.take_snapshot(now);
+            snapshots += 1;
             next = now + screen.view.interval;
             screen.show().map_err(failed)?;
-            if count.is_some_and(|count| looks >= count) {
+            if count.is_some_and(|count| snapshots >= count) {
                 break;
             }
         }
         for key in keys::pressed(&stdin, SAMPLE).map_err(failed)? {
             match screen.obey(key) {
                 Obeyed::End => return Ok(()),
-                Obeyed::LookNow => next = now,
+                Obeyed::SnapshotNow => next = now,
                 Obeyed::ShowAgain => screen.show().map_err(failed)?,
             }
         }
@@ -100,13 +100,13 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
 /// The effect of a key.
 enum Obeyed {
     End,
-    LookNow,
+    SnapshotNow,
     ShowAgain,
 }
 
 impl<L: Live> Screen<'_, L> {
-    fn look(&mut self, now: Instant) {
-        self.live.look(self.view.above + ROWS, now);
+    fn take_snapshot(&mut self, now: Instant) {
+        self.live.take_snapshot(self.view.above + ROWS, now);
     }
 
     fn obey(&mut self, key: Key) -> Obeyed {
@@ -116,11 +116,11 @@ impl<L: Live> Screen<'_, L> {
             Key::Quit => return Obeyed::End,
             Key::Pause => {
                 view.paused = !view.paused;
-                return if view.paused { Obeyed::ShowAgain } else { Obeyed::LookNow };
+                return if view.paused { Obeyed::ShowAgain } else { Obeyed::SnapshotNow };
             }
-            Key::OneLook => {
+            Key::OneSnapshot => {
                 view.paused = true;
-                self.look(Instant::now());
+                self.take_snapshot(Instant::now());
             }
             Key::Picture => view.drawn = !view.drawn,
             Key::Bytes => view.bytes = !view.bytes,

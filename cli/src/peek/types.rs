@@ -42,7 +42,7 @@ impl Types {
             let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
                 Some(Err(error)) if wants_fds(&error) => return Err(error.into()),
-                // It is gone by now, or was loaded without BTF.
+                // It was unloaded, or loaded without BTF.
                 Some(Err(_)) | None => continue,
             };
             match Self::of(section, name) {
@@ -83,7 +83,7 @@ impl Types {
         })
     }
 
-    /// Formats a payload that may have up to 7 bytes of padding behind it.
+    /// Formats a payload that may be followed by up to 7 bytes of padding.
     pub(crate) fn padded(&self, payload: &[u8]) -> String {
         let size = self.size.map_or(0, |size| size as usize);
         let padded = payload.len().checked_sub(size).is_some_and(|more| more < 8) && !self.ends_flexibly();

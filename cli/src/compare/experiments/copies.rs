@@ -1,12 +1,12 @@
-//! Two copies against none: what sending a record costs the program, by its size.
+//! Measures the time that the program takes to send a record, by record size and transport.
 //!
-//! Data on its way through the perf buffer is put into an event, on the stack or on a heap, and the event into the
-//! buffer. In a ring the event is made where it will be read, so both are one.
+//! For a perf buffer, the program first writes the data into an event, on the stack or on a heap; the helper then
+//! copies the event into the buffer. In a ring, the program builds the event in place, so there is one write.
 //!
-//! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
-//! kernel itself takes the time, around the program and nothing else ([`cutaway::StatsGuard`]): 8 to 32 records a
-//! run, so that reading the clock does not count. The buffer is emptied between runs, and the reader is woken only by a
-//! perf buffer that is half full, which is rare.
+//! The program writes every word of the record for each transport. The transports differ in where it writes them and
+//! in what is copied afterwards. The kernel measures the time of the program alone ([`cutaway::StatsGuard`]). A run
+//! sends 8 to 32 records, so the cost of reading the clock does not matter. The buffer is emptied between runs. Only a
+//! half-full perf buffer wakes the reader, which is rare.
 
 use cutaway::StatsGuard;
 use cutaway_programs::compare::Transport;
@@ -28,14 +28,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 const BUFFER: u32 = 512 * 1024;
 const SIZES: [u32; 7] = [8, 64, 256, 512, 1024, 4096, 16_384];
-/// Where there is next to nothing to copy.
+/// Size in bytes with almost nothing to copy.
 const SMALL: u32 = 8;
-/// Where the copy outweighs everything else.
+/// Size in bytes at which the copy dominates.
 const LARGE: u32 = 4096;
-/// No difference, for the verdict.
+/// Ratios up to this count as no difference in the verdict.
 const MARGIN: f64 = 1.05;
 
-/// Nanoseconds a record.
+/// The time per record of one transport and size, in nanoseconds.
 #[derive(Debug, Clone)]
 struct Cost {
     way: Transport,
@@ -81,12 +81,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-/// How many records a run sends.
+/// Returns the number of records that a run sends.
 fn most(size: u32) -> u32 {
     if size > 1024 { 8 } else { 32 }
 }
 
-/// Nanoseconds a record, over so many runs.
+/// Measures the nanoseconds per record over `runs` runs.
 fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
     let records = u64::from(most(lane.size));
     let before = lane.producer.program()?.stats()?;
@@ -105,7 +105,7 @@ fn time(costs: &[Cost], way: Transport, size: u32) -> Option<&Rounds> {
     costs.iter().find(|cost| cost.way == way && cost.size == size).map(|cost| &cost.time)
 }
 
-/// Nanoseconds that a record of this size costs less in the ring than from the heap, round by round.
+/// Returns, for each round, how many nanoseconds less a record of this size takes in the ring than from the heap.
 fn saved(costs: &[Cost], size: u32) -> Rounds {
     let values = |way| time(costs, way, size).map(Rounds::values).unwrap_or_default();
     Rounds::new(values(Transport::Heap).iter().zip(values(Transport::Reserve)).map(|(heap, reserve)| heap - reserve))
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn costs(reserve: [f64; 5], copied: [f64; 5]) -> Vec<Cost> {
-        // A small record costs little in any way.
+        // A small record is cheap with each transport.
         let cost = |way, size| {
             let times = if way == Transport::Reserve { reserve } else { copied };
             Cost { way, size, time: Rounds::new(times.map(|time| if size < LARGE { time / 10.0 } else { time })) }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(verdict([1000.0; 5], [1000.0; 5]), Verdict::DoesNotHold);
         assert_eq!(verdict([500.0, 1500.0, 500.0, 1500.0, 1000.0], [1000.0; 5]), Verdict::TooNoisy);
         assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
-        // As much is saved on every record, whatever its size.
+        // The saving is the same for all sizes.
         let mut constant = costs([500.0; 5], [1000.0; 5]);
         for cost in constant.iter_mut().filter(|cost| cost.size < LARGE) {
             cost.time = Rounds::new(if cost.way == Transport::Reserve { [100.0; 5] } else { [600.0; 5] });

@@ -1,7 +1,7 @@
-//! A ring refuses before the work is done, a perf buffer after it.
+//! Tests that a full ring refuses a record before the program builds it, and a full perf buffer afterwards.
 //!
-//! There is no reader. Once the buffer is full, each attempt costs what is done before that is detected: in the ring
-//! the reservation, before the event is built; in a perf buffer the output, after it. The program counts records that
+//! There is no reader. Once the buffer is full, an attempt costs the work before the refusal: the reservation in a
+//! ring, before the event is built; the output in a perf buffer, after the event is built. The program counts records that
 //! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
 
 use cutaway::{StatsGuard, perf_reader::LostSource};
@@ -21,35 +21,35 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-/// Large, since a perf buffer of which half was written sends a wake-up.
+/// Size in bytes. Large, because a perf buffer sends a wake-up once it is half full.
 const BUFFER: u32 = 512 * 1024;
 const SIZES: [u32; 2] = [512, 4096];
 /// Records of one run, few enough for a drained buffer to take them all.
 const RECORDS: u64 = 8;
 const MARGIN: f64 = 1.1;
-/// Who tells a reader of losses before Linux 6.0.
+/// The source of the reader's count of losses before Linux 6.0.
 const RECORDS_OF_LOSS: &str = "LOST records";
 
 struct Arm {
     lane: Lane,
-    /// Since the beginning, while the buffer was full.
+    /// Attempts that the program did the work for since the start, while the buffer was full.
     worked: u64,
     refused: u64,
 }
 
-/// What is known of one way with one size.
+/// The data of one transport and size.
 #[derive(Debug, Clone)]
 struct Figures {
     way: Transport,
     size: u32,
-    /// Nanoseconds a record while there is room.
+    /// Nanoseconds per record while the buffer has room.
     room: Rounds,
-    /// Nanoseconds an attempt while there is none.
+    /// Nanoseconds per attempt while the buffer is full.
     full: Rounds,
-    /// Attempts that the program did the work for, of those that were refused.
+    /// Refused attempts that the program did the work for.
     worked: u64,
     refused: u64,
-    /// How many losses the reader knows of, and who told it.
+    /// The number of losses that the reader knows of, and its source.
     reader: Option<(u64, &'static str)>,
 }
 
@@ -88,7 +88,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 impl Arm {
-    /// Nanoseconds a record with room, and without.
+    /// Measures the nanoseconds per record with room, and per attempt without.
     fn measure(&mut self, runs: u64) -> Result<(f64, f64), Obstacle> {
         let Lane { producer, buffer, .. } = &mut self.lane;
         buffer.skip()?;
@@ -113,12 +113,12 @@ impl Arm {
         Ok((a_record(start, drained), a_record(filled, end)))
     }
 
-    /// Sends without reading, and counts; gives how many were refused.
+    /// Sends without reading. Returns how many records were refused.
     fn fill(&mut self) -> Result<u64, Obstacle> {
         let tally = self.lane.producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
         let refused = u64::from(tally.refused);
         self.refused += refused;
-        // What was sent was worked on as well.
+        // `worked` includes the records that were sent.
         self.worked += u64::from(tally.worked) - (RECORDS - refused);
         Ok(refused)
     }
@@ -190,7 +190,7 @@ fn plot(figures: &[Figures]) -> Plot {
 }
 
 impl Figures {
-    /// Percent of the refused attempts that were worked on.
+    /// Returns the percentage of refused attempts that the program did the work for.
     fn wasted(&self) -> f64 {
         if self.refused == 0 { f64::NAN } else { 100.0 * self.worked as f64 / self.refused as f64 }
     }

@@ -1,8 +1,8 @@
-//! `max_entries`: slots in one, bytes in the other.
+//! Tests the meaning of `max_entries`: slots in a `PERF_EVENT_ARRAY`, bytes in a `RINGBUF`.
 //!
-//! Maps are asked for with no, few and many entries: first exactly so, to hear what the kernel says, then through the
-//! loader, which corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an
-//! event under key 0 and none under key 1; a ring of 4,096 takes records until about as many bytes are full.
+//! Maps are created with no, few and many entries: first by the kernel with the exact value, then by the loader, which
+//! corrects invalid values. Then the meaning is tested: a perf event array of one slot accepts an event at key 0 and
+//! none at key 1; a ring of 4,096 accepts records until about as many bytes are in use.
 
 use cutaway::{MapType, Object, features, perf_reader::Buffer as PerfBuffer};
 use cutaway_programs::compare::{FixedSize, Transport, Work, names};
@@ -23,14 +23,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 const RECORD: u32 = 8;
 
-/// What the two maps were asked for, and what they turned out to hold.
+/// The requested and the measured capacity of the two maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Figures {
     slots_asked: u32,
-    /// Keys from 0 on under which an event was taken.
+    /// Keys from 0 on that accepted an event.
     slots: u32,
     bytes_asked: u32,
-    /// Bytes of the ring that were taken until it refused.
+    /// Bytes of the ring in use when it refused a record.
     bytes: u64,
 }
 
@@ -63,7 +63,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         slots_asked: 1,
         slots: slots(1)?,
         bytes_asked: page,
-        // The control says a page and makes sixteen.
+        // The control requests a page and creates sixteen.
         bytes: bytes(if bench.control { 16 * page } else { page })?,
     };
     Ok(Findings {
@@ -85,19 +85,19 @@ fn load(way: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
     Ok(object.load()?)
 }
 
-/// How many keys from 0 on an array of so many slots takes an event under.
+/// Counts the keys from 0 on that accept an event in an array of `max_entries` slots.
 fn slots(max_entries: u32) -> Result<u32, Obstacle> {
     let loaded = load(Transport::Heap, max_entries)?;
     let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
     let cpu = online.first().copied().unwrap_or(0);
     let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
     let fd = event.as_fd().as_raw_fd().to_ne_bytes();
-    // A key is only an index into the array here: whose event stands there, the kernel does not ask.
+    // A key is only an index into the array: the kernel does not check to which CPU the event belongs.
     let taken = |key: &u32| map.update(&key.to_ne_bytes(), &fd).is_ok();
     Ok((0..64).take_while(taken).count() as u32)
 }
 
-/// How many bytes a ring takes, record headers included, until it refuses.
+/// Returns the bytes that a ring accepts until it refuses, record headers included.
 fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
     let producer = Producer::from(load(Transport::Reserve, max_entries)?);
     let buffer = Buffer::open(Transport::Reserve, &producer, 0, &silent())?;
@@ -108,7 +108,7 @@ fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
 
 fn judge(figures: &Figures) -> Judgement {
     let &Figures { slots_asked, slots, bytes_asked, bytes } = figures;
-    // A record more than what is taken would not fit: one byte always stays free.
+    // Another record would not fit: one byte always stays free.
     let full = u64::from(bytes_asked).saturating_sub(bytes) <= 16 && bytes < u64::from(bytes_asked);
     let sentence = format!(
         "A PERF_EVENT_ARRAY with max_entries {} accepts events at {}; a RINGBUF with max_entries {} is full at {} bytes.",

@@ -1,9 +1,9 @@
-//! Per-CPU buffers cost CPUs times; one ring is shared.
+//! Measures the memory that per-CPU buffers and a shared ring need for the same burst.
 //!
-//! How much memory does it take to lose nothing of a burst while it is not read? The buffer is doubled until a burst
-//! arrives whole: once when one CPU bursts, which can be any of them, once when all do. The memory is what is mapped
-//! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
-//! counted once.
+//! The experiment finds the memory with which an unread burst loses no record. It doubles the buffer until the burst
+//! arrives complete: once for a burst on one CPU, which can be any of them, and once for a burst on all CPUs. The
+//! memory is the size of the mappings in `/proc/self/maps`: the pages of the perf buffers of all CPUs, or those of the
+//! ring. The ring's data is mapped twice and counted once.
 
 use cutaway_programs::compare::{FixedSize, Transport, Work};
 
@@ -26,25 +26,25 @@ const SIZE: u32 = 240;
 /// Records that each bursting CPU sends: a little less than [`BURST_BYTES`] in either buffer.
 const BURST: u64 = 1_000;
 const BURST_BYTES: usize = 256 * 1024;
-/// No buffer is larger (`RINGBUF_MAX_SIZE` is not far beyond).
+/// Largest buffer in bytes, a little below `RINGBUF_MAX_SIZE`.
 const MOST: usize = 1 << 30;
 
-/// What it takes to lose nothing.
+/// The memory with which a burst loses no record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Need {
     /// CPUs that burst.
     bursting: usize,
-    /// CPUs there are, each with a perf buffer; this process may be kept from some of them.
+    /// Online CPUs, each with a perf buffer. The affinity of this process may exclude some of them.
     cpus: usize,
     way: Transport,
     /// Bytes of the ring, or of each CPU's perf buffer.
     buffer: usize,
-    /// Bytes of all memory that it takes.
+    /// Total memory in bytes.
     memory: u64,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     let all = bench.cpus.len();
     let cpus = cutaway::perf_reader::online_cpus()?.len();
     let mut needs = Vec::new();
@@ -83,7 +83,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     Ok(Findings { judgement: judge(&needs), tables: vec![table], plots: vec![plot], notes: Vec::new() })
 }
 
-/// The smallest buffer that loses nothing, and what it costs.
+/// Finds the smallest buffer that loses no record, and its memory.
 fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
     let mut bytes = rustix::param::page_size();
     let largest = largest(bursting);
@@ -116,12 +116,12 @@ fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Resu
     Err(Obstacle::because(format!("{} bytes of buffer still lose records", number(largest as f64))))
 }
 
-/// The largest buffer that is worth trying when so many CPUs burst: one of half the size has to do.
+/// Returns the largest buffer to try, in bytes, for a burst on `bursting` CPUs: half of it must suffice.
 fn largest(bursting: usize) -> usize {
     BURST_BYTES.saturating_mul(bursting.next_power_of_two()).saturating_mul(2).min(MOST)
 }
 
-/// Bytes of all mappings of this process whose file has this in its name.
+/// Returns the total bytes of this process's mappings of files whose name contains `name`.
 fn mapped(name: &str) -> Result<u64, Obstacle> {
     Ok(mappings::of(name)?.iter().map(|mapping| mapping.len() as u64).sum())
 }
@@ -151,7 +151,7 @@ fn judge(needs: &[Need]) -> Judgement {
         kib(perf_all),
         kib(ring_all),
     );
-    // A ring has two pages besides its data, a perf buffer one for each CPU.
+    // A ring has two pages besides its data; each CPU's perf buffer has one.
     Judgement::holds(times > 1.0 + (cpus - 1.0) / 2.0 && times < cpus * 1.5, sentence)
 }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_kept_from_some_cpus_pays_for_all_of_them() {
+    fn excluded_cpus_have_perf_buffers_too() {
         let mut needs = needs(144 * 1024, 44 * 1024);
         needs.iter_mut().filter(|need| need.bursting > 1).for_each(|need| need.bursting = 2);
         let Judgement { verdict, sentence } = judge(&needs);
@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_ring_for_a_burst_on_every_cpu() {
+    fn largest_ring_holds_a_burst_on_every_cpu() {
         for cpus in [1, 2, 6, 17, 64, 512] {
-            // As `BPF_MAP_TYPE_RINGBUF` takes it: a header of 8 bytes, and one byte stays free.
+            // As in `BPF_MAP_TYPE_RINGBUF`: a header of 8 bytes, and one byte stays free.
             let burst = cpus * BURST as usize * (SIZE as usize + 8);
             assert!(burst < largest(cpus), "{cpus} CPUs");
             assert!(largest(cpus).is_power_of_two() && u32::try_from(largest(cpus)).is_ok(), "{cpus} CPUs");

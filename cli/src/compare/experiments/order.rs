@@ -1,9 +1,9 @@
-//! Perf buffers shuffle fork, exec and exit across CPUs; the ring does not.
+//! Tests whether fork, exec and exit of a process arrive in order through perf buffers and through a ring.
 //!
-//! Processes are made on one CPU, run on the next, and end. Each of these moments is sent into a ring and into perf
-//! buffers by the same program. The readers come by after every few processes. Of one process fork comes first, then
-//! exec, then exit, whatever any clock says: a reader that is told otherwise was told wrongly. A third reader merges
-//! the perf buffers by the times that the kernel stamps on samples ([`cutaway::perf_reader::Merge`]).
+//! A process is created on one CPU, runs on the next, and ends. The same program sends each of these events into a ring
+//! and into perf buffers. The readers read after every few processes. A process forks, then execs, then exits; any
+//! other order of arrival is wrong, regardless of clocks. A third reader merges the perf buffers by the timestamps of
+//! the samples ([`cutaway::perf_reader::Merge`]).
 
 use std::{
     collections::HashMap,
@@ -38,51 +38,51 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 const BUFFER: usize = 256 * 1024;
-/// Processes between two visits of the readers.
-const VISIT: usize = 10;
-/// How long the merging reader holds samples back.
+/// Processes between two reads.
+const READ_AFTER: usize = 10;
+/// How long the merging reader delays samples.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// What one reader was told.
+/// The events that one reader received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Told {
-    /// Processes of which it was told all three moments.
+struct Delivered {
+    /// Processes of which it received all three events.
     lives: usize,
-    /// Those of which it was told in the wrong order.
+    /// Those with events out of order.
     wrong: usize,
-    /// Pairs of moments in the wrong order.
+    /// Pairs of events out of order.
     inversions: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Figures {
     processes: usize,
-    ring: Told,
-    perf: Told,
-    merged: Told,
+    ring: Delivered,
+    perf: Delivered,
+    merged: Delivered,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     let producer = Producer::load(&TaskEvent::object()?, 0)?;
     let mut ring = producer.loaded().map(names::RING)?.ring()?;
     let mut plain = perf(&producer, names::PERF, BUFFER, &silent())?;
     let mut timed = perf(&producer, names::MERGED, BUFFER, &silent().timestamps(true))?;
     let links = producer.loaded().attach()?;
 
-    // Our processes are known by the name of the thread that makes them: numbers differ between containers.
+    // Processes are recognized by the name of the thread that creates them: pids differ between containers.
     let name = format!("cutaway{}", std::process::id() % 100_000_000);
     let processes = bench.effort.choose(60, 300);
     let mut arrivals = Arrivals::default();
     thread::scope(|scope| {
         let work = || {
-            for first in (0..processes).step_by(VISIT) {
+            for first in (0..processes).step_by(READ_AFTER) {
                 bench.step()?;
                 bench.progress(first, processes);
-                for index in first..processes.min(first + VISIT) {
+                for index in first..processes.min(first + READ_AFTER) {
                     live_and_die(&bench.cpus, index)?;
                 }
-                arrivals.visit(&mut ring, &mut plain, &mut timed, bench.control)?;
+                arrivals.read(&mut ring, &mut plain, &mut timed, bench.control)?;
             }
             Ok(())
         };
@@ -92,47 +92,49 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     drop(links);
     arrivals.finish(&mut timed)?;
 
-    let ours = |lives: &[TaskEvent]| told(lives, &name);
+    let ours = |lives: &[TaskEvent]| delivered(lives, &name);
     let [ring, perf, merged] = [ours(&arrivals.ring), ours(&arrivals.perf), ours(&arrivals.merged)];
     let figures = Figures { processes, ring, perf, merged };
     let rows = [("perf", perf), ("perf, merged by time", merged), ("ring", ring)];
     let columns = [("reader", ""), ("processes", ""), ("out of order", "processes"), ("inversions", "pairs of events")];
     let mut table = Table::new("Order of delivery", columns);
-    for (reader, told) in rows {
-        let numbers = [told.lives, told.wrong, told.inversions].map(|number| Cell::Number(number as f64));
+    for (reader, delivered) in rows {
+        let numbers =
+            [delivered.lives, delivered.wrong, delivered.inversions].map(|number| Cell::Number(number as f64));
         table.row([Cell::text(reader)].into_iter().chain(numbers));
     }
-    let share = |told: Told| Point::exact(0.0, 100.0 * told.wrong as f64 / told.lives.max(1) as f64);
+    let share =
+        |delivered: Delivered| Point::exact(0.0, 100.0 * delivered.wrong as f64 / delivered.lives.max(1) as f64);
     let plot = Plot::Bars {
         title: "Processes with events out of order".to_owned(),
         y: Axis::linear("% of processes"),
         series: vec!["out of order".to_owned()],
-        groups: rows.iter().map(|&(reader, told)| (reader.to_owned(), vec![Some(share(told))])).collect(),
+        groups: rows.iter().map(|&(reader, delivered)| (reader.to_owned(), vec![Some(share(delivered))])).collect(),
     };
     Ok(Findings {
         judgement: judge(&figures),
         tables: vec![table],
         plots: vec![plot],
         notes: vec![format!(
-            "The readers read after every {VISIT} processes. A reader that reads after each event sees less disorder, at a higher cost."
+            "The readers read after every {READ_AFTER} processes. A reader that reads after each event sees less disorder, at a higher cost."
         )],
     })
 }
 
-/// Makes a process on one CPU that runs another program on the next, and waits for its end.
+/// Creates a process on one CPU that executes a program on the next CPU, and waits for its end.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
 fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     let cpu = |offset: usize| cpus.get((index + offset) % cpus.len().max(1)).copied().unwrap_or(0);
     let (here, there) = (cpu(0), cpu(1));
     cpus::pin(here)?;
-    // This program, even if its file has been replaced since.
+    // This program, even if its file has been replaced meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no
     // allocation.
     unsafe { command.pre_exec(move || cpus::pin(there)) };
     let mut child = command.spawn()?;
-    // It ends where it began, if it has not ended yet.
+    // The process exits on its first CPU, unless it has exited already.
     let mut set = CpuSet::new();
     set.set(here);
     let _ = sched_setaffinity(Some(Pid::from_child(&child)), &set);
@@ -140,7 +142,7 @@ fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     Ok(())
 }
 
-/// What came, in the order in which it came.
+/// The received events, in their order of arrival.
 #[derive(Default)]
 struct Arrivals {
     ring: Vec<TaskEvent>,
@@ -150,7 +152,7 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    fn visit(
+    fn read(
         &mut self,
         ring: &mut Ring,
         plain: &mut PerCpuBuffers,
@@ -159,7 +161,7 @@ impl Arrivals {
     ) -> Result<(), Obstacle> {
         let before = self.ring.len();
         self.ring.extend((&mut ring.batch()?).into_iter().filter_map(TaskEvent::read));
-        // The control's reader shuffles.
+        // The control's reader reverses the order.
         if control && let Some(new) = self.ring.get_mut(before..) {
             new.reverse();
         }
@@ -179,9 +181,9 @@ impl Arrivals {
     }
 }
 
-/// Counts the processes that a thread of this name made, and what was told of them in the wrong order.
-fn told(arrived: &[TaskEvent], parent: &str) -> Told {
-    // A task's address is given to a later task again, so which life a moment belongs to is a question of time.
+/// Counts the processes that a thread named `parent` created, and their events out of order.
+fn delivered(arrived: &[TaskEvent], parent: &str) -> Delivered {
+    // The kernel reuses the address of a task, so events are assigned to processes in the order of their timestamps.
     let mut by_time: Vec<(usize, &TaskEvent)> = arrived.iter().enumerate().collect();
     by_time.sort_by_key(|(_, life)| (life.time_ns, life.moment));
     let mut open: HashMap<u64, usize> = HashMap::new();
@@ -198,23 +200,23 @@ fn told(arrived: &[TaskEvent], parent: &str) -> Told {
             moments.push((arrival, life.moment));
         }
     }
-    let mut told = Told::default();
+    let mut delivered = Delivered::default();
     for moments in lives.iter_mut().filter(|moments| moments.len() == TaskEventKind::ALL.len()) {
         moments.sort_unstable();
         let later = |index: usize| moments.iter().skip(index + 1);
         let pairs =
             moments.iter().enumerate().flat_map(|(index, first)| later(index).map(move |second| (first, second)));
         let inversions = pairs.filter(|((_, first), (_, second))| first > second).count();
-        told.lives += 1;
-        told.wrong += usize::from(inversions > 0);
-        told.inversions += inversions;
+        delivered.lives += 1;
+        delivered.wrong += usize::from(inversions > 0);
+        delivered.inversions += inversions;
     }
-    told
+    delivered
 }
 
 fn judge(figures: &Figures) -> Judgement {
     let Figures { processes, ring, perf, merged } = figures;
-    let complete = |told: &Told| told.lives * 10 >= processes * 9;
+    let complete = |delivered: &Delivered| delivered.lives * 10 >= processes * 9;
     if !complete(ring) || !complete(perf) {
         return Judgement::new(
             Verdict::TooNoisy,
@@ -245,24 +247,24 @@ mod tests {
     fn inversions_are_counted_for_each_life() {
         use TaskEventKind::{Exec, Exit, Fork};
         let right = [life(1, 7, Fork), life(2, 7, Exec), life(3, 7, Exit)];
-        assert_eq!(told(&right, "parent"), Told { lives: 1, wrong: 0, inversions: 0 });
-        assert_eq!(told(&right, "somebody"), Told::default());
+        assert_eq!(delivered(&right, "parent"), Delivered { lives: 1, wrong: 0, inversions: 0 });
+        assert_eq!(delivered(&right, "other"), Delivered::default());
         let [fork, exec, exit] = right;
-        assert_eq!(told(&[exec, fork, exit], "parent"), Told { lives: 1, wrong: 1, inversions: 1 });
-        assert_eq!(told(&[exit, exec, fork], "parent"), Told { lives: 1, wrong: 1, inversions: 3 });
-        // The same address, used twice, and a life that is not complete.
+        assert_eq!(delivered(&[exec, fork, exit], "parent"), Delivered { lives: 1, wrong: 1, inversions: 1 });
+        assert_eq!(delivered(&[exit, exec, fork], "parent"), Delivered { lives: 1, wrong: 1, inversions: 3 });
+        // The same address, used twice, and a process that has not exited.
         let again = [life(4, 7, Fork), life(5, 7, Exec), life(6, 7, Exit), life(7, 8, Fork)];
-        assert_eq!(told(&[right, again[..3].try_into().unwrap()].concat(), "parent").lives, 2);
-        assert_eq!(told(&again, "parent"), Told { lives: 1, wrong: 0, inversions: 0 });
+        assert_eq!(delivered(&[right, again[..3].try_into().unwrap()].concat(), "parent").lives, 2);
+        assert_eq!(delivered(&again, "parent"), Delivered { lives: 1, wrong: 0, inversions: 0 });
     }
 
     #[test]
     fn the_verdict_turns_with_the_figures() {
-        let told = |wrong| Told { lives: 60, wrong, inversions: wrong };
-        let verdict = |ring, perf| judge(&Figures { processes: 60, ring, perf, merged: told(0) }).verdict;
-        assert_eq!(verdict(told(0), told(20)), Verdict::Holds);
-        assert_eq!(verdict(told(1), told(20)), Verdict::DoesNotHold);
-        assert_eq!(verdict(told(0), told(0)), Verdict::DoesNotHold);
-        assert_eq!(verdict(Told::default(), told(20)), Verdict::TooNoisy);
+        let delivered = |wrong| Delivered { lives: 60, wrong, inversions: wrong };
+        let verdict = |ring, perf| judge(&Figures { processes: 60, ring, perf, merged: delivered(0) }).verdict;
+        assert_eq!(verdict(delivered(0), delivered(20)), Verdict::Holds);
+        assert_eq!(verdict(delivered(1), delivered(20)), Verdict::DoesNotHold);
+        assert_eq!(verdict(delivered(0), delivered(0)), Verdict::DoesNotHold);
+        assert_eq!(verdict(Delivered::default(), delivered(20)), Verdict::TooNoisy);
     }
 }

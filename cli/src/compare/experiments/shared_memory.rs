@@ -1,8 +1,7 @@
-//! Both are memory that the kernel shares with user space: nothing is copied on the reading side.
+//! Tests that the kernel shares both buffers with user space, so that reading copies nothing.
 //!
-//! Where a record lies when our code gets to see it is a question of addresses. The reader lends records as slices;
-//! each has to lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in
-//! `/proc/self/maps`.
+//! The test compares addresses. The reader returns records as slices. Each slice must be inside a mapping that
+//! `/proc/self/maps` lists as a shared mapping of the buffer.
 
 use std::ops::Range;
 
@@ -25,18 +24,18 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 const BUFFER: u32 = 64 * 1024;
 const SIZE: u32 = 256;
-/// More than a buffer holds at once, so that some records lie across its end.
+/// More than a buffer holds at once, so that some records wrap around its end.
 const RUNS: u64 = 100;
 const RECORDS: u64 = 16;
 
-/// What was seen of one buffer's records.
+/// The counts of the records of one buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     way: Transport,
     records: u64,
-    /// Those that lay in the buffer's mapping.
+    /// Those inside the buffer's mapping.
     in_place: u64,
-    /// Those in two pieces, before and behind the buffer's end.
+    /// Those in two pieces: at the end and at the beginning of the buffer.
     in_two: u64,
 }
 
@@ -45,7 +44,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let mut all = Vec::new();
     for way in [Transport::Heap, Transport::Reserve] {
         bench.step()?;
-        all.push(look(way, bench.control)?);
+        all.push(observe(way, bench.control)?);
     }
     let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("in two pieces", "")];
     let mut table = Table::new("Location of records when they are read", columns);
@@ -63,14 +62,14 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn look(way: Transport, control: bool) -> Result<Seen, Obstacle> {
+fn observe(way: Transport, control: bool) -> Result<Seen, Obstacle> {
     let burst = FixedSize { transport: way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
     let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
     let mappings = mappings::of(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
     let mut seen = Seen { way, records: 0, in_place: 0, in_two: 0 };
     let mut note = |pieces: [&[u8]; 2]| {
-        // The control copies before it looks.
+        // The control copies each record first.
         let copies = control.then(|| pieces.map(<[u8]>::to_vec));
         let pieces = copies.as_ref().map_or(pieces, |[front, back]| [front.as_slice(), back.as_slice()]);
         let inside = |piece: &[u8]| piece.is_empty() || mappings.iter().any(|mapping| contains(mapping, piece));

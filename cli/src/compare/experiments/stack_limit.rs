@@ -1,9 +1,8 @@
-//! A stack event cannot exceed 512 bytes; one on the heap or in the ring can.
+//! Tests that an event on the stack cannot exceed 512 bytes, and that one on the heap or in the ring can.
 //!
-//! Programs with ever larger events are loaded, and those that the verifier takes send one, which has to arrive. What
-//! stops the stack is the verifier (`MAX_BPF_STACK` in `include/linux/filter.h`); what stops the heap is the largest
-//! per-CPU value (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all
-//! but 16 bytes.
+//! Programs with larger and larger events are loaded. Each one that the verifier accepts sends an event, which must
+//! arrive. The verifier limits the stack (`MAX_BPF_STACK` in `include/linux/filter.h`). The largest per-CPU value limits
+//! the heap (32 KiB, `PCPU_MIN_UNIT_SIZE`). The size of the ring limits its records to all but 16 bytes.
 
 use cutaway_programs::compare::{FixedSize, Transport, Work};
 
@@ -23,19 +22,19 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 /// Bytes of the ring, and of each perf buffer.
 const BUFFER: u32 = 256 * 1024;
 
-/// The sizes that are tried, in bytes, up to the first that fails.
+/// The tested sizes in bytes; a transport stops at the first that fails.
 const SIZES: [(Transport, &[u32]); 3] = [
     (Transport::Stack, &[64, 256, 504, 512, 520, 1024]),
     (Transport::Heap, &[512, 520, 4096, 32_768, 32_776, 65_512]),
     (Transport::Reserve, &[512, 520, 4096, 65_536, BUFFER - 16, BUFFER - 8]),
 ];
 
-/// What came of one size.
+/// The result of one size.
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
     way: Transport,
     size: u32,
-    /// Why it did not arrive.
+    /// The reason why the event did not arrive; `None` if it arrived.
     refused: Option<String>,
 }
 
@@ -69,9 +68,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-/// Loads the program and has it send one event; why that failed, if it did.
+/// Loads the program and sends one event. Returns the reason if the event does not arrive.
 fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
-    // The control has the "stack" event on the heap.
+    // The control builds the "stack" event on the heap.
     let really = if control && way == Transport::Stack { Transport::Heap } else { way };
     let work = if really == Transport::Stack { Work::Words } else { Work::Ends };
     let object = FixedSize { transport: really, size, most: 1, work, timed: true }.object()?;
@@ -147,7 +146,7 @@ mod tests {
         assert_eq!(verdict(&attempts(512, 512, 65_536)), Verdict::DoesNotHold);
         assert_eq!(verdict(&attempts(512, 32_768, 512)), Verdict::DoesNotHold);
         assert_eq!(verdict(&attempts(256, 32_768, 65_536)), Verdict::DoesNotHold);
-        // Nothing was ever refused.
+        // No size was refused.
         let mut endless = attempts(512, 32_768, 65_536);
         endless.retain(|attempt| attempt.refused.is_none());
         assert_eq!(verdict(&endless), Verdict::DoesNotHold);

@@ -1,14 +1,14 @@
-//! The ring outruns the perf buffer: the grid of the kernel's own benchmark.
+//! Measures the throughput of ring and perf buffer, with the parameters of the kernel's own benchmark.
 //!
 //! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB,
 //! or into 128 pages of perf buffer a CPU, and reads them
 //!
-//! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
+//! - **in parallel**: a producer that never pauses, a reader on another CPU, wake-ups when the kernel decides;
 //! - **back to back**: a batch, then its reading, then the next batch, so that neither side waits;
-//! - **sampled**: as in parallel, but with a wake-up for every so many records only;
+//! - **sampled**: as in parallel, but with one wake-up for every N records;
 //! - **under contention**: several producers, each on a CPU, and one reader.
 //!
-//! The last has been published for the ring alone. Records that find no room are dropped and counted.
+//! The kernel's benchmark measures contention for the ring alone. Records that do not fit are dropped and counted.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -35,13 +35,13 @@ const BUFFER: u32 = 512 * 1024;
 /// Records of one run.
 const BATCH: u64 = 500;
 const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
-/// Those that are measured in little time.
+/// The intervals of a quick run.
 const QUICK: [u32; 4] = [1, 10, 100, TYPICAL];
 /// The sampled measurement that the verdict is about.
 const TYPICAL: u32 = 500;
 const MARGIN: f64 = 1.1;
 
-/// What is measured.
+/// A mode of sending and reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Parallel,
@@ -49,7 +49,7 @@ enum Mode {
     Quiet,
     BackToBack,
     Sampled(u32),
-    /// So many producers.
+    /// This number of producers.
     Contended(usize),
 }
 
@@ -59,12 +59,12 @@ struct Arm {
     way: Transport,
 }
 
-/// What one measurement found.
+/// The result of one measurement.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
     /// Million records a second that were read.
     rate: f64,
-    /// Percent of all that were sent.
+    /// Dropped records, in percent of all that were sent.
     dropped: f64,
 }
 
@@ -76,7 +76,7 @@ struct Figures {
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     let mut arms = Vec::new();
     for mode in [Mode::Parallel, Mode::BackToBack] {
         arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|way| Arm { mode, way }));
@@ -108,7 +108,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-/// 1, 2, 4 and so on, up to all CPUs.
+/// Returns the numbers of producers: 1, 2, 4 and so on, up to all CPUs.
 fn producers(cpus: usize) -> Vec<usize> {
     let mut all: Vec<usize> =
         std::iter::successors(Some(1), |number| Some(number * 2)).take_while(|&number| number < cpus).collect();
@@ -119,7 +119,7 @@ fn producers(cpus: usize) -> Vec<usize> {
 fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
     let burst = FixedSize { transport: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
-    // The control's reader of the ring dawdles.
+    // The control's reader of the ring is slow.
     let slow = bench.control && arm.way == Transport::Reserve;
     match arm.mode {
         Mode::BackToBack => {
@@ -130,7 +130,7 @@ fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
     }
 }
 
-/// A batch, its reading, a batch, its reading: one thread.
+/// Sends a batch and reads it, repeatedly, in one thread.
 fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
     let mut buffer = Buffer::open(way, producer, BUFFER as usize, &silent())?;
     let begun = Instant::now();
@@ -145,7 +145,7 @@ fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bo
     Ok(flow(records, dropped, begun.elapsed()))
 }
 
-/// A reader while producers send.
+/// Reads on one CPU while producers send on others.
 fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
@@ -169,7 +169,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
             || {},
             |_| {
                 records += 1;
-                // A slow reader thinks about each record.
+                // The slow reader sleeps after every 64 records.
                 if slow && records.is_multiple_of(64) {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -181,7 +181,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
     Ok(flow(records, dropped, time))
 }
 
-/// Producers that never pause, each on its CPU; how many records were dropped, and how long it went on.
+/// Runs producers that never pause, each on its CPU. Returns the dropped records and the elapsed time.
 fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> Result<(u64, Duration), Obstacle> {
     let ended = AtomicBool::new(false);
     let begun = Instant::now();
@@ -210,7 +210,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
     })
 }
 
-/// A batch, with the wake-ups of this mode; gives how many were dropped.
+/// Sends a batch with the wake-ups of this mode. Returns how many records were dropped.
 fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     let Mode::Sampled(every) = mode else { return Ok(producer.send(BATCH, ADAPTIVE, ADAPTIVE)?.refused.into()) };
     let every = u64::from(every);
@@ -218,7 +218,7 @@ fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     while left > 0 {
         let count = left.min(every).min(BATCH);
         left -= count;
-        // Of a wake-up for more than a batch, only the last batch sends it.
+        // If the interval is longer than a batch, only the last batch sends the wake-up.
         let last = if left == 0 || every <= BATCH { FORCE_WAKEUP } else { NO_WAKEUP };
         dropped += u64::from(producer.send(count, NO_WAKEUP, last)?.refused);
     }

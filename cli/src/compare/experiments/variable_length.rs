@@ -1,9 +1,9 @@
-//! Both carry records of varying length.
+//! Tests that both buffers carry records of varying length.
 //!
-//! Records of many lengths, each cut at another offset from a map that user space has filled, are sent one by one and
-//! compared byte by byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps
-//! the length beside it, a perf buffer keeps the rounded one. How much of the buffer a record takes is read off the
-//! buffer's own positions.
+//! Records of many lengths are sent one by one. Their bytes come from different offsets of a map that user space has
+//! filled, and are compared byte by byte on arrival. Both buffers round a record up to a multiple of 8. A ring also
+//! keeps the exact length; a perf buffer keeps only the rounded one. The space that a record takes is computed from the
+//! positions of the buffer.
 
 use cutaway::perf_reader::Options;
 use cutaway_programs::compare::{MAX_RECORD, Transport, names, variable_size};
@@ -21,16 +21,16 @@ pub(super) const EXPERIMENT: Experiment =
 const BUFFER: u32 = 64 * 1024;
 const WAYS: [Transport; 2] = [Transport::Heap, Transport::Output];
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Parcel {
     way: Transport,
     length: u32,
     /// Every byte arrived, at its offset.
     same: bool,
-    /// The buffer told the length as it was.
+    /// The buffer reported the exact length.
     exact: bool,
-    /// Bytes of the buffer that it took.
+    /// Bytes of the buffer that the record takes.
     used: u64,
 }
 
@@ -52,7 +52,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             let used = used(&buffer);
             let (mut same, mut exact) = (false, false);
             buffer.drain(|record| {
-                // The control loses the last byte.
+                // The control drops the last byte.
                 let record = if bench.control { record.split_last().map_or(record, |(_, rest)| rest) } else { record };
                 same = record.get(..wanted.len()) == Some(wanted);
                 exact = record.len() == wanted.len();
@@ -70,12 +70,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-/// Every length up to 72 bytes, then fewer.
+/// Returns the tested lengths in bytes: every one up to 72, then every 149th.
 fn lengths() -> impl Iterator<Item = u32> {
     (1..=72).chain((73..MAX_RECORD).step_by(149)).chain([MAX_RECORD])
 }
 
-/// Bytes without a pattern, so that one out of place is seen.
+/// Returns bytes without a pattern, so that a misplaced byte is detected.
 fn bytes() -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let next = || {
@@ -87,7 +87,7 @@ fn bytes() -> Vec<u8> {
     std::iter::repeat_with(next).take(MAX_RECORD as usize + 256).collect()
 }
 
-/// Bytes between what was read and what was written.
+/// Returns the unread bytes of the buffer.
 fn used(buffer: &Buffer) -> u64 {
     match buffer {
         Buffer::Ring(ring) => ring.positions().waiting(),

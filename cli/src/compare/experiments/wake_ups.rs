@@ -1,9 +1,8 @@
-//! Both tell user space that there is something; polling costs.
+//! Compares the wake-ups of both buffers with polling: delay and CPU time.
 //!
-//! Events of 8 bytes, each with the time of its making, are sent at three rates from one CPU and read on another, by
-//! readers that differ in how they wait. Three things are measured of the reader: how often it was woken, how much CPU
-//! it took, and how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile:
-//! sending a wake-up is the program's work.
+//! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers that
+//! wait in different ways. The experiment measures how often a reader was woken, how much CPU time it used, and the age
+//! of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
 
 mod arms;
 mod reading;
@@ -27,7 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 /// Events a second.
 const RATES: [u32; 3] = [100, 10_000, 1_000_000];
-/// How many times the CPU of a reader that sleeps one takes that does not, at least.
+/// Least ratio between the CPU time of a polling reader and that of a sleeping one.
 const SPARED: f64 = 10.0;
 
 /// One reader at one rate, all rounds.
@@ -45,7 +44,7 @@ impl Figures {
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     bench.sender_here()?;
     let _statistics = StatsGuard::enable()?;
     let mut arms: Vec<(Who, u32)> = RATES.iter().flat_map(|&rate| Who::ALL.map(|who| (who, rate))).collect();
@@ -109,7 +108,7 @@ fn lines(figures: &[Figures], title: &str, unit: &str, what: fn(&Seen) -> f64) -
     }
 }
 
-/// A histogram of delivery times at the lowest rate, where the readers that are this project's own are like the others.
+/// Plots the ages of events at the lowest rate. The project's own readers are omitted: at this rate they are like the others.
 fn ages(figures: &[Figures]) -> Plot {
     let series = Who::ALL.map(|who| {
         let idle = |figure: &&Figures| figure.who == who && figure.rate == IDLE;
@@ -128,10 +127,10 @@ fn ages(figures: &[Figures]) -> Plot {
     }
 }
 
-/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an
+/// Returns the share of each bucket of [`Seen::ages`] in percent, from the first visible bucket to the last, with an
 /// empty one on either side.
 fn histogram<'a>(rounds: impl Iterator<Item = &'a [u64]>) -> Vec<Point> {
-    /// Percent, of which the eye sees nothing.
+    /// Shares below this percentage are not visible.
     const NOTHING: f64 = 0.5;
     let mut sums = vec![0; BUCKETS];
     for ages in rounds {
@@ -155,7 +154,7 @@ fn judge(figures: &[Figures]) -> Judgement {
     let [age, cpu]: [fn(&Seen) -> f64; 2] = [|seen| seen.median, |seen| seen.cpu];
     let mut relations = Vec::new();
     for (epoll, busy) in [(Who::RingEpoll, Who::RingBusy), (Who::PerfEpoll, Who::PerfBusy)] {
-        // Earlier than a timer, and a small part of what it costs not to sleep at all.
+        // epoll must be faster than the timer and use a small part of the CPU time of busy polling.
         relations.push(relation(&of(epoll, age), &of(Who::MapTimer, age), 1.2));
         relations.push(relation(&of(epoll, cpu), &of(busy, cpu), SPARED));
     }
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_shows_every_reader_however_quick() {
+    fn histogram_shows_every_reader() {
         let in_bucket = |bucket: usize| {
             let mut ages = vec![0; BUCKETS];
             ages[bucket] = 100;
@@ -214,7 +213,7 @@ mod tests {
             let points = histogram(rounds.iter().map(Vec::as_slice));
             let highest = points.iter().max_by(|one, other| one.y.total_cmp(&other.y)).unwrap();
             assert_eq!((highest.x, highest.y), (2_f64.powi(bucket as i32) / 1e3, 100.0));
-            assert!(points.len() <= 3, "what is empty is not drawn: {points:?}");
+            assert!(points.len() <= 3, "empty buckets are not drawn: {points:?}");
         }
         assert!(histogram(std::iter::empty()).is_empty());
     }

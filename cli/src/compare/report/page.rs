@@ -1,4 +1,4 @@
-//! The page: what came of it first, then each experiment with its plots and its figures.
+//! The page: a summary, then each experiment with its plots and tables.
 
 use super::chart;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     draw::escaped,
 };
 
-/// The whole file.
+/// Formats the whole file.
 pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answers: &[Answer]) -> String {
     let mut body = String::from("<h1>Perf buffer and ring buffer, side by side</h1>\n");
     if environment.control {
@@ -43,7 +43,7 @@ pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answ
     )
 }
 
-/// The likenesses and differences.
+/// Formats the table of likenesses and differences.
 fn seven(answers: &[Answer]) -> String {
     if answers.is_empty() {
         return String::new();
@@ -66,7 +66,7 @@ fn seven(answers: &[Answer]) -> String {
     )
 }
 
-/// All experiments.
+/// Formats the table of all experiments.
 fn contents(results: &[ExperimentResult]) -> String {
     let mut rows = String::new();
     for outcome in results {
@@ -83,7 +83,7 @@ fn contents(results: &[ExperimentResult]) -> String {
     )
 }
 
-/// Where and when.
+/// Formats the environment of the measurement.
 fn conditions(environment: &Environment) -> String {
     let rows = environment.rows().into_iter();
     let rows: String = rows
@@ -144,7 +144,7 @@ fn figures(table: &Table) -> String {
     )
 }
 
-/// A verdict in words and by a sign, not by color alone.
+/// Formats a verdict in words and with a sign, so that color alone does not carry it.
 fn verdict(verdict: Verdict) -> String {
     let (sign, class) = match verdict {
         Verdict::Holds => ("✓", "holds"),
@@ -155,7 +155,7 @@ fn verdict(verdict: Verdict) -> String {
     format!("<span class=\"verdict {class}\">{sign} {}</span>", verdict.text())
 }
 
-/// Running text: no line ends between a number and its unit.
+/// Escapes text, and binds each number to its unit by a no-break space.
 fn prose(text: &str) -> String {
     let mut bound = String::with_capacity(text.len());
     let mut before = ' ';

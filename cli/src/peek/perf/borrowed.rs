@@ -11,7 +11,7 @@ use cutaway::{
 
 use super::{
     super::rates::{Positions, Watched},
-    Look, look,
+    Snapshot, snapshot,
 };
 use crate::{
     diagnostics,
@@ -72,17 +72,17 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
 
 impl Buffer {
     /// Takes a snapshot with at most `payloads` payloads.
-    pub(super) fn look(&self, payloads: usize) -> Look {
+    pub(super) fn snapshot(&self, payloads: usize) -> Snapshot {
         // An event can be read after its owner has closed it.
         let lost = self.peek.lost().ok().flatten();
-        Look::of(&self.peek.snapshot(), &self.holder, &self.others, lost, payloads)
+        Snapshot::of(&self.peek.snapshot(), &self.holder, &self.others, lost, payloads)
     }
 }
 
 impl Watched for Buffer {
     fn positions(&self) -> Positions {
         let positions = self.peek.positions();
-        look::positions(positions.tail, positions.head)
+        snapshot::positions(positions.tail, positions.head)
     }
 
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {

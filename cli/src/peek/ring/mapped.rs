@@ -48,17 +48,17 @@ impl Ring {
     }
 
     /// Takes a snapshot with at most `payloads` payloads, decoded if their type is known.
-    pub(crate) fn look(&self, payloads: usize) -> Snapshot {
-        let mut look = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
+    pub(crate) fn snapshot(&self, payloads: usize) -> Snapshot {
+        let mut snapshot = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
         if let Some(types) = &self.types {
-            look.decode(types);
+            snapshot.decode(types);
         }
-        look
+        snapshot
     }
 
     /// Takes a snapshot with as many payloads as `--records` says.
-    pub(crate) fn full_look(&self) -> Snapshot {
-        self.look(self.payloads)
+    pub(crate) fn full_snapshot(&self) -> Snapshot {
+        self.snapshot(self.payloads)
     }
 
     /// Formats a payload on one line.
