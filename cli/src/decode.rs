@@ -3,7 +3,8 @@
 use cutaway::btf::{Btf, Kind, Type, Value};
 use serde_json::{Map, Value as Json};
 
-/// Returns the type of this name: a structure, union, typedef, enumeration or integer. `struct x` does not match a union.
+/// Returns the type of this name: a structure, union, typedef, enumeration or integer. `struct x` does not match a
+/// union.
 pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
     let name = name.trim();
     let kinds = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Enum, Kind::Enum64, Kind::Int];
@@ -35,8 +36,8 @@ pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
     btf.ends_flexibly(id)
 }
 
-/// Formats a value as JSON: numbers as numbers, or as text if they have more than 64 bits; enumerators by name; flags as
-/// a list; addresses and bytes as hexadecimal text; missing values as null. A last element `"…"` replaces omitted
+/// Formats a value as JSON: numbers as numbers, or as text if they have more than 64 bits; enumerators by name; flags
+/// as a list; addresses and bytes as hexadecimal text; missing values as null. A last element `"…"` replaces omitted
 /// members and elements ([`Value::Omitted`]).
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {

@@ -6,7 +6,7 @@
 //! with a brace:
 //!
 //! ```text
-//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
+//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates …"}
 //! ```
 
 use std::{
@@ -80,8 +80,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `ask` without logging its system calls: for checks that a command repeats while it waits, and that are not part
-/// of loading, attaching or reading.
+/// Calls `ask` without logging its system calls: for checks that a command repeats while it waits, and that are not
+/// part of loading, attaching or reading.
 pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let answer = ask();

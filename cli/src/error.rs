@@ -53,7 +53,7 @@ impl CliError {
         }
     }
 
-    /// Returns what to do if `line` quotes the error that no fd is left. The errno of a quoted error is only in its text.
+    /// Returns a hint if `line` quotes the error that no fd is left. A quoted error has its errno only in its text.
     pub(crate) fn hint_of_quoted(line: &str) -> Option<&'static str> {
         let is_quoted = |errno: &Errno| {
             errno.name().is_some_and(|name| line.contains(name))

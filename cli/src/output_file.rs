@@ -58,7 +58,8 @@ pub(crate) enum Stream {
 }
 
 impl OutputFile {
-    /// Opens the file that the path names. A regular file is not opened but replaced later. Waits until a FIFO has a reader.
+    /// Finds the file that the path names. Opens it, unless it is a regular file, which a write replaces. Waits until a
+    /// FIFO has a reader.
     pub(crate) fn open(path: &Path) -> Result<Self, Refused> {
         if let Some(fd) = own_fd(path) {
             return Ok(Self::Stream(own_stream(fd)?));

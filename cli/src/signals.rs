@@ -2,7 +2,7 @@
 //!
 //! | signal | effect |
 //! | --- | --- |
-//! | the first SIGINT, SIGTERM or SIGHUP | calls the function given to [`on_stop`]: the command detaches, prints its summary and exits |
+//! | the first SIGINT, SIGTERM or SIGHUP | calls the function of [`on_stop`]: the command detaches, prints its summary, exits |
 //! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!
@@ -43,8 +43,8 @@ static FIRST: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
 
 type Act = Arc<dyn Fn() + Send + Sync>;
 
-/// Arranges that the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and that the second
-/// ends the process.
+/// Calls `stop` once, on a thread of its own, on the first SIGINT, SIGTERM or SIGHUP from now on; the second ends the
+/// process.
 ///
 /// # Errors
 ///

@@ -79,10 +79,15 @@ pub(super) fn silent() -> Options {
 }
 
 impl Buffer {
-    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer, a power of two of pages.
-    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, options: &Options) -> Result<Self, Obstacle> {
+    /// Opens the buffer of `transport`; `bytes` are those of one CPU's perf buffer, a power of two of pages.
+    pub(super) fn open(
+        transport: Transport,
+        producer: &Producer,
+        bytes: usize,
+        options: &Options,
+    ) -> Result<Self, Obstacle> {
         let events = producer.loaded.map(names::EVENTS)?;
-        if way.is_ring() {
+        if transport.is_ring() {
             return Ok(Self::Ring(events.ring()?));
         }
         perf(producer, names::EVENTS, bytes, options).map(Self::Perf)
@@ -111,7 +116,7 @@ impl Buffer {
 
 /// A transport with one record size, sent and read by the same thread.
 pub(super) struct Lane {
-    pub(super) way: Transport,
+    pub(super) transport: Transport,
     pub(super) size: u32,
     pub(super) producer: Producer,
     pub(super) buffer: Buffer,
@@ -128,13 +133,16 @@ impl Lane {
     ) -> Result<Vec<Self>, Obstacle> {
         let mut lanes = Vec::new();
         for &size in sizes {
-            for way in Transport::ALL.into_iter().filter(|&way| way != Transport::Stack || size <= STACK) {
+            for transport in
+                Transport::ALL.into_iter().filter(|&transport| transport != Transport::Stack || size <= STACK)
+            {
                 bench.step()?;
-                let really = if bench.control && way == Transport::Reserve { Transport::Output } else { way };
+                let really =
+                    if bench.control && transport == Transport::Reserve { Transport::Output } else { transport };
                 let burst = FixedSize { transport: really, size, most: most(size), work: Work::Words, timed: false };
                 let producer = Producer::burst(&burst, bytes)?;
                 let buffer = Buffer::open(really, &producer, bytes as usize, &silent())?;
-                lanes.push(Self { way, size, producer, buffer });
+                lanes.push(Self { transport, size, producer, buffer });
             }
         }
         Ok(lanes)

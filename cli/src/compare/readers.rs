@@ -70,10 +70,15 @@ impl Stop {
 }
 
 impl Reader {
-    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer.
-    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, waiting: Waiting) -> Result<Self, Obstacle> {
+    /// Opens the buffer of `transport`; `bytes` are those of one CPU's perf buffer.
+    pub(super) fn open(
+        transport: Transport,
+        producer: &Producer,
+        bytes: usize,
+        waiting: Waiting,
+    ) -> Result<Self, Obstacle> {
         let events = producer.loaded().map(names::EVENTS)?;
-        if way.is_ring() {
+        if transport.is_ring() {
             return Ok(Self::Ring(Box::new(events.ring()?), waiting));
         }
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);

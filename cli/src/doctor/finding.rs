@@ -20,7 +20,7 @@ pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) status: Status,
     pub(super) finding: String,
-    /// What to do about it.
+    /// The remedy.
     pub(super) advice: Option<String>,
 }
 

@@ -184,7 +184,8 @@ impl Svg {
         self.text(MARGIN, ZOOMED + BAR + 14.0, "small", &ends);
     }
 
-    /// Draws a lens from a range of the data to a range of the zoomed data: the corners from left to right, and back below.
+    /// Draws a lens from a range of the data to a range of the zoomed data: the corners from left to right, and back
+    /// below.
     fn lens(&mut self, [a, b, c, d]: [f64; 4]) {
         let (top, bottom) = (DATA + BAR + 20.0, ZOOMED - 18.0);
         self.line(format_args!(

@@ -1,7 +1,7 @@
 //! Keys, as a terminal in raw mode sends them.
 //!
-//! A key is a byte, or a sequence that begins with ESC. A read from a closed terminal returns 0 bytes or fails with EIO,
-//! which ends the screen like the key `q`.
+//! A key is a byte, or a sequence that begins with ESC. A read from a closed terminal returns 0 bytes or fails with
+//! EIO, which ends the screen like the key `q`.
 
 use std::{
     io::{self, IsTerminal, Stdin},

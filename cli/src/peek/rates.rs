@@ -129,7 +129,7 @@ impl Rates {
             let Count { guessed, unknown, .. } = self.count;
             let records = |records: f64| (!unknown).then_some(RecordRate { rate: records.max(0.0) / seconds, guessed });
             self.written_records = records(self.count.records);
-            // Old and new records are either unread or removed. Overwritten records are removed, too, but were not released.
+            // Old and new records are either unread or removed. Overwritten records are removed but not released.
             let removed = self.count.records + before.records as f64 - found.records as f64;
             let overwritten = found.positions.oldest != found.positions.released;
             self.released_records = records(removed).filter(|_| !overwritten);

@@ -38,7 +38,7 @@ const MARGIN: f64 = 1.05;
 /// The time per record of one transport and size, in nanoseconds.
 #[derive(Debug, Clone)]
 struct Cost {
-    way: Transport,
+    transport: Transport,
     size: u32,
     time: Rounds,
 }
@@ -52,17 +52,18 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let costs: Vec<_> = lanes
         .iter()
         .zip(times)
-        .map(|(lane, times)| Cost { way: lane.way, size: lane.size, time: Rounds::new(times) })
+        .map(|(lane, times)| Cost { transport: lane.transport, size: lane.size, time: Rounds::new(times) })
         .collect();
-    let columns = [("size", "bytes")].into_iter().chain(Transport::ALL.map(|way| (way.name(), "ns a record")));
+    let columns =
+        [("size", "bytes")].into_iter().chain(Transport::ALL.map(|transport| (transport.name(), "ns a record")));
     let mut table = Table::new("In-kernel time of the program", columns);
     for size in SIZES {
-        let of = |way| time(&costs, way, size).map_or(Cell::None, Cell::from);
+        let of = |transport| time(&costs, transport, size).map_or(Cell::None, Cell::from);
         table.row([u64::from(size).into()].into_iter().chain(Transport::ALL.map(of)));
     }
-    let series = Transport::ALL.map(|way| {
-        let points = costs.iter().filter(|cost| cost.way == way);
-        (way.name().to_owned(), points.map(|cost| Point::spread(cost.size.into(), &cost.time)).collect())
+    let series = Transport::ALL.map(|transport| {
+        let points = costs.iter().filter(|cost| cost.transport == transport);
+        (transport.name().to_owned(), points.map(|cost| Point::spread(cost.size.into(), &cost.time)).collect())
     });
     let plot = Plot::Lines {
         title: "Time of the sending program by record size".to_owned(),
@@ -101,13 +102,13 @@ fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
     Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
 }
 
-fn time(costs: &[Cost], way: Transport, size: u32) -> Option<&Rounds> {
-    costs.iter().find(|cost| cost.way == way && cost.size == size).map(|cost| &cost.time)
+fn time(costs: &[Cost], transport: Transport, size: u32) -> Option<&Rounds> {
+    costs.iter().find(|cost| cost.transport == transport && cost.size == size).map(|cost| &cost.time)
 }
 
 /// Returns, for each round, how many nanoseconds less a record of this size takes in the ring than from the heap.
 fn saved(costs: &[Cost], size: u32) -> Rounds {
-    let values = |way| time(costs, way, size).map(Rounds::values).unwrap_or_default();
+    let values = |transport| time(costs, transport, size).map(Rounds::values).unwrap_or_default();
     Rounds::new(values(Transport::Heap).iter().zip(values(Transport::Reserve)).map(|(heap, reserve)| heap - reserve))
 }
 
@@ -115,13 +116,13 @@ fn judge(costs: &[Cost]) -> Judgement {
     let mut relations = Vec::new();
     for size in SIZES.into_iter().filter(|&size| size >= LARGE) {
         let [heap, reserve, output] = [Transport::Heap, Transport::Reserve, Transport::Output]
-            .map(|way| time(costs, way, size).cloned().unwrap_or_default());
+            .map(|transport| time(costs, transport, size).cloned().unwrap_or_default());
         for copied in [heap, output] {
             relations.push(relation(&reserve, &copied, MARGIN));
         }
     }
     relations.push(relation(&saved(costs, SMALL), &saved(costs, LARGE), MARGIN));
-    let median = |way, size| time(costs, way, size).map_or(f64::NAN, Rounds::median);
+    let median = |transport, size| time(costs, transport, size).map_or(f64::NAN, Rounds::median);
     let ratio = |size| median(Transport::Reserve, size) / median(Transport::Heap, size);
     let largest = SIZES.into_iter().max().unwrap_or(LARGE);
     let price =
@@ -146,15 +147,15 @@ mod tests {
 
     fn costs(reserve: [f64; 5], copied: [f64; 5]) -> Vec<Cost> {
         // A small record is cheap with each transport.
-        let cost = |way, size| {
-            let times = if way == Transport::Reserve { reserve } else { copied };
-            Cost { way, size, time: Rounds::new(times.map(|time| if size < LARGE { time / 10.0 } else { time })) }
+        let cost = |transport, size| {
+            let times = if transport == Transport::Reserve { reserve } else { copied };
+            Cost { transport, size, time: Rounds::new(times.map(|time| if size < LARGE { time / 10.0 } else { time })) }
         };
-        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|way| cost(way, size))).collect()
+        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|transport| cost(transport, size))).collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |reserve, copied| judge(&costs(reserve, copied)).verdict;
         assert_eq!(verdict([500.0; 5], [1000.0; 5]), Verdict::Holds);
         assert_eq!(verdict([1000.0; 5], [500.0; 5]), Verdict::DoesNotHold);
@@ -164,7 +165,7 @@ mod tests {
         // The saving is the same for all sizes.
         let mut constant = costs([500.0; 5], [1000.0; 5]);
         for cost in constant.iter_mut().filter(|cost| cost.size < LARGE) {
-            cost.time = Rounds::new(if cost.way == Transport::Reserve { [100.0; 5] } else { [600.0; 5] });
+            cost.time = Rounds::new(if cost.transport == Transport::Reserve { [100.0; 5] } else { [600.0; 5] });
         }
         assert_eq!(judge(&constant).verdict, Verdict::DoesNotHold);
     }

@@ -1,8 +1,9 @@
 //! Tests that a full ring refuses a record before the program builds it, and a full perf buffer afterwards.
 //!
 //! There is no reader. Once the buffer is full, an attempt costs the work before the refusal: the reservation in a
-//! ring, before the event is built; the output in a perf buffer, after the event is built. The program counts records that
-//! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
+//! ring, before the event is built; the output in a perf buffer, after the event is built. The program counts the
+//! records that it built and those that were refused. The reader has its own count of lost records, if the buffer keeps
+//! one.
 
 use cutaway::{StatsGuard, perf_reader::LostSource};
 use cutaway_programs::compare::Transport;
@@ -40,7 +41,7 @@ struct Arm {
 /// The data of one transport and size.
 #[derive(Debug, Clone)]
 struct Figures {
-    way: Transport,
+    transport: Transport,
     size: u32,
     /// Nanoseconds per record while the buffer has room.
     room: Rounds,
@@ -64,8 +65,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     for (arm, times) in arms.iter_mut().zip(times) {
         let (room, full): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
         let (room, full) = (Rounds::new(room), Rounds::new(full));
-        let (way, size, worked, refused) = (arm.lane.way, arm.lane.size, arm.worked, arm.refused);
-        figures.push(Figures { way, size, room, full, worked, refused, reader: arm.reader()? });
+        let (transport, size, worked, refused) = (arm.lane.transport, arm.lane.size, arm.worked, arm.refused);
+        figures.push(Figures { transport, size, room, full, worked, refused, reader: arm.reader()? });
     }
     let mut notes = vec![
         "The work is writing every word of the record. A real program does more work, and wastes more.".to_owned(),
@@ -146,7 +147,7 @@ fn costs(figures: &[Figures]) -> Table {
     for figure in figures {
         table.row([
             u64::from(figure.size).into(),
-            Cell::text(figure.way.name()),
+            Cell::text(figure.transport.name()),
             (&figure.room).into(),
             (&figure.full).into(),
             figure.wasted().into(),
@@ -163,7 +164,7 @@ fn losses(figures: &[Figures]) -> Table {
         let from = figure.reader.map_or("not counted", |(_, from)| from);
         table.row([
             u64::from(figure.size).into(),
-            Cell::text(figure.way.name()),
+            Cell::text(figure.transport.name()),
             figure.refused.into(),
             figure.reader.map(|(lost, _)| lost).into(),
             Cell::text(from),
@@ -175,10 +176,13 @@ fn losses(figures: &[Figures]) -> Table {
 fn plot(figures: &[Figures]) -> Plot {
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for size in SIZES {
-        for way in Transport::ALL {
-            let Some(figure) = figures.iter().find(|figure| figure.way == way && figure.size == size) else { continue };
+        for transport in Transport::ALL {
+            let Some(figure) = figures.iter().find(|figure| figure.transport == transport && figure.size == size)
+            else {
+                continue;
+            };
             let bars = [&figure.room, &figure.full].map(|rounds| Some(Point::spread(0.0, rounds)));
-            groups.push((format!("{way}\n{} bytes", number(size.into())), bars.into()));
+            groups.push((format!("{transport}\n{} bytes", number(size.into())), bars.into()));
         }
     }
     Plot::Bars {
@@ -197,7 +201,7 @@ impl Figures {
 }
 
 fn judge(figures: &[Figures]) -> Judgement {
-    let of = |way| figures.iter().filter(move |figure| figure.way == way);
+    let of = |transport| figures.iter().filter(move |figure| figure.transport == transport);
     let ring_first = of(Transport::Reserve).all(|figure| figure.worked == 0 && figure.refused > 0);
     let perf_last = of(Transport::Stack)
         .chain(of(Transport::Heap))
@@ -206,8 +210,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let verdict =
         if !ring_first || !perf_last || times.is_empty() { Verdict::DoesNotHold } else { Verdict::if_all_less(&times) };
     let largest = SIZES.into_iter().max().unwrap_or_default();
-    let text = |way: Transport| {
-        let figure = of(way).find(|figure| figure.size == largest);
+    let text = |transport: Transport| {
+        let figure = of(transport).find(|figure| figure.size == largest);
         figure.map_or_else(String::new, |figure| {
             format!(
                 "{} ns an attempt ({} ns with room), wasted work {} %",
@@ -231,20 +235,20 @@ mod tests {
     use super::*;
 
     fn figures(ring_full: [f64; 5], ring_worked: u64, perf_worked: u64) -> Vec<Figures> {
-        let figure = |way: Transport, size| Figures {
-            way,
+        let figure = |transport: Transport, size| Figures {
+            transport,
             size,
             room: Rounds::new([100.0; 5]),
-            full: Rounds::new(if way == Transport::Reserve { ring_full } else { [90.0; 5] }),
-            worked: if way == Transport::Reserve { ring_worked } else { perf_worked },
+            full: Rounds::new(if transport == Transport::Reserve { ring_full } else { [90.0; 5] }),
+            worked: if transport == Transport::Reserve { ring_worked } else { perf_worked },
             refused: 1000,
             reader: None,
         };
-        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|way| figure(way, size))).collect()
+        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|transport| figure(transport, size))).collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |full, ring, perf| judge(&figures(full, ring, perf)).verdict;
         assert_eq!(verdict([20.0; 5], 0, 1000), Verdict::Holds);
         assert_eq!(verdict([20.0; 5], 1000, 1000), Verdict::DoesNotHold);

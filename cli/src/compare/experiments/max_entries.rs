@@ -41,7 +41,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         "Effect of max_entries",
         [("map", ""), ("requested", ""), ("kernel, uncorrected", ""), ("loader", "")],
     );
-    for (kind, way, sizes) in [
+    for (kind, transport, sizes) in [
         (MapType::PERF_EVENT_ARRAY, Transport::Heap, [0, 1, 2, 1024]),
         (MapType::RINGBUF, Transport::Reserve, [0, 1000, page, 4 * page + 1]),
     ] {
@@ -49,7 +49,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             bench.step()?;
             let kernel =
                 features::max_entries(kind, asked).map_or_else(|errno| errno.to_string(), |made| number(made.into()));
-            let loaded = Producer::from(load(way, asked)?);
+            let loaded = Producer::from(load(transport, asked)?);
             let made = loaded.loaded().map(names::EVENTS)?.max_entries();
             table.row([
                 Cell::text(kind.to_string()),
@@ -78,8 +78,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn load(way: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
-    let burst = FixedSize { transport: way, size: RECORD, most: 64, work: Work::Words, timed: false };
+fn load(transport: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
+    let burst = FixedSize { transport, size: RECORD, most: 64, work: Work::Words, timed: false };
     let mut object = Object::parse(&burst.object()?)?;
     object.map_mut(names::EVENTS)?.max_entries = max_entries;
     Ok(object.load()?)
@@ -126,7 +126,7 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let good = Figures { slots_asked: 1, slots: 1, bytes_asked: 4096, bytes: 4080 };
         let verdict = |figures| judge(&figures).verdict;
         assert_eq!(verdict(good), Verdict::Holds);

@@ -36,7 +36,7 @@ struct Need {
     bursting: usize,
     /// Online CPUs, each with a perf buffer. The affinity of this process may exclude some of them.
     cpus: usize,
-    way: Transport,
+    transport: Transport,
     /// Bytes of the ring, or of each CPU's perf buffer.
     buffer: usize,
     /// Total memory in bytes.
@@ -49,8 +49,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let cpus = cutaway::perf_reader::online_cpus()?.len();
     let mut needs = Vec::new();
     for bursting in [1, all] {
-        for way in [Transport::Heap, Transport::Reserve] {
-            needs.push(need(bench, way, bursting, cpus)?);
+        for transport in [Transport::Heap, Transport::Reserve] {
+            needs.push(need(bench, transport, bursting, cpus)?);
         }
     }
     let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("total memory", "KiB")];
@@ -60,15 +60,15 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     for need in &needs {
         table.row([
             (need.bursting as u64).into(),
-            Cell::text(if need.way.is_ring() { "one ring" } else { "perf, for each CPU" }),
+            Cell::text(if need.transport.is_ring() { "one ring" } else { "perf, for each CPU" }),
             kib(need.buffer as f64).into(),
             kib(need.memory as f64).into(),
         ]);
     }
     let bar = |bursting: usize| {
-        let of = |way| needs.iter().find(|need| need.bursting == bursting && need.way == way);
+        let of = |transport| needs.iter().find(|need| need.bursting == bursting && need.transport == transport);
         [Transport::Heap, Transport::Reserve]
-            .map(|way| of(way).map(|need| Point::exact(0.0, kib(need.memory as f64))))
+            .map(|transport| of(transport).map(|need| Point::exact(0.0, kib(need.memory as f64))))
             .into()
     };
     let plot = Plot::Bars {
@@ -84,16 +84,16 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 /// Finds the smallest buffer that loses no record, and its memory.
-fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
+fn need(bench: &Bench<'_>, transport: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
     let mut bytes = rustix::param::page_size();
     let largest = largest(bursting);
     while bytes <= largest {
         bench.step()?;
-        let burst = FixedSize { transport: way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
+        let burst = FixedSize { transport, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
         let producer = Producer::burst(&burst, bytes as u32)?;
-        let file = if way.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
+        let file = if transport.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
         let before = mapped(file)?;
-        let buffer = Buffer::open(way, &producer, bytes, &silent())?;
+        let buffer = Buffer::open(transport, &producer, bytes, &silent())?;
         let mut refused = 0;
         for &cpu in bench.cpus.iter().take(bursting) {
             cpus::pin(cpu)?;
@@ -109,7 +109,7 @@ fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Resu
                 }
                 Buffer::Perf(_) => mapped,
             };
-            return Ok(Need { bursting, cpus, way, buffer: bytes, memory });
+            return Ok(Need { bursting, cpus, transport, buffer: bytes, memory });
         }
         bytes *= 2;
     }
@@ -127,8 +127,8 @@ fn mapped(name: &str) -> Result<u64, Obstacle> {
 }
 
 fn judge(needs: &[Need]) -> Judgement {
-    let memory = |bursting: fn(&Need) -> bool, way: Transport| {
-        needs.iter().find(|need| bursting(need) && need.way == way).map(|need| need.memory as f64)
+    let memory = |bursting: fn(&Need) -> bool, transport: Transport| {
+        needs.iter().find(|need| bursting(need) && need.transport == transport).map(|need| need.memory as f64)
     };
     let pair = |bursting| Some((memory(bursting, Transport::Heap)?, memory(bursting, Transport::Reserve)?));
     let one = pair(|need| need.bursting == 1);
@@ -161,7 +161,7 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     fn needs(perf: u64, ring: u64) -> Vec<Need> {
-        let need = |bursting, way, memory| Need { bursting, cpus: 4, way, buffer: 32_768, memory };
+        let need = |bursting, transport, memory| Need { bursting, cpus: 4, transport, buffer: 32_768, memory };
         vec![
             need(1, Transport::Heap, perf),
             need(1, Transport::Reserve, ring),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |perf, ring| judge(&needs(perf, ring)).verdict;
         assert_eq!(verdict(144 * 1024, 44 * 1024), Verdict::Holds);
         assert_eq!(verdict(144 * 1024, 144 * 1024), Verdict::DoesNotHold);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let delivered = |wrong| Delivered { lives: 60, wrong, inversions: wrong };
         let verdict = |ring, perf| judge(&Figures { processes: 60, ring, perf, merged: delivered(0) }).verdict;
         assert_eq!(verdict(delivered(0), delivered(20)), Verdict::Holds);

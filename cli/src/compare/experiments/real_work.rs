@@ -2,7 +2,7 @@
 //!
 //! The programs of `cutaway trace` are attached to the C library's function, for this process alone. The process
 //! resolves a numeric address, which is the shortest call, so the overhead is a large part of it. A reader on another
-//! CPU reads the events in the way that costs the program least: trailing release for the ring, twin events for the
+//! CPU reads the events at the least cost to the program: trailing release for the ring, twin events for the
 //! perf buffers. Blocks of calls are timed and the median is taken, so that preemption by another process does not
 //! count. Each transport has several laps a round, of which the shortest counts. One arm is not traced; the added time
 //! is the difference to it in the same round.
@@ -62,7 +62,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let transports = [None].into_iter().chain(Transport::ALL.map(Some));
     let mut arms: Vec<Arm> = transports.map(|transport| Arm { transport, sent: 0, received: 0 }).collect();
     // The differences are smaller than the disturbances by other work on the same processor, so each transport has
-    // several laps a round. The kernel takes most of a lap: it waits until no call of a probe runs before it removes it.
+    // several laps a round. The kernel takes most of a lap: it removes a probe only when no call of it runs.
     let laps = bench.effort.choose(3, 5);
     let times = shortest_of(bench, laps, &mut arms, |arm| measure(bench, arm, CALLS))?;
     let figures: Vec<_> = arms.iter().zip(times).map(|(arm, call)| arm.figures(call)).collect();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |ring| judge(&figures(ring)).verdict;
         assert_eq!(verdict([4.0; 5]), Verdict::Holds);
         assert_eq!(verdict([9.0; 5]), Verdict::DoesNotHold);

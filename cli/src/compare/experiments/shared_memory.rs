@@ -31,7 +31,7 @@ const RECORDS: u64 = 16;
 /// The counts of the records of one buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    way: Transport,
+    transport: Transport,
     records: u64,
     /// Those inside the buffer's mapping.
     in_place: u64,
@@ -42,14 +42,14 @@ struct Seen {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let mut all = Vec::new();
-    for way in [Transport::Heap, Transport::Reserve] {
+    for transport in [Transport::Heap, Transport::Reserve] {
         bench.step()?;
-        all.push(observe(way, bench.control)?);
+        all.push(observe(transport, bench.control)?);
     }
     let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("in two pieces", "")];
     let mut table = Table::new("Location of records when they are read", columns);
     for seen in &all {
-        table.row([Cell::text(name(seen.way)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
+        table.row([Cell::text(name(seen.transport)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
     }
     Ok(Findings {
         judgement: judge(&all),
@@ -62,12 +62,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn observe(way: Transport, control: bool) -> Result<Seen, Obstacle> {
-    let burst = FixedSize { transport: way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
+fn observe(transport: Transport, control: bool) -> Result<Seen, Obstacle> {
+    let burst = FixedSize { transport, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
-    let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
-    let mappings = mappings::of(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
-    let mut seen = Seen { way, records: 0, in_place: 0, in_two: 0 };
+    let mut buffer = Buffer::open(transport, &producer, BUFFER as usize, &silent())?;
+    let mappings = mappings::of(if transport.is_ring() { "bpf-map" } else { "perf_event" })?;
+    let mut seen = Seen { transport, records: 0, in_place: 0, in_two: 0 };
     let mut note = |pieces: [&[u8]; 2]| {
         // The control copies each record first.
         let copies = control.then(|| pieces.map(<[u8]>::to_vec));
@@ -102,14 +102,15 @@ fn contains(mapping: &Range<usize>, piece: &[u8]) -> bool {
     mapping.contains(&start.addr()) && end.addr() <= mapping.end
 }
 
-fn name(way: Transport) -> &'static str {
-    if way.is_ring() { "ring" } else { "perf buffer" }
+fn name(transport: Transport) -> &'static str {
+    if transport.is_ring() { "ring" } else { "perf buffer" }
 }
 
 fn judge(all: &[Seen]) -> Judgement {
     let holds = !all.is_empty() && all.iter().all(|seen| seen.records > 0 && seen.in_place == seen.records);
     let count = |records: u64| number(records as f64);
-    let text = |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.way));
+    let text =
+        |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.transport));
     let texts: Vec<_> = all.iter().map(text).collect();
     Judgement::holds(holds, format!("Records read in place: {}.", texts.join(", ")))
 }
@@ -120,8 +121,8 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
-        let seen = |in_place| Seen { way: Transport::Heap, records: 10, in_place, in_two: 0 };
+    fn verdict_follows_the_figures() {
+        let seen = |in_place| Seen { transport: Transport::Heap, records: 10, in_place, in_two: 0 };
         assert_eq!(judge(&[seen(10), seen(10)]).verdict, Verdict::Holds);
         assert_eq!(judge(&[seen(10), seen(9)]).verdict, Verdict::DoesNotHold);
         assert_eq!(judge(&[seen(10), Seen { records: 0, ..seen(0) }]).verdict, Verdict::DoesNotHold);

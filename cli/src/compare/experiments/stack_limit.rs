@@ -1,8 +1,8 @@
 //! Tests that an event on the stack cannot exceed 512 bytes, and that one on the heap or in the ring can.
 //!
 //! Programs with larger and larger events are loaded. Each one that the verifier accepts sends an event, which must
-//! arrive. The verifier limits the stack (`MAX_BPF_STACK` in `include/linux/filter.h`). The largest per-CPU value limits
-//! the heap (32 KiB, `PCPU_MIN_UNIT_SIZE`). The size of the ring limits its records to all but 16 bytes.
+//! arrive. The verifier limits the stack (`MAX_BPF_STACK` in `include/linux/filter.h`). The largest per-CPU value
+//! limits the heap (32 KiB, `PCPU_MIN_UNIT_SIZE`). A record in a ring can have the size of the ring less 16 bytes.
 
 use cutaway_programs::compare::{FixedSize, Transport, Work};
 
@@ -32,7 +32,7 @@ const SIZES: [(Transport, &[u32]); 3] = [
 /// The result of one size.
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
-    way: Transport,
+    transport: Transport,
     size: u32,
     /// The reason why the event did not arrive; `None` if it arrived.
     refused: Option<String>,
@@ -41,21 +41,21 @@ struct Attempt {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let mut attempts = Vec::new();
-    for (way, sizes) in SIZES {
+    for (transport, sizes) in SIZES {
         for &size in sizes {
             bench.step()?;
-            let refused = attempt(way, size, bench.control)?;
+            let refused = attempt(transport, size, bench.control)?;
             let stop = refused.is_some();
-            attempts.push(Attempt { way, size, refused });
+            attempts.push(Attempt { transport, size, refused });
             if stop {
                 break;
             }
         }
     }
     let mut table = Table::new("One record of each size", [("transport", ""), ("size", "bytes"), ("result", "")]);
-    for Attempt { way, size, refused } in &attempts {
+    for Attempt { transport, size, refused } in &attempts {
         let outcome = refused.as_ref().map_or("arrived complete", |why| why);
-        table.row([Cell::text(way.name()), u64::from(*size).into(), Cell::text(outcome)]);
+        table.row([Cell::text(transport.name()), u64::from(*size).into(), Cell::text(outcome)]);
     }
     Ok(Findings {
         judgement: judge(&attempts),
@@ -69,9 +69,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 /// Loads the program and sends one event. Returns the reason if the event does not arrive.
-fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
+fn attempt(transport: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
     // The control builds the "stack" event on the heap.
-    let really = if control && way == Transport::Stack { Transport::Heap } else { way };
+    let really = if control && transport == Transport::Stack { Transport::Heap } else { transport };
     let work = if really == Transport::Stack { Work::Words } else { Work::Ends };
     let object = FixedSize { transport: really, size, most: 1, work, timed: true }.object()?;
     let mut parsed = cutaway::Object::parse(&object)?;
@@ -102,9 +102,10 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
 }
 
 fn judge(attempts: &[Attempt]) -> Judgement {
-    let of = |way| attempts.iter().filter(move |attempt| attempt.way == way);
-    let largest =
-        |way| of(way).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0);
+    let of = |transport| attempts.iter().filter(move |attempt| attempt.transport == transport);
+    let largest = |transport| {
+        of(transport).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0)
+    };
     let refusal = of(Transport::Stack).find_map(|attempt| attempt.refused.as_ref().map(|why| (attempt.size, why)));
     let [stack, heap, ring] = [Transport::Stack, Transport::Heap, Transport::Reserve].map(largest);
     let sizes = [stack, heap, ring].map(|size| number(size.into()));
@@ -131,15 +132,15 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     fn attempts(stack: u32, heap: u32, ring: u32) -> Vec<Attempt> {
-        let pair = |way, size| {
+        let pair = |transport, size| {
             let refused = Some("the verifier refuses it: invalid stack".to_owned());
-            [Attempt { way, size, refused: None }, Attempt { way, size: size + 8, refused }]
+            [Attempt { transport, size, refused: None }, Attempt { transport, size: size + 8, refused }]
         };
         [pair(Transport::Stack, stack), pair(Transport::Heap, heap), pair(Transport::Reserve, ring)].concat()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |attempts: &[Attempt]| judge(attempts).verdict;
         assert_eq!(verdict(&attempts(512, 32_768, 65_536)), Verdict::Holds);
         assert_eq!(verdict(&attempts(1024, 32_768, 65_536)), Verdict::DoesNotHold);

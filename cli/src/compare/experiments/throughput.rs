@@ -56,7 +56,7 @@ enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arm {
     mode: Mode,
-    way: Transport,
+    transport: Transport,
 }
 
 /// The result of one measurement.
@@ -79,14 +79,18 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.reader()?; // requires two CPUs
     let mut arms = Vec::new();
     for mode in [Mode::Parallel, Mode::BackToBack] {
-        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|way| Arm { mode, way }));
+        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|transport| Arm { mode, transport }));
     }
-    arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Quiet, way }));
+    arms.extend([Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Quiet, transport }));
     for every in SAMPLED.into_iter().filter(|every| bench.effort == Effort::Full || QUICK.contains(every)) {
-        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Sampled(every), way }));
+        arms.extend(
+            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Sampled(every), transport }),
+        );
     }
     for producers in producers(bench.cpus.len()) {
-        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Contended(producers), way }));
+        arms.extend(
+            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Contended(producers), transport }),
+        );
     }
     let flows = interleave(bench, &mut arms, |&mut arm| measure(bench, arm))?;
     let figures: Vec<_> = arms
@@ -117,22 +121,22 @@ fn producers(cpus: usize) -> Vec<usize> {
 }
 
 fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
-    let burst = FixedSize { transport: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
+    let burst = FixedSize { transport: arm.transport, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
     // The control's reader of the ring is slow.
-    let slow = bench.control && arm.way == Transport::Reserve;
+    let slow = bench.control && arm.transport == Transport::Reserve;
     match arm.mode {
         Mode::BackToBack => {
             bench.sender_here()?;
-            back_to_back(bench, arm.way, &producer, slow)
+            back_to_back(bench, arm.transport, &producer, slow)
         }
-        mode => parallel(bench, mode, arm.way, &producer, slow),
+        mode => parallel(bench, mode, arm.transport, &producer, slow),
     }
 }
 
 /// Sends a batch and reads it, repeatedly, in one thread.
-fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
-    let mut buffer = Buffer::open(way, producer, BUFFER as usize, &silent())?;
+fn back_to_back(bench: &Bench<'_>, transport: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+    let mut buffer = Buffer::open(transport, producer, BUFFER as usize, &silent())?;
     let begun = Instant::now();
     let (mut records, mut dropped) = (0, 0);
     while begun.elapsed() < bench.effort.slice() {
@@ -146,7 +150,13 @@ fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bo
 }
 
 /// Reads on one CPU while producers send on others.
-fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+fn parallel(
+    bench: &Bench<'_>,
+    mode: Mode,
+    transport: Transport,
+    producer: &Producer,
+    slow: bool,
+) -> Result<Flow, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
         Mode::Quiet => Waiting::Quiet,
@@ -159,7 +169,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
     };
     let reader_cpu = if senders < bench.cpus.len() { bench.cpus.get(senders) } else { bench.cpus.last() };
     let reader_cpu = reader_cpu.copied().unwrap_or_default();
-    let mut reader = Reader::open(way, producer, BUFFER as usize, waiting)?;
+    let mut reader = Reader::open(transport, producer, BUFFER as usize, waiting)?;
     let stop = reader.stop()?;
     let read = || {
         cpus::pin(reader_cpu)?;
@@ -230,28 +240,28 @@ fn flow(records: u64, dropped: u64, time: Duration) -> Flow {
     Flow { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
 }
 
-fn find(figures: &[Figures], mode: Mode, way: Transport) -> Option<&Figures> {
-    figures.iter().find(|figure| figure.arm == Arm { mode, way })
+fn find(figures: &[Figures], mode: Mode, transport: Transport) -> Option<&Figures> {
+    figures.iter().find(|figure| figure.arm == Arm { mode, transport })
 }
 
-fn cells(figures: &[Figures], mode: Mode, ways: &[Transport]) -> Vec<Cell> {
-    let of = |&way| {
-        let figure = find(figures, mode, way);
+fn cells(figures: &[Figures], mode: Mode, transports: &[Transport]) -> Vec<Cell> {
+    let of = |&transport| {
+        let figure = find(figures, mode, transport);
         let rate = figure.map_or(Cell::None, |figure| (&figure.rate).into());
         let dropped = figure.map_or(Cell::None, |figure| figure.dropped.median().round().into());
         [rate, dropped]
     };
-    ways.iter().flat_map(of).collect()
+    transports.iter().flat_map(of).collect()
 }
 
 const RATE: &str = "M records/s";
 
 fn main_table(figures: &[Figures]) -> Table {
-    let ways = [Transport::Stack, Transport::Reserve, Transport::Output];
-    let columns = ways.iter().flat_map(|way| [(way.name(), RATE), ("dropped", "%")]);
+    let transports = [Transport::Stack, Transport::Reserve, Transport::Output];
+    let columns = transports.iter().flat_map(|transport| [(transport.name(), RATE), ("dropped", "%")]);
     let mut table = Table::new("One producer", [("", "")].into_iter().chain(columns));
     for (mode, name) in MAIN {
-        table.row([Cell::text(name)].into_iter().chain(cells(figures, mode, &ways)));
+        table.row([Cell::text(name)].into_iter().chain(cells(figures, mode, &transports)));
     }
     table
 }
@@ -283,7 +293,7 @@ fn contended_table(figures: &[Figures]) -> Table {
     let columns =
         [("producers", ""), ("perf, stack", RATE), ("dropped", "%"), ("ring, reserve", RATE), ("dropped", "%")];
     let mut table = Table::new("Contention", columns);
-    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
             let row = cells(figures, figure.arm.mode, &[Transport::Stack, Transport::Reserve]);
             table.row([(producers as u64).into()].into_iter().chain(row));
@@ -293,8 +303,11 @@ fn contended_table(figures: &[Figures]) -> Table {
 }
 
 fn main_plot(figures: &[Figures]) -> Plot {
-    let bars =
-        |mode| Transport::ALL.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
+    let bars = |mode| {
+        Transport::ALL
+            .map(|transport| find(figures, mode, transport).map(|figure| Point::spread(0.0, &figure.rate)))
+            .into()
+    };
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for (mode, name) in [
         (Mode::Parallel, "in parallel"),
@@ -303,7 +316,7 @@ fn main_plot(figures: &[Figures]) -> Plot {
     ] {
         groups.push((name.to_owned(), bars(mode)));
     }
-    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
             groups.push((
                 format!("{} producer{}", producers, if producers == 1 { "" } else { "s" }),
@@ -314,15 +327,15 @@ fn main_plot(figures: &[Figures]) -> Plot {
     Plot::Bars {
         title: "Records read a second".to_owned(),
         y: Axis::linear("million records a second"),
-        series: Transport::ALL.map(|way| way.name().to_owned()).into(),
+        series: Transport::ALL.map(|transport| transport.name().to_owned()).into(),
         groups,
     }
 }
 
 fn sampled_plot(figures: &[Figures]) -> Plot {
-    let series = Transport::ALL.map(|way| {
-        let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), way)?)));
-        (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
+    let series = Transport::ALL.map(|transport| {
+        let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), transport)?)));
+        (transport.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
     });
     Plot::Lines {
         title: "One wake-up for several records".to_owned(),
@@ -333,10 +346,10 @@ fn sampled_plot(figures: &[Figures]) -> Plot {
 }
 
 fn judge(figures: &[Figures]) -> Judgement {
-    let rate = |mode, way| find(figures, mode, way).map(|figure| figure.rate.clone()).unwrap_or_default();
+    let rate = |mode, transport| find(figures, mode, transport).map(|figure| figure.rate.clone()).unwrap_or_default();
     let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
     let relations = modes.map(|mode| relation(&rate(mode, Transport::Stack), &rate(mode, Transport::Reserve), MARGIN));
-    let pair = |mode| [Transport::Reserve, Transport::Stack].map(|way| number(rate(mode, way).median()));
+    let pair = |mode| [Transport::Reserve, Transport::Stack].map(|transport| number(rate(mode, transport).median()));
     let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
         "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
@@ -350,16 +363,19 @@ mod tests {
     use super::*;
 
     fn figures(perf: [f64; 5], ring: [f64; 5]) -> Vec<Figures> {
-        let figure = |mode, way: Transport| {
-            let rate = Rounds::new(if way.is_ring() { ring } else { perf });
-            Figures { arm: Arm { mode, way }, rate, dropped: Rounds::default() }
+        let figure = |mode, transport: Transport| {
+            let rate = Rounds::new(if transport.is_ring() { ring } else { perf });
+            Figures { arm: Arm { mode, transport }, rate, dropped: Rounds::default() }
         };
         let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
-        modes.into_iter().flat_map(|mode| [Transport::Stack, Transport::Reserve].map(|way| figure(mode, way))).collect()
+        modes
+            .into_iter()
+            .flat_map(|mode| [Transport::Stack, Transport::Reserve].map(|transport| figure(mode, transport)))
+            .collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |perf, ring| judge(&figures(perf, ring)).verdict;
         assert_eq!(verdict([1.0; 5], [10.0; 5]), Verdict::Holds);
         assert_eq!(verdict([10.0; 5], [1.0; 5]), Verdict::DoesNotHold);

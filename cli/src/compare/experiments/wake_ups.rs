@@ -1,7 +1,7 @@
 //! Compares the wake-ups of both buffers with polling: delay and CPU time.
 //!
-//! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers that
-//! wait in different ways. The experiment measures how often a reader was woken, how much CPU time it used, and the age
+//! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers with
+//! different kinds of wait. The experiment measures how often a reader was woken, how much CPU time it used, and the age
 //! of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
 
 mod arms;
@@ -108,7 +108,8 @@ fn lines(figures: &[Figures], title: &str, unit: &str, what: fn(&Seen) -> f64) -
     }
 }
 
-/// Plots the ages of events at the lowest rate. The project's own readers are omitted: at this rate they are like the others.
+/// Plots the ages of events at the lowest rate. This project's readers are omitted, because they are like the others
+/// at this rate.
 fn ages(figures: &[Figures]) -> Plot {
     let series = Who::ALL.map(|who| {
         let idle = |figure: &&Figures| figure.who == who && figure.rate == IDLE;
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |age, cpu| judge(&figures(age, cpu)).verdict;
         assert_eq!(verdict([50.0; 5], 1.0), Verdict::Holds);
         assert_eq!(verdict([2000.0; 5], 1.0), Verdict::DoesNotHold);

@@ -28,10 +28,10 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
     let time = if rate == IDLE { bench.effort.choose(200, 1000) } else { bench.effort.choose(50, 300) };
     let time = Duration::from_millis(time);
     let (producer, sent, seen) = match who.buffer(bench.control) {
-        Some((way, waiting)) => {
-            let burst = FixedSize { transport: way, size: 8, most: 64, work: Work::Words, timed: true };
+        Some((transport, waiting)) => {
+            let burst = FixedSize { transport, size: 8, most: 64, work: Work::Words, timed: true };
             let producer = Producer::burst(&burst, BUFFER)?;
-            let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
+            let mut reader = Reader::open(transport, &producer, BUFFER as usize, waiting)?;
             let stop = reader.stop()?;
             let read = || {
                 let mut watch = Watch::begin(cpu)?;
