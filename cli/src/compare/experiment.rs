@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     Experiment ── run(&Bench) ──▶ Findings: verdict, sentence, tables, plots
-//!                         └───────▶ Obstacle: it cannot be tried here because …
+//!                         └───────▶ Obstacle: it cannot be tried here: …
 //! ```
 //!
 //! An experiment first measures, then judges by a pure function of its data, so that a test can pass broken data and
@@ -28,7 +28,7 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    /// Runs it, and once more if the data contradict each other and there is time for it.
+    /// Runs the experiment. In a full run, runs it a second time if the data of the first contradict each other.
     pub(super) fn make(&self, bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = (self.run)(bench)?;
         if first.judgement.verdict != Verdict::TooNoisy || bench.effort == Effort::Quick {

@@ -1,6 +1,6 @@
 //! How data is measured, and when it is good enough for a verdict.
 //!
-//! Machines are shared, clocks change, the scheduler has other work. So no single number is trusted:
+//! Machines are shared, clock rates change, and the scheduler has other work. So no single measurement is used alone:
 //!
 //! - **Interleaved.** Arms are measured in rounds: each arm once a round, and every round begins with another arm. A
 //!   disturbance of a second disturbs all arms.
@@ -14,7 +14,7 @@
 
 use super::bench::{Bench, Obstacle};
 
-/// Share of rounds that have to agree: seven of eight, or nine of eleven. Equal arms agree so much by chance in about
+/// Share of rounds that have to agree: seven of eight, or nine of eleven. Equal arms agree that much by chance in about
 /// one case of thirty.
 pub(super) const AGREEMENT: f64 = 0.8;
 

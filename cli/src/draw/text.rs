@@ -9,7 +9,7 @@ use crate::columns::{cut, display_width};
 /// Least width of a picture in columns.
 const LEAST: usize = 40;
 
-/// Columns in front of the bars.
+/// Columns before the bars.
 const MARGIN: usize = 2;
 
 /// Draws the picture in lines of at most `width` columns (at least [`LEAST`]).

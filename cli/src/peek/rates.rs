@@ -90,7 +90,7 @@ struct Count {
     to: Option<u64>,
     records: f64,
     guessed: bool,
-    /// The number of some is not even estimated.
+    /// The number of some records could not even be estimated.
     unknown: bool,
     /// Mean bytes of a record, as last seen.
     mean: Option<f64>,

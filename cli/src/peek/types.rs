@@ -12,7 +12,7 @@ use cutaway::{
     system::{self, ProgramEntry},
 };
 
-use super::programs::{programs, wants_fds};
+use super::programs::{is_out_of_fds, programs};
 use crate::{decode, error::CliError, object_arg::read_whole};
 
 /// BTF, and the id of a type in it.
@@ -41,7 +41,7 @@ impl Types {
         for program in programs.into_iter().flatten().filter(uses) {
             let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
-                Some(Err(error)) if wants_fds(&error) => return Err(error.into()),
+                Some(Err(error)) if is_out_of_fds(&error) => return Err(error.into()),
                 // It was unloaded, or loaded without BTF.
                 Some(Err(_)) | None => continue,
             };

@@ -1,4 +1,4 @@
-//! A buffer of either kind that is watched (a ring, or the perf buffers of a process), and how it is viewed.
+//! A watched buffer of either kind (a ring, or the perf buffers of a process), and the settings of its view.
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@
 //! - **sampled**: as in parallel, but with one wake-up for every N records;
 //! - **under contention**: several producers, each on a CPU, and one reader.
 //!
-//! The kernel's benchmark measures contention for the ring alone. Records that do not fit are dropped and counted.
+//! Results of the last mode have been published for the ring alone. Records that do not fit are dropped and counted.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -45,7 +45,7 @@ const MARGIN: f64 = 1.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Parallel,
-    /// As parallel, with this project's readers, which have the kernel hold its wake-ups.
+    /// As parallel, with this project's readers, which suppress the kernel's wake-ups.
     Quiet,
     BackToBack,
     Sampled(u32),

@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct LivePerf {
     buffers: Vec<One>,
     types: Option<Types>,
-    /// States of the processes, in the kernel's words; empty before [`Live::find_users`].
+    /// States of the processes, as the kernel names them; empty before [`Live::find_users`].
     states: Vec<(u32, String)>,
     /// Empty buffers are not drawn if there are others.
     only_full: bool,
@@ -36,7 +36,7 @@ struct One {
     buffer: Buffer,
     snapshot: Snapshot,
     rates: Rates,
-    /// Records lost between the last two snapshots, as the kernel counts.
+    /// Records lost between the last two snapshots, counted by the kernel.
     lost_lately: u64,
 }
 
@@ -222,7 +222,7 @@ impl Live for LivePerf {
         ]);
         lines.extend(snapshot.corrupt.clone());
         if view.drawn {
-            // Without the lines that repeat those above.
+            // Skips the lines that repeat those above.
             lines.extend(draw::text(&snapshot.picture(), columns, view.colored).into_iter().skip(3));
         }
         if !snapshot.records.is_empty() && lines.len() + 1 < rows {

@@ -50,10 +50,10 @@ pub(super) fn table(
     text + "\n"
 }
 
-/// Formats a snapshot that was kept, with at most `most` records.
+/// Formats a snapshot from a file, with at most `most` records.
 pub(crate) fn kept(snapshot: &Snapshot, most: usize) -> String {
     table(snapshot, most, snapshot.is_decoded(), |record, bytes| match &record.value {
-        // Types are not kept; decoded values are.
+        // A file has decoded values, but no types.
         Some(value) => value.to_string(),
         None => payload::text(bytes),
     })

@@ -129,7 +129,7 @@ impl Live for LiveRing {
         ];
         lines.extend(snapshot.corrupt.clone());
         if view.drawn {
-            // Without the lines that repeat those above.
+            // Skips the lines that repeat those above.
             lines.extend(draw::text(&snapshot.picture(), columns, view.colored).into_iter().skip(3));
         }
         if !snapshot.records.is_empty() && lines.len() + 1 < rows {

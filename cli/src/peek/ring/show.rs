@@ -38,10 +38,10 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
     })
 }
 
-/// Formats a snapshot that was kept.
+/// Formats a snapshot from a file.
 pub(crate) fn table(snapshot: &Snapshot, colored: bool) -> String {
     let decoded = snapshot.records.iter().any(|record| record.value.is_some());
-    // Types are not kept; decoded values are.
+    // A file has decoded values, but no types.
     let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
         None => payload::text(bytes),
@@ -57,9 +57,9 @@ pub(crate) fn json(snapshot: &Snapshot) -> Result<String, CliError> {
 /// The processes and programs that use a ring.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
-    /// `None` if it is not known.
+    /// `None` if unknown.
     owners: Option<Vec<Owner>>,
-    /// `None` if it is not known.
+    /// `None` if unknown.
     programs: Option<Vec<Program>>,
 }
 
@@ -128,7 +128,7 @@ fn json_about(snapshot: &Snapshot, about: Option<&About>) -> Result<String, CliE
     let failed = |error| CliError::new(format!("cannot write JSON: {error}"));
     let mut value = serde_json::to_value(snapshot).map_err(failed)?;
     if let Value::Object(fields) = &mut value {
-        // As for perf buffers, where the kernel counts.
+        // The same field as for perf buffers, where the kernel counts lost samples.
         fields.insert("lost".to_owned(), Value::Null);
     }
     if let (Some(about), Value::Object(fields)) = (about, &mut value)
@@ -189,8 +189,8 @@ pub(crate) fn counts(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Says that the number of lost records is unknown: the program alone sees that a reservation fails. `None` for a user
-/// ring, whose process sees it.
+/// Returns the text that the number of lost records is unknown: only the program sees that a reservation failed. `None`
+/// for a user ring, whose process sees it.
 pub(crate) fn lost(snapshot: &Snapshot) -> Option<&'static str> {
     match snapshot.mode {
         Mode::Ring => Some("unknown: a ring buffer counts no losses"),
@@ -199,7 +199,7 @@ pub(crate) fn lost(snapshot: &Snapshot) -> Option<&'static str> {
     }
 }
 
-/// Says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
+/// Returns the text that says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
 /// `kernel/bpf/ringbuf.c`).
 pub(crate) fn wakeup(snapshot: &Snapshot) -> Option<&'static str> {
     match (snapshot.mode, snapshot.records.first().map(|record| record.state)) {
@@ -226,7 +226,7 @@ fn records(snapshot: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, dec
     let mut text = format!("\n{bold}{}  {last}{plain}\n", head(snapshot));
     for record in &shown {
         let line = format!("{}  {}", row(snapshot, record), content(record, &payload));
-        // A terminal's lines end where it ends; a file's do not.
+        // Lines are cut to the width of a terminal, but not in a file.
         let _ = writeln!(text, "{}", terminal::fit(&line));
     }
     let all = snapshot.waiting();
