@@ -2,7 +2,7 @@
 //!
 //! | signal | effect |
 //! | --- | --- |
-//! | the first SIGINT, SIGTERM or SIGHUP | calls the function of [`on_stop`]: the command detaches, prints its summary, exits |
+//! | the first SIGINT, SIGTERM or SIGHUP | calls the function of [`on_stop`]: the command detaches, reports, exits |
 //! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!

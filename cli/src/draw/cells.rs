@@ -8,7 +8,7 @@ use super::picture::{Block, Kind, Picture};
 /// The kind of record in a column; `None` is free space.
 pub(crate) type Cell = Option<Kind>;
 
-/// Returns the cells of the views in a row, `columns` cells each: two views if the kernel maps the data twice, otherwise
+/// Returns the cells of the views in a row, `columns` cells each: two views if the kernel maps the data twice, else
 /// one.
 pub(crate) fn views(picture: &Picture, columns: usize) -> Vec<Cell> {
     let mut cells = vec![None; columns.saturating_mul(picture.views())];

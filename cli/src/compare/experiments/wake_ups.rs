@@ -1,8 +1,8 @@
 //! Compares the wake-ups of both buffers with polling: delay and CPU time.
 //!
 //! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers with
-//! different kinds of wait. The experiment measures how often a reader was woken, how much CPU time it used, and the age
-//! of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
+//! different kinds of wait. The experiment measures how often a reader was woken, how much CPU time it used, and the
+//! age of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
 
 mod arms;
 mod reading;

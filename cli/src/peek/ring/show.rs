@@ -199,8 +199,8 @@ pub(crate) fn lost(snapshot: &Snapshot) -> Option<&'static str> {
     }
 }
 
-/// Returns the text that says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
-/// `kernel/bpf/ringbuf.c`).
+/// Returns the text that says whether the next commit wakes the reader. That depends on the consumer position
+/// (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
 pub(crate) fn wakeup(snapshot: &Snapshot) -> Option<&'static str> {
     match (snapshot.mode, snapshot.records.first().map(|record| record.state)) {
         (Mode::User, _) => None,
