@@ -94,7 +94,7 @@ fn library_that_imports_the_function_is_an_error() {
 
 fn missing_command_is_an_error() {
     for name in ["no-such-command", "/no/such/command"] {
-        complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "is it in PATH"]);
+        complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "check its path"]);
     }
 }
 
