@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_open_files_say_what_to_raise() {
+    fn emfile_names_the_limit() {
         let said = |errno| CliError::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
         assert_eq!(
             said(libc::EMFILE),

@@ -64,9 +64,9 @@ fn listen() -> io::Result<()> {
     if *listening {
         return Ok(());
     }
-    let heeded: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    let handled: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
     // Each delivery is one item: two signals in a row must not count as one.
-    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&heeded)?;
+    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&handled)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             match FIRST.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {

@@ -81,13 +81,13 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, CliError> {
 
 /// Writes a value like [`json`].
 pub(crate) fn write_json(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    Ok(value.serialize(&mut Serializer::with_formatter(to, Harmless))?)
+    Ok(value.serialize(&mut Serializer::with_formatter(to, TerminalSafe))?)
 }
 
 /// Compact JSON that no terminal obeys.
-struct Harmless;
+struct TerminalSafe;
 
-impl Formatter for Harmless {
+impl Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some((at, character)) = rest.char_indices().find(|&(_, character)| is_command(character)) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_harmless_and_means_the_same() {
+    fn json_is_safe_for_terminals() {
         let text = "a\u{1b}[31m\u{7f}b\u{80}\u{9b}\u{9f}\u{a0}ß\u{202e}\n\"\\";
         let value = serde_json::json!({ text: [text, "plain"] });
         let line = json(&value).unwrap();

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_in_json_is_a_number_or_a_spread() {
+    fn cell_in_json_is_a_number_or_a_spread() {
         let json = |cell: Cell| serde_json::to_string(&cell).unwrap();
         assert_eq!(json(Cell::None), "null");
         assert_eq!(json(2.5.into()), "2.5");

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disturbance_of_both_arms_disturbs_no_comparison() {
+    fn disturbance_of_both_arms_is_ignored() {
         // The machine was ten times slower in the second round.
         assert_eq!(relation(&rounds([1.0, 10.0, 1.1]), &rounds([2.0, 20.0, 2.2]), 1.1), Relation::Less);
     }

@@ -12,7 +12,7 @@ pub(super) struct Statement {
     experiments: &'static [&'static str],
 }
 
-const SEVEN: [Statement; 7] = [
+const CLAIMS: [Statement; 7] = [
     Statement {
         name: "notification",
         likeness: true,
@@ -83,7 +83,7 @@ pub(super) fn answers(results: &[ExperimentResult]) -> Vec<Answer> {
             experiments: statement.experiments,
         })
     };
-    SEVEN.iter().filter_map(answer).collect()
+    CLAIMS.iter().filter_map(answer).collect()
 }
 
 /// Returns the worst of several verdicts.
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn named_experiments_exist() {
-        for statement in &SEVEN {
+        for statement in &CLAIMS {
             for name in statement.experiments {
                 let all = super::super::experiments::ALL;
                 assert!(all.iter().any(|experiment| experiment.name == *name), "{name}");

@@ -47,9 +47,7 @@ fn setting(path: &str) -> Option<i64> {
 fn unprivileged() -> Finding {
     const CHECK: &str = "unprivileged bpf(2)";
     match setting("/proc/sys/kernel/unprivileged_bpf_disabled") {
-        Some(0) => {
-            Finding::note(CHECK, "allowed, for a few kinds of program", "tracing still needs capabilities")
-        }
+        Some(0) => Finding::note(CHECK, "allowed, for a few kinds of program", "tracing still needs capabilities"),
         Some(level) => Finding::ok(CHECK, format!("forbidden (kernel.unprivileged_bpf_disabled = {level})")),
         None => Finding::ok(CHECK, "unknown"),
     }

@@ -95,7 +95,7 @@ fn other_file_types_are_refused() {
 }
 
 #[test]
-fn unfinished_files_leave_nothing() {
+fn unfinished_file_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "old").unwrap();

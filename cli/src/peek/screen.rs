@@ -84,10 +84,10 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
             }
         }
         for key in keys::pressed(&stdin, SAMPLE).map_err(failed)? {
-            match screen.obey(key) {
-                Obeyed::End => return Ok(()),
-                Obeyed::SnapshotNow => next = now,
-                Obeyed::ShowAgain => screen.show().map_err(failed)?,
+            match screen.apply(key) {
+                KeyEffect::End => return Ok(()),
+                KeyEffect::SnapshotNow => next = now,
+                KeyEffect::ShowAgain => screen.show().map_err(failed)?,
             }
         }
         if terminal::size().is_ok_and(|size| size != screen.size) {
@@ -98,7 +98,7 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
 }
 
 /// The effect of a key.
-enum Obeyed {
+enum KeyEffect {
     End,
     SnapshotNow,
     ShowAgain,
@@ -109,14 +109,14 @@ impl<L: Live> Screen<'_, L> {
         self.live.take_snapshot(self.view.above + ROWS, now);
     }
 
-    fn obey(&mut self, key: Key) -> Obeyed {
+    fn apply(&mut self, key: Key) -> KeyEffect {
         let (view, buffers) = (&mut self.view, self.live.buffers().max(1));
         let last = self.live.records(view.chosen).saturating_sub(1);
         match key {
-            Key::Quit => return Obeyed::End,
+            Key::Quit => return KeyEffect::End,
             Key::Pause => {
                 view.paused = !view.paused;
-                return if view.paused { Obeyed::ShowAgain } else { Obeyed::SnapshotNow };
+                return if view.paused { KeyEffect::ShowAgain } else { KeyEffect::SnapshotNow };
             }
             Key::OneSnapshot => {
                 view.paused = true;
@@ -134,7 +134,7 @@ impl<L: Live> Screen<'_, L> {
             Key::Next => (view.chosen, view.above) = ((view.chosen + 1) % buffers, 0),
             Key::Previous => (view.chosen, view.above) = ((view.chosen + buffers - 1) % buffers, 0),
         }
-        Obeyed::ShowAgain
+        KeyEffect::ShowAgain
     }
 
     fn show(&mut self) -> io::Result<()> {

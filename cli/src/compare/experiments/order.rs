@@ -47,7 +47,7 @@ const DELAY: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Delivered {
     /// Processes of which it received all three events.
-    lives: usize,
+    complete: usize,
     /// Those with events out of order.
     wrong: usize,
     /// Pairs of events out of order.
@@ -80,7 +80,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
                 bench.step()?;
                 bench.progress(first, processes);
                 for index in first..processes.min(first + READ_AFTER) {
-                    live_and_die(&bench.cpus, index)?;
+                    run_process(&bench.cpus, index)?;
                 }
                 arrivals.read(&mut ring, &mut plain, &mut timed, bench.control)?;
             }
@@ -92,7 +92,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     drop(links);
     arrivals.finish(&mut timed)?;
 
-    let ours = |lives: &[TaskEvent]| delivered(lives, &name);
+    let ours = |events: &[TaskEvent]| delivered(events, &name);
     let [ring, perf, merged] = [ours(&arrivals.ring), ours(&arrivals.perf), ours(&arrivals.merged)];
     let figures = Figures { processes, ring, perf, merged };
     let rows = [("perf", perf), ("perf, merged by time", merged), ("ring", ring)];
@@ -100,11 +100,11 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let mut table = Table::new("Order of delivery", columns);
     for (reader, delivered) in rows {
         let numbers =
-            [delivered.lives, delivered.wrong, delivered.inversions].map(|number| Cell::Number(number as f64));
+            [delivered.complete, delivered.wrong, delivered.inversions].map(|number| Cell::Number(number as f64));
         table.row([Cell::text(reader)].into_iter().chain(numbers));
     }
     let share =
-        |delivered: Delivered| Point::exact(0.0, 100.0 * delivered.wrong as f64 / delivered.lives.max(1) as f64);
+        |delivered: Delivered| Point::exact(0.0, 100.0 * delivered.wrong as f64 / delivered.complete.max(1) as f64);
     let plot = Plot::Bars {
         title: "Processes with events out of order".to_owned(),
         y: Axis::linear("% of processes"),
@@ -123,7 +123,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 
 /// Creates a process on one CPU that executes a program on the next CPU, and waits for its end.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
-fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
+fn run_process(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     let cpu = |offset: usize| cpus.get((index + offset) % cpus.len().max(1)).copied().unwrap_or(0);
     let (here, there) = (cpu(0), cpu(1));
     cpus::pin(here)?;
@@ -187,27 +187,27 @@ fn delivered(arrived: &[TaskEvent], parent: &str) -> Delivered {
     let mut by_time: Vec<(usize, &TaskEvent)> = arrived.iter().enumerate().collect();
     by_time.sort_by_key(|(_, life)| (life.time_ns, life.moment));
     let mut open: HashMap<u64, usize> = HashMap::new();
-    let mut lives: Vec<Vec<(usize, u32)>> = Vec::new();
+    let mut processes: Vec<Vec<(usize, u32)>> = Vec::new();
     for (arrival, life) in by_time {
         if life.moment == TaskEventKind::Fork as u32 {
             let comm = life.comm.split(|&byte| byte == 0).next().unwrap_or_default();
             open.remove(&life.task);
             if comm == parent.as_bytes() {
-                open.insert(life.task, lives.len());
-                lives.push(vec![(arrival, life.moment)]);
+                open.insert(life.task, processes.len());
+                processes.push(vec![(arrival, life.moment)]);
             }
-        } else if let Some(moments) = open.get(&life.task).and_then(|&index| lives.get_mut(index)) {
+        } else if let Some(moments) = open.get(&life.task).and_then(|&index| processes.get_mut(index)) {
             moments.push((arrival, life.moment));
         }
     }
     let mut delivered = Delivered::default();
-    for moments in lives.iter_mut().filter(|moments| moments.len() == TaskEventKind::ALL.len()) {
+    for moments in processes.iter_mut().filter(|moments| moments.len() == TaskEventKind::ALL.len()) {
         moments.sort_unstable();
         let later = |index: usize| moments.iter().skip(index + 1);
         let pairs =
             moments.iter().enumerate().flat_map(|(index, first)| later(index).map(move |second| (first, second)));
         let inversions = pairs.filter(|((_, first), (_, second))| first > second).count();
-        delivered.lives += 1;
+        delivered.complete += 1;
         delivered.wrong += usize::from(inversions > 0);
         delivered.inversions += inversions;
     }
@@ -216,13 +216,13 @@ fn delivered(arrived: &[TaskEvent], parent: &str) -> Delivered {
 
 fn judge(figures: &Figures) -> Judgement {
     let Figures { processes, ring, perf, merged } = figures;
-    let complete = |delivered: &Delivered| delivered.lives * 10 >= processes * 9;
+    let complete = |delivered: &Delivered| delivered.complete * 10 >= processes * 9;
     if !complete(ring) || !complete(perf) {
         return Judgement::new(
             Verdict::TooNoisy,
             format!(
                 "The ring delivered all events of {} of {processes} processes, the perf buffers of {}.",
-                ring.lives, perf.lives
+                ring.complete, perf.complete
             ),
         );
     }
@@ -244,23 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn inversions_are_counted_for_each_life() {
+    fn inversions_are_counted_for_each_process() {
         use TaskEventKind::{Exec, Exit, Fork};
         let right = [life(1, 7, Fork), life(2, 7, Exec), life(3, 7, Exit)];
-        assert_eq!(delivered(&right, "parent"), Delivered { lives: 1, wrong: 0, inversions: 0 });
+        assert_eq!(delivered(&right, "parent"), Delivered { complete: 1, wrong: 0, inversions: 0 });
         assert_eq!(delivered(&right, "other"), Delivered::default());
         let [fork, exec, exit] = right;
-        assert_eq!(delivered(&[exec, fork, exit], "parent"), Delivered { lives: 1, wrong: 1, inversions: 1 });
-        assert_eq!(delivered(&[exit, exec, fork], "parent"), Delivered { lives: 1, wrong: 1, inversions: 3 });
+        assert_eq!(delivered(&[exec, fork, exit], "parent"), Delivered { complete: 1, wrong: 1, inversions: 1 });
+        assert_eq!(delivered(&[exit, exec, fork], "parent"), Delivered { complete: 1, wrong: 1, inversions: 3 });
         // The same address, used twice, and a process that has not exited.
         let again = [life(4, 7, Fork), life(5, 7, Exec), life(6, 7, Exit), life(7, 8, Fork)];
-        assert_eq!(delivered(&[right, again[..3].try_into().unwrap()].concat(), "parent").lives, 2);
-        assert_eq!(delivered(&again, "parent"), Delivered { lives: 1, wrong: 0, inversions: 0 });
+        assert_eq!(delivered(&[right, again[..3].try_into().unwrap()].concat(), "parent").complete, 2);
+        assert_eq!(delivered(&again, "parent"), Delivered { complete: 1, wrong: 0, inversions: 0 });
     }
 
     #[test]
     fn verdict_follows_the_figures() {
-        let delivered = |wrong| Delivered { lives: 60, wrong, inversions: wrong };
+        let delivered = |wrong| Delivered { complete: 60, wrong, inversions: wrong };
         let verdict = |ring, perf| judge(&Figures { processes: 60, ring, perf, merged: delivered(0) }).verdict;
         assert_eq!(verdict(delivered(0), delivered(20)), Verdict::Holds);
         assert_eq!(verdict(delivered(1), delivered(20)), Verdict::DoesNotHold);

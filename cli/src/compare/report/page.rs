@@ -24,7 +24,7 @@ pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answ
         "<p>Common claims about the two buffers through which eBPF programs send events to user space, tested on one \
          machine by <code>cutaway compare</code>.</p>\n",
     );
-    body.push_str(&seven(answers));
+    body.push_str(&claims(answers));
     body.push_str(&contents(results));
     body.push_str(&conditions(environment));
     for outcome in results {
@@ -44,7 +44,7 @@ pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answ
 }
 
 /// Formats the table of likenesses and differences.
-fn seven(answers: &[Answer]) -> String {
+fn claims(answers: &[Answer]) -> String {
     if answers.is_empty() {
         return String::new();
     }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_and_its_unit_stay_together() {
+    fn number_and_unit_stay_together() {
         assert_eq!(prose("wasted work 0 % of 4,096, <all"), "wasted work 0\u{a0}% of 4,096, &lt;all");
     }
 }

@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_linear_scale_begins_at_zero_and_has_round_ticks() {
+    fn linear_scale_begins_at_zero_and_has_round_ticks() {
         let scale = Scale::over(&Axis::linear(""), [7.0, 93.0].into_iter(), 0.0, 100.0);
         assert_eq!((scale.coordinate(0.0), scale.coordinate(100.0)), (0.0, 100.0));
         assert_eq!(scale.ticks(), [0.0, 25.0, 50.0, 75.0, 100.0]);
     }
 
     #[test]
-    fn a_logarithmic_scale_has_decades() {
+    fn logarithmic_scale_has_decades() {
         let scale = Scale::over(&Axis::logarithmic(""), [1.0, 1000.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0]);
         assert!(
