@@ -22,7 +22,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration.min(CENTURY)),
-        _ => Err("not a length of time above 0".to_owned()),
+        _ => Err("must be a number of seconds greater than 0".to_owned()),
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_positive_numbers_of_seconds() {
+    fn durations_are_positive_seconds() {
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
         let longest = seconds("1e18").unwrap();
         assert!(std::time::Instant::now().checked_add(longest * 2).is_some(), "{longest:?}");

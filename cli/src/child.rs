@@ -1,7 +1,7 @@
 //! The child process that runs a COMMAND while its events are read.
 //!
 //! A limit or the first signal ends it by SIGTERM, and by SIGKILL if it still runs [`PATIENCE`] later. The second
-//! signal ends it by SIGKILL at once. Processes that the command has started are its own to end.
+//! signal ends it by SIGKILL at once. Processes that COMMAND has started are not ended.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -31,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Child {
     name: OsString,
     child: Running,
-    /// Readable when the child has ended. Unlike its number, it means this child for ever.
+    /// Readable when the child has ended. Unlike a pid, it is never reused.
     pidfd: Arc<OwnedFd>,
     _at_sudden_end: LastAct,
 }
 
 impl Child {
-    /// Starts `program`; calls `ended` from another thread when it has ended. What it prints goes to stderr: stdout is
-    /// for results.
+    /// Starts `program`; calls `ended` from another thread when it has ended. Its stdout goes to stderr, because stdout
+    /// is for results.
     pub(crate) fn start(
         program: &OsStr,
         arguments: &[OsString],
@@ -52,13 +52,13 @@ impl Child {
             |error| {
                 let failure = CliError::system(&run, &error);
                 match error.kind() {
-                    io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
-                    io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
+                    io::ErrorKind::NotFound => failure.advise("check its path, or PATH"),
+                    io::ErrorKind::PermissionDenied => failure.advise("check that it is executable"),
                     _ => failure,
                 }
             },
         )?;
-        // From here on it is ended if anything fails.
+        // From here on, the child is killed if anything fails.
         let mut running = Running(Some(child));
         let pidfd = running.0.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), open).map_err(failed)?;
         let pidfd = Arc::new(pidfd);
@@ -72,21 +72,21 @@ impl Child {
         Ok(Self { name: program.to_owned(), child: Running(child), pidfd, _at_sudden_end: last })
     }
 
-    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the
-    /// command has started itself is its own to end.
+    /// Ends the command if it still runs: by SIGTERM, later by SIGKILL. Reports the status of a command that has failed
+    /// by itself. Processes that the command has started are not ended.
     pub(crate) fn end(mut self) -> Result<(), CliError> {
         let ours = !wait(&self.pidfd, Some(Duration::ZERO));
         if ours {
-            // It may have ended in this moment.
+            // It may have just ended.
             let _ = pidfd_send_signal(&*self.pidfd, Signal::TERM);
             if !wait(&self.pidfd, Some(PATIENCE)) {
                 let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
             }
             if !wait(&self.pidfd, Some(PATIENCE)) {
-                // It runs as another user now, by a set-user-ID file for instance.
+                // It runs as another user now, for instance by a set-user-ID file.
                 self.child.0 = None;
                 return Err(CliError::new(format!(
-                    "cannot end `{}`: it takes no signals from us",
+                    "cannot end `{}`: signals to it are not permitted",
                     self.name.display()
                 )));
             }
@@ -122,8 +122,8 @@ fn when_ended(pidfd: Arc<OwnedFd>, ended: impl FnOnce() + Send + 'static) -> io:
     thread::Builder::new().name("command".to_owned()).spawn(wait).map(drop)
 }
 
-/// A process that this command did not start. It is opened before a program is attached to it, so that one that ends
-/// meanwhile has been traced to its end.
+/// A process that this command did not start. It is opened before a program is attached to it, so that a process that
+/// exits meanwhile has been traced to its end.
 pub(crate) struct Process {
     pid: u32,
     pidfd: OwnedFd,
@@ -151,7 +151,7 @@ fn open_pid(pid: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Waits for the process to end; `false` if the time is up first.
+/// Waits for the process to end. Returns `false` if `timeout` passes first.
 fn wait(pidfd: &OwnedFd, timeout: Option<Duration>) -> bool {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let mut ended = [PollFd::new(pidfd, PollFlags::IN)];

@@ -1,11 +1,11 @@
-//! How many columns of a terminal text takes, and text that is padded or cut to columns.
+//! Measures text in columns of a terminal, and pads or cuts it to columns.
 //!
 //! A wide letter (Chinese, Japanese, Korean, most emoji) takes two columns, a combining mark none (UAX #11). Rust's own
-//! padding counts characters, which shifts what stands behind such letters.
+//! padding counts characters, which shifts the text after such letters.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns how many columns `text` takes. It holds no escape sequences.
+/// Returns how many columns `text` takes. `text` must not have escape sequences.
 pub(crate) fn display_width(text: &str) -> usize {
     text.width()
 }
@@ -28,8 +28,8 @@ fn padding(text: &str, width: usize) -> impl Iterator<Item = char> {
     std::iter::repeat_n(' ', width.saturating_sub(display_width(text)))
 }
 
-/// Returns the first `width` columns of a line, and all its colors, which take none. A wide letter of which only half
-/// has room is left out.
+/// Returns the first `width` columns of a line, and all its color sequences, which take none. A wide letter that would
+/// be cut in half is omitted.
 pub(crate) fn cut(line: &str, width: usize) -> String {
     let mut cut = String::with_capacity(line.len());
     let (mut used, mut in_color) = (0, false);
@@ -100,7 +100,7 @@ mod tests {
     fn wide_letter_is_never_cut_in_half() {
         assert_eq!((cut("a漢字b", 3).as_str(), cut("a漢字b", 4).as_str()), ("a漢", "a漢"));
         assert_eq!(cut("e\u{301}xy", 2), "e\u{301}x");
-        // Nothing behind a letter that has no room moves up into its columns.
+        // Text after an omitted letter does not move into its column.
         assert_eq!(cut("漢ab", 1), "");
     }
 }

@@ -3,15 +3,15 @@
 //! ```text
 //!     experiments/*.rs   a claim each: its program, its work, its data, its verdict
 //!       experiment.rs    claim, verdict, findings
-//!       bench.rs         what an experiment is run with, and why one cannot be run
+//!       bench.rs         the settings of an experiment, and why it cannot run
 //!       producer.rs      the program that sends, its buffer, and how it is run
-//!       readers.rs       the ways to wait for what it sends
+//!       readers.rs       the kinds of wait for its records
 //!       stats.rs         rounds, medians, and when data is too noisy
 //!       mappings.rs      the buffers' memory, as the kernel lists it
 //!       cpus.rs          the CPUs of this process
 //!       data.rs          tables and plots as values
-//!     result.rs          what came of one experiment
-//!     summary.rs         the seven likenesses and differences, answered
+//!     result.rs          the result of an experiment
+//!     summary.rs         the seven claims and their verdicts
 //!     output.rs          text and JSON
 //!     report.rs          one HTML file with plots
 //!     environment.rs     machine, kernel, date
@@ -60,48 +60,60 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway compare --quick                          all experiments, within a minute
-  cutaway compare --report report.html             more rounds, and a page with plots
-  cutaway compare --only order --only throughput   some of them
-  cutaway compare --format json > figures.jsonl    the figures for other programs";
+  cutaway compare --quick                         all experiments in one minute
+  cutaway compare --report report.html            more rounds, and an HTML page
+  cutaway compare --only order --only throughput  two experiments
+  cutaway compare --format json > figures.jsonl   figures for other programs";
 
 /// The arguments of `cutaway compare`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Measures less: everything within a minute on two CPUs, where it takes up to ten otherwise
-    #[arg(long)]
+    /// Measure less: all experiments in one minute
+    ///
+    /// One minute on two CPUs; up to ten minutes without this option.
+    #[arg(long, verbatim_doc_comment)]
     quick: bool,
 
-    /// Makes this experiment alone; may be given several times
+    /// Run only this experiment; may be repeated
+    ///
+    /// stack-limit, copies, full-buffer, shared-memory, variable-length,
+    /// wake-ups, order, max-entries, memory, throughput, real-work
+    #[arg(verbatim_doc_comment, hide_possible_values = true)]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(experiments::ALL.iter().map(|experiment| experiment.name)))]
     only: Vec<String>,
 
-    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole; no link is
-    /// followed
-    #[arg(long, value_name = "FILE.html")]
+    /// Write an HTML report with plots
+    ///
+    /// One file, which replaces an older one only when it is complete.
+    /// A symbolic link is refused.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     report: Option<PathBuf>,
 
-    /// How results are printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object a line
+    #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
+    #[arg(verbatim_doc_comment)]
     format: Format,
 
-    /// Breaks every experiment on purpose, to see that its verdict turns round
+    /// Break every experiment on purpose, to see that its verdict changes
     #[arg(long, hide = true)]
     control: bool,
 }
 
 /// Runs the experiments and prints the result of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
+    // The largest experiment holds some tens of fds, and two for each CPU. A larger demand would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    enough_fds("compare anything", 48 + 2 * all_cpus)?;
+    enough_fds("run the experiments", 48 + 2 * all_cpus)?;
     permitted()?;
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
-    let cpus = cpus::allowed().map_err(|error| CliError::system("tell the CPUs of this process", &error))?;
+    let cpus = cpus::allowed().map_err(|error| CliError::system("read the CPU affinity of this process", &error))?;
     let stopped = set_by_signal()?;
-    cpus::go_first();
+    cpus::raise_priority();
     let chosen: Vec<_> = experiments::ALL
         .iter()
         .filter(|experiment| arguments.only.is_empty() || arguments.only.iter().any(|name| name == experiment.name))
@@ -126,8 +138,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         };
         let result = experiment.make(&bench);
         bar.set_position((index as u64 + 1) * Bench::STEPS);
-        // Threads and processes that the next one makes inherit where they may run.
-        cpus::allow(&cpus).map_err(|error| CliError::system("go back to all CPUs", &error))?;
+        // Threads and processes of the next experiment inherit the CPU affinity.
+        cpus::allow(&cpus).map_err(|error| CliError::system("restore the CPU affinity", &error))?;
         let Some(outcome) = ExperimentResult::of(experiment, result) else {
             bar.finish_and_clear();
             let stopped = CliError::new(format!("stopped after {} of {} experiments", results.len(), chosen.len()));
@@ -170,13 +182,13 @@ fn printed(result: io::Result<()>) -> Result<bool, CliError> {
 /// CAP_BPF alone does not allow tracing programs, so the second check loads one.
 fn permitted() -> Result<(), CliError> {
     if [features::perf_event_array(), features::attach_cookie()].contains(&Support::NotPermitted) {
-        return Err(CliError::new("cannot compare anything: loading BPF programs is not permitted")
+        return Err(CliError::new("cannot run the experiments: loading BPF programs is not permitted")
             .advise("run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)"));
     }
     Ok(())
 }
 
-/// On stderr, and only if that is a terminal.
+/// Returns the progress bar. It is shown on stderr, if that is a terminal.
 fn bar(experiments: usize) -> ProgressBar {
     let bar = ProgressBar::new(experiments as u64 * Bench::STEPS);
     let style = ProgressStyle::with_template("{spinner} {bar:30} {percent:>3} %  {msg}  {elapsed}");

@@ -1,10 +1,10 @@
-//! Types found by name, and values that were read by them, as JSON. As text they write themselves ([`Value`]'s
-//! `Display`).
+//! Finds types by name, and formats decoded values as JSON. [`Value`]'s `Display` formats them as text.
 
 use cutaway::btf::{Btf, Kind, Type, Value};
 use serde_json::{Map, Value as Json};
 
-/// The type of this name: a structure, union, typedef, enumeration or integer; `struct x` is no union of that name.
+/// Returns the type of this name: a structure, union, typedef, enumeration or integer. `struct x` does not match a
+/// union.
 pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
     let name = name.trim();
     let kinds = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Enum, Kind::Enum64, Kind::Int];
@@ -31,14 +31,14 @@ pub(crate) fn structures(btf: &Btf<'_>) -> String {
     }
 }
 
-/// Whether the last member of a structure takes whatever follows.
+/// Returns whether the last member of a structure is a flexible array, which takes all following bytes.
 pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
     btf.ends_flexibly(id)
 }
 
-/// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name;
-/// flags as a list; addresses and bytes as hexadecimal text; what is missing as null. Members and elements that are
-/// omitted ([`Value::Omitted`]) as a last one that is `"…"`.
+/// Formats a value as JSON: numbers as numbers, or as text if they have more than 64 bits; enumerators by name; flags
+/// as a list; addresses and bytes as hexadecimal text; missing values as null. A last element `"…"` replaces omitted
+/// members and elements ([`Value::Omitted`]).
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
@@ -67,12 +67,12 @@ pub(crate) fn json(value: &Value<'_>) -> Json {
             }
             object.into()
         }
-        // `Missing`, and whatever may be added.
+        // `Missing`, and values that a later version adds.
         _ => Json::Null,
     }
 }
 
-/// Two digits a byte.
+/// Formats bytes as hexadecimal text, two digits a byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -81,7 +81,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The bytes of such text; `None` if it is not hex.
+/// Parses hexadecimal text; `None` if it is not hexadecimal.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_there_and_back() {
+    fn hex_is_formatted_and_parsed() {
         assert_eq!(hex(&[0, 0x5a, 0xff]), "005aff");
         assert_eq!(from_hex("005aFF"), Some(vec![0, 0x5a, 0xff]));
         assert_eq!((from_hex("0"), from_hex("zz"), from_hex("é")), (None, None, None));

@@ -1,12 +1,12 @@
-//! Everything on stderr: warnings, system calls explained, and the line that says why a command failed.
+//! Output on stderr: warnings, explained system calls, and the line that says why a command failed.
 //!
-//! The libraries speak through the crate `log`. `RUST_LOG` chooses what is shown, warnings by default; `--explain` adds
-//! the target `syscall`, whose records carry a system call in their key-values: its name first, its answer last. It is
-//! told as text, or by `--explain=json` as an object on a line of its own, which is the only kind of line on stderr
-//! that begins with a brace:
+//! The libraries log through the crate `log`. `RUST_LOG` selects the records, warnings by default. `--explain` adds the
+//! target `syscall`, whose records have a system call in their key-values: its name first, its return value last. The
+//! call is printed as text. With `--explain=json` it is an object on a line of its own; no other line on stderr begins
+//! with a brace:
 //!
 //! ```text
-//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
+//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates …"}
 //! ```
 
 use std::{
@@ -24,36 +24,36 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{error::CliError, outlet, terminal};
 
-/// Where system calls are reported.
+/// The log target of system calls.
 const SYSCALL: &str = "syscall";
 
-/// How system calls are told.
+/// The format of explained system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Explain {
-    /// name(argument=value, …) = answer    # why
+    /// name(argument=value, …) = return value    # purpose
     Text,
     /// One JSON object a line: syscall, arguments, answer, errno, why
     Json,
 }
 
-/// Starts listening to the libraries.
+/// Installs the logger.
 pub(crate) fn start(explain: Option<Explain>) {
     let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
     if explain.is_some() {
         builder.filter_module(SYSCALL, LevelFilter::Trace);
     }
-    let told = Mutex::default();
+    let printed = Mutex::default();
     builder
         .target(Target::Pipe(Box::new(outlet::stderr())))
         .format(move |to, record| {
-            if record.level() == Level::Warn && !is_new(&told, &record.args().to_string()) {
+            if record.level() == Level::Warn && !is_new(&printed, &record.args().to_string()) {
                 return Ok(());
             }
             if record.target() == SYSCALL && QUIET.get() {
                 Ok(())
             } else if record.target() == SYSCALL {
-                let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
-                writeln!(to, "{told}")
+                let line = if explain == Some(Explain::Json) { object(record) } else { call(record) };
+                writeln!(to, "{line}")
             } else {
                 let text = record.args().to_string();
                 // A name with a newline in it must not look like a line of ours; a verifier's log has lines of its own.
@@ -68,20 +68,20 @@ pub(crate) fn start(explain: Option<Explain>) {
         .init();
 }
 
-/// Whether a warning was not told before. So many are remembered; a later one is told each time.
-fn is_new(told: &Mutex<HashSet<String>>, warning: &str) -> bool {
+/// Returns whether a warning was not printed before. At most `MOST` are remembered; later ones are printed each time.
+fn is_new(printed: &Mutex<HashSet<String>>, warning: &str) -> bool {
     const MOST: usize = 1 << 10;
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    !told.contains(warning) && (told.len() >= MOST || told.insert(warning.to_owned()))
+    let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+    !printed.contains(warning) && (printed.len() >= MOST || printed.insert(warning.to_owned()))
 }
 
 thread_local! {
-    /// Whether this thread's system calls are not told.
+    /// Whether the system calls of this thread are not logged.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks the kernel something without telling of it: what is asked over and over while a command waits for something
-/// else, and is not loading, attaching or reading.
+/// Calls `ask` without logging its system calls: for checks that a command repeats while it waits, and that are not
+/// part of loading, attaching or reading.
 pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let answer = ask();
@@ -102,7 +102,7 @@ pub(crate) fn fail(failure: &CliError) {
     say(&format!("cutaway: {failure}"));
 }
 
-/// A system call on one line: `name(argument=value, …) = answer`, then why.
+/// Formats a system call on one line: `name(argument=value, …) = return value`, then its purpose.
 fn call(record: &Record<'_>) -> String {
     let mut line = Line::default();
     // Collecting into a string cannot fail.
@@ -112,7 +112,7 @@ fn call(record: &Record<'_>) -> String {
     format!("{name}({arguments}) = {answer}    # {}", terminal::one_line(&record.args().to_string()))
 }
 
-/// A system call as a JSON object.
+/// Formats a system call as a JSON object.
 fn object(record: &Record<'_>) -> String {
     let mut object = Object::default();
     // Collecting cannot fail.
@@ -122,7 +122,7 @@ fn object(record: &Record<'_>) -> String {
         Some(answer) => answer.to_string(),
         None => String::new(),
     };
-    // A failure is told as `-1 ENOENT (No such file or directory)`, with or without the number.
+    // A failure has the form `-1 ENOENT (No such file or directory)`, with or without the -1.
     let failed = answer.strip_prefix("-1 ").unwrap_or(&answer);
     let errno = failed.split(' ').next().filter(|word| word.starts_with('E') || word.starts_with("errno"));
     let number = answer.parse::<i64>().ok().or_else(|| i64::from_str_radix(answer.strip_prefix("0x")?, 16).ok());
@@ -150,7 +150,7 @@ impl<'kvs> kv::VisitSource<'kvs> for Object {
         let json = json.or_else(|| value.to_bool().map(Json::from));
         let text = || {
             let text = value.to_string();
-            // As text it is told in quotes, which are JSON's own here.
+            // Text is logged in quotes; JSON adds its own.
             serde_json::from_str::<String>(&text).unwrap_or(text).into()
         };
         self.arguments.insert(key.to_string(), json.unwrap_or_else(text));
@@ -162,7 +162,7 @@ impl<'kvs> kv::VisitSource<'kvs> for Object {
 struct Line {
     name: String,
     arguments: String,
-    /// Whether a pair is the answer is only known when no other follows.
+    /// The last pair so far. The return value is the pair that no other follows.
     last: Option<(String, String)>,
 }
 
@@ -186,17 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_is_told_once() {
-        let told = Mutex::default();
-        assert_eq!(["one", "two", "one"].map(|warning| is_new(&told, warning)), [true, true, false]);
+    fn warning_is_printed_once() {
+        let printed = Mutex::default();
+        assert_eq!(["one", "two", "one"].map(|warning| is_new(&printed, warning)), [true, true, false]);
         for other in 0..3000 {
-            assert!(is_new(&told, &other.to_string()));
+            assert!(is_new(&printed, &other.to_string()));
         }
-        assert!(told.lock().unwrap().len() <= 1 << 10);
+        assert!(printed.lock().unwrap().len() <= 1 << 10);
     }
 
     #[test]
-    fn a_system_call_reads_like_one() {
+    fn system_call_is_formatted_as_text() {
         let pairs: [(&str, kv::Value<'_>); 4] =
             [("syscall", "mmap".into()), ("fd", 3.into()), ("length", 4096.into()), ("answer", "0x7f00".into())];
         let record = Record::builder().target(SYSCALL).key_values(&pairs).args(format_args!("maps a page")).build();
@@ -204,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn a_system_call_is_an_object_too() {
-        let told = |answer: &str| -> Json {
+    fn system_call_is_formatted_as_json() {
+        let object = |answer: &str| -> Json {
             let pairs: [(&str, kv::Value<'_>); 5] = [
                 ("syscall", "mmap".into()),
                 ("fd", (-1).into()),
@@ -214,16 +214,16 @@ mod tests {
                 ("answer", answer.into()),
             ];
             let record = Record::builder().target(SYSCALL).key_values(&pairs).args(format_args!("maps a page")).build();
-            serde_json::from_str(&object(&record)).unwrap()
+            serde_json::from_str(&super::object(&record)).unwrap()
         };
         let expected = json!({
             "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ", "name": "a name" }, "answer": 4096, "errno": null,
             "why": "maps a page",
         });
-        assert_eq!(told("0x1000"), expected);
+        assert_eq!(object("0x1000"), expected);
         for answer in ["-1 ENOENT (No such file or directory)", "ENOENT (No such file or directory)", "ENOENT"] {
-            assert_eq!((&told(answer)["answer"], &told(answer)["errno"]), (&json!(-1), &json!("ENOENT")));
+            assert_eq!((&object(answer)["answer"], &object(answer)["errno"]), (&json!(-1), &json!("ENOENT")));
         }
-        assert_eq!(told("7")["answer"], 7);
+        assert_eq!(object("7")["answer"], 7);
     }
 }

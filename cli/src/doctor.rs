@@ -21,21 +21,25 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway doctor                  what works here, and what is missing
+  cutaway doctor                  what works and what is missing
   cutaway doctor --format json    the same for other programs";
 
 /// The arguments of `cutaway doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// How findings are printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object a line
+    #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
+    #[arg(verbatim_doc_comment)]
     format: Format,
 }
 
 /// Runs all checks and prints the findings.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
+    // For maps, programs and links, and two perf events for each CPU. A larger demand would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     enough_fds("examine this machine", 32 + 2 * cpus)?;
     let mut findings = machine::findings();

@@ -1,14 +1,14 @@
-//! A buffer as a picture: the pages as they are mapped, the positions, and every record to scale.
+//! Draws a buffer: its pages as they are mapped, its positions, and every record to scale.
 //!
 //! ```text
-//!     picture.rs   what is drawn, of a ring or of a perf buffer      text.rs   for a terminal
-//!     cells.rs     bytes to columns: what a column shows             svg.rs    for a browser
-//!     step.rs      one picture after the other, at the viewer's pace
+//!     picture.rs   the data of a picture of either buffer           text.rs   for a terminal
+//!     cells.rs     bytes to columns of a terminal                   svg.rs    for a browser
+//!     step.rs      pictures one by one, on Enter
 //! ```
 //!
-//! Both pictures show the same thing: a ring's data twice in a row, as the kernel maps it, so that what waits is one
-//! piece in it even where it runs over the ring's end, or a perf buffer's once, where it is two; and below it what
-//! waits by itself, enlarged.
+//! The pictures for terminal and browser show the same. A ring's data is drawn twice in a row, as the kernel maps it,
+//! so that pending data is contiguous even if it wraps around the end. A perf buffer's data is drawn once, and pending
+//! data that wraps is in two pieces. Below it, the pending data is drawn alone, zoomed.
 
 mod cells;
 mod picture;
@@ -30,32 +30,32 @@ use crate::{
     output_file::{self, OutputFile, Refused},
 };
 
-/// Where pictures go.
+/// The destination of pictures.
 #[derive(Debug)]
 pub(crate) enum Canvas {
-    /// To stdout, as text.
+    /// Stdout, as text.
     Terminal,
-    /// Into a file, one frame below the other.
+    /// A file, one frame below the other.
     Svg(Svg),
 }
 
-/// A file of pictures.
+/// An SVG file of pictures.
 #[derive(Debug)]
 pub(crate) struct Svg {
     path: PathBuf,
     file: OutputFile,
     frames: Vec<Picture>,
-    /// How many of them are in the file.
+    /// Number of frames that are in the file.
     written: usize,
-    /// Writing failed: then what is in the file is what was there before.
+    /// Writing failed: the file still has its previous content.
     failed: bool,
 }
 
-/// Frames that one file takes, at most.
+/// Largest number of frames in a file.
 const MOST_FRAMES: usize = 200;
 
 impl Canvas {
-    /// What follows `--draw`: a file's name, or nothing for the terminal.
+    /// Opens the file that `--draw` names; an empty name is the terminal.
     pub(crate) fn new(file: &str) -> Result<Self, CliError> {
         if file.is_empty() {
             return Ok(Self::Terminal);
@@ -65,8 +65,8 @@ impl Canvas {
         Ok(Self::Svg(Svg { path, file, frames: Vec::new(), written: 0, failed: false }))
     }
 
-    /// Draws. A file is replaced with each frame, so that all that was drawn is in it however this ends; a device or a
-    /// pipe is written to at the end, by [`Canvas::finish`]. `false` if it takes no more.
+    /// Draws a picture. A regular file is replaced with each frame, so that it has all frames however the command ends.
+    /// A device or a pipe is written to at the end, by [`Canvas::finish`]. Returns `false` if no more frames fit.
     pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, CliError> {
         match self {
             Self::Terminal => {
@@ -83,7 +83,7 @@ impl Canvas {
         }
     }
 
-    /// Writes what is written at the end, and tells where the pictures are, if they are not where everybody sees them.
+    /// Writes the frames to a device or a pipe, and reports on stderr how many pictures are in the file.
     pub(crate) fn finish(&mut self) -> Result<(), CliError> {
         let Self::Svg(svg) = self else { return Ok(()) };
         if svg.file.is_stream() && svg.written < svg.frames.len() {
@@ -92,7 +92,7 @@ impl Canvas {
         let path = svg.path.display();
         match svg.written {
             0 if svg.failed => {}
-            0 => say(&format!("nothing was drawn, and {path} is as it was: no record was seen to wait")),
+            0 => say(&format!("nothing was drawn and {path} is unchanged: no record was unread")),
             1 => say(&format!("one picture in {path}")),
             count => say(&format!("{count} pictures in {path}")),
         }

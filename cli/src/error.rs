@@ -12,11 +12,11 @@ pub(crate) struct CliError {
     details: Option<String>,
     /// Stdout is closed: the command ends without an error message.
     broken_pipe: bool,
-    /// The command line is wrong in a way that only the command finds out: status 2.
+    /// The command detected an error of usage that clap cannot detect: status 2.
     usage: bool,
 }
 
-/// How many names a line of an error lists.
+/// Largest number of names in a list.
 const MOST_NAMES: usize = 30;
 
 impl CliError {
@@ -53,7 +53,7 @@ impl CliError {
         }
     }
 
-    /// Returns what to do if `line` quotes an error of no fd being left. A quoted error has no errno but in its text.
+    /// Returns a hint if `line` quotes the error that no fd is left. A quoted error has its errno only in its text.
     pub(crate) fn hint_of_quoted(line: &str) -> Option<&'static str> {
         let is_quoted = |errno: &Errno| {
             errno.name().is_some_and(|name| line.contains(name))
@@ -77,7 +77,7 @@ impl CliError {
         Self { broken_pipe: true, ..Self::new("stdout is closed: its reader has ended") }
     }
 
-    /// Returns whether the command ends because stdout is closed, which is no failure.
+    /// Returns whether the command ends because stdout is closed, which is not a failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.broken_pipe
     }
@@ -99,8 +99,8 @@ impl CliError {
     }
 }
 
-/// Fails if fewer than `count` fds are left. A command that tests one feature after the other would report each of them
-/// as unsupported.
+/// Fails if fewer than `count` fds are left. Without this check, a command that tests features would report them as
+/// unsupported.
 pub(crate) fn enough_fds(attempt: &str, count: usize) -> Result<(), CliError> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
     taken.map(drop).map_err(|error| CliError::system(attempt, &error))
@@ -111,7 +111,7 @@ pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     listed_by(names, ", ")
 }
 
-/// Like [`listed`], with `between` as the separator.
+/// Lists names like [`listed`], with `between` as the separator.
 pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_open_files_say_what_to_raise() {
+    fn emfile_names_the_limit() {
         let said = |errno| CliError::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
         assert_eq!(
             said(libc::EMFILE),

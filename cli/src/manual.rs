@@ -1,6 +1,5 @@
-//! What the definitions of the command line are good for beside reading it: scripts that complete words, and pages for
-//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow
-//! old.
+//! Completion scripts and pages for man(1). Both are generated on request from the same definitions as `--help`, so
+//! there is no copy to maintain.
 
 use std::{fs, path::PathBuf};
 
@@ -15,27 +14,29 @@ use crate::{
 
 const COMPLETIONS: &str = "\
 Examples:
-  source <(cutaway completions bash)    for this shell; for each one to come:
-  cutaway completions bash | install -Dm 644 /dev/stdin ~/.local/share/bash-completion/completions/cutaway
+  source <(cutaway completions bash)    for this shell; for later shells:
+  cutaway completions bash | install -Dm 644 /dev/stdin \\
+    ~/.local/share/bash-completion/completions/cutaway
   cutaway completions zsh | install -Dm 644 /dev/stdin \"${fpath[1]}/_cutaway\"
-  cutaway completions fish | install -Dm 644 /dev/stdin ~/.config/fish/completions/cutaway.fish";
+  cutaway completions fish | install -Dm 644 /dev/stdin \\
+    ~/.config/fish/completions/cutaway.fish";
 
 const MAN: &str = "\
 Examples:
-  cutaway man | man -l -          the page of the whole command
-  cutaway man trace | man -l -    that of one part
-  cutaway man --folder /usr/local/share/man/man1";
+  cutaway man | man -l -          the page of cutaway
+  cutaway man trace | man -l -    the page of cutaway trace
+  cutaway man --directory /usr/local/share/man/man1";
 
 /// The arguments of `cutaway completions`.
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS)]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell to complete words for
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// Shells whose scripts are tried by the tests.
+/// The shells whose scripts the tests run.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Shell {
     Bash,
@@ -47,13 +48,15 @@ enum Shell {
 #[derive(Debug, Args)]
 #[command(after_help = MAN)]
 pub(crate) struct Man {
-    /// The part that the page is about: trace, peek …; without it, the whole
-    #[arg(conflicts_with = "folder")]
+    /// Command whose page to print; without it, cutaway
+    #[arg(conflicts_with = "directory")]
     command: Option<String>,
 
-    /// Writes all pages into this directory instead, each into a file of its own; made if it is not there
-    #[arg(long)]
-    folder: Option<PathBuf>,
+    /// Write all pages into this directory
+    ///
+    /// A file for each page. The directory is created if it does not exist.
+    #[arg(long, alias = "folder", verbatim_doc_comment)]
+    directory: Option<PathBuf>,
 }
 
 /// Prints the script.
@@ -70,14 +73,14 @@ pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result
 
 /// Prints a page, or writes them all.
 pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
-    // Parts get their full names by this.
+    // This sets the full names of the subcommands.
     whole.build();
-    let parts = || whole.get_subcommands();
-    if let Some(folder) = &arguments.folder {
-        let failed = |what: &str, error| CliError::system(&format!("{what} {}", folder.display()), &error);
-        fs::create_dir_all(folder).map_err(|error| failed("make the directory", error))?;
-        for command in std::iter::once(&whole).chain(parts()) {
-            let path = folder.join(format!("{}.1", title(command)));
+    let commands = || whole.get_subcommands();
+    if let Some(directory) = &arguments.directory {
+        let failed = |what: &str, error| CliError::system(&format!("{what} {}", directory.display()), &error);
+        fs::create_dir_all(directory).map_err(|error| failed("create the directory", error))?;
+        for command in std::iter::once(&whole).chain(commands()) {
+            let path = directory.join(format!("{}.1", title(command)));
             let refused = |refused| output_file::failure("write the page", &path, refused);
             let mut file = OutputFile::open(&path).map_err(refused)?;
             file.write(page(command, &whole)?.as_bytes()).map_err(|error| refused(Refused::System(error)))?;
@@ -86,25 +89,25 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     }
     let command = match &arguments.command {
         None => &whole,
-        Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
-            let names: Vec<_> = parts().map(Command::get_name).collect();
-            CliError::new(format!("cannot print the page of `{name}`: there is no such part"))
-                .advise(&format!("there are {}", listed(&names)))
+        Some(name) => commands().find(|command| command.get_name() == name).ok_or_else(|| {
+            let names: Vec<_> = commands().map(Command::get_name).collect();
+            CliError::new(format!("cannot print the page of `{name}`: there is no such command"))
+                .advise(&format!("the commands are {}", listed(&names)))
         })?,
     };
     terminal::print(&page(command, &whole)?)
 }
 
-/// `cutaway` or `cutaway-trace`.
+/// Returns the title of a page: `cutaway` or `cutaway-trace`.
 fn title(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-/// A page in the language of troff.
+/// Formats a page in troff.
 fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     let failed = |error| CliError::system("write the page", &error);
     let made = Page::new(command.clone());
-    // Without a date: it would be the day on which the page is printed.
+    // Without a date: it would be the day of printing.
     let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));
     let mut page = head.into_bytes();
     made.render_name_section(&mut page).map_err(failed)?;
@@ -115,7 +118,7 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         made.render_subcommands_section(&mut page).map_err(failed)?;
     }
     let mut page = String::from_utf8_lossy(&page).into_owned();
-    // Not as running text, which is what clap_mangen makes of it.
+    // As literal lines; clap_mangen would make running text of them.
     if let Some(examples) = command.get_after_help() {
         let lines = examples.to_string();
         let lines = lines.strip_prefix("Examples:\n").unwrap_or(&lines);
@@ -126,12 +129,12 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         page.push_str(".fi\n");
     }
     page.push_str(
-        ".SH EXIT STATUS\n0 when it did what was asked, 1 when it could not (one line says what failed, why, and what to do), 2 \
-         for wrong usage.\n\
-         .SH SIGNALS\nThe first of SIGINT, SIGTERM and SIGHUP ends a command that watches something in an orderly way: all is \
-         detached, and the summary printed. The second ends any command at once, by that signal, which a shell shows as 128 + its \
-         number; a COMMAND that it runs is killed. Signals that were ignored when it was started, as by nohup, stay ignored.\n\
-         .SH FILES THAT ARE WRITTEN\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
+        ".SH EXIT STATUS\n0 on success, 1 on failure (one line says what failed, why, and what to do), 2 on wrong \
+         usage.\n\
+         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, a command that watches something detaches all programs, prints its \
+         summary and exits. The second ends any command at once by that signal, which a shell shows as 128 + its number; a \
+         COMMAND that it runs is killed. Signals that were ignored at the start, as by nohup, stay ignored.\n\
+         .SH OUTPUT FILES\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
          old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
     );
@@ -141,7 +144,7 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     Ok(ascii(&page))
 }
 
-/// With the names that troff has for other characters.
+/// Replaces characters other than ASCII by their troff names.
 fn ascii(page: &str) -> String {
     let mut made = String::with_capacity(page.len());
     for character in page.chars() {
@@ -153,10 +156,10 @@ fn ascii(page: &str) -> String {
     made
 }
 
-/// A line that troff shows as it is.
+/// Escapes a line so that troff prints it literally.
 fn literal(line: &str) -> String {
     let line = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
-    // A dot at the beginning would be a command.
+    // A dot at the beginning would start a request.
     let guard = if line.starts_with('.') { "\\&" } else { "" };
     format!("{guard}{line}\n")
 }
@@ -166,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_an_example_is_taken_for_a_command() {
+    fn examples_are_escaped() {
         assert_eq!(literal(".so /etc/passwd"), "\\&.so /etc/passwd\n");
         assert_eq!(literal("a 'b' --c \\"), "a \\(aqb\\(aq \\-\\-c \\e\n");
     }
@@ -177,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_page_for_each_part() {
+    fn each_command_has_a_page() {
         let mut whole = <crate::Arguments as clap::CommandFactory>::command();
         whole.build();
-        for part in whole.get_subcommands() {
-            let page = page(part, &whole).unwrap();
-            assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{}", part.get_name());
-            assert!(page.contains(&format!("cutaway\\-{}", part.get_name())), "{page}");
+        for command in whole.get_subcommands() {
+            let page = page(command, &whole).unwrap();
+            assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{}", command.get_name());
+            assert!(page.contains(&format!("cutaway\\-{}", command.get_name())), "{page}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Writing without being held up for ever: stdout, stderr, and FIFOs and devices that are named on the command line.
+//! Writes that do not block for ever: to stdout, stderr, and FIFOs and devices that are named on the command line.
 //!
 //! A write to a full pipe blocks until its reader reads, which may be never. Such a write must not keep a command from
-//! ending, so an outlet waits for room and for the first signal at the same time: after the signal it gives a reader
-//! that reads nothing [`GRACE`], and is closed then. A reader that is merely slow gets everything.
+//! ending, so an outlet waits for room and for the first signal at the same time. After the signal, an outlet whose
+//! reader reads nothing for [`GRACE`] is closed. A slow reader gets everything.
 //!
 //! Whether a write blocks is a property of the open file description, which is shared with other processes. So a pipe
 //! or terminal is opened once more through `/proc/self/fd`, which makes a description of its own, and that one does not
@@ -31,62 +31,62 @@ use crate::signals;
 /// How long a reader may read nothing once the command has been asked to end.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether to wait any longer.
-const LOOK_UP: Duration = Duration::from_millis(50);
+/// Interval at which the first signal is checked.
+const CHECK: Duration = Duration::from_millis(50);
 
-/// PIPE_BUF of Linux: so many bytes have room in a pipe of which poll(2) says that it can be written to.
+/// PIPE_BUF of Linux: this many bytes fit into a pipe that poll(2) reports as writable.
 const CHUNK: usize = 4096;
 
-/// Somewhere to write to.
+/// A destination of writes.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     fd: OwnedFd,
-    way: Way,
-    /// Its reader has read nothing for too long.
+    method: Method,
+    /// The reader has read nothing for too long.
     closed: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// A write takes what there is room for, and fails with EAGAIN if there is none.
+enum Method {
+    /// write(2) writes as much as fits, and fails with EAGAIN if nothing does.
     Nonblocking,
-    /// The same by send(2).
+    /// send(2) does the same.
     Socket,
-    /// A write may block.
+    /// write(2) may block.
     Blocking,
 }
 
 impl Outlet {
-    /// An outlet to what `fd` stands for; gives `None` for an fd that is not open.
+    /// Returns an outlet to the open file of `fd`; `None` if `fd` is not open.
     pub(crate) fn shared(fd: BorrowedFd<'_>) -> Option<Self> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
         let again = || reopen(fd, OFlags::NONBLOCK).ok();
-        let (fd, way) = match kind {
-            FileType::Fifo => again().map(|fd| (fd, Way::Nonblocking)),
-            FileType::CharacterDevice if rustix::termios::isatty(fd) => again().map(|fd| (fd, Way::Nonblocking)),
-            FileType::Socket => fd.try_clone_to_owned().ok().map(|fd| (fd, Way::Socket)),
+        let (fd, method) = match kind {
+            FileType::Fifo => again().map(|fd| (fd, Method::Nonblocking)),
+            FileType::CharacterDevice if rustix::termios::isatty(fd) => again().map(|fd| (fd, Method::Nonblocking)),
+            FileType::Socket => fd.try_clone_to_owned().ok().map(|fd| (fd, Method::Socket)),
             _ => None,
         }
-        .or_else(|| Some((fd.try_clone_to_owned().ok()?, Way::Blocking)))?;
-        Some(Self { fd, way, closed: AtomicBool::new(false) })
+        .or_else(|| Some((fd.try_clone_to_owned().ok()?, Method::Blocking)))?;
+        Some(Self { fd, method, closed: AtomicBool::new(false) })
     }
 
-    /// An outlet of its own: `fd` was opened with O_NONBLOCK.
+    /// Returns an outlet that owns `fd`, which was opened with O_NONBLOCK.
     pub(crate) fn nonblocking(fd: OwnedFd) -> Self {
-        Self { fd, way: Way::Nonblocking, closed: AtomicBool::new(false) }
+        Self { fd, method: Method::Nonblocking, closed: AtomicBool::new(false) }
     }
 
-    /// Writes what there is room for, and waits until there is some.
+    /// Writes as much as fits, and waits until something does.
     pub(crate) fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        // ATOMICS: the flag publishes nothing else.
         if self.closed.load(Ordering::Relaxed) {
             return Err(unread());
         }
         loop {
-            let answer = match self.way {
-                Way::Nonblocking => rustix::io::write(&self.fd, bytes),
-                Way::Socket => rustix::net::send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-                Way::Blocking => {
+            let answer = match self.method {
+                Method::Nonblocking => rustix::io::write(&self.fd, bytes),
+                Method::Socket => rustix::net::send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+                Method::Blocking => {
                     self.wait()?;
                     rustix::io::write(&self.fd, bytes.get(..CHUNK).unwrap_or(bytes))
                 }
@@ -100,19 +100,19 @@ impl Outlet {
         }
     }
 
-    /// Writes what there is room for, once, and without waiting.
+    /// Writes as much as fits, once, without waiting.
     fn write_at_once(&self, bytes: &[u8]) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], Some(&now)) == Ok(1) {
-            // It is the last that is written to it.
+            // It is the last write, so an error is ignored.
             let _ = rustix::io::write(&self.fd, bytes.get(..CHUNK).unwrap_or(bytes));
         }
     }
 
-    /// Waits until there is room, or the reader is gone.
+    /// Waits until there is room, or the reader has closed.
     fn wait(&self) -> io::Result<()> {
         let begun = Instant::now();
-        let step = Timespec::try_from(LOOK_UP).ok();
+        let step = Timespec::try_from(CHECK).ok();
         loop {
             match poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], step.as_ref()) {
                 Ok(0) | Err(Errno::INTR) => {}
@@ -138,7 +138,7 @@ impl Write for &Outlet {
     }
 }
 
-/// Opens what an fd of this process stands for once more, for writing.
+/// Opens the file of `fd` again, for writing.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -149,13 +149,13 @@ fn unread() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "its reader has stopped reading")
 }
 
-/// This process's stdout.
+/// Returns the stdout of this process.
 pub(crate) fn stdout() -> Standard {
     static STDOUT: LazyLock<Option<Outlet>> = LazyLock::new(|| Outlet::shared(io::stdout().as_fd()));
     Standard { outlet: &STDOUT, fallback: Fallback::Stdout }
 }
 
-/// This process's stderr.
+/// Returns the stderr of this process.
 pub(crate) fn stderr() -> Standard {
     static STDERR: LazyLock<Option<Outlet>> = LazyLock::new(|| Outlet::shared(io::stderr().as_fd()));
     Standard { outlet: &STDERR, fallback: Fallback::Stderr }
@@ -168,7 +168,7 @@ pub(crate) struct Standard {
     fallback: Fallback,
 }
 
-/// std's own stream, for the case that no fd is left for an outlet.
+/// The stream of std, used if no fd is left for an outlet.
 #[derive(Debug, Clone, Copy)]
 enum Fallback {
     Stdout,
@@ -176,7 +176,7 @@ enum Fallback {
 }
 
 impl Standard {
-    /// Writes what there is room for without waiting at all, even to a reader that was given up.
+    /// Writes as much as fits without waiting, even if the outlet is closed.
     pub(crate) fn write_at_once(self, bytes: &[u8]) {
         if let Some(outlet) = &**self.outlet {
             outlet.write_at_once(bytes);
@@ -209,7 +209,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::shared(writer.as_fd()).unwrap();
         drop(writer);
-        assert_eq!(outlet.way, Way::Nonblocking);
+        assert_eq!(outlet.method, Method::Nonblocking);
         let sent: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
         let expected = sent.clone();
         let writing = thread::spawn(move || (&outlet).write_all(&sent).unwrap());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_has_gone_is_a_broken_pipe() {
+    fn closed_reader_is_a_broken_pipe() {
         let (reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::shared(writer.as_fd()).unwrap();
         drop((reader, writer));
@@ -232,7 +232,7 @@ mod tests {
     fn sockets_do_not_block_either() {
         let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
         let outlet = Outlet::shared(one.as_fd()).unwrap();
-        assert_eq!(outlet.way, Way::Socket);
+        assert_eq!(outlet.method, Method::Socket);
         let mut sent = 0;
         let writing = thread::spawn(move || {
             while sent < 1 << 20 {

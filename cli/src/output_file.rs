@@ -1,18 +1,18 @@
-//! Files that a command writes where it is told to: reports, pictures, pages of the manual.
+//! Output files that are named on the command line: reports, pictures, pages of the manual.
 //!
 //! | the path names | what happens |
 //! | --- | --- |
 //! | nothing yet | a new file with the usual permissions appears, complete |
-//! | a regular file | a complete one takes its place and keeps its mode and, where permitted, owner and group |
+//! | a regular file | a complete file replaces it and keeps its mode and, where permitted, owner and group |
 //! | a symbolic link | refused: the last component is never followed |
 //! | a FIFO or a character device | it is opened and written to; not replaced |
-//! | `/dev/stdout`, `/dev/stderr`, `/dev/fd/N`, `/proc/self/fd/N` | what this process has open there is written to |
+//! | `/dev/stdout`, `/dev/stderr`, `/dev/fd/N`, `/proc/self/fd/N` | that open file of this process is written to |
 //! | a directory, a block device, a socket | refused |
 //!
-//! The new file is made beside the old one without a name (O_TMPFILE), synchronized, and then renamed over it. Until
-//! then the old file is untouched, and a process that is killed leaves nothing. File systems without O_TMPFILE get a
-//! file of a hidden name, which is removed on failure and on the second signal. Hard links keep the old content. The
-//! directory is opened once, so that what others rename meanwhile does not redirect anything.
+//! The new file is created in the same directory without a name (O_TMPFILE), synchronized, and then renamed over the
+//! old one. Until then the old file is untouched, and a process that is killed leaves nothing. On file systems without
+//! O_TMPFILE, the new file has a hidden name, which is removed on failure and on the second signal. Hard links keep the
+//! old content. The directory is opened once, so that a rename by another process does not redirect the write.
 //!
 //! In a directory with the sticky bit that everyone can write to, such as `/tmp`, a file of another user is refused, as
 //! open(2) refuses it to `O_CREAT` with `fs.protected_regular` and `fs.protected_fifos` (`may_create_in_sticky` in
@@ -41,7 +41,7 @@ pub(crate) use self::{
 };
 use crate::outlet::{self, Outlet, Standard};
 
-/// Where a file is written to.
+/// An output file.
 #[derive(Debug)]
 pub(crate) enum OutputFile {
     /// Each write replaces the whole file.
@@ -58,9 +58,10 @@ pub(crate) enum Stream {
 }
 
 impl OutputFile {
-    /// Finds out what the path names, and opens what is not to be replaced. A FIFO is waited for until it has a reader.
+    /// Finds the file that the path names. Opens it, unless it is a regular file, which a write replaces. Waits until a
+    /// FIFO has a reader.
     pub(crate) fn open(path: &Path) -> Result<Self, Refused> {
-        if let Some(fd) = own_descriptor(path) {
+        if let Some(fd) = own_fd(path) {
             return Ok(Self::Stream(own_stream(fd)?));
         }
         let location = Location::new(path)?;
@@ -70,7 +71,7 @@ impl OutputFile {
         }
     }
 
-    /// Writes these bytes: as the whole file, or behind what was written before.
+    /// Writes these bytes: as the whole file, or after the bytes written before.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Replaced(location) => location.begin()?.commit(bytes),
@@ -79,14 +80,14 @@ impl OutputFile {
         }
     }
 
-    /// Whether it cannot be written anew.
+    /// Returns whether each write follows the one before, because the file cannot be replaced.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Self::Stream(_))
     }
 }
 
-/// The fd of this process that such a path names.
-fn own_descriptor(path: &Path) -> Option<i32> {
+/// Returns the fd of this process that the path names; `None` for any other path.
+fn own_fd(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => Some(1),
         "/dev/stderr" => Some(2),
@@ -103,7 +104,7 @@ fn own_stream(fd: i32) -> Result<Stream, Refused> {
     Ok(match fd {
         1 => Stream::Standard(outlet::stdout()),
         2 => Stream::Standard(outlet::stderr()),
-        // What a shell does for `> /dev/fd/N`: a description of its own, truncated.
+        // As a shell does for `> /dev/fd/N`: a new file description, truncated.
         fd => {
             let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY | OFlags::CLOEXEC;
             let opened = rustix::fs::open(format!("/proc/self/fd/{fd}"), flags, Mode::empty())?;

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!     args.rs       the arguments
-//!     list.rs       all rings: who holds them, where they are pinned, how full they are
-//!     ring/         one ring: its map and read-only pages, a snapshot, the snapshot as text, a ring that is watched
+//!     list.rs       all rings: owners, pins, fill
+//!     ring/         one ring: its read-only pages, a snapshot, the snapshot as text, repeated snapshots
 //!     perf/         the perf buffers of a process, borrowed: the same
-//!     types.rs      where the types of records come from      programs.rs   the programs that use a ring
-//!     payload.rs    payloads as hexadecimal text              line.rs       lines that rings and perf buffers show alike
-//!     view.rs       a buffer that is looked at again and again, and how it is viewed
+//!     types.rs      the types of records                      programs.rs   the programs that use a ring
+//!     payload.rs    payloads as hexadecimal text              line.rs       lines common to rings and perf buffers
+//!     view.rs       a watched buffer and the view settings
 //!     rates.rs      rates and ages, from several snapshots
 //!     watch.rs      a line for each snapshot                  screen.rs     a live screen      keys.rs   its keys
-//!     replay.rs     snapshots that were kept in a file
+//!     replay.rs     snapshots from a file
 //! ```
 //!
 //! Nothing here writes to a ring, waits on one or consumes from one. The pages are mapped read-only, which the kernel
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         pids.dedup();
         if pids.is_empty() {
             return Err(CliError::new(format!("no process holds the perf event array `{}`", map.name()))
-                .advise("its events, if it has any, belong to the process that opened them: --pid PID"));
+                .advise("name the process that opened its perf events: --pid PID"));
         }
         return perf::run(&pids, arguments);
     }

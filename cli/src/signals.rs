@@ -1,8 +1,8 @@
-//! Signals that end a command: the first in an orderly way, the second at once.
+//! Signals that end a command: on the first it cleans up and exits, on the second it dies at once.
 //!
 //! | signal | effect |
 //! | --- | --- |
-//! | the first SIGINT, SIGTERM or SIGHUP | calls what [`on_stop`] was given: the command detaches, tells, ends |
+//! | the first SIGINT, SIGTERM or SIGHUP | calls the function of [`on_stop`]: the command detaches, reports, exits |
 //! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!
@@ -10,7 +10,7 @@
 //! the default disposition, or if there are acts, after those.
 //!
 //! Nothing between the second signal and the end of the process waits for another thread without a limit: the main
-//! thread may compute, or block in a write that nobody reads.
+//! thread may compute, or block in a write to a pipe that is not read.
 
 use std::{
     io, process,
@@ -29,26 +29,26 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-/// How long the acts before a sudden end may take.
+/// Time limit of the acts before a sudden end.
 const ACTS: Duration = Duration::from_millis(500);
 
-/// When the first signal came.
+/// Time of the first signal.
 static STOPPING: OnceLock<Instant> = OnceLock::new();
 
-/// What is done before the process dies of the second signal, by number.
+/// The acts that run before the process dies of the second signal, with their ids.
 static LAST_ACTS: Mutex<Vec<(u64, Act)>> = Mutex::new(Vec::new());
 
-/// Where the first signal is told.
+/// The channel that reports the first signal.
 static FIRST: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
 
 type Act = Arc<dyn Fn() + Send + Sync>;
 
-/// From now on the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and the second ends the
+/// Calls `stop` once, on a thread of its own, on the first SIGINT, SIGTERM or SIGHUP from now on; the second ends the
 /// process.
 ///
 /// # Errors
 ///
-/// Fails if the pipe behind it or a thread cannot be made.
+/// Fails if the pipe for the signals or a thread cannot be created.
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
     // `stop` may block, for instance in a report to a full stderr. The second signal must not wait for it.
     let (first, stops) = mpsc::channel();
@@ -64,9 +64,9 @@ fn listen() -> io::Result<()> {
     if *listening {
         return Ok(());
     }
-    let heeded: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    let handled: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
     // Each delivery is one item: two signals in a row must not count as one.
-    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&heeded)?;
+    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&handled)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             match FIRST.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
@@ -82,12 +82,12 @@ fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// When the first signal came; `None` if none has.
+/// Returns the time of the first signal; `None` before it.
 pub(crate) fn stopping() -> Option<Instant> {
     STOPPING.get().copied()
 }
 
-/// A write beyond RLIMIT_FSIZE fails with EFBIG instead of ending the process by SIGXFSZ.
+/// Makes a write beyond RLIMIT_FSIZE fail with EFBIG instead of ending the process by SIGXFSZ.
 pub(crate) fn report_limits_of_files() {
     if !is_ignored(SIGXFSZ) {
         // The handler does nothing, and execve(2) resets it for a COMMAND. Without it the signal ends the process, as
@@ -96,7 +96,7 @@ pub(crate) fn report_limits_of_files() {
     }
 }
 
-/// Something that is undone before the process dies of a signal, as long as this is alive.
+/// The guard of an act: the act runs before the process dies of a signal, as long as this guard is alive.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct LastAct(u64);
@@ -124,13 +124,13 @@ fn end_at_once(signal: i32) -> ! {
     let (done, acted) = mpsc::channel();
     let act = move || {
         let acts: Vec<_> = LAST_ACTS.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
-        // What was begun last is undone first.
+        // The newest act runs first.
         acts.iter().rev().for_each(|(_, act)| act());
         // The waiter may have given up.
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(act).is_ok() {
-        // Late or not, the process ends.
+        // The process ends even if the acts are late.
         let _ = acted.recv_timeout(ACTS);
     }
     // Death by the signal itself, so that a shell knows why. It returns only if that fails.
@@ -138,8 +138,8 @@ fn end_at_once(signal: i32) -> ! {
     process::exit(128 + signal)
 }
 
-/// Whether the process has inherited that this signal is ignored, or ignores it itself.
-#[expect(unsafe_code, reason = "sigaction(2) is the only way to ask")]
+/// Returns whether the process ignores this signal, by inheritance or by itself.
+#[expect(unsafe_code, reason = "only sigaction(2) returns the disposition")]
 fn is_ignored(signal: i32) -> bool {
     let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null action changes nothing; `old` is writable and as large as the call expects.
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acts_are_forgotten_with_their_guard() {
+    fn dropped_guard_removes_its_act() {
         let known = |number| LAST_ACTS.lock().unwrap().iter().any(|(known, _)| *known == number);
         let act = at_sudden_end(|| {});
         let number = act.0;
@@ -164,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_is_told_from_what_is_not() {
-        // std ignores SIGPIPE, and leaves SIGUSR2 alone.
+    fn ignored_signals_are_recognized() {
+        // std ignores SIGPIPE, and does not change SIGUSR2.
         assert!(is_ignored(libc::SIGPIPE));
         assert!(!is_ignored(libc::SIGUSR2));
     }

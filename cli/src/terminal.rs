@@ -19,9 +19,9 @@ const WIDTH: usize = 80;
 
 /// Returns the width of stdout in columns: COLUMNS, or that of the terminal, or 80.
 pub(crate) fn width() -> usize {
-    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let asked = || io::stdout().is_terminal().then(crossterm::terminal::size)?.ok().map(|(columns, _)| columns.into());
-    told.or_else(asked).filter(|&columns| columns > 0).unwrap_or(WIDTH)
+    set.or_else(asked).filter(|&columns| columns > 0).unwrap_or(WIDTH)
 }
 
 /// Returns whether stdout shows colors: it is a terminal, and NO_COLOR is not set (<https://no-color.org>).
@@ -54,13 +54,13 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Like [`clean`], and escapes line feeds.
+/// Escapes like [`clean`], line feeds included.
 pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
 
-/// Control characters (DEL and those from U+0080 to U+009F among them), those that turn the direction of what follows,
-/// and the two that end a line and are no control characters.
+/// Returns whether a terminal obeys the character: control characters (including DEL and U+0080 to U+009F), those that
+/// change the direction of text, and the line and paragraph separators U+2028 and U+2029.
 fn is_command(character: char) -> bool {
     character.is_control() && character != '\n'
         || matches!(
@@ -71,23 +71,23 @@ fn is_command(character: char) -> bool {
 
 /// Formats a value as one line of JSON, without the line feed.
 ///
-/// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character,
-/// and readers give the same text back. JSON itself demands it of the characters below U+0020 alone.
+/// Characters that a terminal would obey are written as `\uXXXX`, even if stdout is not a terminal. JSON allows this
+/// for any character, and its readers return the same text. JSON requires it only for characters below U+0020.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, CliError> {
     let mut text = Vec::new();
     write_json(&mut text, value).map_err(|error| CliError::new(format!("cannot write JSON: {error}")))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Like [`json`], to a writer.
+/// Writes a value like [`json`].
 pub(crate) fn write_json(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    Ok(value.serialize(&mut Serializer::with_formatter(to, Harmless))?)
+    Ok(value.serialize(&mut Serializer::with_formatter(to, TerminalSafe))?)
 }
 
 /// Compact JSON that no terminal obeys.
-struct Harmless;
+struct TerminalSafe;
 
-impl Formatter for Harmless {
+impl Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some((at, character)) = rest.char_indices().find(|&(_, character)| is_command(character)) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_harmless_and_means_the_same() {
+    fn json_is_safe_for_terminals() {
         let text = "a\u{1b}[31m\u{7f}b\u{80}\u{9b}\u{9f}\u{a0}ß\u{202e}\n\"\\";
         let value = serde_json::json!({ text: [text, "plain"] });
         let line = json(&value).unwrap();

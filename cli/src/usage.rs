@@ -1,4 +1,4 @@
-//! Prints what clap answers instead of a command: help and version, or an error of usage.
+//! Prints help, version and usage errors of clap.
 
 use std::{
     ffi::OsString,
@@ -10,8 +10,8 @@ use crate::{diagnostics, error::CliError, outlet, terminal};
 
 /// Prints help and version on stdout, errors of usage on stderr. Returns the exit status.
 pub(crate) fn print(answer: &clap::Error) -> ExitCode {
-    // It quotes what was typed or pasted, among colors of its own. If any of that is a control character, all is
-    // printed without colors, and control characters are escaped.
+    // The error quotes the command line, with colors. If an argument has a control character, everything is printed
+    // without colors, and control characters are escaped.
     let has_controls = |word: OsString| {
         let word = word.to_string_lossy();
         terminal::clean(&word) != word

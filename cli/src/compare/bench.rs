@@ -1,5 +1,5 @@
-//! What every experiment is run with: how much to measure, on which CPUs, how to report progress and to stop; and why
-//! one cannot be run.
+//! The settings of an experiment: how much to measure, on which CPUs, how to report progress and to stop; and the
+//! reasons why an experiment cannot run.
 
 use std::{
     io,
@@ -41,7 +41,7 @@ obstacles! { cutaway::Error cutaway::mmap_ring::Error cutaway::perf_reader::Erro
 
 /// Joins a thread of an experiment. A panic becomes an obstacle.
 pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Result<T, Obstacle> {
-    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads has panicked")))
+    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads panicked")))
 }
 
 /// How much to measure.
@@ -83,7 +83,7 @@ impl Effort {
 /// The environment of an experiment.
 pub(super) struct Bench<'a> {
     pub(super) effort: Effort,
-    /// Run the variant that is broken on purpose.
+    /// Whether the control runs: the variant that is broken on purpose.
     pub(super) control: bool,
     /// The CPUs that this process may use, ascending; at least one.
     pub(super) cpus: Vec<usize>,
@@ -122,7 +122,9 @@ impl Bench<'_> {
     /// Returns the CPU that records are read on while others are sent: the second.
     pub(super) fn reader(&self) -> Result<usize, Obstacle> {
         self.cpus.get(1).copied().ok_or_else(|| {
-            Obstacle::because("this process has one CPU, and it takes two: one that sends, one that reads meanwhile")
+            Obstacle::because(
+                "this process may use one CPU, and the experiment needs two: one sends while the other reads",
+            )
         })
     }
 }

@@ -1,16 +1,16 @@
-//! The CPUs that this process may use, threads that stay on one of them, and being let through there.
+//! The CPUs that this process may use, the affinity of its threads, and their priority.
 
 use std::io;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Their numbers, ascending.
+/// Returns the ids of the CPUs that this process may use, ascending.
 pub(super) fn allowed() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
-/// Keeps this thread, and those that it makes from now on, on one CPU.
+/// Pins this thread, and those that it creates from now on, to one CPU.
 pub(super) fn pin(cpu: usize) -> io::Result<()> {
     allow(&[cpu])
 }
@@ -24,12 +24,12 @@ pub(super) fn allow(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Has this thread, and those that it makes from now on, run before what else wants the same CPU (nice -10): what waits
-/// for a CPU measures the machine's other work, and not the buffers. Takes CAP_SYS_NICE; without it, things are as
-/// noisy as they are.
-pub(super) fn go_first() {
+/// Raises the priority (nice -10) of this thread and of those that it creates from now on. A thread that waits for a
+/// CPU measures other work of the machine instead of the buffers. Requires CAP_SYS_NICE; without it, the measurements
+/// are noisier.
+pub(super) fn raise_priority() {
     const NICE: i32 = -10;
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        log::debug!("other work on this machine will be heard more: cannot set the priority: {error}");
+        log::debug!("the measurements will be noisier: cannot raise the priority: {error}");
     }
 }

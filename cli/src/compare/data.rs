@@ -145,7 +145,7 @@ impl Point {
 pub(super) enum Plot {
     /// Lines over a common scale.
     Lines { title: String, x: Axis, y: Axis, series: Vec<(String, Vec<Point>)> },
-    /// Bars side by side: for each group one of each series, `None` where there is none.
+    /// Bars side by side: for each group one of each series, `None` for a missing value.
     Bars { title: String, y: Axis, series: Vec<String>, groups: Vec<(String, Vec<Option<Point>>)> },
 }
 
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_in_json_is_a_number_or_a_spread() {
+    fn cell_in_json_is_a_number_or_a_spread() {
         let json = |cell: Cell| serde_json::to_string(&cell).unwrap();
         assert_eq!(json(Cell::None), "null");
         assert_eq!(json(2.5.into()), "2.5");

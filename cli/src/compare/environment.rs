@@ -1,4 +1,4 @@
-//! The machine, kernel and date of a measurement, without which its data means nothing.
+//! The machine, kernel and date of a measurement.
 
 use std::fs;
 

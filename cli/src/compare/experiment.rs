@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     Experiment ── run(&Bench) ──▶ Findings: verdict, sentence, tables, plots
-//!                         └───────▶ Obstacle: it cannot be tried here because …
+//!                         └───────▶ Obstacle: it cannot be tried here: …
 //! ```
 //!
 //! An experiment first measures, then judges by a pure function of its data, so that a test can pass broken data and
@@ -28,7 +28,7 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    /// Runs it, and once more if the data contradict each other and there is time for it.
+    /// Runs the experiment. In a full run, runs it a second time if the data of the first contradict each other.
     pub(super) fn make(&self, bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = (self.run)(bench)?;
         if first.judgement.verdict != Verdict::TooNoisy || bench.effort == Effort::Quick {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_comparison_that_says_otherwise_refutes_a_claim() {
+    fn one_contrary_comparison_refutes_a_claim() {
         use Relation::{Less, More, Same, Unclear};
         assert_eq!(Verdict::if_all_less(&[Less, Less]), Verdict::Holds);
         for otherwise in [Same, More] {
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(Verdict::if_all_less(&[]), Verdict::TooNoisy);
     }
 
-    /// Too noisy the first time, never the second.
+    /// Returns findings that are too noisy at the first attempt, and not at the second.
     fn noisy_once(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = bench.bar.position() == 0;
         bench.bar.inc(1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_that_contradict_each_other_are_taken_once_more_and_no_more() {
+    fn noisy_figures_are_measured_a_second_time_only() {
         let attempt = |effort, run| {
             let (bar, stopped) = (ProgressBar::hidden(), AtomicBool::new(false));
             let cpus = cpus::allowed().unwrap();

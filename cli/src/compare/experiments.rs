@@ -14,7 +14,7 @@ mod wake_ups;
 
 use super::experiment::Experiment;
 
-/// All of them, in the order in which they tell the story.
+/// All experiments, in the order in which they run and are printed.
 pub(super) const ALL: &[Experiment] = &[
     stack_limit::EXPERIMENT,
     copies::EXPERIMENT,

@@ -1,18 +1,18 @@
-//! What of this process's memory is a buffer: its mappings, as the kernel lists them in `/proc/self/maps`.
+//! The mappings of buffers in this process, as the kernel lists them in `/proc/self/maps`.
 
 use std::{fs, ops::Range};
 
 use super::bench::Obstacle;
 
-/// The addresses of this process's shared mappings of files whose name has this in it.
+/// Returns the addresses of this process's shared mappings of files whose name contains `name`.
 pub(super) fn of(name: &str) -> Result<Vec<Range<usize>>, Obstacle> {
-    // Names of files in it may be any bytes.
+    // File names may have any bytes.
     let maps = fs::read("/proc/self/maps")
         .map_err(|error| Obstacle::because(format!("/proc/self/maps cannot be read: {error}")))?;
     Ok(parse(&String::from_utf8_lossy(&maps), name))
 }
 
-/// Lines as `7f00-7f10 rw-s 00000000 00:0e 1057 anon_inode:bpf-map`.
+/// Parses lines such as `7f00-7f10 rw-s 00000000 00:0e 1057 anon_inode:bpf-map`.
 fn parse(maps: &str, name: &str) -> Vec<Range<usize>> {
     let range = |line: &str| {
         let mut words = line.split_whitespace();

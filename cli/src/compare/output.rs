@@ -1,4 +1,4 @@
-//! What is printed: text for people, lines of JSON for programs.
+//! Prints the results: text for people, lines of JSON for programs.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -17,10 +17,10 @@ use crate::{
     outlet, terminal,
 };
 
-/// Columns of running text.
+/// Width of running text in columns.
 const WIDTH: usize = 100;
 
-/// Prints to stdout, each thing as soon as it is known.
+/// Prints to stdout, each result as soon as it is known.
 pub(super) struct Output {
     format: Format,
     colored: bool,
@@ -46,9 +46,7 @@ impl Output {
             Format::Table => {
                 let mut text = String::new();
                 if environment.control {
-                    text.push_str(
-                        "A control: every experiment is broken on purpose, and none of them should hold.\n\n",
-                    );
+                    text.push_str("Control run: every experiment is broken on purpose, and none should hold.\n\n");
                 }
                 for (name, value) in environment.rows() {
                     text.push_str(&format!("{name:<14}{value}\n"));
@@ -73,9 +71,7 @@ impl Output {
                 for outcome in results {
                     text.push_str(&format!("{:<18}{}\n", outcome.name, self.verdict(outcome.verdict())));
                 }
-                for (kind, title) in
-                    [("likeness", "What the two have in common:"), ("difference", "What they differ in:")]
-                {
+                for (kind, title) in [("likeness", "In common:"), ("difference", "Differences:")] {
                     let mut answers = answers.iter().filter(|answer| answer.kind == kind).peekable();
                     if answers.peek().is_some() {
                         text.push_str(&format!("\n{title}\n"));
@@ -95,7 +91,7 @@ impl Output {
         let (bold, plain) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
         text.push_str(&wrapped(outcome.claim, "  claim  "));
-        text.push_str(&wrapped(&outcome.sentence, "  seen   "));
+        text.push_str(&wrapped(&outcome.sentence, "  result "));
         for note in &outcome.notes {
             text.push_str(&wrapped(note, "  note   "));
         }
@@ -116,12 +112,12 @@ impl Output {
     }
 }
 
-/// Returns running text behind a head, in lines of [`WIDTH`].
+/// Wraps text after a heading, in lines of at most [`WIDTH`] columns.
 fn wrapped(text: &str, head: &str) -> String {
     columns::wrapped(&terminal::clean(text), head, WIDTH)
 }
 
-/// A table in columns as wide as they need to be; numbers to the right, text to the left.
+/// Formats a table with columns as wide as their content: numbers aligned right, text left.
 fn in_columns(table: &Table) -> String {
     let heads = [
         table.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>(),
@@ -163,20 +159,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn running_text_is_wrapped_behind_its_head() {
+    fn text_is_wrapped_after_its_heading() {
         let text = "word ".repeat(30);
-        let lines = wrapped(&text, "  seen   ");
+        let lines = wrapped(&text, "  result ");
         assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
-        assert!(lines.starts_with("  seen   word word"), "{lines}");
+        assert!(lines.starts_with("  result word word"), "{lines}");
         assert!(lines.lines().nth(1).unwrap().starts_with("         word"), "{lines}");
     }
 
     #[test]
-    fn numbers_stand_to_the_right_and_text_to_the_left() {
-        let mut table = Table::new("t", [("way", ""), ("time", "ns")]);
+    fn numbers_are_aligned_right_and_text_left() {
+        let mut table = Table::new("t", [("arm", ""), ("time", "ns")]);
         table.row([Cell::text("ring"), 5.0.into()]);
         table.row([Cell::text("a"), 1234.0.into()]);
-        assert_eq!(in_columns(&table), "    way    time\n             ns\n    ring      5\n    a     1,234\n");
+        assert_eq!(in_columns(&table), "    arm    time\n             ns\n    ring      5\n    a     1,234\n");
     }
 
     #[test]
@@ -185,7 +181,7 @@ mod tests {
         table.row([Cell::text("a"), 5.0.into()]);
         table.row([Cell::text("größe"), 12.0.into()]);
         assert_eq!(in_columns(&table), "    漢字   time\n             ns\n    a         5\n    größe    12\n");
-        let lines = wrapped(&"漢字漢字 ".repeat(30), "  seen   ");
+        let lines = wrapped(&"漢字漢字 ".repeat(30), "  result ");
         assert!(lines.lines().count() > 2 && lines.lines().all(|line| display_width(line) <= WIDTH), "{lines}");
     }
 }

@@ -1,4 +1,4 @@
-//! A program of `cutaway_programs::compare` in the kernel, its buffer open, and a way to run it.
+//! Loads a program of `cutaway_programs::compare`, opens its buffer and runs it.
 
 use cutaway::{
     Loaded, Object, Program, TestRun,
@@ -54,8 +54,8 @@ impl Producer {
         Ok(self.loaded.program(names::PROGRAM)?)
     }
 
-    /// Runs the program once, on this thread's CPU, with these words for its context. The kernel wants at least as many
-    /// as the program looks at.
+    /// Runs the program once, on this thread's CPU, with these words as its context. The kernel requires at least as
+    /// many as the program reads.
     pub(super) fn run(&self, context: &[u64]) -> Result<u32, Obstacle> {
         let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         Ok(self.program()?.test_run(&TestRun { context, ..TestRun::default() })?.value)
@@ -67,7 +67,7 @@ impl Producer {
     }
 }
 
-/// Where records of a [`Producer`] arrive.
+/// The buffer through which a [`Producer`] sends.
 pub(super) enum Buffer {
     Ring(Ring),
     Perf(PerCpuBuffers),
@@ -79,16 +79,21 @@ pub(super) fn silent() -> Options {
 }
 
 impl Buffer {
-    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer, a power of two of pages.
-    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, options: &Options) -> Result<Self, Obstacle> {
+    /// Opens the buffer of `transport`; `bytes` are those of one CPU's perf buffer, a power of two of pages.
+    pub(super) fn open(
+        transport: Transport,
+        producer: &Producer,
+        bytes: usize,
+        options: &Options,
+    ) -> Result<Self, Obstacle> {
         let events = producer.loaded.map(names::EVENTS)?;
-        if way.is_ring() {
+        if transport.is_ring() {
             return Ok(Self::Ring(events.ring()?));
         }
         perf(producer, names::EVENTS, bytes, options).map(Self::Perf)
     }
 
-    /// Reads what is there, each record to `each`: in perf buffers with up to 7 bytes of padding. Gives their number.
+    /// Passes each unread record to `each`, in perf buffers with up to 7 bytes of padding. Returns their number.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8])) -> Result<u64, Obstacle> {
         let mut records = 0;
         match self {
@@ -103,23 +108,23 @@ impl Buffer {
         Ok(records)
     }
 
-    /// Reads and forgets.
+    /// Discards the unread records. Returns their number.
     pub(super) fn skip(&mut self) -> Result<u64, Obstacle> {
         self.drain(|_| {})
     }
 }
 
-/// One way with one size, sent and read by the same thread.
+/// A transport with one record size, sent and read by the same thread.
 pub(super) struct Lane {
-    pub(super) way: Transport,
+    pub(super) transport: Transport,
     pub(super) size: u32,
     pub(super) producer: Producer,
     pub(super) buffer: Buffer,
 }
 
 impl Lane {
-    /// Every way with each of these sizes that it carries, through buffers of so many bytes; a run sends `most` records
-    /// of a size. The control's ring has a record made elsewhere, and copied.
+    /// Opens a lane for every transport and each of `sizes` that it carries, with buffers of `bytes` bytes; a run sends
+    /// at most `most(size)` records. In the control, the ring copies a record that was built elsewhere.
     pub(super) fn all(
         bench: &Bench<'_>,
         sizes: &[u32],
@@ -128,20 +133,23 @@ impl Lane {
     ) -> Result<Vec<Self>, Obstacle> {
         let mut lanes = Vec::new();
         for &size in sizes {
-            for way in Transport::ALL.into_iter().filter(|&way| way != Transport::Stack || size <= STACK) {
+            for transport in
+                Transport::ALL.into_iter().filter(|&transport| transport != Transport::Stack || size <= STACK)
+            {
                 bench.step()?;
-                let really = if bench.control && way == Transport::Reserve { Transport::Output } else { way };
+                let really =
+                    if bench.control && transport == Transport::Reserve { Transport::Output } else { transport };
                 let burst = FixedSize { transport: really, size, most: most(size), work: Work::Words, timed: false };
                 let producer = Producer::burst(&burst, bytes)?;
                 let buffer = Buffer::open(really, &producer, bytes as usize, &silent())?;
-                lanes.push(Self { way, size, producer, buffer });
+                lanes.push(Self { transport, size, producer, buffer });
             }
         }
         Ok(lanes)
     }
 }
 
-/// Opens perf buffers for the map of this name, which must live at least as long as they are written to.
+/// Opens perf buffers for the map of this name. The map must live as long as the program writes to them.
 pub(super) fn perf(
     producer: &Producer,
     name: &str,
@@ -158,7 +166,7 @@ pub(super) fn perf(
     Ok(set)
 }
 
-/// Reads what is in perf buffers, padding included, CPU by CPU.
+/// Passes the unread samples to `each`, CPU by CPU, with padding. Returns their number.
 pub(super) fn drain(set: &mut PerCpuBuffers, mut each: impl FnMut(u32, &[u8])) -> Result<u64, Obstacle> {
     let (mut records, mut scratch, mut corrupt) = (0, Vec::new(), None);
     set.drain(|cpu, record| match record {

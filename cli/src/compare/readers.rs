@@ -1,4 +1,4 @@
-//! How a reader waits for records: a loop for each kind of wait, which another thread ends.
+//! Readers that wait for records: a loop for each kind of wait, which another thread stops.
 
 use std::{
     hint, mem,
@@ -23,18 +23,18 @@ use super::{
     producer::{Producer, perf},
 };
 
-/// How a reader learns that there is something.
+/// How a reader learns of new records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// It sleeps in epoll until the kernel wakes it, for each record that finds it asleep; perf buffers wake it after
-    /// so many.
+    /// It sleeps in epoll until the kernel wakes it. A ring wakes it for each record that finds it asleep, perf buffers
+    /// after this number of samples.
     Epoll(u32),
-    /// As [`Waiting::Epoll`], but while records come thick and fast it has the kernel hold its wake-ups: trailing
-    /// release in a ring, twin events in perf buffers.
+    /// As [`Waiting::Epoll`], but at high rates it suppresses the kernel's wake-ups: by trailing release in a ring, by
+    /// twin events in perf buffers.
     Quiet,
     /// It never sleeps.
     Busy,
-    /// It sleeps for so long, whatever happens, and looks.
+    /// It sleeps for this time, then reads.
     Timer(Duration),
 }
 
@@ -60,7 +60,7 @@ enum Bell {
 
 impl Stop {
     pub(super) fn now(&self) {
-        // ATOMICS: pairs with the loads in `Reader::run`; what was sent before is found by looking once more.
+        // ATOMICS: pairs with the loads in `Reader::run`; the last read finds everything that was sent before.
         self.flag.store(true, Ordering::Release);
         match &self.bell {
             Bell::Ring(stopper) => stopper.stop(),
@@ -70,10 +70,15 @@ impl Stop {
 }
 
 impl Reader {
-    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer.
-    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, waiting: Waiting) -> Result<Self, Obstacle> {
+    /// Opens the buffer of `transport`; `bytes` are those of one CPU's perf buffer.
+    pub(super) fn open(
+        transport: Transport,
+        producer: &Producer,
+        bytes: usize,
+        waiting: Waiting,
+    ) -> Result<Self, Obstacle> {
         let events = producer.loaded().map(names::EVENTS)?;
-        if way.is_ring() {
+        if transport.is_ring() {
             return Ok(Self::Ring(Box::new(events.ring()?), waiting));
         }
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -95,8 +100,8 @@ impl Reader {
         Ok(Stop { flag: Arc::default(), bell })
     }
 
-    /// Reads until it is stopped, then what is left. `found` is called when a look has found something, `each` for each
-    /// record, in perf buffers with padding.
+    /// Reads until it is stopped, then the remaining records. It calls `found` before the records of one read, and
+    /// `each` for each record, in perf buffers with padding.
     pub(super) fn run(
         &mut self,
         stop: &Stop,
@@ -125,7 +130,7 @@ impl Reader {
                 }
             }
             Self::Perf(set, Waiting::Epoll(_)) => {
-                // With one wake-up for several samples, the last ones cause none.
+                // With one wake-up for several samples, the last samples cause no wake-up.
                 while set.wait(Some(Duration::from_millis(100)))? != perf_reader::Wake::Stopped {
                     drain(set, announced(&mut found, &mut each));
                 }
@@ -155,8 +160,8 @@ impl Reader {
     }
 }
 
-/// Has one thread read while this one sends, then `stop`s the reading, however the sending ended; what was sent, and
-/// what was read.
+/// Reads in another thread while this one sends. Stops the reader afterwards, also if sending failed. Returns the
+/// results of `send` and `read`.
 pub(super) fn meanwhile<S, R: Send>(
     read: impl FnOnce() -> Result<R, Obstacle> + Send,
     send: impl FnOnce() -> Result<S, Obstacle>,
@@ -164,7 +169,7 @@ pub(super) fn meanwhile<S, R: Send>(
 ) -> Result<(S, R), Obstacle> {
     thread::scope(|scope| {
         let reading = scope.spawn(read);
-        // Not before the reader is there.
+        // Sending starts after the reader.
         thread::sleep(Duration::from_millis(2));
         let sent = send();
         stop();
@@ -180,7 +185,7 @@ fn pause(waiting: Waiting) {
     }
 }
 
-/// What takes the records of one look: `found`, then `each` for each of them.
+/// Returns a function for the records of one read: it calls `found` once, then `each` for each record.
 fn announced(found: &mut impl FnMut(), each: &mut impl FnMut(&[u8])) -> impl FnMut(&[u8]) {
     let mut first = true;
     move |record| {
@@ -206,19 +211,19 @@ fn sample(record: Result<Record<'_>, perf_reader::Corrupt>, each: &mut impl FnMu
     }
 }
 
-/// A reader of the plain map: it looks, by a system call for the count and one for each time.
-pub(super) struct Shelf<'p> {
+/// A reader of a plain array map, with one system call for the count and one for each value.
+pub(super) struct MapReader<'p> {
     producer: &'p Producer,
     read: u64,
 }
 
-impl<'p> Shelf<'p> {
+impl<'p> MapReader<'p> {
     pub(super) fn new(producer: &'p Producer) -> Self {
         Self { producer, read: 0 }
     }
 
-    /// Hands each time that was put there since the last visit to `each`. What was written over meanwhile is skipped.
-    pub(super) fn visit(&mut self, mut each: impl FnMut(u64)) -> Result<(), Obstacle> {
+    /// Passes each value written since the last call to `each`. Overwritten values are skipped.
+    pub(super) fn read_new(&mut self, mut each: impl FnMut(u64)) -> Result<(), Obstacle> {
         let word = |name, key: u32| -> Result<u64, Obstacle> {
             let value = self.producer.loaded().map(name)?.lookup(&key.to_ne_bytes())?.unwrap_or_default();
             Ok(value.first_chunk().copied().map_or(0, u64::from_ne_bytes))

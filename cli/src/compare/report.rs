@@ -1,13 +1,13 @@
 //! The report: one HTML file that needs nothing else to be read, no network and no script.
 //!
 //! ```text
-//!     report.rs   the file: its room is reserved before anything is measured, and a complete file replaces the old one
+//!     report.rs   the file: its space is reserved before the measurements, and a complete file replaces the old one
 //!       page.rs   the page: summary, experiments, figures as tables
 //!       chart.rs  a plot as SVG
 //!       plot.rs   paper, legend, markers and colors
 //!       lines.rs  lines over two axes
-//!       bars.rs   bars beside their names
-//!       scale.rs  from figures to coordinates on paper
+//!       bars.rs   horizontal bars
+//!       scale.rs  from values to coordinates
 //! ```
 
 mod bars;
@@ -25,20 +25,20 @@ use crate::{
     output_file::{self, Location, Refused, Unfinished},
 };
 
-/// More bytes than any report has. They are reserved before anything is measured, so that a full disk is noticed then.
-const ROOM: usize = 512 * 1024;
+/// More bytes than any report has. They are reserved before the measurements, so that a full disk is noticed early.
+const RESERVED: usize = 512 * 1024;
 
-/// The file that becomes the report. It vanishes unless it is finished.
+/// The file that becomes the report. It is removed unless it is finished.
 pub(super) struct Draft {
     path: PathBuf,
     file: Unfinished,
 }
 
 impl Draft {
-    /// Creates the file, and reserves its room.
+    /// Creates the file and reserves its space.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         let location = Location::of_regular_file(path).map_err(|refused| failure(path, refused))?;
-        let file = location.begin().and_then(|mut file| file.reserve(ROOM).map(|()| file));
+        let file = location.begin().and_then(|mut file| file.reserve(RESERVED).map(|()| file));
         let file = file.map_err(|error| failure(path, Refused::System(error)))?;
         Ok(Self { path: path.to_owned(), file })
     }

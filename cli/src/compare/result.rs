@@ -28,7 +28,7 @@ impl ExperimentResult {
             Ok(findings) => findings,
             Err(Obstacle::Stopped) => return None,
             Err(Obstacle::Because(why)) => Findings {
-                judgement: Judgement::new(Verdict::CannotBeTried, format!("It cannot be tried here because {why}.")),
+                judgement: Judgement::new(Verdict::CannotBeTried, format!("It cannot be tried here: {why}.")),
                 tables: Vec::new(),
                 plots: Vec::new(),
                 notes: Vec::new(),

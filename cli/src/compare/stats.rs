@@ -1,6 +1,6 @@
 //! How data is measured, and when it is good enough for a verdict.
 //!
-//! Machines are shared, clocks change, the scheduler has other work. So no single number is trusted:
+//! Machines are shared, clock rates change, and the scheduler has other work. So no single measurement is used alone:
 //!
 //! - **Interleaved.** Arms are measured in rounds: each arm once a round, and every round begins with another arm. A
 //!   disturbance of a second disturbs all arms.
@@ -14,7 +14,7 @@
 
 use super::bench::{Bench, Obstacle};
 
-/// Share of rounds that have to agree: seven of eight, or nine of eleven. Equal arms agree so much by chance in about
+/// Share of rounds that have to agree: seven of eight, or nine of eleven. Equal arms agree that much by chance in about
 /// one case of thirty.
 pub(super) const AGREEMENT: f64 = 0.8;
 
@@ -106,8 +106,8 @@ pub(super) fn interleave<A, T>(
     in_turn(bench, bench.effort.rounds(), arms, measure)
 }
 
-/// Like [`interleave`], for times shorter than disturbances: each round has `laps` laps of all arms, and the shortest
-/// time of each arm counts.
+/// Measures like [`interleave`], for times shorter than disturbances: each round has `laps` laps of all arms, and the
+/// shortest time of each arm counts.
 pub(super) fn shortest_of<A>(
     bench: &Bench<'_>,
     laps: usize,
@@ -156,16 +156,16 @@ mod tests {
         for effort in [Effort::Quick, Effort::Full] {
             let rounds = effort.rounds() as u32;
             let needed = (f64::from(rounds) * AGREEMENT).ceil() as u32;
-            // How many ways there are to choose so many of all.
+            // The binomial coefficient.
             let choices =
-                |chosen: u32| (0..chosen).fold(1.0, |ways, n| ways * f64::from(rounds - n) / f64::from(n + 1));
+                |chosen: u32| (0..chosen).fold(1.0, |product, n| product * f64::from(rounds - n) / f64::from(n + 1));
             let chance = (needed..=rounds).map(choices).sum::<f64>() / 2_f64.powi(rounds as i32);
             assert!(chance < 0.05, "{needed} of {rounds} rounds agree in {chance:.3} of all cases");
         }
     }
 
     #[test]
-    fn slow_moments_are_left_out_of_the_shortest_of_some_laps() {
+    fn shortest_lap_excludes_slow_moments() {
         let (bar, stopped) = (ProgressBar::hidden(), AtomicBool::new(false));
         let bench =
             Bench { effort: Effort::Quick, control: false, cpus: vec![0], bar: &bar, begun: 0, stopped: &stopped };
@@ -173,7 +173,7 @@ mod tests {
         let times = shortest_of(&bench, 3, &mut [10.0, 11.0], |&mut time| {
             let lap = turns / 2;
             turns += 1;
-            // Of three laps in a row, two are in a slow moment.
+            // Two of three laps in a row are in a slow moment.
             Ok(if lap % 3 == 0 { time } else { 5.0 * time })
         });
         let times = times.unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disturbance_of_both_arms_disturbs_no_comparison() {
+    fn disturbance_of_both_arms_is_ignored() {
         // The machine was ten times slower in the second round.
         assert_eq!(relation(&rounds([1.0, 10.0, 1.1]), &rounds([2.0, 20.0, 2.2]), 1.1), Relation::Less);
     }

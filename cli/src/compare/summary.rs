@@ -1,10 +1,10 @@
-//! The likenesses and differences that are told of the two buffers, each answered by the experiments that try it.
+//! The claimed likenesses and differences of the two buffers, each with the verdict of its experiments.
 
 use serde::Serialize;
 
 use super::{experiment::Verdict, result::ExperimentResult};
 
-/// One of the seven.
+/// One of the seven claims.
 pub(super) struct Statement {
     pub(super) name: &'static str,
     likeness: bool,
@@ -12,11 +12,11 @@ pub(super) struct Statement {
     experiments: &'static [&'static str],
 }
 
-const SEVEN: [Statement; 7] = [
+const CLAIMS: [Statement; 7] = [
     Statement {
         name: "notification",
         likeness: true,
-        text: "Both tell user space that there is something; a map has to be polled.",
+        text: "Both notify user space of new records; a map has to be polled.",
         experiments: &["wake-ups"],
     },
     Statement {
@@ -35,7 +35,7 @@ const SEVEN: [Statement; 7] = [
         name: "copies",
         likeness: false,
         text: "The perf buffer copies a finished event, limited by the stack or built on a heap; \
-               the ring lets it be built in place, and refuses first.",
+               the ring lets the program build it in place, and refuses before the work.",
         experiments: &["stack-limit", "copies", "full-buffer"],
     },
     Statement {
@@ -58,7 +58,7 @@ const SEVEN: [Statement; 7] = [
     },
 ];
 
-/// A statement and what came of it.
+/// A statement and its verdict.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Answer {
     pub(super) name: &'static str,
@@ -66,11 +66,11 @@ pub(super) struct Answer {
     pub(super) kind: &'static str,
     pub(super) statement: &'static str,
     pub(super) verdict: Verdict,
-    /// By which experiments.
+    /// The experiments that test it.
     pub(super) experiments: &'static [&'static str],
 }
 
-/// The statements all of whose experiments were made.
+/// Returns the statements all of whose experiments have run.
 pub(super) fn answers(results: &[ExperimentResult]) -> Vec<Answer> {
     let verdict = |name: &&str| results.iter().find(|outcome| outcome.name == *name).map(ExperimentResult::verdict);
     let answer = |statement: &Statement| {
@@ -83,10 +83,10 @@ pub(super) fn answers(results: &[ExperimentResult]) -> Vec<Answer> {
             experiments: statement.experiments,
         })
     };
-    SEVEN.iter().filter_map(answer).collect()
+    CLAIMS.iter().filter_map(answer).collect()
 }
 
-/// Of several verdicts the worst: one thing that does not hold is enough.
+/// Returns the worst of several verdicts.
 fn together(verdicts: &[Verdict]) -> Verdict {
     let order = [Verdict::DoesNotHold, Verdict::TooNoisy, Verdict::CannotBeTried];
     order.into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(Verdict::Holds)
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thing_that_does_not_hold_is_enough() {
+    fn worst_verdict_counts() {
         use Verdict::*;
         assert_eq!(together(&[Holds, Holds]), Holds);
         assert_eq!(together(&[Holds, DoesNotHold, TooNoisy]), DoesNotHold);
@@ -106,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn every_experiment_named_is_one() {
-        for statement in &SEVEN {
+    fn named_experiments_exist() {
+        for statement in &CLAIMS {
             for name in statement.experiments {
                 let all = super::super::experiments::ALL;
                 assert!(all.iter().any(|experiment| experiment.name == *name), "{name}");

@@ -1,4 +1,4 @@
-//! The kernel and what is mounted on it.
+//! Checks of the kernel and of its mounted file systems.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub(super) fn findings() -> Vec<Finding> {
         cpus(),
         feature("ring buffer", features::ring_buffer(), "use --transport perf-heap or perf-stack"),
         feature("perf event array", features::perf_event_array(), "a newer kernel is needed"),
-        feature("links on perf events", features::perf_link(), "programs are attached the older way, by ioctl(2)"),
+        feature("links on perf events", features::perf_link(), "programs are attached by ioctl(2) instead"),
         feature("BTF", features::btf(), "verifier logs will not quote source lines"),
         kernel_btf(),
         uprobes(),
@@ -74,9 +74,9 @@ fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
 fn kernel_btf() -> Finding {
     const PATH: &str = "/sys/kernel/btf/vmlinux";
     match fs::metadata(PATH) {
-        Ok(file) => Finding::ok("the kernel's own BTF", format!("{PATH}, {} bytes", file.len())),
+        Ok(file) => Finding::ok("kernel BTF", format!("{PATH}, {} bytes", file.len())),
         Err(_) => Finding::note(
-            "the kernel's own BTF",
+            "kernel BTF",
             format!("there is no {PATH}"),
             "objects with CO-RE relocations cannot be loaded; the kernel was built without CONFIG_DEBUG_INFO_BTF",
         ),
@@ -112,7 +112,7 @@ fn tracefs() -> Finding {
 }
 
 fn bpffs() -> Finding {
-    // Paths in it may be any bytes.
+    // Paths in this file may have any bytes.
     let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
     let mounts = String::from_utf8_lossy(&mounts);
     let mount_point = mounts.lines().find_map(|line| {
@@ -130,7 +130,7 @@ fn jit() -> Finding {
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
         Ok("0") => Finding::note("JIT compiler", "off: programs are interpreted", "sysctl net.core.bpf_jit_enable=1"),
         Ok(_) => Finding::ok("JIT compiler", "on"),
-        // Only root may read it, and a kernel that has nothing but the JIT does not have the file.
+        // Only root may read it, and a kernel without an interpreter does not have the file.
         Err(_) => Finding::ok("JIT compiler", "unknown: /proc/sys/net/core/bpf_jit_enable cannot be read"),
     }
 }

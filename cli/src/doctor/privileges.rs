@@ -1,4 +1,4 @@
-//! What this process may do.
+//! Checks of the privileges of this process.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ pub(super) fn findings() -> Vec<Finding> {
     vec![capabilities(), unprivileged(), paranoid(), lockdown(), locked_memory()]
 }
 
-/// The capabilities that matter, by number (`include/uapi/linux/capability.h`).
+/// The relevant capabilities, by number (`include/uapi/linux/capability.h`).
 const CAPABILITIES: [(u32, &str); 5] =
     [(14, "CAP_IPC_LOCK"), (21, "CAP_SYS_ADMIN"), (24, "CAP_SYS_RESOURCE"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
 
 fn capabilities() -> Finding {
-    // The name in it may be any bytes.
+    // The name in this file may have any bytes.
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -24,7 +24,7 @@ fn capabilities() -> Finding {
     let (there, missing): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
     let names = |list: &[&(u32, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
     let finding = match (there.as_slice(), missing.as_slice()) {
-        ([], _) => "none of those that matter".to_owned(),
+        ([], _) => "none of the relevant ones".to_owned(),
         (there, []) => names(there),
         (there, missing) => format!("{}; without {}", names(there), names(missing)),
     };
@@ -47,9 +47,7 @@ fn setting(path: &str) -> Option<i64> {
 fn unprivileged() -> Finding {
     const CHECK: &str = "unprivileged bpf(2)";
     match setting("/proc/sys/kernel/unprivileged_bpf_disabled") {
-        Some(0) => {
-            Finding::note(CHECK, "allowed, for a few kinds of program", "tracing needs capabilities all the same")
-        }
+        Some(0) => Finding::note(CHECK, "allowed, for a few kinds of program", "tracing still needs capabilities"),
         Some(level) => Finding::ok(CHECK, format!("forbidden (kernel.unprivileged_bpf_disabled = {level})")),
         None => Finding::ok(CHECK, "unknown"),
     }
@@ -71,7 +69,7 @@ fn lockdown() -> Finding {
     match level {
         Some("confidentiality") => Finding::no(
             CHECK,
-            "confidentiality: programs may read no memory of the kernel, and load only in part",
+            "confidentiality: programs cannot read kernel memory, and some cannot be loaded",
             "boot without lockdown=confidentiality",
         ),
         Some(level) => Finding::ok(CHECK, level),
@@ -84,7 +82,7 @@ fn locked_memory() -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     let limit = limit.map_or_else(|| "no limit".to_owned(), |bytes| format!("limit {} KiB", bytes / 1024));
     match setting("/proc/sys/kernel/perf_event_mlock_kb") {
-        Some(kib) => Finding::ok(CHECK, format!("{limit}; perf buffers have {kib} KiB for each CPU and user besides")),
+        Some(kib) => Finding::ok(CHECK, format!("{limit}; perf buffers may lock {kib} KiB more for each CPU and user")),
         None => Finding::ok(CHECK, limit),
     }
 }

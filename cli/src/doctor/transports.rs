@@ -1,4 +1,4 @@
-//! The proof: each transport loaded, its buffer opened, its programs attached and detached again.
+//! Checks each transport: loads it, opens its buffer, attaches its programs and detaches them.
 
 use cutaway_programs::getaddrinfo::Transport;
 

@@ -1,23 +1,24 @@
-//! From bytes to columns.
+//! Converts bytes to columns of a terminal.
 //!
-//! A column stands for a stretch of bytes. What it shows is the rarest of what lies in it (busy before discarded before
-//! committed), so that the one busy record among thousands, which holds up all behind it, is never lost in the scale.
+//! A column represents a range of bytes. It shows the rarest kind of record in that range: busy before discarded before
+//! committed. So a single busy record among thousands, which blocks all later records, is always visible.
 
 use super::picture::{Block, Kind, Picture};
 
-/// What a column shows; `None` is nothing.
+/// The kind of record in a column; `None` is free space.
 pub(crate) type Cell = Option<Kind>;
 
-/// The views of the data in a row, `columns` cells each: two if the kernel maps it twice, otherwise one.
+/// Returns the cells of the views in a row, `columns` cells each: two views if the kernel maps the data twice, else
+/// one.
 pub(crate) fn views(picture: &Picture, columns: usize) -> Vec<Cell> {
     let mut cells = vec![None; columns.saturating_mul(picture.views())];
     for record in &picture.records {
         let offset = picture.offset(record.position);
         let start = scaled(offset, picture.bytes, columns);
-        // The column of its last byte: up to the end of a second view.
+        // The column of its last byte, which may be in the second view.
         let last = scaled(offset.saturating_add(record.space).saturating_sub(1), picture.bytes, columns);
         for column in start..=last {
-            // What lies in one view lies in the other one, too. What goes on behind the end goes on at the beginning.
+            // Both views have the same records. A record that wraps continues at the beginning of the data.
             mark(&mut cells, column, record.kind);
             mark(&mut cells, column.saturating_add(columns), record.kind);
             if let Some(column) = column.checked_sub(columns) {
@@ -28,7 +29,7 @@ pub(crate) fn views(picture: &Picture, columns: usize) -> Vec<Cell> {
     cells
 }
 
-/// What waits, by itself, `columns` wide.
+/// Returns the cells of the pending data alone, `columns` wide.
 pub(crate) fn waiting(picture: &Picture, columns: usize) -> Vec<Cell> {
     let mut cells = vec![None; columns];
     for record in &picture.records {
@@ -40,14 +41,14 @@ pub(crate) fn waiting(picture: &Picture, columns: usize) -> Vec<Cell> {
     cells
 }
 
-/// Where a record lies among `columns` that stand for what waits: its first column, and the one behind its last.
+/// Returns the columns of a record within the pending data: the first one, and the one after the last.
 pub(crate) fn stretch(picture: &Picture, record: &Block, columns: usize) -> (usize, usize) {
     let start = record.position.wrapping_sub(picture.oldest);
     let end = start.saturating_add(record.space);
     (scaled(start, picture.fill_bytes, columns), scaled(end, picture.fill_bytes, columns))
 }
 
-/// The column of byte `at` if `bytes` are `columns` wide.
+/// Returns the column of byte `at` if `bytes` bytes are `columns` wide.
 pub(crate) fn scaled(at: u64, bytes: u64, columns: usize) -> usize {
     let column = u128::from(at) * columns as u128 / u128::from(bytes.max(1));
     usize::try_from(column).unwrap_or(usize::MAX)
@@ -63,7 +64,7 @@ fn mark(cells: &mut [Cell], column: usize, kind: Kind) {
 pub(crate) mod tests {
     use super::*;
 
-    /// A buffer of one page whose records have these lengths and kinds, and begin at `position`.
+    /// Makes a buffer of one page whose records have these lengths and kinds, and begin at `position`.
     pub(crate) fn buffer(twice: bool, position: u64, records: &[(u64, Kind)]) -> Picture {
         let mut picture = Picture {
             what: "ring 7".to_owned(),
@@ -102,21 +103,21 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_record_lies_in_both_views() {
+    fn record_is_in_both_views() {
         let picture = ring(1024, &[(1016, Kind::Committed), (504, Kind::Busy)]);
         assert_eq!(drawn(&views(&picture, 8)), "..ccb.....ccb...");
     }
 
     #[test]
-    fn what_wraps_is_one_piece_across_the_border() {
+    fn wrapped_record_crosses_the_border() {
         let picture = ring(4096 + 3072, &[(2040, Kind::Committed)]);
         assert_eq!(drawn(&views(&picture, 4)), "c..cc..c");
         let picture = buffer(false, 4096 + 3072, &[(2040, Kind::Sample)]);
-        assert_eq!(drawn(&views(&picture, 4)), "c..c", "or two, if it is mapped once");
+        assert_eq!(drawn(&views(&picture, 4)), "c..c", "two pieces, if the data is mapped once");
     }
 
     #[test]
-    fn the_rarest_state_is_never_lost() {
+    fn rarest_kind_is_shown() {
         let records = [(8, Kind::Committed), (8, Kind::Busy), (8, Kind::Discarded), (8, Kind::Committed)];
         assert_eq!(drawn(&views(&ring(0, &records), 4)), "b...b...");
         assert_eq!(drawn(&waiting(&ring(0, &records), 2)), "bd");
@@ -124,7 +125,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_full_ring_fills_both() {
+    fn full_ring_fills_both_views() {
         let picture = ring(800, &[(4080, Kind::Discarded)]);
         assert_eq!(drawn(&views(&picture, 4)), "dddddddd");
     }

@@ -1,4 +1,4 @@
-//! What is drawn: a buffer at one moment, whichever kind of buffer it is.
+//! The data of a picture: a snapshot of a buffer of either kind.
 
 /// A buffer's pages, positions and records.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,24 +11,24 @@ pub(crate) struct Picture {
     pub(crate) time_ns: u64,
     /// Bytes of data: a power of two.
     pub(crate) bytes: u64,
-    /// The data is mapped twice in a row, so that what runs over its end is one piece all the same.
+    /// The data is mapped twice in a row, so that a record that wraps is contiguous.
     pub(crate) twice: bool,
-    /// The words in front of the data, in the order in which they lie there.
+    /// The words of the pages before the data, in their order in memory.
     pub(crate) words: Vec<Word>,
     pub(crate) marks: Vec<Mark>,
-    /// The position where what waits begins.
+    /// Position of the oldest unread record.
     pub(crate) oldest: u64,
-    /// Bytes that wait, headers included.
+    /// Unread bytes, headers included.
     pub(crate) fill_bytes: u64,
-    /// What waits, oldest first.
+    /// Unread records, oldest first.
     pub(crate) records: Vec<Block>,
-    /// Records that were counted and are not among `records`: there are too many.
+    /// Records that are counted but not in `records`, because there are too many.
     pub(crate) not_listed: u64,
-    /// The kinds that its records can be of.
+    /// The kinds of its records.
     pub(crate) kinds: [Kind; 3],
 }
 
-/// Words of a page, and who writes them.
+/// Words of a page, and their writer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Word {
     pub(crate) location: &'static str,
@@ -36,15 +36,15 @@ pub(crate) struct Word {
     pub(crate) text: String,
 }
 
-/// A position.
+/// A position of the reader or the writer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Mark {
-    /// What stands for it in a terminal, where there is no room for more.
+    /// Letter that marks it in a terminal.
     pub(crate) letter: char,
     pub(crate) name: &'static str,
-    /// What it means, if the name does not say it.
+    /// Its meaning, unless the name says it.
     pub(crate) meaning: &'static str,
-    /// In which of the four colors it is drawn.
+    /// CSS class of its color.
     pub(crate) color: &'static str,
     pub(crate) position: u64,
 }
@@ -52,16 +52,16 @@ pub(crate) struct Mark {
 /// A record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Block {
-    /// Where its header begins, in bytes since the buffer was made.
+    /// Position of its header, in bytes since the buffer was created.
     pub(crate) position: u64,
-    /// Bytes that it takes, header included.
+    /// Size in bytes, header included.
     pub(crate) space: u64,
-    /// The length that its header tells.
+    /// The length in its header.
     pub(crate) length: u64,
     pub(crate) kind: Kind,
 }
 
-/// What a record is. Where several share a cell of a picture, the last of these is seen.
+/// The kind of a record. If several kinds share a cell of a picture, the last one in this order is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Committed,
@@ -73,7 +73,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Those of a ring, and those of a perf buffer.
+    /// The kinds of a ring, and those of a perf buffer.
     pub(crate) const OF_A_RING: [Self; 3] = [Self::Committed, Self::Discarded, Self::Busy];
     pub(crate) const OF_PERF: [Self; 3] = [Self::Sample, Self::Other, Self::Lost];
 
@@ -88,15 +88,15 @@ impl Kind {
         }
     }
 
-    /// What it means to the reader.
+    /// Returns its meaning for the reader.
     pub(super) fn meaning(self) -> &'static str {
         match self {
-            Self::Committed => "waits to be read",
-            Self::Discarded => "will be skipped",
-            Self::Busy => "reserved, not committed; holds up all behind it",
-            Self::Sample => "what a program has sent",
+            Self::Committed => "unread",
+            Self::Discarded => "skipped by the reader",
+            Self::Busy => "reserved, not committed; blocks all later records",
+            Self::Sample => "sent by a program",
             Self::Other => "a record of another type",
-            Self::Lost => "how many found no room before the sample behind it",
+            Self::Lost => "samples dropped before the next one",
         }
     }
 
@@ -108,7 +108,7 @@ impl Kind {
         }
     }
 
-    /// The color of a terminal.
+    /// Returns the escape sequence of its color.
     pub(super) fn color(self) -> &'static str {
         match self {
             Self::Committed | Self::Sample => "\x1b[32m",
@@ -120,22 +120,22 @@ impl Kind {
 }
 
 impl Picture {
-    /// Where a position lies in the data.
+    /// Returns the offset of a position in the data.
     pub(super) fn offset(&self, position: u64) -> u64 {
         position & self.bytes.wrapping_sub(1)
     }
 
-    /// How often the data is seen.
+    /// Returns the number of views of the data.
     pub(super) fn views(&self) -> usize {
         if self.twice { 2 } else { 1 }
     }
 
-    /// How many records wait.
+    /// Returns the number of unread records.
     pub(super) fn count(&self) -> u64 {
         self.records.len() as u64 + self.not_listed
     }
 
-    /// Of what waits, how many bytes lie behind the end of the data, and so at its beginning.
+    /// Returns how many unread bytes wrap around the end of the data to its beginning.
     pub(super) fn over(&self) -> u64 {
         self.offset(self.oldest).saturating_add(self.fill_bytes).saturating_sub(self.bytes)
     }

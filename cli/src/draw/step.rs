@@ -1,4 +1,4 @@
-//! One picture after the other, at the viewer's pace: a line on stdin each.
+//! Shows pictures one by one: a line on stdin advances.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,12 +12,12 @@ use std::{
 
 use crate::{error::CliError, outlet};
 
-/// What the viewer wants to see next.
+/// A command of the viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     /// The next picture.
     Next,
-    /// The one before, where there is one.
+    /// The previous picture, if there is one.
     Back,
     /// No more.
     End,
@@ -28,11 +28,11 @@ pub(crate) struct Steps {
     lines: Receiver<String>,
 }
 
-/// How often it is asked whether to wait any longer.
-const LOOK_UP: Duration = Duration::from_millis(50);
+/// Interval at which the stop flag is checked.
+const CHECK: Duration = Duration::from_millis(50);
 
 impl Steps {
-    /// Reads stdin from now on, in a thread of its own, so that a signal ends the waiting.
+    /// Starts a thread that reads stdin, so that a signal can end the waiting.
     pub(crate) fn new() -> Result<Self, CliError> {
         let (sender, lines) = channel();
         let read = move || {
@@ -51,12 +51,12 @@ impl Steps {
     /// Waits for the next command. The end of stdin is the end, and so is `stopped`.
     pub(crate) fn next(&mut self, can_go_back: bool, stopped: Option<&AtomicBool>) -> Command {
         if io::stdin().is_terminal() {
-            let back = if can_go_back { ", b: the one before" } else { "" };
+            let back = if can_go_back { ", b: previous picture" } else { "" };
             // Without a line feed. A closed stderr is ignored.
-            let _ = write!(outlet::stderr(), "Enter: the next picture{back}, q: no more ");
+            let _ = write!(outlet::stderr(), "Enter: next picture{back}, q: quit ");
         }
         loop {
-            match self.lines.recv_timeout(LOOK_UP) {
+            match self.lines.recv_timeout(CHECK) {
                 Ok(line) => {
                     return match line.trim() {
                         "q" | "quit" => Command::End,
@@ -65,7 +65,7 @@ impl Steps {
                     };
                 }
                 Err(RecvTimeoutError::Disconnected) => return Command::End,
-                // ATOMICS: nothing but the flag itself passes from thread to thread.
+                // ATOMICS: the flag publishes nothing else.
                 Err(RecvTimeoutError::Timeout) if stopped.is_some_and(|flag| flag.load(Ordering::Relaxed)) => {
                     return Command::End;
                 }

@@ -1,11 +1,11 @@
-//! The picture for a browser: one frame for each look, one below the other.
+//! Draws pictures for a browser: a frame for each snapshot, one below the other.
 //!
 //! ```text
 //!     page 0   page 1                                        positions as numbers
 //!        ▼C        ▼P                                        positions as marks
-//!     │ the data          │ the same pages again  │          every record, in both views; a perf buffer has one, twice as wide
-//!        └── what waits ──┘
-//!     │ what waits, enlarged                      │          every record, its header darker
+//!     │ data              │ the same pages again  │          every record, in both views; a perf buffer has one view
+//!        └── pending ─────┘                                  of double width
+//!     │ pending data (zoomed)                     │          every record, its header darker
 //! ```
 
 use std::fmt::Write as _;
@@ -18,11 +18,11 @@ const INNER: f64 = WIDTH - 2.0 * MARGIN;
 /// Height of a frame.
 const FRAME: f64 = 440.0;
 
-/// Where things stand in a frame.
+/// Vertical positions in a frame.
 const PAGES: f64 = 44.0;
 const DATA: f64 = 186.0;
 const BAR: f64 = 56.0;
-const ENLARGED: f64 = 316.0;
+const ZOOMED: f64 = 316.0;
 const LEGEND: f64 = 412.0;
 
 const STYLE: &str = "text{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#222;white-space:pre}\
@@ -33,7 +33,7 @@ const STYLE: &str = "text{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#
 .edge{stroke:#fff;stroke-width:.8}.consumer{stroke:#1f5fbf}.producer{stroke:#b01e3c}.pending{stroke:#8a4fbf}\
 .overwrite{stroke:#6b5b00}.end{stroke:#444;stroke-dasharray:4 3}.mark{stroke-width:2}.lens{fill:#dfe8f5;stroke:#9db4d8}";
 
-/// A document with these frames.
+/// Makes a document of these frames.
 pub(super) fn document(frames: &[Picture]) -> String {
     let height = FRAME * frames.len().max(1) as f64;
     let mut to = Svg(String::new());
@@ -46,11 +46,11 @@ pub(super) fn document(frames: &[Picture]) -> String {
     for (index, frame) in frames.iter().enumerate() {
         to.line(format_args!(r#"<g transform="translate(0 {})">"#, FRAME * index as f64));
         let since = frame.time_ns.saturating_sub(first) as f64 / 1e9;
-        // Several looks, or one look at several buffers.
+        // There are several snapshots of one buffer, or one snapshot of several buffers.
         let same = |other: &&Picture| other.what == frame.what;
         let step = match frames.iter().filter(same).count() {
             1 => String::new(),
-            _ => format!(", look {} after {since:.3} s", frames.iter().take(index).filter(same).count() + 1),
+            _ => format!(", snapshot {} after {since:.3} s", frames.iter().take(index).filter(same).count() + 1),
         };
         to.frame(frame, &step);
         to.line(format_args!("</g>"));
@@ -74,7 +74,7 @@ impl Svg {
     fn frame(&mut self, frame: &Picture, step: &str) {
         let name = frame.name.as_ref().map_or_else(String::new, |name| format!(" “{name}”"));
         let title = format!(
-            "{}{name}: {} bytes, {:.1} % full, {} waiting{step}",
+            "{}{name}: {} bytes, {:.1} % full, {} unread{step}",
             frame.what,
             frame.bytes,
             frame.fill_bytes as f64 * 100.0 / frame.bytes.max(1) as f64,
@@ -84,11 +84,11 @@ impl Svg {
         self.words(frame);
         self.marks(frame);
         self.views(frame);
-        self.enlarged(frame);
+        self.zoomed(frame);
         self.legend(frame);
     }
 
-    /// The words of the pages in front.
+    /// Draws the words of the pages before the data.
     fn words(&mut self, frame: &Picture) {
         for (word, (x, width)) in frame.words.iter().zip([(MARGIN, 360.0), (MARGIN + 370.0, INNER - 370.0)]) {
             self.line(format_args!(r#"<rect class="page" x="{x}" y="{PAGES}" width="{width}" height="46"/>"#));
@@ -97,10 +97,10 @@ impl Svg {
         }
     }
 
-    /// The positions as arrows onto the first view, each at a height of its own.
+    /// Draws the positions as arrows onto the first view, each at a different height.
     fn marks(&mut self, frame: &Picture) {
         let mut marks: Vec<_> = frame.marks.iter().map(|mark| (frame.offset(mark.position), mark)).collect();
-        // The leftmost is the highest, so that no arrow runs through what is written at another one.
+        // The leftmost is the highest, so that no arrow crosses the text of another one.
         marks.sort_by_key(|(offset, _)| *offset);
         for (index, (offset, mark)) in marks.into_iter().enumerate() {
             let x = MARGIN + scaled(offset, frame.bytes, view(frame));
@@ -111,7 +111,7 @@ impl Svg {
                 y - 10.0,
                 DATA + BAR
             ));
-            // On the side where there is room for it.
+            // On the side that has room for the text.
             let text = format!("{} at offset {offset:#x}", mark.name);
             let width = 6.8 * text.len() as f64;
             let left = if x + 5.0 + width > WIDTH { x - 5.0 - width } else { x + 5.0 };
@@ -119,7 +119,7 @@ impl Svg {
         }
     }
 
-    /// The data, twice if it is mapped so.
+    /// Draws the data, twice if it is mapped twice.
     fn views(&mut self, frame: &Picture) {
         let view = view(frame);
         for run in runs(frame, view / frame.bytes.max(1) as f64) {
@@ -128,7 +128,7 @@ impl Svg {
             let over = start + width - view;
             if frame.twice {
                 self.bar(MARGIN + start, DATA, width, &run, "");
-                // Its other likeness: a view further, or, of what runs over the border, a view back.
+                // The same record in the other view: one view further, and its wrapped part one view back.
                 self.bar(MARGIN + start + view, DATA, width.min(view - start), &run, " again");
                 self.bar(MARGIN, DATA, over, &run, " again");
             } else {
@@ -137,8 +137,8 @@ impl Svg {
             }
         }
         let below = DATA + BAR + 14.0;
-        self.text(MARGIN, below, "small", &format!("the data: offsets 0 to {:#x}", frame.bytes));
-        let again = if frame.twice { "the same pages, mapped once more" } else { "" };
+        self.text(MARGIN, below, "small", &format!("data: offsets 0 to {:#x}", frame.bytes));
+        let again = if frame.twice { "the same pages, mapped again" } else { "" };
         for (index, text) in ["", again].into_iter().take(frame.views()).enumerate() {
             let x = MARGIN + view * index as f64;
             self.line(format_args!(r#"<rect class="border" x="{x}" y="{DATA}" width="{view}" height="{BAR}"/>"#));
@@ -148,10 +148,10 @@ impl Svg {
         }
     }
 
-    /// What waits by itself, and the lens that it is seen through: two, if it is in two pieces.
-    fn enlarged(&mut self, frame: &Picture) {
+    /// Draws the pending data alone, and the lens from the data to it: two lenses, if it is in two pieces.
+    fn zoomed(&mut self, frame: &Picture) {
         if frame.fill_bytes == 0 {
-            self.text(MARGIN, ENLARGED + 30.0, "", "nothing waits");
+            self.text(MARGIN, ZOOMED + 30.0, "", "no pending data");
             return;
         }
         let (view, scale) = (view(frame), INNER / frame.fill_bytes as f64);
@@ -163,49 +163,50 @@ impl Svg {
             self.lens([start, right, border, MARGIN]);
             self.lens([MARGIN, MARGIN + scaled(over, frame.bytes, view), right, border]);
             self.records(frame, scale);
-            let bottom = ENLARGED + BAR;
+            let bottom = ZOOMED + BAR;
             self.line(format_args!(
                 r#"<line class="mark end" x1="{border:.2}" y1="{:.1}" x2="{border:.2}" y2="{bottom:.1}"/>"#,
-                ENLARGED - 8.0
+                ZOOMED - 8.0
             ));
-            let text = "here the data ends; what follows lies at its beginning";
+            let text = "end of the data; the rest is at its beginning";
             let width = 6.8 * text.len() as f64;
-            // Behind the positions, which stand on the left of the same line.
+            // To the right of the positions, which are on the same line.
             let left = (border - width / 2.0).clamp(MARGIN + 360.0, right - width);
             self.text(left, bottom + 14.0, "small", text);
         } else {
             self.lens([start, end.min(right), right, MARGIN]);
             self.records(frame, scale);
         }
-        let caption = format!("what waits, enlarged: {} bytes", frame.fill_bytes);
-        self.text(MARGIN, ENLARGED - 4.0, "small", &caption);
-        self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ENLARGED}" width="{INNER}" height="{BAR}"/>"#));
+        let caption = format!("pending data (zoomed): {} bytes", frame.fill_bytes);
+        self.text(MARGIN, ZOOMED - 4.0, "small", &caption);
+        self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ZOOMED}" width="{INNER}" height="{BAR}"/>"#));
         let ends = format!("position {} to {}", frame.oldest, frame.oldest.wrapping_add(frame.fill_bytes));
-        self.text(MARGIN, ENLARGED + BAR + 14.0, "small", &ends);
+        self.text(MARGIN, ZOOMED + BAR + 14.0, "small", &ends);
     }
 
-    /// From a stretch of the data to a stretch of what is enlarged: its corners from left to right, and back below.
+    /// Draws a lens from a range of the data to a range of the zoomed data: the corners from left to right, and back
+    /// below.
     fn lens(&mut self, [a, b, c, d]: [f64; 4]) {
-        let (top, bottom) = (DATA + BAR + 20.0, ENLARGED - 18.0);
+        let (top, bottom) = (DATA + BAR + 20.0, ZOOMED - 18.0);
         self.line(format_args!(
             r#"<polygon class="lens" points="{a:.2},{top} {b:.2},{top} {c:.2},{bottom} {d:.2},{bottom}"/>"#
         ));
     }
 
-    /// Every record that waits, with its header and its length where there is room.
+    /// Draws every unread record, with its header, and with its length if it fits.
     fn records(&mut self, frame: &Picture, scale: f64) {
         for run in runs(frame, scale) {
             let x = MARGIN + run.position.wrapping_sub(frame.oldest) as f64 * scale;
             let width = run.bytes as f64 * scale;
-            self.bar(x, ENLARGED, width, &run, "");
+            self.bar(x, ZOOMED, width, &run, "");
             if run.count == 1 && width > 12.0 {
                 let header = 8.0 * scale;
                 self.line(format_args!(
-                    r#"<rect class="header" x="{x:.2}" y="{ENLARGED}" width="{header:.2}" height="{BAR}"/>"#
+                    r#"<rect class="header" x="{x:.2}" y="{ZOOMED}" width="{header:.2}" height="{BAR}"/>"#
                 ));
                 let label = run.length.to_string();
                 if width > 10.0 + 7.0 * label.len() as f64 {
-                    self.text(x + (header + width) / 2.0, ENLARGED + BAR / 2.0 + 4.0, "label", &label);
+                    self.text(x + (header + width) / 2.0, ZOOMED + BAR / 2.0 + 4.0, "label", &label);
                 }
             }
         }
@@ -236,18 +237,18 @@ impl Svg {
     }
 }
 
-/// How wide one view of the data is.
+/// Returns the width of one view of the data.
 fn view(frame: &Picture) -> f64 {
     INNER / frame.views() as f64
 }
 
-/// Records in a row that are drawn as one, because each would be thinner than a pixel and they look alike.
+/// Consecutive records of one kind that are drawn as one, because each would be thinner than a pixel.
 struct Run {
     position: u64,
     bytes: u64,
     kind: Kind,
     count: u64,
-    /// Of the first one.
+    /// Length of the first one.
     length: u64,
 }
 
@@ -261,7 +262,7 @@ impl Run {
     }
 }
 
-/// The records as they are drawn if a byte is `scale` pixels wide.
+/// Returns the runs of records to draw if a byte is `scale` pixels wide.
 fn runs(frame: &Picture, scale: f64) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let thin = |record: &Block| (record.space as f64) * scale < 1.0;
@@ -292,7 +293,7 @@ fn scaled(at: u64, bytes: u64, width: f64) -> f64 {
     at as f64 * width / bytes.max(1) as f64
 }
 
-/// Text as XML and HTML take it, between tags and between quotation marks.
+/// Escapes text for XML and HTML, between tags and in attributes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -301,7 +302,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            // XML knows no such characters, not even escaped.
+            // XML does not allow such characters, not even escaped.
             character if character.is_control() && character != '\n' => escaped.push('\u{fffd}'),
             character => escaped.push(character),
         }
@@ -317,21 +318,21 @@ mod tests {
     };
 
     #[test]
-    fn nothing_in_a_text_becomes_markup() {
+    fn markup_in_text_is_escaped() {
         assert_eq!(escaped("<a href=\"x\">&\u{1b}"), "&lt;a href=&quot;x&quot;&gt;&amp;\u{fffd}");
     }
 
     #[test]
-    fn every_record_is_there_and_to_scale() {
+    fn records_are_drawn_to_scale() {
         let frame = ring(0, &[(1016, Kind::Committed), (2040, Kind::Busy)]);
         let svg = document(&[frame]);
-        // 1024 of 4096 bytes are a quarter of a view; of the 3072 that wait, a third of the whole.
+        // 1024 of 4096 bytes are a quarter of a view; of the 3072 unread bytes, a third.
         for (class, x, y, width) in [
             ("committed edge", MARGIN, DATA, INNER / 8.0),
             ("busy edge", MARGIN + INNER / 8.0, DATA, INNER / 4.0),
             ("committed again edge", MARGIN + INNER / 2.0, DATA, INNER / 8.0),
-            ("committed edge", MARGIN, ENLARGED, INNER / 3.0),
-            ("busy edge", MARGIN + INNER / 3.0, ENLARGED, INNER * 2.0 / 3.0),
+            ("committed edge", MARGIN, ZOOMED, INNER / 3.0),
+            ("busy edge", MARGIN + INNER / 3.0, ZOOMED, INNER * 2.0 / 3.0),
         ] {
             let rect = format!(r#"<rect class="{class}" x="{x:.2}" y="{y}" width="{width:.2}""#);
             assert!(svg.contains(&rect), "{rect}\n{svg}");
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_records_make_a_small_picture() {
+    fn many_records_make_a_small_picture() {
         let mut frame = ring(0, &[]);
         frame.bytes = 1 << 24;
         for index in 0..100_000_u64 {
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_break_out() {
+    fn markup_in_names_is_escaped() {
         let mut frame = ring(0, &[]);
         frame.name = Some("</text><script>\x1b".to_owned());
         let svg = document(&[frame]);
@@ -363,12 +364,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mapped_once_is_drawn_once() {
+    fn data_mapped_once_is_drawn_once() {
         let frame = buffer(false, 4096 - 1024, &[(2040, Kind::Sample)]);
         let svg = document(&[frame]);
-        // Half of it lies at the end of the data, half at the beginning; enlarged it is whole.
+        // Half of it is at the end of the data, half at the beginning; zoomed, it is whole.
         for (x, y, width) in
-            [(MARGIN + INNER * 0.75, DATA, INNER / 4.0), (MARGIN, DATA, INNER / 4.0), (MARGIN, ENLARGED, INNER)]
+            [(MARGIN + INNER * 0.75, DATA, INNER / 4.0), (MARGIN, DATA, INNER / 4.0), (MARGIN, ZOOMED, INNER)]
         {
             let rect = format!(r#"<rect class="sample edge" x="{x:.2}" y="{y}" width="{width:.2}""#);
             assert!(svg.contains(&rect), "{rect}\n{svg}");

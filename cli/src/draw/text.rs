@@ -1,4 +1,4 @@
-//! The picture for a terminal.
+//! Draws pictures for a terminal.
 
 use super::{
     cells::{self, Cell, scaled, stretch},
@@ -6,13 +6,13 @@ use super::{
 };
 use crate::columns::{cut, display_width};
 
-/// Columns below which there is no picture.
+/// Least width of a picture in columns.
 const LEAST: usize = 40;
 
-/// Columns in front of the bars.
+/// Columns before the bars.
 const MARGIN: usize = 2;
 
-/// The picture, line by line, at most `width` columns wide.
+/// Draws the picture in lines of at most `width` columns (at least [`LEAST`]).
 pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String> {
     let width = width.max(LEAST);
     let pen = Pen { colored };
@@ -27,10 +27,10 @@ pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String
         let columns = width - MARGIN - 2;
         let count = picture.count();
         lines.push(format!(
-            "  what waits, enlarged: {} bytes, {count} record{}, {} a column",
+            "  pending data (zoomed): {} bytes, {count} record{}, {} per column",
             picture.fill_bytes,
             if count == 1 { "" } else { "s" },
-            bytes_a_column(picture.fill_bytes, columns)
+            bytes_per_column(picture.fill_bytes, columns)
         ));
         lines.push(format!("  {}", pen.bars(&cells::waiting(picture, columns), columns)));
         lines.extend(labels(picture, columns));
@@ -40,7 +40,7 @@ pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
-/// Which buffer it is; its positions as numbers, and who writes them.
+/// Formats the name of the buffer, and its positions with their writers.
 fn words(picture: &Picture) -> Vec<String> {
     let name = picture.name.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
     let mut lines = vec![format!("{}{name}, {} bytes", picture.what, picture.bytes)];
@@ -48,21 +48,21 @@ fn words(picture: &Picture) -> Vec<String> {
     lines
 }
 
-/// What stands above the views.
+/// Formats the heading of the views.
 fn heading(picture: &Picture, columns: usize) -> String {
-    let scale = format!("the data, {} a column", bytes_a_column(picture.bytes, columns));
-    let again = if picture.twice { "the same pages, mapped once more" } else { "" };
+    let scale = format!("data, {} per column", bytes_per_column(picture.bytes, columns));
+    let again = if picture.twice { "the same pages, mapped again" } else { "" };
     let short = |text: &str| text.chars().take(columns).collect::<String>();
     format!("   {:<columns$} {}", short(&scale), short(again)).trim_end().to_owned()
 }
 
-/// How many bytes a column stands for, in words.
-fn bytes_a_column(bytes: u64, columns: usize) -> String {
+/// Formats the number of bytes per column.
+fn bytes_per_column(bytes: u64, columns: usize) -> String {
     let each = bytes as f64 / columns as f64;
     if each < 10.0 { format!("{each:.1} bytes") } else { format!("{each:.0} bytes") }
 }
 
-/// The positions below the first view: a letter each, under the column that holds it.
+/// Draws the positions below the first view: a letter under the column of each.
 fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
     let mut line = vec![' '; width];
     let mut names = Vec::new();
@@ -70,7 +70,7 @@ fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
         let column = scaled(picture.offset(mark.position), picture.bytes, columns);
         let cell = line.get_mut(MARGIN + 1 + column);
         match cell {
-            // Two positions in one column share a star, and the names say it.
+            // Two positions in one column are drawn as a star; the line of names explains it.
             Some(cell) if *cell != ' ' => *cell = '*',
             Some(cell) => *cell = mark.letter,
             None => {}
@@ -86,10 +86,10 @@ fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
     vec![line.trim_end().to_owned(), text.chars().take(width).collect()]
 }
 
-/// The stretch that waits, as the reader walks it.
+/// Draws a bracket under the pending data.
 fn piece(picture: &Picture, columns: usize) -> String {
     if picture.fill_bytes == 0 {
-        return "  nothing waits".to_owned();
+        return "  no pending data".to_owned();
     }
     let oldest = picture.offset(picture.oldest);
     let start = scaled(oldest, picture.bytes, columns);
@@ -105,7 +105,7 @@ fn piece(picture: &Picture, columns: usize) -> String {
     }
 }
 
-/// From one column to another, and a word behind it if there is room.
+/// Draws a bracket from one column to another, followed by `word` if it fits.
 fn bracket(start: usize, last: usize, word: &str, columns: usize) -> String {
     let length = last.saturating_sub(start) + 1;
     let bracket = match length {
@@ -116,7 +116,7 @@ fn bracket(start: usize, last: usize, word: &str, columns: usize) -> String {
     format!("{}{bracket}{behind}", " ".repeat(MARGIN + 1 + start))
 }
 
-/// From a column to the end, and from the beginning to another one.
+/// Draws a bracket from column `start` to the end, and one from the beginning to column `last`.
 fn two_pieces(start: usize, last: usize, columns: usize) -> String {
     let between = start.saturating_sub(last + 1);
     let words = [" in two pieces: on the right, then on the left ", " in two pieces "];
@@ -126,14 +126,14 @@ fn two_pieces(start: usize, last: usize, columns: usize) -> String {
     format!("{}{left}{word:^between$}{right}", " ".repeat(MARGIN + 1))
 }
 
-/// The lengths of records, under those that have room for them. Empty if none has.
+/// Writes the lengths under the records that are wide enough; `None` if there is no such record.
 fn labels(picture: &Picture, columns: usize) -> Option<String> {
     let mut line = vec![' '; columns];
     let mut any = false;
     for record in &picture.records {
         let (start, end) = stretch(picture, record, columns);
         let label = format!("└{}", record.length);
-        // With a column of air behind it.
+        // A free column follows each label.
         if display_width(&label) >= end.saturating_sub(start) {
             continue;
         }
@@ -158,7 +158,7 @@ impl Pen {
         }
     }
 
-    /// Cells between borders, one more border every `columns`.
+    /// Draws cells between borders, with a border every `columns` cells.
     fn bars(&self, cells: &[Cell], columns: usize) -> String {
         let mut line = String::from("│");
         for view in cells.chunks(columns) {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_wraps_reads_as_a_picture() {
+    fn wrapped_ring_is_drawn() {
         let records = [(496, Kind::Committed), (248, Kind::Discarded), (504, Kind::Busy)];
         let mut picture = ring(4096 * 3 - 768, &records);
         picture.words = vec![
@@ -208,12 +208,12 @@ mod tests {
 ring 7 `events`, 4096 bytes
   page 0  its reader writes   consumer_pos 11520
   page 1  the kernel writes   producer_pos 12792  pending_pos 11520
-   the data, 128 bytes a column     the same pages, mapped once more
+   data, 128 bytes per column       the same pages, mapped again
   │▒▒▒▒······················███░░▒│▒▒▒▒······················███░░▒│
       P                      *
   C consumer  P producer  B busy at the last reserve  * several
                              └─────────┘
-  what waits, enlarged: 1272 bytes, 3 records, 20 bytes a column
+  pending data (zoomed): 1272 bytes, 3 records, 20 bytes per column
   │█████████████████████████░░░░░░░░░░░░░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│
    └496                     └248         └504
   █ committed  ░ discarded  ▒ busy  · free";
@@ -221,26 +221,26 @@ ring 7 `events`, 4096 bytes
     }
 
     #[test]
-    fn what_is_mapped_once_and_wraps_is_in_two_pieces() {
+    fn wrapped_perf_buffer_is_in_two_pieces() {
         let mut picture = buffer(false, 4096 - 512, &[(1016, Kind::Sample), (248, Kind::Lost)]);
         picture.what = "perf buffer".to_owned();
         picture.name = None;
         picture.marks = vec![mark('T', "data_tail", "", 3584), mark('H', "data_head", "", 3584 + 1280)];
         let expected = "\
 perf buffer, 4096 bytes
-   the data, 64 bytes a column
+   data, 64 bytes per column
   │████████▒▒▒▒············································████████│
                H                                           T
   T data_tail  H data_head
    ───────────┘               in two pieces                └───────
-  what waits, enlarged: 1280 bytes, 2 records, 20 bytes a column
+  pending data (zoomed): 1280 bytes, 2 records, 20 bytes per column
   │███████████████████████████████████████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒│
    └1016                                              └248
   █ sample  ░ other  ▒ lost  · free";
         assert_eq!(text(&picture, 68, false).join("\n"), expected);
         let wide = text(&picture, 100, false).join("\n");
         assert!(wide.contains("┘          in two pieces: on the right, then on the left           └"), "{wide}");
-        // All of it waits.
+        // The buffer is full.
         let full = text(&buffer(false, 2048, &[(4088, Kind::Sample)]), 69, false).join("\n");
         assert!(full.contains(&format!("   {}└{}\n", "─".repeat(32), "─".repeat(32))), "{full}");
     }

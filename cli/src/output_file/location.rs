@@ -1,4 +1,4 @@
-//! A name in a directory, where a file is to be replaced or made.
+//! A name in a directory, at which a file is replaced or created.
 
 use std::{
     ffi::OsString,
@@ -34,7 +34,11 @@ impl Location {
     pub(super) fn new(path: &Path) -> Result<Self, Refused> {
         let nameless = path.as_os_str().as_bytes().ends_with(b"/") || path.as_os_str().as_bytes().ends_with(b"/.");
         let Some(name) = path.file_name().filter(|_| !nameless) else {
-            return Err(Refused::Because(if path.is_dir() { "it is no file" } else { "it names no file" }));
+            return Err(Refused::Because(if path.is_dir() {
+                "it is not a regular file"
+            } else {
+                "it does not name a file"
+            }));
         };
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -46,7 +50,7 @@ impl Location {
     pub(crate) fn of_regular_file(path: &Path) -> Result<Self, Refused> {
         let location = Self::new(path)?;
         match location.existing()? {
-            Some(there) if !is_regular(&there) => Err(Refused::Because("it is no file")),
+            Some(there) if !is_regular(&there) => Err(Refused::Because("it is not a regular file")),
             _ => Ok(location),
         }
     }
@@ -62,24 +66,24 @@ impl Location {
             FileType::Symlink => {
                 let leads_nowhere = statat(&self.directory, &self.name, AtFlags::empty()).is_err();
                 return Err(Refused::Because(if leads_nowhere {
-                    "it is a link that leads nowhere"
+                    "it is a dangling symbolic link"
                 } else {
                     "it is a symbolic link, which is not followed"
                 }));
             }
             FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice => {}
-            _ => return Err(Refused::Because("it is no file")),
+            _ => return Err(Refused::Because("it is not a regular file")),
         }
-        if self.is_a_strangers(&there)? {
+        if self.belongs_to_another_user(&there)? {
             return Err(Refused::Because("it belongs to another user, in a directory that everyone can write to"));
         }
-        // To rename takes no permission on the file itself, but to write to it does.
+        // Renaming needs no permission on the file itself, but writing to it does.
         accessat(&self.directory, &self.name, Access::WRITE_OK, AtFlags::EACCESS)?;
         Ok(Some(there))
     }
 
-    /// Returns whether another user may have put it there.
-    fn is_a_strangers(&self, there: &Stat) -> Result<bool, Refused> {
+    /// Returns whether another user may have created it.
+    fn belongs_to_another_user(&self, there: &Stat) -> Result<bool, Refused> {
         let directory = fstat(&self.directory)?;
         let open_to_all = Mode::SVTX | Mode::WOTH;
         Ok(Mode::from_raw_mode(directory.st_mode).contains(open_to_all)
@@ -102,7 +106,7 @@ impl Location {
         };
         let opened = fstat(&fd)?;
         if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {
-            return Err(Refused::Because("another file has taken its place meanwhile"));
+            return Err(Refused::Because("another file has replaced it meanwhile"));
         }
         Ok(Outlet::nonblocking(fd))
     }
@@ -111,10 +115,10 @@ impl Location {
     pub(crate) fn begin(&self) -> io::Result<Unfinished> {
         let kept = self.existing().map_err(io::Error::from)?;
         if kept.as_ref().is_some_and(|there| !is_regular(there)) {
-            return Err(Refused::Because("another file has taken its place meanwhile").into());
+            return Err(Refused::Because("another file has replaced it meanwhile").into());
         }
-        // A new file has what the umask leaves. One that replaces another is closed to others until it has the mode of
-        // that.
+        // The umask limits the mode of a new file. A file that replaces another is private until it has the mode of the
+        // old one.
         let mode = Mode::from_raw_mode(if kept.is_some() { 0o600 } else { 0o666 });
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let unfinished = |fd: OwnedFd, name| Unfinished {

@@ -1,4 +1,4 @@
-//! Why a path cannot be written to.
+//! Reasons why a path cannot be written to.
 
 use std::{io, path::Path};
 
@@ -6,10 +6,10 @@ use rustix::io::Errno;
 
 use crate::error::CliError;
 
-/// Why a path cannot be written to.
+/// The reason why a path cannot be written to.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// A reason of this module's own.
+    /// A check of this module failed.
     Because(&'static str),
     System(io::Error),
 }
@@ -29,19 +29,18 @@ impl From<Refused> for io::Error {
     }
 }
 
-/// A path that cannot be written to, as a failure of the command: `attempt` is what it was for.
+/// Makes the error of a path that cannot be written to. `attempt` names the purpose.
 pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError {
     let attempt = format!("{attempt} {}", path.display());
     let error = match refused {
         Refused::Because(why) => {
-            return CliError::new(format!("cannot {attempt}: {why}"))
-                .advise("name a file that may be replaced, or one that is not there yet");
+            return CliError::new(format!("cannot {attempt}: {why}")).advise("name a regular file, or a new one");
         }
         Refused::System(error) => error,
     };
     let failure = CliError::system(&attempt, &error);
     match error.kind() {
-        io::ErrorKind::NotFound => failure.advise("is there such a directory?"),
+        io::ErrorKind::NotFound => failure.advise("does the directory exist?"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             failure.advise("name a file in a directory that can be written to")
         }

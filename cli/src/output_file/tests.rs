@@ -43,7 +43,7 @@ fn link_is_neither_followed_nor_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let (there, path) = (directory.path().join("there"), directory.path().join("link"));
     fs::write(&there, "untouched").unwrap();
-    for (target, why) in [("there", "not followed"), ("nowhere", "leads nowhere"), (".", "not followed")] {
+    for (target, why) in [("there", "not followed"), ("nowhere", "dangling"), (".", "not followed")] {
         symlink(target, &path).unwrap();
         assert!(write(&path, "new").unwrap_err().contains(why));
         assert_eq!(fs::read_link(&path).unwrap(), Path::new(target));
@@ -54,7 +54,7 @@ fn link_is_neither_followed_nor_replaced() {
 }
 
 #[test]
-fn link_that_comes_meanwhile_is_not_followed() {
+fn link_created_meanwhile_is_not_followed() {
     let directory = tempfile::tempdir().unwrap();
     let (there, path) = (directory.path().join("there"), directory.path().join("file"));
     fs::write(&there, "untouched").unwrap();
@@ -83,19 +83,19 @@ fn devices_and_fifos_are_written_to_and_stay() {
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn other_file_types_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     for path in [directory.path(), &socket, Path::new("/"), Path::new("/tmp/"), Path::new("..")] {
         assert!(write(path, "x").is_err(), "{}", path.display());
     }
-    assert_eq!(write(&directory.path().join("new/"), "x").unwrap_err(), "it names no file");
+    assert_eq!(write(&directory.path().join("new/"), "x").unwrap_err(), "it does not name a file");
     assert!(write(&directory.path().join("no/file"), "x").unwrap_err().contains("No such file"));
 }
 
 #[test]
-fn unfinished_files_leave_nothing() {
+fn unfinished_file_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "old").unwrap();
@@ -103,7 +103,7 @@ fn unfinished_files_leave_nothing() {
     let mut unfinished = location.begin().unwrap();
     unfinished.reserve(4096).unwrap();
     drop(unfinished);
-    // The same where files need a name.
+    // The same on file systems where files need a name.
     let named = || {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let make = |name: &OsStr| openat(&location.directory, name, flags, Mode::from_raw_mode(0o600));
@@ -127,7 +127,7 @@ fn unfinished_files_leave_nothing() {
 }
 
 #[test]
-fn own_descriptors_are_named_in_four_ways() {
+fn own_fds_are_recognized() {
     for (path, fd) in [
         ("/dev/stdout", Some(1)),
         ("/dev/stderr", Some(2)),
@@ -138,6 +138,6 @@ fn own_descriptors_are_named_in_four_ways() {
         ("/dev/null", None),
         ("stdout", None),
     ] {
-        assert_eq!(own_descriptor(Path::new(path)), fd, "{path}");
+        assert_eq!(own_fd(Path::new(path)), fd, "{path}");
     }
 }

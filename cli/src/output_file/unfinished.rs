@@ -1,4 +1,4 @@
-//! A file that is being written, and takes its place when it is complete.
+//! A file that is being written, and gets its name when it is complete.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::signals::{self, LastAct};
 
-/// Makes something under a hidden name that is not taken.
+/// Calls `make` with hidden names until one is free.
 pub(super) fn hidden<T>(
     directory: &Arc<OwnedFd>,
     mut make: impl FnMut(&OsStr) -> Result<T, Errno>,
@@ -32,7 +32,7 @@ pub(super) fn hidden<T>(
     }
 }
 
-/// A hidden name, which is removed when this is dropped.
+/// A hidden name, which is removed on drop.
 #[derive(Debug)]
 pub(super) struct Hidden {
     directory: Arc<OwnedFd>,
@@ -52,16 +52,16 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // Once it was renamed, nothing has that name any more.
+        // After the rename, no file has that name any more.
         let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
     }
 }
 
-/// A file that is being written. Unless it is committed, it vanishes.
+/// A file that is being written. It is removed unless it is committed.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub(super) file: File,
-    /// Where the file system has no files without a name.
+    /// The hidden name, if the file system does not support files without a name.
     pub(super) name: Option<Hidden>,
     /// The file that it replaces.
     pub(super) kept: Option<Stat>,
@@ -70,9 +70,9 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Reserves room for `bytes` bytes, so that a full disk is noticed now.
+    /// Reserves `bytes` bytes, so that a full disk is noticed early.
     pub(crate) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
-        // Written, since not every file system can be asked for room.
+        // By a write, because not every file system supports fallocate(2).
         self.file.write_all(&vec![0; bytes])?;
         self.file.sync_data()
     }
@@ -86,9 +86,9 @@ impl Unfinished {
         if let Some(kept) = &self.kept {
             self.resemble(kept)?;
         }
-        // What the disk or a server refuses late shows here.
+        // Reports errors that the disk or a server detects late.
         self.file.sync_all()?;
-        self.put_in_place()
+        self.rename_to_target()
     }
 
     /// Sets the mode of the file that it replaces, and owner and group where permitted. Set-user-ID and set-group-ID
@@ -98,14 +98,14 @@ impl Unfinished {
         if (own.st_uid, own.st_gid) != (kept.st_uid, kept.st_gid) {
             let (user, group) = (Uid::from_raw(kept.st_uid), Gid::from_raw(kept.st_gid));
             if fchown(&self.file, Some(user), Some(group)).is_err() {
-                // One who may not give files away may still be in the group.
+                // A process without CAP_CHOWN may still set a group that it belongs to.
                 let _ = fchown(&self.file, None, Some(group));
             }
         }
         Ok(fchmod(&self.file, Mode::from_raw_mode(kept.st_mode & 0o777))?)
     }
 
-    fn put_in_place(self) -> io::Result<()> {
+    fn rename_to_target(self) -> io::Result<()> {
         let Self { file, name, kept, directory, target } = self;
         let name = match name {
             Some(name) => name,

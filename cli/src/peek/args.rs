@@ -8,12 +8,12 @@ use crate::args::{Format, seconds};
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway peek                          the rings of this machine, and who owns them
-  cutaway peek --name events            what waits in the ring `events`
+  cutaway peek                          all rings, with their owners
+  cutaway peek --name events            unread records of the ring `events`
   cutaway peek --name events --watch    the same, live
-  cutaway peek --pid 4711 --watch       the ring of a process, or its perf buffers, live
+  cutaway peek --pid 4711 --watch       ring or perf buffers of a process, live
 
-  A ring with something in it, as root, all in one:
+  Fill a ring and draw it (as root):
   cutaway trace -- sh -c 'kill -STOP $PPID; getent ahosts localhost; \\
     cutaway peek --pid $PPID --draw; kill -CONT $PPID' 2>&1 | cat";
 
@@ -21,61 +21,83 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The ring with this number
-    #[arg(long, value_name = "N", group = "ring")]
+    /// Show the ring with this map id
+    #[arg(long, value_name = "ID", group = "ring")]
     pub(super) id: Option<u32>,
 
-    /// The ring that is pinned here
+    /// Show the ring pinned at this path
     #[arg(long, value_name = "PATH", group = "ring")]
     pub(super) pin: Option<PathBuf>,
 
-    /// The ring of this name, of which the kernel keeps 15 bytes
+    /// Show the ring with this name
+    ///
+    /// The kernel keeps the first 15 bytes of a name.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "NAME", group = "ring")]
     pub(super) name: Option<String>,
 
-    /// The ring that this process holds; if it holds none, its perf buffers (Linux 5.6), which --id and --name of their
-    /// array show, too
+    /// Show the ring, or the perf buffers, of a process
+    ///
+    /// If the process holds no ring, its perf buffers (Linux 5.6). The --id
+    /// and --name of a perf event array also show its perf buffers.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
-    /// Looks that were kept: the file that `--format json` was written to
+    /// Replay snapshots from a file (--format json)
     #[arg(long, value_name = "FILE", group = "ring")]
     pub(super) from: Option<PathBuf>,
 
-    /// Looks again and again: a live screen, or, where stdout is no terminal, a line for each look
+    /// Take snapshots repeatedly: a live screen
+    ///
+    /// A line for each snapshot, if stdout is not a terminal.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "ring", conflicts_with = "from")]
     pub(super) watch: bool,
 
-    /// Seconds between two looks, with --watch
+    /// Seconds between snapshots, with --watch
     #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = seconds)]
     pub(super) interval: Duration,
 
-    /// Ends after so many looks, with --watch
+    /// Exit after N snapshots, with --watch
     #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// How many records are listed with their payload (20 unless told; with --from all that were kept); all are counted
+    /// List N records with their payload (default: 20)
+    ///
+    /// Default with --from: all records of the file. All are counted.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]
     pub(super) records: Option<usize>,
 
-    /// Decodes payloads as this type: a structure, union, typedef, enumeration or integer
+    /// Decode payloads as this BTF type
+    ///
+    /// A structure, union, typedef, enumeration or integer.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     pub(super) decode_as: Option<String>,
 
-    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the
-    /// kernel. With --from it is needed: the programs of that time may be gone
+    /// Object or BTF file that has the type
+    ///
+    /// Default: the BTF of the programs that use the ring, then that of the
+    /// kernel. Required with --from: the programs may no longer be loaded.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     pub(super) btf: Option<PathBuf>,
 
-    /// Draws the pages: in the terminal, or into an SVG file
-    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "ring")]
+    /// Draw the pages: in the terminal, or to an SVG file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "ring")]
     pub(super) draw: Option<String>,
 
-    /// One picture at a time: a line on stdin calls for the next
+    /// Draw one picture at a time; press Enter to advance
     #[arg(long, requires = "draw", conflicts_with = "watch")]
     pub(super) step: bool,
 
-    /// How results are printed
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object a line
+    #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table", conflicts_with = "draw")]
     pub(super) format: Format,
 }

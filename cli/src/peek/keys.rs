@@ -1,7 +1,7 @@
 //! Keys, as a terminal in raw mode sends them.
 //!
-//! A key is a byte, or a sequence that begins with ESC. A terminal that has gone (its window was closed) can be read at
-//! any time and gives nothing, or EIO: that ends the screen as the key for it does.
+//! A key is a byte, or a sequence that begins with ESC. A read from a closed terminal returns 0 bytes or fails with
+//! EIO, which ends the screen like the key `q`.
 
 use std::{
     io::{self, IsTerminal, Stdin},
@@ -16,10 +16,10 @@ use rustix::{
 /// A key that has an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// `q`, Esc, Ctrl-C, or a terminal that is gone.
+    /// `q`, Esc, Ctrl-C, or a closed terminal.
     Quit,
     Pause,
-    OneLook,
+    OneSnapshot,
     Picture,
     Bytes,
     Faster,
@@ -50,11 +50,11 @@ pub(crate) fn pressed(stdin: &Stdin, timeout: Duration) -> io::Result<Vec<Key>> 
 }
 
 /// Returns whether stdin is a terminal.
-pub(crate) fn are_there() -> bool {
+pub(crate) fn are_available() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Parses keys from what a terminal sent; anything else is skipped.
+/// Parses keys from the bytes of a terminal; other bytes are skipped.
 fn keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {
@@ -76,7 +76,7 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
             }
             (b'q' | b'\x03', _) | (b'\x1b', []) => (Some(Key::Quit), 1),
             (b'p' | b' ', _) => (Some(Key::Pause), 1),
-            (b's' | b'\r', _) => (Some(Key::OneLook), 1),
+            (b's' | b'\r', _) => (Some(Key::OneSnapshot), 1),
             (b'd', _) => (Some(Key::Picture), 1),
             (b'\t', _) => (Some(Key::Next), 1),
             (b'x', _) => (Some(Key::Bytes), 1),
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequences_are_one_key_and_strange_ones_none() {
+    fn unknown_sequences_are_skipped() {
         assert_eq!(keys(b"\x1b[A\x1bOBp\x1b[6~"), [Key::Up, Key::Down, Key::Pause, Key::PageDown]);
         assert_eq!(keys(b"\x1b"), [Key::Quit]);
         assert_eq!(keys(b"z\x1b[200;3~q"), [Key::Quit]);

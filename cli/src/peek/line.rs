@@ -1,4 +1,4 @@
-//! Lines that rings and perf buffers show alike.
+//! Lines that rings and perf buffers have in common.
 
 use std::{fmt::Write as _, fs};
 
@@ -16,7 +16,7 @@ pub(super) fn bar(filled: u64, bytes: u64, width: usize) -> String {
 pub(super) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
     let mut text = String::new();
     if released_meanwhile > 0 {
-        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
+        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released during the snapshot");
     }
     if let Some(corrupt) = corrupt {
         let _ = writeln!(text, "  corrupt        {}", terminal::one_line(corrupt));
@@ -24,10 +24,10 @@ pub(super) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
     text
 }
 
-/// Returns the state of a process in the kernel's word (`/proc/PID/status`); `gone` if there is no such process, `unknown`
-/// if the file cannot be read.
+/// Returns the state of a process as the kernel names it (`/proc/PID/status`); `gone` if there is no such process,
+/// `unknown` if the file cannot be read.
 pub(super) fn process_state(pid: u32) -> String {
-    // The name in it may be any bytes.
+    // The name in this file may have any bytes.
     let status = match fs::read(format!("/proc/{pid}/status")) {
         Ok(status) => status,
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return "gone".to_owned(),

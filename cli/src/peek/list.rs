@@ -51,23 +51,23 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
         }
     }
     if named.is_empty() {
-        return Err(CliError::new(format!("there is no ring or perf event array of the name `{kept}`"))
-            .advise("`cutaway peek` lists those that there are"));
+        return Err(CliError::new(format!("there is no ring or perf event array named `{kept}`"))
+            .advise("`cutaway peek` lists all"));
     }
-    only(named, &format!("maps have the name `{kept}`"))
+    only(named, &format!("maps are named `{kept}`"))
 }
 
-/// Opens a pinned map. For any other path the kernel answers EPERM alone, so the reason is looked for here.
+/// Opens a pinned map. For any other path the kernel returns only EPERM, so this function finds the reason.
 fn pinned(path: &Path) -> Result<Map, CliError> {
-    /// What statfs(2) calls a BPF file system.
+    /// `f_type` of a BPF file system (`include/uapi/linux/magic.h`).
     const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
     Map::from_pin(path).map_err(|error| {
         let failure = CliError::from(error);
         let elsewhere = rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u32 != BPF_FS_MAGIC);
         if elsewhere {
-            failure.advise("it is in no BPF file system, and only there is anything pinned: mostly below /sys/fs/bpf")
+            failure.advise("it is not in a BPF file system; pins are usually below /sys/fs/bpf")
         } else if path.is_dir() {
-            failure.advise("it is a directory: name a pin that is in it")
+            failure.advise("it is a directory: name a pin in it")
         } else {
             failure
         }
@@ -86,11 +86,13 @@ fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
         })
         .collect();
     if ids.is_empty() && !Path::new(&format!("/proc/{pid}")).exists() {
-        return Err(CliError::new(format!("there is no process {pid}")).advise("is it the right one, or has it ended?"));
+        return Err(
+            CliError::new(format!("there is no process {pid}")).advise("check the PID; the process may have ended")
+        );
     }
     ids.sort_unstable();
     ids.dedup();
-    // A map that is gone by now is no longer held.
+    // A map that does not exist any more is not held.
     let rings = ids
         .into_iter()
         .filter_map(|id| match Map::from_id(id) {
@@ -112,7 +114,7 @@ fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, CliError> {
     }
     let ids: Vec<_> = maps.iter().map(|map| map.id().to_string()).collect();
     Err(CliError::new(format!("{} {what}", ids.len()))
-        .advise(&format!("choose one by its number: --id {}", listed_by(&ids, " or --id "))))
+        .advise(&format!("choose one by its id: --id {}", listed_by(&ids, " or --id "))))
 }
 
 /// Returns whether `map` is a ring or a perf event array.
@@ -175,7 +177,7 @@ pub(crate) fn run(format: Format) -> Result<(), CliError> {
         }
     }
     if holders.hidden > 0 {
-        info!("{} processes could not be looked into: their rings may seem to have no owner", holders.hidden);
+        info!("{} processes could not be inspected: their rings may seem to have no owner", holders.hidden);
     }
     let mut text = String::new();
     match format {
@@ -186,7 +188,7 @@ pub(crate) fn run(format: Format) -> Result<(), CliError> {
             }
         }
         Format::Table if rows.is_empty() => {
-            crate::diagnostics::say("no ring buffer on this machine; `cutaway trace` makes one");
+            crate::diagnostics::say("no ring buffer on this machine; `cutaway trace` creates one");
         }
         Format::Table => text = table(&rows),
     }
@@ -229,12 +231,12 @@ impl Row {
                 row.error = Some(error.to_string());
             }
             (Some(mode), Ok(pages)) => {
-                let look = Snapshot::positions(&pages, (row.id, &row.name, mode));
+                let snapshot = Snapshot::positions(&pages, (row.id, &row.name, mode));
                 row.mode = mode.word();
-                row.bytes = Some(look.bytes);
-                row.fill_bytes = Some(look.fill_bytes);
-                row.consumer_pos = Some(look.consumer_pos);
-                row.producer_pos = Some(look.producer_pos);
+                row.bytes = Some(snapshot.bytes);
+                row.fill_bytes = Some(snapshot.fill_bytes);
+                row.consumer_pos = Some(snapshot.consumer_pos);
+                row.producer_pos = Some(snapshot.producer_pos);
             }
         }
         row
@@ -262,9 +264,9 @@ impl Row {
         match (owners.is_empty(), self.programs.as_deref()) {
             (false, _) => listed(&owners),
             (true, None) => "no process; programs are unknown".to_owned(),
-            (true, Some([_, ..])) => "no process: programs alone".to_owned(),
+            (true, Some([_, ..])) => "no process, only programs".to_owned(),
             (true, Some([])) if self.pins.is_empty() => "none found".to_owned(),
-            (true, Some([])) => "no process: a pin alone".to_owned(),
+            (true, Some([])) => "no process, only a pin".to_owned(),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn programs() -> Result<Option<Vec<ProgramEntry>>, CliError> {
     for program in system::programs() {
         match program {
             Ok(program) => programs.push(program),
-            Err(error) if wants_fds(&error) => return Err(error.into()),
+            Err(error) if is_out_of_fds(&error) => return Err(error.into()),
             Err(error) => {
                 info!("programs cannot be inspected: {error}");
                 return Ok(None);
@@ -21,7 +21,7 @@ pub(super) fn programs() -> Result<Option<Vec<ProgramEntry>>, CliError> {
     Ok(Some(programs))
 }
 
-/// Returns whether the process is out of fds. Then the object that was looked for may exist all the same.
-pub(super) fn wants_fds(error: &cutaway::Error) -> bool {
+/// Returns whether `error` says that no fd is left. Then the object may exist although it was not found.
+pub(super) fn is_out_of_fds(error: &cutaway::Error) -> bool {
     error.errno().is_some_and(|errno| matches!(errno.raw(), libc::EMFILE | libc::ENFILE))
 }

@@ -2,9 +2,9 @@
 //! waited.
 //!
 //! Bytes a second follow from the positions. Records a second do not: their headers have to be walked. Headers stay in
-//! the data until the writer comes round, read or not, so the positions are sampled often and the headers since the
-//! last sample are counted. If more records came between two samples than can be counted, the rest is assumed to be
-//! like those that were, and the rate is marked as approximate.
+//! the data until the writer overwrites them, read or not, so the positions are sampled often and the headers since the
+//! last sample are counted. If more records came between two samples than can be counted, the rest is assumed to have
+//! the same mean size, and the rate is marked as approximate.
 
 use std::{
     collections::VecDeque,
@@ -36,7 +36,7 @@ pub(crate) trait Watched {
     fn positions(&self) -> Positions;
 
     /// Counts the records that begin between two positions, up to `most`. Returns their number and the bytes they take;
-    /// `None` if their headers are gone.
+    /// `None` if their headers are overwritten.
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)>;
 }
 
@@ -90,7 +90,7 @@ struct Count {
     to: Option<u64>,
     records: f64,
     guessed: bool,
-    /// The number of some is not even estimated.
+    /// The number of some records could not even be estimated.
     unknown: bool,
     /// Mean bytes of a record, as last seen.
     mean: Option<f64>,
@@ -102,11 +102,11 @@ impl Rates {
         let positions = of.positions();
         self.count.up_to(of, positions.written);
         self.peak = self.peak.max(positions.written.wrapping_sub(positions.oldest));
-        self.stands(positions, now);
+        self.note_oldest(positions, now);
     }
 
     /// Notes when the oldest record was first seen.
-    fn stands(&mut self, positions: Positions, now: Instant) {
+    fn note_oldest(&mut self, positions: Positions, now: Instant) {
         if positions.written == positions.oldest {
             self.head = None;
             self.older = false;
@@ -117,9 +117,9 @@ impl Rates {
     }
 
     /// Updates the rates by a snapshot.
-    pub(crate) fn look(&mut self, of: &impl Watched, found: Found, now: Instant) {
+    pub(crate) fn update(&mut self, of: &impl Watched, found: Found, now: Instant) {
         self.count.up_to(of, found.positions.written);
-        self.stands(found.positions, now);
+        self.note_oldest(found.positions, now);
         self.age = self.head.map(|(_, since)| (now.saturating_duration_since(since), self.older));
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64().max(1e-6);
@@ -129,10 +129,10 @@ impl Rates {
             let Count { guessed, unknown, .. } = self.count;
             let records = |records: f64| (!unknown).then_some(RecordRate { rate: records.max(0.0) / seconds, guessed });
             self.written_records = records(self.count.records);
-            // Old and new records are either unread or gone. Overwritten records are gone, too, but were not released.
-            let gone = self.count.records + before.records as f64 - found.records as f64;
+            // Old and new records are either unread or removed. Overwritten records are removed but not released.
+            let removed = self.count.records + before.records as f64 - found.records as f64;
             let overwritten = found.positions.oldest != found.positions.released;
-            self.released_records = records(gone).filter(|_| !overwritten);
+            self.released_records = records(removed).filter(|_| !overwritten);
         }
         self.last = Some((now, found));
         self.count = Count { records: 0.0, guessed: false, unknown: false, ..self.count };
@@ -192,9 +192,9 @@ impl Count {
 
 /// Returns the mean bytes of records that come during this call (at most about ten microseconds), or that are unread.
 fn mean_now(of: &impl Watched) -> Option<f64> {
-    const LOOKS: usize = 1000;
+    const ATTEMPTS: usize = 1000;
     let before = of.positions();
-    let come = (0..LOOKS).map(|_| of.positions().written).find(|&written| written != before.written);
+    let come = (0..ATTEMPTS).map(|_| of.positions().written).find(|&written| written != before.written);
     let come = come.and_then(|written| of.tally(before.written, written, COUNTED));
     let seen = come.or_else(|| of.tally(before.oldest, before.written, COUNTED));
     seen.filter(|&(records, bytes)| records > 0 && bytes > 0).map(|(records, bytes)| bytes as f64 / records as f64)
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// The rates shown after two seconds with these numbers of records: written and released.
+    /// Returns the rates shown after two seconds with these numbers of records: written and released.
     fn seconds(known: u64, counts: [(u64, u64); 2]) -> (String, String) {
         let buffer = Buffer { positions: Cell::new(Positions { oldest: 0, released: 0, written: 0 }), known };
         let (mut rates, mut now) = (Rates::default(), Instant::now());
@@ -257,39 +257,39 @@ mod tests {
             buffer.positions.set(positions);
             rates.sample(&buffer, now);
             let fill = positions.written - positions.oldest;
-            rates.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
+            rates.update(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
             now += Duration::from_secs(1);
         }
         (records(rates.written_records), records(rates.released_records))
     }
 
-    /// The age stays that of the snapshot, even if the record is gone when it is shown.
+    /// The age stays that of the snapshot, even if the record is released when it is shown.
     #[test]
-    fn an_age_is_that_of_the_look() {
+    fn age_is_that_of_the_snapshot() {
         let waits = Positions { oldest: 0, released: 0, written: 32 };
         let buffer = Buffer { positions: Cell::new(waits), known: u64::MAX };
         let (mut rates, now) = (Rates::default(), Instant::now());
         let found = Found { positions: waits, fill: 32, bytes: 4096, records: 1 };
         let later = now + Duration::from_secs(2);
-        rates.look(&buffer, found, now);
-        rates.look(&buffer, found, later);
+        rates.update(&buffer, found, now);
+        rates.update(&buffer, found, later);
         assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"));
         buffer.positions.set(Positions { oldest: 32, released: 32, written: 64 });
         rates.sample(&buffer, later + Duration::from_secs(1));
-        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
+        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"), "there was no further snapshot");
         let found = Found { positions: buffer.positions(), ..found };
-        rates.look(&buffer, found, later + Duration::from_secs(4));
+        rates.update(&buffer, found, later + Duration::from_secs(4));
         assert_eq!(rates.age().as_deref(), Some("3.00 s"));
     }
 
     #[test]
-    fn records_a_second_are_counted() {
+    fn record_rates_are_counted() {
         assert_eq!(seconds(u64::MAX, [(5, 0), (300, 301)]), ("300/s".to_owned(), "301/s".to_owned()));
         assert_eq!(seconds(u64::MAX, [(0, 0), (0, 0)]), ("0/s".to_owned(), "0/s".to_owned()));
     }
 
     #[test]
-    fn or_guessed_and_marked_so() {
+    fn estimated_rates_are_marked() {
         // More than are walked, and more than can be counted.
         assert_eq!(seconds(u64::MAX, [(1, 1), (10_000, 10_000)]).0, "≈ 10.0 k/s");
         assert_eq!(seconds(3200, [(100, 100), (200, 200)]).1, "≈ 200/s");

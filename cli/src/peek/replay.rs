@@ -1,4 +1,4 @@
-//! Snapshots that were kept in a file: one JSON object a line, as `--format json` prints them.
+//! Replays snapshots from a file: one JSON object a line, as `--format json` prints them.
 
 use std::{
     fs::File,
@@ -31,37 +31,37 @@ pub(crate) struct Recording(Vec<Kept>);
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kept {
     Ring(Snapshot),
-    Perf(perf::Look),
+    Perf(perf::Snapshot),
 }
 
 impl Kept {
-    /// Parses a line. The error says why it is no snapshot.
+    /// Parses a line. The error says why it is not a snapshot.
     fn read(line: &str) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let contradictory = || "its records and positions contradict each other".to_owned();
         // No ring has such a field, and no perf buffer lacks it.
         if value.get("data_head").is_some() {
-            let look: perf::Look = serde_json::from_value(value).map_err(|error| error.to_string())?;
-            return if look.is_sound() { Ok(Self::Perf(look)) } else { Err(contradictory()) };
+            let snapshot: perf::Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
+            return if snapshot.is_sound() { Ok(Self::Perf(snapshot)) } else { Err(contradictory()) };
         }
-        let look: Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        if look.is_sound() { Ok(Self::Ring(look)) } else { Err(contradictory()) }
+        let snapshot: Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        if snapshot.is_sound() { Ok(Self::Ring(snapshot)) } else { Err(contradictory()) }
     }
 
     pub(crate) fn picture(&self) -> Picture {
         match self {
-            Self::Ring(look) => look.picture(),
-            Self::Perf(look) => look.picture(),
+            Self::Ring(snapshot) => snapshot.picture(),
+            Self::Perf(snapshot) => snapshot.picture(),
         }
     }
 
-    /// Formats the snapshot, with an empty line behind a table. A table shows the payloads of the first `most` records.
+    /// Formats the snapshot, with an empty line after a table. A table shows the payloads of the first `most` records.
     pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, CliError> {
         Ok(match (self, format) {
-            (Self::Ring(look), Format::Table) => ring::table(look, terminal::is_colored()) + "\n",
-            (Self::Perf(look), Format::Table) => perf::table(look, most),
-            (Self::Ring(look), Format::Json) => ring::json(look)?,
-            (Self::Perf(look), Format::Json) => perf::json(look)?,
+            (Self::Ring(snapshot), Format::Table) => ring::table(snapshot, terminal::is_colored()) + "\n",
+            (Self::Perf(snapshot), Format::Table) => perf::table(snapshot, most),
+            (Self::Ring(snapshot), Format::Json) => ring::json(snapshot)?,
+            (Self::Perf(snapshot), Format::Json) => perf::json(snapshot)?,
         })
     }
 }
@@ -69,7 +69,7 @@ impl Kept {
 impl Recording {
     /// Reads a file and validates each of its snapshots.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let attempt = format!("read the looks in {}", path.display());
+        let attempt = format!("read the snapshots in {}", path.display());
         let file = File::open(path).map_err(|error| CliError::system(&attempt, &error))?;
         Self::read_from(BufReader::new(file), &attempt, LONGEST)
     }
@@ -77,9 +77,9 @@ impl Recording {
     fn read_from(mut file: impl BufRead, attempt: &str, [all, longest]: [u64; 2]) -> Result<Self, CliError> {
         let too_long = |index: usize, what: &str, bytes: u64| {
             CliError::new(format!("cannot {attempt}: at line {index}, {what} has more than {bytes} bytes"))
-                .advise("are these looks? `head` and `split` make smaller files of long ones")
+                .advise("check that the file holds snapshots; `head` and `split` shorten a long file")
         };
-        let (mut looks, mut bytes, mut read) = (Vec::new(), Vec::new(), 0);
+        let (mut snapshots, mut bytes, mut read) = (Vec::new(), Vec::new(), 0);
         for index in 1.. {
             bytes.clear();
             let length = file.by_ref().take(longest + 1).read_until(b'\n', &mut bytes);
@@ -91,29 +91,29 @@ impl Recording {
                 _ if read > all => return Err(too_long(index, "the file", all)),
                 _ => {}
             }
-            // Names in it may be any bytes.
+            // Names may have any bytes.
             let line = String::from_utf8_lossy(&bytes);
             if line.trim().is_empty() {
                 continue;
             }
             let refused = |why: String| {
-                CliError::new(format!("cannot {attempt}: line {index} is no look at a buffer: {why}"))
+                CliError::new(format!("cannot {attempt}: line {index} is not a snapshot: {why}"))
                     .advise("`cutaway peek --id N --watch --format json` writes such files")
             };
-            looks.push(Kept::read(&line).map_err(refused)?);
+            snapshots.push(Kept::read(&line).map_err(refused)?);
         }
-        if looks.is_empty() {
+        if snapshots.is_empty() {
             return Err(CliError::new(format!("cannot {attempt}: there are none")));
         }
-        Ok(Self(looks))
+        Ok(Self(snapshots))
     }
 
     /// Decodes the payloads as this type, which replaces values decoded before.
     pub(crate) fn decode(&mut self, types: &Types) {
-        for look in &mut self.0 {
-            match look {
-                Kept::Ring(look) => look.decode(types),
-                Kept::Perf(look) => look.decode(types),
+        for snapshot in &mut self.0 {
+            match snapshot {
+                Kept::Ring(snapshot) => snapshot.decode(types),
+                Kept::Perf(snapshot) => snapshot.decode(types),
             }
         }
     }
@@ -125,14 +125,16 @@ impl Recording {
         };
         for kept in &mut self.0 {
             match kept {
-                Kept::Ring(look) => {
-                    look.records
+                Kept::Ring(snapshot) => {
+                    snapshot
+                        .records
                         .iter_mut()
                         .skip(most)
                         .for_each(|record| forget(&mut record.payload, &mut record.value));
                 }
-                Kept::Perf(look) => {
-                    look.records
+                Kept::Perf(snapshot) => {
+                    snapshot
+                        .records
                         .iter_mut()
                         .skip(most)
                         .for_each(|record| forget(&mut record.payload, &mut record.value));
@@ -141,11 +143,11 @@ impl Recording {
         }
     }
 
-    pub(crate) fn looks(&self) -> impl Iterator<Item = &Kept> {
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Kept> {
         self.0.iter()
     }
 
-    pub(crate) fn look(&self, index: usize) -> Option<&Kept> {
+    pub(crate) fn get(&self, index: usize) -> Option<&Kept> {
         self.0.get(index)
     }
 }
@@ -154,7 +156,7 @@ impl Recording {
 pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
     if arguments.decode_as.is_some() && arguments.btf.is_none() {
         return Err(CliError::usage(
-            "--type needs --btf FILE with --from: the programs that wrote these records may be gone",
+            "--type with --from requires --btf FILE: the programs that wrote the records may no longer be loaded",
         ));
     }
     let mut recording = Recording::read(file)?;
@@ -165,16 +167,16 @@ pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
         }
         let most = arguments.records.unwrap_or(usize::MAX);
         recording.keep_payloads(most);
-        return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format, most)?));
+        return recording.snapshots().try_for_each(|snapshot| terminal::print(&snapshot.show(arguments.format, most)?));
     };
     let mut canvas = Canvas::new(file)?;
     let mut steps = arguments.step.then(Steps::new).transpose()?;
     let mut at = 0;
-    while let Some(look) = recording.look(at) {
-        if !canvas.draw(look.picture())? {
+    while let Some(snapshot) = recording.get(at) {
+        if !canvas.draw(snapshot.picture())? {
             break;
         }
-        // A frame that is drawn into a file stays there, so one can step back in a terminal alone.
+        // A frame in a file stays there, so stepping back works in a terminal only.
         let back = at > 0 && matches!(canvas, Canvas::Terminal);
         at = match steps.as_mut().map(|steps| steps.next(back, None)) {
             Some(Command::End) => break,
@@ -201,30 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_snapshots_are_read() {
         let kept = [
             Kept::Ring(sample(4096 * 5 + 3000, &[(40, State::Committed), (900, State::Busy)])),
-            Kept::Perf(perf::look(4096 * 5 + 3000, &[2048, 32])),
+            Kept::Perf(perf::sample(4096 * 5 + 3000, &[2048, 32])),
         ];
-        let lines: String = kept.iter().map(|look| look.show(Format::Json, usize::MAX).unwrap() + "\n").collect();
+        let lines: String =
+            kept.iter().map(|snapshot| snapshot.show(Format::Json, usize::MAX).unwrap() + "\n").collect();
         let recording = read(&lines).unwrap();
-        assert_eq!(recording.looks().collect::<Vec<_>>(), [&kept[0], &kept[1]]);
+        assert_eq!(recording.snapshots().collect::<Vec<_>>(), [&kept[0], &kept[1]]);
     }
 
     #[test]
-    fn what_cannot_be_is_refused_in_one_sentence() {
-        let mut look = sample(0, &[(40, State::Committed)]);
-        look.fill_bytes = 8;
-        let mut perf = perf::look(0, &[64]);
+    fn invalid_snapshots_are_refused_in_one_line() {
+        let mut snapshot = sample(0, &[(40, State::Committed)]);
+        snapshot.fill_bytes = 8;
+        let mut perf = perf::sample(0, &[64]);
         perf.fill_bytes = 8;
         let mut counts = sample(0, &[(40, State::Committed)]);
         counts.committed = u64::MAX;
         counts.busy = 2;
-        let contradicts = [&look, &counts].map(|look| serde_json::to_string(look).unwrap());
+        let contradicts = [&snapshot, &counts].map(|snapshot| serde_json::to_string(snapshot).unwrap());
         let contradicts = [contradicts.as_slice(), &[serde_json::to_string(&perf).unwrap()]].concat();
         for (text, part) in [
             ("", "there are none"),
-            ("{}", "line 1 is no look"),
+            ("{}", "line 1 is not a snapshot"),
             ("\n[1]", "line 2"),
             ("{\"data_head\":1}", "missing field"),
             (&contradicts[0], "contradict"),

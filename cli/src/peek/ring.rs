@@ -4,7 +4,7 @@
 //!     mapped.rs     one ring, its pages mapped read-only
 //!     snapshot.rs   positions and headers at one moment, a plain value
 //!     show.rs       a snapshot as text or JSON
-//!     live.rs       a ring that is looked at again and again
+//!     live.rs       repeated snapshots of a ring
 //! ```
 
 mod live;

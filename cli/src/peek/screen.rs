@@ -1,7 +1,7 @@
 //! The live screen.
 //!
-//! Each frame is built as plain lines and written in one go, so there is nothing to see half done. A frame fits the
-//! terminal whatever its size: what has no room is left out from the bottom, but for the keys, which stay.
+//! Each frame is built as lines and written at once, so no frame is shown half drawn. A frame fits any terminal: lines
+//! that do not fit are omitted from the bottom, except the line of keys.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -28,19 +28,19 @@ use crate::{
     terminal::is_colored,
 };
 
-/// Interval at which processes and programs are looked up.
-const ABOUT: Duration = Duration::from_secs(2);
+/// Interval at which the processes and programs that use the buffers are found again.
+const USERS: Duration = Duration::from_secs(2);
 
 /// The shortest and the longest time between two snapshots.
 const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
 
-/// Bytes of a frame that are written in one go: more than most have.
+/// Bytes of a frame that are written at once: more than most frames have.
 const FRAME: usize = 64 << 10;
 
 /// Rows that list records, at most.
 const ROWS: usize = 200;
 
-/// What the screen shows, and how.
+/// The buffers on the screen, and the view settings.
 struct Screen<'l, L> {
     live: &'l mut L,
     view: View,
@@ -51,7 +51,7 @@ struct Screen<'l, L> {
 /// Shows the buffers until `count` snapshots were taken, or a key or signal ends it.
 pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
-    live.ask_around();
+    live.find_users();
     let _restored = Restored::enter()?;
     let view = View {
         interval,
@@ -64,30 +64,30 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
     };
     let mut screen = Screen { live, view, size: (0, 0) };
     let stdin = io::stdin();
-    let (mut looks, mut next, mut told) = (0, Instant::now(), Instant::now());
-    let failed = |error| CliError::system("drive the terminal", &error);
+    let (mut snapshots, mut next, mut users_found) = (0, Instant::now(), Instant::now());
+    let failed = |error| CliError::system("use the terminal", &error);
     // ATOMICS: see `watch::stopped`.
     while !stopped.load(Ordering::Relaxed) {
         let now = Instant::now();
-        if now.duration_since(told) >= ABOUT {
-            screen.live.ask_around();
-            told = now;
+        if now.duration_since(users_found) >= USERS {
+            screen.live.find_users();
+            users_found = now;
         }
         screen.live.sample(now);
         if now >= next && !screen.view.paused {
-            screen.look(now);
-            looks += 1;
+            screen.take_snapshot(now);
+            snapshots += 1;
             next = now + screen.view.interval;
             screen.show().map_err(failed)?;
-            if count.is_some_and(|count| looks >= count) {
+            if count.is_some_and(|count| snapshots >= count) {
                 break;
             }
         }
         for key in keys::pressed(&stdin, SAMPLE).map_err(failed)? {
-            match screen.obey(key) {
-                Obeyed::End => return Ok(()),
-                Obeyed::LookNow => next = now,
-                Obeyed::ShowAgain => screen.show().map_err(failed)?,
+            match screen.apply(key) {
+                KeyEffect::End => return Ok(()),
+                KeyEffect::SnapshotNow => next = now,
+                KeyEffect::ShowAgain => screen.show().map_err(failed)?,
             }
         }
         if terminal::size().is_ok_and(|size| size != screen.size) {
@@ -98,29 +98,29 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
 }
 
 /// The effect of a key.
-enum Obeyed {
+enum KeyEffect {
     End,
-    LookNow,
+    SnapshotNow,
     ShowAgain,
 }
 
 impl<L: Live> Screen<'_, L> {
-    fn look(&mut self, now: Instant) {
-        self.live.look(self.view.above + ROWS, now);
+    fn take_snapshot(&mut self, now: Instant) {
+        self.live.take_snapshot(self.view.above + ROWS, now);
     }
 
-    fn obey(&mut self, key: Key) -> Obeyed {
+    fn apply(&mut self, key: Key) -> KeyEffect {
         let (view, buffers) = (&mut self.view, self.live.buffers().max(1));
         let last = self.live.records(view.chosen).saturating_sub(1);
         match key {
-            Key::Quit => return Obeyed::End,
+            Key::Quit => return KeyEffect::End,
             Key::Pause => {
                 view.paused = !view.paused;
-                return if view.paused { Obeyed::ShowAgain } else { Obeyed::LookNow };
+                return if view.paused { KeyEffect::ShowAgain } else { KeyEffect::SnapshotNow };
             }
-            Key::OneLook => {
+            Key::OneSnapshot => {
                 view.paused = true;
-                self.look(Instant::now());
+                self.take_snapshot(Instant::now());
             }
             Key::Picture => view.drawn = !view.drawn,
             Key::Bytes => view.bytes = !view.bytes,
@@ -134,7 +134,7 @@ impl<L: Live> Screen<'_, L> {
             Key::Next => (view.chosen, view.above) = ((view.chosen + 1) % buffers, 0),
             Key::Previous => (view.chosen, view.above) = ((view.chosen + buffers - 1) % buffers, 0),
         }
-        Obeyed::ShowAgain
+        KeyEffect::ShowAgain
     }
 
     fn show(&mut self) -> io::Result<()> {
@@ -156,15 +156,15 @@ impl<L: Live> Screen<'_, L> {
     }
 
     fn keys(&self, columns: usize) -> String {
-        let pause = if self.view.paused { "p go on" } else { "p pause" };
+        let pause = if self.view.paused { "p resume" } else { "p pause" };
         let kind = match (self.live.is_decoded(), self.view.bytes) {
             (false, _) => "",
             (true, false) => "  x bytes",
             (true, true) => "  x values",
         };
-        let picture = if self.view.drawn { "d no picture" } else { "d picture" };
+        let picture = if self.view.drawn { "d hide picture" } else { "d picture" };
         let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
-        let mut keys = format!("q quit  {pause}  s one look  {picture}{kind}{buffers}  ↑↓ records  +- pace");
+        let mut keys = format!("q quit  {pause}  s snapshot  {picture}{kind}{buffers}  ↑↓ records  +- interval");
         if display_width(&keys) > columns {
             keys = keys.replace("  ", " ");
         }
@@ -180,8 +180,7 @@ struct Restored {
 
 impl Restored {
     fn enter() -> Result<Self, CliError> {
-        let failed =
-            |error| CliError::system("take over the terminal", &error).advise("pipe the output for plain lines");
+        let failed = |error| CliError::system("set up the terminal", &error).advise("pipe the output for plain lines");
         terminal::enable_raw_mode().map_err(failed)?;
         let restored = Self { _at_sudden_end: signals::at_sudden_end(restore) };
         // Lines that are too long are cut, not wrapped.

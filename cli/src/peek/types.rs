@@ -12,7 +12,7 @@ use cutaway::{
     system::{self, ProgramEntry},
 };
 
-use super::programs::{programs, wants_fds};
+use super::programs::{is_out_of_fds, programs};
 use crate::{decode, error::CliError, object_arg::read_whole};
 
 /// BTF, and the id of a type in it.
@@ -41,8 +41,8 @@ impl Types {
         for program in programs.into_iter().flatten().filter(uses) {
             let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
-                Some(Err(error)) if wants_fds(&error) => return Err(error.into()),
-                // It is gone by now, or was loaded without BTF.
+                Some(Err(error)) if is_out_of_fds(&error) => return Err(error.into()),
+                // It was unloaded, or loaded without BTF.
                 Some(Err(_)) | None => continue,
             };
             match Self::of(section, name) {
@@ -59,7 +59,7 @@ impl Types {
             None => "; no program that uses the ring was loaded with types".to_owned(),
         };
         Err(CliError::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
-            .advise("--btf FILE names an object or a file of BTF that has it"))
+            .advise("name an object or BTF file that has it: --btf FILE"))
     }
 
     /// Looks `name` up. Returns the section as the error if it has no such type.
@@ -83,7 +83,7 @@ impl Types {
         })
     }
 
-    /// Formats a payload that may have up to 7 bytes of padding behind it.
+    /// Formats a payload that may be followed by up to 7 bytes of padding.
     pub(crate) fn padded(&self, payload: &[u8]) -> String {
         let size = self.size.map_or(0, |size| size as usize);
         let padded = payload.len().checked_sub(size).is_some_and(|more| more < 8) && !self.ends_flexibly();
@@ -114,6 +114,6 @@ fn of_file(path: &Path) -> Result<Vec<u8>, CliError> {
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(bytes);
     }
-    let none = || CliError::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
+    let none = || CliError::new(format!("the object {} has no BTF", path.display())).advise("compile it with `-g`");
     Object::parse(&bytes)?.btf().ok_or_else(none)
 }

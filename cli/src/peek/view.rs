@@ -1,4 +1,4 @@
-//! A buffer of either kind that is watched (a ring, or the perf buffers of a process), and how it is viewed.
+//! A watched buffer of either kind (a ring, or the perf buffers of a process), and the settings of its view.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ pub(crate) trait Live {
     fn sample(&mut self, now: Instant);
 
     /// Takes a snapshot, with at most `payloads` payloads.
-    fn look(&mut self, payloads: usize, now: Instant);
+    fn take_snapshot(&mut self, payloads: usize, now: Instant);
 
     /// Finds processes and programs that use the buffers: a walk over all processes.
-    fn ask_around(&mut self);
+    fn find_users(&mut self);
 
     /// Formats the last snapshot as JSON, a line for each buffer.
     fn json(&self) -> Result<String, CliError>;
@@ -51,7 +51,7 @@ pub(crate) trait Live {
     fn is_decoded(&self) -> bool;
 }
 
-/// What the screen shows, as keys have set it.
+/// The settings of the screen, which keys change.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) interval: Duration,
@@ -62,7 +62,7 @@ pub(crate) struct View {
     pub(crate) bytes: bool,
     /// Records that are scrolled past.
     pub(crate) above: usize,
-    /// Index of the buffer that is shown.
+    /// Index of the shown buffer.
     pub(crate) chosen: usize,
     pub(crate) colored: bool,
 }
@@ -87,7 +87,7 @@ impl View {
         format!("{name:<9} {at:>20}  {bytes:>10}  {records:>12} {verb}")
     }
 
-    /// Formats the records behind those scrolled past, as many as there is room for; the last line counts the rest.
+    /// Formats the records after those scrolled past, as many as fit; the last line counts the rest.
     pub(crate) fn scrolled<R>(&self, records: &[R], room: usize, line: impl Fn(&R) -> String) -> Vec<String> {
         let (_, dim, plain) = self.pens();
         let mut lines: Vec<_> = records.iter().skip(self.above).take(room).map(line).collect();
@@ -110,7 +110,7 @@ impl View {
 pub(crate) fn draw(live: &mut impl Live, mut canvas: Canvas, step: bool) -> Result<(), CliError> {
     let mut steps = step.then(Steps::new).transpose()?;
     loop {
-        live.look(0, Instant::now());
+        live.take_snapshot(0, Instant::now());
         let mut more = true;
         for picture in live.pictures() {
             more = more && canvas.draw(picture)?;

@@ -1,4 +1,4 @@
-//! Prints a line for each snapshot, where stdout is no terminal to draw a screen on.
+//! Prints a line for each snapshot, if stdout is not a terminal for a live screen.
 
 use std::{
     io::{self, IsTerminal},
@@ -19,7 +19,7 @@ use crate::{args::Format, draw::Canvas, error::CliError, signals, terminal};
 pub(crate) fn stopped() -> Result<Arc<AtomicBool>, CliError> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
-    // ATOMICS: nothing but the flag itself passes from thread to thread.
+    // ATOMICS: the flag publishes nothing else.
     let stop = move || flag.store(true, Ordering::Relaxed);
     signals::on_stop(stop).map_err(|error| CliError::system("listen for signals", &error))?;
     Ok(stopped)
@@ -32,11 +32,11 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
     }
     let stopped = stopped()?;
     let begun = Instant::now();
-    let mut looks = 0_u64;
+    let mut snapshots = 0_u64;
     loop {
         let now = Instant::now();
         live.sample(now);
-        live.look(arguments.records(), now);
+        live.take_snapshot(arguments.records(), now);
         let mut more = true;
         match (&mut canvas, arguments.format) {
             (Some(canvas), _) => {
@@ -46,11 +46,11 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
             }
             (None, Format::Json) => terminal::print(&live.json()?)?,
             (None, Format::Table) => {
-                let head = if looks == 0 { live.heading() } else { String::new() };
+                let head = if snapshots == 0 { live.heading() } else { String::new() };
                 terminal::print(&(head + &live.short(now.duration_since(begun))))?;
             }
         }
-        looks += 1;
+        snapshots += 1;
         let next = now + arguments.interval;
         // ATOMICS: see `stopped`.
         while Instant::now() < next && !stopped.load(Ordering::Relaxed) {
@@ -59,7 +59,7 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
         }
         // ATOMICS: see `stopped`.
         let ended = stopped.load(Ordering::Relaxed);
-        if ended || !more || arguments.count.is_some_and(|count| looks >= count) {
+        if ended || !more || arguments.count.is_some_and(|count| snapshots >= count) {
             return canvas.as_mut().map_or(Ok(()), Canvas::finish);
         }
     }
@@ -68,9 +68,9 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
 /// Returns whether `--watch` shows a live screen: a table on a terminal with a keyboard.
 ///
 /// # Errors
-/// If the screen has no use for an option: it lists what fits.
+/// Fails if `--records` is given: the screen lists the records that fit.
 pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, CliError> {
-    let is_on_screen = arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there();
+    let is_on_screen = arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_available();
     if is_on_screen && arguments.records.is_some() {
         return Err(CliError::usage(
             "--records has no effect on the live screen, which lists the records that fit; drop it",

@@ -128,7 +128,7 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
         }
     }
     let line = Object::parse(&bytes).unwrap().load().unwrap_err().to_string();
-    assert!(line.contains("no tables of the kind `struct xcp_congestion_ops`"), "{line}");
+    assert!(line.contains("no struct_ops of the type `struct xcp_congestion_ops`"), "{line}");
 }
 
 fn map_that_is_no_struct_ops_map_is_refused() {

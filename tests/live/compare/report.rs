@@ -142,22 +142,22 @@ fn report_in_a_read_only_directory_is_an_error() {
 }
 
 fn report_in_a_missing_directory_is_an_error() {
-    refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "is there such a directory?"]);
+    refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "does the directory exist?"]);
 }
 
 fn report_to_a_device() {
-    refused(Path::new("/dev/null"), &["/dev/null", "it is no file"]);
+    refused(Path::new("/dev/null"), &["/dev/null", "it is not a regular file"]);
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-    refused(Path::new("/tmp"), &["/tmp", "it is no file"]);
+    refused(Path::new("/tmp"), &["/tmp", "it is not a regular file"]);
 }
 
 /// A path that cannot become a file is refused before the measurements.
 fn report_path_without_a_file_name_is_an_error() {
     let folder = TempDir::new().unwrap();
-    refused(&folder.path().join("new/"), &["new/", "it names no file"]);
+    refused(&folder.path().join("new/"), &["new/", "it does not name a file"]);
     let link = folder.path().join("link.html");
     std::os::unix::fs::symlink("nowhere.html", &link).unwrap();
-    refused(&link, &["link.html", "a link that leads nowhere"]);
+    refused(&link, &["link.html", "a dangling symbolic link"]);
     assert_eq!(names(folder.path()), ["link.html"]);
 }
 

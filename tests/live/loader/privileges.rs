@@ -160,6 +160,6 @@ fn frozen_map_is_not_blamed_on_privileges() {
     assert_eq!(
         error,
         "cannot set a value in the map `.rodata` (ARRAY): EPERM (Operation not permitted); it is frozen, or its flags \
-         allow user space no such thing"
+         forbid this to user space"
     );
 }

@@ -32,7 +32,7 @@ fn live_ring_is_drawn_step_by_step() {
     let mut owner = Owner::start(Kind::Ring, "draw_live", rustix::param::page_size() as u32);
     let words = format!("peek --id {} --draw --step", owner.id);
     let mut running = Running::start(&mut command(words.split_whitespace()));
-    running.stdout_line("the first picture", |line| line.contains("nothing waits"));
+    running.stdout_line("the first picture", |line| line.contains("no pending data"));
     owner.produce(20);
     running.write("\n");
     let part = format!("{} bytes, 20 records", 20 * SPACE);
@@ -55,7 +55,7 @@ fn recording_is_drawn_and_shown_again() {
     }
     let file = owner::file(folder.path(), "snapshots.json", text.as_bytes());
     let fills = |ended: &Ended| -> Vec<String> {
-        let lines = ended.stdout.lines().filter(|line| line.contains("enlarged"));
+        let lines = ended.stdout.lines().filter(|line| line.contains("zoomed"));
         lines.map(|line| line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap().to_string()).collect()
     };
     let [five, fifteen, all] = [5, 15, 35].map(|count| (count * SPACE).to_string());
@@ -97,7 +97,7 @@ fn svg_has_every_record() {
 
 fn file_that_is_no_recording_is_refused() {
     let folder = TempDir::new().unwrap();
-    for (text, part) in [("", "there are none"), ("what?\n", "line 1 is no look"), ("{\"id\": 1}\n", "line 1")] {
+    for (text, part) in [("", "there are none"), ("what?\n", "line 1 is not a snapshot"), ("{\"id\": 1}\n", "line 1")] {
         let file = owner::file(folder.path(), "nonsense", text.as_bytes());
         let ended = peek(&format!("--from {file} --draw"));
         assert!(ended.complaint().contains(part), "{ended:?}");

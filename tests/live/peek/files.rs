@@ -123,7 +123,7 @@ fn pictures_go_to_stdout_devices_and_fifos() {
     assert!(is_whole(&reader.join().unwrap()));
     for no_file in [folder.path(), Path::new("/")] {
         let ended = draw(folder.path(), no_file);
-        assert!(ended.complaint().contains("it is no file"), "{ended:?}");
+        assert!(ended.complaint().contains("it is not a regular file"), "{ended:?}");
     }
 }
 

@@ -78,7 +78,7 @@ fn recording_is_read_as_bytes() {
     let ended = peek(&format!("--from {}", path.display()));
     assert!(ended.status.success() && ended.stdout.contains("`a\u{fffd}\u{fffd}\u{fffd}b`"), "{ended:?}");
     fs::write(&path, b"\xff\xff\n").unwrap();
-    assert!(peek(&format!("--from {}", path.display())).complaint().contains("line 1 is no look"));
+    assert!(peek(&format!("--from {}", path.display())).complaint().contains("line 1 is not a snapshot"));
 }
 
 fn controls_in_names_are_escaped_in_text_and_json() {

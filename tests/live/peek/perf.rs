@@ -56,9 +56,7 @@ fn perf_snapshot_shows_pending_and_consumes_nothing() {
         assert!(snapshot["records"][0]["payload"].as_str().unwrap().starts_with(&"0".repeat(32)), "{snapshot}");
     }
     let text = peek(&format!("--pid {} --type int", owner.pid())).stdout;
-    for part in
-        ["20 samples, 0 notices of losses", "data_head", "0 of them wrap", "its owner has the kernel count no more"]
-    {
+    for part in ["20 samples, 0 loss records", "data_head", "0 wrap", "the owner did not request the kernel's count"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     owner.go_on();
@@ -138,9 +136,9 @@ fn perf_snapshots_under_load_lose_nothing() {
 
 fn process_without_perf_buffers_is_refused() {
     let ended = peek(&format!("--pid {}", std::process::id()));
-    assert!(ended.complaint().contains("has no ring and no perf event"), "{ended:?}");
+    assert!(ended.complaint().contains("has no ring and no visible perf event"), "{ended:?}");
     let ended = peek("--pid 2147483647");
-    assert!(ended.complaint().contains("there is no process 2147483647; is it the right one"), "{ended:?}");
+    assert!(ended.complaint().contains("there is no process 2147483647; check the PID"), "{ended:?}");
 }
 
 fn perf_buffer_is_drawn_and_recorded() {
@@ -158,7 +156,7 @@ fn perf_buffer_is_drawn_and_recorded() {
     for part in [
         format!("perf buffer of {} ({pid}), fd ", comm(pid)),
         "  page 0, byte 1024  the kernel writes   data_head ".to_owned(),
-        format!("what waits, enlarged: {} bytes, 60 records", 60 * SAMPLE),
+        format!("pending data (zoomed): {} bytes, 60 records", 60 * SAMPLE),
         " in two pieces ".to_owned(),
         "█ sample  ░ other  ▒ lost  · free".to_owned(),
     ] {
@@ -179,7 +177,7 @@ fn perf_buffer_is_drawn_and_recorded() {
     let again = peek(&format!("--from {file} --draw"));
     assert!(again.stdout.contains(ended.stdout.trim_end()), "{again:?}\n{ended:?}");
     let table = peek(&format!("--from {file}")).stdout;
-    assert!(table.contains("60 samples, 0 notices of losses"), "{table}");
+    assert!(table.contains("60 samples, 0 loss records"), "{table}");
     let json = peek(&format!("--from {file} --format json")).stdout;
     assert_eq!(json, kept);
 }
@@ -206,7 +204,7 @@ fn perf_buffers_are_watched_line_by_line() {
     assert!(ended.status.success(), "{ended:?}");
     let lines: Vec<_> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 8, "{ended:?}");
-    assert!(lines[0].ends_with("RELEASED      RECORDS      WAITS"), "{ended:?}");
+    assert!(lines[0].ends_with("RELEASED      RECORDS     OLDEST"), "{ended:?}");
     // The lines of the first of the two buffers.
     let rows: Vec<Vec<&str>> = lines[1..].iter().step_by(2).map(|line| line.split_whitespace().collect()).collect();
     let mut reported = [0.0; 2];

@@ -81,9 +81,9 @@ fn screen_of_a_ring_fits(size: (u16, u16)) {
         &format!("ring {} `peek_screen`", owner.id),
         &[
             "30 records: 27 committed",
-            "the head for",
+            "oldest record: ",
             "records written",
-            "the data",
+            "per column",
             "░",
             "POSITION",
             "committed  00000000",
@@ -94,7 +94,7 @@ fn screen_of_a_ring_fits(size: (u16, u16)) {
 fn keys_do_what_the_screen_says() {
     let mut owner = owner();
     let mut terminal = Terminal::start(&format!("--id {}", owner.id), 100, 40);
-    terminal.shows("d no picture");
+    terminal.shows("d hide picture");
     terminal.key("d");
     terminal.shows("d picture");
     terminal.without("the same pages");
@@ -180,9 +180,9 @@ fn screen_of_perf_buffers_fits(size: (u16, u16)) {
             "data_head",
             "records written",
             "waiting   30 samples, 0 loss records",
-            "the head for",
-            "lost      0 announced",
-            "the data",
+            "oldest record: ",
+            "lost      0 reported",
+            "per column",
             "T data_tail  H data_head",
             "█ sample",
             "POSITION",
@@ -197,11 +197,11 @@ fn keys_select_a_perf_buffer() {
     terminal.shows("waiting   30 samples");
     terminal.key("\x1b[C");
     terminal.shows("waiting   0 samples");
-    terminal.shows("nothing waits");
+    terminal.shows("no pending data");
     terminal.key("\t");
     terminal.shows("waiting   30 samples");
     terminal.key("d");
-    terminal.without("the data");
+    terminal.without("per column");
     let first = format!("{:>8} {:>#10x}", 0, 0);
     terminal.shows(&first);
     terminal.key("\x1b[B");

@@ -130,7 +130,7 @@ fn stopped(mut owner: Owner) {
         "the reader is behind",
         "stopped",
         "29.3 %, 1200 bytes",
-        "(given up)",
+        "(discarded)",
     ] {
         assert!(text.contains(part) || page() != 4096, "{part}: {text}");
     }
@@ -287,7 +287,7 @@ fn every_record_state_is_shown() {
         snapshot["records"].as_array().unwrap().iter().map(|record| record["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["committed", "discarded", "busy"]);
     let text = peek(&format!("--id {}", ring.id())).stdout;
-    for part in ["61207361", "(given up)", "(being written)", "1 committed, 1 busy, 1 discarded"] {
+    for part in ["61207361", "(discarded)", "(being written)", "1 committed, 1 busy, 1 discarded"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let rows = snapshots("");

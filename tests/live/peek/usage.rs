@@ -56,9 +56,9 @@ fn wrong_usage_of_peek_ends_with_status_2() {
 fn missing_ring_is_an_error() {
     for (words, part) in [
         ("--id 4294967295", "ENOENT"),
-        ("--name no_such_ring", "`cutaway peek` lists those that there are"),
+        ("--name no_such_ring", "`cutaway peek` lists all"),
         ("--pin /sys/fs/bpf/no-such-pin", "cannot open the map pinned at /sys/fs/bpf/no-such-pin: ENOENT"),
-        ("--pin /proc/version", "it is in no BPF file system"),
+        ("--pin /proc/version", "it is not in a BPF file system"),
         ("--pin /sys/fs/bpf", "it is a directory"),
     ] {
         let ended = peek(words);
@@ -91,7 +91,7 @@ pub(crate) fn in_path(name: &str) -> bool {
 /// The last example of `cutaway peek --help`, pasted into a shell.
 fn help_example_of_peek_works() {
     let help = peek("--help").stdout;
-    let (_, script) = help.split_once("all in one:\n").expect("an example");
+    let (_, script) = help.split_once("(as root):\n").expect("an example");
     let folder = binary::path().parent().unwrap().to_owned();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");

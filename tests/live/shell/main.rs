@@ -91,7 +91,7 @@ fn pages_replace_older_ones_and_follow_no_link() {
     let folder = TempDir::new().unwrap();
     let (page, link) = (folder.path().join("cutaway.1"), folder.path().join("cutaway-trace.1"));
     fs::write(&page, "old").unwrap();
-    printed(&["man", "--folder", folder.path().to_str().unwrap()]);
+    printed(&["man", "--directory", folder.path().to_str().unwrap()]);
     assert!(fs::read_to_string(&page).unwrap().starts_with(".TH cutaway"));
     fs::remove_file(&link).unwrap();
     fs::write(folder.path().join("there"), "untouched").unwrap();
@@ -189,7 +189,7 @@ fn fish_completes() {
 fn pages() -> (TempDir, Vec<std::path::PathBuf>) {
     let folder = TempDir::new().unwrap();
     let pages = folder.path().join("man1");
-    assert_eq!(printed(&["man", "--folder", pages.to_str().unwrap()]), "");
+    assert_eq!(printed(&["man", "--directory", pages.to_str().unwrap()]), "");
     let pages: Vec<_> = fs::read_dir(pages).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(pages.len() > 5, "{pages:?}");
     (folder, pages)

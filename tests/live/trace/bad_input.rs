@@ -94,7 +94,7 @@ fn library_that_imports_the_function_is_an_error() {
 
 fn missing_command_is_an_error() {
     for name in ["no-such-command", "/no/such/command"] {
-        complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "is it in PATH"]);
+        complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "check its path"]);
     }
 }
 
@@ -104,7 +104,7 @@ fn command_that_cannot_be_run_is_an_error() {
     fs::write(&file, "data").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let file = file.to_str().unwrap();
-    complaint(["trace", "--", file], &["cannot run", file, "EACCES", "is it executable"]);
+    complaint(["trace", "--", file], &["cannot run", file, "EACCES", "check that it is executable"]);
     fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
     complaint(["trace", "--", file], &["cannot run", file, "ENOEXEC"]);
 }

@@ -32,7 +32,7 @@ fn questions(count: u32) -> Job {
 
 /// Returns the number of pending bytes in each picture.
 fn waiting(ended: &Ended) -> Vec<usize> {
-    let lines = ended.stdout.lines().filter(|line| line.contains("what waits, enlarged"));
+    let lines = ended.stdout.lines().filter(|line| line.contains("pending data (zoomed)"));
     lines.map(|line| line.split(' ').find_map(|word| word.parse().ok()).unwrap()).collect()
 }
 

@@ -32,7 +32,7 @@ fn low_fd_limit_is_explained() {
         ("doctor", false),
         ("compare --quick --only max-entries", false),
         ("peek", true),
-        ("man --folder PAGES", true),
+        ("man --directory PAGES", true),
     ] {
         let words = words.replace("PAGES", pages.to_str().unwrap());
         let mut refused = 0;

@@ -1,8 +1,9 @@
-//! A ring refuses before the work is done, a perf buffer after it.
+//! Tests that a full ring refuses a record before the program builds it, and a full perf buffer afterwards.
 //!
-//! There is no reader. Once the buffer is full, each attempt costs what is done before that is detected: in the ring
-//! the reservation, before the event is built; in a perf buffer the output, after it. The program counts records that
-//! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
+//! There is no reader. Once the buffer is full, an attempt costs the work before the refusal: the reservation in a
+//! ring, before the event is built; the output in a perf buffer, after the event is built. The program counts the
+//! records that it built and those that were refused. The reader has its own count of lost records, if the buffer keeps
+//! one.
 
 use cutaway::{StatsGuard, perf_reader::LostSource};
 use cutaway_programs::compare::Transport;
@@ -17,39 +18,39 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "full-buffer",
-    claim: "A full ring refuses a record before the program has done its work; a full perf buffer refuses it afterwards.",
+    claim: "A full ring refuses a record before the program builds it; a full perf buffer refuses it afterwards.",
     run,
 };
 
-/// Large, since a perf buffer of which half was written sends a wake-up.
+/// Size in bytes. Large, because a perf buffer sends a wake-up once it is half full.
 const BUFFER: u32 = 512 * 1024;
 const SIZES: [u32; 2] = [512, 4096];
 /// Records of one run, few enough for a drained buffer to take them all.
 const RECORDS: u64 = 8;
 const MARGIN: f64 = 1.1;
-/// Who tells a reader of losses before Linux 6.0.
+/// The source of the reader's count of losses before Linux 6.0.
 const RECORDS_OF_LOSS: &str = "LOST records";
 
 struct Arm {
     lane: Lane,
-    /// Since the beginning, while the buffer was full.
+    /// Attempts that the program did the work for since the start, while the buffer was full.
     worked: u64,
     refused: u64,
 }
 
-/// What is known of one way with one size.
+/// The data of one transport and size.
 #[derive(Debug, Clone)]
 struct Figures {
-    way: Transport,
+    transport: Transport,
     size: u32,
-    /// Nanoseconds a record while there is room.
+    /// Nanoseconds per record while the buffer has room.
     room: Rounds,
-    /// Nanoseconds an attempt while there is none.
+    /// Nanoseconds per attempt while the buffer is full.
     full: Rounds,
-    /// Attempts that the program did the work for, of those that were refused.
+    /// Refused attempts that the program did the work for.
     worked: u64,
     refused: u64,
-    /// How many losses the reader knows of, and who told it.
+    /// The number of losses that the reader knows of, and its source.
     reader: Option<(u64, &'static str)>,
 }
 
@@ -64,18 +65,17 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     for (arm, times) in arms.iter_mut().zip(times) {
         let (room, full): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
         let (room, full) = (Rounds::new(room), Rounds::new(full));
-        let (way, size, worked, refused) = (arm.lane.way, arm.lane.size, arm.worked, arm.refused);
-        figures.push(Figures { way, size, room, full, worked, refused, reader: arm.reader()? });
+        let (transport, size, worked, refused) = (arm.lane.transport, arm.lane.size, arm.worked, arm.refused);
+        figures.push(Figures { transport, size, room, full, worked, refused, reader: arm.reader()? });
     }
     let mut notes = vec![
-        "The work is writing every word of the record: a real program's is more, and so is what is done in vain."
-            .to_owned(),
-        "ring, output is as late as a perf buffer: what refuses first is the reservation.".to_owned(),
-        "A ring counts no losses: its programs have to, in a map.".to_owned(),
+        "The work is writing every word of the record. A real program does more work, and wastes more.".to_owned(),
+        "`ring, output` refuses as late as a perf buffer: only a reservation refuses before the work.".to_owned(),
+        "A ring counts no losses; its programs must count them, in a map.".to_owned(),
     ];
     if figures.iter().any(|figure| matches!(figure.reader, Some((_, RECORDS_OF_LOSS)))) {
         notes.push(
-            "LOST records come in front of the next record that fits, so of the last losses the reader is never told; \
+            "A LOST record precedes the next record that fits, so the reader never learns of the last losses. \
              Linux 6.0 counts them all."
                 .to_owned(),
         );
@@ -89,7 +89,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 impl Arm {
-    /// Nanoseconds a record with room, and without.
+    /// Measures the nanoseconds per record with room, and per attempt without.
     fn measure(&mut self, runs: u64) -> Result<(f64, f64), Obstacle> {
         let Lane { producer, buffer, .. } = &mut self.lane;
         buffer.skip()?;
@@ -114,12 +114,12 @@ impl Arm {
         Ok((a_record(start, drained), a_record(filled, end)))
     }
 
-    /// Sends without reading, and counts; gives how many were refused.
+    /// Sends without reading. Returns how many records were refused.
     fn fill(&mut self) -> Result<u64, Obstacle> {
         let tally = self.lane.producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
         let refused = u64::from(tally.refused);
         self.refused += refused;
-        // What was sent was worked on as well.
+        // `worked` includes the records that were sent.
         self.worked += u64::from(tally.worked) - (RECORDS - refused);
         Ok(refused)
     }
@@ -138,32 +138,33 @@ impl Arm {
 fn costs(figures: &[Figures]) -> Table {
     let columns = [
         ("size", "bytes"),
-        ("way", ""),
+        ("transport", ""),
         ("with room", "ns a record"),
         ("full", "ns an attempt"),
-        ("worked in vain", "% of attempts"),
+        ("wasted work", "% of attempts"),
     ];
-    let mut table = Table::new("What an attempt costs the program", columns);
+    let mut table = Table::new("Time of an attempt", columns);
     for figure in figures {
         table.row([
             u64::from(figure.size).into(),
-            Cell::text(figure.way.name()),
+            Cell::text(figure.transport.name()),
             (&figure.room).into(),
             (&figure.full).into(),
-            figure.in_vain().into(),
+            figure.wasted().into(),
         ]);
     }
     table
 }
 
 fn losses(figures: &[Figures]) -> Table {
-    let columns = [("size", "bytes"), ("way", ""), ("the program", "refused"), ("the reader", "lost"), ("from", "")];
+    let columns =
+        [("size", "bytes"), ("transport", ""), ("the program", "refused"), ("the reader", "lost"), ("from", "")];
     let mut table = Table::new("Losses, as program and reader see them", columns);
     for figure in figures {
-        let from = figure.reader.map_or("knows nothing of them", |(_, from)| from);
+        let from = figure.reader.map_or("not counted", |(_, from)| from);
         table.row([
             u64::from(figure.size).into(),
-            Cell::text(figure.way.name()),
+            Cell::text(figure.transport.name()),
             figure.refused.into(),
             figure.reader.map(|(lost, _)| lost).into(),
             Cell::text(from),
@@ -175,14 +176,17 @@ fn losses(figures: &[Figures]) -> Table {
 fn plot(figures: &[Figures]) -> Plot {
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for size in SIZES {
-        for way in Transport::ALL {
-            let Some(figure) = figures.iter().find(|figure| figure.way == way && figure.size == size) else { continue };
+        for transport in Transport::ALL {
+            let Some(figure) = figures.iter().find(|figure| figure.transport == transport && figure.size == size)
+            else {
+                continue;
+            };
             let bars = [&figure.room, &figure.full].map(|rounds| Some(Point::spread(0.0, rounds)));
-            groups.push((format!("{way}\n{} bytes", number(size.into())), bars.into()));
+            groups.push((format!("{transport}\n{} bytes", number(size.into())), bars.into()));
         }
     }
     Plot::Bars {
-        title: "What an attempt costs, with room and without".to_owned(),
+        title: "Time of an attempt, with and without room".to_owned(),
         y: Axis::linear("nanoseconds an attempt"),
         series: vec!["with room".to_owned(), "buffer full".to_owned()],
         groups,
@@ -190,14 +194,14 @@ fn plot(figures: &[Figures]) -> Plot {
 }
 
 impl Figures {
-    /// Percent of the refused attempts that were worked on.
-    fn in_vain(&self) -> f64 {
+    /// Returns the percentage of refused attempts that the program did the work for.
+    fn wasted(&self) -> f64 {
         if self.refused == 0 { f64::NAN } else { 100.0 * self.worked as f64 / self.refused as f64 }
     }
 }
 
 fn judge(figures: &[Figures]) -> Judgement {
-    let of = |way| figures.iter().filter(move |figure| figure.way == way);
+    let of = |transport| figures.iter().filter(move |figure| figure.transport == transport);
     let ring_first = of(Transport::Reserve).all(|figure| figure.worked == 0 && figure.refused > 0);
     let perf_last = of(Transport::Stack)
         .chain(of(Transport::Heap))
@@ -206,19 +210,19 @@ fn judge(figures: &[Figures]) -> Judgement {
     let verdict =
         if !ring_first || !perf_last || times.is_empty() { Verdict::DoesNotHold } else { Verdict::if_all_less(&times) };
     let largest = SIZES.into_iter().max().unwrap_or_default();
-    let text = |way: Transport| {
-        let figure = of(way).find(|figure| figure.size == largest);
+    let text = |transport: Transport| {
+        let figure = of(transport).find(|figure| figure.size == largest);
         figure.map_or_else(String::new, |figure| {
             format!(
-                "costs {} ns an attempt against {} with room, and works in vain for {} % of them",
+                "{} ns an attempt ({} ns with room), wasted work {} %",
                 number(figure.full.median().round()),
                 number(figure.room.median().round()),
-                number(figure.in_vain()),
+                number(figure.wasted()),
             )
         })
     };
     let sentence = format!(
-        "With records of {} bytes, a full ring {}; a full perf buffer {}.",
+        "Records of {} bytes. Full ring: {}. Full perf buffer: {}.",
         number(largest.into()),
         text(Transport::Reserve),
         text(Transport::Heap)
@@ -231,20 +235,20 @@ mod tests {
     use super::*;
 
     fn figures(ring_full: [f64; 5], ring_worked: u64, perf_worked: u64) -> Vec<Figures> {
-        let figure = |way: Transport, size| Figures {
-            way,
+        let figure = |transport: Transport, size| Figures {
+            transport,
             size,
             room: Rounds::new([100.0; 5]),
-            full: Rounds::new(if way == Transport::Reserve { ring_full } else { [90.0; 5] }),
-            worked: if way == Transport::Reserve { ring_worked } else { perf_worked },
+            full: Rounds::new(if transport == Transport::Reserve { ring_full } else { [90.0; 5] }),
+            worked: if transport == Transport::Reserve { ring_worked } else { perf_worked },
             refused: 1000,
             reader: None,
         };
-        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|way| figure(way, size))).collect()
+        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|transport| figure(transport, size))).collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |full, ring, perf| judge(&figures(full, ring, perf)).verdict;
         assert_eq!(verdict([20.0; 5], 0, 1000), Verdict::Holds);
         assert_eq!(verdict([20.0; 5], 1000, 1000), Verdict::DoesNotHold);

@@ -1,8 +1,8 @@
-//! `max_entries`: slots in one, bytes in the other.
+//! Tests the meaning of `max_entries`: slots in a `PERF_EVENT_ARRAY`, bytes in a `RINGBUF`.
 //!
-//! Maps are asked for with no, few and many entries: first exactly so, to hear what the kernel says, then through the
-//! loader, which corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an
-//! event under key 0 and none under key 1; a ring of 4,096 takes records until about as many bytes are full.
+//! Maps are created with no, few and many entries: first by the kernel with the exact value, then by the loader, which
+//! corrects invalid values. Then the meaning is tested: a perf event array of one slot accepts an event at key 0 and
+//! none at key 1; a ring of 4,096 accepts records until about as many bytes are in use.
 
 use cutaway::{MapType, Object, features, perf_reader::Buffer as PerfBuffer};
 use cutaway_programs::compare::{FixedSize, Transport, Work, names};
@@ -23,14 +23,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 const RECORD: u32 = 8;
 
-/// What the two maps were asked for, and what they turned out to hold.
+/// The requested and the measured capacity of the two maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Figures {
     slots_asked: u32,
-    /// Keys from 0 on under which an event was taken.
+    /// Keys from 0 on that accepted an event.
     slots: u32,
     bytes_asked: u32,
-    /// Bytes of the ring that were taken until it refused.
+    /// Bytes of the ring in use when it refused a record.
     bytes: u64,
 }
 
@@ -38,10 +38,10 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
     let mut table = Table::new(
-        "What is made of the number",
-        [("map", ""), ("asked for", ""), ("the kernel, uncorrected", ""), ("the loader", "")],
+        "Effect of max_entries",
+        [("map", ""), ("requested", ""), ("kernel, uncorrected", ""), ("loader", "")],
     );
-    for (kind, way, sizes) in [
+    for (kind, transport, sizes) in [
         (MapType::PERF_EVENT_ARRAY, Transport::Heap, [0, 1, 2, 1024]),
         (MapType::RINGBUF, Transport::Reserve, [0, 1000, page, 4 * page + 1]),
     ] {
@@ -49,7 +49,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             bench.step()?;
             let kernel =
                 features::max_entries(kind, asked).map_or_else(|errno| errno.to_string(), |made| number(made.into()));
-            let loaded = Producer::from(load(way, asked)?);
+            let loaded = Producer::from(load(transport, asked)?);
             let made = loaded.loaded().map(names::EVENTS)?.max_entries();
             table.row([
                 Cell::text(kind.to_string()),
@@ -63,7 +63,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         slots_asked: 1,
         slots: slots(1)?,
         bytes_asked: page,
-        // The control says a page and makes sixteen.
+        // The control requests a page and creates sixteen.
         bytes: bytes(if bench.control { 16 * page } else { page })?,
     };
     Ok(Findings {
@@ -71,33 +71,33 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: Vec::new(),
         notes: vec![
-            "Of a PERF_EVENT_ARRAY, 0 and anything above the number of possible CPUs become that number: a slot's key is a CPU's. \
-             A ring becomes the next power of two of pages."
+            "For a PERF_EVENT_ARRAY, the loader replaces 0 and anything above the number of possible CPUs by that number: the key of a slot is a CPU. \
+             For a ring, it rounds up to a power of two of pages."
                 .to_owned(),
         ],
     })
 }
 
-fn load(way: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
-    let burst = FixedSize { transport: way, size: RECORD, most: 64, work: Work::Words, timed: false };
+fn load(transport: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
+    let burst = FixedSize { transport, size: RECORD, most: 64, work: Work::Words, timed: false };
     let mut object = Object::parse(&burst.object()?)?;
     object.map_mut(names::EVENTS)?.max_entries = max_entries;
     Ok(object.load()?)
 }
 
-/// How many keys from 0 on an array of so many slots takes an event under.
+/// Counts the keys from 0 on that accept an event in an array of `max_entries` slots.
 fn slots(max_entries: u32) -> Result<u32, Obstacle> {
     let loaded = load(Transport::Heap, max_entries)?;
     let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
     let cpu = online.first().copied().unwrap_or(0);
     let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
     let fd = event.as_fd().as_raw_fd().to_ne_bytes();
-    // A key is only an index into the array here: whose event stands there, the kernel does not ask.
+    // A key is only an index into the array: the kernel does not check to which CPU the event belongs.
     let taken = |key: &u32| map.update(&key.to_ne_bytes(), &fd).is_ok();
     Ok((0..64).take_while(taken).count() as u32)
 }
 
-/// How many bytes a ring takes, record headers included, until it refuses.
+/// Returns the bytes that a ring accepts until it refuses, record headers included.
 fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
     let producer = Producer::from(load(Transport::Reserve, max_entries)?);
     let buffer = Buffer::open(Transport::Reserve, &producer, 0, &silent())?;
@@ -108,10 +108,10 @@ fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
 
 fn judge(figures: &Figures) -> Judgement {
     let &Figures { slots_asked, slots, bytes_asked, bytes } = figures;
-    // A record more than what is taken would not fit: one byte always stays free.
+    // Another record would not fit: one byte always stays free.
     let full = u64::from(bytes_asked).saturating_sub(bytes) <= 16 && bytes < u64::from(bytes_asked);
     let sentence = format!(
-        "A PERF_EVENT_ARRAY of {} takes events under {}; a RINGBUF of {} is full with {} bytes.",
+        "A PERF_EVENT_ARRAY with max_entries {} accepts events at {}; a RINGBUF with max_entries {} is full at {} bytes.",
         number(slots_asked.into()),
         crate::compare::data::count(slots.into(), "key"),
         number(bytes_asked.into()),
@@ -126,7 +126,7 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let good = Figures { slots_asked: 1, slots: 1, bytes_asked: 4096, bytes: 4080 };
         let verdict = |figures| judge(&figures).verdict;
         assert_eq!(verdict(good), Verdict::Holds);

@@ -1,9 +1,9 @@
-//! Per-CPU buffers cost CPUs times; one ring is shared.
+//! Measures the memory that per-CPU buffers and a shared ring need for the same burst.
 //!
-//! How much memory does it take to lose nothing of a burst while it is not read? The buffer is doubled until a burst
-//! arrives whole: once when one CPU bursts, which can be any of them, once when all do. The memory is what is mapped
-//! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
-//! counted once.
+//! The experiment finds the memory with which an unread burst loses no record. It doubles the buffer until the burst
+//! arrives complete: once for a burst on one CPU, which can be any of them, and once for a burst on all CPUs. The
+//! memory is the size of the mappings in `/proc/self/maps`: the pages of the perf buffers of all CPUs, or those of the
+//! ring. The ring's data is mapped twice and counted once.
 
 use cutaway_programs::compare::{FixedSize, Transport, Work};
 
@@ -18,7 +18,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "memory",
-    claim: "For the same burst on one CPU, perf buffers take as many times the memory as there are CPUs; the ring is shared.",
+    claim: "For the same burst on one CPU, perf buffers need the memory of the ring times the number of CPUs: the ring is shared.",
     run,
 };
 
@@ -26,53 +26,53 @@ const SIZE: u32 = 240;
 /// Records that each bursting CPU sends: a little less than [`BURST_BYTES`] in either buffer.
 const BURST: u64 = 1_000;
 const BURST_BYTES: usize = 256 * 1024;
-/// No buffer is larger (`RINGBUF_MAX_SIZE` is not far beyond).
+/// Largest buffer in bytes, a little below `RINGBUF_MAX_SIZE`.
 const MOST: usize = 1 << 30;
 
-/// What it takes to lose nothing.
+/// The memory with which a burst loses no record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Need {
     /// CPUs that burst.
     bursting: usize,
-    /// CPUs there are, each with a perf buffer; this process may be kept from some of them.
+    /// Online CPUs, each with a perf buffer. The affinity of this process may exclude some of them.
     cpus: usize,
-    way: Transport,
+    transport: Transport,
     /// Bytes of the ring, or of each CPU's perf buffer.
     buffer: usize,
-    /// Bytes of all memory that it takes.
+    /// Total memory in bytes.
     memory: u64,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     let all = bench.cpus.len();
     let cpus = cutaway::perf_reader::online_cpus()?.len();
     let mut needs = Vec::new();
     for bursting in [1, all] {
-        for way in [Transport::Heap, Transport::Reserve] {
-            needs.push(need(bench, way, bursting, cpus)?);
+        for transport in [Transport::Heap, Transport::Reserve] {
+            needs.push(need(bench, transport, bursting, cpus)?);
         }
     }
-    let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("memory in all", "KiB")];
+    let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("total memory", "KiB")];
     let mut table =
-        Table::new(format!("What a burst of {} records of {SIZE} bytes takes", number(BURST as f64)), columns);
+        Table::new(format!("Memory for a burst of {} records of {SIZE} bytes", number(BURST as f64)), columns);
     let kib = |bytes: f64| bytes / 1024.0;
     for need in &needs {
         table.row([
             (need.bursting as u64).into(),
-            Cell::text(if need.way.is_ring() { "one ring" } else { "perf, for each CPU" }),
+            Cell::text(if need.transport.is_ring() { "one ring" } else { "perf, for each CPU" }),
             kib(need.buffer as f64).into(),
             kib(need.memory as f64).into(),
         ]);
     }
     let bar = |bursting: usize| {
-        let of = |way| needs.iter().find(|need| need.bursting == bursting && need.way == way);
+        let of = |transport| needs.iter().find(|need| need.bursting == bursting && need.transport == transport);
         [Transport::Heap, Transport::Reserve]
-            .map(|way| of(way).map(|need| Point::exact(0.0, kib(need.memory as f64))))
+            .map(|transport| of(transport).map(|need| Point::exact(0.0, kib(need.memory as f64))))
             .into()
     };
     let plot = Plot::Bars {
-        title: "Memory to lose nothing of a burst".to_owned(),
+        title: "Memory for a burst without losses".to_owned(),
         y: Axis::linear("memory in KiB"),
         series: vec!["perf buffers".to_owned(), "ring".to_owned()],
         groups: vec![
@@ -83,17 +83,17 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     Ok(Findings { judgement: judge(&needs), tables: vec![table], plots: vec![plot], notes: Vec::new() })
 }
 
-/// The smallest buffer that loses nothing, and what it costs.
-fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
+/// Finds the smallest buffer that loses no record, and its memory.
+fn need(bench: &Bench<'_>, transport: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
     let mut bytes = rustix::param::page_size();
     let largest = largest(bursting);
     while bytes <= largest {
         bench.step()?;
-        let burst = FixedSize { transport: way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
+        let burst = FixedSize { transport, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
         let producer = Producer::burst(&burst, bytes as u32)?;
-        let file = if way.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
+        let file = if transport.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
         let before = mapped(file)?;
-        let buffer = Buffer::open(way, &producer, bytes, &silent())?;
+        let buffer = Buffer::open(transport, &producer, bytes, &silent())?;
         let mut refused = 0;
         for &cpu in bench.cpus.iter().take(bursting) {
             cpus::pin(cpu)?;
@@ -109,26 +109,26 @@ fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Resu
                 }
                 Buffer::Perf(_) => mapped,
             };
-            return Ok(Need { bursting, cpus, way, buffer: bytes, memory });
+            return Ok(Need { bursting, cpus, transport, buffer: bytes, memory });
         }
         bytes *= 2;
     }
     Err(Obstacle::because(format!("{} bytes of buffer still lose records", number(largest as f64))))
 }
 
-/// The largest buffer that is worth trying when so many CPUs burst: one of half the size has to do.
+/// Returns the largest buffer to try, in bytes, for a burst on `bursting` CPUs: half of it must suffice.
 fn largest(bursting: usize) -> usize {
     BURST_BYTES.saturating_mul(bursting.next_power_of_two()).saturating_mul(2).min(MOST)
 }
 
-/// Bytes of all mappings of this process whose file has this in its name.
+/// Returns the total bytes of this process's mappings of files whose name contains `name`.
 fn mapped(name: &str) -> Result<u64, Obstacle> {
     Ok(mappings::of(name)?.iter().map(|mapping| mapping.len() as u64).sum())
 }
 
 fn judge(needs: &[Need]) -> Judgement {
-    let memory = |bursting: fn(&Need) -> bool, way: Transport| {
-        needs.iter().find(|need| bursting(need) && need.way == way).map(|need| need.memory as f64)
+    let memory = |bursting: fn(&Need) -> bool, transport: Transport| {
+        needs.iter().find(|need| bursting(need) && need.transport == transport).map(|need| need.memory as f64)
     };
     let pair = |bursting| Some((memory(bursting, Transport::Heap)?, memory(bursting, Transport::Reserve)?));
     let one = pair(|need| need.bursting == 1);
@@ -136,14 +136,14 @@ fn judge(needs: &[Need]) -> Judgement {
     let (Some((perf, ring)), Some((perf_all, ring_all)), Some(first), Some(last)) =
         (one, all, needs.first(), needs.last())
     else {
-        return Judgement::holds(false, "There are no figures.");
+        return Judgement::holds(false, "There are no measurements.");
     };
     let (times, cpus) = (perf / ring, first.cpus as f64);
     let kib = |bytes: f64| number((bytes / 1024.0).round());
     let together = if last.bursting == last.cpus { "all".to_owned() } else { last.bursting.to_string() };
     let sentence = format!(
-        "With {} CPUs, a burst on one of them takes {} KiB of perf buffers and {} KiB of ring, {} times as much; \
-         one on {together} of them at once takes {} and {} KiB.",
+        "With {} CPUs, a burst on one of them needs {} KiB of perf buffers or {} KiB of ring, a ratio of {}; \
+         a burst on {together} of them at once needs {} or {} KiB.",
         first.cpus,
         kib(perf),
         kib(ring),
@@ -151,7 +151,7 @@ fn judge(needs: &[Need]) -> Judgement {
         kib(perf_all),
         kib(ring_all),
     );
-    // A ring has two pages besides its data, a perf buffer one for each CPU.
+    // A ring has two pages besides its data; each CPU's perf buffer has one.
     Judgement::holds(times > 1.0 + (cpus - 1.0) / 2.0 && times < cpus * 1.5, sentence)
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     fn needs(perf: u64, ring: u64) -> Vec<Need> {
-        let need = |bursting, way, memory| Need { bursting, cpus: 4, way, buffer: 32_768, memory };
+        let need = |bursting, transport, memory| Need { bursting, cpus: 4, transport, buffer: 32_768, memory };
         vec![
             need(1, Transport::Heap, perf),
             need(1, Transport::Reserve, ring),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |perf, ring| judge(&needs(perf, ring)).verdict;
         assert_eq!(verdict(144 * 1024, 44 * 1024), Verdict::Holds);
         assert_eq!(verdict(144 * 1024, 144 * 1024), Verdict::DoesNotHold);
@@ -181,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_kept_from_some_cpus_pays_for_all_of_them() {
+    fn excluded_cpus_have_perf_buffers_too() {
         let mut needs = needs(144 * 1024, 44 * 1024);
         needs.iter_mut().filter(|need| need.bursting > 1).for_each(|need| need.bursting = 2);
         let Judgement { verdict, sentence } = judge(&needs);
         assert_eq!(verdict, Verdict::Holds);
-        assert!(sentence.starts_with("With 4 CPUs") && sentence.contains("one on 2 of them at once"), "{sentence}");
+        assert!(sentence.starts_with("With 4 CPUs") && sentence.contains("a burst on 2 of them at once"), "{sentence}");
     }
 
     #[test]
-    fn there_is_a_ring_for_a_burst_on_every_cpu() {
+    fn largest_ring_holds_a_burst_on_every_cpu() {
         for cpus in [1, 2, 6, 17, 64, 512] {
-            // As `BPF_MAP_TYPE_RINGBUF` takes it: a header of 8 bytes, and one byte stays free.
+            // As in `BPF_MAP_TYPE_RINGBUF`: a header of 8 bytes, and one byte stays free.
             let burst = cpus * BURST as usize * (SIZE as usize + 8);
             assert!(burst < largest(cpus), "{cpus} CPUs");
             assert!(largest(cpus).is_power_of_two() && u32::try_from(largest(cpus)).is_ok(), "{cpus} CPUs");

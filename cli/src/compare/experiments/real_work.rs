@@ -1,11 +1,11 @@
-//! What it means for the traced program: microseconds added to a call of `getaddrinfo`.
+//! Measures the microseconds that tracing adds to a call of `getaddrinfo`.
 //!
-//! The programs of `cutaway trace` are attached to the real function of the C library, for this process alone, which
-//! resolves a numeric address: the shortest work of that function, so that the overhead is seen best. A reader
-//! takes the events from another CPU, in the way that costs the program least: by trailing release from the ring, by
-//! twin events from the perf buffers. Calls are timed a few at a time, and the median of those times counts, so that a
-//! process which takes the CPU away for a moment is left out; and each way gets several turns a round, of which the
-//! shortest counts. One arm is not traced at all, and what the others take longer in the same round is what they add.
+//! The programs of `cutaway trace` are attached to the C library's function, for this process alone. The process
+//! resolves a numeric address, which is the shortest call, so the overhead is a large part of it. A reader on another
+//! CPU reads the events at the least cost to the program: trailing release for the ring, twin events for the
+//! perf buffers. Blocks of calls are timed and the median is taken, so that preemption by another process does not
+//! count. Each transport has several laps a round, of which the shortest counts. One arm is not traced; the added time
+//! is the difference to it in the same round.
 
 use std::{ops::ControlFlow, ptr, time::Instant};
 
@@ -26,22 +26,22 @@ use crate::compare::{
 };
 
 pub(super) const EXPERIMENT: Experiment =
-    Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
+    Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs least through the ring.", run };
 
 const BUFFER: u32 = 1024 * 1024;
-/// Much of the time is the same for every way, so small differences count, if the rounds agree on them.
+/// Most of the time is the same for every transport, so small differences count if the rounds agree.
 const MARGIN: f64 = 1.02;
-/// Ways that lose more of their events, in percent, are not compared: what is lost is not paid for.
+/// Percent of events. Transports that lose more are not compared: a lost event costs less.
 const LOST: f64 = 1.0;
-/// Calls of a lap, quick or not: the first ones find a reader that asks to be woken for each event, and only when that
-/// has seen how many there are does it choose what costs the program least. It takes a few hundred calls.
+/// Calls per lap, in quick and full runs. At first the reader requests a wake-up for each event. It needs a few
+/// hundred calls to measure the rate and to choose the setting that costs the program least.
 const CALLS: u32 = 2_000;
-/// Calls that are timed together.
+/// Calls per timed block.
 const BLOCK: u32 = 20;
 
-/// One way, or none, and what became of its events so far.
+/// A transport, or no tracing, and the counts of its events.
 struct Arm {
-    /// `None` is the call that is not traced.
+    /// `None` if the call is not traced.
     transport: Option<Transport>,
     sent: u64,
     received: u64,
@@ -50,24 +50,26 @@ struct Arm {
 #[derive(Debug, Clone)]
 struct Figures {
     transport: Option<Transport>,
-    /// Microseconds, round by round.
+    /// Microseconds per call, by round.
     call: Rounds,
-    /// Percent of the events.
+    /// Lost events in percent.
     lost: f64,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     bench.sender_here()?;
-    let ways = [None].into_iter().chain(Transport::ALL.map(Some));
-    let mut arms: Vec<Arm> = ways.map(|transport| Arm { transport, sent: 0, received: 0 }).collect();
-    // The differences are smaller than what a neighbour on the same processor takes away for a moment, so each way gets
-    // several moments a round. Most of a lap is the kernel's: it lets go of a probe when none is running any more.
+    let transports = [None].into_iter().chain(Transport::ALL.map(Some));
+    let mut arms: Vec<Arm> = transports.map(|transport| Arm { transport, sent: 0, received: 0 }).collect();
+    // The differences are smaller than the disturbances by other work on the same processor, so each transport has
+    // several laps a round. The kernel takes most of a lap: it removes a probe only when no call of it runs.
     let laps = bench.effort.choose(3, 5);
     let times = shortest_of(bench, laps, &mut arms, |arm| measure(bench, arm, CALLS))?;
     let figures: Vec<_> = arms.iter().zip(times).map(|(arm, call)| arm.figures(call)).collect();
-    let mut table =
-        Table::new("A call of getaddrinfo", [("way", ""), ("a call", "µs"), ("added", "µs"), ("lost", "% of events")]);
+    let mut table = Table::new(
+        "A call of getaddrinfo",
+        [("transport", ""), ("a call", "µs"), ("added", "µs"), ("lost", "% of events")],
+    );
     for &Figures { transport, ref call, lost } in &figures {
         let added = transport.map_or(Cell::None, |transport| (&added(&figures, transport)).into());
         let lost = transport.map_or(Cell::None, |_| lost.into());
@@ -75,7 +77,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     }
     let bar = |transport: Transport| Some(Point::spread(0.0, &added(&figures, transport)));
     let plot = Plot::Bars {
-        title: "What tracing adds to a call of getaddrinfo".to_owned(),
+        title: "Time that tracing adds to a getaddrinfo call".to_owned(),
         y: Axis::linear("microseconds a call"),
         series: vec!["added".to_owned()],
         groups: Transport::ALL.map(|transport| (transport.name().to_owned(), vec![bar(transport)])).into(),
@@ -85,7 +87,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: vec![plot],
         notes: vec![
-            "The two probes, on entry and return, are part of what is added, and the same for every way.".to_owned(),
+            "The added time includes the two probes, on entry and return; they are the same for every transport."
+                .to_owned(),
         ],
     })
 }
@@ -97,18 +100,18 @@ impl Arm {
     }
 }
 
-/// Microseconds a call.
+/// Measures the microseconds per call.
 fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle> {
-    let Some(transport) = arm.transport else { return ask(calls) };
+    let Some(transport) = arm.transport else { return resolve(calls) };
     let loaded = load(transport)?;
     let events = loaded.map(getaddrinfo::names::EVENTS)?;
     let cpu = bench.reader()?;
     let mut received = 0;
-    // The control attaches everything to the ring once more.
+    // The control attaches the ring's programs twice.
     let times = if bench.control && transport == Transport::Ring { 2 } else { 1 };
     let traced = || -> Result<f64, Obstacle> {
         let _links = (0..times).map(|_| attach(&loaded)).collect::<Result<Vec<_>, _>>()?;
-        ask(calls)
+        resolve(calls)
     };
     let (time, ()) = if transport == Transport::Ring {
         let mut ring = events.ring()?;
@@ -156,7 +159,7 @@ fn load(transport: Transport) -> Result<Loaded, Obstacle> {
     Ok(object.load()?)
 }
 
-/// For this process alone.
+/// Attaches the programs, for this process alone.
 fn attach(loaded: &Loaded) -> Result<Links, Obstacle> {
     use getaddrinfo::{FUNCTION, LIBRARY, names};
     let mut links = Links::default();
@@ -167,13 +170,13 @@ fn attach(loaded: &Loaded) -> Result<Links, Obstacle> {
     Ok(links)
 }
 
-/// Asks for 127.0.0.1 so many times; microseconds each, the median of small blocks.
-fn ask(calls: u32) -> Result<f64, Obstacle> {
+/// Resolves 127.0.0.1 `calls` times. Returns the microseconds per call: the median of the blocks.
+fn resolve(calls: u32) -> Result<f64, Obstacle> {
     let mut blocks = Vec::new();
     for _ in 0..calls / BLOCK {
         let begun = Instant::now();
         for _ in 0..BLOCK {
-            ask_once()?;
+            resolve_once()?;
         }
         blocks.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(BLOCK));
     }
@@ -181,7 +184,7 @@ fn ask(calls: u32) -> Result<f64, Obstacle> {
 }
 
 #[expect(unsafe_code, reason = "calls the function that is traced")]
-fn ask_once() -> Result<(), Obstacle> {
+fn resolve_once() -> Result<(), Obstacle> {
     // SAFETY: plain integers and pointers, for which zero is a value.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_flags = libc::AI_NUMERICHOST;
@@ -189,14 +192,14 @@ fn ask_once() -> Result<(), Obstacle> {
     // SAFETY: the name ends with its NUL, a service need not be given, and both structures are alive during the call.
     let failed = unsafe { libc::getaddrinfo(c"127.0.0.1".as_ptr(), ptr::null(), &raw const hints, &raw mut answer) };
     if failed != 0 {
-        return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") fails with {failed}")));
+        return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") failed with {failed}")));
     }
     // SAFETY: the call has succeeded, so it made this list, and nothing else frees it.
     unsafe { libc::freeaddrinfo(answer) };
     Ok(())
 }
 
-/// What a way adds, round by round.
+/// Returns the microseconds that a transport adds, by round.
 fn added(figures: &[Figures], transport: Transport) -> Rounds {
     let of = |wanted| figures.iter().find(|figure| figure.transport == wanted).map(|figure| figure.call.values());
     let (traced, plain) = (of(Some(transport)).unwrap_or_default(), of(None).unwrap_or_default());
@@ -216,7 +219,7 @@ fn judge(figures: &[Figures]) -> Judgement {
     );
     if lost > LOST {
         sentence
-            .push_str(&format!(" But up to {} % of the events were lost, which costs something else.", number(lost)));
+            .push_str(&format!(" Up to {} % of the events were lost, so the times cannot be compared.", number(lost)));
     }
     Judgement::new(verdict, sentence)
 }
@@ -236,16 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |ring| judge(&figures(ring)).verdict;
         assert_eq!(verdict([4.0; 5]), Verdict::Holds);
         assert_eq!(verdict([9.0; 5]), Verdict::DoesNotHold);
         assert_eq!(verdict([6.0; 5]), Verdict::DoesNotHold);
         assert_eq!(verdict([4.0, 9.0, 4.0, 9.0, 4.0]), Verdict::TooNoisy);
         assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
-        // No way is better for a hair's breadth.
+        // A difference below the margin counts as none.
         assert_eq!(verdict([5.99; 5]), Verdict::DoesNotHold);
-        // Nor for what it does not do.
+        // Losses make the comparison void.
         let mut lossy = figures([4.0; 5]);
         lossy[3].lost = 50.0;
         assert_eq!(judge(&lossy).verdict, Verdict::TooNoisy);

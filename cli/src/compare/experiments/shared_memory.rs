@@ -1,8 +1,7 @@
-//! Both are memory that the kernel shares with user space: nothing is copied on the reading side.
+//! Tests that the kernel shares both buffers with user space, so that reading copies nothing.
 //!
-//! Where a record lies when our code gets to see it is a question of addresses. The reader lends records as slices;
-//! each has to lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in
-//! `/proc/self/maps`.
+//! The test compares addresses. The reader returns records as slices. Each slice must be inside a mapping that
+//! `/proc/self/maps` lists as a shared mapping of the buffer.
 
 use std::ops::Range;
 
@@ -19,38 +18,38 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "shared-memory",
-    claim: "Both buffers are memory shared with the kernel: a record is read where it lies, without a copy.",
+    claim: "Both buffers are memory shared with the kernel: records are read in place, without a copy.",
     run,
 };
 
 const BUFFER: u32 = 64 * 1024;
 const SIZE: u32 = 256;
-/// More than a buffer holds at once, so that some records lie across its end.
+/// More than a buffer holds at once, so that some records wrap around its end.
 const RUNS: u64 = 100;
 const RECORDS: u64 = 16;
 
-/// What was seen of one buffer's records.
+/// The counts of the records of one buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    way: Transport,
+    transport: Transport,
     records: u64,
-    /// Those that lay in the buffer's mapping.
+    /// Those inside the buffer's mapping.
     in_place: u64,
-    /// Those in two pieces, before and behind the buffer's end.
+    /// Those in two pieces: at the end and at the beginning of the buffer.
     in_two: u64,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let mut all = Vec::new();
-    for way in [Transport::Heap, Transport::Reserve] {
+    for transport in [Transport::Heap, Transport::Reserve] {
         bench.step()?;
-        all.push(look(way, bench.control)?);
+        all.push(observe(transport, bench.control)?);
     }
-    let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("of them in two pieces", "")];
-    let mut table = Table::new("Where records were when they were read", columns);
+    let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("in two pieces", "")];
+    let mut table = Table::new("Location of records when they are read", columns);
     for seen in &all {
-        table.row([Cell::text(name(seen.way)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
+        table.row([Cell::text(name(seen.transport)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
     }
     Ok(Findings {
         judgement: judge(&all),
@@ -63,14 +62,14 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn look(way: Transport, control: bool) -> Result<Seen, Obstacle> {
-    let burst = FixedSize { transport: way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
+fn observe(transport: Transport, control: bool) -> Result<Seen, Obstacle> {
+    let burst = FixedSize { transport, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
-    let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
-    let mappings = mappings::of(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
-    let mut seen = Seen { way, records: 0, in_place: 0, in_two: 0 };
+    let mut buffer = Buffer::open(transport, &producer, BUFFER as usize, &silent())?;
+    let mappings = mappings::of(if transport.is_ring() { "bpf-map" } else { "perf_event" })?;
+    let mut seen = Seen { transport, records: 0, in_place: 0, in_two: 0 };
     let mut note = |pieces: [&[u8]; 2]| {
-        // The control copies before it looks.
+        // The control copies each record first.
         let copies = control.then(|| pieces.map(<[u8]>::to_vec));
         let pieces = copies.as_ref().map_or(pieces, |[front, back]| [front.as_slice(), back.as_slice()]);
         let inside = |piece: &[u8]| piece.is_empty() || mappings.iter().any(|mapping| contains(mapping, piece));
@@ -103,16 +102,17 @@ fn contains(mapping: &Range<usize>, piece: &[u8]) -> bool {
     mapping.contains(&start.addr()) && end.addr() <= mapping.end
 }
 
-fn name(way: Transport) -> &'static str {
-    if way.is_ring() { "ring" } else { "perf buffer" }
+fn name(transport: Transport) -> &'static str {
+    if transport.is_ring() { "ring" } else { "perf buffer" }
 }
 
 fn judge(all: &[Seen]) -> Judgement {
     let holds = !all.is_empty() && all.iter().all(|seen| seen.records > 0 && seen.in_place == seen.records);
     let count = |records: u64| number(records as f64);
-    let text = |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.way));
+    let text =
+        |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.transport));
     let texts: Vec<_> = all.iter().map(text).collect();
-    Judgement::holds(holds, format!("Records that were read where they lay: {}.", texts.join(", ")))
+    Judgement::holds(holds, format!("Records read in place: {}.", texts.join(", ")))
 }
 
 #[cfg(test)]
@@ -121,8 +121,8 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
-        let seen = |in_place| Seen { way: Transport::Heap, records: 10, in_place, in_two: 0 };
+    fn verdict_follows_the_figures() {
+        let seen = |in_place| Seen { transport: Transport::Heap, records: 10, in_place, in_two: 0 };
         assert_eq!(judge(&[seen(10), seen(10)]).verdict, Verdict::Holds);
         assert_eq!(judge(&[seen(10), seen(9)]).verdict, Verdict::DoesNotHold);
         assert_eq!(judge(&[seen(10), Seen { records: 0, ..seen(0) }]).verdict, Verdict::DoesNotHold);

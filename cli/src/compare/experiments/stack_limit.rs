@@ -1,9 +1,8 @@
-//! A stack event cannot exceed 512 bytes; one on the heap or in the ring can.
+//! Tests that an event on the stack cannot exceed 512 bytes, and that one on the heap or in the ring can.
 //!
-//! Programs with ever larger events are loaded, and those that the verifier takes send one, which has to arrive. What
-//! stops the stack is the verifier (`MAX_BPF_STACK` in `include/linux/filter.h`); what stops the heap is the largest
-//! per-CPU value (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all
-//! but 16 bytes.
+//! Programs with larger and larger events are loaded. Each one that the verifier accepts sends an event, which must
+//! arrive. The verifier limits the stack (`MAX_BPF_STACK` in `include/linux/filter.h`). The largest per-CPU value
+//! limits the heap (32 KiB, `PCPU_MIN_UNIT_SIZE`). A record in a ring can have the size of the ring less 16 bytes.
 
 use cutaway_programs::compare::{FixedSize, Transport, Work};
 
@@ -23,56 +22,56 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 /// Bytes of the ring, and of each perf buffer.
 const BUFFER: u32 = 256 * 1024;
 
-/// The sizes that are tried, in bytes, up to the first that fails.
+/// The tested sizes in bytes; a transport stops at the first that fails.
 const SIZES: [(Transport, &[u32]); 3] = [
     (Transport::Stack, &[64, 256, 504, 512, 520, 1024]),
     (Transport::Heap, &[512, 520, 4096, 32_768, 32_776, 65_512]),
     (Transport::Reserve, &[512, 520, 4096, 65_536, BUFFER - 16, BUFFER - 8]),
 ];
 
-/// What came of one size.
+/// The result of one size.
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
-    way: Transport,
+    transport: Transport,
     size: u32,
-    /// Why it did not arrive.
+    /// The reason why the event did not arrive; `None` if it arrived.
     refused: Option<String>,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let mut attempts = Vec::new();
-    for (way, sizes) in SIZES {
+    for (transport, sizes) in SIZES {
         for &size in sizes {
             bench.step()?;
-            let refused = attempt(way, size, bench.control)?;
+            let refused = attempt(transport, size, bench.control)?;
             let stop = refused.is_some();
-            attempts.push(Attempt { way, size, refused });
+            attempts.push(Attempt { transport, size, refused });
             if stop {
                 break;
             }
         }
     }
-    let mut table = Table::new("One record of each size", [("way", ""), ("size", "bytes"), ("what came of it", "")]);
-    for Attempt { way, size, refused } in &attempts {
-        let outcome = refused.as_ref().map_or("arrived whole", |why| why);
-        table.row([Cell::text(way.name()), u64::from(*size).into(), Cell::text(outcome)]);
+    let mut table = Table::new("One record of each size", [("transport", ""), ("size", "bytes"), ("result", "")]);
+    for Attempt { transport, size, refused } in &attempts {
+        let outcome = refused.as_ref().map_or("arrived complete", |why| why);
+        table.row([Cell::text(transport.name()), u64::from(*size).into(), Cell::text(outcome)]);
     }
     Ok(Findings {
         judgement: judge(&attempts),
         tables: vec![table],
         plots: Vec::new(),
         notes: vec![
-            "The heap is a value of a PERCPU_ARRAY, which the kernel allocates 32 KiB of at most.".to_owned(),
+            "The heap is a value of a PERCPU_ARRAY, for which the kernel allocates at most 32 KiB.".to_owned(),
             format!("The ring has {} bytes.", number(BUFFER.into())),
         ],
     })
 }
 
-/// Loads the program and has it send one event; why that failed, if it did.
-fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
-    // The control has the "stack" event on the heap.
-    let really = if control && way == Transport::Stack { Transport::Heap } else { way };
+/// Loads the program and sends one event. Returns the reason if the event does not arrive.
+fn attempt(transport: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
+    // The control builds the "stack" event on the heap.
+    let really = if control && transport == Transport::Stack { Transport::Heap } else { transport };
     let work = if really == Transport::Stack { Work::Words } else { Work::Ends };
     let object = FixedSize { transport: really, size, most: 1, work, timed: true }.object()?;
     let mut parsed = cutaway::Object::parse(&object)?;
@@ -85,7 +84,7 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
         Err(cutaway::Error::Syscall { errno, .. }) if really == Transport::Heap && size > STACK => {
-            return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
+            return Ok(Some(format!("the kernel refuses a per-CPU value of that size: {errno}")));
         }
         Err(error) => return Err(error.into()),
     };
@@ -98,14 +97,15 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
         (0, Some(length)) if (wanted..=wanted + padding).contains(&length) => None,
         (0, Some(length)) => Some(format!("{} bytes arrived", number(length as f64))),
         (0, None) => Some("it was sent and did not arrive".to_owned()),
-        _ => Some("the buffer has no room for it, however empty it is".to_owned()),
+        _ => Some("it does not fit into the empty buffer".to_owned()),
     })
 }
 
 fn judge(attempts: &[Attempt]) -> Judgement {
-    let of = |way| attempts.iter().filter(move |attempt| attempt.way == way);
-    let largest =
-        |way| of(way).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0);
+    let of = |transport| attempts.iter().filter(move |attempt| attempt.transport == transport);
+    let largest = |transport| {
+        of(transport).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0)
+    };
     let refusal = of(Transport::Stack).find_map(|attempt| attempt.refused.as_ref().map(|why| (attempt.size, why)));
     let [stack, heap, ring] = [Transport::Stack, Transport::Heap, Transport::Reserve].map(largest);
     let sizes = [stack, heap, ring].map(|size| number(size.into()));
@@ -113,13 +113,15 @@ fn judge(attempts: &[Attempt]) -> Judgement {
     match refusal {
         Some((size, why)) if stack == STACK => {
             let sentence = format!(
-                "The stack carries {stack_text} bytes; with {size}, {why}. The heap carries {heap_text} bytes, the ring {ring_text}."
+                "Largest events: {stack_text} bytes on the stack (with {size}, {why}), {heap_text} on the heap, {ring_text} in the ring."
             );
             Judgement::holds(heap > STACK && ring > STACK, sentence)
         }
         _ => Judgement::holds(
             false,
-            format!("The stack carries {stack_text} bytes, the heap {heap_text}, the ring {ring_text}."),
+            format!(
+                "Largest events: {stack_text} bytes on the stack, {heap_text} on the heap, {ring_text} in the ring."
+            ),
         ),
     }
 }
@@ -130,22 +132,22 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     fn attempts(stack: u32, heap: u32, ring: u32) -> Vec<Attempt> {
-        let pair = |way, size| {
+        let pair = |transport, size| {
             let refused = Some("the verifier refuses it: invalid stack".to_owned());
-            [Attempt { way, size, refused: None }, Attempt { way, size: size + 8, refused }]
+            [Attempt { transport, size, refused: None }, Attempt { transport, size: size + 8, refused }]
         };
         [pair(Transport::Stack, stack), pair(Transport::Heap, heap), pair(Transport::Reserve, ring)].concat()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |attempts: &[Attempt]| judge(attempts).verdict;
         assert_eq!(verdict(&attempts(512, 32_768, 65_536)), Verdict::Holds);
         assert_eq!(verdict(&attempts(1024, 32_768, 65_536)), Verdict::DoesNotHold);
         assert_eq!(verdict(&attempts(512, 512, 65_536)), Verdict::DoesNotHold);
         assert_eq!(verdict(&attempts(512, 32_768, 512)), Verdict::DoesNotHold);
         assert_eq!(verdict(&attempts(256, 32_768, 65_536)), Verdict::DoesNotHold);
-        // Nothing was ever refused.
+        // No size was refused.
         let mut endless = attempts(512, 32_768, 65_536);
         endless.retain(|attempt| attempt.refused.is_none());
         assert_eq!(verdict(&endless), Verdict::DoesNotHold);

@@ -1,14 +1,14 @@
-//! The ring outruns the perf buffer: the grid of the kernel's own benchmark.
+//! Measures the throughput of ring and perf buffer, with the parameters of the kernel's own benchmark.
 //!
 //! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB,
 //! or into 128 pages of perf buffer a CPU, and reads them
 //!
-//! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
+//! - **in parallel**: a producer that never pauses, a reader on another CPU, wake-ups when the kernel decides;
 //! - **back to back**: a batch, then its reading, then the next batch, so that neither side waits;
-//! - **sampled**: as in parallel, but with a wake-up for every so many records only;
+//! - **sampled**: as in parallel, but with one wake-up for every N records;
 //! - **under contention**: several producers, each on a CPU, and one reader.
 //!
-//! The last has been published for the ring alone. Records that find no room are dropped and counted.
+//! Results of the last mode have been published for the ring alone. Records that do not fit are dropped and counted.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -35,36 +35,36 @@ const BUFFER: u32 = 512 * 1024;
 /// Records of one run.
 const BATCH: u64 = 500;
 const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
-/// Those that are measured in little time.
+/// The intervals of a quick run.
 const QUICK: [u32; 4] = [1, 10, 100, TYPICAL];
 /// The sampled measurement that the verdict is about.
 const TYPICAL: u32 = 500;
 const MARGIN: f64 = 1.1;
 
-/// What is measured.
+/// A mode of sending and reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Parallel,
-    /// As parallel, with this project's readers, which have the kernel hold its wake-ups.
+    /// As parallel, with this project's readers, which suppress the kernel's wake-ups.
     Quiet,
     BackToBack,
     Sampled(u32),
-    /// So many producers.
+    /// This number of producers.
     Contended(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arm {
     mode: Mode,
-    way: Transport,
+    transport: Transport,
 }
 
-/// What one measurement found.
+/// The result of one measurement.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
     /// Million records a second that were read.
     rate: f64,
-    /// Percent of all that were sent.
+    /// Dropped records, in percent of all that were sent.
     dropped: f64,
 }
 
@@ -76,17 +76,21 @@ struct Figures {
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     let mut arms = Vec::new();
     for mode in [Mode::Parallel, Mode::BackToBack] {
-        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|way| Arm { mode, way }));
+        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|transport| Arm { mode, transport }));
     }
-    arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Quiet, way }));
+    arms.extend([Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Quiet, transport }));
     for every in SAMPLED.into_iter().filter(|every| bench.effort == Effort::Full || QUICK.contains(every)) {
-        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Sampled(every), way }));
+        arms.extend(
+            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Sampled(every), transport }),
+        );
     }
     for producers in producers(bench.cpus.len()) {
-        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Contended(producers), way }));
+        arms.extend(
+            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Contended(producers), transport }),
+        );
     }
     let flows = interleave(bench, &mut arms, |&mut arm| measure(bench, arm))?;
     let figures: Vec<_> = arms
@@ -108,7 +112,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-/// 1, 2, 4 and so on, up to all CPUs.
+/// Returns the numbers of producers: 1, 2, 4 and so on, up to all CPUs.
 fn producers(cpus: usize) -> Vec<usize> {
     let mut all: Vec<usize> =
         std::iter::successors(Some(1), |number| Some(number * 2)).take_while(|&number| number < cpus).collect();
@@ -117,22 +121,22 @@ fn producers(cpus: usize) -> Vec<usize> {
 }
 
 fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
-    let burst = FixedSize { transport: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
+    let burst = FixedSize { transport: arm.transport, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
-    // The control's reader of the ring dawdles.
-    let slow = bench.control && arm.way == Transport::Reserve;
+    // The control's reader of the ring is slow.
+    let slow = bench.control && arm.transport == Transport::Reserve;
     match arm.mode {
         Mode::BackToBack => {
             bench.sender_here()?;
-            back_to_back(bench, arm.way, &producer, slow)
+            back_to_back(bench, arm.transport, &producer, slow)
         }
-        mode => parallel(bench, mode, arm.way, &producer, slow),
+        mode => parallel(bench, mode, arm.transport, &producer, slow),
     }
 }
 
-/// A batch, its reading, a batch, its reading: one thread.
-fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
-    let mut buffer = Buffer::open(way, producer, BUFFER as usize, &silent())?;
+/// Sends a batch and reads it, repeatedly, in one thread.
+fn back_to_back(bench: &Bench<'_>, transport: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+    let mut buffer = Buffer::open(transport, producer, BUFFER as usize, &silent())?;
     let begun = Instant::now();
     let (mut records, mut dropped) = (0, 0);
     while begun.elapsed() < bench.effort.slice() {
@@ -145,8 +149,14 @@ fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bo
     Ok(flow(records, dropped, begun.elapsed()))
 }
 
-/// A reader while producers send.
-fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+/// Reads on one CPU while producers send on others.
+fn parallel(
+    bench: &Bench<'_>,
+    mode: Mode,
+    transport: Transport,
+    producer: &Producer,
+    slow: bool,
+) -> Result<Flow, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
         Mode::Quiet => Waiting::Quiet,
@@ -159,7 +169,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
     };
     let reader_cpu = if senders < bench.cpus.len() { bench.cpus.get(senders) } else { bench.cpus.last() };
     let reader_cpu = reader_cpu.copied().unwrap_or_default();
-    let mut reader = Reader::open(way, producer, BUFFER as usize, waiting)?;
+    let mut reader = Reader::open(transport, producer, BUFFER as usize, waiting)?;
     let stop = reader.stop()?;
     let read = || {
         cpus::pin(reader_cpu)?;
@@ -169,7 +179,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
             || {},
             |_| {
                 records += 1;
-                // A slow reader thinks about each record.
+                // The slow reader sleeps after every 64 records.
                 if slow && records.is_multiple_of(64) {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -181,7 +191,7 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, 
     Ok(flow(records, dropped, time))
 }
 
-/// Producers that never pause, each on its CPU; how many records were dropped, and how long it went on.
+/// Runs producers that never pause, each on its CPU. Returns the dropped records and the elapsed time.
 fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> Result<(u64, Duration), Obstacle> {
     let ended = AtomicBool::new(false);
     let begun = Instant::now();
@@ -210,7 +220,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
     })
 }
 
-/// A batch, with the wake-ups of this mode; gives how many were dropped.
+/// Sends a batch with the wake-ups of this mode. Returns how many records were dropped.
 fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     let Mode::Sampled(every) = mode else { return Ok(producer.send(BATCH, ADAPTIVE, ADAPTIVE)?.refused.into()) };
     let every = u64::from(every);
@@ -218,7 +228,7 @@ fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     while left > 0 {
         let count = left.min(every).min(BATCH);
         left -= count;
-        // Of a wake-up for more than a batch, only the last batch sends it.
+        // If the interval is longer than a batch, only the last batch sends the wake-up.
         let last = if left == 0 || every <= BATCH { FORCE_WAKEUP } else { NO_WAKEUP };
         dropped += u64::from(producer.send(count, NO_WAKEUP, last)?.refused);
     }
@@ -230,28 +240,28 @@ fn flow(records: u64, dropped: u64, time: Duration) -> Flow {
     Flow { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
 }
 
-fn find(figures: &[Figures], mode: Mode, way: Transport) -> Option<&Figures> {
-    figures.iter().find(|figure| figure.arm == Arm { mode, way })
+fn find(figures: &[Figures], mode: Mode, transport: Transport) -> Option<&Figures> {
+    figures.iter().find(|figure| figure.arm == Arm { mode, transport })
 }
 
-fn cells(figures: &[Figures], mode: Mode, ways: &[Transport]) -> Vec<Cell> {
-    let of = |&way| {
-        let figure = find(figures, mode, way);
+fn cells(figures: &[Figures], mode: Mode, transports: &[Transport]) -> Vec<Cell> {
+    let of = |&transport| {
+        let figure = find(figures, mode, transport);
         let rate = figure.map_or(Cell::None, |figure| (&figure.rate).into());
         let dropped = figure.map_or(Cell::None, |figure| figure.dropped.median().round().into());
         [rate, dropped]
     };
-    ways.iter().flat_map(of).collect()
+    transports.iter().flat_map(of).collect()
 }
 
 const RATE: &str = "M records/s";
 
 fn main_table(figures: &[Figures]) -> Table {
-    let ways = [Transport::Stack, Transport::Reserve, Transport::Output];
-    let columns = ways.iter().flat_map(|way| [(way.name(), RATE), ("dropped", "%")]);
+    let transports = [Transport::Stack, Transport::Reserve, Transport::Output];
+    let columns = transports.iter().flat_map(|transport| [(transport.name(), RATE), ("dropped", "%")]);
     let mut table = Table::new("One producer", [("", "")].into_iter().chain(columns));
     for (mode, name) in MAIN {
-        table.row([Cell::text(name)].into_iter().chain(cells(figures, mode, &ways)));
+        table.row([Cell::text(name)].into_iter().chain(cells(figures, mode, &transports)));
     }
     table
 }
@@ -283,7 +293,7 @@ fn contended_table(figures: &[Figures]) -> Table {
     let columns =
         [("producers", ""), ("perf, stack", RATE), ("dropped", "%"), ("ring, reserve", RATE), ("dropped", "%")];
     let mut table = Table::new("Contention", columns);
-    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
             let row = cells(figures, figure.arm.mode, &[Transport::Stack, Transport::Reserve]);
             table.row([(producers as u64).into()].into_iter().chain(row));
@@ -293,8 +303,11 @@ fn contended_table(figures: &[Figures]) -> Table {
 }
 
 fn main_plot(figures: &[Figures]) -> Plot {
-    let bars =
-        |mode| Transport::ALL.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
+    let bars = |mode| {
+        Transport::ALL
+            .map(|transport| find(figures, mode, transport).map(|figure| Point::spread(0.0, &figure.rate)))
+            .into()
+    };
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for (mode, name) in [
         (Mode::Parallel, "in parallel"),
@@ -303,7 +316,7 @@ fn main_plot(figures: &[Figures]) -> Plot {
     ] {
         groups.push((name.to_owned(), bars(mode)));
     }
-    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
             groups.push((
                 format!("{} producer{}", producers, if producers == 1 { "" } else { "s" }),
@@ -314,18 +327,18 @@ fn main_plot(figures: &[Figures]) -> Plot {
     Plot::Bars {
         title: "Records read a second".to_owned(),
         y: Axis::linear("million records a second"),
-        series: Transport::ALL.map(|way| way.name().to_owned()).into(),
+        series: Transport::ALL.map(|transport| transport.name().to_owned()).into(),
         groups,
     }
 }
 
 fn sampled_plot(figures: &[Figures]) -> Plot {
-    let series = Transport::ALL.map(|way| {
-        let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), way)?)));
-        (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
+    let series = Transport::ALL.map(|transport| {
+        let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), transport)?)));
+        (transport.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
     });
     Plot::Lines {
-        title: "With a wake-up for every so many records".to_owned(),
+        title: "One wake-up for several records".to_owned(),
         x: Axis::logarithmic("records for each wake-up"),
         y: Axis::logarithmic("million records a second"),
         series: series.into(),
@@ -333,10 +346,10 @@ fn sampled_plot(figures: &[Figures]) -> Plot {
 }
 
 fn judge(figures: &[Figures]) -> Judgement {
-    let rate = |mode, way| find(figures, mode, way).map(|figure| figure.rate.clone()).unwrap_or_default();
+    let rate = |mode, transport| find(figures, mode, transport).map(|figure| figure.rate.clone()).unwrap_or_default();
     let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
     let relations = modes.map(|mode| relation(&rate(mode, Transport::Stack), &rate(mode, Transport::Reserve), MARGIN));
-    let pair = |mode| [Transport::Reserve, Transport::Stack].map(|way| number(rate(mode, way).median()));
+    let pair = |mode| [Transport::Reserve, Transport::Stack].map(|transport| number(rate(mode, transport).median()));
     let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
         "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
@@ -350,16 +363,19 @@ mod tests {
     use super::*;
 
     fn figures(perf: [f64; 5], ring: [f64; 5]) -> Vec<Figures> {
-        let figure = |mode, way: Transport| {
-            let rate = Rounds::new(if way.is_ring() { ring } else { perf });
-            Figures { arm: Arm { mode, way }, rate, dropped: Rounds::default() }
+        let figure = |mode, transport: Transport| {
+            let rate = Rounds::new(if transport.is_ring() { ring } else { perf });
+            Figures { arm: Arm { mode, transport }, rate, dropped: Rounds::default() }
         };
         let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
-        modes.into_iter().flat_map(|mode| [Transport::Stack, Transport::Reserve].map(|way| figure(mode, way))).collect()
+        modes
+            .into_iter()
+            .flat_map(|mode| [Transport::Stack, Transport::Reserve].map(|transport| figure(mode, transport)))
+            .collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |perf, ring| judge(&figures(perf, ring)).verdict;
         assert_eq!(verdict([1.0; 5], [10.0; 5]), Verdict::Holds);
         assert_eq!(verdict([10.0; 5], [1.0; 5]), Verdict::DoesNotHold);

@@ -1,9 +1,9 @@
-//! Both carry records of varying length.
+//! Tests that both buffers carry records of varying length.
 //!
-//! Records of many lengths, each cut at another offset from a map that user space has filled, are sent one by one and
-//! compared byte by byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps
-//! the length beside it, a perf buffer keeps the rounded one. How much of the buffer a record takes is read off the
-//! buffer's own positions.
+//! Records of many lengths are sent one by one. Their bytes come from different offsets of a map that user space has
+//! filled, and are compared byte by byte on arrival. Both buffers round a record up to a multiple of 8. A ring also
+//! keeps the exact length; a perf buffer keeps only the rounded one. The space that a record takes is computed from the
+//! positions of the buffer.
 
 use cutaway::perf_reader::Options;
 use cutaway_programs::compare::{MAX_RECORD, Transport, names, variable_size};
@@ -19,18 +19,18 @@ pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "variable-length", claim: "Both buffers carry records of varying length.", run };
 
 const BUFFER: u32 = 64 * 1024;
-const WAYS: [Transport; 2] = [Transport::Heap, Transport::Output];
+const TRANSPORTS: [Transport; 2] = [Transport::Heap, Transport::Output];
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Parcel {
-    way: Transport,
+    transport: Transport,
     length: u32,
     /// Every byte arrived, at its offset.
     same: bool,
-    /// The buffer told the length as it was.
+    /// The buffer reported the exact length.
     exact: bool,
-    /// Bytes of the buffer that it took.
+    /// Bytes of the buffer that the record takes.
     used: u64,
 }
 
@@ -38,10 +38,10 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let bytes = bytes();
     let mut parcels = Vec::new();
-    for way in WAYS {
-        let producer = Producer::load(&variable_size(way)?, BUFFER)?;
+    for transport in TRANSPORTS {
+        let producer = Producer::load(&variable_size(transport)?, BUFFER)?;
         producer.loaded().map(names::BYTES)?.update(&0_u32.to_ne_bytes(), &bytes)?;
-        let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &Options::new())?;
+        let mut buffer = Buffer::open(transport, &producer, BUFFER as usize, &Options::new())?;
         for (number, length) in lengths().enumerate() {
             bench.step()?;
             let start = number % 256;
@@ -52,12 +52,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             let used = used(&buffer);
             let (mut same, mut exact) = (false, false);
             buffer.drain(|record| {
-                // The control loses the last byte.
+                // The control drops the last byte.
                 let record = if bench.control { record.split_last().map_or(record, |(_, rest)| rest) } else { record };
                 same = record.get(..wanted.len()) == Some(wanted);
                 exact = record.len() == wanted.len();
             })?;
-            parcels.push(Parcel { way, length, same, exact, used });
+            parcels.push(Parcel { transport, length, same, exact, used });
         }
     }
     Ok(Findings {
@@ -65,17 +65,17 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table(&parcels)],
         plots: vec![plot(&parcels)],
         notes: vec![
-            "A perf buffer's reader is told the length with up to 7 bytes of padding, so the program has to say it in the record.".to_owned(),
+            "The reader of a perf buffer gets the length with up to 7 bytes of padding, so the program must store the exact length in the record.".to_owned(),
         ],
     })
 }
 
-/// Every length up to 72 bytes, then fewer.
+/// Returns the tested lengths in bytes: every one up to 72, then every 149th.
 fn lengths() -> impl Iterator<Item = u32> {
     (1..=72).chain((73..MAX_RECORD).step_by(149)).chain([MAX_RECORD])
 }
 
-/// Bytes without a pattern, so that one out of place is seen.
+/// Returns bytes without a pattern, so that a misplaced byte is detected.
 fn bytes() -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let next = || {
@@ -87,7 +87,7 @@ fn bytes() -> Vec<u8> {
     std::iter::repeat_with(next).take(MAX_RECORD as usize + 256).collect()
 }
 
-/// Bytes between what was read and what was written.
+/// Returns the unread bytes of the buffer.
 fn used(buffer: &Buffer) -> u64 {
     match buffer {
         Buffer::Ring(ring) => ring.positions().waiting(),
@@ -95,21 +95,23 @@ fn used(buffer: &Buffer) -> u64 {
     }
 }
 
-fn name(way: Transport) -> &'static str {
-    if way.is_ring() { "ring" } else { "perf" }
+fn name(transport: Transport) -> &'static str {
+    if transport.is_ring() { "ring" } else { "perf" }
 }
 
 fn table(parcels: &[Parcel]) -> Table {
-    let columns = WAYS.iter().flat_map(|&way| [(name(way), "bytes of buffer"), (name(way), "bytes a payload byte")]);
-    let mut table = Table::new("What a record takes of the buffer", [("payload", "bytes")].into_iter().chain(columns));
+    let columns = TRANSPORTS
+        .iter()
+        .flat_map(|&transport| [(name(transport), "bytes of buffer"), (name(transport), "bytes a payload byte")]);
+    let mut table = Table::new("Buffer space of a record", [("payload", "bytes")].into_iter().chain(columns));
     let cells = |payload: u64, used: [Option<u64>; 2]| {
         let a_byte = move |used: u64| Cell::Number(used as f64 / payload.max(1) as f64);
         used.into_iter().flat_map(move |used| [used.into(), used.map_or(Cell::None, a_byte)])
     };
     for length in [1, 8, 16, 32, 64, 72, 371, MAX_RECORD] {
-        let of = |way| parcels.iter().find(|parcel| parcel.way == way && parcel.length == length);
-        if WAYS.iter().any(|&way| of(way).is_some()) {
-            let used = WAYS.map(|way| of(way).map(|parcel| parcel.used));
+        let of = |transport| parcels.iter().find(|parcel| parcel.transport == transport && parcel.length == length);
+        if TRANSPORTS.iter().any(|&transport| of(transport).is_some()) {
+            let used = TRANSPORTS.map(|transport| of(transport).map(|parcel| parcel.used));
             table.row([u64::from(length).into()].into_iter().chain(cells(length.into(), used)));
         }
     }
@@ -117,13 +119,13 @@ fn table(parcels: &[Parcel]) -> Table {
 }
 
 fn plot(parcels: &[Parcel]) -> Plot {
-    let series = WAYS.map(|way| {
-        let of = parcels.iter().filter(|parcel| parcel.way == way);
+    let series = TRANSPORTS.map(|transport| {
+        let of = parcels.iter().filter(|parcel| parcel.transport == transport);
         let points = of.map(|parcel| Point::exact(parcel.length.into(), parcel.used as f64 / f64::from(parcel.length)));
-        (name(way).to_owned(), points.collect())
+        (name(transport).to_owned(), points.collect())
     });
     Plot::Lines {
-        title: "What a payload byte takes of the buffer".to_owned(),
+        title: "Buffer space per payload byte".to_owned(),
         x: Axis::logarithmic("length of the payload in bytes"),
         y: Axis::logarithmic("bytes of buffer a payload byte"),
         series: series.into(),
@@ -131,15 +133,19 @@ fn plot(parcels: &[Parcel]) -> Plot {
 }
 
 fn judge(parcels: &[Parcel]) -> Judgement {
-    let of = |way: Transport| parcels.iter().filter(move |parcel| parcel.way == way);
-    let count = |way: Transport, what: fn(&Parcel) -> bool| of(way).filter(|parcel| what(parcel)).count();
-    let complete = WAYS.into_iter().all(|way| of(way).next().is_some() && of(way).all(|parcel| parcel.same));
-    let used = |way: Transport| {
-        of(way).find(|parcel| parcel.length == 8).map_or_else(|| "unknown".to_owned(), |parcel| parcel.used.to_string())
+    let of = |transport: Transport| parcels.iter().filter(move |parcel| parcel.transport == transport);
+    let count = |transport: Transport, what: fn(&Parcel) -> bool| of(transport).filter(|parcel| what(parcel)).count();
+    let complete = TRANSPORTS
+        .into_iter()
+        .all(|transport| of(transport).next().is_some() && of(transport).all(|parcel| parcel.same));
+    let used = |transport: Transport| {
+        of(transport)
+            .find(|parcel| parcel.length == 8)
+            .map_or_else(|| "unknown".to_owned(), |parcel| parcel.used.to_string())
     };
     let sentence = format!(
-        "Of {} lengths from 1 to {} bytes, {} arrived whole through the perf buffer and {} through the ring. The ring told \
-         {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
+        "Records of {} lengths from 1 to {} bytes: {} arrived complete through the perf buffer and {} through the ring. The ring \
+         reported {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
         of(Transport::Heap).count(),
         number(MAX_RECORD.into()),
         count(Transport::Heap, |parcel| parcel.same),
@@ -158,18 +164,18 @@ mod tests {
     use crate::compare::experiment::Verdict;
 
     fn parcels() -> Vec<Parcel> {
-        let parcel = |way, length| Parcel { way, length, same: true, exact: true, used: 16 };
-        WAYS.into_iter().flat_map(|way| lengths().map(move |length| parcel(way, length))).collect()
+        let parcel = |transport, length| Parcel { transport, length, same: true, exact: true, used: 16 };
+        TRANSPORTS.into_iter().flat_map(|transport| lengths().map(move |length| parcel(transport, length))).collect()
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         assert_eq!(judge(&parcels()).verdict, Verdict::Holds);
-        for way in WAYS {
+        for transport in TRANSPORTS {
             let mut broken = parcels();
-            broken.iter_mut().rfind(|parcel| parcel.way == way).unwrap().same = false;
+            broken.iter_mut().rfind(|parcel| parcel.transport == transport).unwrap().same = false;
             assert_eq!(judge(&broken).verdict, Verdict::DoesNotHold);
-            broken.retain(|parcel| parcel.way != way);
+            broken.retain(|parcel| parcel.transport != transport);
             assert_eq!(judge(&broken).verdict, Verdict::DoesNotHold);
         }
     }

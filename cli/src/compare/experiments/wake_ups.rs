@@ -1,9 +1,8 @@
-//! Both tell user space that there is something; polling costs.
+//! Compares the wake-ups of both buffers with polling: delay and CPU time.
 //!
-//! Events of 8 bytes, each with the time of its making, are sent at three rates from one CPU and read on another, by
-//! readers that differ in how they wait. Three things are measured of the reader: how often it was woken, how much CPU
-//! it took, and how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile:
-//! sending a wake-up is the program's work.
+//! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers with
+//! different kinds of wait. The experiment measures how often a reader was woken, how much CPU time it used, and the
+//! age of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
 
 mod arms;
 mod reading;
@@ -20,14 +19,14 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "wake-ups",
-    claim: "Both buffers wake their reader by epoll, at once and without cost while nothing happens; \
-            a map has to be polled, which is late or takes a CPU.",
+    claim: "Both buffers wake their reader through epoll: at once, and at no cost while nothing happens. \
+            A map has to be polled, which is late or takes a whole CPU.",
     run,
 };
 
 /// Events a second.
 const RATES: [u32; 3] = [100, 10_000, 1_000_000];
-/// How many times the CPU of a reader that sleeps one takes that does not, at least.
+/// Least ratio between the CPU time of a polling reader and that of a sleeping one.
 const SPARED: f64 = 10.0;
 
 /// One reader at one rate, all rounds.
@@ -45,7 +44,7 @@ impl Figures {
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
-    bench.reader()?; // it takes two CPUs
+    bench.reader()?; // requires two CPUs
     bench.sender_here()?;
     let _statistics = StatsGuard::enable()?;
     let mut arms: Vec<(Who, u32)> = RATES.iter().flat_map(|&rate| Who::ALL.map(|who| (who, rate))).collect();
@@ -57,8 +56,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
         notes: vec![
             "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
-            "Ages are those of events when the look that found them begins to hand them out; the program's time includes sending wake-ups.".to_owned(),
-            "A reader that never sleeps is always caught up, so a ring's program sends it a wake-up for every record all the same."
+            "The age of an event is taken when the read that found it begins to hand out records; the program's time includes sending wake-ups.".to_owned(),
+            "A reader that never sleeps is always caught up, so a ring's program still sends it a wake-up for every record."
                 .to_owned(),
         ],
     })
@@ -109,7 +108,8 @@ fn lines(figures: &[Figures], title: &str, unit: &str, what: fn(&Seen) -> f64) -
     }
 }
 
-/// A histogram of delivery times at the lowest rate, where the readers that are this project's own are like the others.
+/// Plots the ages of events at the lowest rate. This project's readers are omitted, because they are like the others
+/// at this rate.
 fn ages(figures: &[Figures]) -> Plot {
     let series = Who::ALL.map(|who| {
         let idle = |figure: &&Figures| figure.who == who && figure.rate == IDLE;
@@ -121,17 +121,17 @@ fn ages(figures: &[Figures]) -> Plot {
         (who.name().to_owned(), points)
     });
     Plot::Lines {
-        title: format!("How old events are when they are read, at {IDLE} a second"),
+        title: format!("Age of events when they are read, at {IDLE} a second"),
         x: Axis::logarithmic("age up to, in µs"),
         y: Axis::linear("% of events"),
         series: series.into(),
     }
 }
 
-/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an
+/// Returns the share of each bucket of [`Seen::ages`] in percent, from the first visible bucket to the last, with an
 /// empty one on either side.
 fn histogram<'a>(rounds: impl Iterator<Item = &'a [u64]>) -> Vec<Point> {
-    /// Percent, of which the eye sees nothing.
+    /// Shares below this percentage are not visible.
     const NOTHING: f64 = 0.5;
     let mut sums = vec![0; BUCKETS];
     for ages in rounds {
@@ -155,15 +155,15 @@ fn judge(figures: &[Figures]) -> Judgement {
     let [age, cpu]: [fn(&Seen) -> f64; 2] = [|seen| seen.median, |seen| seen.cpu];
     let mut relations = Vec::new();
     for (epoll, busy) in [(Who::RingEpoll, Who::RingBusy), (Who::PerfEpoll, Who::PerfBusy)] {
-        // Earlier than a timer, and a small part of what it costs not to sleep at all.
+        // epoll must be faster than the timer and use a small part of the CPU time of busy polling.
         relations.push(relation(&of(epoll, age), &of(Who::MapTimer, age), 1.2));
         relations.push(relation(&of(epoll, cpu), &of(busy, cpu), SPARED));
     }
     let text =
         |who: Who| format!("{} µs and {} % of a CPU", number(of(who, age).median()), number(of(who, cpu).median()));
     let sentence = format!(
-        "At {IDLE} events a second, what it takes until one is read, and the reader's share of a CPU: {} (ring, epoll), {} \
-         (perf, epoll), {} (ring, busy polling), {} (perf, busy polling), {} (a map looked at every millisecond).",
+        "Delay until an event is read and CPU time of the reader, at {IDLE} events a second: {} (ring, epoll), {} \
+         (perf, epoll), {} (ring, busy polling), {} (perf, busy polling), {} (a map polled every millisecond).",
         text(Who::RingEpoll),
         text(Who::PerfEpoll),
         text(Who::RingBusy),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_turns_with_the_figures() {
+    fn verdict_follows_the_figures() {
         let verdict = |age, cpu| judge(&figures(age, cpu)).verdict;
         assert_eq!(verdict([50.0; 5], 1.0), Verdict::Holds);
         assert_eq!(verdict([2000.0; 5], 1.0), Verdict::DoesNotHold);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_shows_every_reader_however_quick() {
+    fn histogram_shows_every_reader() {
         let in_bucket = |bucket: usize| {
             let mut ages = vec![0; BUCKETS];
             ages[bucket] = 100;
@@ -214,7 +214,7 @@ mod tests {
             let points = histogram(rounds.iter().map(Vec::as_slice));
             let highest = points.iter().max_by(|one, other| one.y.total_cmp(&other.y)).unwrap();
             assert_eq!((highest.x, highest.y), (2_f64.powi(bucket as i32) / 1e3, 100.0));
-            assert!(points.len() <= 3, "what is empty is not drawn: {points:?}");
+            assert!(points.len() <= 3, "empty buckets are not drawn: {points:?}");
         }
         assert!(histogram(std::iter::empty()).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Bars beside their names, lying, so that names have room; the figure stands at a bar's end.
+//! Horizontal bars with their names on the left and their values at the end.
 
 use super::{
     plot::{AXIS, GRID, LETTER, WIDTH, color, legend, line, text},
@@ -12,10 +12,10 @@ use crate::{
 const TOP: f64 = 34.0;
 const BAR: f64 = 17.0;
 const GAP: f64 = 12.0;
-/// For the figure behind the longest bar.
+/// Right end of the longest bar, which leaves space for its value.
 const RIGHT: f64 = WIDTH - 64.0;
 
-/// The drawing, and its height.
+/// Draws the bars. Returns the drawing and its height.
 pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option<Point>>)]) -> (String, f64) {
     let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(display_width).max().unwrap_or(0);
     let left = longest as f64 * LETTER + 24.0;
@@ -58,15 +58,15 @@ pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option
     (drawing, bottom + 30.0)
 }
 
-/// In rows of [`BAR`]: bars, or lines of the name if there are more.
+/// Returns the height in rows of [`BAR`]: the number of bars, or of the name's lines if there are more.
 fn height(name: &str, bars: &[Option<Point>]) -> usize {
     bars.iter().flatten().count().max(name.lines().count())
 }
 
-/// A bar, the spread of its end, and the figure.
+/// Draws a bar, its spread and its value.
 fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
     let (from, to) = (scale.coordinate(0.0), scale.coordinate(point.y));
-    // Nothing is drawn as nothing.
+    // A value of 0 has no bar.
     let mut drawing =
         if point.y == 0.0 { String::new() } else { bar(series, from, y + 2.0, (to - from).max(1.0), BAR - 4.0) };
     let mut end = to;
@@ -81,7 +81,7 @@ fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
 
 fn bar(series: usize, x: f64, y: f64, width: f64, height: f64) -> String {
     let color = color(series);
-    // The second series is pale with a rim, the third is hollow: they differ in print.
+    // The second series is pale with a border, the third is empty, so that they differ in print.
     let fill = if series % 3 == 2 { "#ffffff" } else { color };
     let opacity = if series % 3 == 1 { "0.55" } else { "1" };
     format!(

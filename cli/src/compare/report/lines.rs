@@ -16,7 +16,7 @@ const BOTTOM: f64 = 280.0;
 /// With more points than this, markers would hide the line.
 const MARKED: usize = 20;
 
-/// The drawing, and its height.
+/// Draws the lines. Returns the drawing and its height.
 pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (String, f64) {
     let points = || series.iter().flat_map(|(_, points)| points).copied();
     let across = Scale::over(x, points().map(|point| point.x), LEFT + 10.0, RIGHT - 10.0);
@@ -51,7 +51,7 @@ pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (Stri
     (drawing, end)
 }
 
-/// Ticks where the points are, but for a few that have no room; round values if most have none.
+/// Returns ticks at the points, without those whose labels would overlap; round values if most would overlap.
 fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
     const DIGIT: f64 = 8.3;
     const BETWEEN: f64 = 4.0;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_stand_where_the_points_are_if_most_have_room() {
+    fn ticks_are_at_the_points_if_most_fit() {
         let ticks = |values: &[f64]| {
             let scale = Scale::over(&Axis::logarithmic(""), values.iter().copied(), LEFT, RIGHT);
             across_ticks(&scale, values.iter().copied())

@@ -1,4 +1,4 @@
-//! The page: what came of it first, then each experiment with its plots and its figures.
+//! The page: a summary, then each experiment with its plots and tables.
 
 use super::chart;
 use crate::{
@@ -12,17 +12,19 @@ use crate::{
     draw::escaped,
 };
 
-/// The whole file.
+/// Formats the whole file.
 pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answers: &[Answer]) -> String {
     let mut body = String::from("<h1>Perf buffer and ring buffer, side by side</h1>\n");
     if environment.control {
-        body.push_str("<p class=\"control\">A control: every experiment is broken on purpose, and none of them should hold.</p>\n");
+        body.push_str(
+            "<p class=\"control\">Control run: every experiment is broken on purpose, and none should hold.</p>\n",
+        );
     }
     body.push_str(
-        "<p>What is said of the two buffers through which eBPF programs hand events to user space, tried on one machine \
-         by <code>cutaway compare</code>.</p>\n",
+        "<p>Common claims about the two buffers through which eBPF programs send events to user space, tested on one \
+         machine by <code>cutaway compare</code>.</p>\n",
     );
-    body.push_str(&seven(answers));
+    body.push_str(&claims(answers));
     body.push_str(&contents(results));
     body.push_str(&conditions(environment));
     for outcome in results {
@@ -41,8 +43,8 @@ pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answ
     )
 }
 
-/// The likenesses and differences.
-fn seven(answers: &[Answer]) -> String {
+/// Formats the table of likenesses and differences.
+fn claims(answers: &[Answer]) -> String {
     if answers.is_empty() {
         return String::new();
     }
@@ -60,11 +62,11 @@ fn seven(answers: &[Answer]) -> String {
     }
     format!(
         "<div class=\"scroll\"><table class=\"prose\">\n<caption>Likenesses and differences</caption>\n\
-         <thead><tr><th></th><th>what is said</th><th>here</th><th>tried by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+         <thead><tr><th></th><th>claim</th><th>here</th><th>tested by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
-/// All experiments.
+/// Formats the table of all experiments.
 fn contents(results: &[ExperimentResult]) -> String {
     let mut rows = String::new();
     for outcome in results {
@@ -77,17 +79,17 @@ fn contents(results: &[ExperimentResult]) -> String {
     }
     format!(
         "<div class=\"scroll\"><table class=\"prose\">\n<caption>Experiments</caption>\n\
-         <thead><tr><th></th><th>verdict</th><th>what was seen</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+         <thead><tr><th></th><th>verdict</th><th>result</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
-/// Where and when.
+/// Formats the environment of the measurement.
 fn conditions(environment: &Environment) -> String {
     let rows = environment.rows().into_iter();
     let rows: String = rows
         .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escaped(&value)))
         .collect();
-    format!("<div class=\"scroll\"><table>\n<caption>Where and when</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
+    format!("<div class=\"scroll\"><table>\n<caption>Environment</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
 }
 
 fn section(outcome: &ExperimentResult) -> String {
@@ -142,7 +144,7 @@ fn figures(table: &Table) -> String {
     )
 }
 
-/// A verdict in words and by a sign, not by color alone.
+/// Formats a verdict in words and with a sign, so that color alone does not carry it.
 fn verdict(verdict: Verdict) -> String {
     let (sign, class) = match verdict {
         Verdict::Holds => ("✓", "holds"),
@@ -153,7 +155,7 @@ fn verdict(verdict: Verdict) -> String {
     format!("<span class=\"verdict {class}\">{sign} {}</span>", verdict.text())
 }
 
-/// Running text: no line ends between a number and its unit.
+/// Escapes text, and binds each number to its unit by a no-break space.
 fn prose(text: &str) -> String {
     let mut bound = String::with_capacity(text.len());
     let mut before = ' ';
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_and_its_unit_stay_together() {
-        assert_eq!(prose("in vain for 0 % of 4,096, <all"), "in vain for 0\u{a0}% of 4,096, &lt;all");
+    fn number_and_unit_stay_together() {
+        assert_eq!(prose("wasted work 0 % of 4,096, <all"), "wasted work 0\u{a0}% of 4,096, &lt;all");
     }
 }

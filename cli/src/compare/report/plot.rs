@@ -1,4 +1,4 @@
-//! What all plots are drawn with: paper, legend, markers and colors.
+//! The parts of all plots: size, legend, markers and colors.
 //!
 //! Each drawing is self-contained: it names its colors and fonts, so that it looks the same in the report and alone.
 //! Series differ in color (a palette for the color-blind: Okabe and Ito, 2008) and in markers and dashes, so that they
@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 
 use crate::{columns::display_width, draw::escaped};
 
-/// Width of the paper. Small, so that text is large enough on a telephone, where all of it has to be seen at once.
+/// Width of a plot in pixels. Small, so that text is legible on a phone, which scales the plot to its width.
 pub(super) const WIDTH: f64 = 480.0;
 pub(super) const FONT: f64 = 13.0;
 /// About the width of a letter.
 pub(super) const LETTER: f64 = 6.6;
 
-/// Of text, of axes, of the lines behind.
+/// Colors of text, axes and grid lines.
 pub(super) const INK: &str = "#222222";
 pub(super) const AXIS: &str = "#666666";
 pub(super) const GRID: &str = "#dddddd";
@@ -30,7 +30,7 @@ pub(super) fn dash(series: usize) -> &'static str {
     DASHES.get(series % DASHES.len()).copied().unwrap_or_default()
 }
 
-/// A marker of the series' own form.
+/// Draws a marker whose shape identifies the series.
 pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
     let color = color(series);
     let polygon = |points: &[(f64, f64)]| {
@@ -51,7 +51,7 @@ pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
     }
 }
 
-/// Text at a point; `anchor` is `start`, `middle` or `end`.
+/// Draws text at a point; `anchor` is `start`, `middle` or `end`.
 pub(super) fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(text))
 }
@@ -61,8 +61,8 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), color: &str) -> String {
     format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\"/>\n")
 }
 
-/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its index
-/// among all of them: those without figures keep theirs, so that a name has one color in all plots of an experiment.
+/// Draws the legend from `top` on. Returns it with its bottom. A series is identified by its index among all series,
+/// those without data included, so that a name has the same color in all plots of an experiment.
 pub(super) fn legend<'n>(
     names: impl IntoIterator<Item = (usize, &'n str)>,
     top: f64,

@@ -1,8 +1,8 @@
-//! From figures to coordinates on paper, and where an axis has its ticks.
+//! Converts values to coordinates, and chooses the ticks of an axis.
 
 use crate::compare::data::{Axis, number};
 
-/// A stretch of an axis and the stretch of paper that it takes.
+/// A range of values and the range of coordinates that it maps to.
 #[derive(Debug, Clone)]
 pub(super) struct Scale {
     logarithmic: bool,
@@ -13,7 +13,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// A scale that all `values` lie on, from `start` to `end` on the paper. A linear one begins at 0.
+    /// Makes a scale for all `values`, from coordinate `start` to `end`. A linear scale begins at 0.
     pub(super) fn over(axis: &Axis, values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
         let usable = values.filter(|value| value.is_finite() && (!axis.logarithmic || *value > 0.0));
         let (low, high) = usable.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
@@ -29,14 +29,14 @@ impl Scale {
         Self { logarithmic: axis.logarithmic, from, to, start, end }
     }
 
-    /// Where a value is; what lies beyond an end is put there.
+    /// Returns the coordinate of a value, clamped to the ends.
     pub(super) fn coordinate(&self, value: f64) -> f64 {
         let bend = |value: f64| if self.logarithmic { value.max(f64::MIN_POSITIVE).log10() } else { value };
         let share = (bend(value) - bend(self.from)) / (bend(self.to) - bend(self.from));
         self.start + share.clamp(0.0, 1.0) * (self.end - self.start)
     }
 
-    /// Round values along the axis.
+    /// Returns round values along the axis.
     pub(super) fn ticks(&self) -> Vec<f64> {
         if !self.logarithmic {
             let step = step(self.to);
@@ -52,13 +52,13 @@ impl Scale {
         let all = (first..=first + decades as i32 + 2)
             .flat_map(|power| within.iter().map(move |factor| factor * 10_f64.powi(power)));
         let ticks: Vec<f64> = all.filter(|tick| (self.from..=self.to).contains(tick)).collect();
-        // Of many decades every second one.
+        // With many decades, every second tick.
         let every = if ticks.len() > 8 { 2 } else { 1 };
         ticks.into_iter().step_by(every).collect()
     }
 }
 
-/// A round number that about four of make the whole.
+/// Returns a round number, about a quarter of `whole`.
 fn step(whole: f64) -> f64 {
     let rough = whole / 4.0;
     let decade = 10_f64.powf(rough.log10().floor());
@@ -67,9 +67,9 @@ fn step(whole: f64) -> f64 {
     factor * decade
 }
 
-/// A tick's label: short, so that it has room.
+/// Formats the label of a tick, as short as possible.
 pub(super) fn label(value: f64) -> String {
-    // What is left of 0.1 + 0.2 is no figure.
+    // Removes the rounding error of sums such as 0.1 + 0.2.
     let value = (value * 1e9).round() / 1e9;
     let trimmed = |value: f64, unit: &str| {
         let text = number(value);
@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_linear_scale_begins_at_zero_and_has_round_ticks() {
+    fn linear_scale_begins_at_zero_and_has_round_ticks() {
         let scale = Scale::over(&Axis::linear(""), [7.0, 93.0].into_iter(), 0.0, 100.0);
         assert_eq!((scale.coordinate(0.0), scale.coordinate(100.0)), (0.0, 100.0));
         assert_eq!(scale.ticks(), [0.0, 25.0, 50.0, 75.0, 100.0]);
     }
 
     #[test]
-    fn a_logarithmic_scale_has_decades() {
+    fn logarithmic_scale_has_decades() {
         let scale = Scale::over(&Axis::logarithmic(""), [1.0, 1000.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0]);
         assert!(
@@ -105,7 +105,7 @@ mod tests {
         // Two decades and a half would have two ticks.
         let scale = Scale::over(&Axis::logarithmic(""), [0.12, 33.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks().iter().map(|&tick| label(tick)).collect::<Vec<_>>(), ["0.3", "1", "3", "10", "30"]);
-        // Nothing to show, nothing to fear.
+        // A scale without values is valid.
         let empty = Scale::over(&Axis::logarithmic(""), [f64::NAN, 0.0].into_iter(), 0.0, 100.0);
         assert!(empty.coordinate(0.0).is_finite() && empty.ticks().len() > 1);
     }

@@ -11,7 +11,7 @@ use cutaway::{
 
 use super::{
     super::rates::{Positions, Watched},
-    Look, look,
+    Snapshot, snapshot,
 };
 use crate::{
     diagnostics,
@@ -39,8 +39,8 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
     let who = listed(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     if events.is_empty() {
         let rings = if ringless { "ring and no " } else { "" };
-        return Err(CliError::new(format!("process {who} has no {rings}perf event that can be seen"))
-            .advise("is it the right one, and are you root?"));
+        return Err(CliError::new(format!("process {who} has no {rings}visible perf event"))
+            .advise("check the PID, and run as root"));
     }
     let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());
     for holder in events {
@@ -60,29 +60,29 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
         }
     }
     if buffers.is_empty() {
-        let why = refused.first().map_or("none of its perf events has a ring", String::as_str);
-        return Err(CliError::new(format!("cannot look at the perf buffers of process {who}: {why}"))
-            .advise("it takes Linux 5.6 and the right to trace the process"));
+        let why = refused.first().map_or("none of its perf events has a mapped buffer", String::as_str);
+        return Err(CliError::new(format!("cannot map the perf buffers of process {who}: {why}"))
+            .advise("this requires Linux 5.6 and permission to trace the process"));
     }
     for why in refused {
-        diagnostics::say(&format!("cutaway: one buffer is missing: {why}"));
+        diagnostics::say(&format!("cutaway: skipped one buffer: {why}"));
     }
     Ok(buffers)
 }
 
 impl Buffer {
     /// Takes a snapshot with at most `payloads` payloads.
-    pub(super) fn look(&self, payloads: usize) -> Look {
+    pub(super) fn snapshot(&self, payloads: usize) -> Snapshot {
         // An event can be read after its owner has closed it.
         let lost = self.peek.lost().ok().flatten();
-        Look::of(&self.peek.snapshot(), &self.holder, &self.others, lost, payloads)
+        Snapshot::of(&self.peek.snapshot(), &self.holder, &self.others, lost, payloads)
     }
 }
 
 impl Watched for Buffer {
     fn positions(&self) -> Positions {
         let positions = self.peek.positions();
-        look::positions(positions.tail, positions.head)
+        snapshot::positions(positions.tail, positions.head)
     }
 
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {

@@ -11,8 +11,8 @@ use super::{
         view::{Live, View},
     },
     borrowed::Buffer,
-    look::{self, Look, Record},
     show,
+    snapshot::{self, Record, Snapshot},
 };
 use crate::{
     columns::cut,
@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct LivePerf {
     buffers: Vec<One>,
     types: Option<Types>,
-    /// States of the processes, in the kernel's words; empty before [`Live::ask_around`].
+    /// States of the processes, as the kernel names them; empty before [`Live::find_users`].
     states: Vec<(u32, String)>,
     /// Empty buffers are not drawn if there are others.
     only_full: bool,
@@ -34,35 +34,35 @@ pub(super) struct LivePerf {
 /// A buffer, its last snapshot, and what changed since the one before.
 struct One {
     buffer: Buffer,
-    look: Look,
+    snapshot: Snapshot,
     rates: Rates,
-    /// Records lost between the last two snapshots, as the kernel counts.
+    /// Records lost between the last two snapshots, counted by the kernel.
     lost_lately: u64,
 }
 
 impl LivePerf {
     pub(super) fn new(buffers: Vec<Buffer>, types: Option<Types>) -> Self {
         let one = |buffer: Buffer| {
-            let look = buffer.look(0);
-            One { buffer, look, rates: Rates::default(), lost_lately: 0 }
+            let snapshot = buffer.snapshot(0);
+            One { buffer, snapshot, rates: Rates::default(), lost_lately: 0 }
         };
         Self { buffers: buffers.into_iter().map(one).collect(), types, states: Vec::new(), only_full: false }
     }
 
-    pub(super) fn leave_out_empty_pictures(&mut self) {
+    pub(super) fn draw_only_filled(&mut self) {
         self.only_full = true;
     }
 
     /// Returns the number of buffers that are not drawn.
-    pub(super) fn left_out(&self) -> usize {
+    pub(super) fn undrawn(&self) -> usize {
         self.buffers.len() - self.drawn().count()
     }
 
     fn drawn(&self) -> impl Iterator<Item = &One> {
-        let any = self.buffers.iter().any(|one| one.look.fill_bytes > 0);
+        let any = self.buffers.iter().any(|one| one.snapshot.fill_bytes > 0);
         let only_full = self.only_full;
         self.buffers.iter().enumerate().filter_map(move |(index, one)| {
-            let drawn = !only_full || if any { one.look.fill_bytes > 0 } else { index == 0 };
+            let drawn = !only_full || if any { one.snapshot.fill_bytes > 0 } else { index == 0 };
             drawn.then_some(one)
         })
     }
@@ -70,7 +70,7 @@ impl LivePerf {
     /// Formats the last snapshot, with at most `most` records of each buffer.
     pub(super) fn tables(&self, most: usize) -> String {
         let decoded = self.is_decoded();
-        let table = |one: &One| show::table(&one.look, most, decoded, |record, bytes| self.payload(record, bytes));
+        let table = |one: &One| show::table(&one.snapshot, most, decoded, |record, bytes| self.payload(record, bytes));
         self.buffers.iter().map(table).collect()
     }
 
@@ -84,7 +84,7 @@ impl LivePerf {
     /// Formats the owners on one line.
     fn owners(&self) -> String {
         let mut owners: Vec<String> = Vec::new();
-        for Look { pid, comm, .. } in self.buffers.iter().map(|one| &one.look) {
+        for Snapshot { pid, comm, .. } in self.buffers.iter().map(|one| &one.snapshot) {
             let state = self.states.iter().find(|(of, _)| of == pid).map_or("", |(_, state)| state);
             let owner = format!("{comm} ({pid}{}{state})", if state.is_empty() { "" } else { ", " });
             if !owners.contains(&owner) {
@@ -101,16 +101,16 @@ impl LivePerf {
         let mut lines = vec![format!("{bold}{head}{plain}")];
         let first = (view.chosen + 1).saturating_sub(rows);
         for (index, one) in self.buffers.iter().enumerate().skip(first).take(rows) {
-            let (look, rates) = (&one.look, &one.rates);
-            let fill = bar(look.fill_bytes, look.bytes, 18);
+            let (snapshot, rates) = (&one.snapshot, &one.rates);
+            let fill = bar(snapshot.fill_bytes, snapshot.bytes, 18);
             let fill = fill.split(',').next().unwrap_or_default();
             lines.push(format!(
                 "{} {:>5}  {fill:<26}  {:>10}  {:>12}  {:>10}",
                 if index == view.chosen { ">" } else { " " },
-                look.fd,
+                snapshot.fd,
                 view.rate(rates::rate(rates.written)),
                 view.rate(rates::records(rates.written_records)),
-                look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string())
+                snapshot.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string())
             ));
         }
         lines
@@ -124,28 +124,28 @@ impl Live for LivePerf {
         }
     }
 
-    fn look(&mut self, payloads: usize, now: Instant) {
-        for One { buffer, look, rates, lost_lately } in &mut self.buffers {
-            let before = look.lost;
-            *look = buffer.look(payloads);
-            *lost_lately = look.lost.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+    fn take_snapshot(&mut self, payloads: usize, now: Instant) {
+        for One { buffer, snapshot, rates, lost_lately } in &mut self.buffers {
+            let before = snapshot.lost;
+            *snapshot = buffer.snapshot(payloads);
+            *lost_lately = snapshot.lost.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
             if let Some(types) = &self.types {
-                look.decode(types);
+                snapshot.decode(types);
             }
-            let positions = look::positions(look.data_tail, look.data_head);
-            let records = look.records.len() as u64;
-            rates.look(buffer, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
+            let positions = snapshot::positions(snapshot.data_tail, snapshot.data_head);
+            let records = snapshot.records.len() as u64;
+            rates.update(buffer, Found { positions, fill: snapshot.fill_bytes, bytes: snapshot.bytes, records }, now);
         }
     }
 
-    fn ask_around(&mut self) {
-        let mut pids: Vec<u32> = self.buffers.iter().map(|one| one.look.pid).collect();
+    fn find_users(&mut self) {
+        let mut pids: Vec<u32> = self.buffers.iter().map(|one| one.snapshot.pid).collect();
         pids.dedup();
         self.states = pids.into_iter().map(|pid| (pid, process_state(pid))).collect();
     }
 
     fn json(&self) -> Result<String, CliError> {
-        self.buffers.iter().map(|one| show::json(&one.look)).collect()
+        self.buffers.iter().map(|one| show::json(&one.snapshot)).collect()
     }
 
     fn heading(&self) -> String {
@@ -163,22 +163,22 @@ impl Live for LivePerf {
             "RECORDS",
             "RELEASED",
             "RECORDS",
-            "WAITS"
+            "OLDEST"
         )
     }
 
     fn short(&self, since: Duration) -> String {
-        let line = |One { look, rates, .. }: &One| {
+        let line = |One { snapshot, rates, .. }: &One| {
             format!(
                 "{:>8.2} {:>7} {:>5} {:>16} {:>16} {:>5.1} % {:>8} {:>8} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
                 since.as_secs_f64(),
-                look.pid,
-                look.fd,
-                look.data_tail,
-                look.data_head,
-                look.fill_bytes as f64 * 100.0 / look.bytes.max(1) as f64,
-                look.records.len(),
-                look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
+                snapshot.pid,
+                snapshot.fd,
+                snapshot.data_tail,
+                snapshot.data_head,
+                snapshot.fill_bytes as f64 * 100.0 / snapshot.bytes.max(1) as f64,
+                snapshot.records.len(),
+                snapshot.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
                 rates::rate(rates.written),
                 rates::records(rates.written_records),
                 rates::rate(rates.released),
@@ -190,11 +190,11 @@ impl Live for LivePerf {
     }
 
     fn pictures(&self) -> Vec<Picture> {
-        self.drawn().map(|one| one.look.picture()).collect()
+        self.drawn().map(|one| one.snapshot.picture()).collect()
     }
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
-        let Some(One { look, rates, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
+        let Some(One { snapshot, rates, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
         let (bold, _, plain) = view.pens();
         let (count, s) = match self.buffers.len() {
             1 => (String::new(), ""),
@@ -205,33 +205,33 @@ impl Live for LivePerf {
         if self.buffers.len() > 1 {
             lines.extend(self.list(view, (rows / 5).max(1)));
         }
-        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
-        let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last look") } else { String::new() };
-        let too = match show::others(look) {
+        let age = rates.age().map_or_else(String::new, |age| format!("; oldest record: {age}"));
+        let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last snapshot") } else { String::new() };
+        let too = match show::others(snapshot) {
             others if others.is_empty() => String::new(),
-            others => format!(", written by the event of fd {others}, too"),
+            others => format!(", also written by the event of fd {others}"),
         };
         lines.extend([
-            format!("fd {}, {} bytes{too}", look.fd, look.bytes),
-            view.position("data_head", look.data_head, rates.written, rates.written_records, "records written"),
-            view.position("data_tail", look.data_tail, rates.released, rates.released_records, "records released"),
-            format!("fill      {}", bar(look.fill_bytes, look.bytes, (columns / 2).clamp(10, 60))),
+            format!("fd {}, {} bytes{too}", snapshot.fd, snapshot.bytes),
+            view.position("data_head", snapshot.data_head, rates.written, rates.written_records, "records written"),
+            view.position("data_tail", snapshot.data_tail, rates.released, rates.released_records, "records released"),
+            format!("fill      {}", bar(snapshot.fill_bytes, snapshot.bytes, (columns / 2).clamp(10, 60))),
             format!("over time {}", rates.curve(columns.saturating_sub(10))),
-            format!("waiting   {}{age}", show::short_counts(look)),
-            format!("lost      {}{lately}", show::lost(look)),
+            format!("waiting   {}{age}", show::short_counts(snapshot)),
+            format!("lost      {}{lately}", show::lost(snapshot)),
         ]);
-        lines.extend(look.corrupt.clone());
+        lines.extend(snapshot.corrupt.clone());
         if view.drawn {
-            // Without the lines that repeat those above.
-            lines.extend(draw::text(&look.picture(), columns, view.colored).into_iter().skip(3));
+            // Skips the lines that repeat those above.
+            lines.extend(draw::text(&snapshot.picture(), columns, view.colored).into_iter().skip(3));
         }
-        if !look.records.is_empty() && lines.len() + 1 < rows {
-            lines.push(format!("{bold}{}{plain}", show::head(look, self.is_decoded() && !view.bytes)));
+        if !snapshot.records.is_empty() && lines.len() + 1 < rows {
+            lines.push(format!("{bold}{}{plain}", show::head(snapshot, self.is_decoded() && !view.bytes)));
             let room = rows.saturating_sub(lines.len());
             let payload = |record: &Record, bytes: &[u8]| {
                 if view.bytes { payload::text(bytes) } else { self.payload(record, bytes) }
             };
-            lines.extend(view.scrolled(&look.records, room, |record| show::row(look, record, payload)));
+            lines.extend(view.scrolled(&snapshot.records, room, |record| show::row(snapshot, record, payload)));
         }
         lines.iter().map(|line| cut(line, columns)).collect()
     }
@@ -241,12 +241,12 @@ impl Live for LivePerf {
     }
 
     fn fullest(&self) -> usize {
-        let fullest = self.buffers.iter().enumerate().rev().max_by_key(|(_, one)| one.look.fill_bytes);
+        let fullest = self.buffers.iter().enumerate().rev().max_by_key(|(_, one)| one.snapshot.fill_bytes);
         fullest.map_or(0, |(index, _)| index)
     }
 
     fn records(&self, buffer: usize) -> usize {
-        self.buffers.get(buffer).map_or(0, |one| one.look.records.len())
+        self.buffers.get(buffer).map_or(0, |one| one.snapshot.records.len())
     }
 
     fn is_decoded(&self) -> bool {

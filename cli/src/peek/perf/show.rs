@@ -7,7 +7,7 @@ use super::{
         line::{bar, doubts},
         payload,
     },
-    look::{Look, Record},
+    snapshot::{Record, Snapshot},
 };
 use crate::{
     draw::Kind,
@@ -19,80 +19,85 @@ use crate::{
 const BAR: usize = 40;
 
 /// Formats a snapshot, with at most `most` records.
-pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&Record, &[u8]) -> String) -> String {
-    let mut text = format!("perf buffer of {}, {} bytes\n", owner(look), look.bytes);
-    if !look.shared_by_fds.is_empty() {
-        let _ = writeln!(text, "  written, too   by the event of fd {}", others(look));
+pub(super) fn table(
+    snapshot: &Snapshot,
+    most: usize,
+    decoded: bool,
+    payload: impl Fn(&Record, &[u8]) -> String,
+) -> String {
+    let mut text = format!("perf buffer of {}, {} bytes\n", owner(snapshot), snapshot.bytes);
+    if !snapshot.shared_by_fds.is_empty() {
+        let _ = writeln!(text, "  also written   by the event of fd {}", others(snapshot));
     }
-    let width = digits(look);
-    for (name, position) in [("data_tail", look.data_tail), ("data_head", look.data_head)] {
-        let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {:#x}", look.offset(position));
+    let width = digits(snapshot);
+    for (name, position) in [("data_tail", snapshot.data_tail), ("data_head", snapshot.data_head)] {
+        let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {:#x}", snapshot.offset(position));
     }
-    let _ = writeln!(text, "  fill           {}", bar(look.fill_bytes, look.bytes, BAR));
-    let _ = writeln!(text, "  waiting        {}", counts(look));
-    let _ = writeln!(text, "  lost           {}", lost(look));
-    text += &doubts(look.released_meanwhile, look.corrupt.as_deref());
-    if !look.records.is_empty() {
-        let _ = writeln!(text, "\n{}", head(look, decoded));
-        for record in look.records.iter().take(most) {
-            let _ = writeln!(text, "{}", terminal::fit(&row(look, record, &payload)));
+    let _ = writeln!(text, "  fill           {}", bar(snapshot.fill_bytes, snapshot.bytes, BAR));
+    let _ = writeln!(text, "  waiting        {}", counts(snapshot));
+    let _ = writeln!(text, "  lost           {}", lost(snapshot));
+    text += &doubts(snapshot.released_meanwhile, snapshot.corrupt.as_deref());
+    if !snapshot.records.is_empty() {
+        let _ = writeln!(text, "\n{}", head(snapshot, decoded));
+        for record in snapshot.records.iter().take(most) {
+            let _ = writeln!(text, "{}", terminal::fit(&row(snapshot, record, &payload)));
         }
-        let left = look.records.len().saturating_sub(most);
+        let left = snapshot.records.len().saturating_sub(most);
         if left > 0 {
-            let _ = writeln!(text, "{:>width$} {left} more; --records {} lists them all", "…", look.records.len());
+            let _ = writeln!(text, "{:>width$} {left} more; --records {} lists them all", "…", snapshot.records.len());
         }
     }
     text + "\n"
 }
 
-/// Formats a snapshot that was kept, with at most `most` records.
-pub(crate) fn kept(look: &Look, most: usize) -> String {
-    table(look, most, look.is_decoded(), |record, bytes| match &record.value {
-        // Types are not kept; decoded values are.
+/// Formats a snapshot from a file, with at most `most` records.
+pub(crate) fn kept(snapshot: &Snapshot, most: usize) -> String {
+    table(snapshot, most, snapshot.is_decoded(), |record, bytes| match &record.value {
+        // A file has decoded values, but no types.
         Some(value) => value.to_string(),
         None => payload::text(bytes),
     })
 }
 
 /// Formats a snapshot as a line of JSON.
-pub(crate) fn json(look: &Look) -> Result<String, CliError> {
-    Ok(terminal::json(look)? + "\n")
+pub(crate) fn json(snapshot: &Snapshot) -> Result<String, CliError> {
+    Ok(terminal::json(snapshot)? + "\n")
 }
 
 /// Formats the owner.
-pub(super) fn owner(look: &Look) -> String {
-    format!("{} ({}), fd {}", terminal::one_line(&look.comm), look.pid, look.fd)
+pub(super) fn owner(snapshot: &Snapshot) -> String {
+    format!("{} ({}), fd {}", terminal::one_line(&snapshot.comm), snapshot.pid, snapshot.fd)
 }
 
 /// Lists the fds of the other events that write into it.
-pub(super) fn others(look: &Look) -> String {
-    if look.shared_by_fds.is_empty() {
+pub(super) fn others(snapshot: &Snapshot) -> String {
+    if snapshot.shared_by_fds.is_empty() {
         return String::new();
     }
-    listed(&look.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>())
+    listed(&snapshot.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>())
 }
 
 /// Counts unread records by their kind.
-pub(super) fn counts(look: &Look) -> String {
-    if look.backward {
-        return "nothing: it is overwritten downward, and read when its owner has paused it".to_owned();
+pub(super) fn counts(snapshot: &Snapshot) -> String {
+    if snapshot.backward {
+        return "none: a backward buffer is overwritten, and read while its owner has paused it".to_owned();
     }
-    let wrapped = look.records.iter().filter(|record| record.wraps).count();
+    let wrapped = snapshot.records.iter().filter(|record| record.wraps).count();
     format!(
-        "{} samples, {} notices of losses, {} other records; {wrapped} of them wrap",
-        look.count(Kind::Sample),
-        look.count(Kind::Lost),
-        look.count(Kind::Other)
+        "{} samples, {} loss records, {} other records; {wrapped} wrap",
+        snapshot.count(Kind::Sample),
+        snapshot.count(Kind::Lost),
+        snapshot.count(Kind::Other)
     )
 }
 
-/// The same, shorter.
-pub(super) fn short_counts(look: &Look) -> String {
-    if look.backward {
-        return counts(look);
+/// Counts unread records by their kind, for a narrow screen.
+pub(super) fn short_counts(snapshot: &Snapshot) -> String {
+    if snapshot.backward {
+        return counts(snapshot);
     }
-    let wrapped = look.records.iter().filter(|record| record.wraps).count();
-    let [samples, losses, others] = [Kind::Sample, Kind::Lost, Kind::Other].map(|kind| look.count(kind));
+    let wrapped = snapshot.records.iter().filter(|record| record.wraps).count();
+    let [samples, losses, others] = [Kind::Sample, Kind::Lost, Kind::Other].map(|kind| snapshot.count(kind));
     let s = |count| if count == 1 { "" } else { "s" };
     format!(
         "{samples} sample{}, {losses} loss record{}, {others} other{}, {wrapped} wrap",
@@ -102,23 +107,25 @@ pub(super) fn short_counts(look: &Look) -> String {
     )
 }
 
-/// Says how many records were lost, and the source of that number.
-pub(super) fn lost(look: &Look) -> String {
-    let announced = look.records.iter().filter_map(|record| record.lost).fold(0, u64::saturating_add);
-    match look.lost {
-        Some(lost) => format!("{lost}, as the kernel counts (PERF_FORMAT_LOST)"),
-        None => format!("{announced} announced by what waits; its owner has the kernel count no more than that"),
+/// Formats the number of lost records and its source.
+pub(super) fn lost(snapshot: &Snapshot) -> String {
+    let announced = snapshot.records.iter().filter_map(|record| record.lost).fold(0, u64::saturating_add);
+    match snapshot.lost {
+        Some(lost) => format!("{lost}, counted by the kernel (PERF_FORMAT_LOST)"),
+        None => format!(
+            "{announced} reported by unread loss records; the owner did not request the kernel's count (PERF_FORMAT_LOST)"
+        ),
     }
 }
 
 /// Formats the heading above [`row`]s.
-pub(super) fn head(look: &Look, decoded: bool) -> String {
+pub(super) fn head(snapshot: &Snapshot, decoded: bool) -> String {
     let last = if decoded { "VALUE" } else { "PAYLOAD, with its padding" };
-    format!("{:>width$} {:>10} {:>7}  {:<10}  {last}", "POSITION", "OFFSET", "BYTES", "KIND", width = digits(look))
+    format!("{:>width$} {:>10} {:>7}  {:<10}  {last}", "POSITION", "OFFSET", "BYTES", "KIND", width = digits(snapshot))
 }
 
 /// Formats a record on one line.
-pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8]) -> String) -> String {
+pub(super) fn row(snapshot: &Snapshot, record: &Record, payload: impl Fn(&Record, &[u8]) -> String) -> String {
     let wraps = if record.wraps { "wraps; " } else { "" };
     let time = record.record_time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
     let content = match (record.lost, &record.payload) {
@@ -132,11 +139,11 @@ pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8])
         record.offset,
         record.bytes,
         terminal::one_line(&record.kind),
-        width = digits(look)
+        width = digits(snapshot)
     )
 }
 
 /// Returns the width of a position in columns.
-fn digits(look: &Look) -> usize {
-    look.data_head.to_string().len().max("POSITION".len())
+fn digits(snapshot: &Snapshot) -> usize {
+    snapshot.data_head.to_string().len().max("POSITION".len())
 }

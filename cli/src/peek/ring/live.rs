@@ -22,15 +22,15 @@ use crate::{
 pub(crate) struct LiveRing {
     ring: Ring,
     rates: Rates,
-    look: Snapshot,
-    /// `None` before [`Live::ask_around`].
+    snapshot: Snapshot,
+    /// `None` before [`Live::find_users`].
     about: Option<About>,
 }
 
 impl LiveRing {
     pub(crate) fn new(ring: Ring) -> Self {
-        let look = ring.look(0);
-        Self { ring, rates: Rates::default(), look, about: None }
+        let snapshot = ring.snapshot(0);
+        Self { ring, rates: Rates::default(), snapshot, about: None }
     }
 }
 
@@ -39,15 +39,16 @@ impl Live for LiveRing {
         self.rates.sample(&self.ring, now);
     }
 
-    fn look(&mut self, payloads: usize, now: Instant) {
-        self.look = self.ring.look(payloads);
-        let look = &self.look;
-        let positions = Positions { oldest: look.oldest(), released: look.consumer_pos, written: look.producer_pos };
-        let (fill, bytes, records) = (look.fill_bytes, look.bytes, look.waiting());
-        self.rates.look(&self.ring, Found { positions, fill, bytes, records }, now);
+    fn take_snapshot(&mut self, payloads: usize, now: Instant) {
+        self.snapshot = self.ring.snapshot(payloads);
+        let snapshot = &self.snapshot;
+        let positions =
+            Positions { oldest: snapshot.oldest(), released: snapshot.consumer_pos, written: snapshot.producer_pos };
+        let (fill, bytes, records) = (snapshot.fill_bytes, snapshot.bytes, snapshot.waiting());
+        self.rates.update(&self.ring, Found { positions, fill, bytes, records }, now);
     }
 
-    fn ask_around(&mut self) {
+    fn find_users(&mut self) {
         // The next attempt may succeed; until then the last result is shown.
         if let Ok(about) = About::of(&self.ring) {
             self.about = Some(about);
@@ -55,7 +56,7 @@ impl Live for LiveRing {
     }
 
     fn json(&self) -> Result<String, CliError> {
-        show::json(&self.look)
+        show::json(&self.snapshot)
     }
 
     fn heading(&self) -> String {
@@ -71,20 +72,20 @@ impl Live for LiveRing {
             "RECORDS",
             "RELEASED",
             "RECORDS",
-            "HEAD"
+            "OLDEST"
         )
     }
 
     fn short(&self, since: Duration) -> String {
-        let (look, rates) = (&self.look, &self.rates);
+        let (snapshot, rates) = (&self.snapshot, &self.rates);
         format!(
             "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
             since.as_secs_f64(),
-            look.consumer_pos,
-            look.producer_pos,
-            look.percent(),
-            look.waiting(),
-            look.busy,
+            snapshot.consumer_pos,
+            snapshot.producer_pos,
+            snapshot.percent(),
+            snapshot.waiting(),
+            snapshot.busy,
             rates::rate(rates.written),
             rates::records(rates.written_records),
             rates::rate(rates.released),
@@ -94,49 +95,59 @@ impl Live for LiveRing {
     }
 
     fn pictures(&self) -> Vec<Picture> {
-        vec![self.look.picture()]
+        vec![self.snapshot.picture()]
     }
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
-        let (look, rates) = (&self.look, &self.rates);
+        let (snapshot, rates) = (&self.snapshot, &self.rates);
         let (bold, _, plain) = view.pens();
-        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = rates.age().map_or_else(String::new, |age| format!("; oldest record: {age}"));
         let (owners, programs) = match &self.about {
             Some(about) => (about.owners(), about.programs()),
             None => Default::default(),
         };
         let mut lines = vec![
-            view.title(&format!("{} {} `{}`, {} bytes", look.mode.word(), look.id, look.name, look.bytes), columns),
+            view.title(
+                &format!("{} {} `{}`, {} bytes", snapshot.mode.word(), snapshot.id, snapshot.name, snapshot.bytes),
+                columns,
+            ),
             format!("held by   {owners}"),
             format!("used by   {programs}"),
-            view.position("producer", look.producer_pos, rates.written, rates.written_records, "records written"),
-            view.position("consumer", look.consumer_pos, rates.released, rates.released_records, "records released"),
-            format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
+            view.position("producer", snapshot.producer_pos, rates.written, rates.written_records, "records written"),
+            view.position(
+                "consumer",
+                snapshot.consumer_pos,
+                rates.released,
+                rates.released_records,
+                "records released",
+            ),
+            format!("fill      {}", show::fill(snapshot, (columns / 2).clamp(10, 60))),
             format!("over time {}", rates.curve(columns.saturating_sub(10))),
-            format!("waiting   {}{age}", show::counts(look)),
-            format!("lost      {}", show::lost(look).unwrap_or("known to the process that writes")),
-            format!("wake-up   {}", show::wakeup(look).unwrap_or("of a program that drains it")),
+            format!("waiting   {}{age}", show::counts(snapshot)),
+            format!("lost      {}", show::lost(snapshot).unwrap_or("known to the writing process only")),
+            format!("wake-up   {}", show::wakeup(snapshot).unwrap_or("does not apply: a program drains it")),
         ];
-        lines.extend(look.corrupt.clone());
+        lines.extend(snapshot.corrupt.clone());
         if view.drawn {
-            // Without the lines that repeat those above.
-            lines.extend(draw::text(&look.picture(), columns, view.colored).into_iter().skip(3));
+            // Skips the lines that repeat those above.
+            lines.extend(draw::text(&snapshot.picture(), columns, view.colored).into_iter().skip(3));
         }
-        if !look.records.is_empty() && lines.len() + 1 < rows {
+        if !snapshot.records.is_empty() && lines.len() + 1 < rows {
             let last = if self.is_decoded() && !view.bytes { "VALUE" } else { "PAYLOAD" };
-            lines.push(format!("{bold}{}  {last}{plain}", show::head(look)));
+            lines.push(format!("{bold}{}  {last}{plain}", show::head(snapshot)));
             let room = rows.saturating_sub(lines.len());
             let payload = |_: &Waiting, bytes: &[u8]| {
                 if view.bytes { payload::text(bytes) } else { self.ring.payload(bytes) }
             };
-            let line = |record: &Waiting| format!("{}  {}", show::row(look, record), show::content(record, payload));
-            lines.extend(view.scrolled(&look.records, room, line));
+            let line =
+                |record: &Waiting| format!("{}  {}", show::row(snapshot, record), show::content(record, payload));
+            lines.extend(view.scrolled(&snapshot.records, room, line));
         }
         lines.iter().map(|line| cut(line, columns)).collect()
     }
 
     fn records(&self, _: usize) -> usize {
-        self.look.records.len()
+        self.snapshot.records.len()
     }
 
     fn is_decoded(&self) -> bool {

@@ -32,7 +32,7 @@ impl Ring {
     pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, CliError> {
         let pages = map.peek()?;
         let Some(mode) = Mode::of(&map) else {
-            return Err(CliError::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
+            return Err(CliError::new(format!("the map `{}` is a {}, not a ring", map.name(), map.map_type())));
         };
         let wanted = arguments.decode_as.as_deref();
         let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
@@ -48,17 +48,17 @@ impl Ring {
     }
 
     /// Takes a snapshot with at most `payloads` payloads, decoded if their type is known.
-    pub(crate) fn look(&self, payloads: usize) -> Snapshot {
-        let mut look = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
+    pub(crate) fn snapshot(&self, payloads: usize) -> Snapshot {
+        let mut snapshot = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
         if let Some(types) = &self.types {
-            look.decode(types);
+            snapshot.decode(types);
         }
-        look
+        snapshot
     }
 
     /// Takes a snapshot with as many payloads as `--records` says.
-    pub(crate) fn full_look(&self) -> Snapshot {
-        self.look(self.payloads)
+    pub(crate) fn full_snapshot(&self) -> Snapshot {
+        self.snapshot(self.payloads)
     }
 
     /// Formats a payload on one line.

@@ -25,41 +25,41 @@ const BAR: usize = 40;
 
 /// Takes a snapshot and prints it.
 pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
-    let look = ring.full_look();
+    let snapshot = ring.full_snapshot();
     let about = About::of(ring)?;
     terminal::print(&match format {
-        Format::Json => json_about(&look, Some(&about))?,
+        Format::Json => json_about(&snapshot, Some(&about))?,
         Format::Table => {
             let colored = terminal::is_colored();
-            let mut text = title(&look, colored) + &about.lines() + &numbers(&look);
-            text += &records(&look, |_, payload| ring.payload(payload), ring.is_decoded(), colored);
+            let mut text = title(&snapshot, colored) + &about.lines() + &numbers(&snapshot);
+            text += &records(&snapshot, |_, payload| ring.payload(payload), ring.is_decoded(), colored);
             text
         }
     })
 }
 
-/// Formats a snapshot that was kept.
-pub(crate) fn table(look: &Snapshot, colored: bool) -> String {
-    let decoded = look.records.iter().any(|record| record.value.is_some());
-    // Types are not kept; decoded values are.
+/// Formats a snapshot from a file.
+pub(crate) fn table(snapshot: &Snapshot, colored: bool) -> String {
+    let decoded = snapshot.records.iter().any(|record| record.value.is_some());
+    // A file has decoded values, but no types.
     let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
         None => payload::text(bytes),
     };
-    title(look, colored) + &numbers(look) + &records(look, payload, decoded, colored)
+    title(snapshot, colored) + &numbers(snapshot) + &records(snapshot, payload, decoded, colored)
 }
 
 /// Formats a snapshot as a line of JSON.
-pub(crate) fn json(look: &Snapshot) -> Result<String, CliError> {
-    json_about(look, None)
+pub(crate) fn json(snapshot: &Snapshot) -> Result<String, CliError> {
+    json_about(snapshot, None)
 }
 
 /// The processes and programs that use a ring.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
-    /// `None` if it is not known.
+    /// `None` if unknown.
     owners: Option<Vec<Owner>>,
-    /// `None` if it is not known.
+    /// `None` if unknown.
     programs: Option<Vec<Program>>,
 }
 
@@ -124,11 +124,11 @@ impl About {
     }
 }
 
-fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, CliError> {
+fn json_about(snapshot: &Snapshot, about: Option<&About>) -> Result<String, CliError> {
     let failed = |error| CliError::new(format!("cannot write JSON: {error}"));
-    let mut value = serde_json::to_value(look).map_err(failed)?;
+    let mut value = serde_json::to_value(snapshot).map_err(failed)?;
     if let Value::Object(fields) = &mut value {
-        // As for perf buffers, where the kernel counts.
+        // The same field as for perf buffers, where the kernel counts lost samples.
         fields.insert("lost".to_owned(), Value::Null);
     }
     if let (Some(about), Value::Object(fields)) = (about, &mut value)
@@ -139,116 +139,117 @@ fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, CliError
     Ok(terminal::json(&value)? + "\n")
 }
 
-fn title(look: &Snapshot, colored: bool) -> String {
+fn title(snapshot: &Snapshot, colored: bool) -> String {
     let (bold, plain) = if colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let name = terminal::one_line(&look.name);
-    format!("{bold}{} {} `{name}`{plain}, {} bytes\n", look.mode.word(), look.id, look.bytes)
+    let name = terminal::one_line(&snapshot.name);
+    format!("{bold}{} {} `{name}`{plain}, {} bytes\n", snapshot.mode.word(), snapshot.id, snapshot.bytes)
 }
 
 /// Formats positions, fill, counts, and whether the next record wakes the reader.
-fn numbers(look: &Snapshot) -> String {
+fn numbers(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let mut position = |name: &str, position: u64, word: &str| {
-        let (offset, width) = (look.offset(position), digits(look));
+        let (offset, width) = (snapshot.offset(position), digits(snapshot));
         let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {offset:#x}{word}");
     };
-    position("consumer_pos", look.consumer_pos, "");
-    if look.mode == Mode::Overwrite {
-        position("overwrite_pos", look.overwrite_pos, "");
+    position("consumer_pos", snapshot.consumer_pos, "");
+    if snapshot.mode == Mode::Overwrite {
+        position("overwrite_pos", snapshot.overwrite_pos, "");
     }
-    if look.mode != Mode::User {
-        position("pending_pos", look.pending_pos, ", as the last reserve left it");
+    if snapshot.mode != Mode::User {
+        position("pending_pos", snapshot.pending_pos, ", set by the last reserve");
     }
-    position("producer_pos", look.producer_pos, "");
-    let _ = writeln!(text, "  fill           {}", fill(look, BAR));
-    let _ = writeln!(text, "  waiting        {}", counts(look));
-    if let Some(lost) = lost(look) {
+    position("producer_pos", snapshot.producer_pos, "");
+    let _ = writeln!(text, "  fill           {}", fill(snapshot, BAR));
+    let _ = writeln!(text, "  waiting        {}", counts(snapshot));
+    if let Some(lost) = lost(snapshot) {
         let _ = writeln!(text, "  lost           {lost}");
     }
-    if let Some(wakeup) = wakeup(look) {
+    if let Some(wakeup) = wakeup(snapshot) {
         let _ = writeln!(text, "  wake-up        {wakeup}");
     }
-    text += &doubts(look.released_meanwhile, look.corrupt.as_deref());
+    text += &doubts(snapshot.released_meanwhile, snapshot.corrupt.as_deref());
     text
 }
 
 /// Formats how full a ring is: a bar, percent, bytes.
-pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
-    bar(look.fill_bytes, look.bytes, width)
+pub(crate) fn fill(snapshot: &Snapshot, width: usize) -> String {
+    bar(snapshot.fill_bytes, snapshot.bytes, width)
 }
 
 /// Counts unread records by their state.
-pub(crate) fn counts(look: &Snapshot) -> String {
-    let all = look.waiting();
+pub(crate) fn counts(snapshot: &Snapshot) -> String {
+    let all = snapshot.waiting();
     format!(
         "{all} record{}: {} committed, {} busy, {} discarded",
         if all == 1 { "" } else { "s" },
-        look.committed,
-        look.busy,
-        look.discarded
+        snapshot.committed,
+        snapshot.busy,
+        snapshot.discarded
     )
 }
 
-/// Says that the number of lost records is unknown: the program alone sees that a reservation fails. `None` for a user
-/// ring, whose process sees it.
-pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
-    match look.mode {
+/// Returns the text that the number of lost records is unknown: only the program sees that a reservation failed. `None`
+/// for a user ring, whose process sees it.
+pub(crate) fn lost(snapshot: &Snapshot) -> Option<&'static str> {
+    match snapshot.mode {
         Mode::Ring => Some("unknown: a ring buffer counts no losses"),
         Mode::Overwrite => Some("unknown: a ring buffer does not count what is overwritten"),
         Mode::User => None,
     }
 }
 
-/// Says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
-/// `kernel/bpf/ringbuf.c`).
-pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
-    match (look.mode, look.records.first().map(|record| record.state)) {
+/// Returns the text that says whether the next commit wakes the reader. That depends on the consumer position
+/// (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
+pub(crate) fn wakeup(snapshot: &Snapshot) -> Option<&'static str> {
+    match (snapshot.mode, snapshot.records.first().map(|record| record.state)) {
         (Mode::User, _) => None,
-        (_, None) if look.fill_bytes == 0 => {
+        (_, None) if snapshot.fill_bytes == 0 => {
             Some("the reader has caught up: the next record wakes it, unless sent with BPF_RB_NO_WAKEUP")
         }
         (_, Some(State::Busy)) => {
-            Some("the record at the head is busy: committing it wakes the reader, others behind it do not")
+            Some("the oldest record is busy: committing it wakes the reader, committing later ones does not")
         }
-        _ => Some("the reader is behind: records wake it only if their program forces it (BPF_RB_FORCE_WAKEUP)"),
+        _ => Some("the reader is behind: a record wakes it only if sent with BPF_RB_FORCE_WAKEUP"),
     }
 }
 
-fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, colored: bool) -> String {
-    let shown = look.records.iter().take_while(|record| record.payload.is_some() || record.state != State::Committed);
-    let shown: Vec<_> = shown.take(look.records.len()).collect();
+fn records(snapshot: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, colored: bool) -> String {
+    let shown =
+        snapshot.records.iter().take_while(|record| record.payload.is_some() || record.state != State::Committed);
+    let shown: Vec<_> = shown.take(snapshot.records.len()).collect();
     if shown.is_empty() {
         return String::new();
     }
     let (bold, plain) = if colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let last = if decoded { "VALUE" } else { "PAYLOAD" };
-    let mut text = format!("\n{bold}{}  {last}{plain}\n", head(look));
+    let mut text = format!("\n{bold}{}  {last}{plain}\n", head(snapshot));
     for record in &shown {
-        let line = format!("{}  {}", row(look, record), content(record, &payload));
-        // A terminal's lines end where it ends; a file's do not.
+        let line = format!("{}  {}", row(snapshot, record), content(record, &payload));
+        // Lines are cut to the width of a terminal, but not in a file.
         let _ = writeln!(text, "{}", terminal::fit(&line));
     }
-    let all = look.waiting();
+    let all = snapshot.waiting();
     let left = all - shown.len() as u64;
     if left > 0 {
-        let _ = writeln!(text, "{:>width$} {left} more; --records {all} lists them all", "…", width = digits(look));
+        let _ = writeln!(text, "{:>width$} {left} more; --records {all} lists them all", "…", width = digits(snapshot));
     }
     text
 }
 
 /// Returns the width of a position in columns.
-fn digits(look: &Snapshot) -> usize {
-    look.producer_pos.to_string().len().max("POSITION".len())
+fn digits(snapshot: &Snapshot) -> usize {
+    snapshot.producer_pos.to_string().len().max("POSITION".len())
 }
 
 /// Formats the heading above [`row`]s.
-pub(crate) fn head(look: &Snapshot) -> String {
-    format!("{:>width$} {:>10} {:>7}  {:<9}", "POSITION", "OFFSET", "LENGTH", "STATE", width = digits(look))
+pub(crate) fn head(snapshot: &Snapshot) -> String {
+    format!("{:>width$} {:>10} {:>7}  {:<9}", "POSITION", "OFFSET", "LENGTH", "STATE", width = digits(snapshot))
 }
 
 /// Formats a record without its payload.
-pub(crate) fn row(look: &Snapshot, record: &Waiting) -> String {
-    let (word, width) = (record.state.word(), digits(look));
+pub(crate) fn row(snapshot: &Snapshot, record: &Waiting) -> String {
+    let (word, width) = (record.state.word(), digits(snapshot));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
 }
 
@@ -257,7 +258,7 @@ pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> Str
     match (&record.payload, record.state) {
         (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),
         (None, State::Busy) => "(being written)".to_owned(),
-        (None, State::Discarded) => "(given up)".to_owned(),
+        (None, State::Discarded) => "(discarded)".to_owned(),
         (None, State::Committed) => "(released meanwhile)".to_owned(),
     }
 }

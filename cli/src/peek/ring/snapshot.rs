@@ -1,5 +1,5 @@
-//! A snapshot of a ring: positions and headers at one moment. A plain value that can be shown, drawn, kept and read
-//! again.
+//! A snapshot of a ring: positions and headers at one moment. A plain value that can be shown, drawn, written to a file
+//! and read again.
 
 use cutaway::{
     Map, MapFlags, MapType,
@@ -83,8 +83,8 @@ impl Mode {
         }
     }
 
-    /// Returns the position of the oldest unread record. `overwrite_pos` counts in overwrite mode alone: a user ring's
-    /// process can write anything there.
+    /// Returns the position of the oldest unread record. `overwrite_pos` is valid in overwrite mode only: the process
+    /// of a user ring can write anything there.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
         match self {
             Self::Overwrite => positions.consumer.max(positions.overwrite),
@@ -250,7 +250,7 @@ impl Snapshot {
         self.committed + self.busy + self.discarded
     }
 
-    /// Where what waits begins.
+    /// Returns the position of the oldest unread record.
     pub(crate) fn oldest(&self) -> u64 {
         self.producer_pos.wrapping_sub(self.fill_bytes)
     }
@@ -284,7 +284,7 @@ impl Snapshot {
         if self.mode == Mode::Overwrite {
             marks.push(mark('O', "overwrite", "", self.overwrite_pos));
         }
-        // Older kernels have no such position: it stays 0.
+        // Older kernels have no such position, and it is 0.
         if self.mode != Mode::User && self.pending_pos != 0 {
             marks.push(mark('B', "pending", "busy at the last reserve", self.pending_pos));
         }
@@ -313,7 +313,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether its counts are those of the records that are listed, and of those that are not.
+    /// Returns whether the counts match the records: those that are listed, and those that are not.
     fn counts_its_records(&self) -> bool {
         let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
         let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
@@ -323,7 +323,7 @@ impl Snapshot {
             && counts.into_iter().all(|(count, state)| count >= listed(state))
     }
 
-    /// Returns whether the snapshot is consistent: a kept one may have been edited.
+    /// Returns whether the snapshot is consistent: a file may have been edited.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = None;
         self.bytes.is_power_of_two()
@@ -344,7 +344,7 @@ impl Snapshot {
 pub(super) mod tests {
     use super::*;
 
-    /// A ring of one page whose records have these lengths and states, and begin at `position`.
+    /// Makes a ring of one page whose records have these lengths and states, and begin at `position`.
     pub(crate) fn ring(position: u64, records: &[(u32, State)]) -> Snapshot {
         let mut snapshot = Snapshot {
             consumer_pos: position,
@@ -365,10 +365,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_picture_says_what_the_look_found() {
-        let look = ring(4096 * 3 - 768, &[(40, State::Committed), (3, State::Discarded), (8, State::Busy)]);
-        let picture = look.picture();
-        assert_eq!((picture.oldest, picture.fill_bytes), (look.consumer_pos, 48 + 16 + 16));
+    fn picture_shows_the_snapshot() {
+        let snapshot = ring(4096 * 3 - 768, &[(40, State::Committed), (3, State::Discarded), (8, State::Busy)]);
+        let picture = snapshot.picture();
+        assert_eq!((picture.oldest, picture.fill_bytes), (snapshot.consumer_pos, 48 + 16 + 16));
         let kinds: Vec<_> = picture.records.iter().map(|block| (block.kind, block.space, block.length)).collect();
         assert_eq!(kinds, [(Kind::Committed, 48, 40), (Kind::Discarded, 16, 3), (Kind::Busy, 16, 8)]);
         let text = crate::draw::text(&picture, 80, false).join("\n");

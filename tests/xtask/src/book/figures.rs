@@ -66,7 +66,7 @@ impl Figures {
     /// Returns the table of likenesses and differences: each claim, its verdict, and the experiments that test it.
     pub(super) fn answers(&self) -> Result<String, String> {
         let summary = self.0.iter().find(|line| line["kind"] == "summary").ok_or(format!("{FILE} has no summary"))?;
-        let mut made = String::from("| | what is said | here | tried by |\n| --- | --- | --- | --- |\n");
+        let mut made = String::from("| | claim | here | tested by |\n| --- | --- | --- | --- |\n");
         for answer in summary["answers"].as_array().into_iter().flatten() {
             let experiments = answer["experiments"].as_array().into_iter().flatten();
             let experiments: Vec<_> = experiments.map(|name| format!("`{}`", text(name))).collect();

@@ -1,4 +1,4 @@
-//! The readers that are compared, and what is measured of one.
+//! The compared readers, and the data that is measured for each.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::compare::readers::Waiting;
 
 /// Interval at which the map is polled.
 pub(super) const TIMER: Duration = Duration::from_millis(1);
-/// Events a second at the rate that the verdict is about: there, the reader mostly waits.
+/// Events a second at the rate of the verdict, at which the reader mostly waits.
 pub(super) const IDLE: u32 = 100;
 
 /// A reader and how it waits.
@@ -42,13 +42,13 @@ impl Who {
             Self::PerfEpoll => "perf, epoll",
             Self::PerfTwins => "perf, twin events",
             Self::PerfBusy => "perf, busy polling",
-            Self::MapTimer => "map, looked at every ms",
+            Self::MapTimer => "map, polled every 1 ms",
         }
     }
 
     /// Returns the buffer and the kind of wait; `None` for the map, which has no buffer.
     pub(super) fn buffer(self, control: bool) -> Option<(Transport, Waiting)> {
-        // The control's epoll readers sleep through it.
+        // The control's epoll readers sleep on a timer.
         let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
         Some(match self {
             Self::RingEpoll => (Transport::Reserve, epoll),
@@ -70,17 +70,18 @@ pub(super) const BUCKETS: usize = 36;
 pub(super) struct Seen {
     /// Times that the reader went to sleep and was woken, a second.
     pub(super) wake_ups: f64,
-    /// Percent of a CPU.
+    /// CPU time of the reader, in percent.
     pub(super) cpu: f64,
-    /// Microseconds.
+    /// Median of the ages of events, in microseconds.
     pub(super) median: f64,
+    /// Their 99th percentile, in microseconds.
     pub(super) late: f64,
     /// Nanoseconds that an event costs the program.
     pub(super) cost: f64,
-    /// Percent of the events.
+    /// Lost events in percent.
     pub(super) lost: f64,
     /// Events a second, as they were sent.
     pub(super) rate: f64,
-    /// How many events were up to 2^n nanoseconds old.
+    /// Counts of events by age: bucket `n` has ages below 2^n nanoseconds.
     pub(super) ages: Vec<u64>,
 }

@@ -1,4 +1,4 @@
-//! One reader at one rate: what it notes of itself while it reads.
+//! Measures one reader at one rate.
 
 use std::{
     cell, fs,
@@ -16,26 +16,26 @@ use crate::compare::{
     bench::{Bench, Obstacle},
     cpus,
     producer::{ADAPTIVE, Producer},
-    readers::{Reader, Shelf, meanwhile},
+    readers::{MapReader, Reader, meanwhile},
     stats::quantile,
 };
 
 const BUFFER: u32 = 1024 * 1024;
 
-/// Sends at this rate for a while, with this reader.
+/// Sends events at `rate` a second while `who` reads, and returns the measured data.
 pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Obstacle> {
     let cpu = bench.reader()?;
     let time = if rate == IDLE { bench.effort.choose(200, 1000) } else { bench.effort.choose(50, 300) };
     let time = Duration::from_millis(time);
     let (producer, sent, seen) = match who.buffer(bench.control) {
-        Some((way, waiting)) => {
-            let burst = FixedSize { transport: way, size: 8, most: 64, work: Work::Words, timed: true };
+        Some((transport, waiting)) => {
+            let burst = FixedSize { transport, size: 8, most: 64, work: Work::Words, timed: true };
             let producer = Producer::burst(&burst, BUFFER)?;
-            let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
+            let mut reader = Reader::open(transport, &producer, BUFFER as usize, waiting)?;
             let stop = reader.stop()?;
             let read = || {
                 let mut watch = Watch::begin(cpu)?;
-                // One look at the clock for all that one look at the buffer found: it would be part of the CPU time.
+                // The clock is read once for all records of one read: reading it costs CPU time, too.
                 let now = cell::Cell::new(0);
                 reader.run(
                     &stop,
@@ -53,13 +53,13 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
             let stop = AtomicBool::new(false);
             let read = || {
                 let mut watch = Watch::begin(cpu)?;
-                let mut shelf = Shelf::new(&producer);
-                // ATOMICS: pairs with the store below; what was sent before is found by the last visit.
+                let mut map = MapReader::new(&producer);
+                // ATOMICS: pairs with the store below; the last read finds everything that was sent before.
                 while !stop.load(Ordering::Acquire) {
                     thread::sleep(TIMER);
-                    shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                    map.read_new(|time| watch.event(time, monotonic_ns()))?;
                 }
-                shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                map.read_new(|time| watch.event(time, monotonic_ns()))?;
                 watch.end()
             };
             let burst = |count| producer.run(&[count]).map(drop);
@@ -74,7 +74,7 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
     Ok(Seen { cost: in_program / sent, lost: 100.0 * (1.0 - received / sent), rate, ..seen })
 }
 
-/// Sends so many events a second for so long; gives how many. Where the machine cannot keep up, it sends fewer.
+/// Sends `rate` events a second for `time`, or fewer if the machine cannot keep up. Returns how many were sent.
 fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obstacle>) -> Result<u64, Obstacle> {
     let count = if rate >= 1_000_000 { 64 } else { 1 };
     let interval = Duration::from_nanos(1_000_000_000 * count / u64::from(rate));
@@ -91,24 +91,24 @@ fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obst
         }
         burst(count)?;
         sent += count;
-        // A late sender does not catch up by a flood.
+        // A late sender does not send a burst to catch up.
         due = (due + interval).max(begun.elapsed());
     }
     Ok(sent)
 }
 
-/// What a reader notes of itself.
+/// The measurements of a reader by itself.
 struct Watch {
     begun: Instant,
-    /// What this thread had used by then.
+    /// CPU time of this thread at the start.
     cpu: Duration,
     switches: u64,
-    /// Nanoseconds.
+    /// Ages of the events, in nanoseconds.
     ages: Vec<f64>,
 }
 
 impl Watch {
-    /// Of this thread, which stays on `cpu`.
+    /// Starts to measure this thread, and pins it to `cpu`.
     fn begin(cpu: usize) -> Result<Self, Obstacle> {
         cpus::pin(cpu)?;
         Ok(Self { begun: Instant::now(), cpu: cpu_time(), switches: switches()?, ages: Vec::new() })
@@ -118,8 +118,8 @@ impl Watch {
         self.ages.push(now.saturating_sub(made) as f64);
     }
 
-    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is
-    /// sent any more.
+    /// Returns the measurements. Rates refer to the time that the reader ran: a reader that cannot keep up continues
+    /// after the last event was sent.
     fn end(mut self) -> Result<Seen, Obstacle> {
         let cpu = cpu_time() - self.cpu;
         let wake_ups = switches()? - self.switches;
@@ -142,19 +142,19 @@ impl Watch {
     }
 }
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// How often this thread has gone to sleep.
+/// Returns how often this thread has gone to sleep (`voluntary_ctxt_switches`).
 fn switches() -> Result<u64, Obstacle> {
-    // The name in it may be any bytes.
+    // The name in this file may have any bytes.
     let text = fs::read("/proc/thread-self/status")?;
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.and_then(|number| number.trim().parse().ok())
-        .ok_or_else(|| Obstacle::because("the kernel does not count this thread's sleeps"))
+        .ok_or_else(|| Obstacle::because("the kernel does not count the context switches of this thread"))
 }
 
 #[cfg(test)]

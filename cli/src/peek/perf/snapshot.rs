@@ -1,4 +1,4 @@
-//! A snapshot of a perf buffer: a plain value that can be shown, drawn, kept and read again.
+//! A snapshot of a perf buffer: a plain value that can be shown, drawn, written to a file and read again.
 
 use cutaway::{
     perf_reader::{PeekSnapshot as Found, PendingRecord},
@@ -22,7 +22,7 @@ const LOST: u32 = 2;
 
 /// A snapshot of a perf buffer. Its JSON has these fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Look {
+pub(crate) struct Snapshot {
     /// `CLOCK_MONOTONIC`.
     pub(crate) time_ns: u64,
     /// Owner of the event.
@@ -68,8 +68,8 @@ pub(crate) struct Record {
     /// Lost records that a `PERF_RECORD_LOST` reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
-    /// The raw data of a sample that holds nothing else, with up to 7 bytes of padding; of any other record, all that
-    /// follows the header.
+    /// The raw data of a sample that holds nothing else, with up to 7 bytes of padding; for any other record, the bytes
+    /// after the header.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
     /// The decoded raw data.
@@ -117,7 +117,7 @@ impl Record {
     }
 }
 
-impl Look {
+impl Snapshot {
     pub(super) fn of(found: &Found, holder: &FdOwner, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
         let records = found.records.iter().enumerate();
         Self {
@@ -192,7 +192,7 @@ impl Look {
         }
     }
 
-    /// Returns whether the snapshot is consistent: a kept one may have been edited.
+    /// Returns whether the snapshot is consistent: a file may have been edited.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = 0;
         let oldest = self.data_head.wrapping_sub(self.fill_bytes);
@@ -213,9 +213,9 @@ impl Look {
 pub(crate) mod tests {
     use super::*;
 
-    /// A buffer of one page with samples of these sizes from `tail` on.
-    pub(crate) fn look(tail: u64, sizes: &[u64]) -> Look {
-        let mut look = Look {
+    /// Makes a snapshot of a buffer of one page with samples of these sizes from `tail` on.
+    pub(crate) fn sample(tail: u64, sizes: &[u64]) -> Snapshot {
+        let mut snapshot = Snapshot {
             time_ns: 5,
             pid: 12,
             comm: "own\ner".to_owned(),
@@ -232,8 +232,8 @@ pub(crate) mod tests {
             records: Vec::new(),
         };
         for &bytes in sizes {
-            let (position, offset) = (look.data_head, look.data_head % 4096);
-            look.records.push(Record {
+            let (position, offset) = (snapshot.data_head, snapshot.data_head % 4096);
+            snapshot.records.push(Record {
                 position,
                 offset,
                 bytes,
@@ -244,20 +244,20 @@ pub(crate) mod tests {
                 payload: Some(vec![1; 4]),
                 value: None,
             });
-            look.data_head += bytes;
-            look.fill_bytes += bytes;
+            snapshot.data_head += bytes;
+            snapshot.fill_bytes += bytes;
         }
-        assert!(look.is_sound());
-        look
+        assert!(snapshot.is_sound());
+        snapshot
     }
 
     #[test]
-    fn a_picture_says_what_the_look_found() {
-        let mut look = look(8192 - 40, &[32, 24]);
-        if let Some(last) = look.records.last_mut() {
+    fn picture_shows_the_snapshot() {
+        let mut snapshot = sample(8192 - 40, &[32, 24]);
+        if let Some(last) = snapshot.records.last_mut() {
             last.kind = "lost".to_owned();
         }
-        let text = crate::draw::text(&look.picture(), 80, false).join("\n");
+        let text = crate::draw::text(&snapshot.picture(), 80, false).join("\n");
         for part in [
             "perf buffer of own\\ner (12), fd 9, 4096 bytes\n",
             "  page 0, byte 1032  its reader writes   data_tail 8152\n",
@@ -271,25 +271,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_counts_down_is_written_too() {
+    fn backward_buffer_counts_written_bytes() {
         let then = positions(0, 0_u64.wrapping_sub(64));
         let now = positions(0, 0_u64.wrapping_sub(4096 * 9));
         assert_eq!((now.written - then.written, now.written - now.oldest), (4096 * 9 - 64, 0));
     }
 
     #[test]
-    fn what_contradicts_itself_is_not_sound() {
-        let good = look(0, &[64, 64]);
-        let changes: [fn(&mut Look); 4] = [
-            |look| look.fill_bytes = 8,
-            |look| look.bytes = 3,
-            |look| look.records[1].position = 0,
-            |look| look.records[0].bytes = 0,
+    fn inconsistent_snapshot_is_not_sound() {
+        let good = sample(0, &[64, 64]);
+        let changes: [fn(&mut Snapshot); 4] = [
+            |snapshot| snapshot.fill_bytes = 8,
+            |snapshot| snapshot.bytes = 3,
+            |snapshot| snapshot.records[1].position = 0,
+            |snapshot| snapshot.records[0].bytes = 0,
         ];
         for change in changes {
-            let mut look = good.clone();
-            change(&mut look);
-            assert!(!look.is_sound(), "{look:?}");
+            let mut snapshot = good.clone();
+            change(&mut snapshot);
+            assert!(!snapshot.is_sound(), "{snapshot:?}");
         }
     }
 }
