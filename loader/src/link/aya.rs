@@ -105,8 +105,10 @@ impl AyaLinker {
                 .get(mark.type_id as usize)
                 .ok_or_else(|| Error::bug("aya-obj returns a mark that it was not given"))?;
             let function = own.function_table().get(&start);
-            let function =
-                function.ok_or_else(|| Error::bug("a function that aya-obj has read is not the object's"))?;
+            let function = function.ok_or_else(|| {
+                let (section, address) = start;
+                failed(format!("it calls address {address:#x} of section {section}, where no function starts"))
+            })?;
             let at = mark.insn_off;
             result.functions.push((start, at as usize));
             let infos = function.func_info.iter();

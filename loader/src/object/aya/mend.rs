@@ -9,7 +9,8 @@ use super::{adopt::is_data, contents::is_same_contents, types};
 use crate::{
     Error,
     btf::Btf,
-    object::{MapSpec, Object, ProgramSpec, btf},
+    object::{MapSpec, Object, ProgramSpec, btf, function},
+    sorted::Sorted,
 };
 
 /// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
@@ -17,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`Error::Object`] if aya-obj finds other maps than this crate, or misses programs.
+/// [`Error::Object`] if aya-obj finds other maps or functions than this crate, or misses programs.
 pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<String>, Error> {
     let mut faults = Vec::new();
     let types = object.aya.as_ref().and_then(|aya| aya.types.clone());
@@ -37,6 +38,7 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
     if let Some(own) = own {
         maps(object, own, &mut faults)?;
         programs(object, own, &mut faults)?;
+        self::functions(object, own, &mut faults)?;
         completed_types(object, own, btf.as_ref(), &mut faults)?;
         // So this crate relocates too: aya-obj's relocation is compared with this crate's.
         object.core = own.core && cfg!(feature = "core-relo");
@@ -144,6 +146,35 @@ fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Resu
             program.section.clone_from(&known.section);
         }
     }
+    Ok(())
+}
+
+/// Compares the functions, whose instructions this crate's linker takes from here too, and gives them the types and
+/// lines that this crate finds.
+fn functions(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
+    let called = function::called(&own.elf, &own.functions);
+    let programs = Sorted::of(own.programs.iter().map(|program| (program.entry, ())));
+    let (mut functions, mut are_same) = (Vec::new(), true);
+    for (start, known) in own.functions.iter() {
+        match object.functions.get(start) {
+            Some(read) if read.instructions == known.instructions => {
+                are_same &= read.func_info == known.func_info && read.line_info == known.line_info;
+                functions.push((*start, known.clone()));
+            }
+            Some(_) => {
+                return Err(disagrees(format!("aya-obj reads other instructions of the function `{}`", known.name)));
+            }
+            None if programs.get(start).is_some() || called.get(start).is_some() => {
+                return Err(disagrees(format!("aya-obj does not find its function `{}`", known.name)));
+            }
+            // Nothing runs it.
+            None => {}
+        }
+    }
+    if !are_same {
+        faults.push("reads other types or lines of functions: they are corrected".to_owned());
+    }
+    object.functions = Sorted::in_order(functions);
     Ok(())
 }
 
