@@ -35,7 +35,7 @@ mod types;
 pub use self::held::ObjectReader;
 pub(crate) use self::{
     admit::fault_on,
-    adopt::{encoded, instruction},
+    adopt::{encoded, instruction, is_data},
     contents::is_same_contents,
     guard::{chain, guarded},
     held::AyaObject,

@@ -358,7 +358,7 @@ fn function_with_two_sizes_is_never_another_one() {
     }
 }
 
-/// aya-obj reads the code of a section `.text` that is not executable, or misses functions, but never silently.
+/// aya-obj ignores code that is not allocated, as in `code_that_cannot_run_hides_no_program`.
 #[test]
 fn function_that_aya_does_not_find_is_named() {
     let mut file = Crafted::new(b"GPL\0");
@@ -367,7 +367,21 @@ fn function_that_aya_does_not_find_is_named() {
     let program = file.code(PROGRAM, &[call(-1), exit()]);
     file.function("program", program, (0, 2));
     file.calls(program, 0, one);
-    let bytes = file.write();
+    let mut bytes = file.write();
+    let at = section_header(&bytes, b"more");
+    bytes[at + 8] &= !(elf::SHF_ALLOC as u8);
     let error = by_aya(&bytes).unwrap_err().to_string();
     assert!(error.contains("does not find its function `one`") && error.contains("own reader"), "{error}");
+}
+
+/// aya-obj takes the version that means any kernel for no version.
+#[test]
+fn kernel_version_is_the_files() {
+    let mut file = Crafted::new(b"GPL\0");
+    file.data("version", &0xffff_fffe_u32.to_ne_bytes());
+    let program = file.code(PROGRAM, &[mov(0, 0), exit()]);
+    file.function("program", program, (0, 2));
+    let bytes = file.write();
+    different(&bytes, "kernel version");
+    assert!(format!("{:?}", is_mended(&bytes)).contains("kernel_version: 4294967294,"));
 }

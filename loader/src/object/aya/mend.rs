@@ -13,6 +13,9 @@ use crate::{
     sorted::Sorted,
 };
 
+/// The maximum depth of nested arrays.
+const DEEPEST: usize = 32;
+
 /// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
 /// file. Returns each correction as the predicate of a sentence about aya-obj.
 ///
@@ -39,6 +42,10 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
         maps(object, own, &mut faults)?;
         programs(object, own, &mut faults)?;
         self::functions(object, own, &mut faults)?;
+        if object.kernel_version != own.kernel_version {
+            faults.push(format!("reads another kernel version than {:#x}: it is corrected", own.kernel_version));
+            object.kernel_version = own.kernel_version;
+        }
         completed_types(object, own, btf.as_ref(), &mut faults)?;
         // So this crate relocates too: aya-obj's relocation is compared with this crate's.
         object.core = own.core && cfg!(feature = "core-relo");
@@ -50,7 +57,7 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
 }
 
 /// Corrects the sizes of keys and values. aya-obj multiplies the size of an array's elements by the innermost length
-/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C.
+/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C. Another size is one that the caller has set.
 fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     let MapSpec { name, key_size, value_size, btf_key_type_id, btf_value_type_id, inner, contents, .. } = map;
     if contents.is_some() {
@@ -58,12 +65,26 @@ fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     }
     for (what, size, id) in [("key", key_size, *btf_key_type_id), ("value", value_size, *btf_value_type_id)] {
         let Some(known) = btf.size_of(id).filter(|known| id != 0 && *known != *size) else { continue };
+        if innermost(btf, id).and_then(|array| btf.size_of(array)) != Some(*size) {
+            continue;
+        }
         faults.push(format!("says that the {what} of the map `{name}` has {size} bytes: it has {known}"));
         *size = known;
     }
     if let Some(inner) = inner {
         sizes(inner, btf, faults);
     }
+}
+
+/// Returns the innermost array of an array of arrays.
+fn innermost(btf: &Btf<'_>, id: u32) -> Option<u32> {
+    let (mut id, mut innermost) = (id, None);
+    for _ in 0..DEEPEST {
+        let ty = btf.resolve(id)?;
+        let Some(array) = ty.array() else { return innermost };
+        (id, innermost) = (array.element, Some(ty.id()));
+    }
+    None
 }
 
 /// Gives maps of data without contents a byte of data. aya-obj takes a map for a data section only if it has data, so
