@@ -325,3 +325,38 @@ fn normal<'m>(insn: Option<&Instruction>, maps: &'m [MapSpec]) -> Option<(Instru
         None => (insn, None),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::aya::guarded;
+
+    #[test]
+    fn refusals_of_this_crate_are_not_aya_obj_s() {
+        let object = |why: &str| Error::Object { why: why.to_owned() };
+        for (error, right) in [
+            (object(&format!("{REFUSES}no license")), "no license"),
+            (object("aya-obj cannot link the program `a`: no"), "aya-obj cannot link the program `a`: no"),
+            (guarded("read it", 0, || -> u32 { panic!("no") }).unwrap_err(), "aya-obj cannot read it: it panics (no)"),
+        ] {
+            assert_eq!(refused(&error), Ok(ReaderComparison::Refused { why: right.to_owned() }));
+        }
+        // No machine has room for such a stack.
+        let no_thread = guarded("read it", 1 << 50, || 1).unwrap_err();
+        assert!(no_thread.to_string().contains(NO_THREAD), "{no_thread}");
+        let own =
+            ["the kernel's BTF is not given to aya-obj: it is broken", "the program `a` has more than 1 instructions"];
+        for error in own.map(object).into_iter().chain([no_thread, Error::bug("it is gone")]) {
+            assert_eq!(refused(&error), Err(sentence(&error)));
+        }
+        let why = |why: &str| ReaderComparison::Withheld { why: why.to_owned() };
+        assert_eq!(
+            withheld("aya-obj does not resolve externs, such as `a`"),
+            why("does not resolve externs, such as `a`")
+        );
+        assert_eq!(
+            withheld("it has no section 7"),
+            why("gives an object that cannot be compared: it has no section 7")
+        );
+    }
+}

@@ -72,8 +72,9 @@ impl AyaLinker {
         // Last, because the last map of a section counts.
         for map in &sections {
             let section = own.elf().section_index(map.section_index()).map(|index| &own.elf().section(index).name);
-            let name = section.filter(|name| !name.is_empty()).map_or("", String::as_str);
-            maps.push(("", none(format!("refers to a map by its section `{name}` alone: is the map static?")), map));
+            // aya-obj does not keep the name.
+            let name = section.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" `{name}`"));
+            maps.push(("", none(format!("refers to a map by its section{name} alone: is the map static?")), map));
         }
         let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
         let resolved =

@@ -274,6 +274,24 @@ fn object_that_is_already_relocated_is_refused() {
             refused(parsed, "`relocate_calls`");
         }
     }
+    let mut count = 0;
+    for bytes in objects().values() {
+        let Ok(mut parsed) = aya_obj::Object::parse(bytes) else { continue };
+        let has_types = parsed.btf_ext.is_some();
+        if !has_types || Object::from_aya(parsed.clone()).is_err() {
+            continue;
+        }
+        let lengths = |parsed: &aya_obj::Object| -> Vec<usize> {
+            parsed.functions.values().map(|function| function.instructions.len()).collect()
+        };
+        let before = lengths(&parsed);
+        let sections = parsed.functions.keys().map(|(section, _)| *section).collect();
+        if parsed.relocate_calls(&sections).is_ok() && lengths(&parsed) != before {
+            refused(parsed, "`relocate_calls`");
+            count += 1;
+        }
+    }
+    assert!(count > 3, "{count}");
 }
 
 #[test]

@@ -22,8 +22,8 @@ impl Object {
     /// # Errors
     ///
     /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file,
-    /// panics on it, finds other maps than this crate, or misses programs. A panic can be caught only where panics
-    /// unwind (not with `panic = "abort"`).
+    /// panics on it, finds other maps or other instructions of a function than this crate, or misses programs or
+    /// functions that are called. A panic can be caught only where panics unwind (not with `panic = "abort"`).
     pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
         let own = Self::parse(bytes)?;
         if reader == ObjectReader::Cutaway {
@@ -31,8 +31,7 @@ impl Object {
         }
         let mut object = unmended(&own, bytes)?;
         if let Some(AyaObject { object, maps, .. }) = object.aya.as_deref() {
-            let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-            let (programs, maps) = (count(object.programs.len(), "program"), count(maps.len(), "map"));
+            let (programs, maps) = (counted(object.programs.len(), "program"), counted(maps.len(), "map"));
             log::info!("aya-obj has read the object: {programs}, {maps}");
         }
         for fault in mend(&mut object, Some(&own))? {
@@ -90,6 +89,11 @@ impl TryFrom<aya_obj::Object> for Object {
     }
 }
 
+/// Returns a number of things: `1 map`, `2 maps`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Checks names. They must be printable, since errors that show them are one line.
 fn names(parsed: &aya_obj::Object) -> Result<(), Error> {
     let maps = parsed.maps.keys().map(|name| ("map", name));
@@ -138,4 +142,14 @@ pub(crate) fn unmended(own: &Object, bytes: &[u8]) -> Result<Object, Error> {
     let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;
     let parsed = parsed.map_err(|error| Error::Object { why: format!("{REFUSES}{}", chain(&error)) })?;
     adopt(parsed, Some(own.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "map")), ["0 maps", "1 map", "2 maps"]);
+    }
 }
