@@ -1,7 +1,7 @@
 //! Compares the results of this crate's reader and of aya-obj on one object.
 //!
 //! Both results are linked in a dry run, aya-obj's without the corrections that loading makes, and compared: maps,
-//! programs, license, instructions. File descriptors of maps are compared by the maps' names.
+//! programs, license, kernel version, instructions. File descriptors of maps are compared by the maps' names.
 
 use std::{collections::HashMap, ops::Deref};
 
@@ -31,9 +31,10 @@ pub enum ReaderComparison {
         why: String,
     },
     /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared: this crate
-    /// cannot link the object, or neither reader can link one of its programs.
+    /// cannot link the object, it does not give the kernel's BTF to aya-obj, it has a limit that aya-obj does not have,
+    /// or neither reader can link one of its programs.
     Unlinked {
-        /// Why this crate cannot link, in a sentence without a capital.
+        /// Why not all instructions are compared, in a sentence without a capital.
         why: String,
     },
     /// aya-obj gives something else.
@@ -100,9 +101,10 @@ fn compare<K: Deref<Target = [u8]>>(
     }
     let aya = match unmended(own, bytes) {
         Ok(aya) => aya,
-        Err(error) => return refused(&error),
+        Err(error) => return refused(&error).unwrap_or_else(|why| withheld(&why)),
     };
     let described = license(own, &aya)
+        .or_else(|| kernel_version(own, &aya))
         .or_else(|| maps(own.maps(), aya.maps()))
         .or_else(|| programs(own.programs(), aya.programs()));
     if let Some(what) = described {
@@ -115,7 +117,7 @@ fn compare<K: Deref<Target = [u8]>>(
     };
     let aya = match aya.dry_run(&kernel) {
         Ok(aya) => aya,
-        Err(error) => return refused(&error),
+        Err(error) => return refused(&error).unwrap_or_else(|why| ReaderComparison::Unlinked { why }),
     };
     let difference = instructions((&own.programs, &own.maps), (&aya.programs, &aya.maps));
     let difference = difference.or_else(|| types(own.btf.as_deref(), aya.btf.as_deref()));
@@ -125,9 +127,26 @@ fn compare<K: Deref<Target = [u8]>>(
     })
 }
 
-fn refused(error: &Error) -> ReaderComparison {
+/// The part of an error that says that aya-obj was not called, because there is no thread with enough stack.
+const NO_THREAD: &str = ": it panics (no thread for it: ";
+
+/// Returns aya-obj's refusal; `Err` with the reason if the error is not aya-obj's but this crate's.
+fn refused(error: &Error) -> Result<ReaderComparison, String> {
     let why = sentence(error);
-    ReaderComparison::Refused { why: why.strip_prefix(REFUSES).map(str::to_owned).unwrap_or(why) }
+    if let Some(why) = why.strip_prefix(REFUSES) {
+        return Ok(ReaderComparison::Refused { why: why.to_owned() });
+    }
+    let is_of_aya = matches!(error, Error::Object { .. }) && why.starts_with("aya-obj cannot ");
+    if is_of_aya && !why.contains(NO_THREAD) { Ok(ReaderComparison::Refused { why }) } else { Err(why) }
+}
+
+/// Tells why aya-obj's object cannot be used here.
+fn withheld(why: &str) -> ReaderComparison {
+    let why = match why.strip_prefix("aya-obj ") {
+        Some(fault) => fault.to_owned(),
+        None => format!("gives an object that cannot be compared: {why}"),
+    };
+    ReaderComparison::Withheld { why }
 }
 
 /// Returns the reason of an error without the prefix for the object, which the caller names.
@@ -142,6 +161,12 @@ fn sentence(error: &Error) -> String {
 fn license(own: &Object, aya: &Object) -> Option<String> {
     let theirs = aya.aya.as_ref()?.object.license.as_c_str();
     (theirs != own.license()).then(|| format!("its license is {:?} to aya-obj, and {:?} here", theirs, own.license()))
+}
+
+/// Compares the kernel versions. aya-obj takes `0xfffffffe`, any version, for none.
+fn kernel_version(own: &Object, aya: &Object) -> Option<String> {
+    let (own, aya) = (own.kernel_version, aya.kernel_version);
+    (own != aya).then(|| format!("its kernel version is {aya:#x} to aya-obj, and {own:#x} here"))
 }
 
 fn maps<'m>(own: &'m [MapSpec], aya: &'m [MapSpec]) -> Option<String> {
@@ -249,7 +274,9 @@ fn instructions((own, own_maps): Linked<'_>, (aya, aya_maps): Linked<'_>) -> Opt
         let name = &one.name;
         let (own, aya) = match (&one.instructions, &other.instructions) {
             (Ok(own), Ok(aya)) => (own, aya),
-            (Ok(_), Err(error)) => return Some(ReaderComparison::Refused { why: sentence(error) }),
+            (Ok(_), Err(error)) => {
+                return Some(refused(error).unwrap_or_else(|why| ReaderComparison::Unlinked { why }));
+            }
             (Err(why), Ok(_)) => {
                 let what = format!("aya-obj links the program `{name}`, which is refused here: {why}");
                 return Some(ReaderComparison::Different { what });
@@ -298,4 +325,39 @@ fn normal<'m>(insn: Option<&Instruction>, maps: &'m [MapSpec]) -> Option<(Instru
         Some(map) => (insn.with_imm(0), Some(map.name.as_str())),
         None => (insn, None),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::aya::guarded;
+
+    #[test]
+    fn refusals_of_this_crate_are_not_aya_obj_s() {
+        let object = |why: &str| Error::Object { why: why.to_owned() };
+        for (error, right) in [
+            (object(&format!("{REFUSES}no license")), "no license"),
+            (object("aya-obj cannot link the program `a`: no"), "aya-obj cannot link the program `a`: no"),
+            (guarded("read it", 0, || -> u32 { panic!("no") }).unwrap_err(), "aya-obj cannot read it: it panics (no)"),
+        ] {
+            assert_eq!(refused(&error), Ok(ReaderComparison::Refused { why: right.to_owned() }));
+        }
+        // No machine has room for such a stack.
+        let no_thread = guarded("read it", 1 << 50, || 1).unwrap_err();
+        assert!(no_thread.to_string().contains(NO_THREAD), "{no_thread}");
+        let own =
+            ["the kernel's BTF is not given to aya-obj: it is broken", "the program `a` has more than 1 instructions"];
+        for error in own.map(object).into_iter().chain([no_thread, Error::bug("it is gone")]) {
+            assert_eq!(refused(&error), Err(sentence(&error)));
+        }
+        let why = |why: &str| ReaderComparison::Withheld { why: why.to_owned() };
+        assert_eq!(
+            withheld("aya-obj does not resolve externs, such as `a`"),
+            why("does not resolve externs, such as `a`")
+        );
+        assert_eq!(
+            withheld("it has no section 7"),
+            why("gives an object that cannot be compared: it has no section 7")
+        );
+    }
 }

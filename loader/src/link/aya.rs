@@ -8,15 +8,24 @@
 //!
 //! aya-obj keeps appended functions by their address alone. If two functions of two sections have one address, it
 //! appends the one that is called first, for both. So each function gets a unique address, which has no other use.
-//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another
-//! program calls. So each program is linked alone, and its function is restored afterwards.
+//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another program
+//! calls. So each program is linked alone, and its function is restored afterwards.
+//!
+//! `relocate_maps` fails for all programs if one of them refers to a map that it does not get, and takes a reference to a
+//! section of maps that names no map for any of the maps there. So it gets all maps: those that are not created have
+//! a negative fd, and so has each section of maps. A program that loads a negative fd is refused.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     ffi::CString,
 };
 
-use aya_obj::{Map, ProgramSection, generated::bpf_func_info as AyaFuncInfo};
+use aya_obj::{
+    EbpfSectionKind, Map, ProgramSection,
+    generated::bpf_func_info as AyaFuncInfo,
+    maps::{LegacyMap, bpf_map_def},
+};
+use cutaway_sys::{Instruction, instruction::opcode};
 
 use super::linked::{Linked, MOST};
 use crate::{
@@ -24,7 +33,7 @@ use crate::{
     elf::Start,
     object::{
         Object, ProgramSpec,
-        aya::{AyaObject, chain, guarded, instruction},
+        aya::{AyaObject, chain, guarded, instruction, is_data},
     },
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
@@ -35,6 +44,8 @@ pub(super) struct AyaLinker {
     /// The start of each function, by the index that its mark has.
     starts: Vec<Start>,
     text_sections: HashSet<usize>,
+    /// What has no fd, as the predicate of a sentence about a program. The first has the fd -1, the second -2.
+    missing: Vec<String>,
 }
 
 impl AyaLinker {
@@ -46,8 +57,25 @@ impl AyaLinker {
         fds: &[(&str, i32)],
     ) -> Result<Self, Error> {
         let created: HashMap<&str, i32> = fds.iter().copied().collect();
-        let maps = aya.maps.iter().filter_map(|(name, map)| Some((name.as_str(), *created.get(name.as_str())?, map)));
-        let maps: Vec<(&str, i32, &Map)> = maps.collect();
+        let sections = if aya.is_mended { sections_of_maps(aya) } else { Vec::new() };
+        let mut missing = Vec::new();
+        let mut none = |what: String| {
+            missing.push(what);
+            -i32::try_from(missing.len()).unwrap_or(i32::MAX)
+        };
+        let mut maps: Vec<(&str, i32, &Map)> = Vec::new();
+        for (name, map) in &aya.maps {
+            let fd = created.get(name.as_str()).copied();
+            let fd = fd.unwrap_or_else(|| none(format!("refers to the map `{name}`, which is not created")));
+            maps.push((name, fd, map));
+        }
+        // Last, because the last map of a section counts.
+        for map in &sections {
+            let section = own.elf().section_index(map.section_index()).map(|index| &own.elf().section(index).name);
+            // aya-obj does not keep the name.
+            let name = section.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" `{name}`"));
+            maps.push(("", none(format!("refers to a map by its section{name} alone: is the map static?")), map));
+        }
         let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
         let resolved =
             guarded("relocate references to maps", 0, || object.relocate_maps(maps.into_iter(), &text_sections))?;
@@ -64,7 +92,7 @@ impl AyaLinker {
             function.func_info.func_info = vec![AyaFuncInfo { insn_off: 0, type_id: number as u32 }];
             function.line_info.line_info.clear();
         }
-        Ok(Self { object, starts, text_sections })
+        Ok(Self { object, starts, text_sections, missing })
     }
 
     /// Links a program.
@@ -91,22 +119,28 @@ impl AyaLinker {
         called.map_err(|error| failed(chain(&error)))?;
         let linked = linked.ok_or_else(|| failed("it has linked no such function".to_owned()))?;
         if linked.instructions.len() > MOST {
-            return Err(failed(format!("it has more than {MOST} instructions, and no kernel takes more")));
+            return Err(Error::Object {
+                why: format!(
+                    "the program `{}` has more than {MOST} instructions, and no kernel takes more",
+                    program.name
+                ),
+            });
         }
-        let mut result = Linked {
-            instructions: linked.instructions.iter().map(instruction).collect(),
-            func_info: Vec::new(),
-            line_info: Vec::new(),
-            functions: Vec::new(),
-        };
+        let instructions: Vec<_> = linked.instructions.iter().map(instruction).collect();
+        if let Some(what) = instructions.iter().find_map(|insn| self.missing(insn)) {
+            return Err(Error::Object { why: format!("the program `{}` {what}", program.name) });
+        }
+        let mut result = Linked { instructions, func_info: Vec::new(), line_info: Vec::new(), functions: Vec::new() };
         for mark in &linked.func_info.func_info {
             let start = *self
                 .starts
                 .get(mark.type_id as usize)
                 .ok_or_else(|| Error::bug("aya-obj returns a mark that it was not given"))?;
             let function = own.function_table().get(&start);
-            let function =
-                function.ok_or_else(|| Error::bug("a function that aya-obj has read is not the object's"))?;
+            let function = function.ok_or_else(|| {
+                let (section, address) = start;
+                failed(format!("it calls address {address:#x} of section {section}, where no function starts"))
+            })?;
             let at = mark.insn_off;
             result.functions.push((start, at as usize));
             let infos = function.func_info.iter();
@@ -116,6 +150,34 @@ impl AyaLinker {
         }
         Ok(result)
     }
+
+    /// Returns what is missing if the instruction loads an fd that is none.
+    fn missing(&self, insn: &Instruction) -> Option<&str> {
+        let is_map = matches!(insn.src(), opcode::PSEUDO_MAP_FD | opcode::PSEUDO_MAP_VALUE);
+        let fd = Some(insn.imm).filter(|_| insn.code == opcode::LD_IMM64 && is_map)?;
+        let index = usize::try_from(fd.checked_neg()?.checked_sub(1)?).ok()?;
+        self.missing.get(index).map(String::as_str)
+    }
+}
+
+/// Returns for each section of maps a map that stands for a reference to the section. aya-obj finds no other map there
+/// if the reference's symbol is no map's.
+fn sections_of_maps(aya: &AyaObject) -> Vec<Map> {
+    let number = |map: &Map| map.section_index();
+    let (data, maps): (Vec<&Map>, Vec<&Map>) = aya.maps.iter().map(|(_, map)| map).partition(|map| is_data(map));
+    let data: HashSet<usize> = data.into_iter().map(number).collect();
+    let sections: BTreeSet<usize> = maps.into_iter().map(number).filter(|section| !data.contains(section)).collect();
+    let map = |section_index| {
+        Map::Legacy(LegacyMap {
+            def: bpf_map_def::default(),
+            inner_def: None,
+            section_index,
+            section_kind: EbpfSectionKind::Data,
+            symbol_index: None,
+            data: Vec::new(),
+        })
+    };
+    sections.into_iter().map(map).collect()
 }
 
 /// Refuses a program that this crate's linker links to other instructions.

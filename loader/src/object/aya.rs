@@ -16,9 +16,9 @@
 //! `guard.rs` catches panics and makes them errors.
 //!
 //! aya-obj never silently changes an object that comes from a file. After mending, the maps, programs and types are
-//! those that this crate's reader finds (`types.rs`, `contents.rs`). CO-RE relocations give the same instructions
-//! (`../resolve/aya.rs`). Linked programs are compared with this crate's; a difference is an error
-//! (`../link/object_linker.rs`).
+//! those that this crate's reader finds (`types.rs`, `contents.rs`); a function with other instructions is an error. CO-RE
+//! relocations give the same instructions (`../resolve/aya.rs`). Linked programs are compared with this crate's;
+//! a difference is an error (`../link/object_linker.rs`).
 
 mod admit;
 mod adopt;
@@ -35,7 +35,7 @@ mod types;
 pub use self::held::ObjectReader;
 pub(crate) use self::{
     admit::fault_on,
-    adopt::{encoded, instruction},
+    adopt::{encoded, instruction, is_data},
     contents::is_same_contents,
     guard::{chain, guarded},
     held::AyaObject,

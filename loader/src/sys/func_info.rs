@@ -2,7 +2,7 @@
 //! `include/uapi/linux/bpf.h`.
 
 /// The function that begins at an instruction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct bpf_func_info {
     /// Instructions from the program's start.
@@ -11,7 +11,7 @@ pub(crate) struct bpf_func_info {
 }
 
 /// The source line of an instruction and of the instructions after it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct bpf_line_info {
     /// Instructions from the program's start.

@@ -340,3 +340,49 @@ pub(crate) fn types(bytes: &mut [u8]) -> &mut [u8] {
     let (start, size) = (word(header + 0x18), word(header + 0x20));
     &mut bytes[start..start + size]
 }
+
+/// aya-obj keeps one of the symbols at an address, in no fixed order.
+#[test]
+fn function_with_two_sizes_is_never_another_one() {
+    for sizes in [[2, 4], [4, 2]] {
+        let mut file = Crafted::new(b"GPL\0");
+        let program = file.code(PROGRAM, &[mov(0, 0), exit(), mov(0, 1), exit()]);
+        for (name, size) in [("one", sizes[0]), ("other", sizes[1])] {
+            file.function(name, program, (0, size));
+        }
+        let bytes = file.write();
+        let own = Object::parse(&bytes).unwrap().dry_run(&[]).unwrap();
+        match by_aya(&bytes) {
+            Ok(object) => assert_eq!(linked(&object.dry_run(&[]).unwrap()), linked(&own)),
+            Err(error) => assert!(error.to_string().contains("aya-obj "), "{error}"),
+        }
+    }
+}
+
+/// aya-obj ignores code that is not allocated, as in `code_that_cannot_run_hides_no_program`.
+#[test]
+fn function_that_aya_does_not_find_is_named() {
+    let mut file = Crafted::new(b"GPL\0");
+    let text = file.code("more", &[mov(0, 1), exit()]);
+    let one = file.symbol("one", SymbolKind::Text, text, (0, 16), true);
+    let program = file.code(PROGRAM, &[call(-1), exit()]);
+    file.function("program", program, (0, 2));
+    file.calls(program, 0, one);
+    let mut bytes = file.write();
+    let at = section_header(&bytes, b"more");
+    bytes[at + 8] &= !(elf::SHF_ALLOC as u8);
+    let error = by_aya(&bytes).unwrap_err().to_string();
+    assert!(error.contains("does not find its function `one`") && error.contains("own reader"), "{error}");
+}
+
+/// aya-obj takes the version that means any kernel for no version.
+#[test]
+fn kernel_version_is_the_files() {
+    let mut file = Crafted::new(b"GPL\0");
+    file.data("version", &0xffff_fffe_u32.to_ne_bytes());
+    let program = file.code(PROGRAM, &[mov(0, 0), exit()]);
+    file.function("program", program, (0, 2));
+    let bytes = file.write();
+    different(&bytes, "kernel version");
+    assert!(format!("{:?}", is_mended(&bytes)).contains("kernel_version: 4294967294,"));
+}

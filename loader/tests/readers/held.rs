@@ -1,12 +1,15 @@
 //! Objects that the caller has parsed by aya-obj and changed before this crate converts them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cutaway::{Error, Object, ObjectReader, Target, aya_obj};
 use cutaway_programs::prelude::*;
 use object::SymbolKind;
 
-use crate::crafted::{Crafted, exit, load, mov};
+use crate::{
+    corpus::objects,
+    crafted::{Crafted, call, exit, load, mov},
+};
 
 /// Returns an object with two programs, a map, and variables.
 fn bytes() -> Vec<u8> {
@@ -177,5 +180,138 @@ fn values_that_no_file_gives_are_refused_or_harmless() {
     changed.maps.insert(".data\n".to_owned(), map);
     if let Ok(object) = Object::from_aya(changed) {
         let _ = object.dry_run(&[]);
+    }
+}
+
+/// Two maps and a program for each.
+fn two_maps() -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    for name in ["one", "other"] {
+        let map = object.map(name, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));
+        let mut asm = Assembler::new();
+        asm.load_map(R1, map);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("xdp", &format!("of_{name}"), asm);
+    }
+    object.write().unwrap()
+}
+
+#[test]
+fn map_that_is_not_created_fails_its_own_programs_alone() {
+    let bytes = two_maps();
+    let held = Object::from_aya(aya_obj::Object::parse(&bytes).unwrap()).unwrap();
+    for mut object in [held, Object::parse_with(ObjectReader::AyaObj, &bytes).unwrap()] {
+        for (missing, there) in [("one", "other"), ("other", "one")] {
+            object.map_mut(missing).unwrap().autocreate = false;
+            let run = object.dry_run(&[]).unwrap();
+            let of = |name: &str| {
+                let program = run.programs.iter().find(|program| program.name == format!("of_{name}")).unwrap();
+                program.instructions.as_ref().map(|code| (code[0].src(), code[0].imm)).map_err(ToString::to_string)
+            };
+            assert_eq!(of(there), Ok((1, 1)), "the only map");
+            let error = of(missing).unwrap_err();
+            assert!(error.contains(&format!("the map `{missing}`, which is not created")), "{error}");
+            object.map_mut(missing).unwrap().autocreate = true;
+        }
+    }
+}
+
+#[test]
+fn map_without_a_name_is_not_taken_for_another() {
+    let parsed = aya_obj::Object::parse(&objects()["faults/static_map.o"]).unwrap();
+    let held = Object::from_aya(parsed).unwrap();
+    let run = held.dry_run(&[]).unwrap();
+    let error = run.programs[0].instructions.as_ref().unwrap_err().to_string();
+    assert!(error.contains("to a map by its section"), "{error}");
+}
+
+#[test]
+fn sizes_that_the_caller_sets_are_kept() {
+    let mut object = ObjectBuilder::new("GPL");
+    for name in ["one", "other"] {
+        object.map(name, MapDef::new(MapType::HASH).key::<u32>().value::<[[u64; 8]; 4]>().max_entries(1));
+    }
+    object.map("plain", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(1));
+    let mut parsed = aya_obj::Object::parse(&object.write().unwrap()).unwrap();
+    parsed.maps.get_mut("one").unwrap().set_value_size(1024);
+    parsed.maps.get_mut("plain").unwrap().set_value_size(16);
+    let held = Object::from_aya(parsed).unwrap();
+    let size = |name: &str| held.maps().iter().find(|map| map.name == name).unwrap().value_size;
+    assert_eq!([size("one"), size("other"), size("plain")], [1024, 256, 16]);
+}
+
+#[test]
+fn object_that_is_already_relocated_is_refused() {
+    let refused = |parsed: aya_obj::Object, call: &str| {
+        let error = Object::from_aya(parsed).unwrap_err().to_string();
+        assert!(error.contains("already relocated") && error.contains(call), "{error}");
+    };
+    for bytes in [bytes(), two_maps()] {
+        let mut parsed = aya_obj::Object::parse(&bytes).unwrap();
+        let maps = parsed.maps.clone();
+        parsed.relocate_maps(maps.iter().map(|(name, map)| (name.as_str(), 55, map)), &HashSet::new()).unwrap();
+        refused(parsed, "`relocate_maps`");
+    }
+    // A load of a function's address, and a call of a function.
+    for (slots, is_load) in [(load(1, 0), true), ([call(-1), mov(0, 0)], false)] {
+        let mut file = Crafted::new(b"GPL\0");
+        let text = file.code(".text", &[mov(0, 1), exit()]);
+        let one = file.function("one", text, (0, 2));
+        let program = file.code("xdp", &[slots[0], slots[1], exit()]);
+        file.function("program", program, (0, 3));
+        if is_load {
+            file.loads(program, 0, one)
+        } else {
+            file.calls(program, 0, one)
+        }
+        let mut parsed = aya_obj::Object::parse(&file.write()).unwrap();
+        Object::from_aya(parsed.clone()).unwrap();
+        let sections = parsed.functions.keys().map(|(section, _)| *section).collect();
+        parsed.relocate_calls(&sections).unwrap();
+        // Without types a call does not tell.
+        if is_load {
+            refused(parsed, "`relocate_calls`");
+        }
+    }
+    let mut count = 0;
+    for bytes in objects().values() {
+        let Ok(mut parsed) = aya_obj::Object::parse(bytes) else { continue };
+        let has_types = parsed.btf_ext.is_some();
+        if !has_types || Object::from_aya(parsed.clone()).is_err() {
+            continue;
+        }
+        let lengths = |parsed: &aya_obj::Object| -> Vec<usize> {
+            parsed.functions.values().map(|function| function.instructions.len()).collect()
+        };
+        let before = lengths(&parsed);
+        let sections = parsed.functions.keys().map(|(section, _)| *section).collect();
+        if parsed.relocate_calls(&sections).is_ok() && lengths(&parsed) != before {
+            refused(parsed, "`relocate_calls`");
+            count += 1;
+        }
+    }
+    assert!(count > 3, "{count}");
+}
+
+#[test]
+fn names_are_printable() {
+    let refused = |parsed: aya_obj::Object, whose: &str| {
+        let error = Object::from_aya(parsed).unwrap_err().to_string();
+        assert!(error.contains(&format!("the name of a {whose} contains a control character")), "{error:?}");
+        assert!(!error.contains(char::is_control), "{error:?}");
+    };
+    for name in ["two\nlines", "\u{1b}[2J", "nothing\0"] {
+        let mut changed = parsed();
+        let map = changed.maps["table"].clone();
+        changed.maps.insert(name.to_owned(), map);
+        refused(changed, "map");
+        let mut changed = parsed();
+        let program = changed.programs["first"].clone();
+        changed.programs.insert(name.to_owned(), program);
+        refused(changed, "program");
+        let mut changed = parsed();
+        changed.functions.values_mut().for_each(|function| function.name = name.to_owned());
+        refused(changed, "function");
     }
 }

@@ -72,3 +72,31 @@ fn first_line_of_a_function_may_be_at_a_later_instruction() {
         compare(&bytes);
     }
 }
+
+/// A section's lines may come in several blocks: aya-obj keeps the last.
+#[test]
+fn lines_in_several_blocks_are_kept() {
+    let mut bytes = file("kinds/callbacks.o");
+    let ext = Object::parse(&bytes).unwrap().elf().contents(".BTF.ext").to_vec();
+    let at = bytes.windows(ext.len()).position(|part| part == ext).unwrap();
+    let word = |at: usize| u32::from_ne_bytes(*ext[at..].first_chunk().unwrap()) as usize;
+    let (start, size) = (word(4) + word(16), word(20));
+    // Of the last three records of a block, each 16 bytes, the first and the last get blocks of their own, whose headers
+    // take the bytes of the second.
+    let (mut block, end) = (start + 4, start + size);
+    let mut split = 0;
+    while block < end {
+        let (name, count) = (word(block), word(block + 4));
+        if count > 3 {
+            let header: Vec<u8> = [name as u32, 1].into_iter().flat_map(u32::to_ne_bytes).collect();
+            let last = block + 8 + (count - 3) * 16;
+            let blocks = [&header, &ext[last..last + 16], &header, &ext[last + 32..last + 48]].concat();
+            bytes[at + last..at + last + 48].copy_from_slice(&blocks);
+            bytes[at + block + 4..at + block + 8].copy_from_slice(&(count as u32 - 3).to_ne_bytes());
+            split += 1;
+        }
+        block += 8 + count * 16;
+    }
+    assert!(split > 0);
+    assert!(compare(&bytes) > 3);
+}

@@ -147,7 +147,11 @@ fn described(
             let ty = btf.ty(variable.type_id);
             let end = variable.offset.checked_add(variable.size);
             if ty.kind() == Kind::Var && end.is_some_and(|end| end <= map.value_size()) {
-                elf.describe_variable(ty.name().into_owned(), index, variable.offset.into(), variable.size.into());
+                let name = ty.name().into_owned();
+                if name.contains(char::is_control) {
+                    return Err(broken("the name of a variable contains a control character"));
+                }
+                elf.describe_variable(name, index, variable.offset.into(), variable.size.into());
             }
         }
     }
@@ -155,7 +159,7 @@ fn described(
 }
 
 /// Returns whether the map is a data section: `.data`, `.rodata`, `.bss` and their siblings.
-pub(super) fn is_data(map: &Map) -> bool {
+pub(crate) fn is_data(map: &Map) -> bool {
     matches!(map.section_kind(), EbpfSectionKind::Data | EbpfSectionKind::Rodata | EbpfSectionKind::Bss)
 }
 

@@ -9,15 +9,19 @@ use super::{adopt::is_data, contents::is_same_contents, types};
 use crate::{
     Error,
     btf::Btf,
-    object::{MapSpec, Object, ProgramSpec, btf},
+    object::{MapSpec, Object, ProgramSpec, btf, function},
+    sorted::Sorted,
 };
 
-/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there
-/// is a file. Returns each correction as the predicate of a sentence about aya-obj.
+/// The maximum depth of nested arrays.
+const DEEPEST: usize = 32;
+
+/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
+/// file. Returns each correction as the predicate of a sentence about aya-obj.
 ///
 /// # Errors
 ///
-/// [`Error::Object`] if aya-obj finds other maps than this crate, or misses programs.
+/// [`Error::Object`] if aya-obj finds other maps or functions than this crate, or misses programs.
 pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<String>, Error> {
     let mut faults = Vec::new();
     let types = object.aya.as_ref().and_then(|aya| aya.types.clone());
@@ -37,6 +41,11 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
     if let Some(own) = own {
         maps(object, own, &mut faults)?;
         programs(object, own, &mut faults)?;
+        self::functions(object, own, &mut faults)?;
+        if object.kernel_version != own.kernel_version {
+            faults.push(format!("reads another kernel version than {:#x}: it is corrected", own.kernel_version));
+            object.kernel_version = own.kernel_version;
+        }
         completed_types(object, own, btf.as_ref(), &mut faults)?;
         // So this crate relocates too: aya-obj's relocation is compared with this crate's.
         object.core = own.core && cfg!(feature = "core-relo");
@@ -48,7 +57,7 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
 }
 
 /// Corrects the sizes of keys and values. aya-obj multiplies the size of an array's elements by the innermost length
-/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C.
+/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C. Another size is one that the caller has set.
 fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     let MapSpec { name, key_size, value_size, btf_key_type_id, btf_value_type_id, inner, contents, .. } = map;
     if contents.is_some() {
@@ -56,12 +65,26 @@ fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     }
     for (what, size, id) in [("key", key_size, *btf_key_type_id), ("value", value_size, *btf_value_type_id)] {
         let Some(known) = btf.size_of(id).filter(|known| id != 0 && *known != *size) else { continue };
+        if innermost(btf, id).and_then(|array| btf.size_of(array)) != Some(*size) {
+            continue;
+        }
         faults.push(format!("says that the {what} of the map `{name}` has {size} bytes: it has {known}"));
         *size = known;
     }
     if let Some(inner) = inner {
         sizes(inner, btf, faults);
     }
+}
+
+/// Returns the innermost array of an array of arrays.
+fn innermost(btf: &Btf<'_>, id: u32) -> Option<u32> {
+    let (mut id, mut innermost) = (id, None);
+    for _ in 0..DEEPEST {
+        let ty = btf.resolve(id)?;
+        let Some(array) = ty.array() else { return innermost };
+        (id, innermost) = (array.element, Some(ty.id()));
+    }
+    None
 }
 
 /// Gives maps of data without contents a byte of data. aya-obj takes a map for a data section only if it has data, so
@@ -144,6 +167,35 @@ fn programs(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Resu
             program.section.clone_from(&known.section);
         }
     }
+    Ok(())
+}
+
+/// Compares the functions, whose instructions this crate's linker takes from here too, and gives them the types and
+/// lines that this crate finds.
+fn functions(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Result<(), Error> {
+    let called = function::called(&own.elf, &own.functions);
+    let programs = Sorted::of(own.programs.iter().map(|program| (program.entry, ())));
+    let (mut functions, mut are_same) = (Vec::new(), true);
+    for (start, known) in own.functions.iter() {
+        match object.functions.get(start) {
+            Some(read) if read.instructions == known.instructions => {
+                are_same &= read.func_info == known.func_info && read.line_info == known.line_info;
+                functions.push((*start, known.clone()));
+            }
+            Some(_) => {
+                return Err(disagrees(format!("aya-obj reads other instructions of the function `{}`", known.name)));
+            }
+            None if programs.get(start).is_some() || called.get(start).is_some() => {
+                return Err(disagrees(format!("aya-obj does not find its function `{}`", known.name)));
+            }
+            // Nothing runs it.
+            None => {}
+        }
+    }
+    if !are_same {
+        faults.push("reads other types or lines of functions: they are corrected".to_owned());
+    }
+    object.functions = Sorted::in_order(functions);
     Ok(())
 }
 
