@@ -8,11 +8,11 @@
 //!
 //! aya-obj keeps appended functions by their address alone. If two functions of two sections have one address, it
 //! appends the one that is called first, for both. So each function gets a unique address, which has no other use.
-//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another program
-//! calls. So each program is linked alone, and its function is restored afterwards.
+//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another
+//! program calls. So each program is linked alone, and its function is restored afterwards.
 //!
-//! `relocate_maps` fails for all programs if one of them refers to a map that it does not get, and takes a reference to a
-//! section of maps that names no map for any of the maps there. So it gets all maps: those that are not created have
+//! `relocate_maps` fails for all programs if one of them refers to a map that it does not get, and takes a reference to
+//! a section of maps that names no map for any of the maps there. So it gets all maps: those that are not created have
 //! a negative fd, and so has each section of maps. A program that loads a negative fd is refused.
 
 use std::{
@@ -44,7 +44,7 @@ pub(super) struct AyaLinker {
     /// The start of each function, by the index that its mark has.
     starts: Vec<Start>,
     text_sections: HashSet<usize>,
-    /// What has no fd, as the predicate of a sentence about a program. The first has the fd -1, the second -2.
+    /// The maps without an fd, each as the predicate of a sentence about a program. The first has the fd -1, the second -2.
     missing: Vec<String>,
 }
 
@@ -151,7 +151,7 @@ impl AyaLinker {
         Ok(result)
     }
 
-    /// Returns what is missing if the instruction loads an fd that is none.
+    /// Returns what is missing if the instruction loads a negative fd.
     fn missing(&self, insn: &Instruction) -> Option<&str> {
         let is_map = matches!(insn.src(), opcode::PSEUDO_MAP_FD | opcode::PSEUDO_MAP_VALUE);
         let fd = Some(insn.imm).filter(|_| insn.code == opcode::LD_IMM64 && is_map)?;

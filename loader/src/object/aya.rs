@@ -16,8 +16,8 @@
 //! `guard.rs` catches panics and makes them errors.
 //!
 //! aya-obj never silently changes an object that comes from a file. After mending, the maps, programs and types are
-//! those that this crate's reader finds (`types.rs`, `contents.rs`); a function with other instructions is an error. CO-RE
-//! relocations give the same instructions (`../resolve/aya.rs`). Linked programs are compared with this crate's;
+//! those that this crate's reader finds (`types.rs`, `contents.rs`); a function with other instructions is an error.
+//! CO-RE relocations give the same instructions (`../resolve/aya.rs`). Linked programs are compared with this crate's;
 //! a difference is an error (`../link/object_linker.rs`).
 
 mod admit;

@@ -183,7 +183,7 @@ fn values_that_no_file_gives_are_refused_or_harmless() {
     }
 }
 
-/// Two maps and a program for each.
+/// Returns an object of two maps and a program for each.
 fn two_maps() -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
     for name in ["one", "other"] {

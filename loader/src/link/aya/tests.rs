@@ -81,7 +81,7 @@ fn lines_in_several_blocks_are_kept() {
     let at = bytes.windows(ext.len()).position(|part| part == ext).unwrap();
     let word = |at: usize| u32::from_ne_bytes(*ext[at..].first_chunk().unwrap()) as usize;
     let (start, size) = (word(4) + word(16), word(20));
-    // Of the last three records of a block, each 16 bytes, the first and the last get blocks of their own, whose headers
+    // Three records of 16 bytes end a block: the first and the last of them get blocks of their own, whose headers
     // take the bytes of the second.
     let (mut block, end) = (start + 4, start + size);
     let mut split = 0;

@@ -1,10 +1,9 @@
 //! Refuses files on which aya-obj has undefined behavior, takes an unbounded amount of memory, or silently reads or
 //! links something else than the file says. Each fault is in the source of aya-obj 0.3.0.
 
-use super::effort::effort;
+use super::{effort::effort, kernel::long_type};
 use crate::{
     Error,
-    btf::Btf,
     elf::{Elf, Section},
     object::Object,
     sorted::Sorted,
@@ -128,11 +127,4 @@ fn layout(elf: &Elf) -> Option<String> {
     let header = word(ext, 1);
     let is_usual = ext.is_empty() || header == HEADER || header >= WITH_RELOCATIONS;
     (!is_usual).then(|| format!("reads CO-RE relocations by a header of {header} bytes in `.BTF.ext`"))
-}
-
-/// Checks the numbers of entries of types: 24 bits here and since Linux 7.1, 16 bits in aya-obj. It would read the other
-/// entries as types, and a linkage among them straight into an enum.
-pub(super) fn long_type(btf: &Btf<'_>) -> Option<String> {
-    let long = btf.types().find(|ty| ty.len() > u16::MAX.into())?;
-    Some(format!("reads 16 bits of the number of entries of the type {}, here {}", long.id(), long.len()))
 }

@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 
-use super::admit::long_type;
 use crate::{
     Error,
     btf::{Btf, Ext, Kind},
@@ -66,6 +65,13 @@ fn candidates(kernel: &Btf<'_>, object: &Object) -> u64 {
     }
     let tried = kernel.types().filter_map(|ty| roots.get(essential(ty.name_bytes())));
     tried.fold(0, |sum, count| sum.saturating_add(*count))
+}
+
+/// Checks the numbers of entries of types: 24 bits here and since Linux 7.1, 16 bits in aya-obj. It would read the
+/// other entries as types, and a linkage among them straight into an enum.
+pub(super) fn long_type(btf: &Btf<'_>) -> Option<String> {
+    let long = btf.types().find(|ty| ty.len() > u16::MAX.into())?;
+    Some(format!("reads 16 bits of the number of entries of the type {}, here {}", long.id(), long.len()))
 }
 
 /// Returns a name without its flavor (`___name`).

@@ -16,8 +16,8 @@ use crate::{
 /// The maximum depth of nested arrays.
 const DEEPEST: usize = 32;
 
-/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there is a
-/// file. Returns each correction as the predicate of a sentence about aya-obj.
+/// Corrects the object by its types, and by `own`, the object as this crate's reader parses the same file, if there
+/// is a file. Returns each correction as the predicate of a sentence about aya-obj.
 ///
 /// # Errors
 ///

@@ -41,7 +41,8 @@ impl Object {
     }
 
     /// Converts an object that the caller has parsed by aya-obj, with all changes that the caller has made to it before
-    /// any call of `relocate_btf`, `relocate_maps` or `relocate_calls`: loading makes these calls. Makes no system call.
+    /// any call of `relocate_btf`, `relocate_maps` or `relocate_calls`: loading makes these calls. Makes no
+    /// system call.
     ///
     /// aya-obj does not keep section names, so a program has no attach target. The caller sets it by
     /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target), or gives it while attaching. aya-obj
