@@ -84,7 +84,7 @@ fn line_says_whether_readers_agree() {
         }
         assert_eq!(field(&report([&path])), Value::Object(expected), "{object}");
     }
-    let told = report([corpus("core/anonymous.o"), "--btf".into(), corpus("core/target.o")]);
+    let told = report([corpus("core/ambiguous.o"), "--btf".into(), corpus("core/target.o")]);
     let why = told["aya_obj"]["unknown"].as_str().unwrap();
     assert!(why.starts_with("maps and programs are the same, not all instructions are compared: CO-RE "), "{why}");
     assert_eq!(told["aya_obj"]["agrees"], Value::Null);
