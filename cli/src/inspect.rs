@@ -53,7 +53,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     object: ObjectArg,
 
-    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true)]
+    #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     reader: Reader,
 
     /// Tells of this program alone (may be given more than once)

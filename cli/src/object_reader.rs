@@ -20,7 +20,7 @@ would misread. Values that aya-obj omits or gets wrong are corrected,
 each with a warning. inspect compares both readers in any case.
 
 For an object with CO-RE relocations aya-obj parses all of the
-kernel's BTF, which takes 25 to 60 ms.";
+kernel's BTF, which takes tens of milliseconds.";
 
 /// The version of aya-obj, as Cargo.lock has it.
 pub(crate) const AYA_OBJ: &str = "aya-obj 0.3.0";

@@ -33,7 +33,8 @@ pub(crate) fn failed(attempt: String, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::EEXIST) => plain.advise("the file exists: remove it, or choose another path"),
         Some(libc::EINVAL | libc::EPERM | libc::EACCES) => plain.advise(
-            "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right to write there",
+            "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right \
+                 to write there",
         ),
         _ => plain,
     }

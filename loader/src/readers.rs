@@ -127,9 +127,6 @@ fn compare<K: Deref<Target = [u8]>>(
     })
 }
 
-/// The part of an error that says that aya-obj was not called, because there is no thread with enough stack.
-const NO_THREAD: &str = ": it panics (no thread for it: ";
-
 /// Returns aya-obj's refusal; `Err` with the reason if the error is not aya-obj's but this crate's.
 fn refused(error: &Error) -> Result<ReaderComparison, String> {
     let why = sentence(error);
@@ -137,7 +134,7 @@ fn refused(error: &Error) -> Result<ReaderComparison, String> {
         return Ok(ReaderComparison::Refused { why: why.to_owned() });
     }
     let is_of_aya = matches!(error, Error::Object { .. }) && why.starts_with("aya-obj cannot ");
-    if is_of_aya && !why.contains(NO_THREAD) { Ok(ReaderComparison::Refused { why }) } else { Err(why) }
+    if is_of_aya { Ok(ReaderComparison::Refused { why }) } else { Err(why) }
 }
 
 /// Tells why aya-obj's object cannot be used here.
@@ -212,11 +209,11 @@ fn map(own: &MapSpec, aya: &MapSpec) -> Option<String> {
         return Some(format!("the map `{name}` has other initial contents by aya-obj than here"));
     }
     match (&own.inner, &aya.inner) {
-        (Some(own), Some(aya)) => map(own, aya).map(|what| format!("in the pattern of inner maps, {what}")),
+        (Some(own), Some(aya)) => map(own, aya).map(|what| format!("in the template of inner maps, {what}")),
         (None, None) => None,
         (own, _) => {
             let (with, without) = if own.is_some() { ("here", "by aya-obj") } else { ("by aya-obj", "here") };
-            Some(format!("the map `{name}` has a pattern of inner maps {with}, and none {without}"))
+            Some(format!("the map `{name}` has a template of inner maps {with}, and none {without}"))
         }
     }
 }
@@ -344,7 +341,7 @@ mod tests {
         }
         // No machine has room for such a stack.
         let no_thread = guarded("read it", 1 << 50, || 1).unwrap_err();
-        assert!(no_thread.to_string().contains(NO_THREAD), "{no_thread}");
+        assert!(no_thread.to_string().contains("no thread with "), "{no_thread}");
         let own =
             ["the kernel's BTF is not given to aya-obj: it is broken", "the program `a` has more than 1 instructions"];
         for error in own.map(object).into_iter().chain([no_thread, Error::bug("it is gone")]) {

@@ -122,7 +122,8 @@ impl Region {
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Consumer => {
-                "maps the consumer's page, the only one that user space may write: storing the position there frees records"
+                "maps the consumer's page, the only one that user space may write: storing the position there frees \
+                     records"
             }
             Self::Data => {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
@@ -230,7 +231,8 @@ impl fmt::Display for Error {
         match self {
             Self::InvalidSize { bytes, page } => write!(
                 f,
-                "a ring cannot have {bytes} bytes: its size is a power of two and a multiple of the page size, {page}; pass the max_entries that the map was created with"
+                "a ring cannot have {bytes} bytes: its size is a power of two and a multiple of the page size, \
+                     {page}; pass the max_entries that the map was created with"
             ),
             Self::SizeMismatch { bytes, max_entries } => write!(
                 f,
@@ -251,17 +253,16 @@ impl fmt::Display for Error {
             ),
             Self::AlreadyOpen { side } => write!(
                 f,
-                "this process has the ring open already, and a ring can have one {side} only; use that one, or drop it before opening the ring again"
+                "this process has the ring open already, and a ring can have one {side} only; use that one, or drop \
+                     it before opening the ring again"
             ),
             Self::OverwriteMode => f.write_str(
-                "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so no record can be borrowed; read it with OverwriteRing, which copies them",
+                "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so no record can be borrowed; read it \
+                     with OverwriteRing, which copies them",
             ),
-            Self::Map { region, bytes, source } => write!(
-                f,
-                "cannot map {region} ({bytes} bytes): {}; {}",
-                Errno::of(source),
-                map_advice(*region, source)
-            ),
+            Self::Map { region, bytes, source } => {
+                write!(f, "cannot map {region} ({bytes} bytes): {}; {}", Errno::of(source), map_advice(*region, source))
+            }
             Self::Syscall { call, operation, source } => {
                 write!(f, "cannot {operation} ({call}): {}; {}", Errno::of(source), system_advice(source))
             }
@@ -282,12 +283,14 @@ impl fmt::Display for Corrupt {
             }
             Self::Span { consumer, producer, size } => write!(
                 f,
-                "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but it holds {size}; was it created with BPF_F_RB_OVERWRITE, or does it have a second consumer?",
+                "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but \
+                     it holds {size}; was it created with BPF_F_RB_OVERWRITE, or does it have a second consumer?",
                 producer.wrapping_sub(*consumer)
             ),
             Self::Length { position, length, available } => write!(
                 f,
-                "the ring is corrupt: the record at {position} claims {length} bytes, but only {available} were produced there, header included"
+                "the ring is corrupt: the record at {position} claims {length} bytes, but only {available} were \
+                     produced there, header included"
             ),
             Self::Consumer { stored, found } => write!(
                 f,
@@ -296,7 +299,8 @@ impl fmt::Display for Corrupt {
             ),
             Self::Producer { stored, found } => write!(
                 f,
-                "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a user ring can have one producer only, so end the other and open this one again"
+                "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a \
+                     user ring can have one producer only, so end the other and open this one again"
             ),
         }
     }

@@ -152,7 +152,8 @@
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
-    "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned long`, and a 32-bit process cannot follow those of a 64-bit kernel"
+    "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned \
+         long`, and a 32-bit process cannot follow those of a 64-bit kernel"
 );
 
 mod batch;

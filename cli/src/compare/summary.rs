@@ -47,7 +47,8 @@ const CLAIMS: [Statement; 7] = [
     Statement {
         name: "size",
         likeness: false,
-        text: "max_entries counts slots in one and bytes in the other; there is one perf buffer for each CPU, and one ring for all.",
+        text: "max_entries counts slots in one and bytes in the other; there is one perf buffer for each CPU, and one \
+             ring for all.",
         experiments: &["max-entries", "memory"],
     },
     Statement {

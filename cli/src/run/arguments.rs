@@ -26,7 +26,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) object: ObjectArg,
 
-    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true)]
+    #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
     /// Runs this program alone (may be given more than once), even if its section begins with `?`

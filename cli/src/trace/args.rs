@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     pub(super) transport: TransportArg,
 
-    #[arg(long, value_enum, default_value_t = DEFAULT_READER, value_name = "READER", hide_possible_values = true, help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    #[arg(long, value_enum, default_value_t = DEFAULT_READER, value_name = "READER", hide_possible_values = true)]
+    #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
     /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every

@@ -64,7 +64,8 @@ impl<'fd> Cgroup<'fd> {
             match error.raw_os_error() {
                 Some(libc::EBADF) => plain.advise("the fd is not that of a cgroup of version 2"),
                 Some(libc::EPERM) => plain.advise(
-                    "run it as root, or with CAP_BPF and CAP_NET_ADMIN; or a cgroup above has a program that forbids it",
+                    "run it as root, or with CAP_BPF and CAP_NET_ADMIN; or a cgroup above has a program that forbids \
+                         it",
                 ),
                 _ => plain,
             }

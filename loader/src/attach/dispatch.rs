@@ -76,7 +76,8 @@ impl Program {
                     "`{field}` has no effect on it: {}",
                     match (field, &target) {
                         (AttachField::Target, Some(Target::Btf { .. })) =>
-                            "it is verified for its target, which is set before loading, by `ProgramSpec::set_attach_target`"
+                            "it is verified for its target, which is set before loading, by \
+                                 `ProgramSpec::set_attach_target`"
                                 .to_owned(),
                         _ => format!(
                             "the kernel takes no such setting for a program of its kind ({})",

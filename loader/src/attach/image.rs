@@ -140,7 +140,8 @@ impl<'b> Image<'b> {
         }
         if tables.code_is_elsewhere() {
             return Err(
-                "it has no code: it holds the debug information of another file (its .text is SHT_NOBITS); name that file"
+                "it has no code: it holds the debug information of another file (its .text is SHT_NOBITS); name that \
+                     file"
                     .to_owned(),
             );
         }
@@ -175,7 +176,8 @@ impl Head {
         let offset = self.offset(address, true)?;
         if offset >= self.length {
             return Err(format!(
-                "its code at {address:#x} is not in the file, which ends before: it was cut, or holds debug information only"
+                "its code at {address:#x} is not in the file, which ends before: it was cut, or holds debug \
+                     information only"
             ));
         }
         Ok(offset)

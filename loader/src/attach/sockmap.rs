@@ -45,7 +45,8 @@ impl<'fd> Sockmap<'fd> {
         let attach_type = program.spec().section.expected_attach_type;
         if attach_type == AttachType::default() {
             let attempt = format!("attach the program `{}` to {what}", program.name());
-            let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
+            let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` \
+                 or `sk_skb/stream_verdict`";
             return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         }
         fd::duplicate(self.map, "duplicates the map's fd, to detach through it")

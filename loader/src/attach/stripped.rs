@@ -79,7 +79,8 @@ impl<'b> Elsewhere<'b> {
         notes.extend(self.found.iter().map(|(location, _)| format!("{location} has no such function either")));
         let notes = if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
         format!(
-            "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no .symtab){notes}; give the function's address instead"
+            "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no \
+                 .symtab){notes}; give the function's address instead"
         )
     }
 }

@@ -44,7 +44,8 @@ impl Tracefs {
                 _ => "mount -t tracefs tracefs /sys/kernel/tracing",
             };
             let text = format!(
-                "tracefs cannot be read: it is not at {own} or {below}, and opening it without mounting it gives {} ({advice})",
+                "tracefs cannot be read: it is not at {own} or {below}, and opening it without mounting it gives {} \
+                     ({advice})",
                 Errno::of(&error)
             );
             io::Error::new(error.kind(), text)

@@ -62,11 +62,14 @@ impl Tracing {
         link.map(|link| Link::kernels(program, &what, link)).map_err(|error| {
             let plain = failed(program, &what, &error);
             match error.raw_os_error() {
-                Some(libc::EINVAL | libc::E2BIG) if self.cookie != 0 => plain.advise(cookies(section.expected_attach_type)),
-                // ENOTSUPP
-                Some(524 | libc::EOPNOTSUPP) => {
-                    plain.advise("this kernel cannot patch functions for BPF programs: it needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0")
+                Some(libc::EINVAL | libc::E2BIG) if self.cookie != 0 => {
+                    plain.advise(cookies(section.expected_attach_type))
                 }
+                // ENOTSUPP
+                Some(524 | libc::EOPNOTSUPP) => plain.advise(
+                    "this kernel cannot patch functions for BPF programs: it needs \
+                         CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0",
+                ),
                 Some(libc::EBUSY) => plain.advise("something else has already patched the function"),
                 Some(libc::E2BIG) => plain.advise("too many programs are attached to that function"),
                 _ => plain,

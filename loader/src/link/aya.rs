@@ -44,7 +44,8 @@ pub(super) struct AyaLinker {
     /// The start of each function, by the index that its mark has.
     starts: Vec<Start>,
     text_sections: HashSet<usize>,
-    /// The maps without an fd, each as the predicate of a sentence about a program. The first has the fd -1, the second -2.
+    /// The maps without an fd, each as the predicate of a sentence about a program. The first has the fd -1, the
+    /// second -2.
     missing: Vec<String>,
 }
 

@@ -269,7 +269,8 @@ impl<'a> Linker<'a> {
             }
             _ if is_map => format!("refers to {what}, which is no map that this object describes"),
             _ => format!(
-                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, .rodata or .bss"
+                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, \
+                     .rodata or .bss"
             ),
         };
         self.broken(format_args!("{text}"))

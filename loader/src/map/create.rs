@@ -40,7 +40,8 @@ impl Map {
         if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
             return Err(Error::Invalid {
                 operation: attempt(spec, &attr),
-                why: "a map of maps needs a template of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
+                why: "a map of maps needs a template of the maps that it holds: `__array(values, struct …)`, or \
+                     `MapSpec::inner`"
                     .to_owned(),
             });
         }

@@ -106,7 +106,8 @@ impl UsdtSpecs {
             None => {
                 let count = self.specs.max_entries();
                 return Err(self.unfit(format!(
-                    "its map `{}` has {count} entries, and all are in use: compile it with a larger BPF_USDT_MAX_SPEC_CNT",
+                    "its map `{}` has {count} entries, and all are in use: compile it with a larger \
+                         BPF_USDT_MAX_SPEC_CNT",
                     self.specs.name()
                 )));
             }

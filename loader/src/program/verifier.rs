@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn walk_ends_at_an_instruction_and_its_line() {
-        let walk = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n";
+        let walk = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 \
+             -520) = r1\n";
         for (log, expected) in [
             (
                 format!("{walk}invalid write to stack\nprocessed 2 insns\n"),
@@ -197,13 +198,15 @@ mod tests {
 
     #[test]
     fn additional_statistics_are_skipped() {
-        let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns (limit 1000000)\n";
+        let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns \
+             (limit 1000000)\n";
         assert_eq!(sentence(log), Some("R0 !read_ok"));
     }
 
     #[test]
     fn states_after_an_infinite_loop_are_skipped() {
-        let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold state: R0=1 R10=fp0\nprocessed 3 insns\n";
+        let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold \
+             state: R0=1 R10=fp0\nprocessed 3 insns\n";
         assert_eq!(sentence(log), Some("infinite loop detected at insn 1"));
     }
 

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn symbols_are_found_by_their_whole_name() {
-        let text = "0000000000000000 A fixed\nffffffff81000010 T one\nffffffff81000020 t one_more\nffffffffc0000000 t two\t[module]\n";
+        let text = "0000000000000000 A fixed\nffffffff81000010 T one\nffffffff81000020 t one_more\nffffffffc0000000 t \
+             two\t[module]\n";
         let found = symbols(&["one", "two", "fixed", "three"], text);
         assert_eq!(found.address("one"), Ok(0xffff_ffff_8100_0010));
         assert_eq!(found.address("two"), Ok(0xffff_ffff_c000_0000));

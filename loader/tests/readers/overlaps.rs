@@ -1,5 +1,5 @@
-//! Files whose parts overlap, and types with more entries than aya-obj counts: small files that take any amount of memory
-//! or time, or on which aya-obj has undefined behavior.
+//! Files whose parts overlap, and types with more entries than aya-obj counts: small files that take any amount of
+//! memory or time, or on which aya-obj has undefined behavior.
 
 use std::time::{Duration, Instant};
 
@@ -155,6 +155,19 @@ fn many_sections_of_maps_are_refused() {
     file.data(".BTF", &btf(&[0, STRUCT, 8], b"\0"));
     (0..17).for_each(|number| _ = file.data(&format!(".maps.{number}"), &[0; 8]));
     refused_soon(&file.write(), "sections `.maps");
+}
+
+#[test]
+fn types_elsewhere_in_their_section_are_refused() {
+    let (types, names) = ([0, STRUCT, 8], b"\0");
+    let mut bytes = btf(&types, names);
+    // Four bytes precede the types.
+    bytes.splice(24..24, [0; 4]);
+    bytes[8..12].copy_from_slice(&4_u32.to_ne_bytes());
+    bytes[16..20].copy_from_slice(&16_u32.to_ne_bytes());
+    let mut file = with_program();
+    file.data(".BTF", &bytes);
+    refused_soon(&file.write(), "do not begin at byte 24");
 }
 
 /// A part of the header would be read, and with it the position of the relocations alone.

@@ -1,6 +1,6 @@
 //! All steps of aya-obj's reader from the bytes of a file to the first system call.
 
-use cutaway::{Object, ObjectReader, aya_obj, compare_readers};
+use cutaway::{Object, ObjectReader, ReaderComparison, aya_obj, compare_readers};
 
 /// Returns whether a message can be printed: it is short, not empty, and has no control characters.
 fn is_message(text: &str) -> bool {
@@ -10,8 +10,13 @@ fn is_message(text: &str) -> bool {
 /// Compares the readers on an object, reads it by aya-obj, and links its programs against BTF of a kernel. Returns
 /// whether it is read and linked; any error must be one message.
 pub(crate) fn is_read(bytes: &[u8], kernel: &[u8]) -> bool {
-    if let Ok(comparison) = compare_readers(bytes, kernel) {
-        let text = format!("{comparison:?}");
+    if let Ok(
+        ReaderComparison::Refused { why: text }
+        | ReaderComparison::Withheld { why: text }
+        | ReaderComparison::Unlinked { why: text }
+        | ReaderComparison::Different { what: text },
+    ) = compare_readers(bytes, kernel)
+    {
         assert!(is_message(&text), "{text:?}");
     }
     let result = Object::parse_with(ObjectReader::AyaObj, bytes).and_then(|mut object| {

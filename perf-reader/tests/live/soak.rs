@@ -94,7 +94,8 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
     });
     let (sent, refused) = (sent.into_inner(), refused.into_inner());
     println!(
-        "sent {sent}, received {received} ({bytes} bytes), lost {refused}, {announced} of them announced; {} switches; {:.1} s",
+        "sent {sent}, received {received} ({bytes} bytes), lost {refused}, {announced} of them announced; {} \
+             switches; {:.1} s",
         stream.switches(),
         began.elapsed().as_secs_f64()
     );

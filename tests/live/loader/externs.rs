@@ -191,7 +191,8 @@ fn ksym_variables_are_resolved() {
     let error = object.load().unwrap_err().to_string();
     assert_eq!(
         error,
-        "the verifier refuses the program `variables`: ldimm64 failed to find the address for kernel symbol 'runqueues'."
+        "the verifier refuses the program `variables`: ldimm64 failed to find the address for kernel symbol \
+             'runqueues'."
     );
 }
 

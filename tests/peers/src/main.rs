@@ -63,7 +63,8 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: peers (ring | perf | load) [--quick] [--csv FILE] | peers (instructions | perf-instructions) CONSUMER [DRAINS]"
+                "usage: peers (ring | perf | load) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
+                     CONSUMER [DRAINS]"
             );
             ExitCode::from(2)
         }

@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn command_line_is_split() {
         let parsed = Arguments::parse(&words(
-            "perf --skip slow --test-threads 1 --nocapture --include-ignored --format=terse -Z unstable-options --color always",
+            "perf --skip slow --test-threads 1 --nocapture --include-ignored --format=terse -Z unstable-options \
+                 --color always",
         ));
         assert_eq!(parsed.filters, ["perf"]);
         assert_eq!(parsed.choosing, words("--skip slow --include-ignored -Z unstable-options"));

@@ -2,9 +2,6 @@
 
 use crate::tools::{self, Outcome, Result};
 
-/// Whether each object is given to the command `cutaway` instead of the library.
-const BY_COMMAND: bool = true;
-
 /// The range of damaged objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -23,15 +20,12 @@ pub(crate) struct Arguments {
 /// hang or more than 1 GiB of address space, and prints the number that reproduces it.
 pub(crate) fn run(arguments: &Arguments) -> Result {
     let (count, seed) = (arguments.count.to_string(), arguments.seed.to_string());
-    let mut environment = vec![("CUTAWAY_DAMAGED", count.as_str()), ("CUTAWAY_SEED", seed.as_str())];
+    // As users build it: without checks of overflow, and several times faster.
+    let Outcome::Done = tools::cargo(&["build", "--release", "-p", "cutaway-cli"], &[])? else {
+        return Err("the command cannot be built".to_owned());
+    };
     let command = tools::root().join("target/release/cutaway").display().to_string();
-    if BY_COMMAND {
-        // As users build it: without checks of overflow, and several times faster.
-        let Outcome::Done = tools::cargo(&["build", "--release", "-p", "cutaway-cli"], &[])? else {
-            return Err("the command cannot be built".to_owned());
-        };
-        environment.push(("CUTAWAY_COMMAND", &command));
-    }
+    let environment = [("CUTAWAY_DAMAGED", &*count), ("CUTAWAY_SEED", &*seed), ("CUTAWAY_COMMAND", &*command)];
     tools::cargo(
         &[
             "test",

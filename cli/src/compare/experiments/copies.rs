@@ -77,7 +77,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![plot],
         notes: vec![
             "Each transport writes every 8-byte word of the record; the times include that work.".to_owned(),
-            "`ring, output` writes the record elsewhere and copies it once: its distance from `ring, reserve` is the cost of one copy.".to_owned(),
+            "`ring, output` writes the record elsewhere and copies it once: its distance from `ring, reserve` is the \
+                 cost of one copy."
+                .to_owned(),
         ],
     })
 }

@@ -111,7 +111,8 @@ fn judge(figures: &Figures) -> Judgement {
     // Another record would not fit: one byte always stays free.
     let full = u64::from(bytes_asked).saturating_sub(bytes) <= 16 && bytes < u64::from(bytes_asked);
     let sentence = format!(
-        "A PERF_EVENT_ARRAY with max_entries {} accepts events at {}; a RINGBUF with max_entries {} is full at {} bytes.",
+        "A PERF_EVENT_ARRAY with max_entries {} accepts events at {}; a RINGBUF with max_entries {} is full at {} \
+             bytes.",
         number(slots_asked.into()),
         crate::compare::data::count(slots.into(), "key"),
         number(bytes_asked.into()),

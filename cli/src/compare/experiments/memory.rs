@@ -18,7 +18,8 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "memory",
-    claim: "For the same burst on one CPU, perf buffers need the memory of the ring times the number of CPUs: the ring is shared.",
+    claim: "For the same burst on one CPU, perf buffers need the memory of the ring times the number of CPUs: the \
+         ring is shared.",
     run,
 };
 

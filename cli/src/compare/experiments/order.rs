@@ -33,7 +33,8 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "order",
-    claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive out of order. The ring keeps the order.",
+    claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive out of order. The ring \
+         keeps the order.",
     run,
 };
 
@@ -116,7 +117,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: vec![plot],
         notes: vec![format!(
-            "The readers read after every {READ_AFTER} processes. A reader that reads after each event sees less disorder, at a higher cost."
+            "The readers read after every {READ_AFTER} processes. A reader that reads after each event sees less \
+                 disorder, at a higher cost."
         )],
     })
 }
@@ -227,7 +229,8 @@ fn judge(figures: &Figures) -> Judgement {
         );
     }
     let sentence = format!(
-        "Events of {} processes: perf buffers delivered {} out of order, the ring {}; merged by time, perf buffers delivered {}.",
+        "Events of {} processes: perf buffers delivered {} out of order, the ring {}; merged by time, perf buffers \
+             delivered {}.",
         processes, perf.wrong, ring.wrong, merged.wrong
     );
     Judgement::holds(ring.wrong == 0 && perf.wrong > 0, sentence)

@@ -56,7 +56,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table],
         plots: Vec::new(),
         notes: vec![
-            "A ring's data is mapped twice in a row, so a record across its end is still one slice; in a perf buffer it is two."
+            "A ring's data is mapped twice in a row, so a record across its end is still one slice; in a perf buffer \
+                 it is two."
                 .to_owned(),
         ],
     })

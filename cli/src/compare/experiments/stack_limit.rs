@@ -113,7 +113,8 @@ fn judge(attempts: &[Attempt]) -> Judgement {
     match refusal {
         Some((size, why)) if stack == STACK => {
             let sentence = format!(
-                "Largest events: {stack_text} bytes on the stack (with {size}, {why}), {heap_text} on the heap, {ring_text} in the ring."
+                "Largest events: {stack_text} bytes on the stack (with {size}, {why}), {heap_text} on the heap, \
+                     {ring_text} in the ring."
             );
             Judgement::holds(heap > STACK && ring > STACK, sentence)
         }

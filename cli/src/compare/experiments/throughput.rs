@@ -106,8 +106,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![main_table(&figures), sampled_table(&figures), contended_table(&figures)],
         plots: vec![main_plot(&figures), sampled_plot(&figures)],
         notes: vec![
-            format!("{BATCH} records of 8 bytes a run, a ring of 512 KiB, 128 pages of perf buffer a CPU, as in the kernel's benchmark."),
-            "Perf records are built on the stack. With as many producers as CPUs, the reader shares one with a producer.".to_owned(),
+            format!(
+                "{BATCH} records of 8 bytes a run, a ring of 512 KiB, 128 pages of perf buffer a CPU, as in the kernel's benchmark."
+            ),
+            "Perf records are built on the stack. With as many producers as CPUs, the reader shares one with a \
+                 producer."
+                .to_owned(),
         ],
     })
 }

@@ -65,7 +65,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: vec![table(&parcels)],
         plots: vec![plot(&parcels)],
         notes: vec![
-            "The reader of a perf buffer gets the length with up to 7 bytes of padding, so the program must store the exact length in the record.".to_owned(),
+            "The reader of a perf buffer gets the length with up to 7 bytes of padding, so the program must store the \
+                 exact length in the record."
+                .to_owned(),
         ],
     })
 }

@@ -55,9 +55,14 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         tables: RATES.map(|rate| table(&figures, rate)).into(),
         plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
         notes: vec![
-            "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
-            "The age of an event is taken when the read that found it begins to hand out records; the program's time includes sending wake-ups.".to_owned(),
-            "A reader that never sleeps is always caught up, so a ring's program still sends it a wake-up for every record."
+            "trailing release and twin events are this project's readers: see the crates mmap-ring and \
+                 perf-reader."
+                .to_owned(),
+            "The age of an event is taken when the read that found it begins to hand out records; the program's time \
+                 includes sending wake-ups."
+                .to_owned(),
+            "A reader that never sleeps is always caught up, so a ring's program still sends it a wake-up for every \
+                 record."
                 .to_owned(),
         ],
     })

@@ -113,7 +113,8 @@ pub(super) fn lost(snapshot: &Snapshot) -> String {
     match snapshot.lost {
         Some(lost) => format!("{lost}, counted by the kernel (PERF_FORMAT_LOST)"),
         None => format!(
-            "{announced} reported by unread loss records; the owner did not request the kernel's count (PERF_FORMAT_LOST)"
+            "{announced} reported by unread loss records; the owner did not request the kernel's count \
+                 (PERF_FORMAT_LOST)"
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ffi::CStr,
     mem,
     path::PathBuf,
     sync::Arc,
@@ -47,38 +48,21 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
         return Err(broken(format!("aya-obj does not resolve externs, such as `{}`", external.name())));
     }
     let maps = mem::take(&mut read.maps);
-    let elf = match &own {
-        Some(own) => own.elf.clone(),
-        None => described(&read, &maps, types.as_deref(), btf.as_ref())?,
+    let is_from_file = own.is_some();
+    let base = match own {
+        Some(own) => own,
+        None => without_file(described(&read, &maps, types.as_deref(), btf.as_ref())?, btf.as_ref(), &read.license),
     };
-    let functions = functions(&read, &elf, own.as_ref(), btf.as_ref())?;
-    let programs = programs(&read, &elf, own.as_ref())?;
-    let (maps, kept) = self::maps(maps, &elf, btf.as_ref(), own.is_some())?;
-    let variables = match &own {
-        Some(own) => own.variables.clone(),
-        None => variable::read(&elf, btf.as_ref(), &[]),
-    };
-    let license = own.as_ref().map_or_else(|| read.license.clone(), |own| own.license.clone());
-    let license_fault = match &own {
-        Some(own) => own.license_fault.clone(),
-        None => license::fault_of_text(&license),
-    };
-    let (warnings, unknown_programs) = own.map(|own| (own.warnings, own.unknown_programs)).unwrap_or_default();
+    let known = is_from_file.then_some(&base.functions);
+    let functions = functions(&read, &base.elf, known, btf.as_ref())?;
+    let programs = programs(&read, &base.elf, is_from_file)?;
+    let (maps, kept) = self::maps(maps, &base.elf, btf.as_ref(), is_from_file)?;
     Ok(Object {
-        elf,
-        license,
-        license_fault,
         kernel_version: read.kernel_version.unwrap_or(0),
         core: false,
         functions,
-        externs: Vec::new(),
-        kconfig: String::new(),
-        variables,
         maps,
         programs,
-        unknown_programs,
-        warnings,
-        pins: PathBuf::from(PINS),
         aya: Some(Box::new(AyaObject {
             object: read,
             maps: kept,
@@ -86,7 +70,29 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
             is_mended: false,
             is_compared: false,
         })),
+        ..base
     })
+}
+
+/// Makes an object without maps and programs, that comes without its file.
+fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
+    Object {
+        license: license.to_owned(),
+        license_fault: license::fault_of_text(license),
+        kernel_version: 0,
+        core: false,
+        functions: Sorted::of([]),
+        externs: Vec::new(),
+        kconfig: String::new(),
+        variables: variable::read(&elf, btf, &[]),
+        maps: Vec::new(),
+        programs: Vec::new(),
+        unknown_programs: Vec::new(),
+        warnings: Vec::new(),
+        pins: PathBuf::from(PINS),
+        aya: None,
+        elf,
+    }
 }
 
 /// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
@@ -166,7 +172,7 @@ pub(crate) fn is_data(map: &Map) -> bool {
 fn functions(
     read: &aya_obj::Object,
     elf: &Elf,
-    own: Option<&Object>,
+    known: Option<&Functions>,
     btf: Option<&Btf<'_>>,
 ) -> Result<Functions, Error> {
     let entries: HashSet<_> = read.programs.values().map(aya_obj::Program::function_key).collect();
@@ -192,7 +198,7 @@ fn functions(
             Some(bpf_line_info { insn_off, file_name_off, line_off, line_col })
         });
         let line_info = line_info.collect();
-        let global = match own.map(|own| own.functions.get(&(section, address))) {
+        let global = match known.map(|known| known.get(&(section, address))) {
             Some(known) => known.is_some_and(|known| known.global),
             None => is_program && !is_static(btf, &func_info),
         };
@@ -222,15 +228,13 @@ pub(crate) fn encoded(insn: Instruction) -> bpf_insn {
 }
 
 /// Converts the programs. Sorts them by section and address, because aya-obj keeps them in no order.
-fn programs(read: &aya_obj::Object, elf: &Elf, own: Option<&Object>) -> Result<Vec<ProgramSpec>, Error> {
+fn programs(read: &aya_obj::Object, elf: &Elf, is_from_file: bool) -> Result<Vec<ProgramSpec>, Error> {
     let mut programs = Vec::new();
     for (name, program) in &read.programs {
         let entry = (index(elf, program.section_index)?, program.address);
         let section_name = elf.section(entry.0).name.clone();
         let (mut section, _) = section::read(&program.section);
-        if own.is_some()
-            && let Ok(named) = program_section::Section::read(&section_name)
-        {
+        if is_from_file && let Ok(named) = program_section::Section::read(&section_name) {
             section.target = named.target;
         }
         programs.push(ProgramSpec { name: name.clone(), section_name, section, entry });

@@ -1,8 +1,8 @@
 //! Calls aya-obj and makes its panics errors.
 
 use std::{
-    any::Any,
     cell::Cell,
+    io,
     panic::{self, AssertUnwindSafe},
     thread,
 };
@@ -30,7 +30,7 @@ const STACK: usize = 8192;
 ///
 /// # Errors
 ///
-/// [`Error::Object`] if it panics.
+/// [`Error::Object`] if it panics, or if there is no thread with such a stack.
 pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() -> T + Send) -> Result<T, Error> {
     let inside = || {
         let before = INSIDE.replace(true);
@@ -42,14 +42,14 @@ pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() 
     let result = if depth <= FEW {
         inside()
     } else {
-        thread::scope(|scope| {
-            let stack = (1 << 20) + depth.saturating_mul(STACK);
-            let thread = thread::Builder::new().stack_size(stack).spawn_scoped(scope, inside);
-            match thread {
-                Ok(thread) => thread.join().and_then(|result| result),
-                Err(error) => Err(Box::new(format!("no thread for it: {error}")) as Box<dyn Any + Send>),
-            }
-        })
+        let stack = (1 << 20) + depth.saturating_mul(STACK);
+        let joined = thread::scope(|scope| {
+            let thread = thread::Builder::new().stack_size(stack).spawn_scoped(scope, inside)?;
+            Ok(thread.join().and_then(|result| result))
+        });
+        joined.map_err(|error: io::Error| Error::Object {
+            why: format!("no thread with {stack} bytes of stack can be started to {attempt}: {error}"),
+        })?
     };
     result.map_err(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);

@@ -192,7 +192,8 @@ mod tests {
             package_version: "7.3.4-1".into(),
             version: "7.3.4".parse().unwrap(),
         };
-        let depends = "kmod, linux-base (>= 4), linux-modules-7.3.4-cloud-amd64 (= 7.3.4-1), linux-binary-7.3.4-cloud-amd64 (= 7.3.4-1)";
+        let depends = "kmod, linux-base (>= 4), linux-modules-7.3.4-cloud-amd64 (= 7.3.4-1), \
+             linux-binary-7.3.4-cloud-amd64 (= 7.3.4-1)";
         assert_eq!(same_kernel(depends, &entry), ["linux-binary-7.3.4-cloud-amd64", "linux-modules-7.3.4-cloud-amd64"]);
     }
 

@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(of(main, "Signed-By"), "/keys/a.gpg");
         assert_eq!(
             of(main, "Suites"),
-            "bullseye bullseye-backports bookworm bookworm-backports trixie trixie-backports stable-backports duke duke-backports"
+            "bullseye bullseye-backports bookworm bookworm-backports trixie trixie-backports stable-backports duke \
+                 duke-backports"
         );
         assert_eq!(of(security, "Signed-By"), "/keys/b.gpg");
         assert_eq!(of(security, "Suites"), "bullseye-security bookworm-security trixie-security duke-security");

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn panic_with_a_requirement_is_a_skip() {
-        let output = "thread 'a' panicked at x.rs:1:1:\nneeds 6.12: x\ntest a ... FAILED\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n";
+        let output = "thread 'a' panicked at x.rs:1:1:\nneeds 6.12: x\ntest a ... FAILED\n\ntest result: FAILED. 0 \
+             passed; 1 failed; 0 ignored;\n";
         assert_eq!(of(Status::Code(101), output), Outcome::Skipped("needs 6.12: x".into()));
     }
 

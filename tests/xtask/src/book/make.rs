@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn item_ends_at_the_bracket_in_its_first_column() {
-        let text = "impl A {\n    fn a() {\n        if b {\n        }\n    }\n\n    fn c() {}\n}\nconst B: u8 = 1;\nint d(void)\n{\n\treturn 0;\n}\n";
+        let text = "impl A {\n    fn a() {\n        if b {\n        }\n    }\n\n    fn c() {}\n}\nconst B: u8 = \
+             1;\nint d(void)\n{\n\treturn 0;\n}\n";
         assert_eq!(item(text, "fn a").unwrap(), "fn a() {\n    if b {\n    }\n}\n");
         assert_eq!(item(text, "fn c").unwrap(), "fn c() {}\n");
         assert_eq!(item(text, "const B").unwrap(), "const B: u8 = 1;\n");
