@@ -40,7 +40,7 @@ pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, librar
 use self::{
     args::{DEFAULT_BUFFER, DEFAULT_READER},
     draw_then_read::Drawn,
-    libraries::{Libraries, Names, Whose},
+    libraries::{Libraries, Names, Scope},
     lost::Lost,
     origin::Cgroups,
     output::Output,
@@ -157,9 +157,9 @@ fn attach_probes(
             Libraries::named(loaded, library, arguments.pid)
         }
         None => {
-            let everybody_or = |pid: Option<u32>| pid.map_or(Whose::Everybody, Whose::Process);
-            let whose = if follow { Whose::Followed } else { everybody_or(arguments.pid) };
-            Libraries::in_use(loaded, whose, names, !arguments.no_hold)
+            let all_or = |pid: Option<u32>| pid.map_or(Scope::All, Scope::Process);
+            let scope = if follow { Scope::Followed } else { all_or(arguments.pid) };
+            Libraries::in_use(loaded, scope, names, !arguments.no_hold)
         }
     }
 }

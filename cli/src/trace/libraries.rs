@@ -1,51 +1,50 @@
-//! The C libraries whose `getaddrinfo` is traced: every one in use, also those of containers, or the one that was
-//! named.
+//! Attaches to `getaddrinfo` of every C library in use, also in containers, or of a named library.
 //!
 //! ```text
-//!     watch.rs      the thread that examines files, attaches, and keeps up with what comes and goes
-//!                   (watch/missed.rs: warns of calls that may have been missed)
-//!     maps.rs       which files the processes have mapped to execute them: /proc/PID/maps
-//!     notice.rs     which files they map from now on: PERF_RECORD_MMAP2
-//!     catch.rs      a thread for each CPU that reads those notices, in time
-//!     sightings.rs  the queue from there to the first one
-//!     provider.rs   whether such a file is a C library, and the way to that very file
-//!     quick.rs      the same for the many files that are none, in microseconds
-//!     known.rs      what was found of which file
-//!     attached.rs   the files that are traced
-//!     hold.rs       keeps the thread that mapped a new file from calling before the probes are there,
-//!     holder.rs     by a process of its own,
-//!     wire.rs       and the messages between the two
-//!     moment.rs     whether a held thread can have called before
-//!     first.rs      runs before ordinary threads to be in time, within limits
-//!     names.rs      which library an event came from
-//!     scope.rs      the processes whose libraries are traced
-//!     probes.rs     the two probes on one file
-//!     libc_name.rs  what C libraries are called
+//!     watch.rs          the watcher thread: examines files, attaches, and follows libraries in use
+//!                       (watch/missed.rs: warns of calls that may have been missed)
+//!     maps.rs           the executable mappings of all processes: /proc/PID/maps
+//!     mmap_records.rs   new executable mappings: PERF_RECORD_MMAP2
+//!     cpu_readers.rs    a thread for each CPU that reads these records in time
+//!     queue.rs          the queue from these threads to the watcher
+//!     provider.rs       whether a mapped file is a C library; opens exactly that file
+//!     symbol_hash.rs    excludes most files in microseconds, by their hash tables
+//!     known.rs          the files that have been examined
+//!     attached.rs       the attached files
+//!     hold.rs           holds the thread that mapped a new file until the probes are attached,
+//!     holder.rs         by a separate process,
+//!     wire.rs           and the messages between the two
+//!     thread_state.rs   whether a held thread can have called before
+//!     realtime.rs       real-time priority within a limit of CPU time, to hold threads in time
+//!     names.rs          the library of an event
+//!     scope.rs          the processes whose libraries are traced
+//!     probes.rs         the two probes on one file
+//!     libc_name.rs      file names of C libraries
 //! ```
 //!
-//! A probe belongs to a file (its inode), so one attachment serves every process that maps it. What is one file to the
-//! kernel and what are two is its own to say: paths are never compared.
+//! A probe belongs to a file (its inode), so one attachment serves every process that maps the file. The kernel decides
+//! whether two mappings are of one file; paths are never compared.
 //!
-//! Cost and delay: all processes are looked through once at the start (`docs/containers.md` says what that takes with
-//! 1,000 of them), and after that only when records were dropped, the last known user of a file ended, or half a minute
-//! has passed. Without the records (perf events forbidden) it is every half second.
+//! Cost and delay: all processes are scanned once at the start (`docs/containers.md` has the time for 1,000 processes).
+//! They are scanned again only if records were lost, the last known user of a file has ended, or half a minute has
+//! passed. Without the records (perf events forbidden) they are scanned every half second.
 
 mod attached;
-mod catch;
-mod first;
+mod cpu_readers;
 mod hold;
 mod holder;
 mod known;
 mod libc_name;
 mod maps;
-mod moment;
+mod mmap_records;
 mod names;
-mod notice;
 mod probes;
 mod provider;
-mod quick;
+mod queue;
+mod realtime;
 mod scope;
-mod sightings;
+mod symbol_hash;
+mod thread_state;
 mod watch;
 mod wire;
 
@@ -58,13 +57,13 @@ use std::{
 use cutaway::{Links, Loaded, Uprobe};
 use cutaway_programs::getaddrinfo;
 
-use self::{attached::AllAttached, probes::both, sightings::Queue, watch::Watch};
-pub(crate) use self::{holder::be_it_if_asked as hold_threads_if_asked, names::Names, scope::Whose};
+use self::{attached::AllAttached, probes::attach_both, queue::Queue, watch::Watch};
+pub(crate) use self::{holder::run_if_requested as hold_threads_if_asked, names::Names, scope::Scope};
 use crate::error::CliError;
 
 /// The attached programs, kept up to date by a thread of its own until [`Libraries::detach`].
 pub(crate) struct Libraries {
-    /// Of a library that was named.
+    /// The links of a named library.
     named: Links,
     watcher: Option<Watcher>,
 }
@@ -75,7 +74,7 @@ struct Watcher {
 }
 
 impl Libraries {
-    /// Attaches to the library of this name or path, as the traced process sees it.
+    /// Attaches to the library with this name or path. With `pid`, the path is resolved as that process sees it.
     pub(crate) fn named(loaded: &Loaded, library: &str, pid: Option<u32>) -> Result<Self, CliError> {
         let probe = |retprobe| {
             let probe = Uprobe::new(library, getaddrinfo::FUNCTION).retprobe(retprobe);
@@ -84,27 +83,28 @@ impl Libraries {
                 None => probe,
             }
         };
-        Ok(Self { named: both(loaded, probe)?, watcher: None })
+        Ok(Self { named: attach_both(loaded, probe)?, watcher: None })
     }
 
-    /// Attaches to every library in use, and from now on to those that come into use.
-    /// `hold` permits it to hold threads, and to run first, so that it is in time.
-    pub(crate) fn in_use(loaded: &Arc<Loaded>, whose: Whose, names: &Names, hold: bool) -> Result<Self, CliError> {
-        let mut watch = Watch::new(Arc::clone(loaded), whose, names.clone());
+    /// Attaches to every C library in use, and from now on to those that come into use.
+    ///
+    /// `hold` allows it to hold threads and to use real-time priority, so that new libraries are attached in time.
+    pub(crate) fn in_use(loaded: &Arc<Loaded>, scope: Scope, names: &Names, hold: bool) -> Result<Self, CliError> {
+        let mut watch = Watch::new(Arc::clone(loaded), scope, names.clone());
         watch.begin(hold)?;
         let queue = watch.queue();
         let thread = thread::Builder::new()
             .name("libraries".to_owned())
             .spawn(move || watch.run())
-            .map_err(|error: io::Error| CliError::system("look for libraries that come into use", &error))?;
+            .map_err(|error: io::Error| CliError::system("start the thread that watches for new libraries", &error))?;
         Ok(Self { named: Links::default(), watcher: Some(Watcher { thread, queue }) })
     }
 
-    /// Detaches all of them; afterwards nothing runs any more.
+    /// Detaches from all libraries, and ends the threads and the holder process.
     pub(crate) fn detach(&mut self) {
         self.named = Links::default();
         if let Some(Watcher { thread, queue }) = self.watcher.take() {
-            queue.tell(|arrived| arrived.stop = true);
+            queue.update(|pending| pending.stop = true);
             drop(thread.join());
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn tracer(arguments: &[&str]) -> Running {
     const ROOMY: [&str; 5] = ["trace", "--format", "json", "--buffer", "16777216"];
     let mut command = binary::command(ROOMY.iter().chain(arguments));
     let running = Running::start(command.env("RUST_LOG", "info"));
-    running.stderr_line("it has searched all processes", |line| line.contains("info: looked through"));
+    running.stderr_line("it has searched all processes", |line| line.contains("info: scanned "));
     running
 }
 
@@ -352,7 +352,7 @@ fn thousand_processes_are_searched_quickly() -> Option<String> {
         }
     }
     let tracer = tracer(&[]);
-    let line = tracer.stderr_line("it has searched all processes", |line| line.contains("looked through"));
+    let line = tracer.stderr_line("it has searched all processes", |line| line.contains("info: scanned "));
     drop(crowd);
     end(tracer, &[]);
     println!("{line}");

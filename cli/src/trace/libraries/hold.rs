@@ -1,8 +1,8 @@
-//! Keeps a thread from going on while probes are put on a library that it has just mapped: the side of `trace`.
+//! Holds a thread while probes are attached to a library that it has just mapped. This is the side of `trace`.
 //!
-//! The threads are held by a process of its own (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z)
-//! cannot let go: that process is in a session of its own, where no terminal stops it. It is this same program, started
-//! once, and it ends when the socket to it is closed, so also when `cutaway` is killed.
+//! A separate process holds the threads (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z) cannot release
+//! them. The holder process is in a session of its own, where no terminal stops it. It is a second instance of this
+//! program. It ends when its socket is closed, so also when `cutaway` is killed.
 
 use std::{
     collections::BTreeMap,
@@ -23,26 +23,26 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    holder::{Answer, MOST, WORD},
+    holder::{Answer, HOLD_LIMIT, SUBCOMMAND},
     wire,
 };
 
-/// How many threads are held at once at most.
-const AT_ONCE: usize = 128;
+/// Threads that are held at once, at most.
+const MAX_HELD: usize = 128;
 
-/// The process that holds threads.
+/// The holder process.
 pub(crate) struct Holder {
-    /// `None` in unit tests, where threads of this process hold.
+    /// `None` in unit tests, where threads of this process hold the threads.
     child: Option<Child>,
-    /// To the thread that waits on each CPU.
+    /// The socket of the thread that waits on each CPU.
     cpus: BTreeMap<u32, OwnedFd>,
-    /// Closed at the end: the process ends then.
+    /// The process ends when this is closed.
     _control: OwnedFd,
-    /// Cloned for each thread that is held.
+    /// Cloned for each held thread, to count them.
     count: Arc<()>,
 }
 
-/// A held thread, which goes on when this is dropped, or [`MOST`] after it was made.
+/// A held thread. It continues when this is dropped, or [`HOLD_LIMIT`] after this was created.
 #[must_use]
 pub(crate) struct Held {
     answers: OwnedFd,
@@ -51,55 +51,56 @@ pub(crate) struct Held {
 }
 
 impl Holder {
-    /// Starts the process, with a thread that waits on each of these CPUs.
+    /// Starts the holder process, with a thread that waits on each of these CPUs.
     ///
     /// # Errors
     ///
-    /// Fails if this program cannot be run once more, or the process does not answer within 5 seconds.
+    /// Fails if this program cannot be started again, or the process does not answer within 5 seconds.
     pub(crate) fn start(cpus: &[u32]) -> io::Result<Self> {
         let (control, theirs) = wire::pair()?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("cutaway").arg(WORD).current_dir("/");
+        command.arg0("cutaway").arg(SUBCOMMAND).current_dir("/");
         let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        // It still has the process's end: without closing that one, a process that has ended at once would be waited
-        // for.
+        // `command` still has the process's end of the socket. If it stayed open, a process that ends at once would be
+        // waited for until the timeout.
         drop(command);
         Self::prepare(Some(child), control, cpus)
     }
 
     fn prepare(child: Option<Child>, control: OwnedFd, cpus: &[u32]) -> io::Result<Self> {
-        const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
-        // From here on the process ends if anything fails.
+        const TIMEOUT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+        // From here on the process ends on any failure.
         let mut holder = Self { child, cpus: BTreeMap::new(), _control: control.try_clone()?, count: Arc::default() };
         for &cpu in cpus {
             let (ours, theirs) = wire::pair()?;
-            // On a machine with very many CPUs the process has to read on before there is room.
+            // With very many CPUs the socket can be full until the process has read more messages.
             while let Err(error) = wire::send(&control, cpu, Some(theirs.as_fd())) {
                 let mut room = [PollFd::new(&control, PollFlags::OUT)];
-                if error != rustix::io::Errno::AGAIN || poll(&mut room, Some(&PATIENCE))? == 0 {
+                if error != rustix::io::Errno::AGAIN || poll(&mut room, Some(&TIMEOUT))? == 0 {
                     return Err(error.into());
                 }
             }
             holder.cpus.insert(cpu, ours);
         }
         wire::send(&control, 0, None)?;
-        poll(&mut [PollFd::new(&control, PollFlags::IN)], Some(&PATIENCE))?;
+        poll(&mut [PollFd::new(&control, PollFlags::IN)], Some(&TIMEOUT))?;
         match wire::receive(&control, false) {
             Some(_) => Ok(holder),
-            None => Err(io::Error::new(io::ErrorKind::TimedOut, "the process that holds threads does not answer")),
+            None => Err(io::Error::new(io::ErrorKind::TimedOut, "the holder process does not answer")),
         }
     }
 
-    /// Returns its process.
+    /// Returns the id of the process.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Has the thread stopped as soon as it would return to its program. It is asked for on the CPU where the thread
-    /// was last, whose waiting thread the kernel then runs before it, and does not wait for the answer. Returns `None`
-    /// if too many are held, or the process has ended.
+    /// Requests that a thread be held before it returns to its program. Does not wait for the answer.
+    ///
+    /// The request goes to the holder's waiting thread on `cpu`, where the thread to be held ran last. The kernel runs
+    /// that one first. Returns `None` if too many threads are held, or the process has ended.
     pub(crate) fn hold(&self, cpu: u32, tid: u32) -> Option<Held> {
-        if Arc::strong_count(&self.count) > AT_ONCE {
+        if Arc::strong_count(&self.count) > MAX_HELD {
             return None;
         }
         let socket = self.cpus.get(&cpu)?;
@@ -112,7 +113,7 @@ impl Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It would end by itself, but not if it is stopped.
+            // The process would end by itself, unless it is stopped.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -120,16 +121,16 @@ impl Drop for Holder {
 }
 
 impl Held {
-    /// Takes the next answer that has arrived; waits for it no longer than this.
-    pub(crate) fn answer(&self, patience: Duration) -> Option<Answer> {
-        if !patience.is_zero() {
-            let patience = Timespec::try_from(patience).ok();
-            poll(&mut [PollFd::new(&self.answers, PollFlags::IN)], patience.as_ref()).ok()?;
+    /// Receives the next answer. Waits for it for `timeout` at most.
+    pub(crate) fn answer(&self, timeout: Duration) -> Option<Answer> {
+        if !timeout.is_zero() {
+            let timeout = Timespec::try_from(timeout).ok();
+            poll(&mut [PollFd::new(&self.answers, PollFlags::IN)], timeout.as_ref()).ok()?;
         }
         wire::receive(&self.answers, false).and_then(|message| Answer::read(message.word))
     }
 
-    /// Takes the last answer that has arrived.
+    /// Receives all answers that have arrived. Returns the last one.
     pub(crate) fn last_answer(&self) -> Option<Answer> {
         std::iter::from_fn(|| self.answer(Duration::ZERO)).last()
     }
@@ -138,19 +139,19 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.last_answer() == Some(Answer::TooLong) {
-            tell_of_release(self.tid);
+            warn_of_release(self.tid);
         }
     }
 }
 
-/// Warns, once, that a thread was let go before the probes were there.
-pub(crate) fn tell_of_release(tid: u32) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
+/// Warns, once, that a thread was released before the probes were attached.
+pub(crate) fn warn_of_release(tid: u32) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
     // ATOMICS: the flag alone counts.
-    if !TOLD.swap(true, Ordering::Relaxed) {
+    if !WARNED.swap(true, Ordering::Relaxed) {
         warn!(
-            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it \
-             goes on, and its first calls may be missed; of others this is not told again"
+            "thread {tid} was held for {HOLD_LIMIT:?} while probes were being attached to its C library, but that takes \
+             longer: the thread continues, and its first calls may be missed; other such threads are not reported"
         );
     }
 }
@@ -167,7 +168,7 @@ pub(crate) mod tests {
         time::Instant,
     };
 
-    /// One whose threads are this process's: the test's program is not `cutaway`.
+    /// Creates a holder with threads of this process, because the test's program is not `cutaway`.
     fn holder() -> Holder {
         let (control, theirs) = wire::pair().unwrap();
         thread::spawn(move || holder::serve(&theirs));
@@ -179,22 +180,22 @@ pub(crate) mod tests {
         stat.rsplit_once(") ").unwrap().1[..1].to_owned()
     }
 
-    fn becomes(pid: u32, wanted: &str) {
+    fn wait_for_state(pid: u32, wanted: &str) {
         for _ in 0..5_000 {
             if state(pid) == wanted {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        panic!("it is {}, not {wanted}", state(pid));
+        panic!("the state is {}, not {wanted}", state(pid));
     }
 
-    /// The first answer.
-    fn first(held: &Held) -> Answer {
+    /// Receives the first answer.
+    fn first_answer(held: &Held) -> Answer {
         held.answer(Duration::from_secs(5)).unwrap()
     }
 
-    /// A shell, and the number that is the first line of what it says.
+    /// Starts a shell. Returns it, the number on its first line of output, and the rest of the output.
     fn shell(script: &str) -> (Child, u32, BufReader<ChildStdout>) {
         let mut shell = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut says = BufReader::new(shell.stdout.take().unwrap());
@@ -209,35 +210,35 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_held_thread_stands_still_and_goes_on() {
+    fn held_thread_stops_and_continues() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let holder = holder();
         let held = holder.hold(0, child.id()).unwrap();
-        assert_eq!(first(&held), Answer::Held);
-        becomes(child.id(), "t");
-        // Another one has to wait.
+        assert_eq!(first_answer(&held), Answer::Held);
+        wait_for_state(child.id(), "t");
+        // A second holder has to wait.
         let next = holder.hold(0, child.id()).unwrap();
-        assert_eq!(first(&next), Answer::Waiting);
+        assert_eq!(first_answer(&next), Answer::Waiting);
         drop(held);
-        assert_eq!(first(&next), Answer::Held);
-        becomes(child.id(), "t");
+        assert_eq!(first_answer(&next), Answer::Held);
+        wait_for_state(child.id(), "t");
         drop(next);
-        becomes(child.id(), "S");
-        assert_eq!(first(&holder.hold(0, u32::MAX).unwrap()), Answer::No);
-        // A CPU for which there is no thread.
+        wait_for_state(child.id(), "S");
+        assert_eq!(first_answer(&holder.hold(0, u32::MAX).unwrap()), Answer::No);
+        // No thread waits on this CPU.
         assert!(holder.hold(1, child.id()).is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     #[test]
-    fn a_thread_goes_on_by_itself_after_a_second() {
+    fn held_thread_continues_after_a_second() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let begin = Instant::now();
         let held = holder().hold(0, child.id()).unwrap();
-        becomes(child.id(), "t");
-        becomes(child.id(), "S");
-        assert!(begin.elapsed() >= MOST);
+        wait_for_state(child.id(), "t");
+        wait_for_state(child.id(), "S");
+        assert!(begin.elapsed() >= HOLD_LIMIT);
         assert_eq!(held.last_answer(), Some(Answer::TooLong));
         drop(held);
         child.kill().unwrap();
@@ -245,23 +246,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_more_threads_are_held_at_once_than_that() {
+    fn number_of_held_threads_is_limited() {
         let holder = holder();
-        let held: Vec<_> = (0..AT_ONCE).map(|_| holder.hold(0, u32::MAX).unwrap()).collect();
+        let held: Vec<_> = (0..MAX_HELD).map(|_| holder.hold(0, u32::MAX).unwrap()).collect();
         assert!(holder.hold(0, u32::MAX).is_none());
-        assert!(held.iter().all(|held| first(held) == Answer::No));
+        assert!(held.iter().all(|held| first_answer(held) == Answer::No));
         drop(held);
         assert!(holder.hold(0, u32::MAX).is_some());
     }
 
     #[test]
-    fn one_that_is_killed_meanwhile_is_its_parents_to_wait_for() {
+    fn parent_can_wait_for_a_held_thread_that_is_killed() {
         let (mut shell, pid, mut says) = shell("sleep 100 & echo $!; wait $!; echo $?");
         let holder = holder();
         let held = holder.hold(0, pid).unwrap();
-        becomes(pid, "t");
+        wait_for_state(pid, "t");
         signal(pid, rustix::process::Signal::KILL);
-        becomes(pid, "Z");
+        wait_for_state(pid, "Z");
         drop(held);
         let mut line = String::new();
         says.read_line(&mut line).unwrap();
@@ -270,13 +271,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn signals_come_after_it() {
+    fn signals_arrive_after_the_hold() {
         let (mut shell, pid, mut says) = shell("trap 'echo got; exit' USR1; echo $$; while :; do sleep 0.01; done");
         let holder = holder();
-        // Some are sent before the thread has stopped, some when it stands.
+        // Some holds end before the thread has stopped, some after it.
         for round in 0..20 {
             let held = holder.hold(0, pid).unwrap();
-            assert_ne!(first(&held), Answer::No);
+            assert_ne!(first_answer(&held), Answer::No);
             if round == 19 {
                 signal(pid, rustix::process::Signal::USR1);
             }

@@ -1,23 +1,23 @@
-//! The process that holds threads for `trace`, by ptrace(2).
+//! The holder process: it holds threads for `trace`, by ptrace(2).
 //!
-//! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program
-//! calls `getaddrinfo` within one millisecond of its start. So the thread is stopped in the way that its parent and the
-//! process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
-//! has is held as soon as that one lets it go.
+//! Attaching a probe takes some ten milliseconds, in which the kernel waits for every CPU. A small program calls
+//! `getaddrinfo` within one millisecond of its start. So the thread is stopped, without its process or parent noticing:
+//! `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger traces is held as soon as that
+//! debugger has detached.
 //!
-//! On each CPU one thread waits, pinned to it, at real-time priority. It is woken on the CPU where the thread to be
-//! held runs, so it runs before that one returns to its program.
+//! On each CPU one thread waits, pinned to the CPU, at real-time priority. It is woken on the CPU where the thread to be
+//! held runs, so it runs before that thread returns to its program.
 //!
-//! Each thread is held by a thread of this process that does nothing else, and ends after [`MOST`] at the latest,
-//! whatever the others do. To end is its only way to let go, and the kernel's (`kernel/ptrace.c`, `exit_ptrace`), for
-//! three reasons:
+//! Each held thread has a tracer thread of its own in this process. The tracer thread ends after [`HOLD_LIMIT`] at the
+//! latest, whatever the others do. It releases its thread only by ending, because then the kernel detaches
+//! (`kernel/ptrace.c`, `exit_ptrace`). There are three reasons:
 //!
-//! - `PTRACE_DETACH` works on a stopped thread alone, and one in an uninterruptible sleep does not stop.
-//! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would swallow.
-//! - A thread that is killed meanwhile stays a zombie of its tracer's: its process could not be waited for, nor call
-//!   execve(2) (`de_thread` waits for it). `exit_ptrace` hands it on.
+//! - `PTRACE_DETACH` requires a stopped thread, and a thread in an uninterruptible sleep does not stop.
+//! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would discard.
+//! - A thread that is killed while it is held stays a zombie of its tracer. Its parent could not wait for its process,
+//!   nor could the process call execve(2) (`de_thread` waits for the thread). `exit_ptrace` hands it over to its parent.
 //!
-//! If this process ends, by whatever, the kernel does the same.
+//! If this process ends for any reason, the kernel does the same.
 #![expect(unsafe_code, reason = "ptrace(2)")]
 
 use std::{
@@ -36,25 +36,25 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    first::First,
+    realtime::RealtimePriority,
     wire::{self, Message},
 };
 
-/// How long a thread is held at most.
-pub(crate) const MOST: Duration = Duration::from_secs(1);
+/// The time for which a thread is held, at most.
+pub(crate) const HOLD_LIMIT: Duration = Duration::from_secs(1);
 
-/// The only argument that makes this program that process.
-pub(crate) const WORD: &str = "hold-threads";
+/// The only argument of the holder process.
+pub(crate) const SUBCOMMAND: &str = "hold-threads";
 
-/// What the process says of a thread.
+/// The holder's answer to a request, and later changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Held,
-    /// Another tracer has it: it is held once that one lets it go.
+    /// Another process traces the thread. It is held once that process has detached.
     Waiting,
-    /// It is gone, or may not be stopped.
+    /// The thread has ended, or may not be stopped.
     No,
-    /// It was held, and goes on because [`MOST`] has passed.
+    /// The thread was held, and continues because [`HOLD_LIMIT`] has passed.
     TooLong,
 }
 
@@ -70,32 +70,35 @@ impl Answer {
     }
 }
 
-/// Becomes that process, if the command line says so: serves until the socket on stdin is closed.
-pub(crate) fn be_it_if_asked() -> Option<ExitCode> {
+/// Runs as the holder process, if the command line requests it, until the socket on stdin is closed. Returns `None` if
+/// it does not request it.
+pub(crate) fn run_if_requested() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    if words.next()? != WORD || words.next().is_some() {
+    if words.next()? != SUBCOMMAND || words.next().is_some() {
         return None;
     }
     let control = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    if !wire::is_one(&control) {
-        // Typed by a person: wrong usage, as of any other word. Behind `ssh` stdin may be a socket, too.
+    if !wire::is_seqpacket(&control) {
+        // A user has typed it, which is wrong usage as of any unknown word. With ssh stdin can be a socket too, but of
+        // another kind.
         return None;
     }
-    // A signal of a terminal or to a process group is not for this process: a stopped one could not let go.
+    // In a session of its own, this process gets no signals from a terminal or to its parent's process group. While it
+    // is stopped it could not release threads.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"cutaway-hold");
     serve(&control);
     Some(ExitCode::SUCCESS)
 }
 
-/// Takes the sockets of the CPUs, and answers when a thread waits at each, until the other end is closed.
+/// Receives a socket for each CPU, and reports when a thread waits on each, until the other end is closed.
 pub(crate) fn serve(control: &OwnedFd) {
     let (ready, are_ready) = mpsc::channel();
     let mut started = 0;
     while let Some(Message { word, fd }) = wire::receive(control, true) {
         match fd {
-            Some(orders) => {
-                if start(word, &Arc::new(orders), Some(ready.clone())).is_err() {
+            Some(requests) => {
+                if start(word, &Arc::new(requests), Some(ready.clone())).is_err() {
                     return;
                 }
                 started += 1;
@@ -110,29 +113,31 @@ pub(crate) fn serve(control: &OwnedFd) {
     }
 }
 
-/// Starts a thread that waits for one to hold.
-fn start(cpu: u32, orders: &Arc<OwnedFd>, ready: Option<Sender<()>>) -> io::Result<()> {
-    /// There is one for each CPU and each held thread.
+/// Starts a thread that waits for a request.
+fn start(cpu: u32, requests: &Arc<OwnedFd>, ready: Option<Sender<()>>) -> io::Result<()> {
+    /// Bytes of a thread's stack. It is small because there is a thread for each CPU and each held thread.
     const STACK: usize = 128 << 10;
-    let orders = Arc::clone(orders);
-    let wait = move || wait(cpu, &orders, ready);
+    let requests = Arc::clone(requests);
+    let wait = move || wait(cpu, &requests, ready);
     thread::Builder::new().name(format!("hold/{cpu}")).stack_size(STACK).spawn(wait).map(drop)
 }
 
-/// Waits for a thread to hold, and holds it. The caller is a thread that ends then.
-fn wait(cpu: u32, orders: &Arc<OwnedFd>, ready: Option<Sender<()>>) {
-    let _first = First::begin(Some(cpu));
+/// Waits for a request, and holds its thread. The calling thread has to end afterward, to release it.
+fn wait(cpu: u32, requests: &Arc<OwnedFd>, ready: Option<Sender<()>>) {
+    let _priority = RealtimePriority::start(Some(cpu));
     if let Some(ready) = ready {
         let _ = ready.send(());
     }
-    let Some(Message { word, fd: Some(answers) }) = wire::receive(&**orders, true) else { return };
+    let Some(Message { word, fd: Some(answers) }) = wire::receive(&**requests, true) else { return };
     let begin = Instant::now();
     let tid = libc::pid_t::try_from(word).unwrap_or(-1);
-    // An order that has waited for long may be void, and the number another thread's by now.
+    // An old request may have been canceled, and its thread id reused.
     let is_held = !wire::is_closed(&answers) && seize(tid);
-    // The next one comes from the same CPU, where no ordinary thread has run meanwhile.
-    if start(cpu, orders, None).is_err() {
-        // Nothing is held by halves: everything is let go, and `trace` sees the sockets closed.
+    // The next request comes from the same CPU. No ordinary thread has run there since this one was woken, so the next
+    // waiting thread is not late.
+    if start(cpu, requests, None).is_err() {
+        // Without a waiting thread this CPU's requests would not be served. Exiting releases all threads, and `trace`
+        // sees the sockets closed.
         std::process::exit(1);
     }
     hold(tid, is_held, begin, &answers);
@@ -140,8 +145,9 @@ fn wait(cpu: u32, orders: &Arc<OwnedFd>, ready: Option<Sender<()>>) {
 
 /// Holds the thread until the other end of `answers` is closed.
 fn hold(tid: libc::pid_t, mut is_held: bool, begin: Instant, answers: &OwnedFd) {
-    /// How often to try whether another tracer has let go: less than a program needs from there to its first call.
-    const SOON: [Duration; 2] = [Duration::from_micros(100), Duration::from_micros(500)];
+    /// The range of intervals at which to try whether another tracer has detached. They are shorter than the time that a
+    /// program needs from there to its first call.
+    const RETRY: [Duration; 2] = [Duration::from_micros(100), Duration::from_micros(500)];
     let answer = match is_held {
         true => Answer::Held,
         false if is_traced(tid) => Answer::Waiting,
@@ -151,14 +157,14 @@ fn hold(tid: libc::pid_t, mut is_held: bool, begin: Instant, answers: &OwnedFd) 
         return;
     }
     loop {
-        let left = MOST.saturating_sub(begin.elapsed());
+        let left = HOLD_LIMIT.saturating_sub(begin.elapsed());
         if left.is_zero() {
             break;
         }
-        // The longer it takes, the longer it will take; many may wait.
-        let patience = if is_held { left } else { left.min((begin.elapsed() / 32).clamp(SOON[0], SOON[1])) };
+        // The interval grows with the time waited, because many threads may wait.
+        let timeout = if is_held { left } else { left.min((begin.elapsed() / 32).clamp(RETRY[0], RETRY[1])) };
         let mut fds = [PollFd::new(answers, PollFlags::IN)];
-        match poll(&mut fds, Timespec::try_from(patience).ok().as_ref()) {
+        match poll(&mut fds, Timespec::try_from(timeout).ok().as_ref()) {
             Ok(0) if !is_held => {
                 is_held = seize(tid);
                 if is_held && !Answer::Held.send(answers) {
@@ -175,14 +181,14 @@ fn hold(tid: libc::pid_t, mut is_held: bool, begin: Instant, answers: &OwnedFd) 
 }
 
 fn seize(tid: libc::pid_t) -> bool {
-    let seized = tid > 0 && request(libc::PTRACE_SEIZE, tid);
+    let seized = tid > 0 && ptrace(libc::PTRACE_SEIZE, tid);
     if seized {
-        request(libc::PTRACE_INTERRUPT, tid);
+        ptrace(libc::PTRACE_INTERRUPT, tid);
     }
     seized
 }
 
-/// Whether the thread is there and some process traces it.
+/// Returns whether the thread exists, is not a zombie, and is traced by a process.
 fn is_traced(tid: libc::pid_t) -> bool {
     let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
@@ -191,7 +197,7 @@ fn is_traced(tid: libc::pid_t) -> bool {
         && !field("State:").is_some_and(|state| state.starts_with('Z'))
 }
 
-fn request(request: libc::c_uint, tid: libc::pid_t) -> bool {
+fn ptrace(request: libc::c_uint, tid: libc::pid_t) -> bool {
     let none = ptr::null_mut::<libc::c_void>();
     // SAFETY: these requests take a number, and neither address nor data.
     unsafe { libc::ptrace(request, tid, none, none) == 0 }

@@ -1,29 +1,30 @@
-//! What is known of files, shared by the thread that examines them and those that decide whether a thread is held.
+//! The files that have been examined. The thread that examines them shares this table with the threads that decide
+//! whether a thread is held.
 
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{maps::Key, provider::Marks};
+use super::{maps::Key, provider::Fingerprint};
 
-/// What is known of a file.
+/// The result of examining a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Not traced; examined again if the marks change, since inode numbers are used again. The generation tells two
-    /// inodes of one number apart; it is `None` if no notice has told it.
-    Nothing(Marks, Option<u64>),
+    /// Not traced. The file is examined again if its fingerprint changes, because inode numbers are reused. The inode's
+    /// generation distinguishes two inodes with the same number; `None` if no mmap record had it.
+    NotTraced(Fingerprint, Option<u64>),
+    /// Attached, with this id.
     Attached(u32),
 }
 
-/// Whether a file that a thread has just mapped is known.
+/// The state of a file that a thread has just mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Familiar {
-    /// It is attached.
+pub(crate) enum Lookup {
     Attached,
-    /// It was no C library when it was examined.
-    Nothing,
-    No,
+    /// It was not a C library when it was examined.
+    NotTraced,
+    Unknown,
 }
 
 /// The verdicts by file.
@@ -43,13 +44,14 @@ impl Known {
         self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|key, verdict| keep(*key, *verdict));
     }
 
-    /// Tells whether the file is known, without waiting: to hold a thread in vain is better than to hold it too late.
-    pub(crate) fn familiar(&self, key: Key, generation: u64) -> Familiar {
-        let Ok(known) = self.0.try_read() else { return Familiar::No };
+    /// Looks up a file without blocking. If the table is locked, the file counts as unknown: a thread that is held
+    /// unnecessarily is better than one that is held too late.
+    pub(crate) fn lookup(&self, key: Key, generation: u64) -> Lookup {
+        let Ok(known) = self.0.try_read() else { return Lookup::Unknown };
         match known.get(&key) {
-            Some(Verdict::Attached(_)) => Familiar::Attached,
-            Some(Verdict::Nothing(_, Some(seen))) if *seen == generation => Familiar::Nothing,
-            _ => Familiar::No,
+            Some(Verdict::Attached(_)) => Lookup::Attached,
+            Some(Verdict::NotTraced(_, Some(seen))) if *seen == generation => Lookup::NotTraced,
+            _ => Lookup::Unknown,
         }
     }
 }

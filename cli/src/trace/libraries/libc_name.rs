@@ -1,6 +1,6 @@
-//! Names of C libraries.
+//! File names of C libraries.
 
-/// Returns whether `path` is a C library by its name: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`,
+/// Returns whether the file name is that of a C library: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`,
 /// `libc.musl-x86_64.so.1`.
 pub(crate) fn looks_like_libc(path: &str) -> bool {
     let name = path.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or_default();
@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c_libraries_are_known_by_their_names() {
+    fn c_libraries_are_recognized_by_name() {
         for path in ["/lib/libc.so.6", "libc-2.31.so", "/x/ld-musl-x86_64.so.1", "/libc.so (deleted)"] {
             assert!(looks_like_libc(path), "{path}");
         }

@@ -1,11 +1,10 @@
-//! Files that processes have mapped to execute them, from `/proc/PID/maps` (proc(5), `fs/proc/task_mmu.c`).
+//! Executable mappings of files, from `/proc/PID/maps` (proc(5), `fs/proc/task_mmu.c`).
 
 use std::{collections::HashMap, fs};
 
-/// A file as the kernel tells it apart from others: device and inode, as `/proc/PID/maps` and `PERF_RECORD_MMAP2` give
-/// them.
+/// A file's device and inode, as `/proc/PID/maps` and `PERF_RECORD_MMAP2` report them. They identify the file.
 ///
-/// On some file systems (btrfs, overlayfs) stat(2) gives another device; so these are compared with each other alone.
+/// On some file systems (btrfs, overlayfs) stat(2) reports another device, so keys are compared only with keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) major: u32,
@@ -13,36 +12,37 @@ pub(crate) struct Key {
     pub(crate) inode: u64,
 }
 
-/// A part of a file that a process may execute.
+/// An executable mapping of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) key: Key,
-    /// Addresses in the process, from the first byte to that behind the last one.
+    /// The address range in the process; `end` is exclusive.
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Bytes from the start of the file.
+    /// The offset in the file, in bytes.
     pub(crate) offset: u64,
-    /// The file's path as this process (not the other one) sees it, lossily; may be deleted, or unreachable.
+    /// The file's path as this process sees it, not the one that mapped the file, decoded lossily. The path can be
+    /// deleted or unreachable.
     pub(crate) path: String,
 }
 
-/// Reads the executable mappings of files that the process has; none if it is gone or may not be asked.
+/// Reads the executable mappings of files in a process. Returns none if the process has ended or may not be read.
 pub(crate) fn of_process(pid: u32) -> Vec<Mapping> {
     let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
     parse(&String::from_utf8_lossy(&text))
 }
 
 fn parse(maps: &str) -> Vec<Mapping> {
-    maps.lines().filter_map(line).collect()
+    maps.lines().filter_map(parse_line).collect()
 }
 
-/// `START-END PERMS OFFSET MAJOR:MINOR INODE   PATH`; `None` if it may not be executed, or is no file.
-fn line(line: &str) -> Option<Mapping> {
+/// Parses `START-END PERMS OFFSET MAJOR:MINOR INODE   PATH`. Returns `None` if it is not executable, or not of a file.
+fn parse_line(line: &str) -> Option<Mapping> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let mut rest = line;
     let mut word = || {
-        let (word, behind) = rest.split_once(' ')?;
-        rest = behind;
+        let (word, tail) = rest.split_once(' ')?;
+        rest = tail;
         Some(word)
     };
     let (range, permissions, offset, device, inode) = (word()?, word()?, word()?, word()?, word()?);
@@ -63,22 +63,22 @@ fn line(line: &str) -> Option<Mapping> {
     permissions.contains('x').then_some(mapping)
 }
 
-/// What every process has mapped, read again only for those that may have changed.
+/// The mappings of every process, read again only for processes that may have changed.
 #[derive(Default)]
 pub(crate) struct Processes {
     known: HashMap<u32, Known>,
 }
 
 struct Known {
-    /// When it was started, how much it has mapped, and where its program is: see [`marks`].
-    marks: Vec<String>,
+    /// The start time, the size of all mappings and the address of the program: see [`fingerprint`].
+    fingerprint: Vec<String>,
     mappings: Vec<Mapping>,
 }
 
 impl Processes {
-    /// Looks through all processes of this PID namespace; `afresh` reads also those that seem unchanged. `meanwhile` is
-    /// called now and then: a look takes long on a machine with many processes.
-    pub(crate) fn look(&mut self, afresh: bool, mut meanwhile: impl FnMut()) {
+    /// Reads the mappings of all processes of this PID namespace. `reread` also reads processes that seem unchanged.
+    /// Calls `meanwhile` regularly, because a scan takes long on a machine with many processes.
+    pub(crate) fn scan(&mut self, reread: bool, mut meanwhile: impl FnMut()) {
         /// Processes between two such calls: some hundred microseconds.
         const FEW: usize = 8;
         let mut before = std::mem::take(&mut self.known);
@@ -86,16 +86,16 @@ impl Processes {
             if number % FEW == 0 {
                 meanwhile();
             }
-            let marks = marks(pid);
+            let fingerprint = fingerprint(pid);
             let known = match before.remove(&pid) {
-                Some(known) if !afresh && !marks.is_empty() && known.marks == marks => known,
-                _ => Known { marks, mappings: of_process(pid) },
+                Some(known) if !reread && !fingerprint.is_empty() && known.fingerprint == fingerprint => known,
+                _ => Known { fingerprint, mappings: of_process(pid) },
             };
             self.known.insert(pid, known);
         }
     }
 
-    /// Every process with what it has mapped.
+    /// Returns every process with its mappings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[Mapping])> {
         self.known.iter().map(|(pid, known)| (*pid, known.mappings.as_slice()))
     }
@@ -106,16 +106,16 @@ fn pids() -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Marks by which a process that has mapped another file can be told from one that has not, as a rule.
-fn marks(pid: u32) -> Vec<String> {
+/// Reads values of a process that usually change when it maps another file.
+fn fingerprint(pid: u32) -> Vec<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let stat = String::from_utf8_lossy(&stat);
-    // The name may hold anything, blanks and parentheses included; behind it the third field begins.
+    // The name can contain any character, also blanks and parentheses. After it comes the third field.
     let Some((_, fields)) = stat.rsplit_once(") ") else { return Vec::new() };
     /// `starttime`, `vsize`, `startcode`: the 22nd, 23rd and 26th field.
-    const WANTED: [usize; 3] = [22, 23, 26];
+    const FIELDS: [usize; 3] = [22, 23, 26];
     let fields: Vec<_> = fields.split_whitespace().collect();
-    WANTED.iter().filter_map(|number| fields.get(number - 3)).map(|&field| field.to_owned()).collect()
+    FIELDS.iter().filter_map(|number| fields.get(number - 3)).map(|&field| field.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executable_files_are_read_from_maps() {
+    fn executable_mappings_are_parsed() {
         let maps = "\
             7f00-7f20 r--p 00000000 fe:01 77                         /usr/lib/libc.so.6\n\
             7f20-7f80 r-xp 00020000 fe:01 77                         /usr/lib/libc.so.6\n\
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_among_all() {
+    fn scan_includes_this_process() {
         let mut processes = Processes::default();
-        processes.look(false, || {});
+        processes.scan(false, || {});
         let own = std::process::id();
         let (_, mappings) = processes.iter().find(|(pid, _)| *pid == own).unwrap();
         assert!(mappings.iter().any(|mapping| mapping.path == std::env::current_exe().unwrap().to_str().unwrap()));
-        assert_eq!(marks(own).len(), 3);
-        assert_eq!(marks(0), [""; 0]);
+        assert_eq!(fingerprint(own).len(), 3);
+        assert_eq!(fingerprint(0), [""; 0]);
     }
 }

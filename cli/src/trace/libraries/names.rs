@@ -1,11 +1,11 @@
-//! Which library an event came from, by the cookie of the link that its program ran for.
+//! Finds the library of an event by the cookie of the link for which the program ran.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The traced libraries' paths by cookie; shared by the thread that attaches and the one that prints.
+/// The paths of the traced libraries by cookie. The thread that attaches and the thread that prints share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     paths: Arc<Mutex<BTreeMap<u32, String>>>,
@@ -13,7 +13,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// `by_cookie` says whether events carry cookies.
+    /// Creates an empty table. `by_cookie` is true if events have cookies.
     pub(crate) fn new(by_cookie: bool) -> Self {
         Self { paths: Arc::default(), by_cookie }
     }
@@ -26,7 +26,7 @@ impl Names {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(cookie, path.to_owned());
     }
 
-    /// Returns the library's path; `None` if it is unknown. Without cookies it is known as long as there was only one.
+    /// Returns the library's path, or `None` if it is unknown. Without cookies it is known while there is only one.
     pub(crate) fn get(&self, cookie: u32) -> Option<String> {
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         match paths.len() {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_is_known_by_its_cookie_or_by_being_the_only_one() {
+    fn library_is_found_by_cookie_or_if_it_is_the_only_one() {
         let names = Names::new(true);
         names.add(1, "/a");
         names.add(2, "/b");

@@ -1,4 +1,4 @@
-//! Whether a file is a C library with `getaddrinfo`, and the way to it that is certain to lead to that very file.
+//! Finds out whether a file is a C library with `getaddrinfo`, and opens exactly the file of a mapping.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -16,49 +16,49 @@ use cutaway_programs::getaddrinfo;
 use super::{
     libc_name::looks_like_libc,
     maps::Mapping,
-    quick::{self, Quick},
+    symbol_hash::{self, Definition},
 };
 
-/// A function that every C library defines and no library in front of it does: what only wraps `getaddrinfo` calls the
-/// C library's in the end, and its calls would be seen twice.
-const STARTS: [&str; 2] = ["__libc_start_main", "__libc_init"];
+/// Functions of which every C library defines one, and a wrapper library defines none. A library that only wraps
+/// `getaddrinfo` calls the C library's function in the end, so its calls would be traced twice.
+const LIBC_SYMBOLS: [&str; 2] = ["__libc_start_main", "__libc_init"];
 
-/// Bytes of a file whose whole table of symbols is looked through. It is read into memory, and any process can map a
-/// file of any length, which may take no room at all on a disk.
-const MOST: u64 = 1 << 30;
+/// The size in bytes up to which a file's full symbol table is searched. The search reads the file into memory, and any
+/// process can map a file of any size, which may be sparse.
+const MAX_SIZE: u64 = 1 << 30;
 
-/// What a file turned out to be.
+/// The result of examining a file.
 pub(crate) enum Found {
-    /// It has no `getaddrinfo` of its own.
-    Nothing,
-    /// It has, but of a kind that the program cannot read: why.
-    Foreign(&'static str),
-    /// It cannot be opened (any more).
-    Gone,
+    /// It does not define `getaddrinfo`, or is not a C library.
+    NotLibrary,
+    /// It defines `getaddrinfo`, but the BPF program does not support it, for this reason.
+    Unsupported(&'static str),
+    /// It cannot be opened, or no longer.
+    NotOpened,
     Provider(Provider),
 }
 
 /// A file that defines `getaddrinfo`.
 pub(crate) struct Provider {
     file: File,
-    /// Where the function begins, in bytes from the file's start.
+    /// The function's offset in the file, in bytes.
     pub(crate) function: u64,
-    /// Its path as seen by this process, for people.
-    pub(crate) shown: String,
-    marks: Marks,
+    /// The path as this process sees it, for messages.
+    pub(crate) display_path: String,
+    fingerprint: Fingerprint,
 }
 
-/// What two ways to one file have in common, and two files have not, as a rule.
+/// Values that are equal for one file on any path, and usually differ between two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Marks {
-    /// The lower half: overlayfs with `xino` puts the number of the layer above it.
+pub(crate) struct Fingerprint {
+    /// The lower half of the inode number. Overlayfs with `xino` puts the layer's number into the upper half.
     inode: u32,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Marks {
+impl Fingerprint {
     fn of(file: &Metadata) -> Self {
         Self {
             inode: file.ino() as u32,
@@ -69,75 +69,76 @@ impl Marks {
     }
 }
 
-/// Reads the marks of a mapped file; `None` if that is not possible.
-pub(crate) fn marks(pid: u32, mapping: &Mapping) -> Option<Marks> {
-    fs::metadata(link(pid, mapping)).ok().map(|file| Marks::of(&file))
+/// Reads the fingerprint of a mapped file. Returns `None` if that is not possible.
+pub(crate) fn fingerprint(pid: u32, mapping: &Mapping) -> Option<Fingerprint> {
+    fs::metadata(link(pid, mapping)).ok().map(|file| Fingerprint::of(&file))
 }
 
-/// Opens the file that the process has mapped there and looks for the function.
+/// Opens the file of a process's mapping and examines it.
 pub(crate) fn examine(pid: u32, mapping: &Mapping) -> Found {
-    open(pid, mapping).map_or(Found::Gone, |file| judge(file, &mapping.path))
+    open(pid, mapping).map_or(Found::NotOpened, |file| classify(file, &mapping.path))
 }
 
-/// The same of a file at a path of this process's.
+/// Opens the file at a path, as this process sees it, and examines it.
 pub(crate) fn at_path(path: &Path) -> Found {
-    File::open(path).map_or(Found::Gone, |file| judge(file, &path.to_string_lossy()))
+    File::open(path).map_or(Found::NotOpened, |file| classify(file, &path.to_string_lossy()))
 }
 
-fn judge(file: File, shown: &str) -> Found {
+fn classify(file: File, display_path: &str) -> Found {
     let mut header = [0; 20];
     if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"\x7fELF") {
-        return Found::Nothing;
+        return Found::NotLibrary;
     }
     let native = is_native(&header);
-    // One of another class has its tables elsewhere: it takes the long way, if it is a C library by its name.
-    let quick = if native { quick::defines(&file, getaddrinfo::FUNCTION) } else { Quick::Unknown };
-    if quick == Quick::No || !native && !looks_like_libc(shown) {
-        return Found::Nothing;
+    // A file of another ELF class has other table layouts. Its full symbol table is read if it has a C library's name.
+    let defines = if native { symbol_hash::defines(&file, getaddrinfo::FUNCTION) } else { Definition::Unknown };
+    if defines == Definition::No || !native && !looks_like_libc(display_path) {
+        return Found::NotLibrary;
     }
-    if file.metadata().map_or(true, |of| of.len() > MOST) {
-        return Found::Foreign("it is larger than 1 GiB; name it with --library");
+    if file.metadata().map_or(true, |of| of.len() > MAX_SIZE) {
+        return Found::Unsupported("it is larger than 1 GiB; name it with --library");
     }
-    let path = through(&file);
+    let path = fd_path(&file);
     let find = |symbol| Uprobe::new(&path, symbol).locate().ok();
-    let Some((_, function)) = find(getaddrinfo::FUNCTION) else { return Found::Nothing };
-    if !STARTS.iter().any(|symbol| find(symbol).is_some()) {
-        return Found::Nothing;
+    let Some((_, function)) = find(getaddrinfo::FUNCTION) else { return Found::NotLibrary };
+    if !LIBC_SYMBOLS.iter().any(|symbol| find(symbol).is_some()) {
+        return Found::NotLibrary;
     }
     if !native {
-        return Found::Foreign("it is for another kind of processor, or of 32 bits");
+        return Found::Unsupported("it is for another architecture, or a 32-bit file");
     }
-    let Ok(marks) = file.metadata().map(|of| Marks::of(&of)) else { return Found::Gone };
-    Found::Provider(Provider { file, function, shown: shown.to_owned(), marks })
+    let Ok(fingerprint) = file.metadata().map(|of| Fingerprint::of(&of)) else { return Found::NotOpened };
+    Found::Provider(Provider { file, function, display_path: display_path.to_owned(), fingerprint })
 }
 
 fn link(pid: u32, mapping: &Mapping) -> String {
     format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end)
 }
 
-/// The file of a mapping: through `/proc/PID/map_files`, which leads to the file itself whatever its path says (needs
-/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), or by its path below the process's root if that is the same file.
+/// Opens the file of a mapping. `/proc/PID/map_files` leads to the file itself, whatever its path, but needs
+/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`. Otherwise the path below the process's root is opened, if it has the same
+/// inode number.
 fn open(pid: u32, mapping: &Mapping) -> Option<File> {
     open_regular(&link(pid, mapping)).or_else(|| {
         let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
-        // A file of the same path may be a newer one.
+        // The path may lead to a newer file.
         open_regular(&path).filter(|file| file.metadata().is_ok_and(|of| of.ino() == mapping.key.inode))
     })
 }
 
-/// Opens a regular file. A FIFO would block and a device may do something, and what the path leads to is another
-/// process's to change at any moment; so it is held on to before it is looked at, and opened after.
+/// Opens a regular file. Opening a FIFO would block, and opening a device can have effects. Another process can replace
+/// the file at the path at any moment, so an `O_PATH` fd holds it: it is checked and then opened through that fd.
 fn open_regular(path: &str) -> Option<File> {
     let held = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
-    held.metadata().is_ok_and(|of| of.is_file()).then(|| File::open(through(&held)).ok())?
+    held.metadata().is_ok_and(|of| of.is_file()).then(|| File::open(fd_path(&held)).ok())?
 }
 
-/// A path through which the kernel, too, comes to this open file.
-fn through(file: &File) -> String {
+/// Returns a path by which the kernel also finds this open file.
+fn fd_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// Of this program's own class, byte order and machine.
+/// Returns whether a file has this program's ELF class, byte order and machine.
 fn is_native(header: &[u8; 20]) -> bool {
     let mut own = [0; 20];
     let read = File::open("/proc/self/exe").and_then(|mut file| file.read_exact(&mut own));
@@ -145,41 +146,41 @@ fn is_native(header: &[u8; 20]) -> bool {
 }
 
 impl Provider {
-    /// The path to attach by: the plain one where it leads to this very file now, which reads better; otherwise through
-    /// the open file.
+    /// Returns the path for attaching: the plain path while it leads to this file, because it is more readable, otherwise
+    /// the path of the open file.
     pub(crate) fn path(&self) -> String {
-        if self.leads_here(&self.shown) { self.shown.clone() } else { self.open_path() }
+        if self.is_path_of_file(&self.display_path) { self.display_path.clone() } else { self.open_path() }
     }
 
-    /// The path through the open file.
+    /// Returns the path of the open file.
     pub(crate) fn open_path(&self) -> String {
-        through(&self.file)
+        fd_path(&self.file)
     }
 
-    /// Whether this path is one of this file at this moment.
-    pub(crate) fn leads_here(&self, path: &str) -> bool {
+    /// Returns whether this path leads to this file now.
+    pub(crate) fn is_path_of_file(&self, path: &str) -> bool {
         let (Ok(one), Ok(other)) = (fs::metadata(path), self.file.metadata()) else { return false };
         (one.dev(), one.ino()) == (other.dev(), other.ino())
     }
 
-    /// Whether the file is still in some directory.
+    /// Returns whether the file still has a name in a directory.
     pub(crate) fn is_linked(&self) -> bool {
         self.file.metadata().is_ok_and(|of| of.nlink() > 0)
     }
 
-    pub(crate) fn marks(&self) -> Marks {
-        self.marks
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
-    /// Whether a probe is on the function in that process: its memory then differs from the file.
+    /// Returns whether the function is probed in that process: its memory then differs from the file.
     ///
-    /// One file below several overlay file systems has an inode of its own in each, and the kernel puts a probe on the
-    /// one below (`d_real_inode`). If the file of equal [`Marks`] is probed already, and the probe is in this process,
-    /// too, then it is that file.
+    /// One file below several overlay file systems has a separate inode in each, and the kernel attaches the probe to the
+    /// inode below (`d_real_inode`). If a file with an equal [`Fingerprint`] is attached already, and its probe is in this
+    /// process too, both are the same file.
     pub(crate) fn is_probed_in(&self, pid: u32, mapping: &Mapping) -> bool {
         let (mut memory, mut file) = ([0; 4], [0; 4]);
-        let behind = self.function.checked_sub(mapping.offset).and_then(|behind| mapping.start.checked_add(behind));
-        let Some(address) = behind.filter(|address| *address < mapping.end) else { return false };
+        let address = self.function.checked_sub(mapping.offset).and_then(|offset| mapping.start.checked_add(offset));
+        let Some(address) = address.filter(|address| *address < mapping.end) else { return false };
         let read = File::open(format!("/proc/{pid}/mem")).and_then(|of| of.read_exact_at(&mut memory, address));
         read.is_ok() && self.file.read_exact_at(&mut file, self.function).is_ok() && memory != file
     }
@@ -190,18 +191,18 @@ mod tests {
     use super::*;
     use crate::trace::libraries::maps;
 
-    /// What this test has mapped under a name that begins so.
+    /// Returns this process's mapping of a file whose name has this prefix.
     fn own(name: &str) -> Mapping {
         let found = maps::of_process(std::process::id());
         found.into_iter().find(|mapping| mapping.path.rsplit('/').next().unwrap().starts_with(name)).unwrap()
     }
 
     #[test]
-    fn nothing_but_regular_files_is_opened() {
+    fn only_regular_files_are_opened() {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("libc.so.6");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        // To open it for reading would block.
+        // Opening it for reading would block.
         assert!(open_regular(fifo.to_str().unwrap()).is_none());
         assert!(open_regular("/dev/null").is_none());
         assert!(open_regular(directory.path().to_str().unwrap()).is_none());
@@ -209,29 +210,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_any_length_is_not_read_whole() {
+    fn huge_file_is_not_read_whole() {
         use std::io::Write;
-        // Linked statically, by its header.
+        // A header without program headers: the file counts as linked statically.
         let mut header = vec![0; 64];
         File::open("/proc/self/exe").unwrap().read_exact(&mut header).unwrap();
         header[56..58].fill(0);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&header).unwrap();
         file.set_len(1 << 40).unwrap();
-        assert!(matches!(judge(file, "libc.so.6"), Found::Foreign(why) if why.contains("1 GiB")));
+        assert!(matches!(classify(file, "libc.so.6"), Found::Unsupported(why) if why.contains("1 GiB")));
     }
 
     #[test]
-    fn the_c_library_is_a_provider_and_this_program_is_none() {
+    fn c_library_is_a_provider_and_this_program_is_not() {
         let pid = std::process::id();
         let exe = std::env::current_exe().unwrap();
-        assert!(matches!(examine(pid, &own(exe.file_name().unwrap().to_str().unwrap())), Found::Nothing));
+        assert!(matches!(examine(pid, &own(exe.file_name().unwrap().to_str().unwrap())), Found::NotLibrary));
         let libc = own("libc.so");
-        let Found::Provider(provider) = examine(pid, &libc) else { panic!("{libc:?} is none") };
+        let Found::Provider(provider) = examine(pid, &libc) else { panic!("{libc:?} is not a provider") };
         assert_eq!(provider.path(), libc.path);
         assert!(provider.is_linked());
         let (_, function) = Uprobe::new(&libc.path, getaddrinfo::FUNCTION).locate().unwrap();
         assert_eq!(provider.function, function);
-        assert!(matches!(examine(0, &libc), Found::Gone));
+        assert!(matches!(examine(0, &libc), Found::NotOpened));
     }
 }

@@ -10,26 +10,26 @@ use crate::diagnostics;
 
 /// The processes whose libraries are traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    Everybody,
-    /// The followed processes (the map `followed`).
+pub(crate) enum Scope {
+    All,
+    /// The processes in the map `followed`.
     Followed,
     Process(u32),
 }
 
-/// Tells whether a process is one of those.
+/// Decides whether a process is in the scope.
 #[derive(Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct ProcessFilter {
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) whose: Whose,
+    pub(crate) scope: Scope,
 }
 
-impl Wanted {
+impl ProcessFilter {
     pub(crate) fn includes(&self, pid: u32) -> bool {
-        match self.whose {
-            Whose::Everybody => true,
-            Whose::Process(only) => pid == only,
-            Whose::Followed => {
+        match self.scope {
+            Scope::All => true,
+            Scope::Process(only) => pid == only,
+            Scope::Followed => {
                 let find = || self.loaded.map(object::FOLLOWED).and_then(|map| map.lookup(&pid.to_ne_bytes()));
                 let followed = diagnostics::quietly(find);
                 followed.is_ok_and(|found| found.is_some())
@@ -37,10 +37,10 @@ impl Wanted {
         }
     }
 
-    /// Returns whether the process that mapped this file is or may have been traced. A process that has ended is no
-    /// longer followed; it counts as traced if the file is a C library.
-    pub(crate) fn included(&self, pid: u32, path: &str) -> bool {
-        self.includes(pid) || self.whose == Whose::Followed && looks_like_libc(path) && has_ended(pid)
+    /// Returns whether the process that mapped this file is traced, or may have been. A process that has ended is no
+    /// longer followed. It counts as traced if the file has a C library's name.
+    pub(crate) fn may_include(&self, pid: u32, path: &str) -> bool {
+        self.includes(pid) || self.scope == Scope::Followed && looks_like_libc(path) && has_ended(pid)
     }
 }
 
@@ -50,7 +50,7 @@ fn has_ended(pid: u32) -> bool {
     const EXITING: u64 = 4;
     let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return true };
     let stat = String::from_utf8_lossy(&stat);
-    // The name may hold anything; behind it come the state, five numbers, and the flags (proc(5)).
+    // The name can contain any character. After it come the state, five numbers, and the flags (proc(5)).
     let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
     let is_over = fields.next().is_none_or(|state| matches!(state, "Z" | "X" | ""));
     is_over || fields.nth(5).and_then(|flags| flags.parse().ok()).is_some_and(|flags: u64| flags & EXITING != 0)
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_has_ended_is_told_from_one_that_runs() {
+    fn ended_process_is_recognized() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
         assert!(!has_ended(child.id()) && !has_ended(std::process::id()));
         child.kill().unwrap();
         let begin = std::time::Instant::now();
         while !has_ended(child.id()) {
-            assert!(begin.elapsed() < std::time::Duration::from_secs(10), "a zombie has ended");
+            assert!(begin.elapsed() < std::time::Duration::from_secs(10), "a zombie counts as ended");
         }
         child.wait().unwrap();
         assert!(has_ended(child.id()) && has_ended(u32::MAX));

@@ -1,4 +1,4 @@
-//! Finds C libraries in use, attaches to them, and keeps up with those that come and go.
+//! The watcher: finds C libraries in use, attaches to them, and follows those that come into use or go out of it.
 
 mod missed;
 
@@ -14,80 +14,84 @@ use log::{info, warn};
 
 use super::{
     attached::AllAttached,
-    catch::{Catchers, Common},
-    first::First,
+    cpu_readers::{CpuReaders, Shared},
     hold::Holder,
     known::{Known, Verdict},
     libc_name::looks_like_libc,
     maps::{self, Key, Mapping, Processes},
+    mmap_records::PerfBuffer,
     names::Names,
-    notice::Ring,
     provider::{self, Found},
-    scope::{Wanted, Whose},
-    sightings::{Arrived, Mapper, Queue, Sighting},
+    queue::{MappingThread, NewMapping, Pending, Queue},
+    realtime::RealtimePriority,
+    scope::{ProcessFilter, Scope},
 };
 use crate::error::CliError;
 
-/// How often to see to attached files with notices, and how often to look through the processes without.
-const NOTICED: Duration = Duration::from_secs(1);
-const UNNOTICED: Duration = Duration::from_millis(500);
-/// How often all processes are looked through although nothing calls for it: a CPU that came online has no notices.
-const ALL: Duration = Duration::from_secs(30);
-/// How many processes are tried for one file: the first may end before its file is opened.
-const TRIES: usize = 4;
+/// How often to check the users of attached files, while mmap records are read.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often to scan the processes, if no mmap records are read.
+const SCAN_INTERVAL: Duration = Duration::from_millis(500);
+/// How often to scan all processes in any case, because a CPU that came online has no reader of mmap records.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(30);
+/// How many processes are tried for one file. The first may end before its file is opened.
+const MAX_TRIES: usize = 4;
 
+/// The state of the watcher thread.
 pub(crate) struct Watch {
-    wanted: Wanted,
+    filter: ProcessFilter,
     attached: AllAttached,
     known: Known,
     queue: Arc<Queue>,
-    /// `None` if mappings are not noticed.
-    catchers: Option<Catchers>,
-    /// Why no threads are held; `None` if they are.
-    unheld: Option<String>,
-    first: Option<First>,
+    /// `None` if no mmap records are read.
+    readers: Option<CpuReaders>,
+    /// The reason why threads are not held; `None` if they are held.
+    no_hold_reason: Option<String>,
+    priority: Option<RealtimePriority>,
     processes: Processes,
-    looked: Instant,
-    /// When the trace began; `None` before that: what is found then was in use before.
+    last_scan: Instant,
+    /// When the trace began; `None` before that. A library that is found before was in use before the trace.
     began: Option<Instant>,
-    /// Notices were dropped, or are over.
-    dropped: bool,
-    over: bool,
-    told_of_losses: bool,
+    /// Mmap records were lost.
+    lost_records: bool,
+    /// A reader has ended.
+    readers_ended: bool,
+    warned_of_losses: bool,
 }
 
 impl Watch {
-    pub(crate) fn new(loaded: Arc<Loaded>, whose: Whose, names: Names) -> Self {
+    pub(crate) fn new(loaded: Arc<Loaded>, scope: Scope, names: Names) -> Self {
         Self {
-            attached: AllAttached::new(Arc::clone(&loaded), whose, names),
-            wanted: Wanted { loaded, whose },
+            attached: AllAttached::new(Arc::clone(&loaded), scope, names),
+            filter: ProcessFilter { loaded, scope },
             known: Known::default(),
             queue: Arc::default(),
-            catchers: None,
-            unheld: None,
-            first: None,
+            readers: None,
+            no_hold_reason: None,
+            priority: None,
             processes: Processes::default(),
-            looked: Instant::now(),
+            last_scan: Instant::now(),
             began: None,
-            dropped: false,
-            over: false,
-            told_of_losses: false,
+            lost_records: false,
+            readers_ended: false,
+            warned_of_losses: false,
         }
     }
 
-    /// Returns the queue by which it is told to end.
+    /// Returns the queue, which can stop the watcher.
     pub(crate) fn queue(&self) -> Arc<Queue> {
         Arc::clone(&self.queue)
     }
 
-    /// Attaches to what is in use now. Notices come first: nothing is missed between the two.
+    /// Attaches to the libraries in use now. The readers of mmap records start first, so that no library is missed in
+    /// between.
     pub(crate) fn begin(&mut self, hold: bool) -> Result<(), CliError> {
-        self.notice(hold);
-        if self.wanted.whose == Whose::Followed {
-            // Nothing is followed yet; most commands use the library that this program uses.
+        self.start_readers(hold);
+        if self.filter.scope == Scope::Followed {
+            // No process is followed yet. Most commands use the same C library as this program.
             let own = std::process::id();
             for mapping in maps::of_process(own) {
-                self.consider(own, &mapping, None);
+                self.examine(own, &mapping, None);
             }
             self.attached.keep_all();
             if self.attached.is_empty()
@@ -97,115 +101,119 @@ impl Watch {
                 self.attached.attach(provider, None);
             }
         } else {
-            self.look(true);
+            self.scan(true);
         }
         self.began = Some(Instant::now());
         match self.attached.failure.take() {
             Some(failure) if self.attached.is_empty() => Err(failure),
             _ => {
                 if self.attached.is_empty() {
-                    warn!("no C library with getaddrinfo is in use there yet: waiting for one");
+                    warn!("no traced process uses a C library with getaddrinfo yet: waiting for one");
                 }
                 Ok(())
             }
         }
     }
 
-    /// Begins to notice mappings, and to hold threads, as far as this machine lets it.
-    fn notice(&mut self, hold: bool) {
-        let late = format!("libraries that come into use are looked for every {UNNOTICED:?}, not noticed at once");
-        let rings = match Ring::open_all() {
-            Ok(rings) => rings,
+    /// Starts the readers of mmap records, and the holder process if `hold` is true, as far as the machine permits it.
+    fn start_readers(&mut self, hold: bool) {
+        let fallback = format!("scanning all processes for new libraries every {SCAN_INTERVAL:?}");
+        let buffers = match PerfBuffer::open_all() {
+            Ok(buffers) => buffers,
             Err(error) => {
-                self.unheld = Some("mappings are not noticed at once".to_owned());
-                return info!("{late}: {}", CliError::system("open the records of mappings", &error));
+                self.no_hold_reason = Some("new mappings are found only by scans".to_owned());
+                return info!("{fallback}: {}", CliError::system("open the records of mappings", &error));
             }
         };
-        let cpus: Vec<u32> = rings.iter().map(Ring::cpu).collect();
+        let cpus: Vec<u32> = buffers.iter().map(PerfBuffer::cpu).collect();
         let holder = hold.then(|| Holder::start(&cpus).map(Arc::new));
-        self.unheld = match &holder {
+        self.no_hold_reason = match &holder {
             None => Some("no thread is held (--no-hold)".to_owned()),
             Some(Err(error)) => {
-                Some(format!("no thread is held: {}", CliError::system("start the process that would do it", error)))
+                Some(format!("no thread is held: {}", CliError::system("start the process that holds threads", error)))
             }
             Some(Ok(_)) => None,
         };
-        if let (true, Some(why)) = (hold, &self.unheld) {
+        if let (true, Some(why)) = (hold, &self.no_hold_reason) {
             info!("{why}");
         }
-        let common = Common {
-            wanted: self.wanted.clone(),
+        let shared = Shared {
+            filter: self.filter.clone(),
             known: self.known.clone(),
             queue: Arc::clone(&self.queue),
             holder: holder.and_then(Result::ok),
         };
-        match Catchers::start(rings, &common) {
-            Ok(catchers) => self.catchers = Some(catchers),
+        match CpuReaders::start(buffers, &shared) {
+            Ok(readers) => self.readers = Some(readers),
             Err(error) => {
-                info!("{late}: {}", CliError::system("start the threads that read the records of mappings", &error));
+                info!(
+                    "{fallback}: {}",
+                    CliError::system("start the threads that read the records of mappings", &error)
+                );
             }
         }
     }
 
-    /// Keeps up with what comes into use and what goes out of it, until the queue says that it is time to end. Returns
-    /// what is attached then.
+    /// Attaches to libraries that come into use and detaches from those that go out of it, until it is stopped by the
+    /// queue. Returns the files that are still attached.
     pub(crate) fn run(mut self) -> AllAttached {
-        self.first = (self.unheld.is_none() && self.catchers.is_some()).then(|| First::begin(None));
+        self.priority =
+            (self.no_hold_reason.is_none() && self.readers.is_some()).then(|| RealtimePriority::start(None));
         loop {
-            self.queue.wait(if self.catchers.is_some() { NOTICED } else { UNNOTICED });
+            self.queue.wait(if self.readers.is_some() { CHECK_INTERVAL } else { SCAN_INTERVAL });
             if self.keep_up() {
-                // They read what there is before they end.
-                self.catchers = None;
+                // The readers read the last records before they end.
+                self.readers = None;
                 let last = self.queue.take();
-                self.see_to_losses(&last);
-                last.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
+                self.record_losses(&last);
+                last.mappings.iter().for_each(|mapping| self.tell_if_late(mapping));
                 return self.attached;
             }
-            if std::mem::take(&mut self.over) {
-                info!("mappings are no longer noticed: all processes are looked through every {UNNOTICED:?}");
-                self.catchers = None;
+            if std::mem::take(&mut self.readers_ended) {
+                info!("mmap records can no longer be read: scanning all processes every {SCAN_INTERVAL:?}");
+                self.readers = None;
             }
-            let is_time = self.looked.elapsed() >= ALL;
-            if std::mem::take(&mut self.dropped) || self.catchers.is_none() || is_time {
-                self.look(is_time);
+            let is_time = self.last_scan.elapsed() >= RESCAN_INTERVAL;
+            if std::mem::take(&mut self.lost_records) || self.readers.is_none() || is_time {
+                self.scan(is_time);
             }
-            if self.attached.have_to_be_looked_for() {
-                self.look(false);
-                let over = self.attached.let_go();
+            if self.attached.mark_unused() {
+                self.scan(false);
+                let over = self.attached.detach_unused();
                 self.known.retain(|_, verdict| !matches!(verdict, Verdict::Attached(id) if over.contains(&id)));
             }
-            // There is no one to return it to; it was told.
+            // The failure was reported as a warning, and cannot be returned here.
             self.attached.failure = None;
         }
     }
 
-    /// Attaches to what the notices tell of; returns whether it is time to end.
+    /// Processes the queue: attaches to new C libraries. Returns whether the trace ends.
     fn keep_up(&mut self) -> bool {
-        // Also while it looks through many processes, which takes long and is in no hurry.
-        self.first.iter_mut().for_each(First::account);
-        let arrived = self.queue.take();
-        self.see_to_losses(&arrived);
-        if arrived.stop {
-            // It has to be seen again, by the caller of what has called this.
-            self.queue.tell(|arrived| arrived.stop = true);
-            arrived.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
+        // A scan of many processes calls this too: it takes long and is not urgent.
+        self.priority.iter_mut().for_each(RealtimePriority::throttle);
+        let pending = self.queue.take();
+        self.record_losses(&pending);
+        if pending.stop {
+            // A scan may have called this, so the flag is set again for `run`.
+            self.queue.update(|pending| pending.stop = true);
+            pending.mappings.iter().for_each(|mapping| self.tell_if_late(mapping));
             return true;
         }
-        self.over |= arrived.over;
-        for Sighting { pid, mapping, thread } in arrived.sightings {
-            self.first.iter_mut().for_each(First::account);
-            self.consider(pid, &mapping, Some(&thread));
-            // Here at the latest the thread goes on.
+        self.readers_ended |= pending.ended;
+        for NewMapping { pid, mapping, thread } in pending.mappings {
+            self.priority.iter_mut().for_each(RealtimePriority::throttle);
+            self.examine(pid, &mapping, Some(&thread));
+            // The thread continues here at the latest.
             drop(thread);
         }
         false
     }
 
-    /// Notes that records were lost, so that all processes are looked through; warns of it once. Processes that have
-    /// ended by then cannot be found.
-    fn see_to_losses(&mut self, arrived: &Arrived) {
-        self.dropped |= arrived.dropped;
-        if arrived.dropped && self.began.is_some() && !std::mem::replace(&mut self.told_of_losses, true) {
+    /// Notes that records were lost, so that all processes are scanned, and warns once. The scan does not find processes
+    /// that have ended.
+    fn record_losses(&mut self, pending: &Pending) {
+        self.lost_records |= pending.lost;
+        if pending.lost && self.began.is_some() && !std::mem::replace(&mut self.warned_of_losses, true) {
             warn!(
                 "records of mappings were lost: calls of getaddrinfo by processes that have started and ended meanwhile \
                  may be missed; further losses are not reported"
@@ -213,12 +221,12 @@ impl Watch {
         }
     }
 
-    /// Looks through the processes for files that are not known yet.
-    fn look(&mut self, afresh: bool) {
+    /// Scans the processes for unknown files. `reread` also reads processes that seem unchanged.
+    fn scan(&mut self, reread: bool) {
         let begin = Instant::now();
-        self.looked = begin;
+        self.last_scan = begin;
         let mut processes = std::mem::take(&mut self.processes);
-        processes.look(afresh, || {
+        processes.scan(reread, || {
             self.keep_up();
         });
         self.processes = processes;
@@ -227,9 +235,9 @@ impl Watch {
         for (pid, mappings) in self.processes.iter() {
             count += 1;
             for mapping in mappings {
-                // The likely ones first.
+                // Files with a C library's name come first.
                 let users = files.entry((!looks_like_libc(&mapping.path), mapping.key)).or_default();
-                if users.len() < TRIES && self.wanted.includes(pid) {
+                if users.len() < MAX_TRIES && self.filter.includes(pid) {
                     users.push((pid, mapping.clone()));
                 }
             }
@@ -240,11 +248,11 @@ impl Watch {
                 || files.contains_key(&(false, key))
                 || files.contains_key(&(true, key))
         });
-        // Files that processes use which are not wanted are in use all the same.
+        // A file also counts as in use if only processes use it that are not traced.
         for (pid, mappings) in self.processes.iter() {
             for mapping in mappings {
                 if let Some(Verdict::Attached(id)) = self.known.get(mapping.key) {
-                    self.attached.is_used(id, (pid, mapping.start, mapping.end));
+                    self.attached.mark_used(id, (pid, mapping.start, mapping.end));
                 }
             }
         }
@@ -252,90 +260,94 @@ impl Watch {
             if self.keep_up() {
                 return;
             }
-            self.consider(pid, &mapping, None);
+            self.examine(pid, &mapping, None);
         }
-        info!("looked through {count} processes with {number} files for C libraries in {:?}", begin.elapsed());
+        info!("scanned {count} processes with {number} files for C libraries in {:?}", begin.elapsed());
     }
 
-    /// Attaches to the file of a mapping, if it is a C library and not attached yet. `thread` has just mapped it.
-    fn consider(&mut self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
+    /// Examines the file of a mapping. Attaches to it if it is a C library and not attached yet. `thread` has just mapped
+    /// the file.
+    fn examine(&mut self, pid: u32, mapping: &Mapping, thread: Option<&MappingThread>) {
         let user = (pid, mapping.start, mapping.end);
-        let marks = match self.known.get(mapping.key) {
+        let fingerprint = match self.known.get(mapping.key) {
             Some(Verdict::Attached(id)) => {
-                self.attached.is_used(id, user);
+                self.attached.mark_used(id, user);
                 return self.tell_if_missed(id, false, pid, mapping, thread);
             }
-            Some(Verdict::Nothing(before, generation)) => {
-                let marks = provider::marks(pid, mapping);
-                if marks == Some(before) {
-                    // Of a file that was found by a look the generation is not known.
+            Some(Verdict::NotTraced(before, generation)) => {
+                let fingerprint = provider::fingerprint(pid, mapping);
+                if fingerprint == Some(before) {
+                    // A scan does not show the generation of an inode, so the first mmap record adds it.
                     if let (None, Some(thread)) = (generation, thread) {
-                        self.known.insert(mapping.key, Verdict::Nothing(before, Some(thread.generation)));
+                        self.known.insert(mapping.key, Verdict::NotTraced(before, Some(thread.generation)));
                     }
                     return;
                 }
-                marks
+                fingerprint
             }
-            None => provider::marks(pid, mapping),
+            None => provider::fingerprint(pid, mapping),
         };
-        let own = self.wanted.whose == Whose::Followed && pid == std::process::id();
+        let own = self.filter.scope == Scope::Followed && pid == std::process::id();
         if !own && !self.is_wanted(pid, thread) {
             return;
         }
         let examine = || provider::examine(pid, mapping);
-        let found = match &mut self.first {
-            // Nothing waits for it, and its whole table of symbols may have to be read.
-            Some(first) if thread.is_none_or(|thread| thread.held.is_none()) => first.not_for(examine),
+        let found = match &mut self.priority {
+            // No thread is held for this file, and its full symbol table may have to be read.
+            Some(priority) if thread.is_none_or(|thread| thread.held.is_none()) => {
+                priority.at_ordinary_priority(examine)
+            }
             _ => examine(),
         };
-        let nothing = marks.map(|marks| Verdict::Nothing(marks, thread.map(|thread| thread.generation)));
-        if let Some(verdict) = self.act_on(found, nothing, pid, mapping, thread) {
+        let not_traced =
+            fingerprint.map(|fingerprint| Verdict::NotTraced(fingerprint, thread.map(|thread| thread.generation)));
+        if let Some(verdict) = self.apply(found, not_traced, pid, mapping, thread) {
             self.known.insert(mapping.key, verdict);
         }
     }
 
-    /// Attaches to what a file was found to be, or says why not. Returns the verdict on the file, `nothing` if it is
-    /// not attached; `None` if the file is to be examined again.
-    fn act_on(
+    /// Attaches to an examined file, or reports why not. Returns the verdict on the file: `not_traced` if it is not
+    /// attached, `None` if it is to be examined again.
+    fn apply(
         &mut self,
         found: Found,
-        nothing: Option<Verdict>,
+        not_traced: Option<Verdict>,
         pid: u32,
         mapping: &Mapping,
-        thread: Option<&Mapper>,
+        thread: Option<&MappingThread>,
     ) -> Option<Verdict> {
         match found {
-            Found::Gone => {
+            Found::NotOpened => {
                 self.tell_if_gone(pid, mapping, thread);
                 None
             }
-            Found::Nothing => nothing,
-            Found::Foreign(why) => {
+            Found::NotLibrary => not_traced,
+            Found::Unsupported(why) => {
                 warn!("getaddrinfo of {} is not traced: {why}", mapping.path);
-                nothing
+                not_traced
             }
             Found::Provider(provider) => {
-                let same = self.attached.same(&provider, pid, mapping);
+                let same = self.attached.find_same(&provider, pid, mapping);
                 match same.or_else(|| self.attached.attach(provider, Some((pid, mapping.start, mapping.end)))) {
                     Some(id) => {
                         self.tell_if_missed(id, same.is_none(), pid, mapping, thread);
                         Some(Verdict::Attached(id))
                     }
-                    None => nothing,
+                    None => not_traced,
                 }
             }
         }
     }
 
-    /// Whether the process is one of those that are traced, or may have been when its thread was noticed.
-    fn is_wanted(&self, pid: u32, thread: Option<&Mapper>) -> bool {
-        // The command was not there before.
-        let is_too_early = |at| self.wanted.whose == Whose::Followed && self.is_before(at);
-        thread.is_some_and(|thread| thread.wanted && !is_too_early(thread.at)) || self.wanted.includes(pid)
+    /// Returns whether the process is traced, or may have been when the record of its thread was read.
+    fn is_wanted(&self, pid: u32, thread: Option<&MappingThread>) -> bool {
+        // The command did not exist before the trace began.
+        let is_before_command = |at| self.filter.scope == Scope::Followed && self.is_before(at);
+        thread.is_some_and(|thread| thread.wanted && !is_before_command(thread.at)) || self.filter.includes(pid)
     }
 
-    /// Whether that was before the trace began.
-    fn is_before(&self, moment: Instant) -> bool {
-        self.began.is_none_or(|began| moment <= began)
+    /// Returns whether the trace had not begun at this time.
+    fn is_before(&self, time: Instant) -> bool {
+        self.began.is_none_or(|began| time <= began)
     }
 }

@@ -1,5 +1,4 @@
-//! Messages between `trace` and the process that holds threads: a few bytes, and sometimes an fd, over
-//! `SOCK_SEQPACKET`.
+//! Messages between `trace` and the holder process over `SOCK_SEQPACKET`: a few bytes, and sometimes an fd.
 
 use std::{
     io::{IoSlice, IoSliceMut},
@@ -22,13 +21,13 @@ pub(crate) struct Message {
     pub(crate) fd: Option<OwnedFd>,
 }
 
-/// Makes two connected sockets.
+/// Creates two connected sockets.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
-/// Returns whether it is a socket of such a pair.
-pub(crate) fn is_one(socket: impl AsFd) -> bool {
+/// Returns whether this fd is a `SOCK_SEQPACKET` socket of `AF_UNIX`, as those of [`pair`] are.
+pub(crate) fn is_seqpacket(socket: impl AsFd) -> bool {
     sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(&socket) == Ok(SocketType::SEQPACKET)
 }
@@ -36,11 +35,11 @@ pub(crate) fn is_one(socket: impl AsFd) -> bool {
 /// Returns whether the other end is closed.
 pub(crate) fn is_closed(socket: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&socket, PollFlags::empty())];
-    let asked = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })));
-    asked.is_err() || fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
+    let polled = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })));
+    polled.is_err() || fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
 }
 
-/// Sends a message, if there is room for it at once.
+/// Sends a message, without blocking. Fails with `EAGAIN` if there is no room for it.
 pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -52,7 +51,7 @@ pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Resu
     retry_on_intr(|| sendmsg(&to, &[IoSlice::new(&word.to_ne_bytes())], &mut control, flags)).map(drop)
 }
 
-/// Receives a message; `None` if the other end is closed, or if no message is there and it is not to wait.
+/// Receives a message. Returns `None` if the other end is closed, or if there is no message and `wait` is false.
 pub(crate) fn receive(from: impl AsFd, wait: bool) -> Option<Message> {
     let mut word = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -71,15 +70,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_of_other_kinds_are_told_apart() {
-        assert!(is_one(pair().unwrap().0));
-        assert!(!is_one(std::os::unix::net::UnixStream::pair().unwrap().0));
-        assert!(!is_one(std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()));
-        assert!(!is_one(std::fs::File::open("/dev/null").unwrap()));
+    fn other_sockets_are_not_accepted() {
+        assert!(is_seqpacket(pair().unwrap().0));
+        assert!(!is_seqpacket(std::os::unix::net::UnixStream::pair().unwrap().0));
+        assert!(!is_seqpacket(std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()));
+        assert!(!is_seqpacket(std::fs::File::open("/dev/null").unwrap()));
     }
 
     #[test]
-    fn numbers_and_fds_arrive() {
+    fn words_and_fds_arrive() {
         let (one, other) = pair().unwrap();
         assert!(receive(&other, false).is_none());
         let (sent, kept) = pair().unwrap();
@@ -89,9 +88,9 @@ mod tests {
         assert_eq!(message.word, 7);
         send(message.fd.unwrap(), 8, None).unwrap();
         assert_eq!(receive(&kept, true).unwrap().word, 8);
-        // Its other end is closed.
+        // The other end is closed.
         assert!(receive(&kept, true).is_none());
-        // Without a reader there is room for so many.
+        // Without a reader the socket's buffer becomes full.
         assert!((0..100_000).any(|number| send(&one, number, None).is_err()));
         assert!(!is_closed(&one));
         drop(other);

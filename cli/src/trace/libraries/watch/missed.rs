@@ -6,19 +6,19 @@ use log::warn;
 
 use super::{
     super::{
-        catch::is_held,
-        holder::{Answer, MOST},
+        cpu_readers::should_hold,
+        holder::{Answer, HOLD_LIMIT},
         libc_name::looks_like_libc,
         maps::Mapping,
-        moment::{self, Moment},
-        sightings::{Mapper, Sighting},
+        queue::{MappingThread, NewMapping},
+        thread_state::{self, ThreadState},
     },
     Watch,
 };
 
 impl Watch {
     /// Warns of a C library that could not be opened, if its thread had mapped it while the trace ran.
-    pub(super) fn tell_if_gone(&self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
+    pub(super) fn tell_if_gone(&self, pid: u32, mapping: &Mapping, thread: Option<&MappingThread>) {
         if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
             warn!(
                 "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
@@ -31,7 +31,14 @@ impl Watch {
 
     /// Warns if the process may have called the function before the probes were there, and its calls are wanted.
     /// `is_new` says that they were put there for this mapping.
-    pub(super) fn tell_if_missed(&self, id: u32, is_new: bool, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
+    pub(super) fn tell_if_missed(
+        &self,
+        id: u32,
+        is_new: bool,
+        pid: u32,
+        mapping: &Mapping,
+        thread: Option<&MappingThread>,
+    ) {
         let Some((since, path)) = self.attached.since(id) else { return };
         let is_in_time = thread.map_or(!is_new, |thread| thread.at > since);
         if self.is_before(since) || is_in_time {
@@ -48,7 +55,7 @@ impl Watch {
     }
 
     /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
-    pub(super) fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
+    pub(super) fn tell_if_late(&self, NewMapping { pid, mapping, thread }: &NewMapping) {
         let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
         if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
             warn!(
@@ -60,32 +67,32 @@ impl Watch {
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
-    fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
+    fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&MappingThread>) -> Option<String> {
         /// How often to look whether the thread has come to stand still, and how long between two looks.
         const LOOKS: (u32, Duration) = (40, Duration::from_millis(1));
-        let unheld = || self.unheld.clone();
+        let unheld = || self.no_hold_reason.clone();
         let Some(thread) = thread else { return unheld().or(Some("no notice of it came".to_owned())) };
         let Some(held) = &thread.held else {
             let name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
             let many = || "too many threads were held, or the process that holds them has ended".to_owned();
             return unheld()
-                .or_else(|| Some(if is_held(self.wanted.whose, is_wanted, mapping) { many() } else { name() }));
+                .or_else(|| Some(if should_hold(self.filter.scope, is_wanted, mapping) { many() } else { name() }));
         };
         let answer = held.last_answer();
         if answer == Some(Answer::TooLong) {
-            return Some(format!("the thread was held for {MOST:?}, which was not enough"));
+            return Some(format!("the thread was held for {HOLD_LIMIT:?}, which was not enough"));
         }
-        let mut looks = (0..LOOKS.0).map(|_| match moment::of(thread.tid, mapping) {
-            Moment::Running => {
+        let mut looks = (0..LOOKS.0).map(|_| match thread_state::of(thread.tid, mapping) {
+            ThreadState::Running => {
                 thread::sleep(LOOKS.1);
-                Moment::Running
+                ThreadState::Running
             }
             moment => moment,
         });
-        match looks.find(|moment| *moment != Moment::Running) {
-            Some(Moment::Mapping) => None,
+        match looks.find(|moment| *moment != ThreadState::Running) {
+            Some(ThreadState::Mapping) => None,
             // It was killed, or never held.
-            Some(Moment::Gone) if answer == Some(Answer::Held) => None,
+            Some(ThreadState::Exited) if answer == Some(Answer::Held) => None,
             _ if matches!(answer, Some(Answer::No)) => Some("the thread could not be held".to_owned()),
             _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
             _ => Some("the thread went on before it could be held".to_owned()),

@@ -1,8 +1,9 @@
-//! Notices as they happen that processes map files to execute them: `PERF_RECORD_MMAP2` of every CPU.
+//! Reads records of new executable mappings, `PERF_RECORD_MMAP2`, from one perf buffer for each CPU.
 //!
-//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write
-//! one record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
-//! `perf_event_mmap`). That takes no tracefs and no program, and costs nothing while no process maps anything.
+//! The perf event is a software event that counts nothing (`PERF_COUNT_SW_DUMMY`), with the bits `mmap` and `mmap2`.
+//! For it the kernel writes one record for each executable mapping that any process makes, execve(2) included
+//! (`kernel/events/core.c`, `perf_event_mmap`). It needs neither tracefs nor a BPF program, and costs nothing while no
+//! process maps a file.
 #![expect(unsafe_code, reason = "perf_event_open(2) and its shared pages")]
 
 use std::{
@@ -16,50 +17,50 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::maps::{Key, Mapping};
 
-/// Pages of each CPU's buffer: room for about a thousand records.
+/// Pages of each CPU's buffer. They have room for about a thousand records.
 const PAGES: usize = 32;
 
-/// What a record says.
+/// A record of a perf buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
-    /// A thread of a process has mapped a file, whose inode has this generation.
+pub(crate) enum MmapRecord {
+    /// A thread has mapped a file, whose inode has this generation.
     Mapped { pid: u32, tid: u32, mapping: Mapping, generation: u64 },
-    /// Records were dropped: the buffer was full.
-    Dropped,
+    /// Records were lost because the buffer was full.
+    Lost,
 }
 
-/// The records of one CPU.
-pub(crate) struct Ring {
+/// The perf buffer with the records of one CPU.
+pub(crate) struct PerfBuffer {
     cpu: u32,
     event: OwnedFd,
     pages: MmapRaw,
     page: usize,
 }
 
-/// What is recorded: executable mappings of processes, with a wake-up for each record.
+/// Flags of the event: executable mappings of processes, with a wake-up for each record.
 const FLAGS: u64 = PerfEventAttr::EXCLUDE_KERNEL
     | PerfEventAttr::EXCLUDE_HV
     | PerfEventAttr::MMAP
     | PerfEventAttr::WATERMARK
     | PerfEventAttr::MMAP2;
 
-/// Offsets into `struct perf_event_mmap_page`.
+/// Offsets into `struct perf_event_mmap_page`, in bytes.
 const DATA_HEAD: usize = 1024;
 const DATA_TAIL: usize = 1032;
 
-impl Ring {
-    /// Opens the records of each CPU that is online. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
+impl PerfBuffer {
+    /// Opens a buffer for each CPU that is online. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
     pub(crate) fn open_all() -> io::Result<Vec<Self>> {
-        // One that went offline since has none.
+        // The CPU has gone offline since.
         let is_gone = |error: &io::Error| error.raw_os_error() == Some(libc::ENODEV);
-        cpus::online()?.into_iter().map(Self::open).filter(|ring| !ring.as_ref().is_err_and(is_gone)).collect()
+        cpus::online()?.into_iter().map(Self::open).filter(|buffer| !buffer.as_ref().is_err_and(is_gone)).collect()
     }
 
     pub(crate) fn cpu(&self) -> u32 {
         self.cpu
     }
 
-    /// Returns the fd that becomes readable when there are records. The kernel wakes its reader on that CPU.
+    /// Returns the fd that becomes readable when there are records. The kernel wakes its reader on the buffer's CPU.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
@@ -77,7 +78,7 @@ impl Ring {
         // SAFETY: the size is the struct's, and it holds no address.
         let answer = unsafe { perf_event_open(&attr, -1, i32::try_from(cpu).unwrap_or(i32::MAX)) };
         report!("perf_event_open", &answer,
-            "has the kernel tell which files are mapped to be executed: a C library that was not in use before";
+            "has the kernel record executable mappings, which show C libraries that were not in use before";
             "type" = "PERF_TYPE_SOFTWARE",
             "config" = "PERF_COUNT_SW_DUMMY",
             "size" = attr.size,
@@ -90,7 +91,7 @@ impl Ring {
         let event = unsafe { owned(answer) }?;
         let page = memory::page_size();
         let pages = MmapOptions::new().len((PAGES + 1) * page).map_raw(&event);
-        report!("mmap", &outcome(&pages, |pages| pages.as_ptr().addr() as i64), "maps the buffer into which it writes them";
+        report!("mmap", &outcome(&pages, |pages| pages.as_ptr().addr() as i64), "maps the buffer of these records";
             "addr" = 0,
             "length" = (PAGES + 1) * page,
             "prot" = "PROT_READ|PROT_WRITE",
@@ -100,7 +101,7 @@ impl Ring {
         Ok(Self { cpu, event, pages: pages?, page })
     }
 
-    /// A position in the control page.
+    /// Returns the position at this offset of the control page.
     fn position(&self, offset: usize) -> &AtomicU64 {
         let word = self.pages.as_mut_ptr().wrapping_add(offset).cast::<u64>();
         // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8,
@@ -108,7 +109,7 @@ impl Ring {
         unsafe { AtomicU64::from_ptr(word) }
     }
 
-    /// A byte of the data, at a position that counts on for ever.
+    /// Reads the byte of the data at this position. Positions only grow; they are not wrapped.
     fn byte(&self, position: u64) -> u8 {
         let size = (PAGES * self.page) as u64;
         let at = self.page + usize::try_from(position % size).unwrap_or(0);
@@ -117,30 +118,30 @@ impl Ring {
         unsafe { byte.read_volatile() }
     }
 
-    /// Reads what is there now, and gives its room back.
-    pub(crate) fn drain(&mut self) -> Vec<Notice> {
+    /// Reads the records that are in the buffer now, and releases their space.
+    pub(crate) fn drain(&mut self) -> Vec<MmapRecord> {
         // ATOMICS: pairs with the write barrier before the kernel's store of data_head (`perf_output_put_handle`): the
         // records before it are whole.
         let head = self.position(DATA_HEAD).load(Ordering::Acquire);
         // ATOMICS: nothing but this process writes data_tail.
         let mut tail = self.position(DATA_TAIL).load(Ordering::Relaxed);
-        let mut notices = Vec::new();
+        let mut records = Vec::new();
         while head.wrapping_sub(tail) >= 8 {
             let header: Vec<u8> = (0..8).map(|at| self.byte(tail.wrapping_add(at))).collect();
             let size = u64::from(half(&header, 6).unwrap_or(0));
             if size < 8 || size > head.wrapping_sub(tail) {
-                // No kernel writes such a record: what follows cannot be found.
-                notices.push(Notice::Dropped);
+                // No kernel writes such a size. Without it the next record cannot be found.
+                records.push(MmapRecord::Lost);
                 tail = head;
                 break;
             }
             let record: Vec<u8> = (0..size).map(|at| self.byte(tail.wrapping_add(at))).collect();
-            notices.extend(read(&record));
+            records.extend(parse(&record));
             tail = tail.wrapping_add(size);
         }
         // ATOMICS: pairs with the kernel's load of data_tail before it writes new records: they have been read.
         self.position(DATA_TAIL).store(tail, Ordering::Release);
-        notices
+        records
     }
 }
 
@@ -156,13 +157,13 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes)
 }
 
-/// Reads a record, header included; `None` for kinds that say nothing here, and for memory that is no file.
-fn read(record: &[u8]) -> Option<Notice> {
+/// Parses a record, header included. Returns `None` for other kinds of records, and for mappings of no file.
+fn parse(record: &[u8]) -> Option<MmapRecord> {
     /// `PERF_RECORD_LOST`, `PERF_RECORD_MMAP2` (`enum perf_event_type`)
     const LOST: u32 = 2;
     const MMAP2: u32 = 10;
     match word(record, 0)? {
-        LOST => Some(Notice::Dropped),
+        LOST => Some(MmapRecord::Lost),
         MMAP2 => {
             let (start, length) = (long(record, 16)?, long(record, 24)?);
             let key = Key { major: word(record, 40)?, minor: word(record, 44)?, inode: long(record, 48)? };
@@ -176,7 +177,7 @@ fn read(record: &[u8]) -> Option<Notice> {
                 path: String::from_utf8_lossy(path).into_owned(),
             };
             let (pid, tid, generation) = (word(record, 8)?, word(record, 12)?, long(record, 56)?);
-            (key.inode != 0).then_some(Notice::Mapped { pid, tid, mapping, generation })
+            (key.inode != 0).then_some(MmapRecord::Mapped { pid, tid, mapping, generation })
         }
         _ => None,
     }
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapping_is_read_from_its_record() {
+    fn mapping_is_parsed_from_its_record() {
         let mut record = Vec::new();
         for number in [10_u32, 80 << 16, 7, 8] {
             record.extend(number.to_ne_bytes());
@@ -203,10 +204,10 @@ mod tests {
         record.extend(b"/lib/x\0\0");
         let key = Key { major: 254, minor: 1, inode: 77 };
         let mapping = Mapping { key, start: 0x7000, end: 0x9000, offset: 0x1000, path: "/lib/x".to_owned() };
-        assert_eq!(read(&record), Some(Notice::Mapped { pid: 7, tid: 8, mapping, generation: 5 }));
-        // Cut short, and one that is no file.
-        assert_eq!(read(&record[..40]), None);
+        assert_eq!(parse(&record), Some(MmapRecord::Mapped { pid: 7, tid: 8, mapping, generation: 5 }));
+        // A truncated record, and a mapping of no file.
+        assert_eq!(parse(&record[..40]), None);
         record[48..56].fill(0);
-        assert_eq!(read(&record), None);
+        assert_eq!(parse(&record), None);
     }
 }

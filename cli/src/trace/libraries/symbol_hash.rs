@@ -1,40 +1,39 @@
-//! A quick look into an ELF file: whether a function is among its dynamic symbols, by the hash table that the dynamic
-//! loader uses. It takes a dozen small reads, however many symbols the file has: on a machine with large libraries that
-//! is the difference between microseconds and a second.
+//! Looks up a function in the dynamic symbols of an ELF file by the hash table that the dynamic loader uses.
 //!
-//! (The tables: `elf(5)`; `DT_GNU_HASH`: glibc's `elf/dl-lookup.c`, `do_lookup_x`.)
+//! This takes a dozen small reads, regardless of the number of symbols. On a machine with large libraries it takes
+//! microseconds, where reading all symbols takes a second.
+//!
+//! The tables are described in elf(5), and `DT_GNU_HASH` in glibc's `elf/dl-lookup.c`, `do_lookup_x`.
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-/// What the look has shown.
+/// Whether a file defines a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quick {
-    /// It defines the function.
+pub(crate) enum Definition {
     Yes,
-    /// It does not.
     No,
-    /// Only its full symbol table can tell: it is linked statically, or has no hash table.
+    /// Only the full symbol table shows it: the file is linked statically, or has no usable hash table.
     Unknown,
 }
 
-/// Symbols of one chain of a hash table that are looked at: linkers make chains of a few. A broken table has any
-/// number, and each is a read.
-const CHAIN: u32 = 1 << 12;
+/// Symbols that are read of one chain of a hash table. Linkers write chains of a few symbols. A broken table can have
+/// any number, and each symbol costs a read.
+const MAX_CHAIN: u32 = 1 << 12;
 
-/// Looks for `function` in a file of this machine's own class and byte order.
-pub(crate) fn defines(file: &File, function: &str) -> Quick {
-    look(file, function).unwrap_or(Quick::No)
+/// Returns whether a file defines `function`. The file has this machine's class and byte order.
+pub(crate) fn defines(file: &File, function: &str) -> Definition {
+    read_tables(file, function).unwrap_or(Definition::No)
 }
 
-/// Parts of a file that lie one behind the other in memory.
+/// A part of a file that is contiguous in memory.
 struct Segment {
     address: u64,
     offset: u64,
     size: u64,
 }
 
-/// `None` if the file is broken, or none.
-fn look(file: &File, function: &str) -> Option<Quick> {
+/// Finds the tables and looks up the function. Returns `None` if the file is broken, or not ELF.
+fn read_tables(file: &File, function: &str) -> Option<Definition> {
     const PT_LOAD: u32 = 1;
     const PT_DYNAMIC: u32 = 2;
     const PT_INTERP: u32 = 3;
@@ -44,13 +43,13 @@ fn look(file: &File, function: &str) -> Option<Quick> {
     const DT_SYMTAB: u64 = 6;
     const DT_GNU_HASH: u64 = 0x6fff_fef5;
     const SEGMENT: u64 = 56;
-    /// More than any linker writes.
-    const MOST: u64 = 4096;
+    /// Entries of the dynamic section that are read: more than any linker writes.
+    const MAX_DYNAMIC: u64 = 4096;
     let (table, size, count) = (long(file, 32)?, half(file, 54)?, half(file, 56)?);
     if u64::from(size) != SEGMENT {
         return None;
     }
-    let (mut segments, mut dynamic, mut needs_others) = (Vec::new(), None, false);
+    let (mut segments, mut dynamic, mut is_dynamic) = (Vec::new(), None, false);
     for number in 0..u64::from(count) {
         let at = table.checked_add(number * SEGMENT)?;
         let offset = long(file, at.checked_add(8)?)?;
@@ -58,13 +57,13 @@ fn look(file: &File, function: &str) -> Option<Quick> {
         match word(file, at)? {
             PT_LOAD => segments.push(Segment { address, offset, size }),
             PT_DYNAMIC => dynamic = Some((offset, size)),
-            PT_INTERP => needs_others = true,
+            PT_INTERP => is_dynamic = true,
             _ => {}
         }
     }
-    let Some((start, size)) = dynamic else { return Some(Quick::Unknown) };
+    let Some((start, size)) = dynamic else { return Some(Definition::Unknown) };
     let (mut gnu, mut old, mut strings, mut symbols) = (None, None, None, None);
-    for number in 0..(size / 16).min(MOST) {
+    for number in 0..(size / 16).min(MAX_DYNAMIC) {
         let at = start.checked_add(number * 16)?;
         let value = long(file, at.checked_add(8)?)?;
         let offset = || {
@@ -73,7 +72,7 @@ fn look(file: &File, function: &str) -> Option<Quick> {
         };
         match long(file, at)? {
             0 => break,
-            DT_NEEDED => needs_others = true,
+            DT_NEEDED => is_dynamic = true,
             DT_HASH => old = offset(),
             DT_GNU_HASH => gnu = offset(),
             DT_STRTAB => strings = offset(),
@@ -85,13 +84,13 @@ fn look(file: &File, function: &str) -> Option<Quick> {
     let found = match (gnu, old) {
         (Some(table), _) => tables.by_gnu_hash(table)?,
         (None, Some(table)) => tables.by_hash(table)?,
-        (None, None) => return Some(Quick::Unknown),
+        (None, None) => return Some(Definition::Unknown),
     };
-    Some(match (found, needs_others) {
-        (Some(true), _) => Quick::Yes,
-        (Some(false), true) => Quick::No,
-        // Its chains are too long; or linked statically, and to be put anywhere in memory.
-        (None, _) | (Some(false), false) => Quick::Unknown,
+    Some(match (found, is_dynamic) {
+        (Some(true), _) => Definition::Yes,
+        (Some(false), true) => Definition::No,
+        // A chain is too long, or the file is linked statically as a position-independent executable.
+        (None, _) | (Some(false), false) => Definition::Unknown,
     })
 }
 
@@ -103,7 +102,7 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// `Some(None)` if its chain is longer than [`CHAIN`].
+    /// Looks up the function by `DT_GNU_HASH`. Returns `Some(None)` if its chain is longer than [`MAX_CHAIN`].
     fn by_gnu_hash(&self, table: u64) -> Option<Option<bool>> {
         let word = |at: u64| word(self.file, table.checked_add(at)?);
         let (buckets, first, bloom) = (word(0)?, word(4)?, word(8)?);
@@ -117,9 +116,9 @@ impl Tables<'_> {
         if symbol < first {
             return Some(Some(false));
         }
-        for _ in 0..CHAIN {
+        for _ in 0..MAX_CHAIN {
             let value = word(chains.checked_add(u64::from(symbol - first) * 4)?)?;
-            if value | 1 == hash | 1 && self.is_it(symbol)? {
+            if value | 1 == hash | 1 && self.is_definition(symbol)? {
                 return Some(Some(true));
             }
             if value & 1 != 0 {
@@ -130,6 +129,7 @@ impl Tables<'_> {
         Some(None)
     }
 
+    /// Does the same by `DT_HASH`.
     fn by_hash(&self, table: u64) -> Option<Option<bool>> {
         let word = |at: u64| word(self.file, table.checked_add(at)?);
         let buckets = word(0)?;
@@ -142,12 +142,12 @@ impl Tables<'_> {
             (hash ^ high >> 24) & !high
         });
         let mut symbol = word(8 + u64::from(hash % buckets) * 4)?;
-        // A broken chain may lead in circles.
-        for _ in 0..CHAIN {
+        // A broken chain can be circular.
+        for _ in 0..MAX_CHAIN {
             if symbol == 0 {
                 return Some(Some(false));
             }
-            if self.is_it(symbol)? {
+            if self.is_definition(symbol)? {
                 return Some(Some(true));
             }
             symbol = word(8 + u64::from(buckets) * 4 + u64::from(symbol) * 4)?;
@@ -155,8 +155,8 @@ impl Tables<'_> {
         Some(None)
     }
 
-    /// Whether this symbol is the function, and defined here.
-    fn is_it(&self, symbol: u32) -> Option<bool> {
+    /// Returns whether this symbol is the function, and is defined in this file.
+    fn is_definition(&self, symbol: u32) -> Option<bool> {
         let at = self.symbols.checked_add(u64::from(symbol) * 24)?;
         let name = self.strings.checked_add(word(self.file, at)?.into())?;
         let mut text = vec![0; self.function.len() + 1];
@@ -194,28 +194,28 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_found_where_they_are_defined() {
+    fn defined_functions_are_found() {
         let libc = libc();
         for function in ["getaddrinfo", "__libc_start_main", "malloc", "free"] {
-            assert_eq!(defines(&libc, function), Quick::Yes, "{function}");
+            assert_eq!(defines(&libc, function), Definition::Yes, "{function}");
         }
         for function in ["getaddrinf", "getaddrinfo2", "no_such_function", ""] {
-            assert_ne!(defines(&libc, function), Quick::Yes, "{function}");
+            assert_ne!(defines(&libc, function), Definition::Yes, "{function}");
         }
-        // This program imports it.
+        // This program imports `malloc`.
         let own = File::open("/proc/self/exe").unwrap();
-        assert_eq!(defines(&own, "malloc"), Quick::No);
+        assert_eq!(defines(&own, "malloc"), Definition::No);
     }
 
     #[test]
-    fn chains_without_an_end_are_given_up() {
+    fn endless_chains_are_abandoned() {
         let mut file = tempfile::tempfile().unwrap();
-        // A GNU table of one bucket, whose chain is a hole of 16 GiB without the bit that ends it: symbols 1, 2, 3 …
+        // A GNU table with one bucket. Its chain of symbols 1, 2, 3 … is a hole of 16 GiB without the bit that ends it.
         file.write_all(&[1_u32, 1, 0, 0, 1].map(u32::to_ne_bytes).concat()).unwrap();
         file.set_len(1 << 34).unwrap();
         let tables = Tables { file: &file, strings: 0, symbols: 0, function: "getaddrinfo" };
         assert_eq!(tables.by_gnu_hash(0), Some(None));
-        // And one of System V whose symbol 1 is followed by itself.
+        // A System V table whose symbol 1 is followed by itself.
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1_u32, u32::MAX, 1, 0, 1].map(u32::to_ne_bytes).concat()).unwrap();
         file.set_len(1 << 10).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_or_damaged_has_an_answer() {
+    fn truncated_or_damaged_file_causes_no_panic() {
         let libc = libc();
         let mut whole = vec![0; 200_000];
         libc.read_exact_at(&mut whole, 0).unwrap();
