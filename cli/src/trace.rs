@@ -1,16 +1,16 @@
-//! `cutaway trace`: traces calls of getaddrinfo; each event becomes a line.
+//! `cutaway trace`: traces calls of getaddrinfo, and prints a line for each event.
 //!
 //! ```text
 //!     args.rs            the arguments
 //!     built_in.rs        the built-in programs, read by either reader
-//!     libraries.rs       the libraries whose calls are traced: every C library in use, or a named one
+//!     libraries.rs       the traced libraries: every C library in use, or a named one
 //!     follow.rs          whether the children of a command can be followed
-//!     source.rs          buffer ──▶ record, by any transport
+//!     source.rs          buffer ──▶ record, for every transport
 //!     session.rs         the loop: waits, takes records, counts
 //!     output.rs          record ──▶ line: table or JSON
 //!     origin.rs          the cgroup and container that a call came from
-//!     draw_then_read.rs  the ring as a picture, before a record is taken from it
-//!     lost.rs            lost events, counted once
+//!     draw_then_read.rs  the ring as a picture, before its records are read
+//!     lost.rs            lost events, each counted once
 //! ```
 
 mod args;
@@ -54,7 +54,7 @@ use crate::{
     signals,
 };
 
-/// Traces until the command ends, a limit is reached, or a signal comes.
+/// Traces until the command ends, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let transport = arguments.transport.choose(features::ring_buffer);
     let process = arguments.pid.map(Process::open).transpose()?;
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         cgroups: Cgroups::new(),
         received: 0,
         unreadable: 0,
-        most: arguments.count,
+        limit: arguments.count,
         stopped: &stopped,
         interrupted: &interrupted,
         closed: false,
@@ -97,14 +97,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
     let outcome = trace.follow(&mut source, deadline);
 
-    // All programs are detached before the summary, which counts all that was sent before.
+    // All programs are detached before the summary, so that it counts every event that was sent.
     let command = command.map(Child::end).transpose();
     libraries.detach();
     drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
-    // --explain reports closing them, too; the summary is still the last line.
+    // --explain also reports the closing of these two, and the summary is the last line.
     drop((source, loaded));
     lost.explain();
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     outcome.and(drawn)
 }
 
-/// Starts the command, if the arguments name one. Its end, or that of the process, calls `stop`.
+/// Starts the command, if the arguments have one. Calls `stop` when the command, or the traced process, ends.
 fn start_command(
     arguments: &Arguments,
     loaded: &Loaded,
@@ -131,12 +131,12 @@ fn start_command(
     }
 }
 
-/// Calls `stop` at the first signal, and sets the flag that it returns.
+/// Calls `stop` at the first signal. Returns a flag that is set then.
 fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliError> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     let by_signal = move || {
-        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        // ATOMICS: only the flag itself passes from thread to thread.
         flag.store(true, Ordering::Relaxed);
         stop();
     };
@@ -144,7 +144,7 @@ fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliErr
     Ok(interrupted)
 }
 
-/// Attaches to the library that the arguments name, or to all that are in use by the processes that they name.
+/// Attaches to the library that the arguments name, or to every C library that the traced processes use.
 fn attach_probes(
     arguments: &Arguments,
     follow: bool,
@@ -173,8 +173,8 @@ pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
 
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
-/// Cookie and cgroup of an event are recorded where the kernel supports it. If the verifier refuses that after all, the
-/// programs are loaded without.
+/// Events have a cookie and a cgroup where the kernel supports it. If the verifier rejects the programs nevertheless, they
+/// are loaded without both.
 fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), CliError> {
     let load = |cookie: bool, cgroup: bool| {
         let mut object = built_in::read(transport, arguments.reader)?;
@@ -189,23 +189,24 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         }
         Ok::<_, CliError>((object.load()?, Names::new(cookie)))
     };
-    // A library that was named is the only one. Cookies came with links on perf events.
+    // A named library is the only one, so its events need no cookie. Cookies and links of perf events came with the same
+    // kernel version.
     let cookie = arguments.library.is_none() && features::perf_link().is_yes();
     let cgroup = fs::exists("/proc/self/cgroup").unwrap_or(false);
     match load(cookie, cgroup) {
         Err(failure) if failure.details().is_some() && (cookie || cgroup) => {
-            info!("which container and library a call came from is not known here: {failure}");
+            info!("the container and library of a call are unknown: {failure}");
             load(false, false)
         }
-        answer => answer,
+        result => result,
     }
 }
 
-/// The programs that keep the set of followed processes, each with the category and name of its tracepoint.
+/// The programs that maintain the set of followed processes, each with the category and name of its tracepoint.
 const FOLLOWERS: [(&str, [&str; 2]); 2] =
     [(names::FOLLOW, ["task", "task_newtask"]), (names::UNFOLLOW, ["sched", "sched_process_exit"])];
 
-/// Attaches the programs that keep the set of followed processes, if `follow` says so.
+/// Attaches the programs that maintain the set of followed processes, if `follow` is true.
 fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, CliError> {
     let attach = |(name, [category, event]): &(&str, [&str; 2])| {
         Ok(Tracepoint::new(category, event).attach(loaded.program(name)?)?)

@@ -20,65 +20,111 @@ pub(super) const DEFAULT_READER: Reader = Reader::AyaObj;
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway trace -- getent ahosts localhost                  one event, one line
-  cutaway trace --format json -- getent ahosts localhost    the same for other programs
-  cutaway trace --draw -- getent ahosts localhost           and the ring that held it, as a picture";
+  cutaway trace -- getent ahosts localhost               one line for each call
+  cutaway trace --format json -- getent ahosts localhost          lines of JSON
+  cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
 
 /// The arguments of `cutaway trace`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The way events take to user space; auto is the ring, or perf-heap where the kernel has none (before 5.8)
-    #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
+    /// Transport: auto, ring, perf-heap or perf-stack
+    ///
+    /// auto (default): ring, or perf-heap without ring buffers (Linux 5.8)
+    /// ring: events are built in the ring
+    /// perf-heap: events are built in a per-CPU map, and copied
+    /// perf-stack: events are built on the BPF stack, and copied
+    #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value = "auto", value_name = "TRANSPORT")]
     pub(super) transport: TransportArg,
 
     #[arg(long, value_enum, default_value_t = DEFAULT_READER, value_name = "READER", hide_possible_values = true)]
     #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
-    /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every
-    /// C library in use, in containers, too, and of those that come into use
+    /// Trace only this library: a path or a name
+    ///
+    /// A name is searched as by the dynamic loader. By default getaddrinfo of
+    /// every C library in use is traced, also in containers, and of those
+    /// that come into use.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATH")]
     pub(super) library: Option<String>,
 
-    /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at
-    /// real-time priority; the first calls of such a process may be missed
+    /// Do not hold threads; first calls may be missed
+    ///
+    /// Without it, a thread that maps a C library that was not in use before
+    /// is held until the probes are attached. With it, no process waits, and
+    /// no thread runs at real-time priority. The first calls of such a
+    /// process may be missed.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
-    /// Traces this process only; without it, every process, or with COMMAND that and its children
+    /// Trace only this process
+    ///
+    /// By default every process is traced, or with COMMAND the command and
+    /// its children.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
-    /// Ends after so many events; a COMMAND that still runs is ended, too
+    /// Exit after N events
+    ///
+    /// A COMMAND that still runs is ended too.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
+    /// Exit after SECS seconds, fractions allowed
+    ///
+    /// A COMMAND that still runs is ended too.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(super) duration: Option<Duration>,
 
-    /// Bytes of buffer: of the ring, or of each CPU's perf buffer; rounded up to a power of two of pages
+    /// Buffer size in bytes
+    ///
+    /// The size of the ring, or of the perf buffer of each CPU. It is rounded
+    /// up to a power of two of pages.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     pub(super) buffer: u32,
 
-    /// How events are printed
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object a line
+    #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
 
-    /// Shows in the table, too, which container and library each call came from; JSON has it always
+    /// Show the container and library of each call
+    ///
+    /// Two more columns of the table. JSON always has them.
+    #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) containers: bool,
 
-    /// Draws the ring's pages whenever records wait in them: in the terminal, or into an SVG file
+    /// Draw the ring before its records are read
+    ///
+    /// Each time the ring has unread records, its pages are drawn in the
+    /// terminal, or into an SVG file.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) draw: Option<String>,
 
-    /// One picture and one record at a time: a line on stdin calls for the next; a COMMAND gets an empty stdin
+    /// Draw and read one record at a time
+    ///
+    /// Press Enter to advance. The stdin of a COMMAND is empty.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
 
-    /// Runs this command, traces it and its children, and ends when it does; its output goes to stderr
+    /// Command to run and to trace, with its children
+    ///
+    /// The trace ends with the command. The command's output goes to stderr.
+    #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 }
@@ -93,7 +139,7 @@ pub(super) enum TransportArg {
 }
 
 impl TransportArg {
-    /// Returns the transport; `ring_buffer` says whether the kernel has ring buffers.
+    /// Returns the transport. `ring_buffer` returns whether the kernel has ring buffers.
     pub(super) fn choose(self, ring_buffer: impl FnOnce() -> features::Support) -> Transport {
         match self {
             Self::Ring => Transport::Ring,
@@ -101,10 +147,10 @@ impl TransportArg {
             Self::PerfStack => Transport::PerfStack,
             Self::Auto => match ring_buffer() {
                 features::Support::Needs(version) => {
-                    info!("this kernel has no ring buffer (it came with Linux {version}): taking perf-heap");
+                    info!("this kernel has no ring buffer (it needs Linux {version}): using perf-heap");
                     Transport::PerfHeap
                 }
-                // If it is merely not permitted, loading will say so, and what to do.
+                // If it is not permitted, loading fails with the reason and what to do.
                 features::Support::Yes | features::Support::NotPermitted | features::Support::Unknown => {
                     Transport::Ring
                 }
@@ -119,10 +165,10 @@ mod tests {
     use cutaway::features::Support;
 
     #[test]
-    fn auto_takes_the_ring_unless_the_kernel_has_none() {
+    fn auto_is_the_ring_unless_the_kernel_has_none() {
         assert_eq!(TransportArg::Auto.choose(|| Support::Yes), Transport::Ring);
         assert_eq!(TransportArg::Auto.choose(|| Support::Needs("5.8")), Transport::PerfHeap);
         assert_eq!(TransportArg::Auto.choose(|| Support::NotPermitted), Transport::Ring);
-        assert_eq!(TransportArg::PerfStack.choose(|| unreachable!("nobody asked for auto")), Transport::PerfStack);
+        assert_eq!(TransportArg::PerfStack.choose(|| unreachable!("the transport is not auto")), Transport::PerfStack);
     }
 }

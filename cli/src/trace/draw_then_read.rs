@@ -1,7 +1,7 @@
 //! Draws the ring before its records are read: `trace --draw`.
 //!
-//! The picture is taken through an observer's mapping, beside the reader's own: it shows what the reader is about to
-//! find. With `--step` one record is read for each picture, so that each move of the positions is seen.
+//! The picture is taken through an observer's mapping, beside the reader's own, and shows the records that the reader
+//! reads next. With `--step` one record is read for each picture, so that each change of the positions is visible.
 
 use std::sync::atomic::AtomicBool;
 
@@ -26,16 +26,16 @@ pub(crate) struct Drawn {
 /// How many records to read after a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
-    /// There was nothing to draw.
+    /// The ring is empty.
     None,
-    /// As many as were drawn; one with `--step`.
+    /// As many as were drawn, or one with `--step`.
     AtMost(u64),
-    /// All from now on: no more pictures are drawn.
+    /// All from now on, without pictures.
     AllFromNowOn,
 }
 
 impl Drawn {
-    /// `file` is what follows `--draw`: empty for the terminal.
+    /// Maps the ring and creates the canvas. `file` is the value of `--draw`, empty for the terminal.
     pub(crate) fn new(
         file: &str,
         step: bool,
@@ -44,11 +44,14 @@ impl Drawn {
         loaded: &Loaded,
     ) -> Result<Self, CliError> {
         if transport != Transport::Ring {
-            return Err(CliError::new(format!("cannot draw {transport} from within: only the ring can be drawn"))
-                .advise("take --transport ring, or draw it from outside by `cutaway peek --pid PID --draw`"));
+            return Err(CliError::new(format!(
+                "cannot draw {transport} buffers: --draw of trace supports only the ring"
+            ))
+            .advise("use --transport ring, or draw them with `cutaway peek --pid PID --draw`"));
         }
         if file.is_empty() && format == Format::Json {
-            return Err(CliError::new("cannot draw among lines of JSON").advise("draw into a file: --draw=FILE.svg"));
+            return Err(CliError::new("cannot draw in the terminal with --format json")
+                .advise("draw into a file: --draw=FILE.svg"));
         }
         let map = loaded.map(names::EVENTS)?;
         let steps = step.then(Steps::new).transpose()?;
@@ -56,16 +59,16 @@ impl Drawn {
     }
 
     /// Draws the ring unless it is empty. Returns how many records to read.
-    pub(crate) fn look(&mut self, interrupted: &AtomicBool) -> Result<Take, CliError> {
-        let look = Snapshot::take(&self.pages, (self.id, names::EVENTS, Mode::Ring), 0);
-        if look.fill_bytes == 0 {
+    pub(crate) fn draw(&mut self, interrupted: &AtomicBool) -> Result<Take, CliError> {
+        let snapshot = Snapshot::take(&self.pages, (self.id, names::EVENTS, Mode::Ring), 0);
+        if snapshot.fill_bytes == 0 {
             return Ok(Take::None);
         }
-        let more = self.canvas.draw(look.picture())?;
+        let more = self.canvas.draw(snapshot.picture())?;
         Ok(match &mut self.steps {
             _ if !more => Take::AllFromNowOn,
-            // Records that came since get a picture of their own.
-            None => Take::AtMost(look.committed),
+            // Records that arrive later get a picture of their own.
+            None => Take::AtMost(snapshot.committed),
             Some(steps) => match steps.next(false, Some(interrupted)) {
                 Command::End => Take::AllFromNowOn,
                 Command::Next | Command::Back => Take::AtMost(1),
@@ -73,7 +76,7 @@ impl Drawn {
         })
     }
 
-    /// Finishes the canvas, which says where the pictures are.
+    /// Finishes the canvas, which prints where the pictures are.
     pub(crate) fn finish(&mut self) -> Result<(), CliError> {
         self.canvas.finish()
     }

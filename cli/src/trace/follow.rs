@@ -1,7 +1,7 @@
-//! Following the command's children, if this machine lets us.
+//! Follows the command's children, if the machine permits it.
 //!
-//! The set of followed processes holds numbers of the initial PID namespace, and begins with this very process:
-//! whatever it starts belongs to it. The program on `task/task_newtask` adds the rest.
+//! The set of followed processes contains process ids of the initial PID namespace. While the command is started it
+//! contains this process, so the command belongs to it. The program on `task/task_newtask` adds the descendants.
 
 use std::fs;
 
@@ -10,20 +10,22 @@ use cutaway_programs::getaddrinfo::names;
 
 use crate::error::CliError;
 
-/// Why the numbers of processes that the kernel uses are not those of `/proc`; `None` if they are.
-pub(super) fn stranger_to_numbers() -> Option<String> {
+/// Returns the reason why the process ids of BPF programs are not those of `/proc`, or `None` if they are.
+pub(super) fn pid_namespace_obstacle() -> Option<String> {
     /// The initial PID namespace's inode (`PROC_PID_INIT_INO`).
     const INITIAL: &str = "pid:[4026531836]";
     match fs::read_link("/proc/self/ns/pid") {
         Ok(namespace) if namespace.as_os_str() == INITIAL => None,
-        Ok(_) => Some("in a PID namespace of its own a process does not know its number in the kernel".to_owned()),
+        Ok(_) => {
+            Some("this PID namespace is not the initial one, so process ids differ from those in the kernel".to_owned())
+        }
         Err(error) => Some(format!("cannot read /proc/self/ns/pid: {error}")),
     }
 }
 
-/// Why the command's children cannot be followed here; `None` if they can.
+/// Returns the reason why the command's children cannot be followed, or `None` if they can.
 pub(crate) fn obstacle() -> Option<String> {
-    if let Some(why) = stranger_to_numbers() {
+    if let Some(why) = pid_namespace_obstacle() {
         return Some(why);
     }
     let format = match Tracepoint::new("task", "task_newtask").format() {
@@ -36,7 +38,7 @@ pub(crate) fn obstacle() -> Option<String> {
     (!known).then(|| "this kernel's tracepoint task/task_newtask has an unknown layout".to_owned())
 }
 
-/// Runs `start` with this process in the set, so that what it starts is followed.
+/// Runs `start` while this process is in the set, so that a process that it starts is followed.
 pub(crate) fn from_here<T>(
     loaded: &Loaded,
     follow: bool,

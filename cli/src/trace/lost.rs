@@ -1,8 +1,8 @@
-//! What did not arrive, each event counted once.
+//! Counts lost events, each once.
 //!
-//! The program counts what it could not send, on every CPU and by reason. A perf buffer also counts what it had no room
-//! for; that is the program's `full` seen from the other side, and the larger of the two is taken: a kernel before 5.0
-//! hides it from the program, one before 6.0 from the reader.
+//! The program counts the events that it could not send, by CPU and reason. A perf buffer also counts the records for
+//! which it had no room. These are the program's `full`, counted on the other side, so the larger of the two is used: a
+//! kernel before 5.0 hides them from the program, and one before 6.0 from the reader.
 
 use cutaway::Loaded;
 use cutaway_programs::getaddrinfo::{Losses, names};
@@ -14,15 +14,15 @@ use crate::{diagnostics, error::CliError};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     losses: Losses,
-    /// Records that arrived and were no events.
+    /// Records that arrived but could not be parsed as events.
     unreadable: u64,
 }
 
 impl Lost {
-    /// Reads the counters; all programs should be detached.
+    /// Reads the counters, after all programs are detached.
     ///
-    /// When one process is traced, a return without an entry is another process's: before Linux 6.12 a return probe for
-    /// one process also runs in others that another tracer probes.
+    /// If one process is traced, a return without an entry is not counted, because it is another process's. Before Linux
+    /// 6.12 a return probe for one process also runs in processes that another tracer probes.
     pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, CliError> {
         let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
         let mut lost = Self { unreadable, ..Self::default() };
@@ -54,19 +54,19 @@ impl Lost {
         self.losses.full + self.losses.unseen() + self.unreadable
     }
 
-    /// Says why, and what to do, for each reason that occurred.
+    /// Prints the number of losses for each reason that occurred, and what to do.
     pub(crate) fn explain(&self) {
         let Losses { full, no_buffer, refused, no_entry, not_followed } = self.losses;
-        for (number, why) in [
+        for (count, why) in [
             (full, "for want of room in the buffer: make it larger with --buffer"),
-            (no_buffer, "on a CPU that had only just come online"),
-            (refused, "refused by the kernel, too many programs being in the middle of sending at once"),
-            (no_entry, "in too many calls at once: the entries of the oldest were given up"),
-            (not_followed, "or more, with processes that could not be followed: the set of them was full"),
-            (self.unreadable, "as records that could not be read"),
+            (no_buffer, "on a CPU that had just come online, before its buffer was opened"),
+            (refused, "because the kernel refused them: too many programs were sending at once"),
+            (no_entry, "because too many calls ran at once: the entries of the oldest were dropped"),
+            (not_followed, "or more, because processes could not be followed: the set of them was full"),
+            (self.unreadable, "because records could not be parsed"),
         ] {
-            if number > 0 {
-                diagnostics::say(&format!("{number} lost {why}"));
+            if count > 0 {
+                diagnostics::say(&format!("{count} lost {why}"));
             }
         }
     }
@@ -77,11 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_program_and_buffer_both_saw_counts_once() {
+    fn loss_that_program_and_buffer_count_is_counted_once() {
         let mut lost = Lost::default();
         lost.add(&Losses { full: 5, refused: 1, ..Losses::default() }, 5);
-        lost.add(&Losses { full: 0, ..Losses::default() }, 3); // a kernel that hides it from the program
-        lost.add(&Losses { full: 4, ..Losses::default() }, 2); // one that hides the last ones from the reader
+        lost.add(&Losses { full: 0, ..Losses::default() }, 3); // a kernel that hides the loss from the program
+        lost.add(&Losses { full: 4, ..Losses::default() }, 2); // a kernel that hides the last losses from the reader
         assert_eq!(lost.total(), 5 + 1 + 3 + 4);
     }
 }

@@ -1,9 +1,9 @@
-//! Where a call came from: the process's cgroup, and the container that this belongs to.
+//! Finds the origin of a call: the process's cgroup and container.
 //!
 //! The program sends the id of the cgroup in the hierarchy of version 2. Such an id is a file handle (`FILEID_KERNFS`,
-//! `fs/kernfs/mount.c`), so open_by_handle_at(2) finds the directory, and its name is the path. On a machine whose
-//! containers are told apart by cgroups of version 1 that id is the root's; then `/proc/PID/cgroup` is asked, while the
-//! process lives.
+//! `fs/kernfs/mount.c`), so open_by_handle_at(2) opens the directory, and its name is the path. On a machine whose
+//! containers use cgroups of version 1, the id is that of the root. Then `/proc/PID/cgroup` is read while the process
+//! lives.
 #![expect(unsafe_code, reason = "open_by_handle_at(2)")]
 
 use std::{
@@ -16,28 +16,27 @@ use std::{
 
 use cutaway_sys::mount;
 
-/// Finds the paths of cgroups, each once.
+/// Finds the paths of cgroups, and keeps them.
 pub(crate) struct Cgroups {
     root: Option<OwnedFd>,
     known: HashMap<u64, String>,
-    /// Whether the numbers of processes in events are those of `/proc`: not in a PID namespace of this process's own.
-    numbered: bool,
-    /// Whether there are hierarchies of version 1, too: a process in the root of version 2 may be in a cgroup of
-    /// theirs.
-    several: bool,
+    /// Whether the process ids in events are those of `/proc`. They are not outside of the initial PID namespace.
+    can_read_proc: bool,
+    /// Whether there are also hierarchies of version 1. A process in the root of version 2 can be in one of their cgroups.
+    has_v1: bool,
 }
 
-/// Where a call came from; `None` is unknown.
+/// The origin of a call. `None` means unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) library: Option<String>,
     pub(crate) cgroup: Option<String>,
-    /// `None` also for a process in no container.
+    /// Also `None` for a process in no container.
     pub(crate) container: Option<String>,
 }
 
-/// How many paths are kept.
-const MOST: usize = 4096;
+/// Paths that are kept, at most.
+const MAX_KNOWN: usize = 4096;
 
 impl Cgroups {
     pub(crate) fn new() -> Self {
@@ -45,19 +44,19 @@ impl Cgroups {
         Self {
             root: root().ok(),
             known: HashMap::new(),
-            numbered: super::follow::stranger_to_numbers().is_none(),
-            several: String::from_utf8_lossy(&own).lines().any(|line| !line.starts_with("0::")),
+            can_read_proc: super::follow::pid_namespace_obstacle().is_none(),
+            has_v1: String::from_utf8_lossy(&own).lines().any(|line| !line.starts_with("0::")),
         }
     }
 
-    /// The path of the cgroup that has this id (0 if that is unknown); or, while the process lives that made the call
-    /// at `time_ns` of `CLOCK_MONOTONIC`, of the process's.
+    /// Returns the path of the cgroup with this id (0 if it is unknown). If the id does not show it, returns the path of
+    /// the process's cgroup, as long as the process lives that made the call at `time_ns` of `CLOCK_MONOTONIC`.
     pub(crate) fn path(&mut self, id: u64, pid: u32, time_ns: u64) -> Option<String> {
         let by_id = self.by_id(id);
         match by_id.as_deref() {
             Some("/") | None => {
-                let asked = if self.numbered && was_there(pid, time_ns) { of_process(pid) } else { None };
-                asked.or(by_id.filter(|_| !self.several))
+                let of_process = if self.can_read_proc && existed_at(pid, time_ns) { of_process(pid) } else { None };
+                of_process.or(by_id.filter(|_| !self.has_v1))
             }
             Some(_) => by_id,
         }
@@ -68,7 +67,7 @@ impl Cgroups {
             return Some(path.clone());
         }
         let path = find(self.root.as_ref().filter(|_| id != 0)?.as_fd(), id).ok()?;
-        if self.known.len() >= MOST {
+        if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
         self.known.insert(id, path.clone());
@@ -76,10 +75,10 @@ impl Cgroups {
     }
 }
 
-/// The root of the hierarchy of version 2: mounted at a usual path, or by a private mount of this process.
+/// Opens the root of the hierarchy of version 2, at a usual path or by a private mount of this process.
 fn root() -> io::Result<OwnedFd> {
     let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|directory| {
-        // Every directory of this version has the file, and none of version 1.
+        // Every directory of version 2 has this file, and no directory of version 1.
         fs::exists(format!("{directory}/cgroup.controllers")).unwrap_or(false)
     });
     if let Some(directory) = known {
@@ -87,13 +86,13 @@ fn root() -> io::Result<OwnedFd> {
     }
     mount::private(
         c"cgroup2",
-        "opens the tree of cgroups, which is not mounted, by a private mount: it names where a call came from",
+        "opens the cgroup hierarchy, which is not mounted, by a private mount, to find the cgroup of a call",
     )
 }
 
 /// `struct file_handle` with the eight bytes of a kernfs id.
 #[repr(C)]
-struct Handle {
+struct FileHandle {
     handle_bytes: libc::c_uint,
     handle_type: libc::c_int,
     id: [u8; 8],
@@ -102,7 +101,7 @@ struct Handle {
 fn find(root: BorrowedFd<'_>, id: u64) -> io::Result<String> {
     /// `FILEID_KERNFS`
     const KERNFS: libc::c_int = 0xfe;
-    let mut handle = Handle { handle_bytes: 8, handle_type: KERNFS, id: id.to_ne_bytes() };
+    let mut handle = FileHandle { handle_bytes: 8, handle_type: KERNFS, id: id.to_ne_bytes() };
     // SAFETY: `handle` is a file handle followed by as many bytes as it says, and lives until the call is over.
     let fd =
         unsafe { libc::open_by_handle_at(root.as_raw_fd(), (&raw mut handle).cast(), libc::O_PATH | libc::O_CLOEXEC) };
@@ -117,8 +116,8 @@ fn find(root: BorrowedFd<'_>, id: u64) -> io::Result<String> {
     Ok(format!("/{}", below.display()))
 }
 
-/// Whether the process of this number was there at that time: it may be another one's by now.
-fn was_there(pid: u32, time_ns: u64) -> bool {
+/// Returns whether the process with this id existed at that time. The id may have been reused since.
+fn existed_at(pid: u32, time_ns: u64) -> bool {
     use rustix::{
         param::clock_ticks_per_second,
         time::{ClockId, clock_gettime},
@@ -127,7 +126,7 @@ fn was_there(pid: u32, time_ns: u64) -> bool {
     let slept = now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic));
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let stat = String::from_utf8_lossy(&stat);
-    // `starttime` is the 22nd field; behind the name, which may hold anything, the third begins.
+    // `starttime` is the 22nd field. The name can contain any character, and the third field follows it.
     let start = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse::<u64>().ok());
     let ticks = clock_ticks_per_second().max(1);
     start.is_some_and(|start| {
@@ -136,28 +135,28 @@ fn was_there(pid: u32, time_ns: u64) -> bool {
     })
 }
 
-/// What `/proc/PID/cgroup` says.
+/// Reads the path in `/proc/PID/cgroup`.
 fn of_process(pid: u32) -> Option<String> {
     from_list(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cgroup")).ok()?))
 }
 
-/// The path that says most, of lines `ID:CONTROLLERS:PATH`: one of a container, else that of version 2 (the last line),
-/// else the first one that is not the root's.
+/// Returns the most specific path of lines `ID:CONTROLLERS:PATH`: that of a container, otherwise that of version 2 (the
+/// last line), otherwise the first path that is not the root.
 fn from_list(list: &str) -> Option<String> {
     let paths: Vec<&str> = list.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
-    let second = list.lines().find_map(|line| line.strip_prefix("0::"));
+    let v2 = list.lines().find_map(|line| line.strip_prefix("0::"));
     let of_container = paths.iter().copied().find(|path| container(path).is_some());
     let not_root = || paths.iter().copied().find(|path| *path != "/");
     of_container
-        .or(second.filter(|path| *path != "/"))
+        .or(v2.filter(|path| *path != "/"))
         .or_else(not_root)
-        .or(second)
+        .or(v2)
         .or(paths.first().copied())
         .map(str::to_owned)
 }
 
-/// The container's id in a cgroup's path: the 64 hexadecimal digits that docker, containerd, podman and CRI-O put there
-/// in several ways, or the name behind `lxc.payload.`; the innermost one.
+/// Returns the id of the innermost container in a cgroup's path. It is the 64 hexadecimal digits that docker, containerd,
+/// podman and CRI-O put there in several forms, or the name after `lxc.payload.`.
 pub(crate) fn container(cgroup: &str) -> Option<String> {
     const DIGITS: usize = 64;
     cgroup.rsplit('/').find_map(|part| {
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_are_found_in_paths() {
+    fn container_is_found_in_path() {
         let id = "0123456789abcdef".repeat(4);
         for path in [
             format!("/docker/{id}"),
@@ -192,19 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn a_process_was_not_there_before_it_was_started() {
+    fn process_did_not_exist_before_its_start() {
         let now = Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)).unwrap();
-        assert!(was_there(std::process::id(), now.as_nanos() as u64));
-        assert!(!was_there(std::process::id(), 0));
-        assert!(!was_there(0, now.as_nanos() as u64));
+        assert!(existed_at(std::process::id(), now.as_nanos() as u64));
+        assert!(!existed_at(std::process::id(), 0));
+        assert!(!existed_at(0, now.as_nanos() as u64));
     }
 
     #[test]
-    fn the_root_of_one_hierarchy_says_nothing_of_the_others() {
-        let path = |several| {
+    fn root_of_version_2_does_not_show_cgroups_of_version_1() {
+        let path = |has_v1| {
             let known = HashMap::from([(1, "/".to_owned()), (2, "/x".to_owned())]);
-            let mut cgroups = Cgroups { root: None, known, numbered: true, several };
-            // No process has the number 0.
+            let mut cgroups = Cgroups { root: None, known, can_read_proc: true, has_v1 };
+            // No process has the id 0.
             (cgroups.path(1, 0, 0), cgroups.path(2, 0, 0))
         };
         assert_eq!(path(false), (Some("/".to_owned()), Some("/x".to_owned())));
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_hierarchies_the_one_that_says_most_is_taken() {
+    fn most_specific_path_is_chosen() {
         let id = "f".repeat(64);
         assert_eq!(from_list("0::/a\n").as_deref(), Some("/a"));
         assert_eq!(from_list(&format!("3:cpu:/\n2:pids:/docker/{id}\n0::/a:b\n")), Some(format!("/docker/{id}")));

@@ -1,4 +1,4 @@
-//! An event as a line: columns for people, JSON for programs.
+//! Prints events as lines: columns for people, JSON for programs.
 
 use std::{
     ffi::CStr,
@@ -19,24 +19,31 @@ use crate::{
     terminal,
 };
 
-/// Where the lines go.
+/// The output for events: stdout, in the chosen format.
 pub(crate) struct Output {
     to: BufWriter<Standard>,
     format: Format,
     clock: Clock,
-    /// The table, too, has where a call came from.
+    /// Whether the table has columns for the container and library.
     containers: bool,
-    headed: bool,
+    has_header: bool,
     colored: bool,
 }
 
 impl Output {
     pub(crate) fn new(format: Format, containers: bool) -> Self {
         let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), containers, headed: false, colored }
+        Self {
+            to: BufWriter::new(outlet::stdout()),
+            format,
+            clock: Clock::new(),
+            containers,
+            has_header: false,
+            colored,
+        }
     }
 
-    /// Writes one event's line; it is seen after [`Output::flush`].
+    /// Writes the line of an event into the buffer. [`Output::flush`] writes the buffer to stdout.
     pub(crate) fn event(&mut self, event: &DecodedEvent<'_>, transport: Transport, origin: Origin) -> io::Result<()> {
         match self.format {
             Format::Table => self.row(event, &origin),
@@ -47,8 +54,8 @@ impl Output {
         }
     }
 
-    /// Whether it shows where a call came from.
-    pub(crate) fn tells_origin(&self) -> bool {
+    /// Returns whether the output shows the origin of a call.
+    pub(crate) fn shows_origin(&self) -> bool {
         self.containers || self.format == Format::Json
     }
 
@@ -58,8 +65,8 @@ impl Output {
 
     fn row(&mut self, event: &DecodedEvent<'_>, origin: &Origin) -> io::Result<()> {
         let (bold, red, plain) = if self.colored { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
-        if !self.headed {
-            self.headed = true;
+        if !self.has_header {
+            self.has_header = true;
             let more = if self.containers { "  CONTAINER     LIBRARY" } else { "" };
             writeln!(
                 self.to,
@@ -74,7 +81,7 @@ impl Output {
             "{:<12} {:>7} {} {color}{:<13}{plain_end} {:>10}{}  {}",
             self.clock.local(call.time_ns),
             call.pid,
-            strings(event.comm, event.node, event.service),
+            string_columns(event.comm, event.node, event.service),
             result(call.ret),
             latency(call.latency_ns),
             if self.containers { location(origin) } else { String::new() },
@@ -84,9 +91,9 @@ impl Output {
     }
 }
 
-/// Turns `CLOCK_MONOTONIC` into the time of day.
+/// Converts `CLOCK_MONOTONIC` to the time of day.
 struct Clock {
-    /// The time of day at the monotonic clock's zero.
+    /// The time of day at 0 of the monotonic clock.
     zero: SystemTime,
     zone: TimeZone,
 }
@@ -104,13 +111,13 @@ impl Clock {
     }
 }
 
-/// The strings of a row, each in its column.
-fn strings(comm: &[u8], node: Text<'_>, service: Text<'_>) -> String {
+/// Formats the strings of a row, each in its column.
+fn string_columns(comm: &[u8], node: Text<'_>, service: Text<'_>) -> String {
     let [comm, node, service] = [Text::Whole(comm), node, service].map(shown);
     format!("{} {} {}", left(&comm, 15), left(&node, 28), left(&service, 8))
 }
 
-/// A string for the table: `-` for none, `…` behind one that was cut.
+/// Formats a string for the table: `-` for null, `?` for an unreadable one, and `…` after a truncated one.
 fn shown(text: Text<'_>) -> String {
     match text {
         Text::Null => "-".to_owned(),
@@ -120,10 +127,9 @@ fn shown(text: Text<'_>) -> String {
     }
 }
 
-/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is
-/// unknown.
+/// Formats the container and the library as two columns of the table: `-` for a process in no container, `?` if unknown.
 fn location(origin: &Origin) -> String {
-    /// As much of an id as other tools show.
+    /// Digits of an id that other tools show.
     const SHORT: usize = 12;
     let container = match (&origin.container, &origin.cgroup) {
         (Some(container), _) => cut(&terminal::one_line(container), SHORT),
@@ -134,7 +140,7 @@ fn location(origin: &Origin) -> String {
     format!("  {}  {library}", left(&container, SHORT))
 }
 
-/// `ok`, or the error by its name in `netdb.h`.
+/// Returns `ok`, or the error's name in `netdb.h`.
 fn result(ret: i32) -> String {
     let name = match ret {
         0 => "ok",
@@ -154,7 +160,7 @@ fn result(ret: i32) -> String {
     name.to_owned()
 }
 
-/// With three digits and a unit.
+/// Formats a duration with three digits and a unit.
 fn latency(nanoseconds: u64) -> String {
     let value = nanoseconds as f64;
     let (value, unit) = match nanoseconds {
@@ -170,7 +176,7 @@ fn latency(nanoseconds: u64) -> String {
     }
 }
 
-/// The addresses that came along, and how many entries the list has if that is more.
+/// Formats the addresses in the event, and the number of entries of the list if there are more.
 fn addresses(event: &DecodedEvent<'_>) -> String {
     if event.call.addresses == 0 {
         return "-".to_owned();
@@ -205,18 +211,18 @@ struct Json<'a> {
     ai_addrlen: Option<u32>,
     ai_addr: Option<String>,
     ai_canonname: Option<String>,
-    /// How many entries the list has.
+    /// The number of entries of the list.
     addresses: u16,
     transport: &'a str,
     /// The first addresses of the list, each once.
     first_addresses: Vec<String>,
-    /// The names of fields that are longer than what is shown of them.
+    /// The names of fields that are truncated.
     cut: Vec<&'static str>,
     /// The names of fields whose memory could not be read.
     unreadable: Vec<&'static str>,
-    /// The path of the library whose function was called, as this process sees it; null if it is unknown.
+    /// The path of the library whose function was called, as this process sees it; null if unknown.
     library: Option<String>,
-    /// The path of the process's cgroup; null if it is unknown.
+    /// The path of the process's cgroup; null if unknown.
     cgroup: Option<String>,
     /// The container's id or name in that path; null if there is none, or the path is unknown.
     container: Option<String>,
@@ -263,7 +269,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The C library's sentence for an error of `getaddrinfo`.
+/// Returns the C library's text for an error of `getaddrinfo`.
 #[expect(unsafe_code, reason = "a function of the C library")]
 fn gai_strerror(error: i32) -> String {
     // SAFETY: takes a number; gives a string that is never freed or changed, or null.
@@ -291,14 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn strings_cannot_break_a_line() {
+    fn strings_are_escaped() {
         assert_eq!(shown(Text::Whole(b"a\nb\x1b[2J")), "a\\nb\\u{1b}[2J");
         assert_eq!(shown(Text::Cut(b"long")), "long…");
         assert_eq!(shown(Text::Null), "-");
     }
 
     #[test]
-    fn an_unknown_location_is_told_from_none() {
+    fn unknown_location_differs_from_no_container() {
         let known = Origin { library: Some("/l".into()), cgroup: Some("/".into()), container: None };
         assert_eq!(location(&known), "  -             /l");
         assert_eq!(location(&Origin::default()), "  ?             ?");
@@ -307,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_names_and_sentences() {
+    fn errors_have_names_and_texts() {
         assert_eq!(result(libc::EAI_NONAME), "EAI_NONAME");
         assert_eq!(result(-4711), "error -4711");
         assert_eq!(gai_strerror(libc::EAI_NONAME), "Name or service not known");
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn wide_letters_shift_no_columns() {
-        let row = |comm: &str, host: &str| strings(comm.as_bytes(), Text::Whole(host.as_bytes()), Text::Null);
+        let row = |comm: &str, host: &str| string_columns(comm.as_bytes(), Text::Whole(host.as_bytes()), Text::Null);
         for (comm, host) in [("getent", "localhost"), ("漢字", "例え.テスト"), ("größe", "e\u{301}.example")] {
             assert_eq!(display_width(&row(comm, host)), 15 + 1 + 28 + 1 + 8, "{comm} {host}");
         }

@@ -1,4 +1,4 @@
-//! Reads events from the buffer and prints them, until it is time to end.
+//! Reads events from the buffer and prints them, until the trace ends.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::error::CliError;
 
-/// The state of a trace, and where to stop.
+/// The state of a trace, and its limits.
 pub(super) struct Trace<'a> {
     pub(super) transport: Transport,
     pub(super) output: Output,
@@ -27,18 +27,18 @@ pub(super) struct Trace<'a> {
     pub(super) received: u64,
     /// Records that could not be parsed.
     pub(super) unreadable: u64,
-    pub(super) most: Option<u64>,
+    pub(super) limit: Option<u64>,
     pub(super) stopped: &'a AtomicBool,
-    /// Stopped by a signal: then `--step` does not wait either.
+    /// Set by a signal. Then `--step` does not wait either.
     pub(super) interrupted: &'a AtomicBool,
     /// Stdout is closed.
     pub(super) closed: bool,
-    /// The ring is drawn before it is read.
+    /// With `--draw`, the drawing of the ring before it is read.
     pub(super) drawn: Option<Drawn>,
 }
 
 impl Trace<'_> {
-    /// Prints events as they come, until it is time to end.
+    /// Prints events as they arrive, until the trace ends.
     pub(super) fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -50,15 +50,15 @@ impl Trace<'_> {
         }
     }
 
-    /// Prints the records that are there now, each batch after its picture if the ring is drawn.
+    /// Prints the records that are in the buffer now. If the ring is drawn, each batch follows its picture.
     pub(super) fn drain(&mut self, source: &mut Source) -> Result<(), CliError> {
         while let Some(drawn) = &mut self.drawn {
-            match drawn.look(self.interrupted) {
+            match drawn.draw(self.interrupted) {
                 Err(failure) if failure.is_broken_pipe() => self.closed = true,
                 Err(failure) => return Err(failure),
                 Ok(Take::None) => return Ok(()),
                 Ok(Take::AtMost(most)) => {
-                    // All were discarded, or the first one is busy.
+                    // All records are discarded, or the first one is busy.
                     if most == 0 || self.take(source, most)? == 0 {
                         break;
                     }
@@ -68,16 +68,16 @@ impl Trace<'_> {
                     self.drawn = None;
                 }
             }
-            if self.full() {
+            if self.is_done() {
                 break;
             }
         }
         self.take(source, u64::MAX).map(drop)
     }
 
-    /// Prints at most `most` of the records that are there now. Returns their number.
+    /// Prints at most `most` of the records that are in the buffer now. Returns their number.
     fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, CliError> {
-        if self.full() {
+        if self.is_done() {
             return Ok(0);
         }
         let mut taken = 0;
@@ -98,7 +98,7 @@ impl Trace<'_> {
                 Err(error) => failed = Err(CliError::system("write to stdout", &error)),
             }
             taken += 1;
-            failed.is_ok() && !self.full() && taken < most
+            failed.is_ok() && !self.is_done() && taken < most
         })?;
         self.unreadable += unreadable;
         failed?;
@@ -113,7 +113,7 @@ impl Trace<'_> {
     fn print(&mut self, event: &DecodedEvent<'_>) -> io::Result<()> {
         self.received += 1;
         let call = &event.call;
-        let origin = if self.output.tells_origin() {
+        let origin = if self.output.shows_origin() {
             let cgroup = self.cgroups.path(call.cgroup, call.pid, call.time_ns);
             let container = cgroup.as_deref().and_then(container);
             Origin { library: self.names.get(call.cookie), cgroup, container }
@@ -124,12 +124,12 @@ impl Trace<'_> {
     }
 
     /// Returns whether `--count` events were printed, or stdout is closed.
-    fn full(&self) -> bool {
-        self.closed || self.most.is_some_and(|most| self.received >= most)
+    fn is_done(&self) -> bool {
+        self.closed || self.limit.is_some_and(|limit| self.received >= limit)
     }
 
     fn ended(&self) -> bool {
         // ATOMICS: pairs with the store in `stop` of `trace::run`.
-        self.full() || self.stopped.load(Ordering::Relaxed)
+        self.is_done() || self.stopped.load(Ordering::Relaxed)
     }
 }

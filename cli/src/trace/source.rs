@@ -1,4 +1,4 @@
-//! Where records come from: one ring, or a perf buffer for each CPU. To the rest of the command it is all the same.
+//! The source of records: one ring, or a perf buffer for each CPU, behind the same functions.
 
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,11 @@ pub(crate) enum Source {
 /// The perf buffers of all CPUs.
 pub(crate) struct Buffers {
     stream: AdaptiveReader<PerfEventArray>,
-    /// When CPUs that came or went were last looked for.
+    /// When the buffers were last adapted to the online CPUs.
     refreshed: Instant,
 }
 
-/// How often to look for them.
+/// How often to adapt the buffers to the online CPUs.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// Ends [`Source::wait`] from another thread.
@@ -46,7 +46,7 @@ impl Stopper {
 }
 
 impl Source {
-    /// Opens the buffer that `transport` writes into; `bytes` are those of one CPU's perf buffer.
+    /// Opens the buffer of the transport. `bytes` is the size of a perf buffer; there is one for each CPU.
     pub(crate) fn open(transport: Transport, loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let events = loaded.map(names::EVENTS)?;
         Ok(match transport {
@@ -65,7 +65,7 @@ impl Source {
         })
     }
 
-    /// Sleeps until there may be something to read, or the time is up, or it is stopped.
+    /// Waits until there may be a record, the timeout is over, or a [`Stopper`] is used.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), CliError> {
         match self {
             Self::Ring(ring) => ring.wait(timeout).map(drop).map_err(cutaway::Error::from)?,
@@ -74,8 +74,8 @@ impl Source {
         Ok(())
     }
 
-    /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could
-    /// not be read. `size` is a record's length, which a perf buffer does not tell exactly: its records are padded.
+    /// Passes every record that is in the buffer now to `each`, until it returns `false`. Returns the number of records
+    /// that could not be read. `size` is a record's size in bytes, because a perf buffer pads its records.
     pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<u64, CliError> {
         let mut unreadable = 0;
         match self {
@@ -98,7 +98,7 @@ impl Source {
                             unreadable += 1;
                         }
                     },
-                    // Losses are counted at the end, see lost.rs.
+                    // Losses are counted at the end (lost.rs).
                     Ok(_) => {}
                     Err(corrupt) => {
                         warn!("CPU {cpu}: {corrupt}");
@@ -122,7 +122,7 @@ impl Buffers {
         Ok(())
     }
 
-    /// What the buffer of one CPU had no room for.
+    /// Returns the number of records for which the buffer of a CPU had no room.
     pub(crate) fn lost(&self, cpu: u32) -> Result<u64, perf_reader::Error> {
         self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost()?.samples))
     }
