@@ -173,8 +173,8 @@ pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
 
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
-/// Events have a cookie and a cgroup where the kernel supports it. If the verifier rejects the programs nevertheless, they
-/// are loaded without both.
+/// Events have a cookie and a cgroup where the kernel supports it. If the verifier rejects the programs nevertheless,
+/// they are loaded without both.
 fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), CliError> {
     let load = |cookie: bool, cgroup: bool| {
         let mut object = built_in::read(transport, arguments.reader)?;
@@ -189,8 +189,8 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         }
         Ok::<_, CliError>((object.load()?, Names::new(cookie)))
     };
-    // A named library is the only one, so its events need no cookie. Cookies and links of perf events came with the same
-    // kernel version.
+    // A named library is the only one, so its events need no cookie. Cookies and links of perf events came with the
+    // same kernel version.
     let cookie = arguments.library.is_none() && features::perf_link().is_yes();
     let cgroup = fs::exists("/proc/self/cgroup").unwrap_or(false);
     match load(cookie, cgroup) {

@@ -22,7 +22,8 @@ pub(crate) struct Cgroups {
     known: HashMap<u64, String>,
     /// Whether the process ids in events are those of `/proc`. They are not outside of the initial PID namespace.
     can_read_proc: bool,
-    /// Whether there are also hierarchies of version 1. A process in the root of version 2 can be in one of their cgroups.
+    /// Whether there are also hierarchies of version 1. A process in the root of version 2 can be in one of their
+    /// cgroups.
     has_v1: bool,
 }
 
@@ -49,8 +50,8 @@ impl Cgroups {
         }
     }
 
-    /// Returns the path of the cgroup with this id (0 if it is unknown). If the id does not show it, returns the path of
-    /// the process's cgroup, as long as the process lives that made the call at `time_ns` of `CLOCK_MONOTONIC`.
+    /// Returns the path of the cgroup with this id (0 if it is unknown). If the id does not show it, returns the path
+    /// of the process's cgroup, as long as the process lives that made the call at `time_ns` of `CLOCK_MONOTONIC`.
     pub(crate) fn path(&mut self, id: u64, pid: u32, time_ns: u64) -> Option<String> {
         let by_id = self.by_id(id);
         match by_id.as_deref() {
@@ -155,8 +156,8 @@ fn from_list(list: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Returns the id of the innermost container in a cgroup's path. It is the 64 hexadecimal digits that docker, containerd,
-/// podman and CRI-O put there in several forms, or the name after `lxc.payload.`.
+/// Returns the id of the innermost container in a cgroup's path. It is the 64 hexadecimal digits that docker,
+/// containerd, podman and CRI-O put there in several forms, or the name after `lxc.payload.`.
 pub(crate) fn container(cgroup: &str) -> Option<String> {
     const DIGITS: usize = 64;
     cgroup.rsplit('/').find_map(|part| {

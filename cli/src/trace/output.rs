@@ -127,7 +127,8 @@ fn shown(text: Text<'_>) -> String {
     }
 }
 
-/// Formats the container and the library as two columns of the table: `-` for a process in no container, `?` if unknown.
+/// Formats the container and the library as two columns of the table: `-` for a process in no container, `?` if
+/// unknown.
 fn location(origin: &Origin) -> String {
     /// Digits of an id that other tools show.
     const SHORT: usize = 12;

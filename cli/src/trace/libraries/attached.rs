@@ -130,7 +130,7 @@ impl AllAttached {
         }
     }
 
-    /// Records that a mapping uses the file, if its known user has ended. A known user that is still there is kept,
+    /// Makes a mapping the file's known user, if the former one has ended. A known user that is still there is kept,
     /// because most new processes are short-lived.
     pub(crate) fn mark_used(&mut self, id: u32, by: User) {
         if let Some(attached) = self.files.iter_mut().find(|attached| attached.id == id)
@@ -140,8 +140,8 @@ impl AllAttached {
         }
     }
 
-    /// Marks the files whose known user has ended. Returns whether to scan for other users now: a file has just lost its
-    /// user, or is to be detached.
+    /// Marks the files whose known user has ended. Returns whether to scan for other users now: a file has just lost
+    /// its user, or is to be detached.
     pub(crate) fn mark_unused(&mut self) -> bool {
         let now = Instant::now();
         if !self

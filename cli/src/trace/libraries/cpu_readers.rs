@@ -1,8 +1,8 @@
 //! The per-CPU reader threads: each reads the mmap records of its CPU, and has the mapping threads held.
 //!
-//! The kernel wakes the reader of a CPU's records on that CPU, while the mapping thread is still in the kernel. A reader
-//! at real-time priority that is pinned to the CPU therefore runs before the mapping thread returns to its program. A
-//! reader on another CPU would be late: an idle virtual CPU can take milliseconds to wake.
+//! The kernel wakes the reader of a CPU's records on that CPU, while the mapping thread is still in the kernel. A
+//! reader at real-time priority that is pinned to the CPU therefore runs before the mapping thread returns to its
+//! program. A reader on another CPU would be late: an idle virtual CPU can take milliseconds to wake.
 
 use std::{
     io,

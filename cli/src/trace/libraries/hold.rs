@@ -1,8 +1,8 @@
 //! Holds a thread while probes are attached to a library that it has just mapped. This is the side of `trace`.
 //!
-//! A separate process holds the threads (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z) cannot release
-//! them. The holder process is in a session of its own, where no terminal stops it. It is a second instance of this
-//! program. It ends when its socket is closed, so also when `cutaway` is killed.
+//! A separate process holds the threads (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z) cannot
+//! release them. The holder process is in a session of its own, where no terminal stops it. It is a second instance of
+//! this program. It ends when its socket is closed, so also when `cutaway` is killed.
 
 use std::{
     collections::BTreeMap,
@@ -95,7 +95,7 @@ impl Holder {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Requests that a thread be held before it returns to its program. Does not wait for the answer.
+    /// Asks the holder process to hold a thread before it returns to its program. Does not wait for the answer.
     ///
     /// The request goes to the holder's waiting thread on `cpu`, where the thread to be held ran last. The kernel runs
     /// that one first. Returns `None` if too many threads are held, or the process has ended.

@@ -5,8 +5,8 @@
 //! `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger traces is held as soon as that
 //! debugger has detached.
 //!
-//! On each CPU one thread waits, pinned to the CPU, at real-time priority. It is woken on the CPU where the thread to be
-//! held runs, so it runs before that thread returns to its program.
+//! On each CPU one thread waits, pinned to the CPU, at real-time priority. It is woken on the CPU where the thread to
+//! be held runs, so it runs before that thread returns to its program.
 //!
 //! Each held thread has a tracer thread of its own in this process. The tracer thread ends after [`HOLD_LIMIT`] at the
 //! latest, whatever the others do. It releases its thread only by ending, because then the kernel detaches
@@ -145,8 +145,8 @@ fn wait(cpu: u32, requests: &Arc<OwnedFd>, ready: Option<Sender<()>>) {
 
 /// Holds the thread until the other end of `answers` is closed.
 fn hold(tid: libc::pid_t, mut is_held: bool, begin: Instant, answers: &OwnedFd) {
-    /// The range of intervals at which to try whether another tracer has detached. They are shorter than the time that a
-    /// program needs from there to its first call.
+    /// The range of intervals at which to try whether another tracer has detached. They are shorter than the time that
+    /// a program needs from there to its first call.
     const RETRY: [Duration; 2] = [Duration::from_micros(100), Duration::from_micros(500)];
     let answer = match is_held {
         true => Answer::Held,

@@ -116,8 +116,8 @@ fn link(pid: u32, mapping: &Mapping) -> String {
 }
 
 /// Opens the file of a mapping. `/proc/PID/map_files` leads to the file itself, whatever its path, but needs
-/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`. Otherwise the path below the process's root is opened, if it has the same
-/// inode number.
+/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`. Otherwise the path below the process's root is opened, if it has the
+/// same inode number.
 fn open(pid: u32, mapping: &Mapping) -> Option<File> {
     open_regular(&link(pid, mapping)).or_else(|| {
         let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
@@ -146,8 +146,8 @@ fn is_native(header: &[u8; 20]) -> bool {
 }
 
 impl Provider {
-    /// Returns the path for attaching: the plain path while it leads to this file, because it is more readable, otherwise
-    /// the path of the open file.
+    /// Returns the path for attaching: the plain path while it leads to this file, because it is more readable,
+    /// otherwise the path of the open file.
     pub(crate) fn path(&self) -> String {
         if self.is_path_of_file(&self.display_path) { self.display_path.clone() } else { self.open_path() }
     }
@@ -174,9 +174,9 @@ impl Provider {
 
     /// Returns whether the function is probed in that process: its memory then differs from the file.
     ///
-    /// One file below several overlay file systems has a separate inode in each, and the kernel attaches the probe to the
-    /// inode below (`d_real_inode`). If a file with an equal [`Fingerprint`] is attached already, and its probe is in this
-    /// process too, both are the same file.
+    /// One file below several overlay file systems has a separate inode in each, and the kernel attaches the probe to
+    /// the inode below (`d_real_inode`). If a file with an equal [`Fingerprint`] is attached already, and its probe is
+    /// in this process too, both are the same file.
     pub(crate) fn is_probed_in(&self, pid: u32, mapping: &Mapping) -> bool {
         let (mut memory, mut file) = ([0; 4], [0; 4]);
         let address = self.function.checked_sub(mapping.offset).and_then(|offset| mapping.start.checked_add(offset));

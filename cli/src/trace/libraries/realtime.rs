@@ -42,7 +42,7 @@ impl RealtimePriority {
         priority
     }
 
-    /// Also counts the CPU time of this process.
+    /// Adds the CPU time of this process to the thread's.
     pub(crate) fn with_helper(mut self, helper: u32) -> Self {
         self.helper = cpu_clock(helper);
         self.cpu_time = self.cpu_time();

@@ -187,7 +187,7 @@ impl Watch {
         }
     }
 
-    /// Processes the queue: attaches to new C libraries. Returns whether the trace ends.
+    /// Empties the queue and attaches to new C libraries. Returns whether the trace ends.
     fn keep_up(&mut self) -> bool {
         // A scan of many processes calls this too: it takes long and is not urgent.
         self.priority.iter_mut().for_each(RealtimePriority::throttle);
@@ -209,8 +209,8 @@ impl Watch {
         false
     }
 
-    /// Notes that records were lost, so that all processes are scanned, and warns once. The scan does not find processes
-    /// that have ended.
+    /// Notes that records were lost, so that all processes are scanned, and warns once. The scan does not find
+    /// processes that have ended.
     fn record_losses(&mut self, pending: &Pending) {
         self.lost_records |= pending.lost;
         if pending.lost && self.began.is_some() && !std::mem::replace(&mut self.warned_of_losses, true) {
@@ -265,8 +265,8 @@ impl Watch {
         info!("scanned {count} processes with {number} files for C libraries in {:?}", begin.elapsed());
     }
 
-    /// Examines the file of a mapping. Attaches to it if it is a C library and not attached yet. `thread` has just mapped
-    /// the file.
+    /// Examines the file of a mapping. Attaches to it if it is a C library and not attached yet. `thread` has just
+    /// mapped the file.
     fn examine(&mut self, pid: u32, mapping: &Mapping, thread: Option<&MappingThread>) {
         let user = (pid, mapping.start, mapping.end);
         let fingerprint = match self.known.get(mapping.key) {
