@@ -44,8 +44,8 @@ pub(crate) struct Arguments {
 
     /// Trace only this library: a path or a name
     ///
-    /// A name is searched as by the dynamic loader. By default getaddrinfo of
-    /// every C library in use is traced, also in containers, and of those
+    /// A name is searched for as the dynamic loader does. By default calls of
+    /// every C library in use are traced, also in containers, and of those
     /// that come into use.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATH")]

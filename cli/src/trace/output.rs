@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_letters_shift_no_columns() {
+    fn wide_characters_keep_columns_aligned() {
         let row = |comm: &str, host: &str| string_columns(comm.as_bytes(), Text::Whole(host.as_bytes()), Text::Null);
         for (comm, host) in [("getent", "localhost"), ("漢字", "例え.テスト"), ("größe", "e\u{301}.example")] {
             assert_eq!(display_width(&row(comm, host)), 15 + 1 + 28 + 1 + 8, "{comm} {host}");

@@ -70,8 +70,8 @@ impl Answer {
     }
 }
 
-/// Runs as the holder process, if the command line requests it, until the socket on stdin is closed. Returns `None` if
-/// it does not request it.
+/// Runs as the holder process until the socket on stdin is closed. Returns `None` at once if the command line does not
+/// request it.
 pub(crate) fn run_if_requested() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
     if words.next()? != SUBCOMMAND || words.next().is_some() {
