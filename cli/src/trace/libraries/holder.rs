@@ -15,7 +15,7 @@
 //! - `PTRACE_DETACH` requires a stopped thread, and a thread in an uninterruptible sleep does not stop.
 //! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would discard.
 //! - A thread that is killed while it is held stays a zombie of its tracer. Its parent could not wait for its process,
-//!   nor could the process call execve(2) (`de_thread` waits for the thread). `exit_ptrace` hands it over to its parent.
+//!   nor could the process call execve(2) (`de_thread` waits for the thread). `exit_ptrace` hands it over.
 //!
 //! If this process ends for any reason, the kernel does the same.
 #![expect(unsafe_code, reason = "ptrace(2)")]
