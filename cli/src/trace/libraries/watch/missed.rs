@@ -8,9 +8,12 @@ use super::{
     super::{
         catch::is_held,
         holder::{Answer, MOST},
+        known::{Familiar, Verdict},
         libc_name::looks_like_libc,
         maps::Mapping,
         moment::{self, Moment},
+        provider::{self, Found},
+        scope::Whose,
         sightings::{Mapper, Sighting},
     },
     Watch,
@@ -47,16 +50,31 @@ impl Watch {
         warn!("calls of getaddrinfo in {path} by {process} may be missed: it is traced from {after}: {why}");
     }
 
-    /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
+    /// Warns of a C library that was mapped but not examined before the trace ended, unless its thread is still held.
+    /// A held thread that has continued, because the hold failed or took too long, may have called the function.
     pub(super) fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
-        let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
-        if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
+        if let Some(Verdict::Attached(id)) = self.known.get(mapping.key) {
+            return self.tell_if_missed(id, false, *pid, mapping, Some(thread));
+        }
+        let is_wanted = *pid != std::process::id() && self.is_wanted(*pid, Some(thread));
+        let is_known = self.known.familiar(mapping.key, thread.generation) == Familiar::Nothing;
+        if !is_wanted || is_known || self.is_before(thread.at) || !self.may_be_library(*pid, mapping) {
+            return;
+        }
+        if self.why_missed(is_wanted, mapping, Some(thread)).is_some() {
             warn!(
-                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
+                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be examined",
                 mapping.path,
                 name_of(*pid)
             );
         }
+    }
+
+    /// Returns whether the file is a C library by its name. Files of traced processes are also examined, because a
+    /// statically linked program can have any name.
+    fn may_be_library(&self, pid: u32, mapping: &Mapping) -> bool {
+        looks_like_libc(&mapping.path)
+            || self.wanted.whose != Whose::Everybody && matches!(provider::examine(pid, mapping), Found::Provider(_))
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
@@ -84,8 +102,8 @@ impl Watch {
         });
         match looks.find(|moment| *moment != Moment::Running) {
             Some(Moment::Mapping) => None,
-            // It was killed, or never held.
-            Some(Moment::Gone) if answer == Some(Answer::Held) => None,
+            // It was killed while it was held.
+            Some(Moment::Gone) if answer == Some(Answer::Held) && !held.is_closed() => None,
             _ if matches!(answer, Some(Answer::No)) => Some("the thread could not be held".to_owned()),
             _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
             _ => Some("the thread went on before it could be held".to_owned()),
