@@ -63,7 +63,7 @@ pub(crate) fn end_with_warnings(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Val
     results(tracer, nodes)
 }
 
-/// Waits for a tracer that has been told to end. Returns the events of these hosts, by host, and its warnings.
+/// Waits for a tracer that has received SIGINT. Returns the events of these hosts, by host, and its warnings.
 pub(crate) fn results(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Value>>, String) {
     let ended = tracer.end();
     assert!(ended.status.success(), "{ended:?}");

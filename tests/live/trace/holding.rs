@@ -150,8 +150,8 @@ fn try_ten_at_once() -> Result<(), String> {
     Ok(())
 }
 
-/// The tracer is stopped while it attaches to the first of several libraries, until the threads of all have continued
-/// and called. Then it is told to end.
+/// Stops the tracer while it attaches to the first of several libraries, until the threads of all have continued and
+/// called. Then it receives SIGINT.
 fn missed_calls_of_files_not_examined_are_reported() -> Option<String> {
     let roots: Vec<Root> = (1..=8).map(|number| Root::new(&format!("127.0.8.{number}"), RootChange::Chroot)).collect();
     for _ in 0..TIMES {
