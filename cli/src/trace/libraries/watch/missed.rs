@@ -20,9 +20,10 @@ use super::{
 };
 
 impl Watch {
-    /// Warns of a C library that could not be opened, if its thread had mapped it while the trace ran.
+    /// Warns of a C library that could not be opened. Its thread may have mapped it before the trace began, and called the
+    /// function since.
     pub(super) fn tell_if_gone(&self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
-        if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
+        if thread.is_some() && self.began.is_some() && looks_like_libc(&mapping.path) {
             warn!(
                 "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
                  process ended, or may not be",
@@ -58,7 +59,7 @@ impl Watch {
         }
         let is_wanted = *pid != std::process::id() && self.is_wanted(*pid, Some(thread));
         let is_known = self.known.familiar(mapping.key, thread.generation) == Familiar::Nothing;
-        if !is_wanted || is_known || self.is_before(thread.at) || !self.may_be_library(*pid, mapping) {
+        if !is_wanted || is_known || self.began.is_none() || !self.may_be_library(*pid, mapping) {
             return;
         }
         if self.why_missed(is_wanted, mapping, Some(thread)).is_some() {
