@@ -22,9 +22,9 @@ pub(crate) struct ObjectArg {
     /// Built-in object: ring, perf-heap or perf-stack
     ///
     /// The object that `cutaway trace` loads for this transport.
-    /// ring: a BPF ring buffer
-    /// perf-heap: a perf buffer, events built in a per-CPU array
-    /// perf-stack: a perf buffer, events built on the stack
+    ///   ring        a BPF ring buffer
+    ///   perf-heap   a perf buffer, events built in a per-CPU array
+    ///   perf-stack  a perf buffer, events built on the stack
     #[arg(verbatim_doc_comment, hide_possible_values = true)]
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     built_in: Option<BuiltIn>,
@@ -59,7 +59,7 @@ impl ObjectArg {
         Ok(ReadObject { shown, bytes, object })
     }
 
-    /// Like [`Self::read`], but accepts either byte order. aya-obj reads only this machine's.
+    /// Reads and parses the object in either byte order. aya-obj reads only this machine's.
     pub(crate) fn read_any_endian(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
         let own = Object::parse_any_endian(&bytes).map_err(|error| cannot_read(&shown, error))?;

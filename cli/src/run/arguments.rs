@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
 
     /// Frequency of perf_event programs (default: 99)
     ///
-    /// Runs per second on each CPU, by the software clock of that CPU.
+    /// In Hz, on each CPU, by the software clock of that CPU.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) frequency: Option<u64>,
@@ -159,9 +159,9 @@ pub(crate) struct Arguments {
 
     /// Output format: table (default), json or hex
     ///
-    /// table: columns, for people
-    /// json: one JSON object a line
-    /// hex: the bytes of each record, not decoded
+    ///   table  columns, for people
+    ///   json   one JSON object a line
+    ///   hex    the bytes of each record, not decoded
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,

@@ -53,8 +53,7 @@ impl<'a> AttachArgs<'a> {
 
     /// Returns the settings for one program. Options that do not apply to it are ignored: they are for other programs.
     fn context(&self, program: &ProgramSpec) -> AttachContext<'static> {
-        let attach_point =
-            self.targets.get(program.name.as_str()).copied().filter(|_| is_given_an_attach_point(program));
+        let attach_point = self.targets.get(program.name.as_str()).copied().filter(|_| takes_attach_point(program));
         let mut context = AttachContext::new();
         match program.needs() {
             Some(AttachField::Interface) => {
@@ -170,7 +169,7 @@ impl Attached {
 
 /// Returns whether the TARGET of `--attach` is the name of an interface or a path for a program of this type, and not
 /// the target of a section.
-pub(super) fn is_given_an_attach_point(program: &ProgramSpec) -> bool {
+pub(super) fn takes_attach_point(program: &ProgramSpec) -> bool {
     use AttachField as F;
     matches!(program.needs(), Some(F::Interface | F::Cgroup | F::Netns)) && !is_iterator(program)
 }

@@ -1,7 +1,7 @@
 //! Waits for all rings and perf event arrays of an object with one `Poller` of the loader, and drains them.
 //!
-//! Each wake-up drains every source, in the order of the maps, so that a source that is always ready does not starve the
-//! others. Rings are also polled on a timer, because a program may submit with `BPF_RB_NO_WAKEUP`.
+//! Each wake-up drains every source, in the order of the maps, so a source that is always ready does not starve others.
+//! Rings are also polled on a timer, because a program may submit with `BPF_RB_NO_WAKEUP`.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), Cl
     select_programs(object, arguments)?;
     for (name, target) in pairs(&arguments.targets) {
         let program = object.program_mut(name)?;
-        if !attach::is_given_an_attach_point(program) {
+        if !attach::takes_attach_point(program) {
             program.set_attach_target(target)?;
         }
     }

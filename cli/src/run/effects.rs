@@ -19,17 +19,17 @@ use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramS
 
 use super::{
     arguments::{Arguments, Format, pairs},
-    attach::is_given_an_attach_point,
+    attach::takes_attach_point,
     record_type::abbreviated,
 };
 use crate::error::CliError;
 
 /// Refuses the first option without effect. The caller has selected the programs and set their targets.
 pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
-    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
+    let selected: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
     // Without a program to run, that is the error, and not an option.
-    if !wanted.is_empty() {
-        programs(object, &wanted, arguments)?;
+    if !selected.is_empty() {
+        programs(object, &selected, arguments)?;
     }
     maps(object, arguments)
 }
@@ -59,12 +59,12 @@ pub(super) fn check_duplicates(arguments: &Arguments) -> Result<(), CliError> {
     Ok(())
 }
 
-fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+fn programs(object: &Object, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
     for (option, given) in [("--attach", &arguments.targets), ("--section", &arguments.sections)] {
         for (name, _) in pairs(given) {
             // An unknown program is another error.
             let exists = object.programs().iter().any(|program| program.name == name);
-            if exists && !wanted.iter().any(|program| program.name == name) {
+            if exists && !selected.iter().any(|program| program.name == name) {
                 return Err(CliError::new(format!(
                     "{option} '{name}=…' has no effect: the program `{name}` is not selected; select it with --program \
                      {name}"
@@ -93,12 +93,12 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
         },
     ];
     for option in options {
-        option.check(wanted, arguments)?;
+        option.check(selected, arguments)?;
     }
-    let Some(pid) = arguments.pid.filter(|_| !wanted.iter().any(|program| program.takes(AttachField::Pid))) else {
+    let Some(pid) = arguments.pid.filter(|_| !selected.iter().any(|program| program.takes(AttachField::Pid))) else {
         return Ok(());
     };
-    let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
+    let names: Vec<String> = selected.iter().map(|program| format!("`{}`", program.name)).collect();
     Err(CliError::new(format!(
         "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; \
          drop --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
@@ -117,9 +117,9 @@ struct AttachOption {
 }
 
 impl AttachOption {
-    fn check(self, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+    fn check(self, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
         let Self { option, value: Some(value), field, sections } = self else { return Ok(()) };
-        let mut takers = wanted.iter().filter(|program| program.takes(field)).peekable();
+        let mut takers = selected.iter().filter(|program| program.takes(field)).peekable();
         if takers.peek().is_none() {
             return Err(CliError::new(format!(
                 "{option} {value} has no effect: it applies only to programs whose section begins with one of \
@@ -128,7 +128,7 @@ impl AttachOption {
         }
         // `--attach` takes precedence.
         let has_own_target = |program: &&ProgramSpec| {
-            is_given_an_attach_point(program) && pairs(&arguments.targets).any(|(name, _)| name == program.name)
+            takes_attach_point(program) && pairs(&arguments.targets).any(|(name, _)| name == program.name)
         };
         if takers.all(has_own_target) {
             return Err(CliError::new(format!(

@@ -67,7 +67,7 @@ impl Skipped {
             if is_refused(&skipped.name) || !is_chosen(&skipped.name) {
                 continue;
             }
-            // Whatever the reason, the program was not selected.
+            // The program was not selected, so the reason does not matter.
             let unselected = chosen.is_empty() && skipped.section_name.starts_with('?');
             if unselected || skipped.is_optional() {
                 all.optional |= !skipped.section_name.is_empty();

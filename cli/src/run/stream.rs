@@ -1,7 +1,7 @@
 //! Prints records as they arrive, until the run ends.
 //!
-//! The run ends when the command or the process exits, `--count` or `--duration` is reached, a signal arrives, or stdout
-//! is closed.
+//! The run ends when the command or the process exits, `--count` or `--duration` is reached, a signal arrives, or
+//! stdout is closed.
 
 use std::{
     io::{self, Read},

@@ -57,7 +57,7 @@ const CURRENT_CPU: u32 = u32::MAX;
 pub(super) fn of(object: &Object) -> SubmitSites {
     let mut sites = SubmitSites::default();
     for function in object.functions() {
-        sites.add_function(&function);
+        in_function(&function, &mut sites);
     }
     sites
 }
@@ -91,61 +91,61 @@ impl SubmitSites {
             }
         }
     }
-
-    /// Adds the call sites in a function.
-    fn add_function(&mut self, function: &FunctionSpec) {
-        let code: Vec<(usize, Instruction)> = by_slot(function);
-        let jump_targets: HashSet<usize> =
-            code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
-        let mut registers = Registers::unknown();
-        for (slot, instruction) in &code {
-            if jump_targets.contains(slot) {
-                registers = Registers::unknown();
-            }
-            if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
-                && let RegValue::Symbol(map) = registers.get(map)
-            {
-                let size = match registers.get(size) {
-                    RegValue::Number(size) => u32::try_from(size).ok(),
-                    _ => None,
-                };
-                let value_of = match data.map(|data| registers.get(data)) {
-                    Some(RegValue::Value(map)) => Some(map.to_owned()),
-                    _ => None,
-                };
-                let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-                self.submits.push(SubmitSite {
-                    map: map.to_owned(),
-                    size,
-                    line: line.as_deref().unwrap_or_default().to_owned(),
-                    value_of,
-                });
-            }
-            if let Some((map, flags)) = helper(instruction).and_then(output_registers)
-                && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
-                && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
-                && slot != CURRENT_CPU
-            {
-                self.slots.push((map.to_owned(), slot));
-            }
-            if let Some((ring, flags)) = helper(instruction).and_then(commit_registers) {
-                let map = match registers.get(ring) {
-                    RegValue::Symbol(map) | RegValue::Record(map) => Some(map.to_owned()),
-                    _ => None,
-                };
-                match registers.get(flags) {
-                    RegValue::Number(flags) if flags & NO_WAKEUP == 0 => {}
-                    flags => self.no_wakeups.push(NoWakeup { map, certain: matches!(flags, RegValue::Number(_)) }),
-                }
-            }
-            registers.step(*slot, instruction, function);
-        }
-    }
 }
 
 /// `BPF_JMP32 | BPF_JA`, whose distance is in the immediate.
 const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
+
+/// Adds the call sites in a function to `sites`.
+fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
+    let code: Vec<(usize, Instruction)> = by_slot(function);
+    let jump_targets: HashSet<usize> =
+        code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
+    let mut registers = Registers::unknown();
+    for (slot, instruction) in &code {
+        if jump_targets.contains(slot) {
+            registers = Registers::unknown();
+        }
+        if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
+            && let RegValue::Symbol(map) = registers.get(map)
+        {
+            let size = match registers.get(size) {
+                RegValue::Number(size) => u32::try_from(size).ok(),
+                _ => None,
+            };
+            let value_of = match data.map(|data| registers.get(data)) {
+                Some(RegValue::Value(map)) => Some(map.to_owned()),
+                _ => None,
+            };
+            let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
+            sites.submits.push(SubmitSite {
+                map: map.to_owned(),
+                size,
+                line: line.as_deref().unwrap_or_default().to_owned(),
+                value_of,
+            });
+        }
+        if let Some((map, flags)) = helper(instruction).and_then(output_registers)
+            && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
+            && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
+            && slot != CURRENT_CPU
+        {
+            sites.slots.push((map.to_owned(), slot));
+        }
+        if let Some((ring, flags)) = helper(instruction).and_then(commit_registers) {
+            let map = match registers.get(ring) {
+                RegValue::Symbol(map) | RegValue::Record(map) => Some(map.to_owned()),
+                _ => None,
+            };
+            match registers.get(flags) {
+                RegValue::Number(flags) if flags & NO_WAKEUP == 0 => {}
+                flags => sites.no_wakeups.push(NoWakeup { map, certain: matches!(flags, RegValue::Number(_)) }),
+            }
+        }
+        registers.step(*slot, instruction, function);
+    }
+}
 
 /// Returns each instruction with its slot. Omits the second slots of 64-bit loads.
 fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
