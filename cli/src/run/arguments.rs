@@ -41,11 +41,12 @@ pub(crate) struct Arguments {
     /// Attach the program NAME to TARGET
     ///
     /// TARGET as in SEC("type/TARGET"), an interface, or a path. For uprobes:
+    ///
     ///   LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET
     ///   LIBRARY:ADDRESS         hexadecimal, as nm prints it
-    ///   LIBRARY:SYMBOL@ADDRESS  one of several functions of the same name
-    /// For USDT probes:
-    ///   LIBRARY:PROVIDER:NAME
+    ///   LIBRARY:SYMBOL@ADDRESS  if several functions have that name
+    ///
+    /// For USDT probes: LIBRARY:PROVIDER:NAME
     ///
     /// A LIBRARY that is a path is passed to the kernel unchanged. A name is
     /// looked up as the dynamic loader does it; with --pid, as that process
@@ -145,7 +146,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) variables: bool,
 
-    /// Print the elements of hashes and arrays at the end
+    /// Print hash and array elements at the end
     #[arg(long)]
     pub(super) maps: bool,
 
