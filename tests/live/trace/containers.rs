@@ -60,6 +60,11 @@ pub(crate) fn end(tracer: Running, nodes: &[&str]) -> Vec<Vec<Value>> {
 /// Does the same, and also returns the tracer's warnings.
 pub(crate) fn end_with_warnings(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Value>>, String) {
     tracer.send(Signal::INT);
+    results(tracer, nodes)
+}
+
+/// Waits for a tracer that has received SIGINT. Returns the events of these hosts, by host, and its warnings.
+pub(crate) fn results(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Value>>, String) {
     let ended = tracer.end();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.lines().last().unwrap().starts_with("received "), "{}", ended.stderr);

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::{
     asker,
     binary::{self, Running},
-    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_warned, missed_calls_warning, tracer},
+    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_warned, missed_calls_warning, results, tracer},
     endings::has_ended,
     harness::{Test, test},
     patience::wait_until,
@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(held_thread_continues_when_the_tracer_is_stopped),
         test!(holder_process_ends_with_the_tracer),
         test!(ten_new_libraries_are_traced_from_their_first_calls),
+        test!(missed_calls_of_files_not_examined_are_reported),
         test!(calls_that_may_be_missed_are_reported),
         test!(lost_records_of_mappings_are_reported),
         test!(no_thread_is_held_without_holding),
@@ -52,13 +53,16 @@ fn held(node: &str) -> Option<(Running, Asker, Root)> {
     let tracer = tracer(&[]);
     let asker = root.start();
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(500) {
+    while begin.elapsed() < LONG_ENOUGH {
         if is_held_by(asker.pid(), &tracer) {
             return Some((tracer, asker, root));
         }
     }
     None
 }
+
+/// A new process is held within this time, if at all.
+const LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 /// The tracers of other tests may hold the thread instead.
 const TIMES: usize = 10;
@@ -144,6 +148,35 @@ fn try_ten_at_once() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Stops the tracer while it attaches to the first of several libraries, until the threads of all have continued and
+/// called. Then it receives SIGINT.
+fn missed_calls_of_files_not_examined_are_reported() -> Option<String> {
+    let roots: Vec<Root> = (1..=8).map(|number| Root::new(&format!("127.0.8.{number}"), RootChange::Chroot)).collect();
+    for _ in 0..TIMES {
+        let tracer = tracer(&[]);
+        let mut askers: Vec<Asker> = roots.iter().map(Root::start).collect();
+        let begin = Instant::now();
+        while !askers.iter().any(|asker| is_held_by(asker.pid(), &tracer)) && begin.elapsed() < LONG_ENOUGH {}
+        tracer.stop();
+        askers.iter_mut().for_each(|asker| asker.ask(1));
+        let pids: Vec<u32> = askers.iter().map(Asker::pid).collect();
+        drop(askers);
+        tracer.send(Signal::INT);
+        tracer.send(Signal::CONT);
+        let nodes: Vec<String> = (1..=8).map(|number| format!("127.0.8.{number}")).collect();
+        let (events, stderr) = results(tracer, &nodes.iter().map(String::as_str).collect::<Vec<_>>());
+        let missed = events.iter().zip(&pids).filter(|(events, _)| events.is_empty());
+        for (_, pid) in missed {
+            let warning = missed_calls_warning(&stderr, &format!("by process {pid} "));
+            assert!(warning.is_some(), "no warning of process {pid}: {stderr}");
+        }
+        if stderr.contains("the trace ended before the file could be examined") {
+            return None;
+        }
+    }
+    Some(format!("in {TIMES} tries the tracer had examined each file when it ended"))
 }
 
 fn calls_that_may_be_missed_are_reported() -> Option<String> {

@@ -130,6 +130,11 @@ impl Held {
         wire::receive(&self.answers, false).and_then(|message| Answer::read(message.word))
     }
 
+    /// Returns whether the holder process no longer holds the thread, or has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        wire::is_closed(&self.answers)
+    }
+
     /// Receives all answers that have arrived. Returns the last one.
     pub(crate) fn last_answer(&self) -> Option<Answer> {
         std::iter::from_fn(|| self.answer(Duration::ZERO)).last()

@@ -119,11 +119,23 @@ fn link(pid: u32, mapping: &Mapping) -> String {
 /// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`. Otherwise the path below the process's root is opened, if it has the
 /// same inode number.
 fn open(pid: u32, mapping: &Mapping) -> Option<File> {
-    open_regular(&link(pid, mapping)).or_else(|| {
-        let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
-        // The path may lead to a newer file.
-        open_regular(&path).filter(|file| file.metadata().is_ok_and(|of| of.ino() == mapping.key.inode))
-    })
+    open_regular(&link(pid, mapping))
+        .or_else(|| {
+            let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
+            // The path may lead to a newer file.
+            open_regular(&path).filter(|file| file.metadata().is_ok_and(|of| of.ino() == mapping.key.inode))
+        })
+        .or_else(|| open_here(mapping))
+}
+
+/// Opens the file by its path below the root of this process, if that is the same file: the process that mapped it has
+/// ended.
+fn open_here(mapping: &Mapping) -> Option<File> {
+    let is_same = |of: &Metadata| {
+        let device = (libc::major(of.dev()), libc::minor(of.dev()));
+        (device, of.ino()) == ((mapping.key.major, mapping.key.minor), mapping.key.inode)
+    };
+    open_regular(&mapping.path).filter(|file| file.metadata().is_ok_and(|of| is_same(&of)))
 }
 
 /// Opens a regular file. Opening a FIFO would block, and opening a device can have effects. Another process can replace
@@ -210,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn file_of_an_ended_process_is_opened_by_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let of = fs::metadata(&path).unwrap();
+        let key = maps::Key { major: libc::major(of.dev()), minor: libc::minor(of.dev()), inode: of.ino() };
+        let mapping = Mapping { key, start: 0, end: 4096, offset: 0, path: path.to_str().unwrap().to_owned() };
+        let content = || open(u32::MAX, &mapping).map(|file| std::io::read_to_string(file).unwrap());
+        assert_eq!(content(), Some("old".to_owned()));
+        // Another file replaces it; the old inode stays in use, so its number does too.
+        let _old = File::open(&path).unwrap();
+        let new = directory.path().join("new");
+        fs::write(&new, "new").unwrap();
+        fs::rename(&new, &path).unwrap();
+        assert_eq!(content(), None);
+    }
+
+    #[test]
     fn huge_file_is_not_read_whole() {
         use std::io::Write;
         // A header without program headers: the file counts as linked statically.
@@ -233,6 +263,9 @@ mod tests {
         assert!(provider.is_linked());
         let (_, function) = Uprobe::new(&libc.path, getaddrinfo::FUNCTION).locate().unwrap();
         assert_eq!(provider.function, function);
-        assert!(matches!(examine(0, &libc), Found::NotOpened));
+        // Process 0 is outside of this PID namespace; the file is found by its path.
+        assert!(matches!(examine(0, &libc), Found::Provider(_)));
+        let other = Mapping { key: maps::Key { inode: 1, ..libc.key }, ..libc };
+        assert!(matches!(examine(0, &other), Found::NotOpened));
     }
 }

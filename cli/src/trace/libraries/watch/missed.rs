@@ -8,18 +8,22 @@ use super::{
     super::{
         cpu_readers::should_hold,
         holder::{Answer, HOLD_LIMIT},
+        known::{Lookup, Verdict},
         libc_name::looks_like_libc,
         maps::Mapping,
+        provider::{self, Found},
         queue::{MappingThread, NewMapping},
+        scope::Scope,
         thread_state::{self, ThreadState},
     },
     Watch,
 };
 
 impl Watch {
-    /// Warns of a C library that could not be opened, if its thread had mapped it while the trace ran.
+    /// Warns of a C library that could not be opened. Its thread may have mapped it before the trace began, and may
+    /// have called the function since.
     pub(super) fn tell_if_gone(&self, pid: u32, mapping: &Mapping, thread: Option<&MappingThread>) {
-        if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
+        if thread.is_some() && self.began.is_some() && looks_like_libc(&mapping.path) {
             warn!(
                 "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
                  process ended, or may not be",
@@ -54,16 +58,31 @@ impl Watch {
         warn!("calls of getaddrinfo in {path} by {process} may be missed: it is traced from {after}: {why}");
     }
 
-    /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
+    /// Warns of a C library that was mapped but not examined before the trace ended, unless its thread is still held.
+    /// A held thread that has continued, because the hold failed or took too long, may have called the function.
     pub(super) fn tell_if_late(&self, NewMapping { pid, mapping, thread }: &NewMapping) {
-        let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
-        if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
+        if let Some(Verdict::Attached(id)) = self.known.get(mapping.key) {
+            return self.tell_if_missed(id, false, *pid, mapping, Some(thread));
+        }
+        let is_wanted = *pid != std::process::id() && self.is_wanted(*pid, Some(thread));
+        let is_known = self.known.lookup(mapping.key, thread.generation) == Lookup::NotTraced;
+        if !is_wanted || is_known || self.began.is_none() || !self.may_be_library(*pid, mapping) {
+            return;
+        }
+        if self.why_missed(is_wanted, mapping, Some(thread)).is_some() {
             warn!(
-                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
+                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be examined",
                 mapping.path,
                 name_of(*pid)
             );
         }
+    }
+
+    /// Returns whether the file is a C library by its name. Files of traced processes are also examined, because a
+    /// statically linked program can have any name.
+    fn may_be_library(&self, pid: u32, mapping: &Mapping) -> bool {
+        looks_like_libc(&mapping.path)
+            || self.filter.scope != Scope::All && matches!(provider::examine(pid, mapping), Found::Provider(_))
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
@@ -91,8 +110,8 @@ impl Watch {
         });
         match looks.find(|moment| *moment != ThreadState::Running) {
             Some(ThreadState::Mapping) => None,
-            // It was killed, or never held.
-            Some(ThreadState::Exited) if answer == Some(Answer::Held) => None,
+            // It was killed while it was held.
+            Some(ThreadState::Exited) if answer == Some(Answer::Held) && !held.is_closed() => None,
             _ if matches!(answer, Some(Answer::No)) => Some("the thread could not be held".to_owned()),
             _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
             _ => Some("the thread went on before it could be held".to_owned()),
