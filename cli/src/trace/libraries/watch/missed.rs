@@ -33,8 +33,8 @@ impl Watch {
         }
     }
 
-    /// Warns if the process may have called the function before the probes were there, and its calls are wanted.
-    /// `is_new` says that they were put there for this mapping.
+    /// Warns if a traced process may have called the function before the probes were attached. `is_new` is true if they
+    /// were attached for this mapping.
     pub(super) fn tell_if_missed(
         &self,
         id: u32,
@@ -85,41 +85,42 @@ impl Watch {
             || self.filter.scope != Scope::All && matches!(provider::examine(pid, mapping), Found::Provider(_))
     }
 
-    /// Why a thread may have called it meanwhile; `None` if it cannot have.
+    /// Returns the reason why the thread may have called the function meanwhile, or `None` if it cannot have.
     fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&MappingThread>) -> Option<String> {
-        /// How often to look whether the thread has come to stand still, and how long between two looks.
-        const LOOKS: (u32, Duration) = (40, Duration::from_millis(1));
-        let unheld = || self.no_hold_reason.clone();
-        let Some(thread) = thread else { return unheld().or(Some("no notice of it came".to_owned())) };
+        /// How often to read whether the thread has stopped, and the time between two reads.
+        const READS: (u32, Duration) = (40, Duration::from_millis(1));
+        let no_hold = || self.no_hold_reason.clone();
+        let Some(thread) = thread else { return no_hold().or(Some("no mmap record of it was read".to_owned())) };
         let Some(held) = &thread.held else {
-            let name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
-            let many = || "too many threads were held, or the process that holds them has ended".to_owned();
-            return unheld()
-                .or_else(|| Some(if should_hold(self.filter.scope, is_wanted, mapping) { many() } else { name() }));
+            let other_name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
+            let too_many = || "too many threads were held, or the process that holds them has ended".to_owned();
+            return no_hold().or_else(|| {
+                Some(if should_hold(self.filter.scope, is_wanted, mapping) { too_many() } else { other_name() })
+            });
         };
         let answer = held.last_answer();
         if answer == Some(Answer::TooLong) {
             return Some(format!("the thread was held for {HOLD_LIMIT:?}, which was not enough"));
         }
-        let mut looks = (0..LOOKS.0).map(|_| match thread_state::of(thread.tid, mapping) {
+        let mut states = (0..READS.0).map(|_| match thread_state::of(thread.tid, mapping) {
             ThreadState::Running => {
-                thread::sleep(LOOKS.1);
+                thread::sleep(READS.1);
                 ThreadState::Running
             }
-            moment => moment,
+            state => state,
         });
-        match looks.find(|moment| *moment != ThreadState::Running) {
+        match states.find(|state| *state != ThreadState::Running) {
             Some(ThreadState::Mapping) => None,
             // It was killed while it was held.
             Some(ThreadState::Exited) if answer == Some(Answer::Held) && !held.is_closed() => None,
             _ if matches!(answer, Some(Answer::No)) => Some("the thread could not be held".to_owned()),
-            _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
-            _ => Some("the thread went on before it could be held".to_owned()),
+            _ if answer == Some(Answer::Waiting) => Some("another process traces the thread".to_owned()),
+            _ => Some("the thread continued before it could be held".to_owned()),
         }
     }
 }
 
-/// Names a process. The kernel gives those of PID namespaces that this one does not see the number 0.
+/// Names a process for a message. The kernel reports the id 0 for a process that this PID namespace does not contain.
 fn name_of(pid: u32) -> String {
     match pid {
         0 => "a process outside of this PID namespace".to_owned(),
