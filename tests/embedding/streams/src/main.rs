@@ -45,7 +45,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             last = time;
             received += 1;
         }
-        // Never sleep while the ring has a record: its producer may have found this consumer behind and sent no wake-up.
+        // Never sleep while the ring has a record: its producer may have found this consumer behind and sent no
+        // wake-up.
         if received < EVENTS && ring.prepare_wait()? != Head::Ready {
             readable.readable().await?.clear_ready();
         }
