@@ -3,7 +3,7 @@
 use cutaway::btf::{Btf, Kind, Type, Value};
 use serde_json::{Map, Value as Json};
 
-/// Returns the type of this name: a structure, union, typedef, enumeration or integer. `struct x` does not match a
+/// Finds the type with this name: a structure, union, typedef, enumeration or integer. `struct x` does not match a
 /// union.
 pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
     let name = name.trim();
@@ -18,7 +18,7 @@ pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
     })
 }
 
-/// Lists some of the structures, for an error about a wrong name.
+/// Lists the first 8 structures and the number of the others, for an error about a wrong name.
 pub(crate) fn structures(btf: &Btf<'_>) -> String {
     let all = btf.types().filter(|ty| ty.kind() == Kind::Struct && !ty.name_bytes().is_empty());
     let names: Vec<_> = all.map(|ty| ty.name().into_owned()).collect();
@@ -31,20 +31,22 @@ pub(crate) fn structures(btf: &Btf<'_>) -> String {
     }
 }
 
-/// Returns whether the last member of a structure is a flexible array, which takes all following bytes.
+/// Returns whether the last member of a structure is a flexible array, which extends to the end of the record.
 pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
     btf.ends_flexibly(id)
 }
 
-/// Formats a value as JSON: numbers as numbers, or as text if they have more than 64 bits; enumerators by name; flags
-/// as a list; addresses and bytes as hexadecimal text; missing values as null. A last element `"…"` replaces omitted
-/// members and elements ([`Value::Omitted`]).
+/// Formats a value as JSON.
+///
+/// Numbers are numbers, or text if they do not fit into 64 bits. Enumerators are names, and flags lists of names.
+/// Addresses and bytes are hexadecimal text. Missing values are null. A last element `"…"` replaces omitted members and
+/// elements ([`Value::Omitted`]).
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
         Value::Signed(number) => i64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
         Value::Bool(truth) => (*truth).into(),
-        // Neither infinity nor NaN is a number in JSON.
+        // JSON numbers include neither infinity nor NaN.
         Value::Float(number) if !number.is_finite() => number.to_string().into(),
         Value::Float(number) => (*number).into(),
         Value::Pointer(address) => format!("{address:#x}").into(),
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_has_a_form_in_json() {
+    fn values_are_formatted_as_json() {
         let value = Value::Struct(vec![
             ("n".into(), Value::Unsigned(u128::MAX)),
             ("i".into(), Value::Signed(-1)),

@@ -1,26 +1,26 @@
-//! `cutaway run`: any object, running: loaded, attached, and its events as they come.
+//! `cutaway run`: loads any object, attaches its programs, and prints the records that they send.
 //!
 //! ```text
 //!     arguments.rs        the options, as clap reads them
 //!     globals.rs          --set NAME=VALUE: text ──▶ the bytes of a global variable
-//!     choices.rs          what the options change in the object before it is loaded
+//!     choices.rs          changes that the options make to the object before it is loaded
 //!     effects.rs          options that would have no effect
 //!     attach.rs           programs ──▶ links, by their sections' names and by the options
 //!     skipped.rs          the programs that do not run, each with the reason
-//!     record_type.rs      which type a record is: by the instructions, by its length, or by --type
-//!     submit_sites.rs     what the programs' instructions say of the records that they send
-//!     type_candidates.rs  which types there are to choose from, and the choice
-//!     type_choice.rs      the type that was found, and how it is known
-//!     buffers.rs          all rings and perf event arrays, in one wait
-//!     losses.rs           what is known of losses and of other readers
-//!     stream.rs           from the first record to the last
+//!     record_type.rs      the type of a record: by --type, by the instructions, or by its length
+//!     submit_sites.rs     sizes, flags and slots that the programs' instructions submit records with
+//!     type_candidates.rs  the types that records can have, and the choice
+//!     type_choice.rs      the chosen type, and how it is known
+//!     buffers.rs          all rings and perf event arrays, polled together
+//!     losses.rs           counted and uncounted losses, and other readers
+//!     stream.rs           the loop that prints records until the run ends
 //!     output.rs           record ──▶ line: table, JSON or hex
-//!     dump.rs             at the end: variables, and what the maps hold
-//!     summary.rs          what has come and what was lost
+//!     dump.rs             at the end: variables and map elements
+//!     summary.rs          received and lost records
 //! ```
 //!
-//! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are
-//! not, unless a directory is given: a run that only looks at an object must not consume another process's events.
+//! A program that cannot run here is skipped, and the others run. Without `--pins` no map is pinned, even if the object
+//! pins it by name: a run to try an object must not consume another process's events.
 
 mod arguments;
 mod attach;
@@ -47,7 +47,7 @@ use cutaway::{
 
 pub(crate) use self::arguments::Arguments;
 use self::{
-    arguments::Form,
+    arguments::Format,
     attach::AttachArgs,
     buffers::{Buffers, Source},
     losses::Losses,
@@ -59,31 +59,31 @@ use self::{
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
-/// Bytes of each CPU's perf buffer unless told otherwise.
+/// Default size of each CPU's perf buffer in bytes.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
 
-/// Runs until the command ends, a limit is reached, or a signal comes.
+/// Runs the object until the command exits, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let ReadObject { shown, bytes, mut object } = arguments.object.read(arguments.reader)?;
     if arguments.reader == Reader::AyaObj {
-        warn_of_difference(&shown, &bytes)?;
+        warn_if_readers_differ(&shown, &bytes)?;
     }
     drop(bytes);
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
-    choices::make(&mut object, arguments)?;
+    choices::apply(&mut object, arguments)?;
     globals::apply(&mut object, &arguments.settings, own.as_ref())?;
 
-    // Types are found before anything is loaded: a name that is mistaken costs nothing then.
+    // Types are found before anything is loaded, so that a wrong name fails early.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
     let kernel =
-        record_type::asks_the_kernel(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
+        record_type::needs_kernel_btf(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
     let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
-    let told = record_type::told(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
-    let guessed = names.iter().any(|name| !told.contains_key(name));
-    let own_types = own.as_ref().filter(|_| guessed);
+    let given = record_type::given(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
+    let needs_candidates = names.iter().any(|name| !given.contains_key(name));
+    let own_types = own.as_ref().filter(|_| needs_candidates);
     let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
-    let sends = submit_sites::of(&object);
+    let sites = submit_sites::of(&object);
     let specs = object.maps().to_vec();
 
     let process = arguments.pid.map(Process::open).transpose()?;
@@ -95,84 +95,81 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
     let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
     skipped.add(std::mem::take(&mut attached.skipped));
-    skipped.tell(&shown, attached.is_empty())?;
+    skipped.report(&shown, attached.is_empty())?;
 
     let records = buffers.sources().iter().map(|source| {
-        let told = told.get(&source.name).copied();
-        Records::new(&source.name, source.is_padded(), told, &sends.sent, &candidates)
+        let given = given.get(&source.name).copied();
+        Records::new(&source.name, source.is_padded(), given, &sites.submits, &candidates)
     });
     let records: Vec<_> = records.collect();
-    describe(buffers.sources(), &records, &sends);
+    print_record_types(buffers.sources(), &records, &sites);
     warn_of_inner_buffers(&specs);
-    attached.tell();
+    attached.report();
     let mut stream = Stream::new(arguments, &records, stop);
-    let outcome = stream.whole(&mut buffers, attached, process);
-    let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
-    let lost = losses(&buffers, &sends)?;
+    let outcome = stream.run(&mut buffers, attached, process);
+    let outcome = outcome.and_then(|()| stream.print_state(&loaded, &specs, own.as_ref()));
+    let lost = losses(&buffers, &sites)?;
     let summary = stream.summary(buffers.sources(), &lost);
-    let outcome = outcome.and_then(|()| stream.sum_up(&summary));
-    let (line, without_room) = (summary.text(), summary.without_room());
+    let outcome = outcome.and_then(|()| stream.print_summary(&summary));
+    let (line, overflowed) = (summary.text(), summary.overflowed());
     drop((buffers, loaded));
-    if without_room > 0 {
-        diagnostics::say(&format!(
-            "{without_room} lost for want of room in a perf buffer: make it larger with --buffer"
-        ));
+    if overflowed > 0 {
+        diagnostics::say(&format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
     }
     diagnostics::say(&line);
     outcome
 }
 
-/// Warns of an object that aya-obj reads differently. What aya-obj gets wrong is corrected as far as it is known, and
-/// linking is aya-obj's.
-fn warn_of_difference(shown: &str, bytes: &[u8]) -> Result<(), CliError> {
+/// Warns of an object that aya-obj reads differently. Known faults of aya-obj are corrected; the programs are linked by
+/// aya-obj.
+fn warn_if_readers_differ(shown: &str, bytes: &[u8]) -> Result<(), CliError> {
     if let ReaderComparison::Different { what } = compare_readers_on_host(bytes)? {
         log::warn!("aya-obj reads `{shown}` differently: {what}");
     }
     Ok(())
 }
 
-/// Says how the records of each buffer are read, and which settings and programs make that late or incomplete.
-fn describe(sources: &[Source], records: &[Records<'_>], sends: &SubmitSites) {
+/// Prints the types of each buffer's records, and the settings and programs that delay or lose records.
+fn print_record_types(sources: &[Source], records: &[Records<'_>], sites: &SubmitSites) {
     for (source, records) in sources.iter().zip(records) {
-        let mut of = format!("`{}` ({})", source.name, source.kind());
+        let name = &source.name;
+        let mut subject = format!("`{name}` ({})", source.kind());
         for sentence in records.sentences() {
-            diagnostics::say(&format!("{of}: {sentence}"));
-            of = format!("`{}`", source.name);
+            diagnostics::say(&format!("{subject}: {sentence}"));
+            subject = format!("`{name}`");
         }
-        if let Some(slots) = source.wants_slots() {
-            let name = &source.name;
-            diagnostics::say(&format!("`{name}`: --max-entries '{name}={slots}' gives each CPU a slot"));
+        if let Some(slots) = source.required_slots() {
+            diagnostics::say(&format!("`{name}`: give each CPU a slot with --max-entries '{name}={slots}'"));
         }
-        if let Some(quiet) = sends.quiet_on(&source.name).filter(|_| source.is_ring()) {
-            diagnostics::say(&format!("`{}`: {quiet}: it is looked at every 100 ms at the latest", source.name));
+        if let Some(no_wakeup) = sites.no_wakeup_on(name).filter(|_| source.is_ring()) {
+            diagnostics::say(&format!("`{name}`: {no_wakeup}; the ring is polled at least every 100 ms"));
         }
-        if let Some(slot) = sends.slot_on(&source.name).filter(|_| !source.is_ring()) {
+        if let Some(slot) = sites.slot_on(name).filter(|_| !source.is_ring()) {
             diagnostics::say(&format!(
-                "`{}`: a program sends into slot {slot}, whatever CPU it runs on: on other CPUs that is refused \
-                 (EOPNOTSUPP), and not counted; send with BPF_F_CURRENT_CPU",
-                source.name
+                "`{name}`: a program sends to slot {slot} from every CPU; on other CPUs the kernel refuses the record \
+                 (EOPNOTSUPP) and does not count it; send with BPF_F_CURRENT_CPU"
             ));
         }
     }
 }
 
-/// Warns of maps that hold buffers which the object does not put there.
+/// Warns of maps of buffers that are empty in the object.
 fn warn_of_inner_buffers(specs: &[MapSpec]) {
     for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.initial_entries.is_empty())
     {
         diagnostics::say(&format!(
-            "`{}`: the buffers that it will hold are put into it by user space: this command puts none, and reads none",
+            "`{}`: user space must add the buffers to this map; this command adds none and reads none",
             map.name
         ));
     }
 }
 
-/// Returns the lost records of each buffer; their number is in doubt where the kernel refuses records uncounted.
-fn losses(buffers: &Buffers, sends: &SubmitSites) -> Result<Vec<Losses>, CliError> {
+/// Returns the lost records of each buffer. The count is a lower bound if the kernel refuses records uncounted.
+fn losses(buffers: &Buffers, sites: &SubmitSites) -> Result<Vec<Losses>, CliError> {
     let mut lost = buffers.lost()?;
     for (source, lost) in buffers.sources().iter().zip(&mut lost) {
-        if sends.slot_on(&source.name).is_some() {
-            *lost = lost.in_doubt("what a program sends into the slot of another CPU is refused, and not counted");
+        if sites.slot_on(&source.name).is_some() {
+            *lost = lost.at_least("records sent to another CPU's slot are refused and not counted");
         }
     }
     Ok(lost)

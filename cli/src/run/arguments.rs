@@ -11,12 +11,13 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway run program.o                              whatever it sends, until Ctrl-C
-  cutaway run program.o --type events=event -- ls    the records of the map `events` are `event`; ends with the command
+  cutaway run program.o                   print all records until Ctrl-C
+  cutaway run program.o --type events=event -- ls
+      decode the records of the map `events` as `event`, exit when ls exits
   cutaway run program.o --set 'limit=10' --duration 5 --variables --maps
   cutaway run program.o --interface lo --count 3 --format json
 
-  Without an object at hand, one of those that cutaway itself loads, as root:
+  Run a built-in object (as root):
   cutaway run --built-in ring -- getent ahosts localhost";
 
 /// The arguments of `cutaway run`.
@@ -30,133 +31,179 @@ pub(crate) struct Arguments {
     #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
-    /// Runs this program alone (may be given more than once), even if its section begins with `?`
+    /// Run only this program (can be repeated)
+    ///
+    /// Runs it even if its section begins with `?`.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "program", value_name = "NAME")]
     pub(super) programs: Vec<String>,
 
-    /// Where to attach a program: what would stand behind the slash of its section's name, an interface, or a path
+    /// Attach the program NAME to TARGET
     ///
-    /// For uprobes TARGET is LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET, LIBRARY:ADDRESS (hexadecimal, as nm prints it), or
-    /// LIBRARY:SYMBOL@ADDRESS for one of several functions of the same name; for USDT probes LIBRARY:PROVIDER:NAME.
-    /// LIBRARY is a path, which is given to the kernel as it is, or a name, which is looked up as the dynamic loader
-    /// would, with --pid as that process sees it. A text with several colons is split behind the longest file that is
-    /// there, so symbols may have colons.
+    /// TARGET as in SEC("type/TARGET"), an interface, or a path. For uprobes:
+    ///
+    ///   LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET
+    ///   LIBRARY:ADDRESS         hexadecimal, as nm prints it
+    ///   LIBRARY:SYMBOL@ADDRESS  if several functions have that name
+    ///
+    /// For USDT probes: LIBRARY:PROVIDER:NAME
+    ///
+    /// A LIBRARY that is a path is passed to the kernel unchanged. A name is
+    /// looked up as the dynamic loader does it; with --pid, as that process
+    /// sees it. A target with several colons is split after the longest
+    /// existing file, so symbols may contain colons.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
 
-    /// Take a function for a program of this section
+    /// Load the function NAME as a program of SECTION
     ///
-    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name
-    /// says nothing.
+    /// SECTION as in SEC("SECTION"), such as
+    /// tracepoint/syscalls/sys_enter_openat: for a function whose own section
+    /// names no program type.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     pub(super) sections: Vec<String>,
 
-    /// The network device for programs on XDP and traffic control
+    /// Interface for XDP and traffic control programs
     #[arg(long, value_name = "NAME")]
     pub(super) interface: Option<String>,
 
-    /// The directory of the cgroup for programs on cgroups
+    /// Directory of the cgroup for cgroup programs
     #[arg(long, value_name = "PATH")]
     pub(super) cgroup: Option<String>,
 
-    /// How often programs on perf events run, on the clock of each CPU; 99 times a second unless told
+    /// Frequency of perf_event programs (default: 99)
+    ///
+    /// In Hz, on each CPU, by the software clock of that CPU.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) frequency: Option<u64>,
 
-    /// Attach uprobes, USDT probes and perf events to this process alone, and end when it does
+    /// Attach to this process only; exit when it exits
     ///
-    /// Iterators over tasks show this process alone (Linux 6.1). The kernel attaches programs of other kinds to all
-    /// processes: those are named, and if there are no others, it is an error.
+    /// Restricts uprobes, USDT probes, perf events, and iterators over tasks
+    /// (Linux 6.1). The kernel attaches other programs to all processes: they
+    /// are named on stderr. If --pid restricts no program, it is an error.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
-    /// Gives a global variable a value before the object is loaded: 42, 0xff, text, true, an enumerator, 1,2,3,
-    /// hex:0a0b
+    /// Set a global variable before loading
+    ///
+    /// VALUE is 42, 0xff, text, true, an enumerator, a list (1,2,3), or bytes
+    /// (hex:0a0b).
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) settings: Vec<String>,
 
-    /// Reads the records of a map, or of all, as this type: a structure, union, typedef, enumeration or integer
+    /// Decode records as TYPE: those of MAP, or all
+    ///
+    /// A structure, union, typedef, enumeration or integer, from the BTF of
+    /// the object or of the kernel.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     pub(super) types: Vec<String>,
 
-    /// Size of each ring and of each CPU's perf buffer, in bytes
+    /// Size of each ring and of each CPU's perf buffer
     ///
-    /// Rounded up to a power of two of pages. Without it a ring has the size that the object gives it, and a perf
-    /// buffer has 262144 bytes for each CPU.
+    /// Rounded up to a power of two of pages. Default: the object's size for
+    /// a ring, 262144 bytes for each CPU's perf buffer.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     pub(super) buffer: Option<u32>,
 
-    /// Set how many elements a map has
+    /// Set the number of elements of a map
     ///
-    /// Needed where the object has 0, for user space to set. In bytes for a ring.
+    /// Required if it is 0 in the object. For a ring: its size in bytes.
+    #[arg(verbatim_doc_comment)]
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(super) max_entries: Vec<String>,
 
-    /// Pins and shares the maps that the object wants pinned in this directory of a BPF file system; without it none is
-    /// pinned
-    #[arg(long, value_name = "FOLDER")]
+    /// Directory of a BPF file system for pinned maps
+    ///
+    /// The maps that the object pins by name are pinned there, and shared
+    /// with other processes. Default: no map is pinned.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH")]
     pub(super) pins: Option<PathBuf>,
 
-    /// Ends after so many records; a COMMAND that still runs is ended, too
+    /// Exit after N records
+    ///
+    /// A COMMAND that still runs is ended.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
+    /// Exit after SECS seconds
+    ///
+    /// Fractions are allowed. A COMMAND that still runs is ended.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
     pub(super) duration: Option<Duration>,
 
-    /// Prints the global variables at the end
+    /// Print the global variables at the end
     #[arg(long)]
     pub(super) variables: bool,
 
-    /// Prints what hashes and arrays hold at the end
+    /// Print hash and array elements at the end
     #[arg(long)]
     pub(super) maps: bool,
 
-    /// Print received and lost records of each map at the end
+    /// Print received and lost records of each map
     ///
-    /// On stdout. Losses that are not counted are unknown, in JSON null.
+    /// At the end, on stdout. Losses that are not counted are unknown, in
+    /// JSON null.
+    #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) summary: bool,
 
-    /// How records are printed
+    /// Output format: table (default), json or hex
+    ///
+    ///   table  columns, for people
+    ///   json   one JSON object a line
+    ///   hex    the bytes of each record, not decoded
+    #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
-    pub(super) format: Form,
+    pub(super) format: Format,
 
-    /// Runs this command once all is attached, and ends when it does; its output goes to stderr
+    /// Run this command, and exit when it exits
+    ///
+    /// It starts when all programs are attached. Its output goes to stderr.
+    #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 }
 
-/// How records are printed.
+/// The format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
+pub(super) enum Format {
     /// Columns for people
     Table,
     /// One JSON object a line
     Json,
-    /// The bytes of each record, whatever they mean
+    /// The bytes of each record, not decoded
     Hex,
 }
 
-/// `NAME=VALUE`
+/// Checks the form `NAME=VALUE`.
 fn pair(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
-        _ => Err("it has the form NAME=VALUE".to_owned()),
+        _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
 
-/// `MAP=N`
+/// Checks the form `MAP=N`.
 fn entries(text: &str) -> Result<String, String> {
     let number = text.split_once('=').filter(|(name, _)| !name.is_empty()).map(|(_, number)| number);
-    match number.ok_or("it has the form MAP=N")?.parse() {
+    match number.ok_or("expected MAP=N")?.parse() {
         Ok(1..=u32::MAX) => Ok(text.to_owned()),
-        Ok(0) | Err(_) => Err(format!("N is a number from 1 to {}", u32::MAX)),
+        Ok(0) | Err(_) => Err(format!("N must be a number from 1 to {}", u32::MAX)),
     }
 }
 
-/// Splits each `NAME=VALUE`, whose form is checked when the arguments are parsed.
+/// Splits each `NAME=VALUE`. clap has checked the form.
 pub(super) fn pairs(options: &[String]) -> impl Iterator<Item = (&str, &str)> {
     options.iter().map(|option| option.split_once('=').unwrap_or((option, "")))
 }

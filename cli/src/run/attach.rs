@@ -1,18 +1,17 @@
-//! Attaches programs: by their sections' names, and where these do not say where, by the options.
+//! Attaches programs: to the target that the section names, or that an option names.
 //!
-//! | the section begins with | also needed |
+//! | the section begins with | also required |
 //! | --- | --- |
 //! | `xdp`, `tc`, `tcx`, `classifier`, `netkit` | `--interface NAME` |
 //! | `cgroup`, `sockops`, `lsm_cgroup`, `iter/cgroup` | `--cgroup PATH` |
 //! | `perf_event` | nothing: 99 times a second on each CPU, or `--frequency HZ` |
 //! | `sk_lookup`, `flow_dissector` | nothing: this network namespace |
-//! | `uprobe` and its like without a target | `--attach NAME=TARGET` |
-//! | `syscall` | nothing: it attaches to nothing, and is run once |
+//! | a type that needs a target, such as `uprobe`, and no target | `--attach NAME=TARGET` |
+//! | `syscall` | nothing: it is not attached, but run once |
 //!
-//! How a program is attached is the loader's part (`Program::attach_with`). For the program NAME,
-//! `--attach NAME=TARGET` comes first: TARGET is the interface, the path, or what follows the slash in
-//! `SEC("type/TARGET")`. With `--pid` a library's bare name is looked up as the process sees it; a path is this
-//! command's.
+//! The loader attaches the programs (`Program::attach_with`). For the program NAME, `--attach NAME=TARGET` takes
+//! precedence over the other options. TARGET is the interface, the path, or the target as in `SEC("type/TARGET")`.
+//! With `--pid` the name of a library is looked up as that process sees it. A path is always resolved in this process.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +22,14 @@ use cutaway::{
 
 use super::{
     arguments::{Arguments, pairs},
-    record_type::some,
+    record_type::abbreviated,
 };
 use crate::diagnostics;
 
-/// How often programs on perf events run, in Hz, unless told otherwise.
+/// Default frequency of programs on perf events, in Hz.
 const FREQUENCY: u64 = 99;
 
-/// What the command line says of attaching.
+/// The options that determine how programs are attached.
 #[derive(Debug)]
 pub(super) struct AttachArgs<'a> {
     interface: Option<&'a str>,
@@ -38,7 +37,7 @@ pub(super) struct AttachArgs<'a> {
     frequency: Option<u64>,
     pid: Option<u32>,
     /// `--attach`, by the program's name.
-    each: BTreeMap<&'a str, &'a str>,
+    targets: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> AttachArgs<'a> {
@@ -48,13 +47,13 @@ impl<'a> AttachArgs<'a> {
             cgroup: arguments.cgroup.as_deref(),
             frequency: arguments.frequency,
             pid: arguments.pid,
-            each: pairs(&arguments.targets).collect(),
+            targets: pairs(&arguments.targets).collect(),
         }
     }
 
-    /// Returns the settings for one program. Options that it does not take are for others.
+    /// Returns the settings for one program. Options that do not apply to it are ignored: they are for other programs.
     fn context(&self, program: &ProgramSpec) -> AttachContext<'static> {
-        let attach_point = self.each.get(program.name.as_str()).copied().filter(|_| is_given_an_attach_point(program));
+        let attach_point = self.targets.get(program.name.as_str()).copied().filter(|_| takes_attach_point(program));
         let mut context = AttachContext::new();
         match program.needs() {
             Some(AttachField::Interface) => {
@@ -78,23 +77,23 @@ impl<'a> AttachArgs<'a> {
     }
 }
 
-/// The outcome.
+/// The result of attaching an object's programs.
 #[derive(Default)]
 pub(super) struct Attached {
     pub(super) links: Links,
-    /// Iterators run when they are read.
+    /// The iterators: they run when their links are read.
     pub(super) iterators: Vec<(String, Link)>,
-    /// The programs that wait for something to happen, with their attach points.
+    /// The attached programs, each with its section and the target from `--attach`.
     pub(super) attached: Vec<String>,
-    /// Programs that ran and are done, with their return values.
+    /// The programs that were run once, with their return values.
     pub(super) ran: Vec<(String, u32)>,
-    /// Programs that cannot run here, each with the reason.
+    /// The programs that cannot be attached here, each with the reason.
     pub(super) skipped: Vec<(String, String)>,
-    /// Programs that run for every process although `--pid` names one.
+    /// The programs that run for every process although `--pid` names one.
     pub(super) unrestricted: Vec<String>,
 }
 
-/// Attaches whatever can be attached.
+/// Attaches all programs and struct_ops maps that can be attached.
 pub(super) fn all(loaded: &Loaded, arguments: &AttachArgs<'_>) -> Attached {
     let mut attached = Attached::default();
     for program in loaded.programs().filter(|program| program.spec().section.program_type != T::STRUCT_OPS) {
@@ -113,7 +112,7 @@ pub(super) fn all(loaded: &Loaded, arguments: &AttachArgs<'_>) -> Attached {
 }
 
 impl Attached {
-    /// Attaches a program, or runs one that is attached to nothing.
+    /// Attaches a program, or runs it once if its type is not attached.
     fn add(&mut self, program: &Program, arguments: &AttachArgs<'_>) {
         let (name, spec) = (program.name().to_owned(), program.spec());
         if spec.section.program_type == T::SYSCALL {
@@ -126,7 +125,7 @@ impl Attached {
         let link = match program.attach_with(&arguments.context(spec)) {
             Ok(link) => link,
             Err(why) => {
-                self.skipped.push((name, missing(spec, arguments).unwrap_or_else(|| why.to_string())));
+                self.skipped.push((name, missing_option(spec, arguments).unwrap_or_else(|| why.to_string())));
                 return;
             }
         };
@@ -138,25 +137,25 @@ impl Attached {
             return;
         }
         self.links.push(link);
-        let at = arguments.each.get(name.as_str()).map_or_else(String::new, |target| format!(" at {target}"));
+        let at = arguments.targets.get(name.as_str()).map_or_else(String::new, |target| format!(" at {target}"));
         self.attached.push(format!("{name} ({}{at})", spec.section_name));
     }
 
-    /// Returns whether nothing runs.
+    /// Returns whether no program is attached or has run.
     pub(super) fn is_empty(&self) -> bool {
         self.attached.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
     }
 
-    /// Prints what is attached where.
-    pub(super) fn tell(&self) {
+    /// Prints the return values, the programs that `--pid` does not restrict, and the attached programs.
+    pub(super) fn report(&self) {
         const SHOWN: usize = 8;
-        for (name, answer) in &self.ran {
-            diagnostics::say(&format!("`{name}` ran and answered {answer}"));
+        for (name, value) in &self.ran {
+            diagnostics::say(&format!("`{name}` returned {value}"));
         }
         if !self.unrestricted.is_empty() {
             diagnostics::say(&format!(
-                "--pid does not restrict {}: the kernel attaches its kind of program to all processes",
-                some(&self.unrestricted, ", ")
+                "--pid does not restrict {}: the kernel attaches programs of this type to all processes",
+                abbreviated(&self.unrestricted, ", ")
             ));
         }
         if !self.attached.is_empty() {
@@ -168,9 +167,9 @@ impl Attached {
     }
 }
 
-/// Returns whether `--attach` gives a program of this type the name of a device or a path, and not a target of its
-/// section's.
-pub(super) fn is_given_an_attach_point(program: &ProgramSpec) -> bool {
+/// Returns whether the TARGET of `--attach` is the name of an interface or a path for a program of this type, and not
+/// the target of a section.
+pub(super) fn takes_attach_point(program: &ProgramSpec) -> bool {
     use AttachField as F;
     matches!(program.needs(), Some(F::Interface | F::Cgroup | F::Netns)) && !is_iterator(program)
 }
@@ -180,48 +179,46 @@ fn is_iterator(program: &ProgramSpec) -> bool {
     section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER
 }
 
-/// Returns what to give the command for a program that it lacks something for, or that it cannot attach at all. `None`
-/// if the program was given all that it needs, so that the loader's error is the reason.
-fn missing(program: &ProgramSpec, arguments: &AttachArgs<'_>) -> Option<String> {
+/// Returns the reason why a program is not attached: the missing option, or that this command cannot attach its type.
+/// `None` if the program has all that it requires, so the loader's error is the reason.
+fn missing_option(program: &ProgramSpec, arguments: &AttachArgs<'_>) -> Option<String> {
     let name = &program.name;
-    let is_told = arguments.each.contains_key(name.as_str());
+    let has_target = arguments.targets.contains_key(name.as_str());
     Some(match program.needs() {
         Some(AttachField::Interface) => {
-            if arguments.interface.is_some() || is_told {
+            if arguments.interface.is_some() || has_target {
                 return None;
             }
-            "programs of this kind attach to a network device: name it with --interface NAME".to_owned()
+            "an interface is required; pass --interface NAME".to_owned()
         }
         Some(AttachField::Cgroup) => {
-            if arguments.cgroup.is_some() || is_told {
+            if arguments.cgroup.is_some() || has_target {
                 return None;
             }
-            "programs of this kind attach to a cgroup: name its directory in a cgroup2 file system with --cgroup PATH"
-                .to_owned()
+            "a cgroup is required; pass its directory in a cgroup2 file system with --cgroup PATH".to_owned()
         }
         Some(AttachField::Socket | AttachField::Sockmap) => {
-            "programs of this kind attach to sockets of an application, and this command has none".to_owned()
+            "programs of this type attach to an application's sockets, and this command has none".to_owned()
         }
         Some(AttachField::Target) => match &program.section.target {
             Some(Target::Unreadable { why, .. }) => {
-                format!("its section `{}`: {why}: give --attach '{name}=TARGET'", program.section_name)
+                format!("its section `{}`: {why}; pass --attach '{name}=TARGET'", program.section_name)
             }
             _ => format!(
-                "its section `{}` does not say where: give --attach '{name}=TARGET', in the words of \
-                 SEC(\"type/TARGET\")",
+                "its section `{}` has no target; pass --attach '{name}=TARGET', TARGET as in SEC(\"type/TARGET\")",
                 program.section_name
             ),
         },
         Some(AttachField::Netns | AttachField::PerfEvent) => return None,
         Some(AttachField::Map) => {
-            "it iterates over the elements of a map, and this command has no option that names one".to_owned()
+            "it iterates over the elements of a map, and this command has no option to choose the map".to_owned()
         }
         Some(_) => format!("this command cannot attach programs of the type {}", program.section.program_type),
         None => match program.section.program_type {
             T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-                "programs of this kind belong to a route: attach them with `ip route`".to_owned()
+                "programs of this type are attached to a route; attach them with `ip route`".to_owned()
             }
-            T::SCHED_ACT => "programs of this kind belong to a filter: attach them with `tc`".to_owned(),
+            T::SCHED_ACT => "programs of this type are actions of a filter; attach them with `tc`".to_owned(),
             kind if matches!(program.section.target, None | Some(Target::Label(_))) && kind != T::EXT => {
                 format!("this command cannot attach programs of the type {kind}")
             }

@@ -1,8 +1,7 @@
-//! All rings and perf event arrays of an object, in one wait: the loader's `Poller`.
+//! Waits for all rings and perf event arrays of an object with one `Poller` of the loader, and drains them.
 //!
-//! Each time that something is ready, every source is drained, in the order of the maps: a source that is always ready
-//! keeps no other from being read. Rings are also looked at on a timer, since a program can send with
-//! `BPF_RB_NO_WAKEUP`.
+//! Each wake-up drains every source, in the order of the maps, so a source that is always ready does not starve others.
+//! Rings are also polled on a timer, because a program may submit with `BPF_RB_NO_WAKEUP`.
 
 use std::time::Duration;
 
@@ -12,50 +11,50 @@ use cutaway::{
 };
 use log::warn;
 
-use super::losses::{Losses, Rivals};
+use super::losses::{Losses, OtherReaders};
 use crate::{args::perf_buffer_size, error::CliError};
 
-/// All that is read.
+/// The readers of all buffers.
 pub(super) struct Buffers {
     sources: Vec<Source>,
     poller: Poller,
 }
 
-/// One map that events come from.
+/// A ring or perf event array that is read.
 pub(super) struct Source {
     /// The map's name.
     pub(super) name: String,
     token: Token,
     is_ring: bool,
-    /// What it is, with its size.
+    /// The kind of buffer and its size, as text.
     kind: String,
-    /// What `max_entries` must be for each CPU to have a slot, if some have none.
-    wants_slots: Option<u32>,
-    rivals: Rivals,
+    /// The `max_entries` that gives each CPU a slot; `None` if each CPU has one.
+    required_slots: Option<u32>,
+    other_readers: OtherReaders,
 }
 
-/// A record as it lies in the buffer.
+/// A record in its buffer.
 pub(super) struct Record<'r> {
     /// The index of its source.
     pub(super) source: usize,
     /// The CPU that sent it, if it comes from a perf buffer.
     pub(super) cpu: Option<u32>,
-    /// When it was sent, likewise, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When it was sent, in nanoseconds of `CLOCK_MONOTONIC`, if it comes from a perf buffer.
     pub(super) time_ns: Option<u64>,
     pub(super) bytes: &'r [u8],
 }
 
 impl Buffers {
-    /// Opens every ring and perf event array; `bytes` are those of one CPU's perf buffer.
+    /// Opens every ring and perf event array. `bytes` is the size of each CPU's perf buffer.
     pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let mut buffers = Self { sources: Vec::new(), poller: Poller::new()? };
         for map in loaded.maps() {
             match map.map_type() {
-                // Nothing can be borrowed from it, and it holds only what is not overwritten yet.
+                // In overwrite mode records cannot be borrowed, and only those not yet overwritten are left.
                 MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => {
                     let name = map.name();
                     warn!(
-                        "the ring `{name}` overwrites its oldest records and is not read: `cutaway peek --name {name}` looks at it"
+                        "the ring `{name}` overwrites its oldest records and is not read: `cutaway peek --name {name}` shows it"
                     );
                 }
                 MapType::RINGBUF => {
@@ -66,10 +65,10 @@ impl Buffers {
                 }
                 MapType::PERF_EVENT_ARRAY => {
                     let stream = map.perf_buffers(perf_buffer_size(bytes), &Options::new().timestamps(true))?;
-                    let wants_slots = stream.set().without_slot().iter().max().map(|last| last.saturating_add(1));
+                    let required_slots = stream.set().without_slot().iter().max().map(|last| last.saturating_add(1));
                     let kind = kind(&stream);
                     let token = buffers.poller.add_perf(stream)?;
-                    buffers.push(map.name(), token, false, kind, wants_slots);
+                    buffers.push(map.name(), token, false, kind, required_slots);
                 }
                 _ => {}
             }
@@ -77,9 +76,10 @@ impl Buffers {
         Ok(buffers)
     }
 
-    fn push(&mut self, name: &str, token: Token, is_ring: bool, kind: String, wants_slots: Option<u32>) {
+    fn push(&mut self, name: &str, token: Token, is_ring: bool, kind: String, required_slots: Option<u32>) {
         let name = name.to_owned();
-        self.sources.push(Source { name, token, is_ring, kind, wants_slots, rivals: Rivals::default() });
+        let other_readers = OtherReaders::default();
+        self.sources.push(Source { name, token, is_ring, kind, required_slots, other_readers });
     }
 
     /// Returns a handle that ends waits.
@@ -91,16 +91,16 @@ impl Buffers {
         &self.sources
     }
 
-    /// Sleeps until there may be something to read, it is stopped, or the time is up.
+    /// Sleeps until a source may have records, the stopper is used, or the timeout expires.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
         let wake = self.poller.wait(timeout).map_err(|error| self.failure(error))?;
         for source in &mut self.sources {
-            source.rivals.tell(&source.name, &self.poller.take_changes(source.token));
+            source.other_readers.report(&source.name, &self.poller.take_changes(source.token));
         }
         Ok(wake)
     }
 
-    /// Names the source of an error.
+    /// Makes an error that names its source.
     fn failure(&self, error: PollError) -> CliError {
         let source = self.sources.iter().find(|source| Some(source.token) == error.token);
         match (source, error.error) {
@@ -109,8 +109,8 @@ impl Buffers {
         }
     }
 
-    /// Hands every record that is there now to `each`, until that returns false. Returns how many could not be read.
-    /// Records after the last one that was wanted stay in a ring; those of a perf buffer are dropped.
+    /// Passes every available record to `each`, until `each` returns false. Returns the number of corrupt records that
+    /// were skipped. Once `each` returns false, later records stay in a ring, and those of a perf buffer are dropped.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
         for (index, source) in self.sources.iter().enumerate() {
@@ -123,48 +123,48 @@ impl Buffers {
                     }
                     drop(records);
                     drop(batch);
-                    // Says whether another reader has read the same records, also after the last batch.
+                    // Fails if another reader has read the same records, also after the last batch.
                     ring.prepare_wait().map_err(|error| of_ring(&source.name, error))?;
                 }
                 Some(Reader::Perf(stream)) => {
-                    let (mut scratch, mut dead_ends) = (Vec::new(), Vec::new());
+                    let (mut scratch, mut broken_cpus) = (Vec::new(), Vec::new());
                     let drained = stream.drain(|cpu, record| match record {
                         _ if !more => {}
                         Ok(perf_reader::Record::Sample(sample)) => {
                             let bytes = sample.padded().contiguous(&mut scratch);
                             more = each(&Record { source: index, cpu: Some(cpu), time_ns: sample.time(), bytes });
                         }
-                        // Losses are counted at the end.
+                        // The losses are read at the end.
                         Ok(_) => {}
-                        // A drain that changes its pace looks at such a record once more.
-                        Err(_) if dead_ends.contains(&cpu) => {}
+                        // The reader drains again when it changes its wake-ups, and then meets the same record.
+                        Err(_) if broken_cpus.contains(&cpu) => {}
                         Err(corrupt) => {
                             warn!("`{}`, CPU {cpu}: {corrupt}", source.name);
                             unreadable += 1;
                             if !matches!(corrupt, Corrupt::Content { .. }) {
-                                dead_ends.push(cpu);
+                                broken_cpus.push(cpu);
                             }
                         }
                     });
                     drained.map_err(cutaway::Error::from)?;
-                    // Records behind a corrupt one cannot be found; those that are sent from now on can.
-                    for cpu in dead_ends {
+                    // The records after a corrupt one cannot be found, but those that are sent from now on can.
+                    for cpu in broken_cpus {
                         stream.skip_to_head(cpu);
-                        warn!("`{}`, CPU {cpu}: what waits there is given up, to go on behind it", source.name);
+                        warn!("`{}`, CPU {cpu}: its unread records are skipped, to read later ones", source.name);
                     }
                 }
-                // Nothing else is added.
+                // No other kind of source is added.
                 _ => {}
             }
         }
         Ok(unreadable)
     }
 
-    /// Returns what every source had no room for, in their order.
+    /// Returns the losses of each source, in the order of the sources.
     pub(super) fn lost(&self) -> Result<Vec<Losses>, CliError> {
         let lost = |source: &Source| match self.poller.source(source.token) {
             Some(Reader::Perf(stream)) => source.lost(stream),
-            // A ring refuses a record before it is sent: that is for its programs to count.
+            // A full ring refuses a record before it is sent: only the program can count that.
             _ => Ok(Losses::Unknown),
         };
         self.sources.iter().map(lost).collect()
@@ -172,23 +172,23 @@ impl Buffers {
 }
 
 impl Source {
-    /// Returns what its perf buffers had no room for.
+    /// Returns the losses of its perf buffers.
     fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, CliError> {
         let lost = stream.lost().map_err(cutaway::Error::from)?;
         Ok(if lost.source != LostSource::Kernel {
-            Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
+            Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not report the last ones")
         } else if !stream.set().without_slot().is_empty() {
-            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is not counted")
-        } else if self.rivals.were_there() {
-            Losses::AtLeast(lost.samples, "what went to another reader is not among them")
+            Losses::AtLeast(lost.samples, "records of CPUs without a slot are not counted")
+        } else if self.other_readers.were_found() {
+            Losses::AtLeast(lost.samples, "records that another reader received are not included")
         } else {
             Losses::Exactly(lost.samples)
         })
     }
 
-    /// Returns what `max_entries` must be for each CPU to have a slot; `None` if each has one.
-    pub(super) fn wants_slots(&self) -> Option<u32> {
-        self.wants_slots
+    /// Returns the `max_entries` that gives each CPU a slot; `None` if each CPU has one.
+    pub(super) fn required_slots(&self) -> Option<u32> {
+        self.required_slots
     }
 
     /// Returns whether it is a ring.
@@ -196,12 +196,12 @@ impl Source {
         self.is_ring
     }
 
-    /// Returns what it is, with its size.
+    /// Returns the kind of buffer and its size, as text.
     pub(super) fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Returns whether its records are padded.
+    /// Returns whether its records are padded (`perf_prepare_sample`).
     pub(super) fn is_padded(&self) -> bool {
         !self.is_ring
     }
@@ -216,7 +216,7 @@ fn kind(stream: &AdaptiveReader<PerfEventArray>) -> String {
     }
 }
 
-/// An error of one of several rings. `cutaway peek` shows who else has it.
+/// Makes an error of a ring that names it. `cutaway peek` lists a ring's other readers.
 fn of_ring(name: &str, error: mmap_ring::Error) -> CliError {
     let is_shared = matches!(error, mmap_ring::Error::Corrupt(mmap_ring::Corrupt::Consumer { .. }));
     let failure = CliError::new(format!("`{name}`: {}", cutaway::Error::from(error)));

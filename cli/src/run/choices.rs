@@ -1,5 +1,5 @@
-//! What the options change in the object before it is loaded: which programs, of which type, the sizes of maps, the
-//! directory of pins.
+//! Changes the object by the options before it is loaded: which programs run, their sections and targets, the sizes of
+//! maps, the directory of pins.
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
@@ -9,33 +9,33 @@ use super::{
 };
 use crate::error::CliError;
 
-/// Changes the object as the options say.
-pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
-    effects::once(arguments)?;
+/// Applies the options to the object.
+pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
+    effects::check_duplicates(arguments)?;
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
             return Err(CliError::new(format!("cannot run `{name}`: {why}")));
         }
         object.set_section(name, section)?;
     }
-    choose(object, arguments)?;
+    select_programs(object, arguments)?;
     for (name, target) in pairs(&arguments.targets) {
         let program = object.program_mut(name)?;
-        if !attach::is_given_an_attach_point(program) {
+        if !attach::takes_attach_point(program) {
             program.set_attach_target(target)?;
         }
     }
-    // The targets of programs are known now.
+    // The check reads the targets of the programs, which are set above.
     effects::check(object, arguments)?;
-    size(object, arguments)?;
-    if let Some(folder) = &arguments.pins {
-        object.set_pin_root(folder);
+    configure_maps(object, arguments)?;
+    if let Some(directory) = &arguments.pins {
+        object.set_pin_root(directory);
     }
     Ok(())
 }
 
-/// Which programs are loaded.
-fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
+/// Selects the programs to load.
+fn select_programs(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     let all: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
     for name in &arguments.programs {
         if !all.contains(name)
@@ -51,8 +51,8 @@ fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     Ok(())
 }
 
-/// How large the maps are, and which are pinned.
-fn size(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
+/// Sets the sizes of the maps, and removes their pinning without `--pins`.
+fn configure_maps(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     let names: Vec<String> = object.maps().iter().map(|map| map.name.clone()).collect();
     for name in names {
         let map = object.map_mut(&name)?;
@@ -65,22 +65,23 @@ fn size(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     }
     for (name, number) in pairs(&arguments.max_entries) {
         let entries =
-            number.parse().map_err(|_| CliError::usage(format!("--max-entries {name}={number}: no number")))?;
+            number.parse().map_err(|_| CliError::usage(format!("--max-entries {name}={number}: N is not a number")))?;
         object.map_mut(name)?.max_entries = entries;
     }
-    let empty: Vec<String> = object.maps().iter().filter(|map| wants_a_size(map)).map(|map| map.name.clone()).collect();
+    let empty: Vec<String> =
+        object.maps().iter().filter(|map| requires_size(map)).map(|map| map.name.clone()).collect();
     let Some(first) = empty.first() else { return Ok(()) };
     let all: Vec<String> = empty.iter().map(|name| format!("`{name}`")).collect();
     Err(CliError::new(format!(
-        "cannot create {} {}: max_entries is 0, for user space to set; say how many elements with --max-entries '{first}=N'",
+        "cannot create {} {}: max_entries is 0; set the number of elements with --max-entries '{first}=N'",
         if all.len() == 1 { "the map" } else { "the maps" },
-        record_type::some(&all, ", ")
+        record_type::abbreviated(&all, ", ")
     )))
 }
 
-/// Whether the kernel refuses the map as it is: those that take 0 are corrected by the loader, or have no elements of
-/// their own.
-fn wants_a_size(map: &MapSpec) -> bool {
+/// Returns whether the kernel refuses the map because its `max_entries` is 0. For other types the loader corrects 0, or
+/// the kernel accepts 0 because the map has no elements of its own.
+fn requires_size(map: &MapSpec) -> bool {
     type T = MapType;
     const COUNTED: [MapType; 23] = [
         T::HASH,

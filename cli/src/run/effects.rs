@@ -1,41 +1,41 @@
-//! Options that are given and would have no effect: refused before anything is loaded, with what they apply to.
+//! Refuses options without effect before anything is loaded. The error says what the option applies to.
 //!
 //! | option | applies to |
 //! | --- | --- |
-//! | `--interface` | programs on network devices without a device of their own (`--attach`) |
-//! | `--cgroup` | programs on cgroups, likewise; iterators over cgroups |
+//! | `--interface` | programs on interfaces without a target from `--attach` |
+//! | `--cgroup` | programs on cgroups without a target from `--attach`, iterators over cgroups |
 //! | `--frequency` | programs on perf events |
 //! | `--pid` | probes of user space, perf events, iterators over tasks |
 //! | `--attach`, `--section` | a program that runs |
-//! | `--buffer` | perf event arrays, and rings without a size of their own (`--max-entries`) |
+//! | `--buffer` | perf event arrays, and rings without a size from `--max-entries` |
 //! | `--type`, `--count` | objects with a buffer that is read |
-//! | `--pins` | maps that the object wants pinned |
+//! | `--pins` | maps that the object pins by name |
 //!
-//! Of several values for one name the last would win, so only one is taken.
+//! A second value for the same name is refused, because only one value can have an effect.
 
 use std::collections::BTreeSet;
 
 use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramSpec};
 
 use super::{
-    arguments::{Arguments, Form, pairs},
-    attach::is_given_an_attach_point,
-    record_type::some,
+    arguments::{Arguments, Format, pairs},
+    attach::takes_attach_point,
+    record_type::abbreviated,
 };
 use crate::error::CliError;
 
-/// Refuses the first option without effect. The programs that run are chosen, with their targets.
+/// Refuses the first option without effect. The caller has selected the programs and set their targets.
 pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
-    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
-    // Without any program, that is what is told.
-    if !wanted.is_empty() {
-        programs(object, &wanted, arguments)?;
+    let selected: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
+    // Without a program to run, that is the error, and not an option.
+    if !selected.is_empty() {
+        programs(object, &selected, arguments)?;
     }
     maps(object, arguments)
 }
 
-/// Refuses a second value for the same name.
-pub(super) fn once(arguments: &Arguments) -> Result<(), CliError> {
+/// Refuses a second value for the same name, and `--type` with `--format hex`.
+pub(super) fn check_duplicates(arguments: &Arguments) -> Result<(), CliError> {
     let options = [
         ("--attach", &arguments.targets),
         ("--section", &arguments.sections),
@@ -53,84 +53,84 @@ pub(super) fn once(arguments: &Arguments) -> Result<(), CliError> {
             }
         }
     }
-    if arguments.format == Form::Hex && !arguments.types.is_empty() {
+    if arguments.format == Format::Hex && !arguments.types.is_empty() {
         return Err(CliError::usage("--type has no effect with --format hex, which decodes nothing; drop one of them"));
     }
     Ok(())
 }
 
-fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+fn programs(object: &Object, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
     for (option, given) in [("--attach", &arguments.targets), ("--section", &arguments.sections)] {
         for (name, _) in pairs(given) {
-            // One that is not there at all is told as that.
-            let is_there = object.programs().iter().any(|program| program.name == name);
-            if is_there && !wanted.iter().any(|program| program.name == name) {
+            // An unknown program is another error.
+            let exists = object.programs().iter().any(|program| program.name == name);
+            if exists && !selected.iter().any(|program| program.name == name) {
                 return Err(CliError::new(format!(
-                    "{option} '{name}=…' has no effect: the program `{name}` is not to run; run it with --program \
+                    "{option} '{name}=…' has no effect: the program `{name}` is not selected; select it with --program \
                      {name}"
                 )));
             }
         }
     }
-    let of_kinds = [
-        OfKinds {
+    let options = [
+        AttachOption {
             option: "--interface",
             value: arguments.interface.clone(),
             field: AttachField::Interface,
             sections: "xdp, tc, tcx, classifier, netkit",
         },
-        OfKinds {
+        AttachOption {
             option: "--cgroup",
             value: arguments.cgroup.clone(),
             field: AttachField::Cgroup,
             sections: "cgroup, sockops, lsm_cgroup, iter/cgroup",
         },
-        OfKinds {
+        AttachOption {
             option: "--frequency",
             value: arguments.frequency.map(|frequency| frequency.to_string()),
             field: AttachField::PerfEvent,
             sections: "perf_event",
         },
     ];
-    for option in of_kinds {
-        option.check(wanted, arguments)?;
+    for option in options {
+        option.check(selected, arguments)?;
     }
-    let Some(pid) = arguments.pid.filter(|_| !wanted.iter().any(|program| program.takes(AttachField::Pid))) else {
+    let Some(pid) = arguments.pid.filter(|_| !selected.iter().any(|program| program.takes(AttachField::Pid))) else {
         return Ok(());
     };
-    let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
+    let names: Vec<String> = selected.iter().map(|program| format!("`{}`", program.name)).collect();
     Err(CliError::new(format!(
         "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; \
          drop --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
-        some(&names, ", ")
+        abbreviated(&names, ", ")
     )))
 }
 
-/// An option for programs of some types.
-struct OfKinds {
+/// An option that applies to programs of certain types.
+struct AttachOption {
     option: &'static str,
     value: Option<String>,
-    /// What it sets for a program.
+    /// The field of the attach context that the option sets.
     field: AttachField,
-    /// What the sections of such programs begin with.
+    /// The beginnings of the section names of such programs.
     sections: &'static str,
 }
 
-impl OfKinds {
-    fn check(self, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+impl AttachOption {
+    fn check(self, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
         let Self { option, value: Some(value), field, sections } = self else { return Ok(()) };
-        let mut takers = wanted.iter().filter(|program| program.takes(field)).peekable();
+        let mut takers = selected.iter().filter(|program| program.takes(field)).peekable();
         if takers.peek().is_none() {
             return Err(CliError::new(format!(
-                "{option} {value} has no effect: no program to run takes it; it is for those whose section begins with \
-                 one of {sections}; drop it"
+                "{option} {value} has no effect: it applies only to programs whose section begins with one of \
+                 {sections}, and none is selected; drop it"
             )));
         }
-        // --attach comes first.
-        let has_its_own = |program: &&ProgramSpec| {
-            is_given_an_attach_point(program) && pairs(&arguments.targets).any(|(name, _)| name == program.name)
+        // `--attach` takes precedence.
+        let has_own_target = |program: &&ProgramSpec| {
+            takes_attach_point(program) && pairs(&arguments.targets).any(|(name, _)| name == program.name)
         };
-        if takers.all(has_its_own) {
+        if takers.all(has_own_target) {
             return Err(CliError::new(format!(
                 "{option} {value} has no effect: each program that takes it has a target of its own (--attach); drop one \
                  of them"
@@ -168,12 +168,12 @@ fn maps(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
     if let Some(count) = arguments.count
         && !has(&is_read)
     {
-        let why = if has(&is_ring) { "no buffer of the object is read, so no records come" } else { NO_BUFFER };
+        let why = if has(&is_ring) { "the object's rings overwrite old records and are not read" } else { NO_BUFFER };
         return refuse(format!("--count {count}"), why);
     }
     match &arguments.pins {
         Some(directory) if !has(&|map| map.pinning == Pinning::ByName) => {
-            refuse(format!("--pins {}", directory.display()), "the object wants no map pinned")
+            refuse(format!("--pins {}", directory.display()), "the object pins no map by name")
         }
         _ => Ok(()),
     }

@@ -1,14 +1,14 @@
-//! `--set NAME=VALUE`: text becomes the bytes of a global variable, by the variable's type.
+//! Converts the text of `--set NAME=VALUE` to the bytes of a global variable, by the type of the variable.
 //!
-//! | the variable is | the value is |
+//! | type of the variable | value |
 //! | --- | --- |
 //! | an integer | `42`, `-1`, `0xff`, `'x'` |
 //! | an enumeration | an enumerator's name, or a number |
 //! | `bool` | `true`, `false`, 1, 0 |
 //! | `float`, `double` | `1.5` |
-//! | an array of `char` | the text itself, shorter than the array |
-//! | any other array | values with commas between, the rest is 0 |
-//! | anything | its bytes: `hex:0a0b0c` |
+//! | an array of `char` | the text, at most as long as the array |
+//! | any other array | values separated by commas; the other elements are 0 |
+//! | any type | its bytes: `hex:0a0b0c` |
 //!
 //! Without BTF a variable of 1, 2, 4 or 8 bytes is an integer.
 
@@ -19,16 +19,16 @@ use cutaway::{
 
 use crate::{decode, error::CliError};
 
-/// Sets what `options` say.
+/// Sets the variables of all `NAME=VALUE` in `options`.
 pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
     for option in options {
-        // Wrong usage is found out when the arguments are read.
+        // clap has checked the form.
         let (name, text) = option.split_once('=').unwrap_or((option, ""));
         let found = object.variables().iter().find(|variable| variable.name == name);
         let bytes = match found {
             Some(variable) => bytes(variable, text, btf)
                 .map_err(|why| CliError::new(format!("cannot set the variable {variable} to `{text}`: {why}")))?,
-            // It is not there: the loader has the sentence for it.
+            // An unknown variable: `set_variable` returns the error.
             None => Vec::new(),
         };
         object.set_variable(name, bytes.as_slice())?;
@@ -38,7 +38,7 @@ pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_
 
 fn bytes(variable: &VariableSpec, text: &str, btf: Option<&Btf<'_>>) -> Result<Vec<u8>, String> {
     if let Some(digits) = text.strip_prefix("hex:") {
-        return decode::from_hex(digits).ok_or_else(|| "two hexadecimal digits a byte are wanted".to_owned());
+        return decode::from_hex(digits).ok_or_else(|| "hex: requires two hexadecimal digits for each byte".to_owned());
     }
     let size = variable.size as usize;
     match btf.zip(variable.type_id).and_then(|(btf, id)| Some((btf, btf.resolve(id)?))) {
@@ -53,7 +53,7 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
         Kind::Int if ty.int().is_some_and(|int| int.bool) => match text {
             "true" | "1" => integer("1", size, None),
             "false" | "0" => integer("0", size, None),
-            _ => Err("it is a truth value: true or false".to_owned()),
+            _ => Err("it is a bool: true or false".to_owned()),
         },
         Kind::Enum | Kind::Enum64 => {
             let found = ty.values().find(|value| value.name == text.as_bytes());
@@ -66,7 +66,7 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
             }
         }
         Kind::Float => {
-            let number: f64 = text.parse().map_err(|_| "it is a floating point number".to_owned())?;
+            let number: f64 = text.parse().map_err(|_| "it is a floating-point number".to_owned())?;
             Ok(if size == 4 { (number as f32).to_ne_bytes().to_vec() } else { number.to_ne_bytes().to_vec() })
         }
         Kind::Int if ty.name_bytes() == b"char" => integer(text, size, None),
@@ -77,7 +77,8 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
 }
 
 fn array(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>, String> {
-    let element = ty.array().and_then(|array| btf.resolve(array.element)).ok_or("its type cannot be read")?;
+    let element =
+        ty.array().and_then(|array| btf.resolve(array.element)).ok_or("the type of its elements cannot be read")?;
     let each = btf.size_of(element.id()).unwrap_or(0) as usize;
     let mut all = if element.kind() == Kind::Int && element.name_bytes() == b"char" {
         text.as_bytes().to_vec()
@@ -92,9 +93,9 @@ fn array(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
     Ok(all)
 }
 
-/// An integer of `size` bytes; `None` for the sign takes both.
+/// Parses an integer of `size` bytes. If `signed` is `None`, both signed and unsigned numbers are accepted.
 fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, String> {
-    let wanted = || match signed {
+    let expected = || match signed {
         Some(true) => format!("it is a signed integer of {size} bytes"),
         Some(false) => format!("it is an unsigned integer of {size} bytes"),
         None => format!("it is an integer of {size} bytes"),
@@ -108,13 +109,13 @@ fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, Str
         (None, Some(digits)) => i128::from_str_radix(digits, 16).ok(),
         (None, None) => text.parse().ok(),
     };
-    // What an `i128` does not hold may be unsigned.
+    // A number that does not fit into an `i128` may fit into a `u128`.
     if number.is_none() && size == 16 && signed != Some(true) {
         let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u128::from_str_radix(digits, 16));
-        return number.map(|number| lowest(number, size)).map_err(|_| wanted());
+        return number.map(|number| lowest(number, size)).map_err(|_| expected());
     }
-    let number: i128 = number.ok_or_else(wanted)?;
-    // The largest of its size, signed and unsigned; none is larger here than an `i128`.
+    let number: i128 = number.ok_or_else(expected)?;
+    // The largest numbers of this size, at most those of an `i128`: larger ones are parsed above.
     let signed_most = i128::MAX >> (128 - 8 * size);
     let unsigned_most = signed_most.saturating_mul(2).saturating_add(1);
     let (least, most) = match signed {
@@ -122,10 +123,10 @@ fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, Str
         Some(false) => (0, unsigned_most),
         None => (!signed_most, unsigned_most),
     };
-    if (least..=most).contains(&number) { Ok(lowest(number.cast_unsigned(), size)) } else { Err(wanted()) }
+    if (least..=most).contains(&number) { Ok(lowest(number.cast_unsigned(), size)) } else { Err(expected()) }
 }
 
-/// The lowest bytes of a number, in this machine's order.
+/// Returns the lowest `size` bytes of a number, in this machine's byte order.
 fn lowest(number: u128, size: usize) -> Vec<u8> {
     let bytes = number.to_ne_bytes();
     let range = if cfg!(target_endian = "little") { 0..size } else { 16_usize.saturating_sub(size)..16 };
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_by_the_variable_s_type() {
+    fn value_is_parsed_by_the_type_of_the_variable() {
         assert_eq!(set("limit", "0x10"), Ok(16_u32.to_ne_bytes().to_vec()));
         assert_eq!(set("offset", "-7"), Ok((-7_i32).to_ne_bytes().to_vec()));
         assert_eq!(set("enabled", "true"), Ok(vec![1]));
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn value_that_does_not_fit_is_refused() {
         for (name, text, part) in [
             ("limit", "-1", "unsigned integer of 4 bytes"),
             ("limit", "4294967296", "unsigned"),

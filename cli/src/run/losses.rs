@@ -1,32 +1,32 @@
-//! What is known of losses, and of other readers that get what this one does not.
+//! The losses of a buffer, counted or unknown, and the other readers that receive records instead of this one.
 
 use cutaway::perf_reader::HotplugChanges;
 use log::warn;
 
-/// Losses, as far as anybody counts them.
+/// The number of lost records, as far as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Losses {
-    /// So many.
+    /// All losses are counted.
     Exactly(u64),
-    /// So many were counted, and there may be more that were not.
+    /// The counted losses, and the reason why more may be lost.
     AtLeast(u64, &'static str),
-    /// Nobody counts: the kernel tells the program that a ring is full, and nobody else.
+    /// Losses are not counted: the kernel reports a full ring only to the program.
     Unknown,
 }
 
 impl Losses {
-    /// Why a ring's are unknown.
+    /// The reason why the losses of a ring are unknown.
     pub(super) const OF_RINGS: &str = "a ring buffer counts no losses";
 
-    /// The same, where there is a reason for which more may be lost.
-    pub(super) fn in_doubt(self, why: &'static str) -> Self {
+    /// Turns an exact number into a lower bound, for the reason `why`.
+    pub(super) fn at_least(self, why: &'static str) -> Self {
         match self {
             Self::Exactly(lost) => Self::AtLeast(lost, why),
-            doubted => doubted,
+            inexact => inexact,
         }
     }
 
-    /// The number, if it is known.
+    /// Returns the number if all losses are counted.
     pub(super) fn exact(self) -> Option<u64> {
         match self {
             Self::Exactly(lost) => Some(lost),
@@ -35,35 +35,38 @@ impl Losses {
     }
 }
 
-/// What has been said of other readers of the same perf event array.
+/// Other readers of the same perf event array, as far as they are found and reported.
 #[derive(Debug, Default)]
-pub(super) struct Rivals {
-    told: bool,
-    told_end: bool,
+pub(super) struct OtherReaders {
+    reported: bool,
+    reported_end: bool,
 }
 
-impl Rivals {
-    /// Says once that another reader has taken the slots, and once that they are taken back.
-    pub(super) fn tell(&mut self, map: &str, changes: &HotplugChanges) {
-        let on = |cpus: &[u32]| {
+impl OtherReaders {
+    /// Warns once that another reader has taken the slots, and once that they are taken back.
+    pub(super) fn report(&mut self, map: &str, changes: &HotplugChanges) {
+        let listed = |cpus: &[u32]| {
             let cpus: Vec<_> = cpus.iter().take(8).map(u32::to_string).collect();
             cpus.join(", ")
         };
-        if !changes.taken.is_empty() && !std::mem::replace(&mut self.told, true) {
+        if !changes.taken.is_empty() && !std::mem::replace(&mut self.reported, true) {
             warn!(
-                "`{map}`: another reader has taken the slots of the map, on CPU {}: it gets what is sent from now on; its end is \
-                 waited for, to take them back",
-                on(&changes.taken)
+                "`{map}`: another reader has taken the slots of the map on CPU {}; it receives the records sent from now \
+                 on, and the slots are taken back when it ends",
+                listed(&changes.taken)
             );
         }
-        if !changes.regained.is_empty() && !std::mem::replace(&mut self.told_end, true) {
-            let missed = "what was sent between is lost, and not counted";
-            warn!("`{map}`: the slots were empty, on CPU {}, and are taken back; {missed}", on(&changes.regained));
+        if !changes.regained.is_empty() && !std::mem::replace(&mut self.reported_end, true) {
+            warn!(
+                "`{map}`: the slots on CPU {} were empty and are taken back; records sent in between are lost and not \
+                 counted",
+                listed(&changes.regained)
+            );
         }
     }
 
-    /// Whether another reader was found.
-    pub(super) fn were_there(&self) -> bool {
-        self.told || self.told_end
+    /// Returns whether another reader was found.
+    pub(super) fn were_found(&self) -> bool {
+        self.reported || self.reported_end
     }
 }

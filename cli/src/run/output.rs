@@ -1,19 +1,19 @@
-//! A record as a line: columns for people, JSON for programs, or its bytes.
+//! Prints each record on a line: columns for people, JSON for programs, or its bytes.
 //!
-//! If all records are of one structure of numbers and texts, each of its members has a column. Otherwise a line tells
-//! the map, the type and the record as a whole. In JSON each record is an object with the same keys, null where there
-//! is nothing to say:
+//! If all records have one structure of numbers and texts, each member has a column. Otherwise a line has the map, the
+//! type and the whole record. In JSON each record is an object with these keys, null if there is no value:
 //!
 //! ```text
-//!     map        the map's name
-//!     cpu        the CPU that sent it        } of a perf buffer: rings do not tell
-//!     time_ns    when, CLOCK_MONOTONIC       }
+//!     map        the name of the map
+//!     cpu        the CPU that sent it               } of a perf buffer: a ring does not have it
+//!     time_ns    the time in CLOCK_MONOTONIC ns     }
 //!     size       bytes, padding included
-//!     type       the type by which it was read
-//!     type_is    how the type is known: "told", "named", "declared", "sent", or only a "guess" by its size (record_type.rs)
-//!     value      what was read
-//!     omitted    true if the value has more members than are read of one record (`Btf::value`)
-//!     hex        all bytes, if no type is known; or those behind the type's end
+//!     type       the type that it is decoded as
+//!     type_is    how the type is known (type_choice.rs): "told", "named", "declared", "sent",
+//!                or only a "guess" from its size
+//!     value      the decoded record
+//!     omitted    true if the value has more members than are decoded of one record (`Btf::value`)
+//!     hex        all bytes, if the type is unknown; or the bytes after the end of the type
 //! ```
 
 use std::io::{self, BufWriter, Write};
@@ -22,7 +22,7 @@ use cutaway::btf::{Btf, Kind, Value};
 use serde_json::json;
 
 use super::{
-    Form,
+    Format,
     buffers::Record,
     record_type::Records,
     type_choice::{Basis, Choice, Shape},
@@ -34,20 +34,20 @@ use crate::{
     terminal,
 };
 
-/// Where the lines go.
+/// Writes the lines to stdout.
 pub(super) struct Output<'b> {
     to: BufWriter<Standard>,
-    form: Form,
+    format: Format,
     colored: bool,
-    headed: bool,
-    /// The one structure that all records are expected to be.
+    has_head: bool,
+    /// The columns, if all records are expected to have one structure.
     columns: Option<Columns<'b>>,
 }
 
-/// A column for each member.
+/// A column for each member of a structure.
 struct Columns<'b> {
     shape: Shape<'b>,
-    /// Records come from a perf buffer, and so from a CPU.
+    /// The first column is the CPU: the records come from a perf buffer.
     cpu: bool,
     columns: Vec<Column>,
     basis: Basis,
@@ -60,33 +60,33 @@ struct Column {
 }
 
 impl<'b> Output<'b> {
-    /// For records of these maps.
-    pub(super) fn new(form: Form, sources: &[Records<'b>]) -> Self {
+    /// Makes the output for the records of these maps.
+    pub(super) fn new(format: Format, sources: &[Records<'b>]) -> Self {
         let columns = match sources {
             [records] => records.only().and_then(|(shape, basis)| Columns::of(shape, basis, records.is_padded())),
             _ => None,
         };
         let (to, colored) = (BufWriter::new(outlet::stdout()), terminal::is_colored());
-        Self { to, form, colored, headed: false, columns }
+        Self { to, format, colored, has_head: false, columns }
     }
 
-    /// Writes a line; it is seen after [`Output::flush`].
+    /// Writes the line of a record to the buffer; [`Output::flush`] prints it.
     pub(super) fn record(&mut self, record: &Record<'_>, records: &Records<'b>) -> io::Result<()> {
         let map = records.map();
         let (choice, size) = records.of(record.bytes.len());
         let bytes = record.bytes.get(..size).unwrap_or(record.bytes);
-        match (self.form, &choice) {
-            (Form::Json, _) => self.json(map, record, bytes, &choice),
-            (Form::Table, Choice::Known(shape, basis)) => self.row(map, record, bytes, (shape, *basis)),
-            (Form::Table, _) => {
+        match (self.format, &choice) {
+            (Format::Json, _) => self.json(map, record, bytes, &choice),
+            (Format::Table, Choice::Known(shape, basis)) => self.row(map, record, bytes, (shape, *basis)),
+            (Format::Table, _) => {
                 self.head()?;
                 writeln!(self.to, "{}", terminal::one_line(&plain(map, record, &spaced(bytes))))
             }
-            (Form::Hex, _) => writeln!(self.to, "{} {:>5}  {}", terminal::one_line(map), bytes.len(), spaced(bytes)),
+            (Format::Hex, _) => writeln!(self.to, "{} {:>5}  {}", terminal::one_line(map), bytes.len(), spaced(bytes)),
         }
     }
 
-    /// A line that is not a record's.
+    /// Writes a line that is not a record.
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.to, "{line}")
     }
@@ -137,12 +137,12 @@ impl<'b> Output<'b> {
         writeln!(self.to, "{}", terminal::one_line(&line))
     }
 
-    /// The names of the columns, before the first line.
+    /// Writes the names of the columns before the first line.
     fn head(&mut self) -> io::Result<()> {
-        if self.headed {
+        if self.has_head {
             return Ok(());
         }
-        self.headed = true;
+        self.has_head = true;
         let Some(columns) = &self.columns else { return Ok(()) };
         let names = columns.columns.iter().map(|column| column.name.to_uppercase());
         let (bold, usual) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
@@ -156,8 +156,8 @@ impl<'b> Output<'b> {
 }
 
 impl<'b> Columns<'b> {
-    /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be
-    /// too wide.
+    /// Makes the columns for a structure. Returns `None` for another type, and for members other than numbers and
+    /// texts, whose columns would be too wide.
     fn of(shape: Shape<'b>, basis: Basis, cpu: bool) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;
@@ -165,7 +165,7 @@ impl<'b> Columns<'b> {
         if cpu {
             columns.push(Column { name: "cpu".to_owned(), width: 3, right: true });
         }
-        // Reading nothing tells the members, those of unnamed structures among them, as reading a record does.
+        // Decoding no bytes yields the same members as decoding a record, including those of unnamed structures.
         let Value::Struct(fields) = btf.value(shape.id, &[]) else { return None };
         if fields.len() > MOST_COLUMNS {
             return None;
@@ -182,8 +182,7 @@ impl<'b> Columns<'b> {
         (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
     }
 
-    /// A value that is wider than its column makes that wider for what follows; before the first line, for the names,
-    /// too.
+    /// Widens columns for these and later cells. Before the first line this includes the names of the columns.
     fn widen(&mut self, cells: &[String]) {
         for (column, cell) in self.columns.iter_mut().zip(cells) {
             column.width = column.width.max(display_width(cell));
@@ -204,11 +203,11 @@ impl<'b> Columns<'b> {
     }
 }
 
-/// A structure with more members is told on one line.
+/// Maximum number of columns. A structure with more members is printed without columns.
 const MOST_COLUMNS: usize = 64;
 
-/// The types of the members, in the order in which they are read, as long as there are no more than `left`, those of
-/// unnamed structures and these themselves.
+/// Collects the types of the members in the order of decoding. Members of unnamed structures are included in place of
+/// these. Stops after `left` members, unnamed structures counted.
 fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec<u32>) {
     const DEEPEST: u32 = 32;
     for member in btf.resolve(id).into_iter().flat_map(cutaway::btf::Type::members) {
@@ -222,7 +221,7 @@ fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec
     }
 }
 
-/// Structures, unions, and arrays of anything but bytes.
+/// Returns whether a type is too wide for a column: a structure, a union, or an array of other elements than bytes.
 fn is_wide(btf: &Btf<'_>, id: u32) -> bool {
     btf.resolve(id).is_none_or(|ty| match ty.array() {
         Some(array) => {
@@ -232,7 +231,7 @@ fn is_wide(btf: &Btf<'_>, id: u32) -> bool {
     })
 }
 
-/// How wide most values of a type are, and whether they stand to the right.
+/// Returns the width of most values of a type, and whether they are aligned to the right.
 fn width(btf: &Btf<'_>, id: u32) -> (usize, bool) {
     let Some(ty) = btf.resolve(id) else { return (0, false) };
     let size = btf.size_of(ty.id()).unwrap_or(0) as usize;
@@ -256,7 +255,7 @@ fn width(btf: &Btf<'_>, id: u32) -> (usize, bool) {
     }
 }
 
-/// A value in a column: text without quotes, unless it is empty.
+/// Formats a value for a column: text without quotes, `-` for an empty text.
 fn cell(value: &Value<'_>) -> String {
     match value {
         Value::Text([]) => "-".to_owned(),
@@ -275,7 +274,7 @@ fn cell(value: &Value<'_>) -> String {
     }
 }
 
-/// A line without columns.
+/// Formats a line without columns.
 fn plain(map: &str, record: &Record<'_>, text: &str) -> String {
     match record.cpu {
         Some(cpu) => format!("{map}  CPU {cpu}  {text}"),
@@ -283,7 +282,7 @@ fn plain(map: &str, record: &Record<'_>, text: &str) -> String {
     }
 }
 
-/// Two digits a byte, eight bytes a group.
+/// Formats bytes as hexadecimal text in groups of eight bytes.
 pub(super) fn spaced(bytes: &[u8]) -> String {
     bytes.chunks(8).map(decode::hex).collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
-//! From the first record to the last: what comes is printed, until it is time to end.
+//! Prints records as they arrive, until the run ends.
 //!
-//! Time to end it is when the command or the process ends, when so many records have come or so much time has passed,
-//! when a signal comes, and when stdout is closed.
+//! The run ends when the command or the process exits, `--count` or `--duration` is reached, a signal arrives, or
+//! stdout is closed.
 
 use std::{
     io::{self, Read},
@@ -12,14 +12,14 @@ use std::{
 use cutaway::{Loaded, MapSpec, Stopper, Wake, btf::Btf};
 
 use super::{
-    arguments::{Arguments, Form},
+    arguments::{Arguments, Format},
     attach::Attached,
     buffers::{Buffers, Source},
     dump,
     losses::Losses,
     output::Output,
     record_type::Records,
-    summary::{Of, Summary},
+    summary::{SourceSummary, Summary},
 };
 use crate::{
     child::{Child, Process},
@@ -28,52 +28,51 @@ use crate::{
     terminal,
 };
 
-/// What has been seen so far, and where to stop.
+/// The state of a run: its output, its counts, and the conditions that end it.
 pub(super) struct Stream<'a, 'b> {
     arguments: &'a Arguments,
     output: Output<'b>,
-    /// Of each source, in the order of those.
+    /// The record types of each source, in the order of the sources.
     records: &'a [Records<'b>],
     received: u64,
-    /// The same, of each source.
-    received_of: Vec<u64>,
-    /// Records that came and could not be read.
+    /// Received records of each source, in the order of the sources.
+    received_by_source: Vec<u64>,
+    /// Corrupt records that were skipped.
     unreadable: u64,
     stop: Stopper,
-    /// Nobody reads stdout any more.
+    /// Stdout is closed.
     closed: bool,
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stopper) -> Self {
         let output = Output::new(arguments.format, records);
-        let received_of = vec![0; records.len()];
-        Self { arguments, output, records, received: 0, received_of, unreadable: 0, stop, closed: false }
+        let received_by_source = vec![0; records.len()];
+        Self { arguments, output, records, received: 0, received_by_source, unreadable: 0, stop, closed: false }
     }
 
-    /// What has come and what was lost.
+    /// Returns the received and lost records of all sources.
     pub(super) fn summary<'s>(&self, sources: &'s [Source], lost: &[Losses]) -> Summary<'s> {
-        let each = sources.iter().zip(lost).zip(&self.received_of);
-        let each = each.map(|((source, &lost), &received)| Of { source, received, lost }).collect();
+        let each = sources.iter().zip(lost).zip(&self.received_by_source);
+        let each = each.map(|((source, &lost), &received)| SourceSummary { source, received, lost }).collect();
         Summary { received: self.received, unreadable: self.unreadable, each }
     }
 
-    /// Prints the summary to stdout, if that is asked for.
-    pub(super) fn sum_up(&mut self, summary: &Summary<'_>) -> Result<(), CliError> {
+    /// Prints the summary to stdout if `--summary` is given.
+    pub(super) fn print_summary(&mut self, summary: &Summary<'_>) -> Result<(), CliError> {
         if self.arguments.summary {
             let lines = match self.arguments.format {
-                Form::Json => vec![summary.json()],
-                Form::Table | Form::Hex => summary.lines(),
+                Format::Json => vec![summary.json()],
+                Format::Table | Format::Hex => summary.lines(),
             };
-            let answer = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
-            self.heard(answer)?;
+            let written = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
+            self.check_output(written)?;
         }
         Ok(())
     }
 
-    /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until
-    /// then is printed.
-    pub(super) fn whole(
+    /// Prints records until the run ends. Then detaches the programs, and prints the records that were sent before.
+    pub(super) fn run(
         &mut self,
         buffers: &mut Buffers,
         attached: Attached,
@@ -91,7 +90,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             (None, None) => None,
         };
         let outcome = self.iterate(&attached).and_then(|()| {
-            // Programs that have run, and iterators that were read, are done; there is nothing to wait for.
+            // Without attached programs no records follow: those that were run once and the iterators are done.
             let idle =
                 attached.attached.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
@@ -103,7 +102,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         outcome
     }
 
-    /// Reads every iterator once: what its program writes is text, or bytes that only it knows.
+    /// Reads every iterator once, and prints what its program writes as lines of text.
     fn iterate(&mut self, attached: &Attached) -> Result<(), CliError> {
         for (name, link) in &attached.iterators {
             let mut written = Vec::new();
@@ -113,59 +112,64 @@ impl<'a, 'b> Stream<'a, 'b> {
             let text = String::from_utf8_lossy(&written).into_owned();
             for line in text.lines() {
                 let line = match self.arguments.format {
-                    Form::Json => terminal::json(&serde_json::json!({ "iterator": name, "line": line }))?,
-                    Form::Table | Form::Hex => terminal::clean(line).into_owned(),
+                    Format::Json => terminal::json(&serde_json::json!({ "iterator": name, "line": line }))?,
+                    Format::Table | Format::Hex => terminal::clean(line).into_owned(),
                 };
-                let answer = self.output.line(&line);
-                self.heard(answer)?;
+                let written = self.output.line(&line);
+                self.check_output(written)?;
             }
         }
-        let answer = self.output.flush();
-        self.heard(answer)
+        let written = self.output.flush();
+        self.check_output(written)
     }
 
-    /// Prints records as they come, until it is time to end.
+    /// Prints records as they arrive, until the run ends.
     fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.full() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
+            if self.is_done() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
                 return Ok(());
             }
             self.drain(buffers)?;
         }
     }
 
-    /// Prints what is there now.
+    /// Prints the available records.
     fn drain(&mut self, buffers: &mut Buffers) -> Result<(), CliError> {
-        if self.full() {
+        if self.is_done() {
             return Ok(());
         }
         let mut failed = Ok(());
         let unreadable = buffers.drain(|record| {
             let Some(records) = self.records.get(record.source) else { return true };
             self.received += 1;
-            if let Some(of) = self.received_of.get_mut(record.source) {
-                *of += 1;
+            if let Some(received) = self.received_by_source.get_mut(record.source) {
+                *received += 1;
             }
-            let answer = self.output.record(record, records);
-            failed = self.heard(answer);
-            failed.is_ok() && !self.full()
+            let written = self.output.record(record, records);
+            failed = self.check_output(written);
+            failed.is_ok() && !self.is_done()
         })?;
         self.unreadable += unreadable;
         failed?;
-        let answer = self.output.flush();
-        self.heard(answer)
+        let written = self.output.flush();
+        self.check_output(written)
     }
 
-    /// Variables and maps, if they are asked for.
-    pub(super) fn state(&mut self, loaded: &Loaded, specs: &[MapSpec], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
+    /// Prints the variables with `--variables`, and the elements of maps with `--maps`.
+    pub(super) fn print_state(
+        &mut self,
+        loaded: &Loaded,
+        specs: &[MapSpec],
+        btf: Option<&Btf<'_>>,
+    ) -> Result<(), CliError> {
         let (arguments, mut lines) = (self.arguments, Vec::new());
         if arguments.variables {
-            let told = dump::variables(loaded, btf, arguments.format)?;
-            if told.is_empty() {
+            let variables = dump::variables(loaded, btf, arguments.format)?;
+            if variables.is_empty() {
                 diagnostics::say("--variables: the object has no global variables");
             }
-            lines.extend(told);
+            lines.extend(variables);
         }
         if arguments.maps {
             if !specs.iter().any(dump::is_shown) {
@@ -174,16 +178,16 @@ impl<'a, 'b> Stream<'a, 'b> {
             lines.extend(dump::maps(loaded, specs, btf, arguments.format)?);
         }
         for line in lines {
-            let answer = self.output.line(&terminal::clean(&line));
-            self.heard(answer)?;
+            let written = self.output.line(&terminal::clean(&line));
+            self.check_output(written)?;
         }
-        let answer = self.output.flush();
-        self.heard(answer)
+        let written = self.output.flush();
+        self.check_output(written)
     }
 
-    /// A reader who has gone is no failure, but a reason to end.
-    fn heard(&mut self, answer: io::Result<()>) -> Result<(), CliError> {
-        match answer {
+    /// Checks the result of writing to stdout. A closed stdout is not an error, but ends the run.
+    fn check_output(&mut self, written: io::Result<()>) -> Result<(), CliError> {
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
@@ -193,8 +197,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         }
     }
 
-    /// As many records as were asked for, or nobody to show them to.
-    fn full(&self) -> bool {
+    /// Returns whether `--count` is reached, or stdout is closed.
+    fn is_done(&self) -> bool {
         self.closed || self.arguments.count.is_some_and(|most| self.received >= most)
     }
 }

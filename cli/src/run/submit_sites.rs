@@ -1,21 +1,20 @@
-//! Finds the call sites that submit records, and what their arguments say of the records.
+//! Finds the call sites that submit records, and reads map, size, flags and slot from their arguments.
 //!
-//! A ring knows no types and a perf buffer no sizes. But a program that calls `bpf_ringbuf_reserve` or
-//! `bpf_perf_event_output` has put the map into one register and the size into another just before, mostly as
-//! constants:
+//! The records of a ring have no type, and those of a perf buffer no exact size. But before a program calls
+//! `bpf_ringbuf_reserve` or `bpf_perf_event_output`, it loads the map and the size into registers, mostly as constants:
 //!
 //! ```text
-//!     r1 = events ll                          which map
-//!     w2 = 24                                 how many bytes
+//!     r1 = events ll                          the map
+//!     w2 = 24                                 the size in bytes
 //!     w3 = 0
-//!     call bpf_ringbuf_reserve                the line of source, where BTF has it, may name the type
+//!     call bpf_ringbuf_reserve                its line of source, if BTF has it, may name the type
 //! ```
 //!
-//! So registers are interpreted through each function in straight lines: at the target of a jump all of them become
-//! unknown. Nothing is guessed.
+//! So registers are interpreted through each straight-line part of a function. At the target of a jump all of them
+//! become unknown. Nothing is guessed.
 //!
-//! The same shows the flags with which a record is committed to a ring (`BPF_RB_NO_WAKEUP` leaves the reader asleep),
-//! and the slot of a perf event array: the kernel refuses one whose event counts on another CPU
+//! The registers also hold the flags of a commit to a ring: `BPF_RB_NO_WAKEUP` does not wake the reader. And they hold
+//! the slot of a perf event array: the kernel refuses a slot whose event counts on another CPU
 //! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
 
 mod registers;
@@ -31,20 +30,20 @@ use self::registers::{RegValue, Registers, helper};
 pub(super) struct SubmitSite {
     /// The map's name.
     pub(super) map: String,
-    /// Size in bytes; `None` if it is no constant.
+    /// Size in bytes; `None` if it is not a constant.
     pub(super) size: Option<u32>,
-    /// The line of source that it comes from; empty if the object has no line info.
+    /// The line of source of the call; empty if the object has no line info.
     pub(super) line: String,
     /// The map whose value is submitted, if it was looked up just before.
     pub(super) value_of: Option<String>,
 }
 
-/// A call that commits a record to a ring and leaves the reader asleep, or may.
+/// A call that commits a record to a ring and does not wake the reader, or may not wake it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Quiet {
+pub(super) struct NoWakeup {
     /// The ring's name; `None` if unknown.
     pub(super) map: Option<String>,
-    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if they are no constant.
+    /// True if the flags are a constant with `BPF_RB_NO_WAKEUP`; false if they are not a constant.
     pub(super) certain: bool,
 }
 
@@ -54,56 +53,58 @@ const NO_WAKEUP: i64 = 1;
 /// `BPF_F_INDEX_MASK`, and its value `BPF_F_CURRENT_CPU`: the lower half of the flags (`include/uapi/linux/bpf.h`).
 const CURRENT_CPU: u32 = u32::MAX;
 
-/// Finds the calls of all functions whose map is known.
+/// Finds the call sites in all functions of an object.
 pub(super) fn of(object: &Object) -> SubmitSites {
-    let mut sends = SubmitSites::default();
+    let mut sites = SubmitSites::default();
     for function in object.functions() {
-        in_function(&function, &mut sends);
+        in_function(&function, &mut sites);
     }
-    sends
+    sites
 }
 
 /// The call sites of an object.
 #[derive(Debug, Default)]
 pub(super) struct SubmitSites {
-    /// The calls that submit records, of which the map is known.
-    pub(super) sent: Vec<SubmitSite>,
-    /// The calls that leave a ring's reader asleep, or may.
-    pub(super) quiet: Vec<Quiet>,
-    /// The constant slots of perf event arrays that are used, each with the array's name.
+    /// The calls that submit records to a known map.
+    pub(super) submits: Vec<SubmitSite>,
+    /// The calls that do not wake a ring's reader, or may not wake it.
+    pub(super) no_wakeups: Vec<NoWakeup>,
+    /// The constant slots of perf event arrays that programs use, each with the array's name.
     slots: Vec<(String, u32)>,
 }
 
 impl SubmitSites {
-    /// Returns the constant slot of the perf event array `map` that a program uses on every CPU; `None` if all use the
-    /// slot of their own CPU, or one that is no constant.
+    /// Returns the constant slot of the perf event array `map` that a program uses on every CPU. `None` if all programs
+    /// use the slot of their CPU, or one that is not a constant.
     pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
         self.slots.iter().find(|(name, _)| name == map).map(|(_, slot)| *slot)
     }
 
-    /// Returns a sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
-    pub(super) fn quiet_on(&self, map: &str) -> Option<&'static str> {
-        let mine = || self.quiet.iter().filter(|quiet| quiet.map.as_deref().is_none_or(|name| name == map));
-        match (mine().next(), mine().any(|quiet| quiet.certain)) {
+    /// Returns a sentence on the calls that do not wake the reader of the ring `map`; `None` if there are none.
+    pub(super) fn no_wakeup_on(&self, map: &str) -> Option<&'static str> {
+        let mine = || self.no_wakeups.iter().filter(|call| call.map.as_deref().is_none_or(|name| name == map));
+        match (mine().next(), mine().any(|call| call.certain)) {
             (None, _) => None,
             (_, true) => Some("a program sends with BPF_RB_NO_WAKEUP, which wakes no reader"),
             (_, false) => {
-                Some("a program works out its flags, and may send with BPF_RB_NO_WAKEUP, which wakes no reader")
+                Some("a program computes its flags, and may send with BPF_RB_NO_WAKEUP, which wakes no reader")
             }
         }
     }
 }
 
-/// `BPF_JMP32 | BPF_JA`, whose distance is the immediate.
+/// `BPF_JMP32 | BPF_JA`, whose distance is in the immediate.
 const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
-fn in_function(function: &FunctionSpec, sends: &mut SubmitSites) {
+/// Adds the call sites in a function to `sites`.
+fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
     let code: Vec<(usize, Instruction)> = by_slot(function);
-    let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
+    let jump_targets: HashSet<usize> =
+        code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
     let mut registers = Registers::unknown();
     for (slot, instruction) in &code {
-        if arrivals.contains(slot) {
+        if jump_targets.contains(slot) {
             registers = Registers::unknown();
         }
         if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
@@ -118,35 +119,35 @@ fn in_function(function: &FunctionSpec, sends: &mut SubmitSites) {
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sends.sent.push(SubmitSite {
+            sites.submits.push(SubmitSite {
                 map: map.to_owned(),
                 size,
                 line: line.as_deref().unwrap_or_default().to_owned(),
                 value_of,
             });
         }
-        if let Some((map, flags)) = helper(instruction).and_then(puts_into_a_slot)
+        if let Some((map, flags)) = helper(instruction).and_then(output_registers)
             && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
             && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
             && slot != CURRENT_CPU
         {
-            sends.slots.push((map.to_owned(), slot));
+            sites.slots.push((map.to_owned(), slot));
         }
-        if let Some((ring, flags)) = helper(instruction).and_then(commits) {
+        if let Some((ring, flags)) = helper(instruction).and_then(commit_registers) {
             let map = match registers.get(ring) {
                 RegValue::Symbol(map) | RegValue::Record(map) => Some(map.to_owned()),
                 _ => None,
             };
             match registers.get(flags) {
                 RegValue::Number(flags) if flags & NO_WAKEUP == 0 => {}
-                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, RegValue::Number(_)) }),
+                flags => sites.no_wakeups.push(NoWakeup { map, certain: matches!(flags, RegValue::Number(_)) }),
             }
         }
         registers.step(*slot, instruction, function);
     }
 }
 
-/// Returns the instructions by slot, without the second slots of 64-bit loads.
+/// Returns each instruction with its slot. Omits the second slots of 64-bit loads.
 fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;
@@ -157,7 +158,7 @@ fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     code
 }
 
-/// Returns the target of a jump.
+/// Returns the slot that a jump at `slot` goes to; `None` for another instruction.
 fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
     let distance = match (instruction.code, instruction.class()) {
         (opcode::JMP_CALL | EXIT, _) => return None,
@@ -172,7 +173,7 @@ fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
 struct Arguments {
     map: u8,
     size: u8,
-    /// The address of the bytes; `None` if they are written later.
+    /// The address of the record; `None` if the program writes the record later.
     data: Option<u8>,
 }
 
@@ -189,14 +190,14 @@ fn arguments(helper: Helper) -> Option<Arguments> {
     }
 }
 
-/// Returns the registers that hold the perf event array and the flags with the slot.
-fn puts_into_a_slot(helper: Helper) -> Option<(u8, u8)> {
+/// Returns the registers that hold the perf event array, and the flags with the slot.
+fn output_registers(helper: Helper) -> Option<(u8, u8)> {
     let sends = matches!(helper, Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output);
     sends.then_some((2, 3))
 }
 
 /// Returns the registers that hold the record or the ring, and the flags, of a helper that commits to a ring.
-fn commits(helper: Helper) -> Option<(u8, u8)> {
+fn commit_registers(helper: Helper) -> Option<(u8, u8)> {
     match helper {
         Helper::bpf_ringbuf_output => Some((1, 4)),
         Helper::bpf_ringbuf_submit
@@ -214,10 +215,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_off_the_instructions() {
+    fn sizes_are_read_from_the_instructions() {
         for transport in [Transport::PerfStack, Transport::PerfHeap, Transport::Ring] {
             let object = Object::parse(&transport.object().unwrap()).unwrap();
-            let sent = of(&object).sent;
+            let sent = of(&object).submits;
             let size = u32::try_from(transport.event_size()).unwrap();
             assert!(
                 !sent.is_empty() && sent.iter().all(|sent| sent.map == "events" && sent.size == Some(size)),
@@ -227,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn the_line_of_source_comes_along() {
+    fn submit_site_has_its_line_of_source() {
         let object = include_bytes!("../../../tests/corpus/events/named.o");
-        let sent = of(&Object::parse(object).unwrap()).sent;
+        let sent = of(&Object::parse(object).unwrap()).submits;
         assert!(
             matches!(sent.as_slice(), [sent] if sent.size == Some(8) && sent.line.contains("sizeof(struct one)")),
             "{sent:?}"
@@ -237,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_worked_out_is_unknown() {
+    fn computed_size_is_unknown() {
         let object = include_bytes!("../../../tests/corpus/events/lengths.o");
-        let sizes: Vec<_> = of(&Object::parse(object).unwrap()).sent.iter().map(|sent| sent.size).collect();
+        let sizes: Vec<_> = of(&Object::parse(object).unwrap()).submits.iter().map(|sent| sent.size).collect();
         assert_eq!(sizes, [Some(8), Some(16), None]);
     }
 
-    /// An object whose only program commits a record with these flags.
-    fn quiet(flags: impl FnOnce(&mut Assembler)) -> SubmitSites {
+    /// Returns the call sites of an object whose only program commits a record with these flags.
+    fn commit_with(flags: impl FnOnce(&mut Assembler)) -> SubmitSites {
         let mut object = ObjectBuilder::new("GPL");
         let ring = object.map("rb", MapDef::new(MapType::RINGBUF).max_entries(4096));
         object.map("other", MapDef::new(MapType::RINGBUF).max_entries(4096));
@@ -266,20 +267,20 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_leave_the_reader_asleep_are_seen() {
-        let loud = quiet(|asm| asm.mov(R2, 2));
-        assert_eq!((loud.quiet.as_slice(), loud.quiet_on("rb")), (&[][..], None));
-        let certain = quiet(|asm| asm.mov(R2, 1));
-        assert_eq!(certain.quiet, [Quiet { map: Some("rb".to_owned()), certain: true }]);
-        assert!(certain.quiet_on("rb").unwrap().starts_with("a program sends with BPF_RB_NO_WAKEUP"));
-        assert_eq!(certain.quiet_on("other"), None);
-        let maybe = quiet(|asm| asm.load(DW, R2, R10, -8));
-        assert_eq!(maybe.quiet, [Quiet { map: Some("rb".to_owned()), certain: false }]);
-        assert!(maybe.quiet_on("rb").unwrap().starts_with("a program works out its flags"));
+    fn no_wakeup_flag_is_found() {
+        let forced = commit_with(|asm| asm.mov(R2, 2)); // BPF_RB_FORCE_WAKEUP
+        assert_eq!((forced.no_wakeups.as_slice(), forced.no_wakeup_on("rb")), (&[][..], None));
+        let certain = commit_with(|asm| asm.mov(R2, 1));
+        assert_eq!(certain.no_wakeups, [NoWakeup { map: Some("rb".to_owned()), certain: true }]);
+        assert!(certain.no_wakeup_on("rb").unwrap().starts_with("a program sends with BPF_RB_NO_WAKEUP"));
+        assert_eq!(certain.no_wakeup_on("other"), None);
+        let possible = commit_with(|asm| asm.load(DW, R2, R10, -8));
+        assert_eq!(possible.no_wakeups, [NoWakeup { map: Some("rb".to_owned()), certain: false }]);
+        assert!(possible.no_wakeup_on("rb").unwrap().starts_with("a program computes its flags"));
     }
 
     #[test]
-    fn constant_slots_are_seen() {
+    fn constant_slot_is_found() {
         let slot = |flags: fn(&mut Assembler)| {
             let mut object = ObjectBuilder::new("GPL");
             let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
@@ -295,20 +296,20 @@ mod tests {
             asm.mov(R0, 0);
             asm.exit();
             object.program("raw_tracepoint/sys_enter", "sends", asm);
-            let sends = of(&Object::parse(&object.write().unwrap()).unwrap());
-            assert_eq!(sends.slot_on("other"), None);
-            sends.slot_on("events")
+            let sites = of(&Object::parse(&object.write().unwrap()).unwrap());
+            assert_eq!(sites.slot_on("other"), None);
+            sites.slot_on("events")
         };
         assert_eq!(slot(|asm| asm.mov(R3, 1)), Some(1));
-        // BPF_F_CURRENT_CPU, in 32 bits and with a sign.
+        // BPF_F_CURRENT_CPU: 32 bits, and sign-extended.
         assert_eq!(slot(|asm| asm.mov(W3, -1)), None);
         assert_eq!(slot(|asm| asm.mov(R3, -1)), None);
-        // No constant: mostly the id of the CPU itself.
+        // Not a constant: usually the id of the current CPU.
         assert_eq!(slot(|asm| asm.load(DW, R3, R10, -8)), None);
     }
 
     #[test]
-    fn a_map_s_value_that_is_sent_is_seen() {
+    fn submitted_map_value_is_found() {
         let mut object = ObjectBuilder::new("GPL");
         let events = object.map("events", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
         let heap = object.map("heap", MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(600).max_entries(1));
@@ -331,7 +332,7 @@ mod tests {
         asm.mov(R0, 0);
         asm.exit();
         object.program("raw_tracepoint/sys_enter", "sends", asm);
-        let sent = of(&Object::parse(&object.write().unwrap()).unwrap()).sent;
+        let sent = of(&Object::parse(&object.write().unwrap()).unwrap()).submits;
         let expected = |sent: &SubmitSite| sent.size == Some(600) && sent.value_of.as_deref() == Some("heap");
         assert!(matches!(sent.as_slice(), [sent] if sent.map == "events" && expected(sent)), "{sent:?}");
     }

@@ -1,20 +1,21 @@
-//! The types that records can be, and which of them a record of some size is.
+//! The types that records can have, and the choice of one for a record of a certain size. The first rule that finds a
+//! type decides:
 //!
 //! ```text
-//!     named     sizeof(struct event) on the line of source that sends
-//!     declared  const struct event *unused;           a global pointer: the author's answer
-//!     named     the type's name as a word of that line
+//!     named     sizeof(struct event) on the line of source of the submitting call
+//!     declared  const struct event *unused;            a global pointer: the author's declaration
+//!     named     the name of the type as a word of that line
 //!     sent      the value of a map, found by a lookup  (submit_sites.rs)
-//!     guess     the only candidate of the record's size; a declared one, too, if that line names another structure
+//!     guess     the only candidate with the size of the record; also a declared one, if that line names
+//!               another structure
 //! ```
 //!
-//! A structure with a flexible end is a candidate for every record that is not shorter: the author's answer if it is
-//! declared and no declared one has exactly the size.
+//! A structure with a flexible array at its end is a candidate for every record that is not shorter. It is the declared
+//! type if it is declared and no declared type has exactly the record's size.
 //!
-//! No candidate for a guess is what describes a map, what is a map's key or value, what the kernel hands to a program,
-//! what the kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another
-//! candidate. The value of a per-CPU array of one element remains one: events that are too large for the stack are
-//! built there.
+//! These types are not candidates for a guess: those that describe maps, keys and values of maps, contexts of programs,
+//! types of the kernel (`vmlinux.h` contains thousands), and types that are only the first member of another candidate.
+//! The value of a per-CPU array of one element is a candidate: events too large for the stack are built there.
 
 use std::{
     cell::OnceCell,
@@ -31,23 +32,25 @@ use super::{
     type_choice::{Basis, Choice, Shape},
 };
 
-/// The types that records can be.
+/// The types that records can have.
 #[derive(Debug, Default)]
 pub(super) struct Candidates<'b> {
-    /// All that an author may mean by its name.
+    /// All types that a line of source may name.
     all: Vec<Shape<'b>>,
-    /// Those that a global pointer points to.
+    /// The ids of the types that a global pointer points to.
     declared: HashSet<u32>,
-    /// Those of which a guess is none.
+    /// The ids of the types that are not guessed: keys and values of maps, except the value of a per-CPU array of one
+    /// element.
     not_guessed: HashSet<u32>,
-    /// Nor of these, which the running kernel has: read when a guess is wanted. None, if its types cannot be read.
+    /// The ids of the types that the running kernel has, which are not guessed either. Found at the first guess; empty
+    /// if the kernel's BTF cannot be read.
     in_kernel: OnceCell<HashSet<u32>>,
-    /// By the map's name, the type of its values.
+    /// The type id of each map's values, by the name of the map.
     values: BTreeMap<String, u32>,
 }
 
 impl<'b> Candidates<'b> {
-    /// The candidates of an object.
+    /// Finds the candidates of an object.
     pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
         let not = excluded(object, btf);
         let mut all = Vec::new();
@@ -73,7 +76,7 @@ impl<'b> Candidates<'b> {
             values.extend(value.map(|id| (map.name.clone(), id)));
             let is_heap = map.map_type == MapType::PERCPU_ARRAY && map.max_entries == 1;
             let key = map.key_type().and_then(|id| btf.resolve(id)).map(Type::id);
-            // The map of a data section has the section for its value's type.
+            // For the map of a data section, the type of the value is the section.
             not_guessed.extend(key.into_iter().chain(value.filter(|_| !is_heap)));
         }
         let pointers = btf.types().filter(|ty| ty.kind() == Kind::Var).filter_map(|ty| btf.resolve(ty.referred()));
@@ -82,7 +85,7 @@ impl<'b> Candidates<'b> {
         Self { declared, all, not_guessed, in_kernel: OnceCell::new(), values }
     }
 
-    /// Those of these that a guess may be.
+    /// Returns those types of `fits` that may be guessed.
     fn guesses(&self, fits: impl Iterator<Item = Shape<'b>>) -> Vec<Shape<'b>> {
         let fits: Vec<_> = fits.filter(|shape| !self.not_guessed.contains(&resolved(shape))).collect();
         if fits.is_empty() {
@@ -96,30 +99,30 @@ impl<'b> Candidates<'b> {
         fits.into_iter().filter(|shape| !in_kernel.contains(&resolved(shape))).collect()
     }
 
-    /// What a record of this size is that is sent so.
-    pub(super) fn choose(&self, size: usize, sent: &[&SubmitSite]) -> Choice<'b> {
+    /// Chooses the type of records of this size that are submitted at `sites`.
+    pub(super) fn choose(&self, size: usize, sites: &[&SubmitSite]) -> Choice<'b> {
         let fits: Vec<_> = self.all.iter().filter(|shape| shape.size == size).copied().collect();
         let on_a_line = |rule: fn(&str, &Shape<'_>) -> bool, among: &[Shape<'b>]| {
-            let named = among.iter().filter(|shape| sent.iter().any(|sent| rule(&sent.line, shape)));
-            alone(named)
+            let named = among.iter().filter(|shape| sites.iter().any(|site| rule(&site.line, shape)));
+            unique(named)
         };
         let declared = self.declared(&fits);
         let value = || {
-            let maps = sent.iter().filter_map(|sent| sent.value_of.as_ref());
+            let maps = sites.iter().filter_map(|site| site.value_of.as_ref());
             let types: HashSet<u32> = maps.filter_map(|map| self.values.get(map).copied()).collect();
-            alone(fits.iter().filter(|shape| types.contains(&resolved(shape))))
+            unique(fits.iter().filter(|shape| types.contains(&resolved(shape))))
         };
-        let long = self.long(size);
-        let found = on_a_line(names_outright, &fits)
-            // `sizeof(struct event) + 8`, of one with a flexible end.
-            .or_else(|| on_a_line(names_outright, &long))
+        let flexible = self.flexible(size);
+        let found = on_a_line(names_explicitly, &fits)
+            // `sizeof(struct event) + 8`, for a structure with a flexible array.
+            .or_else(|| on_a_line(names_explicitly, &flexible))
             .map(|shape| (shape, Basis::Named))
             .or_else(|| {
-                let shape = alone(declared.iter())?;
-                // `struct other *record = bpf_ringbuf_reserve(…)`: the author means a type that the object does not
-                // describe.
+                let shape = unique(declared.iter())?;
+                // `struct other *record = bpf_ringbuf_reserve(…)`: the line names a type that is not in the object's
+                // BTF.
                 let name = shape.btf.ty(shape.id).name();
-                let contradicted = sent.iter().any(|sent| names_another(&sent.line, &name));
+                let contradicted = sites.iter().any(|site| names_another(&site.line, &name));
                 Some((shape, if contradicted { Basis::Guess } else { Basis::Declared }))
             })
             .or_else(|| {
@@ -129,30 +132,30 @@ impl<'b> Candidates<'b> {
         found.map_or_else(|| self.fitting(&[size], size), |(shape, basis)| Choice::Known(shape, basis))
     }
 
-    /// What a record is that has one of these sizes, and is so long with its padding, by that alone. What the author
-    /// declares comes before guesses, and what has the size before what takes any length.
+    /// Chooses the type of a record by its possible sizes, and by its length with padding. Declared types take
+    /// precedence over guesses, and types of exactly one of the sizes over those with a flexible array.
     pub(super) fn fitting(&self, sizes: &[usize], length: usize) -> Choice<'b> {
         let exact: Vec<_> = self.all.iter().filter(|shape| sizes.contains(&shape.size)).copied().collect();
-        let long = self.long(length);
+        let flexible = self.flexible(length);
         let fits = Some(self.declared(&exact))
             .filter(|fits| !fits.is_empty())
-            .or_else(|| Some(self.declared(&long)).filter(|fits| !fits.is_empty()))
+            .or_else(|| Some(self.declared(&flexible)).filter(|fits| !fits.is_empty()))
             .or_else(|| Some(self.outermost(exact)).filter(|fits| !fits.is_empty()))
-            .unwrap_or_else(|| self.guesses(long.into_iter()));
+            .unwrap_or_else(|| self.guesses(flexible.into_iter()));
         self.only(&fits)
     }
 
-    /// Those with a flexible end that a record of this length may be.
-    fn long(&self, length: usize) -> Vec<Shape<'b>> {
+    /// Returns the types with a flexible array that fit a record of this length.
+    fn flexible(&self, length: usize) -> Vec<Shape<'b>> {
         self.all.iter().filter(|shape| shape.flexible && shape.size <= length).copied().collect()
     }
 
-    /// Those of these that a global pointer points to.
+    /// Returns those types of `among` that a global pointer points to.
     fn declared(&self, among: &[Shape<'b>]) -> Vec<Shape<'b>> {
         among.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect()
     }
 
-    /// Those of these that a guess may be, without those that are only the beginning of another one.
+    /// Returns those types of `fits` that may be guessed, without those that are the first member of another one.
     fn outermost(&self, fits: Vec<Shape<'b>>) -> Vec<Shape<'b>> {
         let fits = self.guesses(fits.into_iter());
         let members = fits.iter().filter_map(|shape| shape.btf.resolve(shape.id)).flat_map(Type::members);
@@ -162,7 +165,7 @@ impl<'b> Candidates<'b> {
         fits.into_iter().filter(|shape| !inner.contains(&resolved(shape))).collect()
     }
 
-    /// The only one of these, by its size alone.
+    /// Makes the choice among types that fit by their size.
     fn only(&self, fits: &[Shape<'b>]) -> Choice<'b> {
         match fits {
             [] => Choice::Unknown,
@@ -173,25 +176,25 @@ impl<'b> Candidates<'b> {
     }
 }
 
-/// The number of the structure behind a typedef.
+/// Returns the id of the type that a typedef resolves to.
 fn resolved(shape: &Shape<'_>) -> u32 {
     shape.btf.resolve(shape.id).map_or(shape.id, Type::id)
 }
 
-/// The only one; a structure and its typedef count as one.
-fn alone<'s, 'b: 's>(mut shapes: impl Iterator<Item = &'s Shape<'b>>) -> Option<Shape<'b>> {
+/// Returns the only type; `None` if there are several or none. A structure and its typedef count as one.
+fn unique<'s, 'b: 's>(mut shapes: impl Iterator<Item = &'s Shape<'b>>) -> Option<Shape<'b>> {
     let first = shapes.next()?;
     shapes.all(|other| resolved(other) == resolved(first)).then_some(*first)
 }
 
-/// Whether a line of source has the type's name as a word.
+/// Returns whether a line of source has the type's name as a word.
 fn names(line: &str, shape: &Shape<'_>) -> bool {
     let name = shape.btf.ty(shape.id).name();
     line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
 }
 
-/// Whether a line of source has the type's name behind `struct` or `union`, or as the operand of `sizeof`.
-fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
+/// Returns whether a line of source has the type's name after `struct` or `union`. For a typedef: after `sizeof`.
+fn names_explicitly(line: &str, shape: &Shape<'_>) -> bool {
     let ty = shape.btf.ty(shape.id);
     let name = ty.name();
     let words: Vec<&str> =
@@ -200,7 +203,7 @@ fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
     words.windows(2).any(|pair| matches!(pair, [first, second] if before.contains(first) && *second == name))
 }
 
-/// Returns true if a line of source has a name behind `struct` or `union`, and not this one.
+/// Returns whether a line of source has names after `struct` or `union`, and not this one.
 fn names_another(line: &str, name: &str) -> bool {
     let words: Vec<&str> =
         line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
@@ -212,9 +215,10 @@ fn names_another(line: &str, name: &str) -> bool {
     first.is_some_and(|first| first != name && named.all(|other| other != name))
 }
 
-/// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them
-/// from `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear
-/// the name of one of the kernel's shares few.
+/// Returns the ids of the candidates that the kernel has with the same name and at least half of the members.
+///
+/// A program has such a type from `vmlinux.h`, complete or in part, of this kernel or of another one. A program's own
+/// structure that only has the same name as one of the kernel's shares few members.
 fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
     let mut named: HashMap<Vec<u8>, Vec<&Shape<'_>>> = HashMap::new();
     for shape in all {
@@ -241,7 +245,7 @@ fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
     found
 }
 
-/// The types that describe maps, and those of what programs are handed.
+/// Returns the ids of the types that describe maps, and of the contexts of programs.
 fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
     let mut not = HashSet::new();
     let mut descriptions: Vec<u32> = Vec::new();
@@ -252,7 +256,7 @@ fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
         if !not.insert(description.id()) {
             continue;
         }
-        // What a map of maps holds: an array of pointers.
+        // The inner map of a map of maps: `values` is an array of pointers.
         let held = description.members().find(|member| member.name == b"values");
         let pointer = held.and_then(|member| btf.resolve(btf.resolve(member.type_id)?.array()?.element));
         descriptions.extend(pointer.map(Type::referred));

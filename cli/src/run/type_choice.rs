@@ -1,10 +1,10 @@
-//! The type of a record, and how it is known: the result of `record_type.rs`, which takes it from `type_candidates.rs`.
+//! The type of a record, and how it is known. `type_candidates.rs` chooses it for `record_type.rs`.
 
 use cutaway::btf::{Btf, Type, Value};
 
 use crate::decode;
 
-/// A type with which records are decoded.
+/// A BTF type that records are decoded as.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape<'b> {
     pub(super) btf: &'b Btf<'b>,
@@ -24,7 +24,7 @@ impl<'b> Shape<'b> {
         self.btf.ty(self.id).to_string()
     }
 
-    /// Decodes `record`. Returns its value and the bytes behind it.
+    /// Decodes `record`. Returns its value, and the bytes after the end of the type.
     pub(super) fn read<'a>(&'a self, record: &'a [u8]) -> (Value<'a>, &'a [u8]) {
         let rest = if self.flexible { &[] } else { record.get(self.size..).unwrap_or_default() };
         (self.btf.value(self.id, record), rest)
@@ -35,32 +35,32 @@ impl<'b> Shape<'b> {
 #[derive(Debug, Clone)]
 pub(super) enum Choice<'b> {
     Known(Shape<'b>, Basis),
-    /// One of these; which one is unknown.
+    /// One of these types; which one is unknown.
     Several(Vec<String>),
-    /// No type of the object fits.
+    /// No type in the object's BTF fits.
     Unknown,
 }
 
 /// How the type of a record is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// By `--type`.
-    Told,
-    /// The line of source that sends the record names it.
+    /// `--type` gives the type.
+    Given,
+    /// The line of source of the submitting call names the type.
     Named,
-    /// A global pointer to it, which authors declare so that the compiler describes the type.
+    /// A global variable is a pointer to the type. Authors declare it to have the type in BTF.
     Declared,
-    /// The instructions send the value of a map that has it.
+    /// The program submits the value of a map, which has the type.
     Sent,
-    /// It has the record's size, and no other candidate has.
+    /// The type is the only candidate of the record's size.
     Guess,
 }
 
 impl Basis {
-    /// Returns its word in JSON.
+    /// Returns the value of `type_is` in JSON.
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::Told => "told",
+            Self::Given => "told",
             Self::Named => "named",
             Self::Declared => "declared",
             Self::Sent => "sent",
@@ -68,7 +68,7 @@ impl Basis {
         }
     }
 
-    /// Returns the mark behind the type's name.
+    /// Returns the text that follows the type's name in a table.
     pub(super) fn mark(self) -> &'static str {
         if self == Self::Guess { " (a guess)" } else { "" }
     }

@@ -183,7 +183,7 @@ fn ambiguous_type_is_hex_with_candidates() {
     let line = &ran.lines()[0];
     assert_eq!((&line["value"], &line["type"]), (&Value::Null, &Value::Null));
     assert_eq!(line["hex"], "0100000002000000");
-    let expected_message = "records of 8 bytes may be struct one or struct other, and are shown as hex";
+    let expected_message = "records of 8 bytes may be struct one or struct other, and are printed as hex";
     assert!(ran.ended.stderr.contains(expected_message), "{}", ran.ended.stderr);
 }
 

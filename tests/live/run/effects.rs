@@ -41,7 +41,7 @@ fn option_without_effect_is_refused() {
         ("events/named", &["--interface", "lo"][..], INTERFACES),
         ("events/named", &["--cgroup", "/sys/fs/cgroup"], "cgroup, sockops, lsm_cgroup"),
         ("events/named", &["--frequency", "7"], "perf_event"),
-        ("events/named", &["--pins", "/absent"], "wants no map pinned"),
+        ("events/named", &["--pins", "/absent"], "pins no map by name"),
         ("events/named", &["--buffer", "4096", "--max-entries", "events=4096"], "a size of its own (--max-entries)"),
         ("events/named", &["--type", "struct one", "--type", "events=struct other"], "--type MAP=TYPE"),
         // The programs that take it exist, but are not to run, or have a target of their own.
@@ -49,9 +49,9 @@ fn option_without_effect_is_refused() {
         ("events/chooses", &["--interface", "lo", "--program", "packets", "--attach", "packets=lo"], "(--attach)"),
         ("kinds/sections", &["--frequency", "7", "--program", "tracepoint"], "perf_event"),
         // The named program is not to run.
-        ("events/chooses", &["--attach", "optional=syscalls/sys_enter_getpgid"], "run it with --program optional"),
-        ("events/chooses", &["--attach", "packets=lo", "--program", "runs"], "run it with --program packets"),
-        ("events/chooses", &["--section", "packets=tc", "--program", "runs"], "run it with --program packets"),
+        ("events/chooses", &["--attach", "optional=syscalls/sys_enter_getpgid"], "select it with --program optional"),
+        ("events/chooses", &["--attach", "packets=lo", "--program", "runs"], "select it with --program packets"),
+        ("events/chooses", &["--section", "packets=tc", "--program", "runs"], "select it with --program packets"),
     ] {
         is_refused(&run(object, words), words, part);
     }

@@ -122,7 +122,7 @@ fn no_getent() -> Option<String> {
 /// The last example of `cutaway run --help`, pasted into a shell.
 fn help_example_of_run_works() {
     let help = Running::start(&mut binary::command(["run", "--help"])).end().stdout;
-    let (_, script) = help.split_once("as root:\n").unwrap();
+    let (_, script) = help.split_once("(as root):\n").unwrap();
     let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
     let ended = Running::start(std::process::Command::new("sh").args(["-c", script]).env("PATH", path)).end();
     let received = ended.received();

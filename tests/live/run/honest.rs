@@ -138,7 +138,9 @@ fn cpu_without_a_slot_is_named() {
     });
     let running = started(file.path(), &["--type", "u64"]);
     running.stderr_line("it is reported", |line| line.contains("the map has no slot for CPU 1"));
-    running.stderr_line("and what to do", |line| line.starts_with("`events`: --max-entries 'events="));
+    running.stderr_line("and what to do", |line| {
+        line.starts_with("`events`: give each CPU a slot with --max-entries 'events=")
+    });
     // A separate thread, because it stays on that CPU.
     let on_the_first = || {
         let mut first = CpuSet::new();
@@ -152,7 +154,7 @@ fn cpu_without_a_slot_is_named() {
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
     let reported = ended.stderr.lines().last().unwrap();
-    assert!(reported.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
+    assert!(reported.contains(", lost at least 0 (records of CPUs without a slot are not counted)"), "{ended:?}");
     assert_eq!(ended.stderr.matches("no slot for CPU").count(), 1, "{ended:?}");
 }
 
@@ -174,7 +176,7 @@ fn guessed_type_is_called_a_guess() {
     let line = of_map(&lines, "declared");
     assert_eq!((&line["type"], &line["type_is"]), (&json!("struct report"), &json!("declared")));
     let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
-    said("records of 16 bytes are struct pair, a guess by their size: --type 'guessed=TYPE' settles it");
+    said("records of 16 bytes are struct pair, a guess by their size; set it with --type 'guessed=TYPE'");
     said("records of 24 bytes are struct report\n");
 }
 
@@ -250,7 +252,7 @@ fn section_option_sets_the_section() {
     let ended = run("events/kindless", &["--program", "named"]);
     let complaint = ended.complaint();
     assert!(
-        complaint.contains("its section `probes` names no kind of program")
+        complaint.contains("its section `probes` names no program type")
             && complaint.contains("--section 'named=SECTION'"),
         "{complaint}"
     );
@@ -303,7 +305,7 @@ fn empty_map_of_rings_is_named() {
         object.program(GETPGID, "uses", asm);
     });
     let ended = Running::start(binary::command(["run", "--duration", "0.1"]).arg(file.path())).end();
-    assert!(ended.stderr.contains("`rings`: the buffers that it will hold are put into it by user space"), "{ended:?}");
+    assert!(ended.stderr.contains("`rings`: user space must add the buffers to this map"), "{ended:?}");
 }
 
 /// The array type whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
@@ -370,10 +372,13 @@ fn output_to_another_cpus_slot_is_not_counted() {
     });
     let running = started(file.path(), &["--type", "u64", "--summary"]);
     running
-        .stderr_line("it is reported", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
+        .stderr_line("it is reported", |line| line.starts_with("`events`: a program sends to slot 0 from every CPU"));
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
     let summary = last(&ended);
     assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&Value::Null, &Value::Null), "{summary}");
-    assert!(ended.stderr.lines().last().unwrap().contains("lost at least 0 (what a program sends into"), "{ended:?}");
+    assert!(
+        ended.stderr.lines().last().unwrap().contains("lost at least 0 (records sent to another CPU's slot"),
+        "{ended:?}"
+    );
 }

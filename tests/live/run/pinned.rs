@@ -72,13 +72,13 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
     let ended = second.end();
     assert!(ended.status.success(), "{ended:?}");
     first.stderr_line("the slots are free", |line| {
-        line.contains("`events`: the slots were empty") && line.contains("are taken back")
+        line.contains("`events`: the slots on CPU ") && line.contains(" were empty and are taken back")
     });
     rustix::process::getpgid(None).unwrap();
     first.stdout_nth("the first run gets it again", before);
     first.send(rustix::process::Signal::INT);
     let ended = first.end();
-    let expected = "lost at least 0 (what went to another reader is not among them)";
+    let expected = "lost at least 0 (records that another reader received are not included)";
     assert!(ended.stderr.lines().last().unwrap().ends_with(expected), "{ended:?}");
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }

@@ -58,6 +58,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(chosen_program_alone_is_loaded).needs(root),
         test!(difference_of_the_readers_is_a_warning).needs(root),
         test!(object_that_aya_obj_refuses_is_one_error),
+        test!(missed_program_is_one_error_with_one_advice),
         test!(panic_of_aya_obj_is_one_error).needs(root),
     ]);
     tests
@@ -167,7 +168,7 @@ fn uprobe_read_by_aya_obj_is_given_its_target() {
     idle(&mut object, "uprobe", "bare");
     let ended = briefly(&object, &["--attach", "bare=libc.so.6:a64l"]);
     assert!(ended.stderr.starts_with("attached bare (uprobe at libc.so.6:a64l)"), "{ended:?}");
-    assert!(briefly(&object, &[]).complaint().contains("give --attach 'bare=TARGET'"));
+    assert!(briefly(&object, &[]).complaint().contains("pass --attach 'bare=TARGET'"));
 }
 
 fn difference_of_the_readers_is_a_warning() {
@@ -194,6 +195,35 @@ fn object_that_aya_obj_refuses_is_one_error() {
         let ended = Running::start(command.arg(corpus(object))).end();
         assert!(ended.complaint().contains(why), "{object}: {ended:?}");
     }
+}
+
+/// aya-obj ignores code that is not allocated. The loader and the command both have advice for that error.
+fn missed_program_is_one_error_with_one_advice() {
+    let mut object = ObjectBuilder::new("GPL");
+    idle(&mut object, "raw_tp/sys_enter", "missed");
+    let mut bytes = object.write().unwrap();
+    let header = section_header(&bytes, b"raw_tp/sys_enter\0");
+    // `SHF_ALLOC` in `sh_flags`.
+    bytes[header + 8] &= !2;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("not_allocated.o");
+    fs::write(&path, bytes).unwrap();
+    let ended = Running::start(binary::command(["run", "--reader", "aya-obj"]).arg(&path)).end();
+    let why = "aya-obj does not find its program `missed`; read it with --reader cutaway";
+    assert_eq!(ended.complaint(), format!("cannot read `{}`: {why}", path.display()));
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+}
+
+/// Returns the offset of the `Elf64_Shdr` of a section in the file.
+fn section_header(bytes: &[u8], name: &[u8]) -> usize {
+    let half = |at: usize| usize::from(u16::from_ne_bytes(*bytes[at..].first_chunk().unwrap()));
+    let word = |at: usize| u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let double = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    // `e_shoff`, `e_shnum`, `e_shstrndx`, then `sh_offset` of the section names.
+    let (headers, count, names) = (double(0x28), half(0x3c), half(0x3e));
+    let names = double(headers + 64 * names + 0x18);
+    let mut sections = (0..count).map(|index| headers + 64 * index);
+    sections.find(|&header| bytes[names + word(header)..].starts_with(name)).unwrap()
 }
 
 /// aya-obj has a `todo!` for a relocation of an unknown type that refers to a section of functions.

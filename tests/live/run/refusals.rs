@@ -108,8 +108,8 @@ fn refused_program_does_not_stop_the_others() {
     assert!(!values.is_empty() && values.iter().all(|(_, value)| *value == json!({ "who": 1, "what": ran.pid })));
     let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
     said("cutaway: skipped `wild`: the verifier refuses it: ");
-    said("cutaway: skipped `packets`: programs of this kind attach to a network device: name it with --interface NAME");
-    said("cutaway: skipped `placeless`: its section `tracepoint` does not say where: give --attach 'placeless=TARGET'");
+    said("cutaway: skipped `packets`: an interface is required; pass --interface NAME");
+    said("cutaway: skipped `placeless`: its section `tracepoint` has no target; pass --attach 'placeless=TARGET'");
     said("attached runs (tracepoint/syscalls/sys_enter_getpgid)");
     // A section that begins with `?` is not loaded by default.
     assert!(!ran.ended.stderr.contains("optional"));
@@ -130,7 +130,7 @@ fn object_without_programs_is_refused() {
     let ended = run(&[], "kinds/sections");
     assert_eq!(ended.status.code(), Some(1));
     let last = ended.stderr.lines().last().unwrap();
-    let advice = "has no program to run; one whose section begins with `?` is run if it is named: --program NAME";
+    let advice = "has no program to run; select a program whose section begins with `?` with --program NAME";
     assert!(last.ends_with(advice), "{last}");
 }
 
@@ -139,7 +139,7 @@ fn without_types_records_are_hex() {
     let line = &ran.lines()[0];
     // The length is known from the program's instructions; the padding is not included.
     assert_eq!((&line["hex"], &line["size"]), (&json!("0500000000000000"), &json!(12)));
-    assert!(ran.ended.stderr.contains("of no type that the object describes"), "{}", ran.ended.stderr);
+    assert!(ran.ended.stderr.contains("have an unknown type (not in the object's BTF)"), "{}", ran.ended.stderr);
 }
 
 fn static_program_is_named_with_its_reason() {
@@ -153,7 +153,7 @@ fn static_program_is_named_with_its_reason() {
 fn program_of_an_unknown_section_is_named() {
     let ended = run(&["--program", "in_foo"], "faults/unknown_sections");
     let complaint = ended.complaint();
-    assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no kind of program"), "{complaint}");
+    assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no program type"), "{complaint}");
 }
 
 /// A kernel built without kprobes is simulated: their PMUs are missing from sysfs.

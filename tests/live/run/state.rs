@@ -78,7 +78,7 @@ fn program_without_attachment_is_test_run_once() {
     command.arg(corpus("data/variables"));
     let ended = binary::Running::start(&mut command).end();
     ended.received();
-    assert!(ended.stderr.contains("`add` ran and answered 0"), "{ended:?}");
+    assert!(ended.stderr.contains("`add` returned 0"), "{ended:?}");
     let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(variable(&lines, "counter")["value"], 1);
     // 100, the levels 1, 2 and 3, the offset -5, the port 4, tuning 100, RED.

@@ -1,5 +1,4 @@
-//! The values of registers, as far as they are known: constants, addresses of maps, values found in them, records
-//! reserved.
+//! The values of registers, as far as they are known: constants, addresses of maps, map values, reserved records.
 
 use cutaway::{FunctionSpec, Helper, Instruction, instruction::opcode};
 
@@ -8,11 +7,11 @@ use cutaway::{FunctionSpec, Helper, Instruction, instruction::opcode};
 pub(super) enum RegValue<'f> {
     Unknown,
     Number(i64),
-    /// The address of a map, or of data.
+    /// The address of the map or data with this name.
     Symbol(&'f str),
-    /// A value in the map of this name, if it was found there.
+    /// The result of a lookup in the map with this name: the address of a value, or null.
     Value(&'f str),
-    /// A record reserved in the ring of this name, if there was room.
+    /// The result of a reservation in the ring with this name: the address of a record, or null.
     Record(&'f str),
 }
 
@@ -26,7 +25,7 @@ const MOV_REG: u8 = opcode::MOV | opcode::X;
 pub(super) struct Registers<'f>([RegValue<'f>; REGISTERS]);
 
 impl<'f> Registers<'f> {
-    /// Returns registers of which nothing is known.
+    /// Returns registers with unknown values.
     pub(super) fn unknown() -> Self {
         Self([RegValue::Unknown; REGISTERS])
     }
@@ -36,7 +35,7 @@ impl<'f> Registers<'f> {
         self.0.get(usize::from(number)).copied().unwrap_or(RegValue::Unknown)
     }
 
-    /// Updates the registers by one instruction, which stands at `slot` of `function`.
+    /// Updates the registers by the instruction at `slot` of `function`.
     pub(super) fn step(&mut self, slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
         let (code, dst, src, imm) = (instruction.code, instruction.dst(), instruction.src(), instruction.imm);
         let operation = code & !0x07;
@@ -48,7 +47,7 @@ impl<'f> Registers<'f> {
                 reference.map_or(number, |reference| RegValue::Symbol(&reference.name))
             }
             opcode::LD | opcode::LDX => RegValue::Unknown,
-            // Both ways of moving, in 64 bits and in 32; with an offset they extend a sign.
+            // Moves of 64 and 32 bits. A move with an offset sign-extends, so its result is unknown.
             opcode::ALU64 if operation == MOV_IMM => RegValue::Number(imm.into()),
             opcode::ALU if operation == MOV_IMM => RegValue::Number(imm.cast_unsigned().into()),
             opcode::ALU64 if operation == MOV_REG && instruction.offset == 0 => self.get(src),
@@ -71,8 +70,8 @@ impl<'f> Registers<'f> {
                 }
                 return;
             }
-            // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its
-            // destination.
+            // An atomic instruction may return the old value: in its source, in r0, or in its destination if it is a
+            // load.
             opcode::STX => {
                 for number in [src, dst, 0] {
                     if let Some(register) = self.0.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {

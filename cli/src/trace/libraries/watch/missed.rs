@@ -20,8 +20,8 @@ use super::{
 };
 
 impl Watch {
-    /// Warns of a C library that could not be opened. Its thread may have mapped it before the trace began, and called the
-    /// function since.
+    /// Warns of a C library that could not be opened. Its thread may have mapped it before the trace began, and may
+    /// have called the function since.
     pub(super) fn tell_if_gone(&self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
         if thread.is_some() && self.began.is_some() && looks_like_libc(&mapping.path) {
             warn!(
