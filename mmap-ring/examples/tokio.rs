@@ -38,8 +38,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         if received == 1000 || ring.prepare_wait()? == Head::Ready {
             continue;
         }
-        // tokio keeps reported readiness until it is cleared. A wake-up after `readable` has returned is reported
-        // again. The timeout is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
+        // tokio reports the ring as readable until `clear_ready`. A wake-up between `readable` and `clear_ready` is not
+        // lost: the next `readable` reports it. The timeout is for records that are sent without a wake-up
+        // (BPF_RB_NO_WAKEUP).
         if let Ok(ready) = timeout(IDLE_POLL_INTERVAL, readable.readable()).await {
             ready?.clear_ready();
         }

@@ -1,7 +1,7 @@
-//! Replaces its object by the next version without losing an event or a count: the maps are pinned, and so both
-//! versions have the same ones.
+//! Replaces its object by the next version without losing an event or a count. The maps are pinned, so both versions
+//! use the same maps.
 //!
-//! `stays OBJECT FOLDER`, where OBJECT is `pinned.o`, and FOLDER one in a BPF file system.
+//! `stays OBJECT DIRECTORY`, where OBJECT is `pinned.o`, and DIRECTORY is in a BPF file system.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ unsafe extern "C" {
     safe fn getpgid(pid: i32) -> i32;
 }
 
-/// A version of the object, attached. Dropped in this order: first it is detached.
+/// A version of the object, attached. The links are dropped first, so the programs are detached before they are closed.
 struct Version {
     _links: Links,
     loaded: Loaded,
@@ -30,10 +30,10 @@ fn start(bytes: &[u8], pins: &Path, step: u64) -> Result<Version, cutaway::Error
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
-    let (Some(path), Some(folder)) = (words.next(), words.next()) else {
-        return Err("usage: stays OBJECT FOLDER".into());
+    let (Some(path), Some(directory)) = (words.next(), words.next()) else {
+        return Err("usage: stays OBJECT DIRECTORY".into());
     };
-    let (bytes, pins) = (std::fs::read(path)?, Path::new(&folder));
+    let (bytes, pins) = (std::fs::read(path)?, Path::new(&directory));
     let mut running = start(&bytes, pins, 1)?;
     // The reader stays for all versions.
     let mut ring = running.loaded.map("events")?.ring()?;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         sums.extend(ring.batch()?.records().map(|record| record.as_ref().try_into().map(u64::from_ne_bytes)));
         if version < 3 {
-            // The next one is there before the one before goes.
+            // The next version is attached before the previous one is dropped.
             running = start(&bytes, pins, 10_u64.pow(2 * version))?;
         }
     }

@@ -1,4 +1,4 @@
-//! Reads a ring in an async task while another one makes the events.
+//! Reads a ring in an async task while another task makes the events.
 //!
 //! `streams OBJECT`, where OBJECT is `one_ring.o`.
 
@@ -31,9 +31,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             sleep(Duration::from_millis(2)).await;
         }
     });
-    // A descriptor of its own, so that the ring can be borrowed meanwhile.
+    // A duplicate of the fd, so that the ring can be borrowed meanwhile.
     let fd = ring.as_fd().try_clone_to_owned()?;
-    // SAFETY: `readable` owns the descriptor, which stays open and the same as long as it lives.
+    // SAFETY: `readable` owns the fd, which stays open and unchanged as long as `readable` lives.
     let readable = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     let readable = readable.map_err(std::io::Error::from)?;
     let mut received = 0;
@@ -45,7 +45,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             last = time;
             received += 1;
         }
-        // Never sleep on a ring that has something: whoever committed it may have seen this consumer behind.
+        // Never sleep while the ring has a record: its producer may have found this consumer behind and sent no
+        // wake-up.
         if received < EVENTS && ring.prepare_wait()? != Head::Ready {
             readable.readable().await?.clear_ready();
         }
