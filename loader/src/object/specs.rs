@@ -218,7 +218,7 @@ pub struct ProgramSpec {
     pub(crate) entry: Start,
 }
 
-/// A program, or a `struct_ops` map, that is not loaded or not attached, and why.
+/// A program or map that is not loaded or not attached, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
@@ -226,7 +226,7 @@ pub struct Skipped {
     pub name: String,
     /// The section's name; empty for a map.
     pub section_name: String,
-    /// The reason, as a sentence in lower case: ``its section `foo` begins with no kind of program …``.
+    /// The reason, as a sentence in lower case: ``section `foo`: its name begins with no known program type; …``.
     pub why: String,
 }
 
