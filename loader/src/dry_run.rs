@@ -1,9 +1,9 @@
 //! A dry run: computes what loading would pass to the kernel, without creating anything.
 //!
 //! A dry run does the same steps as [`Object::load`], without the system calls that create maps and load programs. It
-//! completes the object's BTF, adapts instructions to a kernel's types, resolves externs, and links each program with the
-//! functions that it calls. The kernel's types are the running kernel's, or bytes that the caller passes. The fds of maps
-//! are placeholders.
+//! completes the object's BTF, adapts instructions to a kernel's types, resolves externs, and links each program with
+//! the functions that it calls. The kernel's types are the running kernel's, or bytes that the caller passes. The fds
+//! of maps are placeholders.
 
 use cutaway_sys::Instruction;
 

@@ -35,10 +35,10 @@
 //!
 //! # Requirements
 //!
-//! - Linux 5.5 or later. The documentation of an item says so if it needs a newer kernel.
+//! - Linux 5.5 or later. If an item needs a newer kernel, its documentation names the version.
 //! - x86_64 or aarch64; the tests run on x86_64.
-//! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Attaching a [`Uprobe`]
-//!   also needs `CAP_SYS_ADMIN`. Before Linux 5.8 all of this needs `CAP_SYS_ADMIN`.
+//! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8, all
+//!   of these need `CAP_SYS_ADMIN`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` on new kernels.
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!
@@ -94,8 +94,8 @@
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
 //!
 //! `Object::from_aya` converts an object that the crate aya-obj has parsed (`loader/examples/from_aya.rs`).
-//! `compare_readers_on_host` reports whether aya-obj and this crate read an object file alike. Both functions need the
-//! cargo feature `aya-obj`.
+//! `compare_readers_on_host` reports whether aya-obj reads the same maps, programs and instructions from an object file
+//! as this crate. Both functions need the cargo feature `aya-obj`.
 //!
 //! # Examples
 //!
@@ -117,8 +117,8 @@
 //!
 //! All features except `aya-obj` and `debugdata` are on by default. The features `ring`, `perf`, `externs`, `aya-obj`
 //! and `debugdata` each add a dependency; the others add none. Disable the features that your objects do not need: the
-//! program becomes smaller and its build shorter. If an object needs a disabled feature, loading or attaching returns an
-//! error that names the feature.
+//! program becomes smaller and its build shorter. If an object needs a disabled feature, loading or attaching returns
+//! an error that names the feature.
 //!
 //! | feature | enables | items |
 //! | --- | --- | --- |
@@ -134,7 +134,7 @@
 //! | `aya-obj` | loading objects that the crate `aya-obj` has parsed; adds `aya-obj`; not on by default | `Object::from_aya`, `Object::parse_with`, `compare_readers` |
 //! | `kprobe` | attaching to functions of the kernel | `Kprobe`, `KprobeMulti`, `Ksyscall` |
 //! | `tracepoint` | attaching to tracepoints of the kernel | `Tracepoint`, `RawTracepoint` |
-//! | `perf-event` | attaching to hardware counters, software counters and clocks | `PerfEvent` |
+//! | `perf-event` | attaching to hardware and software perf events | `PerfEvent` |
 //! | `network` | attaching to network devices, sockets and network namespaces | `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
@@ -144,8 +144,8 @@
 //! # Logs
 //!
 //! The crate logs with the crate `log`. It logs every system call at level `trace` with the target `syscall`: the
-//! message is the purpose of the call, and the key-value pairs are the arguments by the kernel's names. With the feature
-//! `advice`, loading logs skipped programs and warnings about the object at level `warn`.
+//! message is the purpose of the call, and the key-value pairs are the arguments, named as in the kernel's headers.
+//! With the feature `advice`, loading logs skipped programs and warnings about the object at level `warn`.
 //!
 //! # Further reading
 //!

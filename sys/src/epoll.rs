@@ -77,12 +77,12 @@ impl Epoll {
         unsafe { owned(answer) }.map(Self)
     }
 
-    /// Watches `fd`. [`Self::wait`] reports it as `token`. `why` is logged as the purpose of the system call, here and in
-    /// the other methods.
+    /// Watches `fd`. [`Self::wait`] reports it as `token`. `why` is logged as the purpose of the system call, here and
+    /// in the other methods.
     ///
     /// # Errors
-    /// EPERM if epoll does not support the file (a regular file, for example), EEXIST if the fd is watched already, ENOSPC
-    /// if the user reaches the limit `fs.epoll.max_user_watches`.
+    /// EPERM if epoll does not support the file (a regular file, for example), EEXIST if the fd is watched already,
+    /// ENOSPC if the user reaches the limit `fs.epoll.max_user_watches`.
     pub fn add(&self, fd: BorrowedFd<'_>, interest: Interest, token: u64, why: &str) -> io::Result<()> {
         let (events, shown) = interest.bits();
         let mut event = libc::epoll_event { events, u64: token };
@@ -106,9 +106,9 @@ impl Epoll {
         answer.map(drop)
     }
 
-    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over; `None` means no timeout. Calls `ready`
-    /// with the token of each ready fd, and returns the number of these fds, at most 64. The number is 0 after a signal or
-    /// after the timeout.
+    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over; `None` means no timeout. Calls
+    /// `ready` with the token of each ready fd, and returns the number of these fds, at most 64. The number is 0 after
+    /// a signal or after the timeout.
     ///
     /// The timeout is rounded up to milliseconds, so that a short timeout does not make the caller spin.
     ///

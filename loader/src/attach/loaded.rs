@@ -29,7 +29,7 @@ impl Loaded {
             }
         }
         #[cfg(feature = "struct-ops")]
-        for map in self.maps().filter(|map| map.table().is_some()) {
+        for map in self.maps().filter(|map| map.struct_ops_value().is_some()) {
             links.push(map.attach()?);
         }
         for skipped in links.skipped() {

@@ -1,12 +1,14 @@
 //! Attaches programs to uprobes. A uprobe is a breakpoint in a file, for one process or for all processes that run the
 //! file.
 //!
-//! The kernel knows no symbols. It takes a file and a file offset, and puts a breakpoint on the instruction at this
-//! offset in every address space that maps the file. The program runs when a thread reaches the breakpoint.
+//! The kernel does not read the symbols of user files. It takes a file and a file offset, and puts a breakpoint on the
+//! instruction at this offset in every address space that maps the file. The program runs when a thread reaches the
+//! breakpoint.
 //!
 //! A return probe is a breakpoint on the function's *entry*. When a thread reaches the breakpoint, the kernel replaces
-//! the return address on the stack. The function then returns to a second breakpoint, which runs the program
-//! (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`).
+//! the function's return address by the address of a trampoline. On x86 the return address is on the stack, on aarch64
+//! in the link register. The program runs when the function returns to the trampoline (`kernel/events/uprobes.c`,
+//! `kernel/trace/trace_uprobe.c`).
 
 use std::{
     ffi::{CString, OsStr},
@@ -30,7 +32,8 @@ use crate::{
 /// opened by [`Uprobe::attach`], not by the other methods that build this value. Dropping the returned [`Link`]
 /// detaches the program.
 ///
-/// Attaching needs `CAP_SYS_ADMIN`.
+/// Attaching needs `CAP_SYS_ADMIN`. `CAP_PERFMON` suffices on Linux 5.8 to 6.15, except on stable releases that have
+/// the check of Linux 6.16.
 ///
 /// `Send` and `Sync`.
 ///
@@ -95,8 +98,8 @@ impl Uprobe {
         }
     }
 
-    /// Selects the instruction at the virtual address `address`, as `nm` and `objdump -d` show it. In a process, it is
-    /// the address of the instruction minus the load address of the file.
+    /// Selects the instruction at the ELF virtual address `address`, as `nm` and `objdump -d` show it. It is the
+    /// address of the instruction in a process minus the file's load bias in that process.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
@@ -122,9 +125,10 @@ impl Uprobe {
         }
     }
 
-    /// Resolves the library as the process `pid` sees it. A path is resolved in the process's file system, which
-    /// differs from the caller's if the process is in a container. A name without a slash is searched for first among
-    /// the files that the process has mapped, and then as the process's dynamic loader would.
+    /// Resolves the library as the process `pid` sees it. A path is resolved in the root directory of the process,
+    /// which differs from the caller's if the process is in a container. A name without a slash is searched for first
+    /// among the files that the process has mapped, and then in the same locations as the process's dynamic loader
+    /// searches.
     ///
     /// This does not restrict the probe to the process: see [`Uprobe::pid`].
     #[must_use]
@@ -173,9 +177,10 @@ impl Uprobe {
         self
     }
 
-    /// Sets the file offset, in bytes, of a 16-bit counter in the probed file (`ref_ctr_offset`, Linux 4.20). The kernel
-    /// counts the attached probes there. The probed process can read the counter, for example to skip work that only a
-    /// probe needs. USDT probes have such counters, called semaphores.
+    /// Sets the file offset, in bytes, of a 16-bit counter in the probed file (`ref_ctr_offset`, Linux 4.20). In each
+    /// process, the kernel adds 1 to the counter for each breakpoint that it inserts. Several probes at one address
+    /// share a breakpoint. The probed program can read the counter, for example to skip work that only a probe needs.
+    /// USDT probes have such counters, called semaphores.
     #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
     pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
@@ -216,7 +221,8 @@ impl Uprobe {
         let beyond = || format!("the offset {:#x} is larger than any file", self.offset);
         match &self.location {
             Location::Symbol(name) => {
-                // Only at the entry is the return address in the stack slot that the kernel replaces.
+                // The kernel replaces the return address where it is at the function's entry. Later in the function
+                // that stack slot or register has other data.
                 if self.retprobe && self.offset != 0 {
                     return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
                 }
@@ -251,7 +257,7 @@ impl Uprobe {
     /// - [`Error::Library`] if another process replaced the file, or wrote to it, during the call.
     /// - [`Error::Invalid`] if the kernel has no uprobes (`CONFIG_UPROBE_EVENTS`), if the path contains a NUL byte, or
     ///   if a cookie is set before Linux 5.15.
-    /// - [`Error::Syscall`] if the kernel refuses: EPERM or EACCES without `CAP_SYS_ADMIN`, ESRCH if the process of
+    /// - [`Error::Syscall`] if the kernel refuses: EPERM or EACCES if privileges are missing, ESRCH if the process of
     ///   [`Uprobe::pid`] does not exist, ENOTSUPP if the instruction cannot have a probe.
     #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
@@ -277,7 +283,7 @@ impl Uprobe {
 
         let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
-            // The same for every function and file: the programs of an object share this reason.
+            // The message names no function, so that equal reasons of several programs are listed once.
             None => {
                 Error::Invalid { operation: "put a probe on a function of a file".to_owned(), why: error.to_string() }
             }
@@ -289,7 +295,7 @@ impl Uprobe {
         let config = pmu.config(self.retprobe) | u64::from(self.ref_ctr_offset) << REF_CTR_OFFSET_SHIFT;
         let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: file_offset };
         let why = "puts the probe at an offset of the file, as an event that a program can be attached to";
-        let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)
+        let event = perf_event::open(probe, self.pid.map_or(Scope::AllProcesses, Scope::Process), why)
             .map_err(|error| refused(attempt(), &error, self.pid))?;
         Link::on_event(program, event, self.cookie, &what)
     }
@@ -307,7 +313,8 @@ impl std::fmt::Display for Location {
 
 /// Returns the error of a probe that the kernel refuses.
 pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
-    // Opening a uprobe as a perf event needs more privileges than any other event (`perf_uprobe_event_init`).
+    // Since Linux 6.16, and in later stable releases, opening a uprobe as a perf event needs `CAP_SYS_ADMIN`
+    // (`perf_uprobe_event_init`).
     let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
         (Some(libc::ESRCH), Some(pid)) => plain.advise(&match process_of(pid) {

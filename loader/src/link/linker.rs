@@ -3,11 +3,11 @@
 //!
 //! **Maps.** `r1 = events ll` is a 64-bit load, which takes two instruction slots. Its relocation names a symbol.
 //!
-//! - If the symbol is a map, the load's source register becomes `BPF_PSEUDO_MAP_FD`, and the immediate of the first slot
-//!   becomes the map's fd.
+//! - If the symbol is a map, the load's source register becomes `BPF_PSEUDO_MAP_FD`, and the immediate of the first
+//!   slot becomes the map's fd.
 //! - If the symbol is in a data section, the source register becomes `BPF_PSEUDO_MAP_VALUE`. The immediate of the first
-//!   slot becomes the fd of the section's map. The immediate of the second slot becomes the symbol's offset in the map's
-//!   value.
+//!   slot becomes the fd of the section's map. The immediate of the second slot becomes the symbol's offset in the
+//!   map's value.
 //!
 //! **Functions.** The kernel has no linker, so a program must contain all functions that it calls. Every called
 //! function is appended once. Each call's immediate becomes the distance, in instruction slots, from the instruction
@@ -16,8 +16,8 @@
 //! sections start at address 0.
 //!
 //! Functions are appended depth-first, in the order of the calls: a callee and its own callees come before the caller's
-//! next callee. This is libbpf's order. The kernel computes a program's tag, a hash, from its instructions, so an object
-//! has the same tags with both loaders.
+//! next callee. This is libbpf's order. The kernel computes a program's tag, a hash, from its instructions, so an
+//! object has the same tags with both loaders.
 //!
 //! **Exception callbacks.** The BTF declaration tag `exception_callback:NAME` of a program names the function that
 //! `bpf_throw()` calls. This function is appended last.
@@ -27,18 +27,18 @@
 //! - A load of a constant becomes a load of an offset in the map `.kconfig`.
 //! - A load of a variable with a type gets the source register `BPF_PSEUDO_BTF_ID` and the variable's BTF id in the
 //!   kernel.
-//! - A load of a symbol without a type gets the symbol's address in the kernel.
+//! - A load of a symbol of type `void` gets the symbol's address in the kernel, 64 bits.
 //! - A call gets the source register `BPF_PSEUDO_KFUNC_CALL` and the function's BTF id.
 //!
-//! **Other pseudo source registers.** An instruction that has a pseudo source register (`BPF_PSEUDO_*`) but no relocation
-//! is refused. It would refer to an fd of this process, or to an index outside the array of fds that is passed with the
-//! program.
+//! **Other pseudo source registers.** An instruction that has a pseudo source register (`BPF_PSEUDO_*`) but no
+//! relocation is refused. It would refer to an fd of this process, or to an index outside the array of fds that is
+//! passed with the program.
 
 use std::{fmt, os::fd::AsRawFd};
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::linked::{Linked, MOST};
+use super::linked::{Linked, MAX_INSNS};
 use crate::{
     Error,
     elf::{Elf, Location, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
@@ -49,34 +49,34 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The map that has the contents of a [`Location`] of the file: the map's fd, and the offset of the contents in the
-/// map's value, in bytes. The offset is 0 except in arenas.
+/// The map for a [`Location`] in the file: the map's fd, and the offset of the location's contents in the map's value,
+/// in bytes. The offset is 0 except in arenas.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Address {
+pub(super) struct MapRef {
     pub(crate) fd: i32,
     pub(crate) base: u32,
 }
 
-const BEYOND: &str = "an instruction of a linked program is missing";
+const MISSING_INSN: &str = "an instruction of a linked program is missing";
 
-/// Returns the address of each map and of each data section, by its location in the file. `maps` has the descriptions
-/// of the maps, each with the map's fd.
-pub(super) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, Address> {
-    let mut addresses = Vec::new();
+/// Returns the table from locations in the file to maps in the kernel. It has an entry for each map and for each data
+/// section. `maps` has the descriptions of the maps, each with the map's fd.
+pub(super) fn map_refs<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, MapRef> {
+    let mut refs = Vec::new();
     for (spec, fd) in maps {
-        addresses.push((spec.location, Address { fd, base: 0 }));
+        refs.push((spec.location, MapRef { fd, base: 0 }));
         if spec.globals.is_some() {
-            addresses.push((spec.data(), Address { fd, base: spec.base() }));
+            refs.push((spec.data(), MapRef { fd, base: spec.base() }));
         }
     }
-    Sorted::of(addresses)
+    Sorted::of(refs)
 }
 
 /// Links a program of an object that this crate's reader has read.
 pub(super) fn link(
     object: &Object,
     resolved: &Resolved,
-    maps: &Sorted<Location, Address>,
+    maps: &Sorted<Location, MapRef>,
     program: &ProgramSpec,
 ) -> Result<Linked, Error> {
     let (elf, functions, entry) = (object.elf(), object.function_table(), program.entry);
@@ -116,7 +116,7 @@ pub(super) fn link(
 struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a Functions,
-    maps: &'a Sorted<Location, Address>,
+    maps: &'a Sorted<Location, MapRef>,
     resolved: &'a Resolved,
     program: &'a str,
     linked: Linked,
@@ -144,9 +144,9 @@ impl<'a> Linker<'a> {
             return Ok(start);
         }
         let start = self.linked.instructions.len();
-        if start + function.instructions.len() > MOST {
+        if start + function.instructions.len() > MAX_INSNS {
             return Err(self.broken(format_args!(
-                "has more than {MOST} instructions with the functions that it calls, and no kernel accepts more"
+                "has more than {MAX_INSNS} instructions with the functions that it calls, and no kernel accepts more"
             )));
         }
         let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
@@ -175,7 +175,7 @@ impl<'a> Linker<'a> {
         let depth = self.open.len();
         while index < function.instructions.len() {
             let Some(&insn) = self.linked.instructions.get(start + index) else {
-                return Err(Error::bug(BEYOND));
+                return Err(Error::bug(MISSING_INSN));
             };
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
@@ -216,8 +216,8 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    /// Returns the start of the function that begins `instructions` instruction slots after `symbol`. The number is 0 for
-    /// a function's symbol. For a section symbol, it is the function's offset in the section.
+    /// Returns the start of the function that begins `instructions` instruction slots after `symbol`. The number is 0
+    /// for a function's symbol. For a section symbol, it is the function's offset in the section.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
         Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))
@@ -232,7 +232,7 @@ impl<'a> Linker<'a> {
     }
 
     fn instruction(&mut self, at: usize) -> Result<&mut Instruction, Error> {
-        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(MISSING_INSN))
     }
 
     /// Resolves a 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
@@ -249,25 +249,25 @@ impl<'a> Linker<'a> {
         if let Some(map) = self.maps.get(&Location::Symbol(number)) {
             return self.set(at, opcode::PSEUDO_MAP_FD, map.fd, 0);
         }
-        if let Some(&Address { fd, base }) = self.maps.get(&Location::Section(section)) {
+        if let Some(&MapRef { fd, base }) = self.maps.get(&Location::Section(section)) {
             let offset = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
             let offset = i32::try_from(offset).map_err(|_| {
                 self.broken(format_args!("refers to an offset beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
             return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, offset);
         }
-        Err(self.misplaced(section, symbol, i64::from(insn.imm)))
+        Err(self.unresolvable(section, symbol, i64::from(insn.imm)))
     }
 
-    /// Returns the error for a reference to a symbol that is not in a map, a data section or a function. `offset` is the
-    /// offset from the symbol, in bytes.
-    fn misplaced(&self, index: SectionIndex, symbol: &Symbol, offset: i64) -> Error {
+    /// Returns the error for a reference to a symbol that is not in a map, a data section or a function. `addend` is
+    /// the instruction's offset from the symbol, in bytes.
+    fn unresolvable(&self, index: SectionIndex, symbol: &Symbol, addend: i64) -> Error {
         let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {
             return self
                 .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
         }
-        let address = symbol.address.wrapping_add_signed(if symbol.is_section { offset } else { 0 });
+        let address = symbol.address.wrapping_add_signed(if symbol.is_section { addend } else { 0 });
         let mut symbols = self.elf.symbols_in(index);
         let symbol_at = symbols
             .find(|(_, known)| address.checked_sub(known.address).is_some_and(|inside| inside < known.size.max(1)));
@@ -313,20 +313,20 @@ impl<'a> Linker<'a> {
             }
             &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
             Value::Missing { .. } => self.set(at, 0, 0, 0),
-            Value::Refused(why) => Err(self.unfit(why.clone())),
+            Value::Refused(why) => Err(self.invalid(why.clone())),
         }
     }
 
     /// Resolves a call of a kernel function.
     fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
         let (source, id, index) = match self.external(number, symbol, "calls")? {
-            // The offset field of a call of a kernel function is an index into the array of modules' BTF fds. The index 0
-            // means vmlinux.
+            // The offset field of a call of a kernel function is an index into the array of modules' BTF fds. The index
+            // 0 means vmlinux.
             &Value::Type { id, module } => {
                 (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |index| index + 1))
             }
             &Value::Missing { call } => (0, call, 0),
-            Value::Refused(why) => return Err(self.unfit(why.clone())),
+            Value::Refused(why) => return Err(self.invalid(why.clone())),
             Value::Constant(_) | Value::Address(_) => {
                 return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
@@ -362,7 +362,7 @@ impl<'a> Linker<'a> {
 
     #[cold]
     #[inline(never)]
-    fn unfit(&self, why: String) -> Error {
+    fn invalid(&self, why: String) -> Error {
         Error::Invalid { operation: format!("load the program `{}`", self.program), why }
     }
 

@@ -49,15 +49,15 @@ impl Loaded {
     /// Writes the initial entries of map-in-map and `PROG_ARRAY` maps. The maps must still be in the order of their
     /// descriptions. The entries of programs in `failed_names` stay empty.
     pub(super) fn fill(&self, specs: &[MapSpec], failed_names: &[String]) -> Result<(), Error> {
-        for (spec, made) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
+        for (spec, created) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
             for (key, name) in
                 spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !failed_names.contains(name))
             {
-                let held = match spec.inner {
+                let fd = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
                 };
-                made.map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
+                created.map.update(&key.to_ne_bytes(), &fd.as_raw_fd().to_ne_bytes())?;
             }
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Loaded {
 
     /// Returns the map that contains a variable.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
-        self.maps.iter().find(|made| made.data == spec.location).map(|made| &made.map)
+        self.maps.iter().find(|created| created.data == spec.location).map(|created| &created.map)
     }
 
     /// Returns all global variables, section by section, except those whose map was not created.
@@ -131,7 +131,7 @@ impl Loaded {
     /// Returns all maps, sorted by name.
     #[doc(alias("bpf_object__next_map", "bpf_object__for_each_map"))]
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
-        self.maps.iter().map(|made| &made.map)
+        self.maps.iter().map(|created| &created.map)
     }
 
     /// Returns all programs, in the file's order.

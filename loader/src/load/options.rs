@@ -1,9 +1,10 @@
 //! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of loaded programs.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
-//! the fd of the loaded program, and the id of the function in that program's BTF. The verifier checks that the new
-//! program and the function have the same parameter and return types. Only global functions can be replaced: a static
-//! function was verified together with its callers (`kernel/bpf/verifier.c`, `check_attach_btf_id`).
+//! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
+//! The verifier checks that the new program and the function have the same parameter and return types. It refuses to
+//! replace a static function (`kernel/bpf/verifier.c`, `bpf_check_attach_target`, in older kernels
+//! `check_attach_btf_id`): the callers of a static function were verified together with it.
 
 #[cfg(feature = "tracing")]
 use std::os::fd::AsFd;

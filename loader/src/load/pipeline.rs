@@ -44,8 +44,8 @@ pub struct FailedProgram {
 }
 
 impl Object {
-    /// Creates the maps, links the instructions, and passes the programs to the kernel, whose verifier checks them. Attaches
-    /// nothing.
+    /// Creates the maps, links the instructions, and passes the programs to the kernel, whose verifier checks them.
+    /// Attaches nothing.
     ///
     /// [`Loaded::skipped`] lists the programs and maps that are not loaded, with the reason. With the feature `advice`,
     /// those of them that are not optional ([`Skipped::is_optional`]) and the [`Object::warnings`] are logged at level
@@ -55,8 +55,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// - [`Error::Syscall`] if the kernel refuses a map, or refuses a program without a reason of the verifier: EPERM if
-    ///   privileges are missing.
+    /// - [`Error::Syscall`] if the kernel refuses a map, or refuses a program without a reason of the verifier: EPERM
+    ///   if privileges are missing.
     /// - [`Error::Verifier`], with the reason and the log, if the verifier refuses a program.
     /// - [`Error::Object`] if the object is foreign-endian, or its instructions refer to something that does not exist.
     /// - [`Error::Invalid`] if the object needs a disabled cargo feature, an extern or an attach target that the kernel
@@ -106,16 +106,16 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load_partial`]. Also [`Error::NoSuchName`] if `LoadOptions::replace` names a program that the object
-    /// does not have, and [`Error::Invalid`] if the program is not of the type `EXT` or its `autoload` is false.
+    /// As [`Object::load_partial`]. Also [`Error::NoSuchName`] if `LoadOptions::replace` names a program that the
+    /// object does not have, and [`Error::Invalid`] if the program is not of the type `EXT` or its `autoload` is false.
     pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         let mut failed = Vec::new();
         let loaded = self.load_inner(options, Some(&mut failed))?;
         Ok((loaded, failed))
     }
 
-    /// Loads the object. If the load of a program fails, adds the program to `failed`, or returns its error if `failed` is
-    /// `None`.
+    /// Loads the object. If the load of a program fails, adds the program to `failed`, or returns its error if `failed`
+    /// is `None`.
     fn load_inner(
         mut self,
         options: &LoadOptions<'_>,
@@ -135,7 +135,7 @@ impl Object {
         let mut maps =
             self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
-        let fds = maps.iter().map(|made| made.map.as_fd().as_raw_fd());
+        let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
         let shared = Shared {
             license: self.license(),
@@ -206,12 +206,14 @@ impl Object {
         Ok(maps)
     }
 
-    /// Loads the object's BTF. The kernel uses it to describe maps to observers, and to show source lines in verifier logs.
-    /// Programs run without BTF, so a failure is not an error.
+    /// Loads the object's BTF. The kernel uses it to describe maps to observers, and to show source lines in verifier
+    /// logs. Most objects load without BTF, so a failure is not an error. Some maps need BTF: those with local storage,
+    /// and those with a `bpf_spin_lock` or `bpf_timer`. The kernel refuses such a map later, and the log has the reason
+    /// for the missing BTF at level `debug`.
     ///
-    /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind that
-    /// the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF with the
-    /// kinds that the kernel accepts.
+    /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
+    /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF
+    /// with the kinds that the kernel accepts.
     fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
         let why = match load_btf(&bytes) {
@@ -235,11 +237,11 @@ impl Object {
     /// maps.
     #[cfg(feature = "usdt")]
     fn usdt_specs(&self, maps: &[CreatedMap]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
-        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
+        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|created| created.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
         let mut of_usdt = self.maps.iter().filter(|spec| UsdtSpecs::MAPS.contains(&spec.name.as_str()));
         let pinned = of_usdt.any(|spec| spec.pinning == Pinning::ByName);
-        let addresses = addresses.map(|made| made.map.duplicate()).transpose()?;
+        let addresses = addresses.map(|created| created.map.duplicate()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
     }
 }
@@ -263,10 +265,10 @@ fn fill_struct_ops(maps: &mut [CreatedMap], plan: &Plan, planned: &[Start], prog
         }
         Ok(None)
     };
-    for made in maps {
-        // Only struct_ops maps have an entry there.
-        let Some(fitted) = plan.resolved.struct_ops.map(made.index) else { continue };
-        made.map.set_table(fitted.value(fd)?, fitted.by_link);
+    for created in maps {
+        // Maps of other types have no layout.
+        let Some(layout) = plan.resolved.struct_ops.map(created.index) else { continue };
+        created.map.set_struct_ops_value(layout.value(fd)?, layout.has_link_flag);
     }
     Ok(())
 }

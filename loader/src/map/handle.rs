@@ -41,14 +41,15 @@ pub struct Map {
     pub(super) memory: OnceLock<Shared>,
     /// The offset of global variables in that memory, in bytes: 0, except in arenas.
     pub(super) base: usize,
-    table: Option<Table>,
+    struct_ops_value: Option<StructOpsValue>,
 }
 
-/// The value of a struct_ops map, written when it is registered.
+/// The value of a struct_ops map. It is written when the map is registered.
 #[derive(Debug)]
-pub(crate) struct Table {
-    pub(crate) value: Vec<u8>,
-    pub(crate) by_link: bool,
+pub(crate) struct StructOpsValue {
+    pub(crate) bytes: Vec<u8>,
+    /// True if a link registers the map (`BPF_F_LINK`); otherwise, writing the value registers it.
+    pub(crate) has_link_flag: bool,
 }
 
 /// One value for each possible CPU, with the CPU's id, in ascending order of the ids. The possible CPUs are those in
@@ -82,21 +83,20 @@ impl Map {
 
     pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements = Elements::new(map).map_err(|error| Error::kernel(format!("query the map `{name}`"), &error))?;
-        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, table: None })
+        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, struct_ops_value: None })
     }
 
-    pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
-        self.table = Some(Table { value, by_link });
+    pub(crate) fn set_struct_ops_value(&mut self, bytes: Vec<u8>, has_link_flag: bool) {
+        self.struct_ops_value = Some(StructOpsValue { bytes, has_link_flag });
     }
 
-    pub(crate) fn table(&self) -> Option<&Table> {
-        self.table.as_ref()
+    pub(crate) fn struct_ops_value(&self) -> Option<&StructOpsValue> {
+        self.struct_ops_value.as_ref()
     }
 
-    /// Writes the value of a struct_ops map, which has one element. This registers the map with the kernel, unless a
-    /// link does so.
-    pub(crate) fn write_table(&self, table: &Table) -> std::io::Result<()> {
-        self.elements.update(&0_u32.to_ne_bytes(), &table.value, 0)
+    /// Writes the value of a struct_ops map, which has one element.
+    pub(crate) fn write_struct_ops_value(&self, value: &StructOpsValue) -> std::io::Result<()> {
+        self.elements.update(&0_u32.to_ne_bytes(), &value.bytes, 0)
     }
 
     /// Duplicates the map's file descriptor.
@@ -197,8 +197,8 @@ impl Map {
         Ok(found.then_some(value))
     }
 
-    /// Returns the values of `key` in a per-CPU map, one for each possible CPU; `None` if the key does not exist. To set
-    /// them, pass the values of all CPUs to [`Map::update`], in the layout of [`Map::value_size`].
+    /// Returns the values of `key` in a per-CPU map, one for each possible CPU; `None` if the key does not exist. To
+    /// set them, pass the values of all CPUs to [`Map::update`], in the layout of [`Map::value_size`].
     ///
     /// # Errors
     ///
@@ -280,10 +280,13 @@ impl Map {
     }
 
     pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        // With a map's file descriptor, access to its elements needs no privilege.
+        // Not the usual advice about capabilities: since Linux 5.19, access to elements needs only the map's fd.
+        // Before, it also needs `CAP_BPF` if `kernel.unprivileged_bpf_disabled` is set.
         let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
         match error.raw_os_error() {
-            Some(libc::EPERM) => plain.advise("it is frozen, or its flags forbid this to user space"),
+            Some(libc::EPERM) => {
+                plain.advise("it is frozen, its flags forbid this to user space, or (before 5.19) CAP_BPF is missing")
+            }
             _ => plain,
         }
     }

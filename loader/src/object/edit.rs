@@ -37,15 +37,16 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Makes the function `name` a program of the type `program_type`, and returns its description. The function may be:
+    /// Makes the function `name` a program of the type `program_type`, and returns its description. The function may
+    /// be:
     ///
     /// - a program of [`Object::unknown_programs`] whose section's name gives no program type;
     /// - a function that other programs call, in a section whose name gives no program type;
     /// - a program of another type.
     ///
-    /// The program is loaded with `expected_attach_type`, which is 0 for types that have none. A program that had no type
-    /// has no attach target, so [`Loaded::attach`](crate::Loaded::attach) skips it, and the caller attaches it as shown
-    /// below. A program of another type keeps its target and `autoload`: set both by [`Object::set_section`].
+    /// The program is loaded with `expected_attach_type`, which is 0 for types that have none. A program that had no
+    /// type has no attach target, so [`Loaded::attach`](crate::Loaded::attach) skips it, and the caller attaches it as
+    /// shown below. A program of another type keeps its target and `autoload`: set both by [`Object::set_section`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,8 +100,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if `section` gives no program type. [`Error::NoSuchName`] if the object has no global function
-    /// `name`.
+    /// [`Error::Invalid`] if `section` gives no program type. [`Error::NoSuchName`] if the object has no global
+    /// function `name`.
     #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Invalid {
@@ -126,8 +127,8 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the directory for maps that are pinned by name ([`Pinning::ByName`](crate::Pinning::ByName)). The default is
-    /// `/sys/fs/bpf`. [`LoadOptions::pin_root`](crate::LoadOptions::pin_root) overrides it for one load.
+    /// Sets the directory for maps that are pinned by name ([`Pinning::ByName`](crate::Pinning::ByName)). The default
+    /// is `/sys/fs/bpf`. [`LoadOptions::pin_root`](crate::LoadOptions::pin_root) overrides it for one load.
     ///
     /// The directory must exist, in a BPF file system; otherwise loading returns [`Error::Syscall`]. If a map of this
     /// name is pinned there, loading uses the pinned map. It returns [`Error::Invalid`] if the pinned map has another
@@ -139,8 +140,8 @@ impl Object {
 
     /// Sets a global variable before loading. After loading, use [`Loaded::variable`](crate::Loaded::variable).
     ///
-    /// A variable in `.rodata` cannot be set after loading. The verifier treats its value as a constant, and removes code
-    /// that the value makes unreachable.
+    /// A variable in `.rodata` cannot be set after loading. The verifier treats its value as a constant, and removes
+    /// code that the value makes unreachable.
     ///
     /// `value` is a number, a `bool`, an array of these, or bytes. A structure is passed as bytes.
     ///
@@ -156,9 +157,10 @@ impl Object {
     /// # Errors
     ///
     /// - [`Error::NoSuchName`] if the object has no variable `name`.
-    /// - [`Error::Invalid`] if `value` does not have the length, sign or kind of the variable's type. The error names the
-    ///   variable, its type and its section.
-    /// - [`Error::Invalid`] if the variable is in `.kconfig` (use [`Object::set_kconfig`]), or reaches beyond its section.
+    /// - [`Error::Invalid`] if the size, signedness or kind of `value` differs from the variable's BTF type. The error
+    ///   names the variable, its type and its section.
+    /// - [`Error::Invalid`] if the variable is in `.kconfig` (use [`Object::set_kconfig`]), or reaches beyond its
+    ///   section.
     #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
     pub fn set_variable<T: ToBytes + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
@@ -184,10 +186,11 @@ impl Object {
     }
 
     /// Sets values of the kernel's configuration (`__kconfig`), in lines of the form `CONFIG_HZ=250`. These values
-    /// override the running kernel's configuration. Other values are still read from the running kernel's configuration.
+    /// override the running kernel's configuration. Other values are still read from the running kernel's
+    /// configuration.
     ///
-    /// Lines of any other form are ignored, for example `# CONFIG_X is not set`. If several lines set the same name, the
-    /// first line counts. A second call replaces the lines of the first call.
+    /// Lines of any other form are ignored, for example `# CONFIG_X is not set`. If several lines set the same name,
+    /// the first line counts. A second call replaces the lines of the first call.
     #[doc(alias("bpf_object_open_opts", "kconfig"))]
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();

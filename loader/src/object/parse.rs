@@ -83,9 +83,9 @@ impl Object {
         Self::of(elf)
     }
 
-    /// Parses an object file of either byte order, for inspection. If the object does not have this machine's byte order
-    /// (it is foreign-endian), its instructions, types and maps are byte-swapped. The contents of its variables are not
-    /// byte-swapped. [`Object::load`] and [`Object::dry_run`] refuse a foreign-endian object.
+    /// Parses an object file of either byte order, for inspection. If the object does not have this machine's byte
+    /// order (it is foreign-endian), its instructions, types and maps are byte-swapped. The contents of its variables
+    /// are not byte-swapped. [`Object::load`] and [`Object::dry_run`] refuse a foreign-endian object.
     ///
     /// # Errors
     ///
@@ -153,8 +153,8 @@ impl Object {
         &self.programs
     }
 
-    /// Returns the programs that cannot be loaded, each with the reason. Either the section's name gives no program type,
-    /// or the function is `static`. [`Object::load`] skips these programs.
+    /// Returns the programs that cannot be loaded, each with the reason. Either the section's name gives no program
+    /// type, or the function is `static`. [`Object::load`] skips these programs.
     ///
     /// If only the program type is unknown, [`Object::set_program_type`] makes the program loadable.
     #[must_use]
@@ -191,8 +191,8 @@ impl Object {
 
     /// Returns the probable mistakes in the object. Empty without this crate's feature `advice`.
     ///
-    /// [`Object::load`] logs each warning at level `warn`. It does not log [`Warning::License`] if it skips a program for
-    /// the same reason.
+    /// [`Object::load`] logs each warning at level `warn`. It does not log [`Warning::License`] if it skips a program
+    /// for the same reason.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -230,8 +230,8 @@ impl Object {
     }
 
     /// Returns the object's BTF (the descriptions of its types): the bytes of a section `.BTF`, in native byte order.
-    /// They are completed with the values that compilers leave to the linker: the sizes of data sections, and the
-    /// offsets of variables in the data sections.
+    /// They are completed as libbpf does it: with the sizes of data sections, and with the offsets of variables in the
+    /// `DATASEC` types.
     ///
     /// Returns `None` if the object has no BTF. A bug of this crate is logged at level `error`, and also gives `None`.
     #[must_use]
@@ -243,7 +243,7 @@ impl Object {
         })
     }
 
-    /// Returns the object's BTF as [`Object::btf`] does. Returns a bug as an error.
+    /// Returns the object's BTF as [`Object::btf`] does, but returns a bug as an error instead of logging it.
     pub(crate) fn completed_btf(&self) -> Result<Option<Vec<u8>>, Error> {
         #[cfg(feature = "aya-obj")]
         if let Some(aya) = &self.aya {

@@ -56,7 +56,7 @@ pub(crate) struct UnknownKind;
 
 impl fmt::Display for UnknownKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its name begins with no known program type")
+        f.write_str("its name gives no known program type")
     }
 }
 
@@ -174,8 +174,8 @@ kinds! {
 }
 
 impl Section {
-    /// Parses a section name by libbpf's rules, for example `tracepoint/syscalls/sys_enter_openat`. Returns `None` if the
-    /// name gives no program type.
+    /// Parses a section name by libbpf's rules, for example `tracepoint/syscalls/sys_enter_openat`. Returns `None` if
+    /// the name gives no program type.
     #[must_use]
     #[doc(alias = "libbpf_prog_type_by_name")]
     pub fn named(name: &str) -> Option<Self> {
@@ -219,7 +219,7 @@ impl Section {
     pub(super) fn read_target(name: &str, target: &str) -> Result<Target, &'static str> {
         let read = kind(name.trim_start_matches('?')).map(|(Kind(.., reading), ..)| Target::read(*reading, target));
         match read {
-            Err(UnknownKind) => Err("its section's name begins with no known program type"),
+            Err(UnknownKind) => Err("its section's name gives no known program type"),
             Ok(Some(Target::Label(_)) | None) => Err("its program type has no named target"),
             Ok(Some(Target::Unreadable { why, .. })) => Err(why),
             Ok(Some(target)) => Ok(target),

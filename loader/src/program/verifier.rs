@@ -2,21 +2,22 @@
 //!
 //! A log has three parts:
 //!
-//! 1. The walk: the verifier's steps through the program. The log shows source lines (`; …`), instructions
-//!    (`12: (85) call …`) and register states (`R1=ctx() R10=fp0`, `from 3 to 7: …`). Each instruction is one step.
+//! 1. The trace of the instructions that the verifier processes. It has source lines (`; …`), instructions
+//!    (`12: (85) call …`) and register states (`R1=ctx() R10=fp0`, `from 3 to 7: …`).
 //! 2. The reason, one line.
-//! 3. Statistics (`processed 9 insns …`). Their number of lines depends on the kernel, so the reason is not at a fixed
-//!    distance from the end. The reason is the last line that is not part of the walk or of the statistics.
+//! 3. Statistics (`processed 9 insns …`). Their number of lines depends on the kernel.
+//!
+//! So the reason is the last line that belongs neither to the trace nor to the statistics.
 //!
 //! Since Linux 7.3 a report of many lines follows some reasons. It begins with `Verification failed: `, and has an
-//! explanation and a suggestion. The reason is still the line before the report. The error's `sentence` is the reason;
-//! the error's `log` also contains the report.
+//! explanation and a suggestion. The reason is still the line before the report.
 //!
-//! The walk ends at the last instruction before the reason. Its source line is the last `;` line before this
-//! instruction, because the kernel prints a source line only if it differs from the one printed last.
+//! The verifier stops at the last instruction before the reason. The source line of this instruction is the last `;`
+//! line before it, because the kernel prints a source line only if it differs from the one printed last.
 //!
-//! Some reasons do not concern an instruction: the program is too large, or a jump leaves the program. The kernel prints
-//! them before the walk. Or it clears the log after the walk and then prints them.
+//! Some reasons do not concern an instruction, for example a jump out of the program. The kernel prints them before the
+//! trace, or clears the trace and prints them then. The reason `BPF program is too large` follows an instruction of the
+//! trace, on the same line.
 
 use crate::btf::shown;
 
@@ -29,21 +30,23 @@ pub(super) fn reason_in_log(log: &str) -> Option<&str> {
     found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason_in_line))
 }
 
-/// Returns the reason in a line: the whole line, or its end if a step precedes the reason. Returns `None` if the line has
-/// no reason.
+/// Returns the reason in a line: the whole line, or its end if an instruction precedes the reason. Returns `None` if
+/// the line has no reason.
 fn reason_in_line(line: &str) -> Option<&str> {
     match line {
         "" => None,
         line if is_statistics(line) => None,
-        line if is_walk(line) => reason_after_step(line),
+        line if is_trace(line) => reason_after_insn(line),
         line => Some(line),
     }
 }
 
-/// Returns the reason that follows a step on the same line, as in `5: (05) goto pc-7 BPF program is too large.
-/// Processed 1000001 insn`. Some kernels print the line's end only before the register state that follows the step.
-fn reason_after_step(line: &str) -> Option<&str> {
-    // Without `advice` a refused program is not loaded again with its steps in the log (`verify.rs`).
+/// Returns the reason that follows an instruction on the same line, as in `5: (05) goto pc-7 BPF program is too large.
+/// Processed 1000001 insn`. Some kernels end the line of an instruction only when they print the register state after
+/// it.
+fn reason_after_insn(line: &str) -> Option<&str> {
+    // A build without `advice` saves this code. It finds the reason in the log of the first load, which has no trace,
+    // and does not report where the verifier stopped.
     if !cfg!(feature = "advice") {
         return None;
     }
@@ -57,7 +60,7 @@ fn reason_after_step(line: &str) -> Option<&str> {
     let (_, text) = rest.split_once(") ")?;
     let behind = ENDS.iter().find_map(|end| {
         let from = text.find(end)? + end.len();
-        // Skip the operand: the distance of a jump, or the function of a call.
+        // Skip the operand: the offset of a jump, or the function of a call.
         let rest = text.get(from..)?;
         Some(rest.split_once(' ')?.1)
     })?;
@@ -66,20 +69,19 @@ fn reason_after_step(line: &str) -> Option<&str> {
         .then_some(behind)
 }
 
-/// The texts before the last operand of a step. They are known only for jumps, calls and exits, so only the end of these
-/// steps can be found.
+/// The texts before the last operand of a jump, a call and an exit. The end of other instructions cannot be found.
 const ENDS: [&str; 3] = ["goto pc", "call ", "exit"];
 
-/// Returns true if the reason is that the walk has more steps than the verifier's limit (`BPF_COMPLEXITY_LIMIT_INSNS`).
+/// Returns true if the reason is that the verifier has processed more than `BPF_COMPLEXITY_LIMIT_INSNS` instructions.
 pub(super) fn is_too_large(reason: &str) -> bool {
     reason.starts_with(TOO_LARGE)
 }
 
 const TOO_LARGE: &str = "BPF program is too large";
 
-/// Returns where the walk ends, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`. Returns `None` if the
-/// log has no instruction. The source line, and the name of its file since Linux 6.10, come from the object's line
-/// information.
+/// Returns where the verifier stopped, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`. Returns
+/// `None` if the log has no instruction. The source line, and the name of its file since Linux 6.10, come from the
+/// object's line information.
 pub(super) fn location(log: &str) -> Option<String> {
     let (mut source, mut location) = (None, None);
     for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
@@ -108,38 +110,39 @@ fn with_file(source: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// Splits the line of a step, such as `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`. Returns the instruction's
-/// index (`12`), and the text between the opcode and the register state (`call bpf_perf_event_output#25`).
+/// Splits the line of an instruction, such as `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`. Returns the
+/// instruction's index (`12`), and the text between the opcode and the register state
+/// (`call bpf_perf_event_output#25`).
 fn instruction(line: &str) -> Option<(&str, &str)> {
     let (number, rest) = split(line, ':')?;
     let (_, text) = split(rest.strip_prefix('(')?, ')')?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let text = reason_after_step(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
+    let text = reason_after_insn(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
     is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim_ascii()))
 }
 
 /// The start of a report's first line.
 const REPORT: &str = "Verification failed: ";
 
-/// Returns true if the line belongs to the walk.
-fn is_walk(line: &str) -> bool {
+/// Returns true if the line belongs to the trace.
+fn is_trace(line: &str) -> bool {
     let numbered = split(line, ':').is_some_and(|(number, rest)| {
         number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.starts_with('(') || is_state(rest))
     });
-    numbered || is_state(line) || begins_with(line, WALK) || is_argument_note(line)
+    numbered || is_state(line) || begins_with(line, TRACE) || is_argument_note(line)
 }
 
-/// The starts of other lines of the walk, separated by `|`. (One string is a quarter of the size of an array of strings:
-/// in the array, each string would need an address, and each address a relocation.)
-const WALK: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
+/// The starts of other lines of the trace, separated by `|`. (One string is a quarter of the size of an array of
+/// strings: in the array, each string would need an address, and each address a relocation.)
+const TRACE: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
                     |callee:|Live regs before insn|reg type unsupported";
 
 fn begins_with(line: &str, starts: &str) -> bool {
     starts.split('|').any(|start| line.starts_with(start))
 }
 
-/// Splits at the first `end`. Returns `None` if no space follows it. (The search for one character is less code than the
-/// search for two.)
+/// Splits at the first `end`. Returns `None` if no space follows it. (The search for one character is less code than
+/// the search for two.)
 fn split(text: &str, end: char) -> Option<(&str, &str)> {
     let (before, behind) = text.split_once(end)?;
     Some((before, behind.strip_prefix(' ')?))
@@ -168,7 +171,8 @@ const STATISTICS: &str =
 /// Returns true if the line belongs to the statistics.
 fn is_statistics(line: &str) -> bool {
     begins_with(line, STATISTICS)
-        // Since Linux 7.3 there is a line for each function: `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
+        // Since Linux 7.3 there is a line for each function:
+        // `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
         || (line.starts_with("subprog ") && line.contains(" insns_self "))
 }
 
