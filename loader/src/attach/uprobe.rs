@@ -28,9 +28,9 @@ use crate::{
 
 /// A function in a library or executable to attach to, or an instruction in it. Linux 4.17.
 ///
-/// The program must be of type `KPROBE`, which the sections `uprobe` and `uretprobe` give. The file is searched for and
-/// opened by [`Uprobe::attach`], not by the other methods that build this value. Dropping the returned [`Link`]
-/// detaches the program.
+/// The program must be of the type `KPROBE`, which the sections `uprobe` and `uretprobe` give. [`Uprobe::attach`] and
+/// [`Uprobe::locate`] search for the file and open it; the methods that build this value do not. Dropping the returned
+/// [`Link`] detaches the program.
 ///
 /// Attaching needs `CAP_SYS_ADMIN`. `CAP_PERFMON` suffices on Linux 5.8 to 6.15, except on stable releases that have
 /// the check of Linux 6.16.
@@ -81,9 +81,10 @@ impl Uprobe {
     /// 4. the dynamic loader's default directories;
     /// 5. if the name has no `.so`, the directories in `PATH`.
     ///
-    /// `symbol` may have a version (`getaddrinfo@GLIBC_2.2.5`); without a version it means the default version. If
-    /// several functions have the same name, the name selects the only global one. Otherwise an address selects one:
-    /// `name@0x1234`, or `0x1234` alone, as for [`Uprobe::at_virtual_address`].
+    /// `symbol` may have a version (`getaddrinfo@GLIBC_2.2.5`). Without a version it means the default version. If
+    /// several functions have the same name and exactly one of them is global, the name selects the global function.
+    /// Otherwise add an address to the name, as in `name@0x1234`. An address alone (`0x1234`) is the same as
+    /// [`Uprobe::at_virtual_address`].
     ///
     /// A stripped file has no full symbol table. Its symbols are then read from these sources:
     ///

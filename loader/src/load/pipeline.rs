@@ -47,20 +47,22 @@ impl Object {
     /// Creates the maps, links the instructions, and passes the programs to the kernel, whose verifier checks them.
     /// Attaches nothing.
     ///
-    /// [`Loaded::skipped`] lists the programs and maps that are not loaded, with the reason. With the feature `advice`,
-    /// those of them that are not optional ([`Skipped::is_optional`]) and the [`Object::warnings`] are logged at level
-    /// `warn`.
+    /// [`Loaded::skipped`] lists the programs and maps that are not loaded, each with the reason. With the feature
+    /// `advice`, this call logs [`Object::warnings`], and the skipped programs that are not optional
+    /// ([`Skipped::is_optional`]), at level `warn`.
     ///
     /// The call returns after the verifier has checked the last program, which can take seconds for large programs.
     ///
     /// # Errors
     ///
-    /// - [`Error::Syscall`] if the kernel refuses a map, or refuses a program without a reason of the verifier: EPERM
-    ///   if privileges are missing.
     /// - [`Error::Verifier`], with the reason and the log, if the verifier refuses a program.
-    /// - [`Error::Object`] if the object is foreign-endian, or its instructions refer to something that does not exist.
-    /// - [`Error::Invalid`] if the object needs a disabled cargo feature, an extern or an attach target that the kernel
-    ///   does not have, or a pinned map that does not match.
+    /// - [`Error::Syscall`] if the kernel refuses a map, or if it refuses a program and the verifier gives no reason.
+    ///   The errno is EPERM if privileges are missing.
+    /// - [`Error::Object`] if the object does not have this machine's byte order, or if an instruction refers to a
+    ///   symbol that does not exist.
+    /// - [`Error::Invalid`] if the object needs a disabled cargo feature.
+    /// - [`Error::Invalid`] if the object needs an extern or an attach target that the kernel does not have.
+    /// - [`Error::Invalid`] if a pinned map differs from the object's description of the map.
     ///
     /// After an error, everything created so far is closed, and the pins that this call created are removed.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]

@@ -44,9 +44,12 @@ impl Object {
     /// - a function that other programs call, in a section whose name gives no program type;
     /// - a program of another type.
     ///
-    /// The program is loaded with `expected_attach_type`, which is 0 for types that have none. A program that had no
-    /// type has no attach target, so [`Loaded::attach`](crate::Loaded::attach) skips it, and the caller attaches it as
-    /// shown below. A program of another type keeps its target and `autoload`: set both by [`Object::set_section`].
+    /// The program is loaded with `expected_attach_type`. Pass `AttachType::default()`, which is 0, for program types
+    /// without attach types.
+    ///
+    /// A function that was not a program has no attach target. So [`Loaded::attach`](crate::Loaded::attach) skips it,
+    /// and the caller attaches it as shown below. A function that was a program keeps its attach target and `autoload`.
+    /// To set the attach target too, use [`Object::set_section`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

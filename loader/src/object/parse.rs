@@ -138,8 +138,8 @@ impl Object {
         })
     }
 
-    /// Returns the maps: first those of the data sections (`.data`, `.rodata`, `.bss`), then the others, each in the
-    /// file's order.
+    /// Returns the maps: first those of the data sections (`.data`, `.rodata`, `.bss`), then the others, each group in
+    /// the file's order. The map of a data section has one element, which contains all variables of the section.
     #[must_use]
     #[doc(alias = "bpf_object__for_each_map")]
     pub fn maps(&self) -> &[MapSpec] {

@@ -5,7 +5,7 @@
 //! 1. The trace of the instructions that the verifier processes. It has source lines (`; …`), instructions
 //!    (`12: (85) call …`) and register states (`R1=ctx() R10=fp0`, `from 3 to 7: …`).
 //! 2. The reason, one line.
-//! 3. Statistics (`processed 9 insns …`). Their number of lines depends on the kernel.
+//! 3. Statistics (`processed 9 insns …`). The number of these lines depends on the kernel.
 //!
 //! So the reason is the last line that belongs neither to the trace nor to the statistics.
 //!
@@ -15,9 +15,9 @@
 //! The verifier stops at the last instruction before the reason. The source line of this instruction is the last `;`
 //! line before it, because the kernel prints a source line only if it differs from the one printed last.
 //!
-//! Some reasons do not concern an instruction, for example a jump out of the program. The kernel prints them before the
-//! trace, or clears the trace and prints them then. The reason `BPF program is too large` follows an instruction of the
-//! trace, on the same line.
+//! Some reasons do not concern an instruction, for example a jump out of the program. The kernel prints such a reason
+//! before the trace, or after it has cleared the trace. The reason `BPF program is too large` follows an instruction of
+//! the trace, on the same line.
 
 use crate::btf::shown;
 
@@ -58,15 +58,14 @@ fn reason_after_insn(line: &str) -> Option<&str> {
         return None;
     }
     let (_, text) = rest.split_once(") ")?;
-    let behind = ENDS.iter().find_map(|end| {
+    let after = ENDS.iter().find_map(|end| {
         let from = text.find(end)? + end.len();
         // Skip the operand: the offset of a jump, or the function of a call.
         let rest = text.get(from..)?;
         Some(rest.split_once(' ')?.1)
     })?;
-    let behind = behind.trim_ascii();
-    (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto "))
-        .then_some(behind)
+    let after = after.trim_ascii();
+    (!after.is_empty() && !after.starts_with(';') && !is_state(after) && !after.starts_with("goto ")).then_some(after)
 }
 
 /// The texts before the last operand of a jump, a call and an exit. The end of other instructions cannot be found.
