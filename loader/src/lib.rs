@@ -37,8 +37,8 @@
 //!
 //! - Linux 5.5 or later. If an item needs a newer kernel, its documentation names the version.
 //! - x86_64 or aarch64; the tests run on x86_64.
-//! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8, all
-//!   of these need `CAP_SYS_ADMIN`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` on new kernels.
+//! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
+//!   `CAP_SYS_ADMIN` instead of all of them. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since Linux 6.16.
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!

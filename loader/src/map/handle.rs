@@ -131,8 +131,8 @@ impl Map {
         Ok(self.memory.get_or_init(|| memory))
     }
 
-    /// Returns the name in the object; for a map opened by [`Map::from_pin`], the pin's file name. The kernel stores
-    /// the first 15 bytes of the name in the object.
+    /// Returns the name in the object. For a map that [`Map::from_pin`] opened, returns the pin's file name; for a map
+    /// opened by its id, the name that the kernel stores: the first 15 bytes of the name in the object.
     #[doc(alias = "bpf_map__name")]
     #[must_use]
     pub fn name(&self) -> &str {
