@@ -1,9 +1,9 @@
 //! A dry run: computes what loading would pass to the kernel, without creating anything.
 //!
-//! Everything between the file and the system calls happens as in [`Object::load`]. The object's BTF is completed,
-//! instructions are adapted to a kernel's types, externs are resolved against them, and each program is linked with the
-//! functions that it calls. The kernel's types are bytes that the caller passes, so they may be any kernel's, or those
-//! of the running kernel. The fds of maps are placeholders.
+//! A dry run does the same steps as [`Object::load`], without the system calls that create maps and load programs. It
+//! completes the object's BTF, adapts instructions to a kernel's types, resolves externs, and links each program with
+//! the functions that it calls. The kernel's types are the running kernel's, or bytes that the caller passes. The fds
+//! of maps are placeholders.
 
 use cutaway_sys::Instruction;
 
@@ -21,9 +21,9 @@ use crate::{
 pub struct DryRun {
     /// The object's BTF, completed; `None` if it has none.
     pub btf: Option<Vec<u8>>,
-    /// The same for the first kernel with BTF, which knew few kinds of type.
+    /// The object's BTF as the first kernel with BTF gets it: that kernel knows few kinds of type.
     pub btf_of_old: Option<Vec<u8>>,
-    /// The maps in the order of their placeholder fds: the first is 1.
+    /// The maps, in the order of their placeholder fds. The first map has the fd 1.
     pub maps: Vec<MapSpec>,
     /// The results of the CO-RE relocations.
     pub relocated: Vec<Applied>,
@@ -41,7 +41,7 @@ pub struct LinkedProgram {
     pub name: String,
     /// Its instructions, followed by those of the functions that it calls; or the reason why it cannot be linked.
     pub instructions: Result<Vec<Instruction>, Error>,
-    /// The functions of which it consists: the program first, then the functions that it calls, in order. Empty if it
+    /// Its functions in the order of its instructions: the program first, then the functions that it calls. Empty if it
     /// cannot be linked.
     pub subprogs: Vec<Subprog>,
 }
@@ -51,15 +51,16 @@ pub struct LinkedProgram {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subprog {
-    /// Index of its first instruction slot in the program.
+    /// The index of its first instruction slot in the program.
     pub start: usize,
-    /// The index in [`Object::functions`].
+    /// Its index in [`Object::functions`].
     pub function: usize,
 }
 
 impl Object {
-    /// Computes what [`Object::load`] would pass to a kernel whose BTF is `kernel`, without asking a kernel. Constants
-    /// of the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown here.
+    /// Computes what [`Object::load`] would pass to a kernel whose BTF is `kernel`. Queries no kernel. The constants of
+    /// the kernel's configuration are those of [`Object::set_kconfig`]. The kernel's modules and the addresses of its
+    /// symbols are unknown.
     ///
     /// # Errors
     ///
@@ -68,9 +69,11 @@ impl Object {
         self.dry_run_on(Types::Given(kernel))
     }
 
-    /// Computes what [`Object::load`] would pass to the running kernel. It needs no privileges and reads only files
-    /// that every user may read: the kernel's types (Linux 5.4), configuration and symbols. Without privileges
-    /// addresses may be hidden and the types of modules unreadable; the result says so. Nothing is loaded.
+    /// Computes what [`Object::load`] would pass to the running kernel. Nothing is loaded.
+    ///
+    /// The function needs no privileges. It reads only files that every user may read: the kernel's types (Linux 5.4),
+    /// configuration and symbols. Without privileges, the kernel may hide the addresses of its symbols and the types of
+    /// its modules; [`DryRun::externs`] then has the reason.
     ///
     /// # Errors
     ///
@@ -98,7 +101,7 @@ impl Object {
             // Refuses a target in a module whose BTF cannot be opened. Whether the kernel has the target is not
             // checked: the modules of a kernel that is given as bytes are unknown.
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
-            // Not linked only to be dropped, for each of any number of programs.
+            // A full result has no room for more programs, so they are not linked at all.
             let linked = linked.and_then(|()| if is_full { Err(too_many()) } else { linker.link(program) });
             let linked = linked.and_then(|linked| {
                 let left = room.checked_sub(linked.instructions.len());

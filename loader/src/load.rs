@@ -11,8 +11,8 @@
 //! On any failure everything created so far is closed, and new pins are removed.
 //!
 //! ```text
-//!     options.rs    settings of a load beyond the object
-//!     plan.rs       the steps without a kernel object: shared with dry_run.rs
+//!     options.rs    settings of one load that an object cannot contain
+//!     plan.rs       the steps that create no kernel object: shared with dry_run.rs
 //!     pipeline.rs   Object::load: the steps above        loaded.rs   Loaded: their result
 //! ```
 

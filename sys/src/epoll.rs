@@ -11,17 +11,18 @@ use std::{
 
 use crate::{fd::owned, report, report::check};
 
-/// The number of ready file descriptors that one wait reports at most. The next wait reports the others.
+/// The maximum number of ready file descriptors that one wait reports. The next wait reports the others.
 const MAX_EVENTS: usize = 64;
 
 /// The condition that a file descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Reports the fd as long as it is readable (`EPOLLIN`).
+    /// Each wait reports the fd if it is readable (`EPOLLIN`, level-triggered).
     Readable,
-    /// Reports each wake-up once (`EPOLLIN|EPOLLET`). Data that stays unread is not reported again.
+    /// A wait reports the fd once for each wake-up of readers (`EPOLLIN|EPOLLET`, edge-triggered). It does not report
+    /// again data that stays unread.
     ReadableEdge,
-    /// Reports each wake-up of writers once (`EPOLLOUT|EPOLLET`).
+    /// A wait reports the fd once for each wake-up of writers (`EPOLLOUT|EPOLLET`, edge-triggered).
     WritableEdge,
 }
 
@@ -44,7 +45,7 @@ pub struct Event {
     /// The fd has data to read, or room to write (`EPOLLIN`, `EPOLLOUT`).
     pub ready: bool,
     /// The other end is closed, or the file has failed (`EPOLLHUP`, `EPOLLERR`). The kernel reports both for every fd,
-    /// whatever it is watched for.
+    /// with any [`Interest`].
     pub broken: bool,
 }
 
@@ -64,22 +65,24 @@ impl Event {
 pub struct Epoll(OwnedFd);
 
 impl Epoll {
-    /// Creates an epoll instance. `why` is its purpose in the report: what it will wait for.
+    /// Creates an epoll instance. The system call is logged with `why` as its purpose: what the instance will wait for.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub fn new(why: &str) -> io::Result<Self> {
-        // SAFETY: takes a number.
+        // SAFETY: the call takes a number and no pointer.
         let answer = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
         report!("epoll_create1", &answer, why; "flags" = "EPOLL_CLOEXEC");
         // SAFETY: the kernel has just created this fd for the caller.
         unsafe { owned(answer) }.map(Self)
     }
 
-    /// Watches `fd`. [`Self::wait`] reports it as `token`.
+    /// Watches `fd`. [`Self::wait`] reports it as `token`. `why` is logged as the purpose of the system call, here and
+    /// in the other methods.
     ///
     /// # Errors
-    /// EPERM if the fd cannot be waited for, EEXIST if it is watched already, ENOSPC at `fs.epoll.max_user_watches`.
+    /// EPERM if epoll does not support the file (a regular file, for example), EEXIST if the fd is watched already,
+    /// ENOSPC if the user reaches the limit `fs.epoll.max_user_watches`.
     pub fn add(&self, fd: BorrowedFd<'_>, interest: Interest, token: u64, why: &str) -> io::Result<()> {
         let (events, shown) = interest.bits();
         let mut event = libc::epoll_event { events, u64: token };
@@ -94,27 +97,28 @@ impl Epoll {
     /// Stops watching `fd`.
     ///
     /// # Errors
-    /// ENOENT if it is not watched.
+    /// ENOENT if the fd is not watched.
     pub fn delete(&self, fd: BorrowedFd<'_>, why: &str) -> io::Result<()> {
         let (epoll, none) = (self.0.as_raw_fd(), std::ptr::null_mut());
-        // SAFETY: this operation reads no event.
+        // SAFETY: this operation does not read the event, which is null.
         let answer = check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), none) });
         report!("epoll_ctl", &answer, why; "epfd" = epoll, "op" = "EPOLL_CTL_DEL", "fd" = fd.as_raw_fd());
         answer.map(drop)
     }
 
-    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over (`None`: without limit). Calls
-    /// `ready` with the token of each ready fd. Returns the number of ready fds: 0 after a signal or at the time limit.
+    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over; `None` means no timeout. Calls
+    /// `ready` with the token of each ready fd, and returns the number of these fds, at most 64. The number is 0 after
+    /// a signal or after the timeout.
     ///
-    /// The limit is rounded up to milliseconds, so that a short limit does not make the caller spin.
+    /// The timeout is rounded up to milliseconds, so that a short timeout does not make the caller spin.
     ///
     /// # Errors
-    /// Those of epoll_wait(2) except EINTR. None is expected.
+    /// The errors of epoll_wait(2) except EINTR. They indicate a bug.
     pub fn wait(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(u64)) -> io::Result<usize> {
         self.wait_events(timeout, why, |event| ready(event.token))
     }
 
-    /// Waits as [`Self::wait`] does, and calls `ready` with an [`Event`] for each fd: it is ready, broken, or both.
+    /// Waits as [`Self::wait`] does. Calls `ready` with an [`Event`] for each fd that is ready, broken, or both.
     ///
     /// # Errors
     /// As [`Self::wait`].

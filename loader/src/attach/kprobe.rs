@@ -84,7 +84,8 @@ impl Kprobe {
             offset: self.offset,
         };
         let why = "puts the probe on a function of the kernel, as an event that a program can be attached to";
-        let event = perf_event::open(probe, Scope::Everybody, why).map_err(|error| self.refused(attempt(), &error))?;
+        let event =
+            perf_event::open(probe, Scope::AllProcesses, why).map_err(|error| self.refused(attempt(), &error))?;
         Link::on_event(program, event, self.cookie, &what)
     }
 

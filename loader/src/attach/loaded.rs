@@ -5,14 +5,19 @@ use log::debug;
 use crate::{Error, Links, Loaded, ProgramType, Skipped, text::listed};
 
 impl Loaded {
-    /// Attaches every program to its section's target, in the file's order, and then registers every `struct_ops` map.
-    /// [`Links::skipped`] lists everything that is not attached, with the reason: programs whose section names no
-    /// target, which the caller attaches, and all of [`Loaded::skipped`].
+    /// Attaches every program to its section's target, in the file's order. Then registers every struct_ops map.
+    ///
+    /// [`Links::skipped`] lists the programs and maps that are not attached, each with the reason:
+    ///
+    /// - programs whose section names no target; the caller can attach them, for example by
+    ///   [`Program::attach_with`](crate::Program::attach_with);
+    /// - the programs and maps in [`Loaded::skipped`].
     ///
     /// # Errors
     ///
-    /// Returns the first failure, after detaching everything attached before it. [`Error::Invalid`] if the object has
-    /// programs and none of them can be attached.
+    /// The first error of [`Program::attach`](crate::Program::attach) or of a struct_ops map, after detaching the
+    /// programs that were attached before it. [`Error::Invalid`] if the object has programs and none of them can be
+    /// attached.
     #[doc(alias = "bpf_object__attach_skeleton")]
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
@@ -29,7 +34,7 @@ impl Loaded {
             }
         }
         #[cfg(feature = "struct-ops")]
-        for map in self.maps().filter(|map| map.table().is_some()) {
+        for map in self.maps().filter(|map| map.struct_ops_value().is_some()) {
             links.push(map.attach()?);
         }
         for skipped in links.skipped() {

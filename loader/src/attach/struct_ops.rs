@@ -28,7 +28,7 @@ impl Map {
     #[doc(alias = "bpf_map__attach_struct_ops")]
     pub fn attach(&self) -> Result<Link, Error> {
         let attempt = || format!("register the struct_ops map `{}`", self.name());
-        let Some(table) = self.table() else {
+        let Some(value) = self.struct_ops_value() else {
             let why = format!("it is of type {}, not a struct_ops map of an object", self.map_type());
             return Err(Error::Invalid { operation: attempt(), why });
         };
@@ -43,14 +43,14 @@ impl Map {
             }
         };
         let what = format!("the struct_ops map `{}`", self.name());
-        if !table.by_link {
+        if !value.has_link_flag {
             // The caller may close the map's fd before the map is unregistered.
             let map = self.duplicate()?;
-            self.write_table(table).map_err(|error| refused(&error))?;
+            self.write_struct_ops_value(value).map_err(|error| refused(&error))?;
             debug!("{what} is registered, without a link");
             return Ok(Link::map_by_call(&what, Registered { map, what: what.clone() }));
         }
-        match self.write_table(table) {
+        match self.write_struct_ops_value(value) {
             // The map already has its value: closing the link does not remove it.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             answer => answer.map_err(|error| refused(&error))?,

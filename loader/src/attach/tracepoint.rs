@@ -46,7 +46,7 @@ impl Tracepoint {
         let id = self.id().map_err(|error| Error::kernel(format!("attach to {what}"), &error))?;
         let event = perf_event::open(
             Event::Tracepoint { id },
-            Scope::Everybody,
+            Scope::AllProcesses,
             "opens the tracepoint as an event that a program can be attached to",
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;

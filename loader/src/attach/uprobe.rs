@@ -1,9 +1,14 @@
-//! Attaches to uprobes: a breakpoint in a file, for every process that runs it or for one.
+//! Attaches programs to uprobes. A uprobe is a breakpoint in a file, for one process or for all processes that run the
+//! file.
 //!
-//! The kernel knows no symbols. It takes a file and an offset in it, and puts a breakpoint on that byte in every
-//! address space that maps it. The program runs when a thread reaches the breakpoint. A return probe is put on the
-//! function's *entry*: when hit, it replaces the return address on the stack, so that the thread hits it again when it
-//! returns (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`).
+//! The kernel does not read the symbols of user files. It takes a file and a file offset, and puts a breakpoint on the
+//! instruction at this offset in every address space that maps the file. The program runs when a thread reaches the
+//! breakpoint.
+//!
+//! A return probe is a breakpoint on the function's *entry*. When a thread reaches the breakpoint, the kernel replaces
+//! the function's return address by the address of a trampoline. On x86 the return address is on the stack, on aarch64
+//! in the link register. The program runs when the function returns to the trampoline (`kernel/events/uprobes.c`,
+//! `kernel/trace/trace_uprobe.c`).
 
 use std::{
     ffi::{CString, OsStr},
@@ -12,6 +17,8 @@ use std::{
     path::PathBuf,
 };
 
+use cutaway_sys::errno::ENOTSUPP;
+
 use super::{Link, image::Binary, library::Library, pmu::Pmu, symbol};
 use crate::{
     Error, Program,
@@ -19,7 +26,16 @@ use crate::{
     sys::perf_event::{self, Event, Scope},
 };
 
-/// A function in a library or executable to attach to. Linux 4.17.
+/// A function in a library or executable to attach to, or an instruction in it. Linux 4.17.
+///
+/// The program must be of the type `KPROBE`, which the sections `uprobe` and `uretprobe` give. [`Uprobe::attach`] and
+/// [`Uprobe::locate`] search for the file and open it; the methods that build this value do not. Dropping the returned
+/// [`Link`] detaches the program.
+///
+/// Attaching needs `CAP_SYS_ADMIN`. `CAP_PERFMON` suffices on Linux 5.8 to 6.15, except on stable releases that have
+/// the check of Linux 6.16.
+///
+/// `Send` and `Sync`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -56,14 +72,25 @@ enum Location {
 impl Uprobe {
     /// Selects the entry of `symbol` in `library`.
     ///
-    /// `library` is a path, or a name without a slash, which is resolved as the dynamic loader would. The kernel gets a
-    /// path unchanged, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. `symbol` may
-    /// have a version (`getaddrinfo@GLIBC_2.2.5`); without one it means the default version. If several functions have
-    /// the same name, the address selects one: `name@0x1234`, or `0x1234` alone, as for [`Uprobe::at_virtual_address`].
-    /// If exactly one of them is global, the name alone selects that one.
+    /// `library` is a path or a name without a slash. The kernel gets a path unchanged, so the path may lead through
+    /// `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. A name is searched for in this order:
     ///
-    /// The symbols of a stripped file are searched for in its `.gnu_debugdata` (feature `debugdata`), by its build id
-    /// below `/usr/lib/debug`, and by its `.gnu_debuglink`.
+    /// 1. the files that this process has mapped;
+    /// 2. the directories in `LD_LIBRARY_PATH`;
+    /// 3. `/etc/ld.so.cache`;
+    /// 4. the dynamic loader's default directories;
+    /// 5. if the name has no `.so`, the directories in `PATH`.
+    ///
+    /// `symbol` may have a version (`getaddrinfo@GLIBC_2.2.5`). Without a version it means the default version. If
+    /// several functions have the same name and exactly one of them is global, the name selects the global function.
+    /// Otherwise add an address to the name, as in `name@0x1234`. An address alone (`0x1234`) is the same as
+    /// [`Uprobe::at_virtual_address`].
+    ///
+    /// A stripped file has no full symbol table. Its symbols are then read from these sources:
+    ///
+    /// - the compressed section `.gnu_debugdata` of the file (feature `debugdata`);
+    /// - the debug file below `/usr/lib/debug` that the file's build id names;
+    /// - the debug file that the section `.gnu_debuglink` names.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
         match symbol::address(symbol) {
@@ -72,15 +99,15 @@ impl Uprobe {
         }
     }
 
-    /// Selects the instruction at `address`, an address in the file (as in `nm` and `objdump -d`): the address in a
-    /// process minus the file's load address there.
+    /// Selects the instruction at the ELF virtual address `address`, as `nm` and `objdump -d` show it. It is the
+    /// address of the instruction in a process minus the file's load bias in that process.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
         Self::at(library, Location::VirtualAddress(address))
     }
 
-    /// Attaches to the instruction at `file_offset`, in bytes from the start of the file.
+    /// Selects the instruction at `file_offset`, in bytes from the start of the file.
     #[doc(alias = "AbsoluteOffset")]
     #[must_use]
     pub fn at_file_offset(library: impl AsRef<OsStr>, file_offset: u64) -> Self {
@@ -99,18 +126,23 @@ impl Uprobe {
         }
     }
 
-    /// Resolves the library as the process `pid` sees it. A name without a slash is searched for among the files that
-    /// the process has mapped; a path is resolved in the process's file system (in a container it is another one). A
-    /// name that the process has not mapped is resolved as its dynamic loader would. Does not restrict the probe to
-    /// that process: see [`Uprobe::pid`].
+    /// Resolves the library as the process `pid` sees it. A path is resolved in the root directory of the process,
+    /// which differs from the caller's if the process is in a container. A name without a slash is searched for first
+    /// among the files that the process has mapped, and then in the same locations as the process's dynamic loader
+    /// searches.
+    ///
+    /// This does not restrict the probe to the process: see [`Uprobe::pid`].
     #[must_use]
     pub fn resolve_in_process(mut self, pid: u32) -> Self {
         self.file.resolve_in_process = Some(pid);
         self
     }
 
-    /// Attaches `offset` bytes after the function's start, where an instruction must begin. An offset beyond the
-    /// function's end, if its symbol has a size, is an error. So is any offset for a return probe on a symbol.
+    /// Attaches `offset` bytes after the selected instruction. Another instruction must begin there.
+    ///
+    /// [`Uprobe::locate`] and [`Uprobe::attach`] return [`Error::Symbol`] if the offset is beyond the end of the
+    /// function, as far as its symbol has a size. They also return it for a return probe on a symbol if the offset is
+    /// not 0.
     #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -118,7 +150,7 @@ impl Uprobe {
         self
     }
 
-    /// Attaches to the function's return instead of its entry.
+    /// Attaches to the function's return if `retprobe` is true, and to its entry if it is false, the default.
     #[doc(alias = "uretprobe")]
     #[must_use]
     pub fn retprobe(mut self, retprobe: bool) -> Self {
@@ -126,16 +158,19 @@ impl Uprobe {
         self
     }
 
-    /// Attaches for one process only, with all its threads. A child that it forks is another process.
+    /// Attaches for the process `pid` only, with all its threads. The program does not run in children that the process
+    /// forks.
     ///
-    /// Before Linux 6.12 a return probe also runs in other processes in which another user probes the same function.
+    /// Before Linux 6.12 the program of a return probe also runs in other processes, if another probe of the same
+    /// function is attached for them.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);
         self
     }
 
-    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    /// Sets the cookie, a number that the program reads with `bpf_get_attach_cookie`. Linux 5.15: on an older kernel
+    /// [`Uprobe::attach`] returns [`Error::Invalid`] if the cookie is not 0.
     #[doc(alias = "bpf_cookie")]
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
@@ -143,9 +178,10 @@ impl Uprobe {
         self
     }
 
-    /// Sets the file offset, in bytes, of a 16-bit counter in the probed program. The kernel keeps it equal to the
-    /// number of attached probes, which the program may read (`ref_ctr_offset`, Linux 4.20). Programs with USDT probes
-    /// have such counters.
+    /// Sets the file offset, in bytes, of a 16-bit counter in the probed file (`ref_ctr_offset`, Linux 4.20). In each
+    /// process, the kernel adds 1 to the counter for each breakpoint that it inserts. Several probes at one address
+    /// share a breakpoint. The probed program can read the counter, for example to skip work that only a probe needs.
+    /// USDT probes have such counters, called semaphores.
     #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
     pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
@@ -153,15 +189,16 @@ impl Uprobe {
         self
     }
 
-    /// Returns the file and the file offset, in bytes, of the probe. Needs no privileges, unless the library is
-    /// resolved as another process sees it.
+    /// Returns the file and the file offset, in bytes, of the probe. Needs no privileges, unless
+    /// [`Uprobe::resolve_in_process`] names another process.
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if the file has no such function, or several of
-    /// that name, or if the offset is not in code that can run here. The latter means that it is in no executable
-    /// segment, or that the file is a `.debug` file, an object file, a core dump or for another machine. The offset of
-    /// an [`Uprobe::at_file_offset`] is checked only by [`Uprobe::attach`].
+    /// - [`Error::Library`] if there is no such file.
+    /// - [`Error::Symbol`] if the file cannot be read, has no such function, or has several of that name.
+    /// - [`Error::Symbol`] if no executable segment of the file contains the offset, or if the file cannot run on this
+    ///   machine: it is a `.debug` file, an object file, a core dump or for another machine. `locate` does not check
+    ///   the offset of [`Uprobe::at_file_offset`]; [`Uprobe::attach`] checks it.
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
         if let (Location::FileOffset(file_offset), 0) = (&self.location, self.offset) {
             return Ok((self.file.find()?, *file_offset));
@@ -185,7 +222,8 @@ impl Uprobe {
         let beyond = || format!("the offset {:#x} is larger than any file", self.offset);
         match &self.location {
             Location::Symbol(name) => {
-                // Elsewhere than at the entry the probe would overwrite a stack slot that is not the return address.
+                // The kernel replaces the return address where it is at the function's entry. Later in the function
+                // that stack slot or register has other data.
                 if self.retprobe && self.offset != 0 {
                     return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
                 }
@@ -213,8 +251,15 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if the offset is in no executable segment of its ELF file;
-    /// [`Error::Syscall`] if the kernel refuses.
+    /// The errors of [`Uprobe::locate`], and:
+    ///
+    /// - [`Error::Symbol`] if the file is an ELF file, and the offset of [`Uprobe::at_file_offset`] is in none of its
+    ///   executable segments.
+    /// - [`Error::Library`] if another process replaced the file, or wrote to it, during the call.
+    /// - [`Error::Invalid`] if the kernel has no uprobes (`CONFIG_UPROBE_EVENTS`), if the path contains a NUL byte, or
+    ///   if a cookie is set before Linux 5.15.
+    /// - [`Error::Syscall`] if the kernel refuses: EPERM or EACCES if privileges are missing, ESRCH if the process of
+    ///   [`Uprobe::pid`] does not exist, ENOTSUPP if the instruction cannot have a probe.
     #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, file_offset) = self.open()?;
@@ -230,7 +275,7 @@ impl Uprobe {
         Ok(link)
     }
 
-    /// Attaches `program` at this file offset.
+    /// Attaches `program` at `file_offset`.
     pub(super) fn attach_at(&self, program: &Program, binary: &Binary, file_offset: u64) -> Result<Link, Error> {
         let path = &binary.path;
         let what =
@@ -239,7 +284,7 @@ impl Uprobe {
 
         let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
-            // The same for every function and file: the programs of an object share this reason.
+            // The message names no function, so that equal reasons of several programs are listed once.
             None => {
                 Error::Invalid { operation: "put a probe on a function of a file".to_owned(), why: error.to_string() }
             }
@@ -247,11 +292,11 @@ impl Uprobe {
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::Invalid { operation: attempt(), why: "its path holds a NUL byte".to_owned() })?;
         /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.
-        const LISTENERS_SHIFT: u32 = 32;
-        let config = pmu.config(self.retprobe) | u64::from(self.ref_ctr_offset) << LISTENERS_SHIFT;
+        const REF_CTR_OFFSET_SHIFT: u32 = 32;
+        let config = pmu.config(self.retprobe) | u64::from(self.ref_ctr_offset) << REF_CTR_OFFSET_SHIFT;
         let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: file_offset };
         let why = "puts the probe at an offset of the file, as an event that a program can be attached to";
-        let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)
+        let event = perf_event::open(probe, self.pid.map_or(Scope::AllProcesses, Scope::Process), why)
             .map_err(|error| refused(attempt(), &error, self.pid))?;
         Link::on_event(program, event, self.cookie, &what)
     }
@@ -269,7 +314,8 @@ impl std::fmt::Display for Location {
 
 /// Returns the error of a probe that the kernel refuses.
 pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
-    // Opening a uprobe as a perf event needs more privileges than any other event (`perf_uprobe_event_init`).
+    // Since Linux 6.16, and in later stable releases, opening a uprobe as a perf event needs `CAP_SYS_ADMIN`
+    // (`perf_uprobe_event_init`).
     let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
         (Some(libc::ESRCH), Some(pid)) => plain.advise(&match process_of(pid) {
@@ -277,7 +323,7 @@ pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> E
             _ => format!("there is no process {pid}"),
         }),
         (Some(libc::EINVAL), _) => plain.advise("does an instruction start at that offset, in an executable segment?"),
-        (Some(libc::ENOTSUP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
+        (Some(libc::ENOTSUP | ENOTSUPP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
         _ => plain,
     }
 }

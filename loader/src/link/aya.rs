@@ -27,7 +27,7 @@ use aya_obj::{
 };
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::linked::{Linked, MOST};
+use super::linked::{Linked, MAX_INSNS};
 use crate::{
     Error,
     elf::Start,
@@ -119,10 +119,10 @@ impl AyaLinker {
         let linked = self.object.functions.insert(key, unlinked);
         called.map_err(|error| failed(chain(&error)))?;
         let linked = linked.ok_or_else(|| failed("it has linked no such function".to_owned()))?;
-        if linked.instructions.len() > MOST {
+        if linked.instructions.len() > MAX_INSNS {
             return Err(Error::Object {
                 why: format!(
-                    "the program `{}` has more than {MOST} instructions, and no kernel takes more",
+                    "the program `{}` has more than {MAX_INSNS} instructions, and no kernel takes more",
                     program.name
                 ),
             });

@@ -1,33 +1,44 @@
 //! Links a program: combines it and the functions that it calls into one sequence of instructions, and inserts the fds
 //! of maps.
 //!
-//! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
-//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol is in a data section, the
-//! source register becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section,
-//! the second half the offset in it.
+//! **Maps.** `r1 = events ll` is a 64-bit load, which takes two instruction slots. Its relocation names a symbol.
+//!
+//! - If the symbol is a map, the load's source register becomes `BPF_PSEUDO_MAP_FD`, and the immediate of the first
+//!   slot becomes the map's fd.
+//! - If the symbol is in a data section, the source register becomes `BPF_PSEUDO_MAP_VALUE`. The immediate of the first
+//!   slot becomes the fd of the section's map. The immediate of the second slot becomes the symbol's offset in the
+//!   map's value.
 //!
 //! **Functions.** The kernel has no linker, so a program must contain all functions that it calls. Every called
-//! function is appended once. Each call's immediate becomes the distance in instructions from the instruction after
-//! the call. A function is identified by section *and* address, because several text sections start at address 0.
-//! Each function follows the one that calls it first and all that its earlier calls appended. That is libbpf's order:
-//! the kernel computes a program's tag from its instructions, so the same object has the same tags with either
-//! loader.
+//! function is appended once. Each call's immediate becomes the distance, in instruction slots, from the instruction
+//! after the call to the called function. A load of a function's address, for a callback, gets the source register
+//! `BPF_PSEUDO_FUNC` and such a distance. A function is identified by section *and* address, because several text
+//! sections start at address 0.
 //!
-//! **Exception callbacks.** `bpf_throw()` calls a function that the program names by a BTF declaration tag,
-//! `exception_callback:NAME`; it comes last.
+//! Functions are appended depth-first, in the order of the calls: a callee and its own callees come before the caller's
+//! next callee. This is libbpf's order. The kernel computes a program's tag, a hash, from its instructions, so an
+//! object has the same tags with both loaders.
 //!
-//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]). A constant becomes
-//! an offset in the map `.kconfig`. A variable becomes `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel. An address
-//! becomes that address. A call becomes `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
+//! **Exception callbacks.** The BTF declaration tag `exception_callback:NAME` of a program names the function that
+//! `bpf_throw()` calls. This function is appended last.
 //!
-//! **Other pseudo source registers.** An instruction with such a source register but no relocation is refused. It
-//! would refer to an fd of this process, or to an index outside the array of fds that is passed with the program.
+//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]).
+//!
+//! - A load of a constant becomes a load of an offset in the map `.kconfig`.
+//! - A load of a variable with a type gets the source register `BPF_PSEUDO_BTF_ID` and the variable's BTF id in the
+//!   kernel.
+//! - A load of a symbol of type `void` gets the symbol's address in the kernel, 64 bits.
+//! - A call gets the source register `BPF_PSEUDO_KFUNC_CALL` and the function's BTF id.
+//!
+//! **Other pseudo source registers.** An instruction that has a pseudo source register (`BPF_PSEUDO_*`) but no
+//! relocation is refused. It would refer to an fd of this process, or to an index outside the array of fds that is
+//! passed with the program.
 
 use std::{fmt, os::fd::AsRawFd};
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::linked::{Linked, MOST};
+use super::linked::{Linked, MAX_INSNS};
 use crate::{
     Error,
     elf::{Elf, Location, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
@@ -38,34 +49,34 @@ use crate::{
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
-/// The address of a location in the kernel: a map's fd, and the offset in bytes of the section in the map's value,
-/// which is 0 except in arenas.
+/// The map for a [`Location`] in the file: the map's fd, and the offset of the location's contents in the map's value,
+/// in bytes. The offset is 0 except in arenas.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Address {
+pub(super) struct MapRef {
     pub(crate) fd: i32,
     pub(crate) base: u32,
 }
 
-const BEYOND: &str = "an instruction of a linked program is missing";
+const MISSING_INSN: &str = "an instruction of a linked program is missing";
 
-/// Returns the addresses of maps and their contents by location in the file, from the descriptions of maps and their
-/// fds.
-pub(super) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, Address> {
-    let mut addresses = Vec::new();
+/// Returns the table from locations in the file to maps in the kernel. It has an entry for each map and for each data
+/// section. `maps` has the descriptions of the maps, each with the map's fd.
+pub(super) fn map_refs<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, MapRef> {
+    let mut refs = Vec::new();
     for (spec, fd) in maps {
-        addresses.push((spec.location, Address { fd, base: 0 }));
+        refs.push((spec.location, MapRef { fd, base: 0 }));
         if spec.globals.is_some() {
-            addresses.push((spec.data(), Address { fd, base: spec.base() }));
+            refs.push((spec.data(), MapRef { fd, base: spec.base() }));
         }
     }
-    Sorted::of(addresses)
+    Sorted::of(refs)
 }
 
 /// Links a program of an object that this crate's reader has read.
 pub(super) fn link(
     object: &Object,
     resolved: &Resolved,
-    maps: &Sorted<Location, Address>,
+    maps: &Sorted<Location, MapRef>,
     program: &ProgramSpec,
 ) -> Result<Linked, Error> {
     let (elf, functions, entry) = (object.elf(), object.function_table(), program.entry);
@@ -105,19 +116,21 @@ pub(super) fn link(
 struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a Functions,
-    maps: &'a Sorted<Location, Address>,
+    maps: &'a Sorted<Location, MapRef>,
     resolved: &'a Resolved,
     program: &'a str,
     linked: Linked,
-    /// The start of each function, by its index in `functions`, in instructions; `None` if it is not appended yet.
+    /// The start of each function in the linked program, in instruction slots, by the function's index in `functions`.
+    /// `None` if the function is not appended yet.
     starts: Vec<Option<usize>>,
-    /// A stack of appended functions, each called by the one before it. The references of each are resolved up to an
-    /// instruction.
+    /// A stack of appended functions, each called by the one before it. Each entry has the index in the function of the
+    /// first instruction whose reference is not resolved yet.
     open: Vec<(Start, usize)>,
 }
 
 impl<'a> Linker<'a> {
-    /// Appends the function at `key` unless it is already appended; returns its start in instructions.
+    /// Appends the function at `key`, unless it is already appended. Returns its start in the linked program, in
+    /// instruction slots.
     fn append(&mut self, key: Start) -> Result<usize, Error> {
         let index = self.functions.position(&key);
         let known = index.and_then(|index| Some((self.functions.at(index)?, self.starts.get_mut(index)?)));
@@ -131,9 +144,9 @@ impl<'a> Linker<'a> {
             return Ok(start);
         }
         let start = self.linked.instructions.len();
-        if start + function.instructions.len() > MOST {
+        if start + function.instructions.len() > MAX_INSNS {
             return Err(self.broken(format_args!(
-                "has more than {MOST} instructions with the functions that it calls, and no kernel accepts more"
+                "has more than {MAX_INSNS} instructions with the functions that it calls, and no kernel accepts more"
             )));
         }
         let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
@@ -150,8 +163,8 @@ impl<'a> Linker<'a> {
         Ok(start as usize)
     }
 
-    /// Resolves the references of an appended function from instruction `from` on. Stops at the first reference that
-    /// appends another function, since that function is resolved first.
+    /// Resolves the references of an appended function from instruction `from` on. Stops after the first reference that
+    /// appends another function, because that function is resolved first.
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let known = self.functions.position(&key);
         let known = known.and_then(|index| Some((self.functions.at(index)?, (*self.starts.get(index)?)?)));
@@ -162,7 +175,7 @@ impl<'a> Linker<'a> {
         let depth = self.open.len();
         while index < function.instructions.len() {
             let Some(&insn) = self.linked.instructions.get(start + index) else {
-                return Err(Error::bug(BEYOND));
+                return Err(Error::bug(MISSING_INSN));
             };
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
@@ -175,7 +188,7 @@ impl<'a> Linker<'a> {
                     self.call(start + index, callee)?;
                 }
                 (opcode::JMP_CALL, None) if insn.src() == opcode::PSEUDO_CALL => {
-                    // The compiler has set the distance: caller and callee are in the same section.
+                    // Caller and callee are in the same section, so the compiler has set the distance.
                     let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
                     self.call(start + index, (key.0, callee))?;
                 }
@@ -188,8 +201,8 @@ impl<'a> Linker<'a> {
                 }
                 (opcode::JMP_CALL | opcode::LD_IMM64, None) if insn.src() != 0 => {
                     return Err(self.broken(format_args!(
-                        "is broken: instruction {index} has a pseudo source register (BPF_PSEUDO_*) but no relocation; such \
-                         values are valid only in the process that wrote them"
+                        "is broken: instruction {index} has a pseudo source register (BPF_PSEUDO_*) but no relocation; \
+                         values such as fds are valid only in one process"
                     )));
                 }
                 (_, None) => {}
@@ -203,8 +216,8 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    /// Returns the start of the function that is `instructions` after a symbol: 0 for the function's own symbol, the
-    /// offset for a section symbol.
+    /// Returns the start of the function that begins `instructions` instruction slots after `symbol`. The number is 0
+    /// for a function's symbol. For a section symbol, it is the function's offset in the section.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
         Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))
@@ -219,7 +232,7 @@ impl<'a> Linker<'a> {
     }
 
     fn instruction(&mut self, at: usize) -> Result<&mut Instruction, Error> {
-        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(MISSING_INSN))
     }
 
     /// Resolves a 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
@@ -236,40 +249,41 @@ impl<'a> Linker<'a> {
         if let Some(map) = self.maps.get(&Location::Symbol(number)) {
             return self.set(at, opcode::PSEUDO_MAP_FD, map.fd, 0);
         }
-        if let Some(&Address { fd, base }) = self.maps.get(&Location::Section(section)) {
+        if let Some(&MapRef { fd, base }) = self.maps.get(&Location::Section(section)) {
             let offset = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
             let offset = i32::try_from(offset).map_err(|_| {
                 self.broken(format_args!("refers to an offset beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
             return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, offset);
         }
-        Err(self.misplaced(section, symbol, i64::from(insn.imm)))
+        Err(self.unresolvable(section, symbol, i64::from(insn.imm)))
     }
 
-    /// Returns the error for a reference to something that is neither a map nor data nor a function.
-    fn misplaced(&self, index: SectionIndex, symbol: &Symbol, behind: i64) -> Error {
+    /// Returns the error for a reference to a symbol that is not in a map, a data section or a function. `addend` is
+    /// the instruction's offset from the symbol, in bytes.
+    fn unresolvable(&self, index: SectionIndex, symbol: &Symbol, addend: i64) -> Error {
         let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {
             return self
                 .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
         }
-        let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
-        let mut there = self.elf.symbols_in(index);
-        let named = there
-            .find(|(_, there)| address.checked_sub(there.address).is_some_and(|inside| inside < there.size.max(1)));
-        let what = match named {
-            Some((_, named)) if !symbol.is_section => format!("`{}` in section `{section}`", named.name),
-            Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),
-            None => format!("section `{section}`, offset {address}, where no symbol is"),
+        let address = symbol.address.wrapping_add_signed(if symbol.is_section { addend } else { 0 });
+        let mut symbols = self.elf.symbols_in(index);
+        let symbol_at = symbols
+            .find(|(_, known)| address.checked_sub(known.address).is_some_and(|inside| inside < known.size.max(1)));
+        let what = match symbol_at {
+            Some((_, found)) if !symbol.is_section => format!("`{}` in section `{section}`", found.name),
+            Some((_, found)) => format!("`{}` (section `{section}`, offset {address})", found.name),
+            None => format!("section `{section}`, offset {address}, where the file has no symbol"),
         };
         let is_map = section == ".maps" || describes_maps(section);
-        let text = match named {
-            Some((_, named)) if is_map && !named.global => {
+        let text = match symbol_at {
+            Some((_, found)) if is_map && !found.global => {
                 format!("refers to the map {what}, which is static: maps must be global, so drop `static`")
             }
-            _ if is_map => format!("refers to {what}, which is no map that this object describes"),
+            _ if is_map => format!("refers to {what}, which is not a map that this object describes"),
             _ => format!(
-                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, \
+                "refers to {what}, which is neither a map nor data nor a function: variables must be in .data, \
                      .rodata or .bss"
             ),
         };
@@ -299,19 +313,20 @@ impl<'a> Linker<'a> {
             }
             &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
             Value::Missing { .. } => self.set(at, 0, 0, 0),
-            Value::Refused(why) => Err(self.unfit(why.clone())),
+            Value::Refused(why) => Err(self.invalid(why.clone())),
         }
     }
 
     /// Resolves a call of a kernel function.
     fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
         let (source, id, index) = match self.external(number, symbol, "calls")? {
-            // The offset field of a kfunc call is an index into the array of modules' BTF fds; 0 is vmlinux.
+            // The offset field of a call of a kernel function is an index into the array of modules' BTF fds. The index
+            // 0 means vmlinux.
             &Value::Type { id, module } => {
                 (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |index| index + 1))
             }
             &Value::Missing { call } => (0, call, 0),
-            Value::Refused(why) => return Err(self.unfit(why.clone())),
+            Value::Refused(why) => return Err(self.invalid(why.clone())),
             Value::Constant(_) | Value::Address(_) => {
                 return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
@@ -332,7 +347,7 @@ impl<'a> Linker<'a> {
         self.broken(format_args!("{does} `{}`, which this object does not define", symbol.name))
     }
 
-    /// Sets both halves of a 64-bit load.
+    /// Sets the source register and both immediates of a 64-bit load.
     fn set(&mut self, at: usize, source: u8, low: i32, high: i32) -> Result<(), Error> {
         match self.linked.instructions.get_mut(at..at + 2) {
             Some([first, second]) => {
@@ -347,7 +362,7 @@ impl<'a> Linker<'a> {
 
     #[cold]
     #[inline(never)]
-    fn unfit(&self, why: String) -> Error {
+    fn invalid(&self, why: String) -> Error {
         Error::Invalid { operation: format!("load the program `{}`", self.program), why }
     }
 
@@ -358,7 +373,8 @@ impl<'a> Linker<'a> {
     }
 }
 
-/// Returns a call's immediate: the distance in instructions from the instruction after the call.
+/// Returns a call's immediate: the distance in instruction slots from the instruction after the call to the called
+/// function.
 fn distance(from: usize, to: usize) -> i32 {
     (to as i64 - from as i64 - 1) as i32
 }

@@ -4,7 +4,7 @@
 use super::aya::{AyaLinker, compare};
 use super::{
     linked::Linked,
-    linker::{Address, addresses, link},
+    linker::{MapRef, link, map_refs},
 };
 use crate::{
     Error,
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct ObjectLinker<'a> {
     object: &'a Object,
     resolved: &'a Resolved,
-    addresses: Sorted<Location, Address>,
+    map_refs: Sorted<Location, MapRef>,
     #[cfg(feature = "aya-obj")]
     fds: Vec<(&'a str, i32)>,
     /// aya-obj's linker if aya-obj has read the object. It is made when the first program is linked.
@@ -40,7 +40,7 @@ impl<'a> ObjectLinker<'a> {
             fds: maps.clone().map(|(spec, fd)| (spec.name.as_str(), fd)).collect(),
             #[cfg(feature = "aya-obj")]
             aya: None,
-            addresses: addresses(maps),
+            map_refs: map_refs(maps),
         }
     }
 
@@ -56,11 +56,11 @@ impl<'a> ObjectLinker<'a> {
             };
             let linked = linker.link(self.object, program)?;
             if aya.is_compared {
-                let own = link(self.object, self.resolved, &self.addresses, program)?;
+                let own = link(self.object, self.resolved, &self.map_refs, program)?;
                 compare(&linked, &own, program)?;
             }
             return Ok(linked);
         }
-        link(self.object, self.resolved, &self.addresses, program)
+        link(self.object, self.resolved, &self.map_refs, program)
     }
 }

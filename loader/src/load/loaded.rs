@@ -4,15 +4,30 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Location, text::no_such};
 
-/// An object's maps and programs in the kernel. Dropping it closes them; those that a link or a pin refers to stay
-/// loaded.
+/// An object's maps and programs in the kernel.
+///
+/// Dropping it closes their file descriptors. A program stays loaded as long as a [`Link`](crate::Link) or a pin refers
+/// to it, and a map as long as a loaded program, a reader or a pin refers to it. So it may be dropped while its links,
+/// rings and perf buffers are in use.
 ///
 /// `Send` and `Sync`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let loaded = cutaway::Object::parse(&std::fs::read("probes.o")?)?.load()?;
+/// for skipped in loaded.skipped() {
+///     eprintln!("not loaded: {skipped}");
+/// }
+/// let _links = loaded.attach()?;
+/// println!("total: {}", loaded.variable("total")?.read::<u64>()?); // u64 total;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[doc(alias("bpf_object", "Collection", "Ebpf"))]
 pub struct Loaded {
-    /// Ordered by name. Two maps may have the same name: an object can have two sections `.data`, and a program's
-    /// relocation selects one.
+    /// Sorted by name. Two maps may have the same name, because an object can have two sections `.data`. A program's
+    /// relocation selects one of them.
     pub(super) maps: Vec<CreatedMap>,
     /// In the file's order.
     pub(super) programs: Vec<Program>,
@@ -31,18 +46,18 @@ pub(super) struct CreatedMap {
 }
 
 impl Loaded {
-    /// Writes the initial entries of maps of maps and of programs. The maps must still be in the order of their
-    /// descriptions. Entries of skipped programs stay empty.
-    pub(super) fn fill(&self, specs: &[MapSpec], skipped: &[String]) -> Result<(), Error> {
-        for (spec, made) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
+    /// Writes the initial entries of map-in-map and `PROG_ARRAY` maps. The maps must still be in the order of their
+    /// descriptions. The entries of programs in `failed_names` stay empty.
+    pub(super) fn fill(&self, specs: &[MapSpec], failed_names: &[String]) -> Result<(), Error> {
+        for (spec, created) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
             for (key, name) in
-                spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !skipped.contains(name))
+                spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !failed_names.contains(name))
             {
-                let held = match spec.inner {
+                let fd = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
                 };
-                made.map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
+                created.map.update(&key.to_ne_bytes(), &fd.as_raw_fd().to_ne_bytes())?;
             }
         }
         Ok(())
@@ -52,7 +67,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the existing names.
+    /// [`Error::NoSuchName`], with the existing names. Maps in [`Loaded::skipped`] are not among them.
     #[doc(alias("bpf_object__find_map_by_name", "bpf_object__find_map_fd_by_name"))]
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
         self.maps().find(|map| map.name() == name).ok_or_else(|| no_such("map", name, self.maps().map(Map::name)))
@@ -62,7 +77,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the existing names; [`Error::Invalid`], with the reason, if it is in
+    /// [`Error::NoSuchName`], with the existing names. [`Error::Invalid`], with the reason, if the program is in
     /// [`Loaded::skipped`].
     #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
@@ -76,9 +91,13 @@ impl Loaded {
         })
     }
 
-    /// Returns the programs and maps that are not loaded, each with the reason: programs that cannot be loaded, whose
-    /// `autoload` is false, or that [`Object::load_partial`](crate::Object::load_partial) could not load; and
-    /// `struct_ops` maps whose `autocreate` is false.
+    /// Returns the programs and maps that are not loaded, each with the reason:
+    ///
+    /// - programs of [`Object::unknown_programs`](crate::Object::unknown_programs);
+    /// - programs whose [`Section::autoload`](crate::Section::autoload) is false;
+    /// - maps whose [`MapSpec::autocreate`] is false;
+    /// - struct_ops programs that no created map uses;
+    /// - programs whose load failed in [`Object::load_partial`](crate::Object::load_partial).
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
@@ -88,7 +107,8 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the existing names.
+    /// [`Error::NoSuchName`], with the existing names: if the object has no such variable, or if the variable's map was
+    /// not created.
     pub fn variable(&self, name: &str) -> Result<Variable<'_>, Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
@@ -99,19 +119,19 @@ impl Loaded {
 
     /// Returns the map that contains a variable.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
-        self.maps.iter().find(|made| made.data == spec.location).map(|made| &made.map)
+        self.maps.iter().find(|created| created.data == spec.location).map(|created| &created.map)
     }
 
-    /// Returns all global variables, section by section.
+    /// Returns all global variables, section by section, except those whose map was not created.
     #[doc(alias = "CollectionSpec.Variables")]
     pub fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
         self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.holder(spec)?)))
     }
 
-    /// Returns all maps, by name.
+    /// Returns all maps, sorted by name.
     #[doc(alias("bpf_object__next_map", "bpf_object__for_each_map"))]
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
-        self.maps.iter().map(|made| &made.map)
+        self.maps.iter().map(|created| &created.map)
     }
 
     /// Returns all programs, in the file's order.

@@ -1,10 +1,10 @@
-//! Settings of a load beyond the object: where maps are pinned, and file descriptors of programs that are already
-//! loaded.
+//! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of loaded programs.
 //!
-//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. It is loaded for the
-//! BTF id that the function has in that program's BTF: the verifier checks that both have the same parameter and return
-//! types. Only global functions can be replaced, because the callers of a static function were verified together with
-//! it (`kernel/bpf/verifier.c`, `check_attach_btf_id`).
+//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
+//! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
+//! The verifier checks that the new program and the function have the same parameter and return types. It refuses to
+//! replace a static function (`kernel/bpf/verifier.c`, `bpf_check_attach_target`, in older kernels
+//! `check_attach_btf_id`): the callers of a static function were verified together with it.
 
 #[cfg(feature = "tracing")]
 use std::os::fd::AsFd;
@@ -23,10 +23,20 @@ use crate::{
     text::no_such,
 };
 
-/// Settings of [`Object::load_with`] beyond the object. The object itself is a plain value and holds no file
-/// descriptor.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`], for one load. They are not part of the object,
+/// because an object holds no file descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cutaway::{LoadOptions, Object};
+/// let mut options = LoadOptions::new();
+/// options.pin_root("/sys/fs/bpf/my_tool"); // the directory must exist
+/// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
@@ -41,38 +51,33 @@ pub struct LoadOptions<'p> {
 struct Replacement<'p> {
     name: String,
     program: BorrowedFd<'p>,
-    /// `None` for the function that the section names.
+    /// `None` for the function in the section's name.
     function: Option<String>,
 }
 
 impl<'p> LoadOptions<'p> {
-    /// Returns options without settings: an object is loaded as by [`Object::load`].
+    /// Returns empty options. With them, [`Object::load_with`] does the same as [`Object::load`].
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the directory of maps that are pinned by name, for this load; [`Object::set_pin_root`] sets it in the
-    /// object. The directory must exist, in a BPF file system.
+    /// Sets the directory for maps that are pinned by name ([`Pinning::ByName`](crate::Pinning::ByName)). It overrides
+    /// the directory that [`Object::set_pin_root`] sets, and has the same requirements and errors.
     #[doc(alias("pin_root_path", "MapOptions.PinPath", "default_map_pin_directory"))]
     pub fn pin_root(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.pin_root = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Returns the directory of maps that are pinned by name; `otherwise` if these options have none.
+    /// Returns the directory for maps that are pinned by name; `otherwise` if these options do not set it.
     pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
-    /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`,
-    /// which is a [`Program`](crate::Program) or any other loaded program. Without a function name it is the function
-    /// that the section names (`freplace/FUNCTION`). Of several calls with the same `name` the last one counts. Linux
-    /// 5.6.
-    ///
-    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`. It fails with [`Error::Invalid`]
-    /// if that program is of another type than `EXT` or not to be loaded, or if `program` has no such function or no
-    /// BTF.
+    /// Makes the object's `freplace` program `name` replace `function` of the loaded program `program`. `program` is a
+    /// [`Program`](crate::Program) or any other program's fd. If `function` is `None`, the section's name gives the
+    /// function (`freplace/FUNCTION`). A later call with the same `name` replaces an earlier one. Linux 5.6.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -85,6 +90,15 @@ impl<'p> LoadOptions<'p> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns:
+    ///
+    /// - [`Error::NoSuchName`] if the object has no program `name`;
+    /// - [`Error::Invalid`] if the program `name` is not of the type `EXT`, or its `section.autoload` is false;
+    /// - [`Error::Invalid`] if `program` has no BTF or no such function, or if no function is given;
+    /// - [`Error::Syscall`] if the BTF of `program` cannot be read.
     #[cfg(feature = "tracing")]
     #[doc(alias("bpf_program__set_attach_target", "BPF_PROG_TYPE_EXT", "freplace"))]
     pub fn replace(&mut self, name: &str, program: &'p impl AsFd, function: Option<&str>) -> &mut Self {
@@ -94,7 +108,7 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks that every named program exists, is to be loaded, and can replace a function.
+    /// Checks for each replacement that the object has the program, and that it is loaded and of the type `EXT`.
     #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "there are no settings"))]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
         #[cfg(feature = "tracing")]
@@ -119,8 +133,8 @@ impl<'p> LoadOptions<'p> {
         Ok(())
     }
 
-    /// Finds the function that a program replaces, and sets it as the program's target; returns `None` if there is
-    /// none.
+    /// Finds the function that a program replaces, and sets it as the program's target. Returns `None` if the program
+    /// replaces no function.
     #[cfg_attr(
         not(feature = "tracing"),
         expect(

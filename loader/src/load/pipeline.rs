@@ -1,4 +1,4 @@
-//! Loads an object: the steps in the order that [`super`] lists.
+//! Loads an object, in the order that [`super`] lists.
 
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::{
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
 
-/// A program that was refused while the rest of its object was loaded: see [`Object::load_partial`].
+/// A program whose load failed while the rest of its object was loaded: see [`Object::load_partial`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FailedProgram {
@@ -44,15 +44,27 @@ pub struct FailedProgram {
 }
 
 impl Object {
-    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing.
-    /// [`Loaded::skipped`] lists programs that cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded
-    /// (`autoload`), with the reason.
+    /// Creates the maps, links the instructions, and passes the programs to the kernel, whose verifier checks them.
+    /// Attaches nothing.
+    ///
+    /// [`Loaded::skipped`] lists the programs and maps that are not loaded, each with the reason. With the feature
+    /// `advice`, this call logs [`Object::warnings`], and the skipped programs that are not optional
+    /// ([`Skipped::is_optional`]), at level `warn`.
+    ///
+    /// The call returns after the verifier has checked the last program, which can take seconds for large programs.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if a map or program cannot be created; [`Error::Verifier`], with the reason and the log, if
-    /// the verifier refuses a program; [`Error::Object`] if the instructions refer to something that does not exist. In
-    /// all these cases everything created so far is closed, and the pins that this call created are removed.
+    /// - [`Error::Verifier`], with the reason and the log, if the verifier refuses a program.
+    /// - [`Error::Syscall`] if the kernel refuses a map, or if it refuses a program and the verifier gives no reason.
+    ///   The errno is EPERM if privileges are missing.
+    /// - [`Error::Object`] if the object does not have this machine's byte order, or if an instruction refers to a
+    ///   symbol that does not exist.
+    /// - [`Error::Invalid`] if the object needs a disabled cargo feature.
+    /// - [`Error::Invalid`] if the object needs an extern or an attach target that the kernel does not have.
+    /// - [`Error::Invalid`] if a pinned map differs from the object's description of the map.
+    ///
+    /// After an error, everything created so far is closed, and the pins that this call created are removed.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
     pub fn load(self) -> Result<Loaded, Error> {
         self.load_with(&LoadOptions::new())
@@ -62,7 +74,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], and those of the options.
+    /// As [`Object::load`], and the errors that `LoadOptions::replace` lists.
     #[doc(alias("bpf_object__load", "NewCollectionWithOptions"))]
     pub fn load_with(self, options: &LoadOptions<'_>) -> Result<Loaded, Error> {
         let loaded = self.load_inner(options, None)?;
@@ -81,13 +93,13 @@ impl Object {
         Ok(loaded)
     }
 
-    /// Loads as [`Object::load`] does, but skips programs that cannot be loaded. Their slots in a `PROG_ARRAY` stay
-    /// empty, so tail calls of them fail.
+    /// Loads as [`Object::load`] does, but skips each program whose load fails. Returns the skipped programs with their
+    /// errors. The slots of a skipped program in a `PROG_ARRAY` stay empty, so tail calls to the program fail.
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for everything that concerns more than one program: maps, BTF, data that all programs
-    /// share, and a disabled cargo feature.
+    /// As [`Object::load`], for failures that do not belong to a single program: those of maps, of BTF, of data that
+    /// several programs share, and of a disabled cargo feature.
     pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
@@ -96,15 +108,16 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load_partial`], and [`Error::NoSuchName`] if the options name a program that the object does not
-    /// have.
+    /// As [`Object::load_partial`]. Also [`Error::NoSuchName`] if `LoadOptions::replace` names a program that the
+    /// object does not have, and [`Error::Invalid`] if the program is not of the type `EXT` or its `autoload` is false.
     pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         let mut failed = Vec::new();
         let loaded = self.load_inner(options, Some(&mut failed))?;
         Ok((loaded, failed))
     }
 
-    /// Loads the object. Adds a program that cannot be loaded to `failed`; without `failed` its error ends the load.
+    /// Loads the object. If the load of a program fails, adds the program to `failed`, or returns its error if `failed`
+    /// is `None`.
     fn load_inner(
         mut self,
         options: &LoadOptions<'_>,
@@ -124,7 +137,7 @@ impl Object {
         let mut maps =
             self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
-        let fds = maps.iter().map(|made| made.map.as_fd().as_raw_fd());
+        let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
         let shared = Shared {
             license: self.license(),
@@ -135,7 +148,7 @@ impl Object {
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
         };
-        let (mut programs, mut left_out) = (Vec::new(), Vec::new());
+        let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
         for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
             let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
             #[cfg(feature = "struct-ops")]
@@ -150,14 +163,14 @@ impl Object {
                     #[cfg(feature = "struct-ops")]
                     planned.retain(|planned| *planned != entry);
                     let Some(failed) = &mut failed else { return Err(why) };
-                    left_out.push(name.clone());
+                    failed_names.push(name.clone());
                     skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
                     failed.push(FailedProgram { name, section_name, why });
                 }
             }
         }
         if cfg!(feature = "advice") {
-            // Do not repeat the reason of a refusal.
+            // Do not log the license warning if it is the reason of a skipped program.
             let fault = self.license_fault.as_deref().unwrap_or_default();
             if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
                 self.warn(&|warning| matches!(warning, Warning::License { .. }));
@@ -166,13 +179,13 @@ impl Object {
         #[cfg(feature = "struct-ops")]
         fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
         let mut loaded = Loaded { maps, programs, variables: self.variables, skipped };
-        loaded.fill(&self.maps, &left_out)?;
+        loaded.fill(&self.maps, &failed_names)?;
         sort(&mut loaded.maps, |one, other| one.map.name().cmp(other.map.name()));
         new_pins.keep();
         Ok(loaded)
     }
 
-    /// Logs the warnings that `which` chooses.
+    /// Logs the warnings for which `which` returns true.
     fn warn(&self, which: &dyn Fn(&Warning) -> bool) {
         if cfg!(feature = "advice") {
             self.warnings().iter().filter(|warning| which(warning)).for_each(|warning| warn!("{warning}"));
@@ -195,11 +208,14 @@ impl Object {
         Ok(maps)
     }
 
-    /// Loads the object's BTF. Observers of maps and readers of verifier logs use it. Programs run without it, so a
-    /// failure is not an error.
+    /// Loads the object's BTF. The kernel uses it to describe maps to observers, and to show source lines in verifier
+    /// logs. Most objects load without BTF, so a failure is not an error. Some maps need BTF: those with local storage,
+    /// and those with a `bpf_spin_lock` or `bpf_timer`. The kernel refuses such a map later, and the log has the reason
+    /// for the missing BTF at level `debug`.
     ///
-    /// A new kernel accepts the BTF unchanged. An old kernel refuses all of it because of one kind that it does not
-    /// know. Only then is the kernel asked about each kind, and the BTF rewritten to those that it accepts.
+    /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
+    /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF
+    /// with the kinds that the kernel accepts.
     fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
         let why = match load_btf(&bytes) {
@@ -219,14 +235,15 @@ impl Object {
         Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
     }
 
-    /// Returns the maps by which USDT programs find their arguments, if the object has them.
+    /// Returns the maps in which USDT programs find the locations of their arguments. `None` if the object has no such
+    /// maps.
     #[cfg(feature = "usdt")]
     fn usdt_specs(&self, maps: &[CreatedMap]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
-        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
+        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|created| created.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
         let mut of_usdt = self.maps.iter().filter(|spec| UsdtSpecs::MAPS.contains(&spec.name.as_str()));
         let pinned = of_usdt.any(|spec| spec.pinning == Pinning::ByName);
-        let addresses = addresses.map(|made| made.map.duplicate()).transpose()?;
+        let addresses = addresses.map(|created| created.map.duplicate()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
     }
 }
@@ -243,17 +260,17 @@ fn fill_struct_ops(maps: &mut [CreatedMap], plan: &Plan, planned: &[Start], prog
         if let Some(program) = programs.iter().find(|program| program.spec().entry == start) {
             return Ok(Some(program.as_fd().as_raw_fd()));
         }
-        // `planned` contains the programs to load, without those that were reported as refused. Other programs stay
-        // unset.
+        // `planned` contains the programs to load, except those whose load failed. For any other program, the member of
+        // the struct_ops value stays 0.
         if planned.contains(&start) {
             return Err(Error::bug("a program of a struct_ops map was not loaded"));
         }
         Ok(None)
     };
-    for made in maps {
-        // Skips maps of other types.
-        let Some(fitted) = plan.resolved.struct_ops.map(made.index) else { continue };
-        made.map.set_table(fitted.value(fd)?, fitted.by_link);
+    for created in maps {
+        // Maps of other types have no layout.
+        let Some(layout) = plan.resolved.struct_ops.map(created.index) else { continue };
+        created.map.set_struct_ops_value(layout.value(fd)?, layout.has_link_flag);
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Map {
         if let (Some(btf), Some(table)) = (btf, struct_ops.filter(|_| cfg!(feature = "struct-ops"))) {
             attr.btf_fd = number(btf);
             attr.btf_vmlinux_value_type_id = table.value_type_id;
-            if table.by_link {
+            if table.has_link_flag {
                 attr.map_flags.0 |= LINK;
             }
             if let Some(module) = &table.module {

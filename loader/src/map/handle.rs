@@ -15,7 +15,23 @@ use crate::{
 
 /// A map in the kernel. It exists as long as something refers to it: this value, a program that uses it, or a pin.
 ///
+/// Keys and values are bytes in the layout that programs use: that of C structures, in native byte order. The slices
+/// need no alignment. A lookup, update or delete is one system call; [`Map::entries`] and [`Map::update_batch`] read or
+/// set many elements in one system call.
+///
 /// `Send` and `Sync`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let loaded = cutaway::Object::parse(&[])?.load()?;
+/// let calls = loaded.map("calls")?; // BPF_MAP_TYPE_HASH: u32 pid to u64 count
+/// calls.update(&4321_u32.to_ne_bytes(), &0_u64.to_ne_bytes())?;
+/// if let Some(value) = calls.lookup(&4321_u32.to_ne_bytes())? {
+///     println!("{} calls", u64::from_ne_bytes(value.as_slice().try_into()?));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "bpf_map")]
 #[derive(Debug)]
 pub struct Map {
@@ -25,17 +41,19 @@ pub struct Map {
     pub(super) memory: OnceLock<Shared>,
     /// The offset of global variables in that memory, in bytes: 0, except in arenas.
     pub(super) base: usize,
-    table: Option<Table>,
+    struct_ops_value: Option<StructOpsValue>,
 }
 
-/// The value of a struct_ops map, written when it is registered.
+/// The value of a struct_ops map. It is written when the map is registered.
 #[derive(Debug)]
-pub(crate) struct Table {
-    pub(crate) value: Vec<u8>,
-    pub(crate) by_link: bool,
+pub(crate) struct StructOpsValue {
+    pub(crate) bytes: Vec<u8>,
+    /// True if a link registers the map (`BPF_F_LINK`); otherwise, writing the value registers it.
+    pub(crate) has_link_flag: bool,
 }
 
-/// One value for each possible CPU, with the CPU's number.
+/// One value for each possible CPU, with the CPU's id, in ascending order of the ids. The possible CPUs are those in
+/// `/sys/devices/system/cpu/possible`; some of them may be offline.
 #[doc(alias("PerCpuValues", "BPF_MAP_TYPE_PERCPU_ARRAY"))]
 pub type PerCpu = Vec<(u32, Vec<u8>)>;
 
@@ -45,14 +63,18 @@ impl Map {
         self.base
     }
 
-    /// Returns the addresses at which an arena is mapped in this process, valid for as long as this value lives. A
-    /// program's pointers into the arena are valid here, too.
+    /// Returns the addresses at which an arena is mapped in this process. An arena is memory that programs and user
+    /// space share (`BPF_MAP_TYPE_ARENA`, Linux 6.9). The addresses are valid as long as this value lives. Pointers
+    /// that programs store in the arena are valid in this process.
     ///
-    /// Returns `None` for maps of other types, and for an arena that this process opened and did not create. Also for
-    /// an arena whose description names the address in `map_extra`, unless it holds global variables; the caller maps
-    /// such an arena.
+    /// Returns `None` in these cases:
     ///
-    /// Programs write to the arena at any time, so it must only be accessed by atomic or volatile instructions.
+    /// - The map has another type.
+    /// - This process did not create the arena, but opened it.
+    /// - [`MapSpec::map_extra`](crate::MapSpec::map_extra) sets the address, and the arena has no global variables. The
+    ///   caller maps the arena at this address.
+    ///
+    /// Programs write to the arena at any time, so the caller must access it only by atomic or volatile accesses.
     #[doc(alias("BPF_MAP_TYPE_ARENA", "bpf_map__initial_value"))]
     #[must_use]
     pub fn arena(&self) -> Option<Range<usize>> {
@@ -61,20 +83,20 @@ impl Map {
 
     pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements = Elements::new(map).map_err(|error| Error::kernel(format!("query the map `{name}`"), &error))?;
-        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, table: None })
+        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, struct_ops_value: None })
     }
 
-    pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
-        self.table = Some(Table { value, by_link });
+    pub(crate) fn set_struct_ops_value(&mut self, bytes: Vec<u8>, has_link_flag: bool) {
+        self.struct_ops_value = Some(StructOpsValue { bytes, has_link_flag });
     }
 
-    pub(crate) fn table(&self) -> Option<&Table> {
-        self.table.as_ref()
+    pub(crate) fn struct_ops_value(&self) -> Option<&StructOpsValue> {
+        self.struct_ops_value.as_ref()
     }
 
-    /// Writes the only element of a struct_ops map.
-    pub(crate) fn write_table(&self, table: &Table) -> std::io::Result<()> {
-        self.elements.update(&0_u32.to_ne_bytes(), &table.value, 0)
+    /// Writes the value of a struct_ops map, which has one element.
+    pub(crate) fn write_struct_ops_value(&self, value: &StructOpsValue) -> std::io::Result<()> {
+        self.elements.update(&0_u32.to_ne_bytes(), &value.bytes, 0)
     }
 
     /// Duplicates the map's file descriptor.
@@ -109,7 +131,8 @@ impl Map {
         Ok(self.memory.get_or_init(|| memory))
     }
 
-    /// Returns the name in the object. The kernel stores 15 bytes of it.
+    /// Returns the name in the object. For a map that [`Map::from_pin`] opened, returns the pin's file name; for a map
+    /// opened by its id, the name that the kernel stores: the first 15 bytes of the name in the object.
     #[doc(alias = "bpf_map__name")]
     #[must_use]
     pub fn name(&self) -> &str {
@@ -123,7 +146,7 @@ impl Map {
         self.elements.info().map_type
     }
 
-    /// Returns the map id: unique while the machine runs.
+    /// Returns the map id, which the kernel assigns. No two existing maps have the same id.
     #[doc(alias = "bpf_map_info")]
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -144,27 +167,29 @@ impl Map {
         self.elements.info().key_size as usize
     }
 
-    /// Returns the size in bytes of the value that [`Map::lookup`] returns. For a per-CPU map it covers one value for
-    /// each possible CPU, each padded to a multiple of 8 bytes.
+    /// Returns the size in bytes of a value, as [`Map::lookup`] returns and [`Map::update`] takes it.
+    ///
+    /// In a per-CPU map, this is the size of the values of all possible CPUs together, in ascending order of the CPU
+    /// ids. Each CPU's value is padded to a multiple of 8 bytes.
     #[doc(alias = "bpf_map__value_size")]
     #[must_use]
     pub fn value_size(&self) -> usize {
         self.elements.value_len()
     }
 
-    /// Returns the maximum number of elements; for a ring, its size in bytes.
+    /// Returns the maximum number of elements; for a ring, the size of its data area in bytes.
     #[doc(alias = "bpf_map__max_entries")]
     #[must_use]
     pub fn max_entries(&self) -> u32 {
         self.elements.info().max_entries
     }
 
-    /// Returns the value of `key`; `None` if the key does not exist.
+    /// Returns the value of `key`, which has [`Map::value_size`] bytes; `None` if the key does not exist.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, without a system call), or if the
-    /// kernel refuses (rings have no elements, for example).
+    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
+    /// - [`Error::Syscall`] if the kernel refuses, for example because the map is a ring, which has no elements.
     #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];
@@ -172,12 +197,12 @@ impl Map {
         Ok(found.then_some(value))
     }
 
-    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs in ascending order; `None`
-    /// if the key does not exist.
+    /// Returns the values of `key` in a per-CPU map, one for each possible CPU; `None` if the key does not exist. To
+    /// set them, pass the values of all CPUs to [`Map::update`], in the layout of [`Map::value_size`].
     ///
     /// # Errors
     ///
-    /// As [`Map::lookup`]; [`Error::Invalid`] if the map is not per-CPU.
+    /// As [`Map::lookup`]. [`Error::Invalid`] if the map is not per-CPU.
     #[doc(alias("bpf_map_lookup_elem", "BPF_MAP_LOOKUP_ELEM"))]
     pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
         if !self.map_type().is_per_cpu() {
@@ -192,30 +217,41 @@ impl Map {
         Ok(Some(self.elements.cpus().iter().copied().zip(values.map(<[u8]>::to_vec)).collect()))
     }
 
-    /// Sets the value of `key`, existing or new.
+    /// Sets the value of `key`. Adds the key if it does not exist (`BPF_ANY`; there is no method for `BPF_NOEXIST` and
+    /// `BPF_EXIST`).
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel
-    /// refuses: E2BIG if the map is full, EPERM if it is frozen.
+    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
+    /// - [`Error::Invalid`] if `value` is not [`Map::value_size`] bytes long. (No system call is made.)
+    /// - [`Error::Syscall`] if the kernel refuses: E2BIG if the map is full, EPERM if it is frozen.
     #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
     pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
     }
 
-    /// Removes `key`; returns `false` if it did not exist.
+    /// Removes `key`. Returns `true` if the key existed.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long, or the kernel refuses: EINVAL for an array,
-    /// whose keys cannot be removed.
+    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
+    /// - [`Error::Syscall`] if the kernel refuses: EINVAL for an array, whose keys cannot be removed.
     #[doc(alias("BPF_MAP_DELETE_ELEM", "bpf_map__delete_elem", "bpf_map_delete_elem"))]
     pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
         self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
     }
 
-    /// Iterates over the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed. If the
-    /// last key is removed, the kernel starts over, and keys may be returned twice.
+    /// Iterates over the keys, in the kernel's order, by one system call for each key. Programs and other processes may
+    /// change the map meanwhile:
+    ///
+    /// - A key that is added during the iteration may be missing from it.
+    /// - If the key that was returned last is removed, the kernel starts again at the first key. Keys are then returned
+    ///   twice.
+    ///
+    /// # Errors
+    ///
+    /// An item is [`Error::Syscall`] if the kernel refuses, for example because the map is a ring. The iterator ends
+    /// after an error.
     #[doc(alias("BPF_MAP_GET_NEXT_KEY", "bpf_map__get_next_key", "bpf_map_get_next_key"))]
     pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
         let mut last: Option<Vec<u8>> = None;
@@ -244,10 +280,13 @@ impl Map {
     }
 
     pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        // With a map's file descriptor, access to its elements needs no privilege.
+        // Not the usual advice about capabilities: since Linux 5.19, access to elements needs only the map's fd.
+        // Before, it also needs `CAP_BPF` if `kernel.unprivileged_bpf_disabled` is set.
         let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
         match error.raw_os_error() {
-            Some(libc::EPERM) => plain.advise("it is frozen, or its flags forbid this to user space"),
+            Some(libc::EPERM) => {
+                plain.advise("it is frozen, its flags forbid this to user space, or (before 5.19) CAP_BPF is missing")
+            }
             _ => plain,
         }
     }

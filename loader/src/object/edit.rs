@@ -1,4 +1,4 @@
-//! Changes to an object before loading: map sizes, program types, values of global variables.
+//! Changes an object before loading: map sizes, program types, values of global variables.
 
 use std::path::Path;
 
@@ -15,16 +15,16 @@ use super::{
 use crate::{Error, ProgramType, text::no_such};
 
 impl Object {
-    /// Returns the descriptions of all programs, in the file's order, to be changed before loading.
+    /// Returns the descriptions of all programs, in the file's order. The caller may change them before loading.
     pub fn programs_mut(&mut self) -> impl Iterator<Item = &mut ProgramSpec> {
         self.programs.iter_mut()
     }
 
-    /// Returns a program's description, to be changed before loading.
+    /// Returns a program's description. The caller may change it before loading.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if there is no such program; [`Error::Invalid`], with the reason, if it is one of
+    /// [`Error::NoSuchName`] if there is no such program. [`Error::Invalid`], with the reason, if the program is in
     /// [`Object::unknown_programs`].
     #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
@@ -37,9 +37,19 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the program type of the function `name`. The function may be in a section whose name gives no program type,
-    /// may have been taken for a subprogram, or may be a program of another type. It is loaded with
-    /// `expected_attach_type` (0 for types that have none), and the caller attaches it.
+    /// Makes the function `name` a program of the type `program_type`, and returns its description. The function may
+    /// be:
+    ///
+    /// - a program of [`Object::unknown_programs`] whose section's name gives no program type;
+    /// - a function that other programs call, in a section whose name gives no program type;
+    /// - a program of another type.
+    ///
+    /// The program is loaded with `expected_attach_type`. Pass `AttachType::default()`, which is 0, for program types
+    /// without attach types.
+    ///
+    /// A function that was not a program has no attach target. So [`Loaded::attach`](crate::Loaded::attach) skips it,
+    /// and the caller attaches it as shown below. A function that was a program keeps its attach target and `autoload`.
+    /// To set the attach target too, use [`Object::set_section`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,7 +64,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no function of that name that is visible outside its file.
+    /// [`Error::NoSuchName`] if the object has no global function `name`. A `static` function is not global.
     #[doc(alias("bpf_program__set_type", "bpf_program__set_expected_attach_type"))]
     pub fn set_program_type(
         &mut self,
@@ -86,13 +96,15 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the program type and the attach target of the function `name`, in the form of a section name:
-    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. Otherwise as [`Object::set_program_type`].
+    /// Makes the function `name` a program of the section `section`, as if the source had `SEC(section)`. The section's
+    /// name gives the program type and the attach target: `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`,
+    /// `xdp`. The program is loaded even if the name begins with `?`. The function may be the same as for
+    /// [`Object::set_program_type`].
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if `section` names no program type; [`Error::NoSuchName`] if the object has no function of
-    /// that name that is visible outside its file.
+    /// [`Error::Invalid`] if `section` gives no program type. [`Error::NoSuchName`] if the object has no global
+    /// function `name`.
     #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Invalid {
@@ -105,7 +117,7 @@ impl Object {
         Ok(program)
     }
 
-    /// Returns a map's description, to be changed before loading.
+    /// Returns a map's description. The caller may change it before loading.
     ///
     /// # Errors
     ///
@@ -118,16 +130,23 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the directory for maps that are pinned by name; the default is `/sys/fs/bpf`. It must exist, on a bpf file
-    /// system.
+    /// Sets the directory for maps that are pinned by name ([`Pinning::ByName`](crate::Pinning::ByName)). The default
+    /// is `/sys/fs/bpf`. [`LoadOptions::pin_root`](crate::LoadOptions::pin_root) overrides it for one load.
+    ///
+    /// The directory must exist, in a BPF file system; otherwise loading returns [`Error::Syscall`]. If a map of this
+    /// name is pinned there, loading uses the pinned map. It returns [`Error::Invalid`] if the pinned map has another
+    /// type, size or flags. A pin stays until its file is removed; only a failed load removes the pins that it created.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
     pub fn set_pin_root(&mut self, directory: impl AsRef<Path>) {
         self.pins = directory.as_ref().to_owned();
     }
 
-    /// Sets a global variable before loading. A variable in `.rodata` cannot be set later: the verifier treats its
-    /// value as a constant and removes code that this makes unreachable. After loading, use
-    /// [`Loaded::variable`](crate::Loaded::variable).
+    /// Sets a global variable before loading. After loading, use [`Loaded::variable`](crate::Loaded::variable).
+    ///
+    /// A variable in `.rodata` cannot be set after loading. The verifier treats its value as a constant, and removes
+    /// code that the value makes unreachable.
+    ///
+    /// `value` is a number, a `bool`, an array of these, or bytes. A structure is passed as bytes.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
@@ -140,8 +159,11 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no variable of that name. [`Error::Invalid`] if `value` has another
-    /// length, sign or kind than the object's types give; the error names the variable, its type and its section.
+    /// - [`Error::NoSuchName`] if the object has no variable `name`.
+    /// - [`Error::Invalid`] if the size, signedness or kind of `value` differs from the variable's BTF type. The error
+    ///   names the variable, its type and its section.
+    /// - [`Error::Invalid`] if the variable is in `.kconfig` (use [`Object::set_kconfig`]), or reaches beyond its
+    ///   section.
     #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
     pub fn set_variable<T: ToBytes + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
@@ -166,8 +188,12 @@ impl Object {
         Ok(())
     }
 
-    /// Sets values of the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running
-    /// kernel's configuration, which is still read for the other names.
+    /// Sets values of the kernel's configuration (`__kconfig`), in lines of the form `CONFIG_HZ=250`. These values
+    /// override the running kernel's configuration. Other values are still read from the running kernel's
+    /// configuration.
+    ///
+    /// Lines of any other form are ignored, for example `# CONFIG_X is not set`. If several lines set the same name,
+    /// the first line counts. A second call replaces the lines of the first call.
     #[doc(alias("bpf_object_open_opts", "kconfig"))]
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();
@@ -177,5 +203,5 @@ impl Object {
 /// Returns the error for a map or program that disappears between two lookups, which is a bug.
 #[track_caller]
 fn vanished() -> Error {
-    Error::bug("a map or program of the object is gone between two lookups")
+    Error::bug("a map or program of the object disappeared")
 }

@@ -50,7 +50,8 @@ fn program_of_an_unknown_section_is_named_with_the_reason() {
     let mut object = parse("unknown_sections").unwrap();
     let line = object.program_mut("in_foo").unwrap_err().to_string();
     assert!(
-        line.contains("`in_foo`: section `foo`: its name begins with no kind") && line.contains("set_program_type"),
+        line.contains("`in_foo`: section `foo`: its name gives no known program type")
+            && line.contains("set_program_type"),
         "{line}"
     );
     let line = object.program_mut("in_kprobe").unwrap_err().to_string();

@@ -12,17 +12,17 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionSpec {
-    /// Its name; empty for the null section, which is the first.
+    /// Its name; empty for the first section of an ELF file, the null section.
     pub name: String,
-    /// Bytes in memory. (`.bss` takes no bytes in the file.)
+    /// Its size in memory, in bytes. `.bss` has no bytes in the file.
     pub size: u64,
-    /// Whether it holds instructions.
+    /// True if it contains instructions.
     pub executable: bool,
     /// The number of relocations in it.
     pub references: usize,
 }
 
-/// A function as the file holds it: no reference is resolved.
+/// A function as it is in the file, before its references are resolved.
 #[doc(alias = "bpf_program__insns")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,15 +31,16 @@ pub struct FunctionSpec {
     pub name: String,
     /// Its section's name.
     pub section: String,
-    /// Bytes from the section's start.
+    /// Its offset in the section, in bytes.
     pub offset: u64,
-    /// Visible outside its file.
+    /// True if it is visible outside its file.
     pub global: bool,
-    /// Its instructions. A 16-byte instruction (`BPF_LD | BPF_IMM | BPF_DW`) takes two slots.
+    /// Its instruction slots of 8 bytes. A 16-byte instruction (`BPF_LD | BPF_IMM | BPF_DW`) takes two slots.
     pub instructions: Vec<Instruction>,
-    /// The references of its instructions, ascending by slot.
+    /// The references of its instructions, in ascending order of their slots.
     pub references: Vec<Reference>,
-    /// The source lines of its instructions, ascending by slot; empty if the file has no line information.
+    /// The source lines of its instructions, in ascending order of their slots. Empty if the file has no line
+    /// information.
     pub lines: Vec<Line>,
 }
 
@@ -47,7 +48,7 @@ pub struct FunctionSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reference {
-    /// Slots from the function's start.
+    /// The index of the instruction slot in the function.
     pub slot: usize,
     /// The symbol's name; for a section symbol, the section's name.
     pub name: String,
@@ -58,20 +59,20 @@ pub struct Reference {
 #[non_exhaustive]
 #[doc(alias("bpf_line_info", "line_info"))]
 pub struct Line {
-    /// Slots from the function's start to the first instruction of this line.
+    /// The index in the function of the first instruction slot of this line.
     pub slot: usize,
     /// The path of the source file, as the compiler recorded it.
     pub file: Arc<str>,
-    /// The line, from 1.
+    /// The line; the first line is 1.
     pub line: u32,
-    /// The column, from 1; 0 if unknown.
+    /// The column; the first column is 1. 0 if the column is unknown.
     pub column: u32,
     /// The text of the line, without leading and trailing space.
     pub text: Arc<str>,
 }
 
 impl Object {
-    /// Returns the file's sections, in its order.
+    /// Returns the sections, in the file's order.
     pub fn sections(&self) -> impl Iterator<Item = SectionSpec> {
         self.elf.sections().map(|(index, section)| SectionSpec {
             name: section.name.clone(),
@@ -81,10 +82,10 @@ impl Object {
         })
     }
 
-    /// Returns all functions, programs included, by section and offset in it.
+    /// Returns all functions, including the programs, sorted by section and then by offset in the section.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSpec> {
         let btf = btf::read(self.elf.contents(".BTF")).unwrap_or_else(|_| Btf::none());
-        // Share the texts: many instructions come from one line, and a line can be long.
+        // Share the texts: many instructions belong to the same line, and a line can be long.
         let mut known: BTreeMap<u32, Arc<str>> = BTreeMap::new();
         self.functions.iter().map(move |&((section, offset), ref function)| {
             let mut text = |offset| {

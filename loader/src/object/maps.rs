@@ -129,7 +129,10 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
                 match pinning {
                     0 => {}
                     1 => map.pinning = Pinning::ByName,
-                    value => warnings.push(Warning::Pinning { map: map.name.clone(), value }),
+                    value if cfg!(feature = "advice") => {
+                        warnings.push(Warning::Pinning { map: map.name.clone(), value });
+                    }
+                    _ => {}
                 }
             }
             maps.push(map);

@@ -24,7 +24,11 @@ use crate::{
     elf::Elf,
 };
 
-/// A parsed object file. A plain value without file descriptors; `Send` and `Sync`.
+/// A parsed object file: its maps, programs and global variables. It is a plain value without file descriptors.
+///
+/// The caller may change it before it is loaded, for example by [`Object::set_variable`] and [`Object::map_mut`].
+///
+/// `Send` and `Sync`.
 ///
 /// ```
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -54,10 +58,10 @@ pub struct Object {
     pub(crate) programs: Vec<ProgramSpec>,
     pub(super) unknown_programs: Vec<Skipped>,
     pub(super) warnings: Vec<Warning>,
-    /// Why the kernel does not take the license for GPL.
+    /// The reason why the kernel does not count the license as GPL-compatible.
     pub(crate) license_fault: Option<String>,
     pub(crate) pins: PathBuf,
-    /// The object as aya-obj read it, if it was read by aya-obj.
+    /// The object as aya-obj read it; `None` if this crate's reader has read the object.
     #[cfg(feature = "aya-obj")]
     pub(crate) aya: Option<Box<AyaObject>>,
 }
@@ -70,8 +74,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that
-    /// cannot be loaded is no error: see [`Object::unknown_programs`].
+    /// [`Error::Object`] if the file is truncated or malformed, if it is not for BPF, or if it does not have this
+    /// machine's byte order. A program that cannot be loaded is not an error: see [`Object::unknown_programs`].
     #[doc(alias("bpf_object__open", "bpf_object__open_mem", "LoadCollectionSpec"))]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = Elf::read(bytes)?;
@@ -79,9 +83,9 @@ impl Object {
         Self::of(elf)
     }
 
-    /// Parses an object file of either byte order, for inspection. In a foreign-endian object, instructions, types and
-    /// maps are byte-swapped; the contents of variables stay as they are in the file. Such an object can neither be
-    /// loaded nor linked in a dry run.
+    /// Parses an object file of either byte order, for inspection. If the object does not have this machine's byte
+    /// order (it is foreign-endian), its instructions, types and maps are byte-swapped. The contents of its variables
+    /// are not byte-swapped. [`Object::load`] and [`Object::dry_run`] refuse a foreign-endian object.
     ///
     /// # Errors
     ///
@@ -90,7 +94,7 @@ impl Object {
         Elf::read(bytes).and_then(Self::of)
     }
 
-    /// Returns whether the object is foreign-endian: see [`Object::parse_any_endian`].
+    /// Returns true if the object does not have this machine's byte order: see [`Object::parse_any_endian`].
     #[must_use]
     pub fn is_foreign_endian(&self) -> bool {
         self.elf.is_foreign_endian()
@@ -134,7 +138,8 @@ impl Object {
         })
     }
 
-    /// Returns the maps, in the file's order, global data first.
+    /// Returns the maps: first those of the data sections (`.data`, `.rodata`, `.bss`), then the others, each group in
+    /// the file's order. The map of a data section has one element, which contains all variables of the section.
     #[must_use]
     #[doc(alias = "bpf_object__for_each_map")]
     pub fn maps(&self) -> &[MapSpec] {
@@ -148,38 +153,46 @@ impl Object {
         &self.programs
     }
 
-    /// Returns the programs that cannot be loaded, each with the reason: their section names no program type, or they
-    /// are `static`. The rest of the object can be loaded. So can a program of an unknown section, after
-    /// [`Object::set_program_type`].
+    /// Returns the programs that cannot be loaded, each with the reason. Either the section's name gives no program
+    /// type, or the function is `static`. [`Object::load`] skips these programs.
+    ///
+    /// If only the program type is unknown, [`Object::set_program_type`] makes the program loadable.
     #[must_use]
     pub fn unknown_programs(&self) -> &[Skipped] {
         &self.unknown_programs
     }
 
-    /// Returns the global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings
-    /// (`.data.tuning`), and the constants of the kernel's configuration.
+    /// Returns the global variables, section by section:
+    ///
+    /// - those of the sections `.data`, `.rodata`, `.bss`, and of sections such as `.data.tuning`;
+    /// - those of an arena (`.addr_space.1`);
+    /// - the constants of the kernel's configuration (`__kconfig`).
     #[must_use]
     pub fn variables(&self) -> &[VariableSpec] {
         &self.variables
     }
 
-    /// Returns the license that the kernel is given; empty if the object has none. Programs that call GPL-only helpers
-    /// need a GPL-compatible one.
+    /// Returns the license that is passed to the kernel. A program that calls a GPL-only helper needs a GPL-compatible
+    /// license. The text is empty if the object has no license, or if the section `license` contains a pointer instead
+    /// of text.
     #[must_use]
     #[doc(alias = "LICENSE")]
     pub fn license(&self) -> &CStr {
         &self.license
     }
 
-    /// Returns the externs: constants of the kernel's configuration, and variables and functions of the kernel.
+    /// Returns the externs, the symbols that the object uses and the kernel provides: constants of the kernel's
+    /// configuration (`__kconfig`), and variables and functions of the kernel (`__ksym`).
     #[must_use]
     #[doc(alias("__ksym", "__kconfig", "kfunc"))]
     pub fn externs(&self) -> &[Extern] {
         &self.externs
     }
 
-    /// Returns the probable mistakes in the object. [`Object::load`] logs each at level `warn`. Empty without this
-    /// crate's feature `advice`.
+    /// Returns the probable mistakes in the object. Empty without this crate's feature `advice`.
+    ///
+    /// [`Object::load`] logs each warning at level `warn`. It does not log [`Warning::License`] if it skips a program
+    /// for the same reason.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -203,7 +216,7 @@ impl Object {
         &self.kconfig
     }
 
-    /// Parses `.BTF` as it is in the file; `None` if the object has no BTF.
+    /// Parses the file's section `.BTF`, without changes. Returns `None` if the object has no BTF.
     pub(crate) fn own_btf(&self) -> Result<Option<Btf<'_>>, Error> {
         match self.elf.contents(".BTF") {
             [] => Ok(None),
@@ -211,13 +224,16 @@ impl Object {
         }
     }
 
-    /// Returns `.BTF.ext` if it has CO-RE relocations.
+    /// Returns the section `.BTF.ext` if it has CO-RE relocations.
     pub(crate) fn core_relo_bytes(&self) -> Option<&[u8]> {
         self.core.then(|| self.elf.contents(".BTF.ext"))
     }
 
-    /// Returns the object's BTF, completed with what compilers leave to the linker: sizes of data sections, and offsets
-    /// of variables in them. `None` if the object has no types.
+    /// Returns the object's BTF (the descriptions of its types): the bytes of a section `.BTF`, in native byte order.
+    /// They are completed as libbpf does it: with the sizes of data sections, and with the offsets of variables in the
+    /// `DATASEC` types.
+    ///
+    /// Returns `None` if the object has no BTF. A bug of this crate is logged at level `error`, and also gives `None`.
     #[must_use]
     #[doc(alias("bpf_object__btf", "btf__raw_data"))]
     pub fn btf(&self) -> Option<Vec<u8>> {
@@ -227,7 +243,7 @@ impl Object {
         })
     }
 
-    /// Returns the object's BTF as [`Object::btf`] does, and a bug as an error.
+    /// Returns the object's BTF as [`Object::btf`] does, but returns a bug as an error instead of logging it.
     pub(crate) fn completed_btf(&self) -> Result<Option<Vec<u8>>, Error> {
         #[cfg(feature = "aya-obj")]
         if let Some(aya) = &self.aya {
@@ -237,10 +253,12 @@ impl Object {
     }
 }
 
-/// Splits functions into programs and programs that cannot be loaded. Programs are the global functions outside
-/// `.text`. If a section's name gives no program type, its functions are subprograms (if another section refers to it)
-/// or programs that cannot be loaded. A static function that no instruction refers to was probably meant to be a
-/// program.
+/// Splits the functions outside `.text` into programs and programs that cannot be loaded.
+///
+/// - A program is a global function of a section whose name gives a program type.
+/// - If the section's name gives no program type, and another section refers to the section, its functions are
+///   subprograms: other programs call them. Without such a reference they are programs that cannot be loaded.
+/// - A static function is a program that cannot be loaded if no program calls it: its author probably meant a program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());

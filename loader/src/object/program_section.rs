@@ -1,17 +1,19 @@
 //! Section names: the program type, as libbpf reads it.
 //!
 //! ```text
-//!     [?] WORD[.s] [/ TARGET]
-//!      │   │   │      └─ where to attach it: see target.rs
-//!      │   │   └──────── may sleep (BPF_F_SLEEPABLE)
-//!      │   └──────────── the type: a row of the table below; the longest row that matches wins
-//!      └──────────────── not loaded by default
+//!     [?] WORD[.s|.frags] [/ TARGET]
+//!      │   │    │            └─ the attach target: see target.rs
+//!      │   │    └────────────── .s: may sleep (BPF_F_SLEEPABLE); .frags: takes fragments (BPF_F_XDP_HAS_FRAGS)
+//!      │   └─────────────────── the program type: a row of the table below; the first row that matches wins
+//!      └─────────────────────── not loaded by default
 //! ```
 //!
-//! `program/load.rs` later changes the attach type of two kinds of program. struct_ops programs get the index of their
-//! member. Probes with many targets get none if the kernel has no such links.
+//! A `syscall` program may sleep without `.s`.
 //!
-//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
+//! `program/load.rs` later changes the attach type of two kinds of program. A struct_ops program gets the index of its
+//! member. If the kernel has no links for many functions, a `kprobe.multi`, `uprobe.multi` or `usdt` program gets 0.
+//!
+//! The attach types are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
 //! existing objects use.
 
 use std::fmt;
@@ -29,19 +31,22 @@ pub struct Section {
     /// The program type.
     #[doc(alias = "bpf_prog_type")]
     pub program_type: ProgramType,
-    /// `enum bpf_attach_type`; 0 for program types that are loaded without one.
+    /// The attach type (`enum bpf_attach_type`) that is passed to `BPF_PROG_LOAD`; 0 for program types without attach
+    /// types.
     #[doc(alias = "bpf_attach_type")]
     pub expected_attach_type: AttachType,
-    /// Whether the program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
+    /// Whether the program may sleep (`BPF_F_SLEEPABLE`; Linux 5.10, for uprobes 6.0). True for the suffix `.s` and for
+    /// the section `syscall`.
     #[doc(alias = "BPF_F_SLEEPABLE")]
     pub sleepable: bool,
-    /// Whether an XDP program takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, Linux 5.18).
+    /// Whether an XDP program takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, Linux 5.18). True for the suffix
+    /// `.frags`.
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub fragments: bool,
-    /// Whether the program is loaded. False if the name begins with `?`, true otherwise.
+    /// Whether the program is loaded. False if the section's name begins with `?`.
     #[doc(alias = "bpf_program__set_autoload")]
     pub autoload: bool,
-    /// Where to attach the program, if the name says so.
+    /// The attach target; `None` if the section's name has none.
     pub target: Option<Target>,
 }
 
@@ -51,13 +56,13 @@ pub(crate) struct UnknownKind;
 
 impl fmt::Display for UnknownKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its name begins with no kind of program that this loader knows")
+        f.write_str("its name gives no known program type")
     }
 }
 
 struct Kind(ProgramType, AttachType, Reading);
 
-/// For program types without attach types; `BPF_PROG_LOAD` takes 0.
+/// The attach type of program types that have none: `BPF_PROG_LOAD` takes 0.
 const NONE: AttachType = AttachType(0);
 
 use AttachType as A;
@@ -66,14 +71,15 @@ use Reading as R;
 
 macro_rules! kinds {
     ($($word:literal $program_type:path, $attach_type:expr, $reading:expr;)*) => {
-        /// The words, separated by spaces (see `cutaway_sys::names`); `KINDS` has their meanings in the same order.
+        /// The words of all rows, separated by spaces (see `cutaway_sys::names`). `KINDS` has the other columns, in the
+        /// same order.
         const WORDS: &str = concat!($($word, " ",)*);
         const KINDS: &[Kind] = &[$(Kind($program_type, $attach_type, $reading)),*];
     };
 }
 
-// Every kind: name, type, attach type, and how the rest of the name is read. A name with a slash precedes the name that
-// is its first part.
+// Each row: word, program type, attach type, and how the target is read. The first row that matches wins, so
+// `xdp/devmap` precedes `xdp`.
 kinds! {
     "socket" T::SOCKET_FILTER, NONE, R::Label;
     "sk_reuseport/migrate" T::SK_REUSEPORT, A::SK_REUSEPORT_SELECT_OR_MIGRATE, R::Label;
@@ -168,15 +174,15 @@ kinds! {
 }
 
 impl Section {
-    /// Parses a section name by libbpf's rules (`tracepoint/syscalls/sys_enter_openat`); `None` if it gives no program
-    /// type.
+    /// Parses a section name by libbpf's rules, for example `tracepoint/syscalls/sys_enter_openat`. Returns `None` if
+    /// the name gives no program type.
     #[must_use]
     #[doc(alias = "libbpf_prog_type_by_name")]
     pub fn named(name: &str) -> Option<Self> {
         Self::read(name).ok()
     }
 
-    /// As [`Section::named`], with an error.
+    /// Parses a section name as [`Section::named`] does, and returns an error if the name gives no program type.
     pub(crate) fn read(name: &str) -> Result<Self, UnknownKind> {
         let (name, autoload) = match name.strip_prefix('?') {
             Some(name) => (name, false),
@@ -209,12 +215,12 @@ impl Section {
         Self { program_type, expected_attach_type, sleepable: false, fragments: false, autoload: true, target: None }
     }
 
-    /// Parses a target that the caller gives, as if it followed the slash of the section name `name`.
+    /// Parses `target` as the part after the slash of the section name `name`.
     pub(super) fn read_target(name: &str, target: &str) -> Result<Target, &'static str> {
         let read = kind(name.trim_start_matches('?')).map(|(Kind(.., reading), ..)| Target::read(*reading, target));
         match read {
-            Err(UnknownKind) => Err("its section's name begins with no kind of program that this loader knows"),
-            Ok(Some(Target::Label(_)) | None) => Err("programs of this kind are attached by hand"),
+            Err(UnknownKind) => Err("its section's name gives no known program type"),
+            Ok(Some(Target::Label(_)) | None) => Err("its program type has no named target"),
             Ok(Some(Target::Unreadable { why, .. })) => Err(why),
             Ok(Some(target)) => Ok(target),
         }
@@ -224,7 +230,7 @@ impl Section {
 /// Returns the advice for a section whose name gives no program type.
 pub(super) fn remedy(name: &str) -> String {
     if !cfg!(feature = "advice") {
-        return "say what it is with `Object::set_program_type`".to_owned();
+        return "set the type with `Object::set_program_type`".to_owned();
     }
     let name = name.trim_start_matches('?');
     let meant = WORDS.split_ascii_whitespace().filter(|word| {
@@ -232,22 +238,23 @@ pub(super) fn remedy(name: &str) -> String {
         behind.is_some_and(|behind| behind.starts_with(['_', ':', '-', ' ', '|']))
     });
     match meant.max_by_key(|word| word.len()) {
-        Some(word) => format!("a slash separates kind and target: SEC(\"{word}/TARGET\")"),
+        Some(word) => format!("a slash separates type and target: SEC(\"{word}/TARGET\")"),
         None => {
-            "give it one, as SEC(\"kprobe/FUNCTION\"), or say what it is with `Object::set_program_type`".to_owned()
+            "use a name such as SEC(\"kprobe/FUNCTION\"), or set the type with `Object::set_program_type`".to_owned()
         }
     }
 }
 
-/// Finds the kind that a section name begins with. Returns it, the suffix, and the text after the slash.
+/// Finds the first row whose word a section name begins with. Returns the row, the suffix, and the text after the
+/// slash.
 fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> {
     let mut kinds = WORDS.split_ascii_whitespace().zip(KINDS);
     let found = kinds.find_map(|(word, kind)| split(name, word).map(|(suffix, rest)| (kind, suffix, rest)));
     found.ok_or(UnknownKind)
 }
 
-/// Splits a name after a kind's word: the suffix (`.s`, `.frags` or none), and the text after the slash. In
-/// `xdp.frags/devmap` the suffix follows the first part of the word `xdp/devmap`.
+/// Splits a name that begins with `word` into the suffix (`.s`, `.frags` or empty) and the text after the slash. The
+/// suffix follows the first part of a word with a slash: `xdp.frags/devmap` has the word `xdp/devmap`.
 fn split<'n>(name: &'n str, word: &str) -> Option<(&'n str, Option<&'n str>)> {
     let (first, second) = word.split_once('/').map_or((word, None), |(first, second)| (first, Some(second)));
     let behind = name.strip_prefix(first)?;
@@ -276,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_word_gives_the_kind() {
+    fn row_of_the_longest_word_wins() {
         assert_eq!(read("xdp"), (T::XDP, 37));
         assert_eq!(read("xdp/devmap"), (T::XDP, 33));
         assert_eq!(read("xdp.frags/cpumap"), (T::XDP, 35));

@@ -63,7 +63,7 @@ pub struct MapSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     /// Whether a link registers it with the kernel (`.struct_ops.link`), or an update of the map itself.
-    pub(crate) by_link: bool,
+    pub(crate) has_link_flag: bool,
     /// The type id of its structure in the object's BTF.
     pub(crate) type_id: u32,
     /// Initial values, in the layout that the object has of the structure.
@@ -218,7 +218,7 @@ pub struct ProgramSpec {
     pub(crate) entry: Start,
 }
 
-/// A program, or a `struct_ops` map, that is not loaded or not attached, and why.
+/// A program or map that is not loaded or not attached, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
@@ -226,7 +226,7 @@ pub struct Skipped {
     pub name: String,
     /// The section's name; empty for a map.
     pub section_name: String,
-    /// The reason, as a sentence in lower case: ``its section `foo` begins with no kind of program …``.
+    /// The reason, as a sentence in lower case: ``section `foo`: its name gives no known program type; …``.
     pub why: String,
 }
 

@@ -43,7 +43,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                         Some(((offset - symbol.address) as u32, (target.section?, within)))
                     });
                 Some(Table {
-                    by_link: name == ".struct_ops.link",
+                    has_link_flag: name == ".struct_ops.link",
                     type_id: structure.id(),
                     programs: programs.collect::<Option<_>>()?,
                     bytes,

@@ -1,42 +1,52 @@
-//! Parses the verifier's log: finds the line with the reason.
+//! Parses the verifier's log: finds the reason of a refusal, and where in the program the verifier stopped.
 //!
-//! A log is a walk through the program: source lines (`; …`), instructions (`12: (85) call …`) and register states
-//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`). After the walk comes the reason, and then statistics (`processed 9 insns
-//! …`). The number and kind of the statistics lines depend on the kernel. So the reason is not the last line, but the
-//! last one that belongs neither to the walk nor to the statistics.
+//! A log has three parts:
 //!
-//! Since Linux 7.3 some reasons are followed by a report of many lines, headed `Verification failed: `, with an
-//! explanation and a suggestion. The reason is still the line before the report; only the log contains the report.
+//! 1. The trace of the instructions that the verifier processes. It has source lines (`; …`), instructions
+//!    (`12: (85) call …`) and register states (`R1=ctx() R10=fp0`, `from 3 to 7: …`).
+//! 2. The reason, one line.
+//! 3. Statistics (`processed 9 insns …`). The number of these lines depends on the kernel.
 //!
-//! The walk ended at the last instruction before the reason, and at the last source line before that: the kernel prints
-//! a source line when it reaches another one. A reason that does not concern an instruction (a program that is too
-//! large, a jump out of it) is printed before the walk, or after it, when the log has been cleared.
+//! So the reason is the last line that belongs neither to the trace nor to the statistics.
+//!
+//! Since Linux 7.3 a report of many lines follows some reasons. It begins with `Verification failed: `, and has an
+//! explanation and a suggestion. The reason is still the line before the report.
+//!
+//! The verifier stops at the last instruction before the reason. The source line of this instruction is the last `;`
+//! line before it, because the kernel prints a source line only if it differs from the one printed last.
+//!
+//! Some reasons do not concern an instruction, for example a jump out of the program. The kernel prints such a reason
+//! before the trace, or after it has cleared the trace. The reason `BPF program is too large` follows an instruction of
+//! the trace, on the same line.
 
 use crate::btf::shown;
 
-/// Returns the line with the reason; `None` if the log has none.
-pub(super) fn sentence(log: &str) -> Option<&str> {
+/// Returns the reason in a log; `None` if the log has no reason.
+pub(super) fn reason_in_log(log: &str) -> Option<&str> {
     let mut lines = log.lines().map(str::trim_ascii);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
     // If there is no reason before the report, use the report's first line.
-    let found = before_the_report.filter_map(reason).last();
-    found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason))
+    let found = before_the_report.filter_map(reason_in_line).last();
+    found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason_in_line))
 }
 
-/// Returns the reason in a line, if the line has one.
-fn reason(line: &str) -> Option<&str> {
+/// Returns the reason in a line: the whole line, or its end if an instruction precedes the reason. Returns `None` if
+/// the line has no reason.
+fn reason_in_line(line: &str) -> Option<&str> {
     match line {
         "" => None,
         line if is_statistics(line) => None,
-        line if is_walk(line) => behind_a_step(line),
+        line if is_trace(line) => reason_after_insn(line),
         line => Some(line),
     }
 }
 
-/// Returns the reason that follows a step of the walk on the same line, as in `5: (05) goto pc-7 BPF program is too
-/// large. Processed 1000001 insn`. Some kernels end the line of a step only when they print the state after it.
-fn behind_a_step(line: &str) -> Option<&str> {
-    // The log that is searched first has no steps.
+/// Returns the reason that follows an instruction on the same line, as in `5: (05) goto pc-7 BPF program is too large.
+/// Processed 1000001 insn`. Some kernels end the line of an instruction only when they print the register state after
+/// it.
+fn reason_after_insn(line: &str) -> Option<&str> {
+    // A build without `advice` saves this code. It finds the reason in the log of the first load, which has no trace,
+    // and does not report where the verifier stopped.
     if !cfg!(feature = "advice") {
         return None;
     }
@@ -48,29 +58,29 @@ fn behind_a_step(line: &str) -> Option<&str> {
         return None;
     }
     let (_, text) = rest.split_once(") ")?;
-    let behind = ENDS.iter().find_map(|end| {
+    let after = ENDS.iter().find_map(|end| {
         let from = text.find(end)? + end.len();
-        // A jump is followed by its distance, a call by its function.
+        // Skip the operand: the offset of a jump, or the function of a call.
         let rest = text.get(from..)?;
         Some(rest.split_once(' ')?.1)
     })?;
-    let behind = behind.trim_ascii();
-    (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto "))
-        .then_some(behind)
+    let after = after.trim_ascii();
+    (!after.is_empty() && !after.starts_with(';') && !is_state(after) && !after.starts_with("goto ")).then_some(after)
 }
 
-/// The start of a step's last word, for steps whose end can be recognized.
+/// The texts before the last operand of a jump, a call and an exit. The end of other instructions cannot be found.
 const ENDS: [&str; 3] = ["goto pc", "call ", "exit"];
 
-/// Returns true if the program has more steps than the verifier's limit (`BPF_COMPLEXITY_LIMIT_INSNS`).
-pub(super) fn is_too_large(sentence: &str) -> bool {
-    sentence.starts_with(TOO_LARGE)
+/// Returns true if the reason is that the verifier has processed more than `BPF_COMPLEXITY_LIMIT_INSNS` instructions.
+pub(super) fn is_too_large(reason: &str) -> bool {
+    reason.starts_with(TOO_LARGE)
 }
 
 const TOO_LARGE: &str = "BPF program is too large";
 
-/// Returns where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log
-/// does not say. The source line and the name of its file (since Linux 6.10) come from the object's line information.
+/// Returns where the verifier stopped, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`. Returns
+/// `None` if the log has no instruction. The source line, and the name of its file since Linux 6.10, come from the
+/// object's line information.
 pub(super) fn location(log: &str) -> Option<String> {
     let (mut source, mut location) = (None, None);
     for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
@@ -90,7 +100,8 @@ pub(super) fn location(log: &str) -> Option<String> {
     Some(shown(all.as_bytes()).into_owned())
 }
 
-/// Splits a source line from its file, which follows the last ` @ `. (As [`split`] does it.)
+/// Splits a source line into its text and the name of its file, which follows the last ` @ `. (Like [`split`], it
+/// searches for one character.)
 fn with_file(source: &str) -> Option<(&str, &str)> {
     source.rmatch_indices('@').find_map(|(at, _)| {
         let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
@@ -98,44 +109,46 @@ fn with_file(source: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// Splits `12: (85) call bpf_perf_event_output#25 ; R0=scalar()` into the number, and the text between the code and the
-/// state.
+/// Splits the line of an instruction, such as `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`. Returns the
+/// instruction's index (`12`), and the text between the opcode and the register state
+/// (`call bpf_perf_event_output#25`).
 fn instruction(line: &str) -> Option<(&str, &str)> {
     let (number, rest) = split(line, ':')?;
     let (_, text) = split(rest.strip_prefix('(')?, ')')?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let text = behind_a_step(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
+    let text = reason_after_insn(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
     is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim_ascii()))
 }
 
 /// The start of a report's first line.
 const REPORT: &str = "Verification failed: ";
 
-/// Returns true if the line is a step of the walk.
-fn is_walk(line: &str) -> bool {
+/// Returns true if the line belongs to the trace.
+fn is_trace(line: &str) -> bool {
     let numbered = split(line, ':').is_some_and(|(number, rest)| {
         number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.starts_with('(') || is_state(rest))
     });
-    numbered || is_state(line) || begins_with(line, WALK) || is_heading(line)
+    numbered || is_state(line) || begins_with(line, TRACE) || is_argument_note(line)
 }
 
-/// The starts of the lines of the walk and of a function's headings, separated by `|`. (An array of strings is four
-/// times as large: each has an address, and a relocation for that.)
-const WALK: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
+/// The starts of other lines of the trace, separated by `|`. (One string is a quarter of the size of an array of
+/// strings: in the array, each string would need an address, and each address a relocation.)
+const TRACE: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
                     |callee:|Live regs before insn|reg type unsupported";
 
 fn begins_with(line: &str, starts: &str) -> bool {
     starts.split('|').any(|start| line.starts_with(start))
 }
 
-/// Splits at the first `end`, which must be followed by a space. (A search for one character is less code than one for
-/// two.)
+/// Splits at the first `end`. Returns `None` if no space follows it. (The search for one character is less code than
+/// the search for two.)
 fn split(text: &str, end: char) -> Option<(&str, &str)> {
     let (before, behind) = text.split_once(end)?;
     Some((before, behind.strip_prefix(' ')?))
 }
 
-/// `R1=ctx(off=0) R10=fp0`, older `R1_w=…`, or `frame1: R1=…`.
+/// Returns true if the line shows register states: `R1=ctx(off=0) R10=fp0`, in older kernels `R1_w=…`, or
+/// `frame1: R1=…`.
 fn is_state(line: &str) -> bool {
     let state = line.strip_prefix("frame").and_then(|rest| split(rest, ':')).map_or(line, |(_, state)| state);
     state.strip_prefix('R').and_then(|rest| rest.split_once('=')).is_some_and(|(name, _)| {
@@ -143,25 +156,28 @@ fn is_state(line: &str) -> bool {
     })
 }
 
-/// The heading of every program whose argument has no size, accepted or not.
-fn is_heading(line: &str) -> bool {
+/// Returns true for the note `arg#0 reference type('…`. The kernel prints it for an argument whose size it cannot
+/// determine. The note is not a reason, because the kernel also prints it for programs that it accepts.
+fn is_argument_note(line: &str) -> bool {
     line.strip_prefix("arg#")
         .is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" reference type('"))
 }
 
+/// The starts of the statistics lines, separated by `|`.
 const STATISTICS: &str =
     "processed |verification time |stack depth |max_states_per_insn |insns processed |total_states ";
 
-/// Returns true if the line belongs to the statistics, which follow the reason.
+/// Returns true if the line belongs to the statistics.
 fn is_statistics(line: &str) -> bool {
     begins_with(line, STATISTICS)
-        // Since 7.3, for each function: `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
+        // Since Linux 7.3 there is a line for each function:
+        // `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
         || (line.starts_with("subprog ") && line.contains(" insns_self "))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{location, sentence};
+    use super::{location, reason_in_log};
 
     #[test]
     fn walk_ends_at_an_instruction_and_its_line() {
@@ -172,7 +188,7 @@ mod tests {
                 format!("{walk}invalid write to stack\nprocessed 2 insns\n"),
                 "instruction 1: *(u64 *)(r10 -520) = r1; stack.rs:12: let x = 1;",
             ),
-            // Older kernels do not know the file, and there may be no source at all.
+            // Kernels before 6.10 do not print the file, and an object without line information has no source lines.
             (walk.replace(" @ stack.rs:12", ""), "instruction 1: *(u64 *)(r10 -520) = r1; let x = 1;"),
             ("0: (95) exit\nR0 !read_ok\n".to_owned(), "instruction 0: exit"),
             ("from 3 to 7: R0=0\n; a\n7: (95) exit\n; b @ f.c:2\nR0\n".to_owned(), "instruction 7: exit; a"),
@@ -186,28 +202,28 @@ mod tests {
         assert_eq!(location("back-edge from insn 0 to 0\nprocessed 0 insns\n"), None);
         assert_eq!(location(""), None);
         let statistics = "processed 3 insns\nsubprog 0 (send) main insns_self 3 insns_total 3 stack 0\n";
-        assert_eq!((sentence(statistics), sentence(&format!("R0\n{statistics}"))), (None, Some("R0")));
+        assert_eq!((reason_in_log(statistics), reason_in_log(&format!("R0\n{statistics}"))), (None, Some("R0")));
     }
 
     #[test]
     fn reason_is_between_walk_and_statistics() {
         let log = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n\
                    invalid write to stack R10 off=-520 size=8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
-        assert_eq!(sentence(log), Some("invalid write to stack R10 off=-520 size=8"));
+        assert_eq!(reason_in_log(log), Some("invalid write to stack R10 off=-520 size=8"));
     }
 
     #[test]
     fn additional_statistics_are_skipped() {
         let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns \
              (limit 1000000)\n";
-        assert_eq!(sentence(log), Some("R0 !read_ok"));
+        assert_eq!(reason_in_log(log), Some("R0 !read_ok"));
     }
 
     #[test]
     fn states_after_an_infinite_loop_are_skipped() {
         let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold \
              state: R0=1 R10=fp0\nprocessed 3 insns\n";
-        assert_eq!(sentence(log), Some("infinite loop detected at insn 1"));
+        assert_eq!(reason_in_log(log), Some("infinite loop detected at insn 1"));
     }
 
     #[test]
@@ -216,21 +232,21 @@ mod tests {
                       At:\n  send @ vlog.rs:14:9\n  Source context:\n  >>> 14 | exit\n         | ^-- error: R0 is not readable\n  Instruction context:\n  >>> 0 | (95) exit\n\n\
                       Suggestion:\n  Initialize R0 on every path before this instruction.\n\nprocessed 1 insns (limit 1000000)\n";
         let walk = "0: R1=ctx() R10=fp0\n; exit @ vlog.rs:14\n0: (95) exit\n";
-        assert_eq!(sentence(&format!("{walk}R0 !read_ok\n{report}")), Some("R0 !read_ok"));
+        assert_eq!(reason_in_log(&format!("{walk}R0 !read_ok\n{report}")), Some("R0 !read_ok"));
         let alone = format!("{walk}{report}");
         let first = "R0 has never been initialized on this path, so the verifier cannot use it as an input.";
-        assert_eq!(sentence(&alone), Some(first));
+        assert_eq!(reason_in_log(&alone), Some(first));
     }
 
     #[test]
     fn combined_stack_size_is_a_reason() {
         let log = "combined stack size of 2 calls is 544. Too large\nverification time 4 usec\nprocessed 3 insns\n";
-        assert_eq!(sentence(log), Some("combined stack size of 2 calls is 544. Too large"));
+        assert_eq!(reason_in_log(log), Some("combined stack size of 2 calls is 544. Too large"));
     }
 
     #[test]
     #[cfg(feature = "advice")]
-    fn reason_behind_a_step_is_found() {
+    fn reason_after_a_step_is_found() {
         let too_large = "BPF program is too large. Processed 1000001 insn";
         for (step, text, reason) in [
             ("4: (05) goto pc-7 ", "goto pc-7", too_large),
@@ -241,7 +257,7 @@ mod tests {
             ("4: (05) goto pc+1 ", "goto pc+1", "infinite loop detected at insn 4"),
         ] {
             let log = format!("3: (b7) r0 = 0 ; R0=0\n{step}{reason}\nprocessed 5 insns (limit 1000000)\n");
-            assert_eq!(sentence(&log), Some(reason), "{log}");
+            assert_eq!(reason_in_log(&log), Some(reason), "{log}");
             assert_eq!(location(&log), Some(format!("instruction 4: {text}")), "{log}");
         }
         for step in [
@@ -252,16 +268,16 @@ mod tests {
             "4: (85) call bpf_loop#181 R0_w=scalar()",
             "4: (15) if r1 == 0 goto pc+2 R1=ctx()",
         ] {
-            assert_eq!(sentence(&format!("{step}\nprocessed 5 insns\n")), None, "{step}");
+            assert_eq!(reason_in_log(&format!("{step}\nprocessed 5 insns\n")), None, "{step}");
         }
-        assert_eq!(sentence(&format!("from 4 to 2: R0=1 {too_large}\n")), Some(too_large));
+        assert_eq!(reason_in_log(&format!("from 4 to 2: R0=1 {too_large}\n")), Some(too_large));
         let noise = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22";
-        assert_eq!(sentence(&format!("{noise}\nprocessed 5 insns\n")), None);
+        assert_eq!(reason_in_log(&format!("{noise}\nprocessed 5 insns\n")), None);
     }
 
     #[test]
     fn no_reason_is_none() {
-        assert_eq!(sentence(""), None);
-        assert_eq!(sentence("0: (95) exit\nprocessed 1 insns\n"), None);
+        assert_eq!(reason_in_log(""), None);
+        assert_eq!(reason_in_log("0: (95) exit\nprocessed 1 insns\n"), None);
     }
 }

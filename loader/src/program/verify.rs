@@ -67,7 +67,7 @@ impl Refusal {
         shared: &Shared<'_>,
         differs: bool,
     ) -> Result<OwnedFd, Error> {
-        let sentence = verifier::sentence(&self.log);
+        let sentence = verifier::reason_in_log(&self.log);
         if sentence.map_or(!differs, verifier::is_too_large) {
             return Err(self.without_location(program, shared));
         }
@@ -79,7 +79,7 @@ impl Refusal {
         let mut log = text(&room);
         drop(room);
         // A log that lost its end stops in the middle of a step, which may look like a reason.
-        let own = verifier::sentence(&log).filter(|own| differs || sentence == Some(*own));
+        let own = verifier::reason_in_log(&log).filter(|own| differs || sentence == Some(*own));
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
             // The program is accepted; only its log did not fit.
@@ -106,7 +106,7 @@ impl Refusal {
 
     /// Returns the refusal without another load: where the walk ended is unknown.
     pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
-        match verifier::sentence(&self.log) {
+        match verifier::reason_in_log(&self.log) {
             Some(sentence) => self.verifier(program, explained(sentence, shared), None, self.log.clone()),
             None => refused(program, &self.error),
         }

@@ -39,7 +39,7 @@ pub(crate) struct Fitted {
     value: Vec<u8>,
     /// The offsets of programs' fds in the value.
     programs: Vec<(usize, Start)>,
-    pub(crate) by_link: bool,
+    pub(crate) has_link_flag: bool,
 }
 
 /// The struct_ops maps of an object in the kernel's layout.
@@ -231,7 +231,7 @@ impl Wrapper<'_> {
     }
 
     /// Returns a value of zeroes, without programs.
-    fn without_members(&self, by_link: bool, module: Option<Arc<OwnedFd>>) -> Result<Fitted, String> {
+    fn without_members(&self, has_link_flag: bool, module: Option<Arc<OwnedFd>>) -> Result<Fitted, String> {
         /// The kernel's own structures have a few hundred bytes.
         const LARGEST: u32 = 1 << 20;
         let (around, size) = (&self.around, self.around.size());
@@ -239,7 +239,7 @@ impl Wrapper<'_> {
             return Err(format!("this kernel's `struct {}` claims {size} bytes", around.name()));
         }
         let value = vec![0; size as usize];
-        Ok(Fitted { value_type_id: around.id(), module, value, programs: Vec::new(), by_link })
+        Ok(Fitted { value_type_id: around.id(), module, value, programs: Vec::new(), has_link_flag })
     }
 }
 
@@ -253,7 +253,7 @@ fn fit_one(
     module: Option<Arc<OwnedFd>>,
     members: &mut Vec<(Start, Member)>,
 ) -> Result<Fitted, String> {
-    let mut fitted = kernel.without_members(table.by_link, module)?;
+    let mut fitted = kernel.without_members(table.has_link_flag, module)?;
     let mut placed = 0;
     for member in own.ty(table.type_id).members() {
         let name = String::from_utf8_lossy(member.name).into_owned();

@@ -45,7 +45,7 @@ pub(crate) enum Sampling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// All processes on all CPUs, for probes and tracepoints only.
-    Everybody,
+    AllProcesses,
     /// One process, on any CPU.
     Process(u32),
     /// One CPU, for any process.
@@ -86,7 +86,7 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     }
     let (pid, cpu) = match scope {
         // The CPU has no meaning: the program runs on all CPUs.
-        Scope::Everybody => (-1, 0),
+        Scope::AllProcesses => (-1, 0),
         Scope::Process(pid) => (number(pid), -1),
         Scope::Cpu(cpu) => (-1, number(cpu)),
     };

@@ -152,7 +152,7 @@ const ROWS: &[Row] = &[
     Row("cgroup_setsockopt", unsupported::nothing, Hand("`Cgroup`")),
     Row("cgroup_dev", unsupported::nothing, Hand("`Cgroup`")),
     Row("netfilter", unsupported::netfilter, Hand("`Netfilter`")),
-    Row("nobody_knows", unsupported::nothing, Skipped("its name begins with no kind of program")),
+    Row("nobody_knows", unsupported::nothing, Skipped("its name gives no known program type")),
 ];
 
 fn sleeping_uprobes() -> Option<String> {

@@ -316,7 +316,7 @@ fn skipped_programs_are_named_with_their_reasons() {
         skipped.iter().map(|skipped| (skipped.name.clone(), skipped.why.clone())).collect()
     };
     let not_loaded = reasons(loaded.skipped());
-    let expected = [("in_kprobe", "begins with no kind of program"), ("optional", "its section begins with `?`")];
+    let expected = [("in_kprobe", "gives no known program type"), ("optional", "its section begins with `?`")];
     assert_eq!(not_loaded.len(), expected.len(), "{not_loaded:?}");
     for ((name, why), (expected, part)) in not_loaded.iter().zip(expected) {
         assert!(name == expected && why.contains(part), "{not_loaded:?}");

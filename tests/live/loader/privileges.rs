@@ -159,7 +159,7 @@ fn frozen_map_is_not_blamed_on_privileges() {
     let error = constants.update(&[0; 4], &vec![0; constants.value_size()]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "cannot set a value in the map `.rodata` (ARRAY): EPERM (Operation not permitted); it is frozen, or its flags \
-         forbid this to user space"
+        "cannot set a value in the map `.rodata` (ARRAY): EPERM (Operation not permitted); it is frozen, its flags \
+         forbid this to user space, or (before 5.19) CAP_BPF is missing"
     );
 }

@@ -243,7 +243,7 @@ fn static_function_is_refused_with_the_reason() {
     assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &[]);
     assert!(ended.stderr.contains("skipped `hidden`: it is static, and programs must be global"), "{ended:?}");
-    let advice = "or say what it is with --section 'NAME=SECTION'";
+    let advice = "or set the type with --section 'NAME=SECTION'";
     assert!(ended.stderr.contains("skipped `named`: section `probes`") && ended.stderr.contains(advice), "{ended:?}");
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
 }

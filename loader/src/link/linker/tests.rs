@@ -5,9 +5,9 @@ use cutaway_sys::Instruction;
 use super::*;
 use crate::{Extern, Object, resolve::externs::Externs};
 
-/// Returns the addresses of an object's maps, if they have these fds.
-fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Location, Address> {
-    super::addresses(object.maps().iter().zip(fds))
+/// Returns the maps of an object by location, if they have these fds.
+fn map_refs(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Location, MapRef> {
+    super::map_refs(object.maps().iter().zip(fds))
 }
 
 /// Resolves each extern to the result of `value`, with these modules.
@@ -23,7 +23,7 @@ fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<Instruction>, V
     let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
     let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
     let externs = resolved(object.externs(), modules, |known| value(&known.name));
-    let maps = addresses(&object, std::iter::repeat(1));
+    let maps = map_refs(&object, std::iter::repeat(1));
     let linked = link(&object, &externs, &maps, &object.programs()[0]).unwrap();
     (linked.instructions, numbers)
 }
@@ -45,7 +45,7 @@ fn functions_are_in_call_order_and_the_exception_callback_is_last() {
     let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let externs = resolved(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
-    let maps = addresses(&object, std::iter::repeat(1));
+    let maps = map_refs(&object, std::iter::repeat(1));
     let linked = link(&object, &externs, &maps, &object.programs()[0]).unwrap();
     let names = linked.functions.iter().map(|(key, _)| object.function_table().get(key).unwrap().name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
@@ -84,7 +84,7 @@ fn pseudo_source_register_without_relocation_is_refused() {
         let function = object.function_table_mut().values_mut().next().unwrap();
         function.instructions.push(Instruction::new(code, 1, source, 0, 3));
         function.instructions.push(Instruction::new(0, 0, 0, 0, 0));
-        let linked = link(&object, &Resolved::default(), &addresses(&object, 1..), &object.programs()[0]);
+        let linked = link(&object, &Resolved::default(), &map_refs(&object, 1..), &object.programs()[0]);
         linked.map_err(|error| error.to_string())
     };
     for source in 1..=6 {
