@@ -144,7 +144,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                 match buffer.has_lost_its_slot(&self.slots) {
                     Ok(false) => {}
                     Ok(true) => {
-                        buffer.is_in_slot();
+                        buffer.note_slot_is_set();
                         break;
                     }
                     Err(error) => {
@@ -156,7 +156,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                     self.set.broke_at(index);
                     return Err(Error::slot(cpu, &error));
                 }
-                buffer.is_in_slot();
+                buffer.note_slot_is_set();
                 self.switches = self.switches.wrapping_add(1);
             }
         }

@@ -75,7 +75,7 @@ impl PerCpuBuffers {
             return Ok(());
         }
         if away.is_none() {
-            if buffer.is_alive().map_err(of_cpu)? {
+            if buffer.is_active().map_err(of_cpu)? {
                 return Ok(());
             }
             // Checking a dead event takes 100 ms. It is not repeated if a later step fails.
