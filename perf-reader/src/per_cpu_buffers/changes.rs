@@ -9,7 +9,7 @@ pub struct HotplugChanges {
     pub restored: Vec<u32>,
     /// CPUs that went offline. Their records can still be drained.
     pub removed: Vec<u32>,
-    /// CPUs whose slot holds another reader's event, found for the first time. This reader gets the records of programs
+    /// CPUs whose slot holds another reader's event, found for the first time. The other reader gets the records of programs
     /// on these CPUs.
     pub taken: Vec<u32>,
     /// CPUs whose slot was empty, because the other reader of the map had ended. The slot holds this set's event again.
