@@ -126,7 +126,7 @@ impl Region {
                      records"
             }
             Self::Data => {
-                "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
+                "maps the producer's page once and the data twice, so that a record that crosses the end is one slice"
             }
             Self::ReadOnly => "maps all pages read-only, so that observing cannot disturb the reader",
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
