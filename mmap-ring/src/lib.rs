@@ -43,8 +43,8 @@
 //!  ...free space][header|record][header|record][header|....][free space...
 //! ```
 //!
-//! Positions count bytes since the ring was created, and only grow. A position masked with the ring's size minus one is
-//! an offset into the data. A record that crosses the end of the data continues in the second view of the data, so it
+//! Positions count bytes since the ring was created, and only grow. A position modulo the ring's size is an offset into
+//! the data. A record that crosses the end of the data continues in the second view of the data, so it
 //! reads as one slice.
 //!
 //! A header has two 32-bit words. The first word, the length word, holds the payload's length in bytes. Its two top
@@ -54,8 +54,8 @@
 //!
 //! # The protocol in five steps
 //!
-//! Release stores, acquire loads and fences are those of [`std::sync::atomic`]. The third column names the kernel's
-//! counterpart in `kernel/bpf/ringbuf.c`.
+//! The third column names the kernel's counterpart in `kernel/bpf/ringbuf.c`. [`Ordering`](std::sync::atomic::Ordering)
+//! explains release and acquire, and [`fence`](std::sync::atomic::fence) explains fences.
 //!
 //! | | this crate | the kernel |
 //! | --- | --- | --- |
@@ -97,8 +97,8 @@
 //! [`OverwriteRing::wait`] and [`UserRing::reserve_within`].
 //!
 //! An idle reader thus wakes up 11 times a second. `set_idle_poll_interval(Some(time))` sets another interval, and
-//! `set_idle_poll_interval(None)` turns polling off. A caller that sleeps by other means needs a timeout of that
-//! length.
+//! `set_idle_poll_interval(None)` turns polling off. A caller that sleeps by other means needs a timeout of
+//! `IDLE_POLL_INTERVAL`.
 //!
 //! # Trailing release
 //!

@@ -29,7 +29,7 @@ pub struct Buffer {
     /// The reader of the pages. It is dropped before the event, so that the pages are unmapped before the event is
     /// closed.
     reader: Reader<Mapping>,
-    /// The waking event: the event for epoll, which owns the ring.
+    /// The waking event. It owns the ring, and epoll watches it.
     event: Event,
     silent: Option<SilentEvent>,
     /// The losses that earlier events of this buffer counted, before they were replaced.
@@ -222,7 +222,7 @@ impl Buffer {
     fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
-        // The query fails for an offline CPU, and on kernels that do not support it. Neither is an error here.
+        // The query fails for an offline CPU, and on kernels without support for it. The holder is then unknown.
         let Ok(Some(slot)) = slots.query(self.cpu(), since) else { return Ok(Holder::Unknown) };
         Ok(match slot {
             Slot::Empty => Holder::Empty,
@@ -254,7 +254,8 @@ impl Buffer {
         Ok(self.slot.is_taken)
     }
 
-    /// Notes that the slot now holds the event that [`in_slot`](Buffer::in_slot) returns, or must not be set.
+    /// Notes that the slot need not be set: it holds the event that [`in_slot`](Buffer::in_slot) returns, or another
+    /// reader has taken it.
     pub(crate) fn note_slot_is_set(&mut self) {
         if let Some(silent) = &mut self.silent {
             silent.slot_is_due = false;

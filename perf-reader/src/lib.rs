@@ -43,8 +43,8 @@
 //!   head, the reader tail
 //! ```
 //!
-//! The positions `data_head` and `data_tail` count bytes since the buffer was created, and only grow. A position masked
-//! with the data area's size minus one is an offset in the data area. The kernel writes a record at `data_head` and
+//! The positions `data_head` and `data_tail` count bytes since the buffer was created, and only grow. A position modulo
+//! the data area's size is an offset in the data area. The kernel writes a record at `data_head` and
 //! moves `data_head` past the record. The reader reads up to `data_head` and moves `data_tail`. If the unread records
 //! leave no room for a sample, the kernel drops the sample and counts it.
 //!

@@ -26,7 +26,7 @@ use crate::wait::{Stopper, Waiter, Wake};
 /// because this crate makes no bpf(2) calls. [`connect`](PerCpuBuffers::connect) does this for all buffers. The kernel
 /// clears a slot when the map fd that set it is closed, so keep that fd open.
 ///
-/// Each buffer takes its size and one more page of memory. A CPU that comes online later gets a buffer from
+/// Each buffer takes `bytes` bytes and one more page of memory. A CPU that comes online later gets a buffer from
 /// [`refresh`](PerCpuBuffers::refresh); until then its samples are lost.
 ///
 /// Needs Linux 4.4, and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) or a `perf_event_paranoid` of 0 or less.
@@ -154,7 +154,7 @@ impl PerCpuBuffers {
         }
     }
 
-    /// Adds a buffer. It replaces a former one of the same CPU.
+    /// Adds a buffer. Replaces the earlier buffer of the same CPU, if there is one.
     fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
         // EPOLL_CTL_ADD calls the event's `perf_poll`, which consumes the wake-up of earlier records.
@@ -260,7 +260,7 @@ impl PerCpuBuffers {
         self.buffers.iter_mut()
     }
 
-    /// Returns the buffers, during a drain: does not note a poll.
+    /// Returns the buffers without a call of [`note_poll`](Self::note_poll), because [`Self::begin_drain`] has noted it.
     #[inline]
     pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
