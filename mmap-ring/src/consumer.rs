@@ -69,7 +69,8 @@ impl<M: Consume> Consumer<M> {
         publish(&self.memory, &mut self.state, 0);
     }
 
-    /// Returns whether a record is kept back: the published position is before the end of the last record that was read.
+    /// Returns whether a record is kept back: the published position is before the end of the last record that was
+    /// read.
     pub(crate) fn is_trailing(&self) -> bool {
         self.state.published != self.state.read
     }

@@ -1,7 +1,7 @@
 //! The errors of this crate, with messages that say what to do.
 //!
-//! Each message contains the whole reason. So no error here has a [`source`](std::error::Error::source), because a chain
-//! of errors would print the reason twice.
+//! Each message contains the whole reason. So no error here has a [`source`](std::error::Error::source), because a
+//! chain of errors would print the reason twice.
 
 use std::fmt;
 use std::io;
@@ -150,8 +150,8 @@ impl fmt::Display for Region {
 /// A value on the ring's pages that no kernel writes. The records after it cannot be trusted. So reading stops before
 /// the value and does not continue.
 ///
-/// The usual reasons are a second consumer of the same ring, a ring that was opened with a wrong size, or a process that
-/// wrote to the consumer's page.
+/// The usual reasons are a second consumer of the same ring, a ring that was opened with a wrong size, or a process
+/// that wrote to the consumer's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {

@@ -108,9 +108,9 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
-    /// After a commit, the kernel wakes the reader only if the record begins at the reader's position. If the kernel has
-    /// overwritten records there, no record begins at this position, and no commit wakes the reader. So the reader polls
-    /// every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
+    /// After a commit, the kernel wakes the reader only if the record begins at the reader's position. If the kernel
+    /// has overwritten records there, no record begins at this position, and no commit wakes the reader. So the reader
+    /// polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
     /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, the program can commit some
     /// records with `BPF_RB_FORCE_WAKEUP`.
     ///
@@ -223,8 +223,8 @@ impl<M: Consume> Endpoint<M> {
     fn next(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
-        // `is_overtaken` fences before it loads. After this fence, this thread sees all headers up to `producer`, and an
-        // overwrite_pos at least as new: the fence pairs with smp_store_release(&rb->producer_pos) in
+        // `is_overtaken` fences before it loads. After this fence, this thread sees all headers up to `producer`, and
+        // an overwrite_pos at least as new: the fence pairs with smp_store_release(&rb->producer_pos) in
         // __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);

@@ -1,9 +1,9 @@
 //! Observes any ring without disturbing its reader.
 //!
-//! An observer maps all pages read-only and stores nothing. The kernel and the reader do not know of the observer and do
-//! not wait for it, so a record can be released while the observer reads it. Therefore the observer reads, fences, and
-//! loads the consumer position again. If the consumer position has passed the record, the observer discards the bytes
-//! and reports the record as overtaken.
+//! An observer maps all pages read-only and stores nothing. The kernel and the reader do not know of the observer and
+//! do not wait for it, so a record can be released while the observer reads it. Therefore the observer reads, fences,
+//! and loads the consumer position again. If the consumer position has passed the record, the observer discards the
+//! bytes and reports the record as overtaken.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -80,8 +80,8 @@ pub struct RecordCount {
 }
 
 impl Peek<ReadOnlyMapped> {
-    /// Maps all pages of the ring of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map read-only. `map` is the
-    /// map's fd, and `bytes` its `max_entries`. The fd is not needed after this call.
+    /// Maps all pages of the ring of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map read-only. `map` is
+    /// the map's fd, and `bytes` its `max_entries`. The fd is not needed after this call.
     ///
     /// The fd must be open for reading and writing. `bpf_map_mmap` in `kernel/bpf/syscall.c` requires a shared mapping,
     /// and an fd that was opened with `BPF_F_RDONLY` cannot make one.
@@ -130,9 +130,9 @@ impl<M: Memory> Peek<M> {
     /// earlier producer position. Released records count as well, because their headers stay until the producer
     /// overwrites them. The count stops after `most` records.
     ///
-    /// An observer that samples the ring can compute records per second from such counts. Returns `None` if the producer
-    /// was more than half of the ring past `from` at the end of the count, because the producer may have overwritten the
-    /// headers.
+    /// An observer that samples the ring can compute records per second from such counts. Returns `None` if the
+    /// producer was more than half of the ring past `from` at the end of the count, because the producer may have
+    /// overwritten the headers.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.memory.size();

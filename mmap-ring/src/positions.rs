@@ -9,13 +9,13 @@ use crate::memory::Memory;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Positions {
-    /// The position that the consumer published: all bytes before it are free for new records. While a batch is open, or
-    /// while [trailing release](crate#trailing-release) keeps a record back, the consumer has read further.
+    /// The position that the consumer published: all bytes before it are free for new records. While a batch is open,
+    /// or while [trailing release](crate#trailing-release) keeps a record back, the consumer has read further.
     pub consumer: u64,
     /// The position of the next reservation.
     pub producer: u64,
-    /// The position of the oldest uncommitted record at the time of the last reservation. It can be out of date. It is 0
-    /// on kernels without `pending_pos` (before 6.10, unless they have its backport).
+    /// The position of the oldest uncommitted record at the time of the last reservation. It can be out of date. It is
+    /// 0 on kernels without `pending_pos` (before 6.10, unless they have its backport).
     pub pending: u64,
     /// In overwrite mode (Linux 6.19), the position of the oldest record that is still whole. Otherwise 0.
     pub overwrite: u64,
@@ -47,8 +47,8 @@ pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
         before
     } else {
         // The consumer has passed `before` since the first load, so the producer had passed it even earlier.
-        // ATOMICS: acquires the consumer's release store of consumer_pos. Before this store, the consumer saw a producer
-        // position that was not behind its own. So the load below returns one that is not older.
+        // ATOMICS: acquires the consumer's release store of consumer_pos. Before this store, the consumer saw a
+        // producer position that was not behind its own. So the load below returns one that is not older.
         M::fence(Ordering::Acquire);
         let after = memory.producer();
         if later(after, oldest) == after { oldest } else { after }

@@ -245,9 +245,9 @@ impl<M: Consume> Ring<M> {
     /// position, executes a full fence, and returns the state of the oldest unread record.
     ///
     /// If this returns [`Head::Ready`], do not sleep: read the ring. If it returns [`Head::Empty`] or [`Head::Busy`],
-    /// sleep on the ring's fd ([`AsFd`]): the commit of the oldest unread record sends a wake-up. Edge-triggered epoll (`EPOLLET`, see
-    /// epoll(7)) returns only for a wake-up. Level-triggered epoll returns as long as the ring has unread bytes. So
-    /// with a busy record, a level-triggered sleep ends at once.
+    /// sleep on the ring's fd ([`AsFd`]): the commit of the oldest unread record sends a wake-up. Edge-triggered epoll
+    /// (`EPOLLET`, see epoll(7)) returns only for a wake-up. Level-triggered epoll returns as long as the ring has
+    /// unread bytes. So with a busy record, a level-triggered sleep ends at once.
     ///
     /// A record that is sent with `BPF_RB_NO_WAKEUP` ends neither kind of sleep: level-triggered epoll checks for
     /// records only when it begins or is woken. So sleep for at most

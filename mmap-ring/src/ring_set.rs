@@ -97,8 +97,8 @@ impl<M: Consume> RingSet<M> {
         Some(self.rings.0.remove(index))
     }
 
-    /// Sleeps until one of the rings has a record to read or skip: see [`Ring::wait`]. An uncommitted record in one ring
-    /// does not delay the records of other rings. To find records without a wake-up, all rings are polled every
+    /// Sleeps until one of the rings has a record to read or skip: see [`Ring::wait`]. An uncommitted record in one
+    /// ring does not delay the records of other rings. To find records without a wake-up, all rings are polled every
     /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
     /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set.
     ///

@@ -1,11 +1,12 @@
 //! The run loop, with trailing release.
 //!
 //! After a commit, the kernel wakes the consumer only if the record is exactly at the consumer position
-//! (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). A fast consumer has read all earlier records, so the next record is
-//! at its position. Nearly every record then sends a wake-up, which costs the producer far more than the record itself.
+//! (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). A fast consumer has read all earlier records, so the next record
+//! is at its position. Nearly every record then sends a wake-up, which costs the producer far more than the record
+//! itself.
 //!
-//! A stream is *dense* while the reader finds more than one record at a time. In a dense stream, this loop publishes the
-//! *start* of the last record that it has read, instead of the end:
+//! A stream is *dense* while the reader finds more than one record at a time. In a dense stream, this loop publishes
+//! the *start* of the last record that it has read, instead of the end:
 //!
 //! ```text
 //!   consumer_pos, plain     ................................v
@@ -57,8 +58,8 @@ impl Default for WakeupPolicy {
 }
 
 impl WakeupPolicy {
-    /// Returns a policy without trailing release. The reader publishes the end of the last record of each batch. So each
-    /// record that the reader waits for sends a wake-up.
+    /// Returns a policy without trailing release. The reader publishes the end of the last record of each batch. So
+    /// each record that the reader waits for sends a wake-up.
     pub fn immediate() -> Self {
         Self { trailing: false, ..Self::default() }
     }

@@ -22,10 +22,10 @@ use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The only producer of a user ring buffer. `Send`, not `Sync`.
 ///
-/// A user ring can have only one producer, because two producers would lend the same bytes for writing. So a process can
-/// have only one `UserRing` of a map at a time. Until it is dropped, [`open`](UserRing::open) returns
-/// [`Error::AlreadyOpen`] for every fd of this map. The crate cannot prevent a producer in another process, but the next
-/// reservation detects that it submitted a sample ([`Corrupt::Producer`]).
+/// A user ring can have only one producer, because two producers would lend the same bytes for writing. So a process
+/// can have only one `UserRing` of a map at a time. Until it is dropped, [`open`](UserRing::open) returns
+/// [`Error::AlreadyOpen`] for every fd of this map. The crate cannot prevent a producer in another process, but the
+/// next reservation detects that it submitted a sample ([`Corrupt::Producer`]).
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -71,13 +71,13 @@ impl<M: Produce> UserRing<M> {
         Self { producer: memory.producer(), memory, fd, epoll: None, idle_poll_interval: Some(IDLE_POLL_INTERVAL) }
     }
 
-    /// Reserves a sample of `length` bytes. Returns `None` if the ring has no room now. The sample contains old bytes of
-    /// earlier samples, so write all of its bytes.
+    /// Reserves a sample of `length` bytes. Returns `None` if the ring has no room now. The sample contains old bytes
+    /// of earlier samples, so write all of its bytes.
     ///
     /// # Errors
     /// - [`Error::TooLong`] if the ring can never hold the sample. The maximum is the ring's capacity minus 8 bytes.
-    /// - [`Error::Corrupt`] if this producer did not store the producer position, if the position is not a multiple of 8
-    ///   (which the kernel refuses), or if it is too far from the consumer position.
+    /// - [`Error::Corrupt`] if this producer did not store the producer position, if the position is not a multiple of
+    ///   8 (which the kernel refuses), or if it is too far from the consumer position.
     #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
@@ -86,8 +86,8 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// Reserves a sample as [`reserve`](Self::reserve) does, but waits until there is room. Returns `None` if there is no
-    /// room after `timeout`. Without a timeout it waits forever.
+    /// Reserves a sample as [`reserve`](Self::reserve) does, but waits until there is room. Returns `None` if there is
+    /// no room after `timeout`. Without a timeout it waits forever.
     ///
     /// The kernel sends a wake-up at the end of a drain that took a sample. A drain with `BPF_RB_NO_WAKEUP` sends no
     /// wake-up. So the ring is also polled every [`IDLE_POLL_INTERVAL`] (90 ms), or at the interval of
@@ -204,8 +204,8 @@ impl<M: Produce> Sample<'_, M> {
         let position = ring.producer;
         ring.memory.set_header(position, self.length);
         ring.producer = position.wrapping_add(space(self.length));
-        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek. If the kernel sees the new
-        // position, it sees the header and the payload.
+        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek. If the kernel sees the
+        // new position, it sees the header and the payload.
         ring.memory.set_producer(ring.producer, Ordering::Release);
     }
 
@@ -220,9 +220,9 @@ impl<M: Produce> Deref for Sample<'_, M> {
     #[expect(unsafe_code, reason = "borrows memory that only this sample has")]
     fn deref(&self) -> &[u8] {
         let Self { ring, length } = self;
-        // SAFETY: `has_room` acquired the consumer position and found that the record fits between the producer position
-        // and the bytes that the kernel has not freed, so also in the ring. The producer position moves only when the
-        // sample is consumed, and the sample's borrow of the ring prevents other access.
+        // SAFETY: `has_room` acquired the consumer position and found that the record fits between the producer
+        // position and the bytes that the kernel has not freed, so also in the ring. The producer position moves only
+        // when the sample is consumed, and the sample's borrow of the ring prevents other access.
         unsafe { ring.memory.payload(ring.producer, *length) }
     }
 }

@@ -1,8 +1,9 @@
 //! Sleeps until a ring has a record, or a [`Stopper`] is used.
 //!
 //! One epoll instance watches the ring and the stopper's pipe. It is edge-triggered: an unread record does not end a
-//! sleep, but a wake-up does. (A signal, or the time limit of the sleep, ends it as well.) So a consumer can sleep while
-//! the oldest record is reserved and not yet committed. A level-triggered wait would return at once, over and over.
+//! sleep, but a wake-up does. (A signal, or the time limit of the sleep, ends it as well.) So a consumer can sleep
+//! while the oldest record is reserved and not yet committed. A level-triggered wait would return at once, over and
+//! over.
 //!
 //! An edge-triggered sleep misses a record whose producer sent no wake-up. Therefore a consumer must publish its
 //! position, fence, and check for a record before it sleeps, in this order
@@ -194,8 +195,8 @@ impl Waiter {
         Ok(self.is_stopped())
     }
 
-    /// Sleeps until the ring sends a wake-up, a stopper is used, or the time is up. A signal ends the sleep as well, and
-    /// so does an earlier wake-up for records that are already read. So the caller checks the head again. Returns
+    /// Sleeps until the ring sends a wake-up, a stopper is used, or the time is up. A signal ends the sleep as well,
+    /// and so does an earlier wake-up for records that are already read. So the caller checks the head again. Returns
     /// whether a wake-up of the ring ended the sleep.
     fn sleep(&mut self, source: &impl WaitSource, timeout: Option<Duration>) -> Result<bool, Error> {
         let epoll = match &self.epoll {

@@ -1,8 +1,8 @@
 //! The run loop over all CPUs, with silent events.
 //!
-//! A wake-up costs the program's CPU several microseconds, fifty times the cost of writing the record. The perf event in
-//! the map's slot determines how many wake-ups the kernel sends. So the reader has two events for each CPU, which share
-//! one ring. The *waking event* sends a wake-up for each record. The *silent event* sends none, and its output is
+//! A wake-up costs the program's CPU several microseconds, fifty times the cost of writing the record. The perf event
+//! in the map's slot determines how many wake-ups the kernel sends. So the reader has two events for each CPU, which
+//! share one ring. The *waking event* sends a wake-up for each record. The *silent event* sends none, and its output is
 //! redirected into the ring of the waking event. Programs write through the event that is in the slot. While a CPU is
 //! idle, the waking event is in the slot, and each record is delivered at once. While the CPU is busy, the silent event
 //! is in the slot, and the reader polls:
@@ -40,9 +40,10 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// While a CPU is idle, each record is delivered at once. If the options request fewer wake-ups than one for each
 /// record, it is delivered within 100 ms ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)).
 ///
-/// A CPU becomes busy when it sends 64 records within a millisecond. The reader then polls it each millisecond, and when
-/// half of its ring is full. A CPU becomes idle again after 16 milliseconds in a row with fewer than 16 records in each.
-/// This number doubles, up to 256, each time that the CPU becomes busy again within 100 ms. Each CPU has its own state.
+/// A CPU becomes busy when it sends 64 records within a millisecond. The reader then polls it each millisecond, and
+/// when half of its ring is full. A CPU becomes idle again after 16 milliseconds in a row with fewer than 16 records in
+/// each. This number doubles, up to 256, each time that the CPU becomes busy again within 100 ms. Each CPU has its own
+/// state.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -71,12 +72,12 @@ pub struct AdaptiveReader<S> {
 }
 
 impl<S: EventArray> AdaptiveReader<S> {
-    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online. Puts
-    /// the buffers' events into their slots. The options' [`wakeup`](Options::wakeup) applies while a CPU is idle.
+    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online.
+    /// Puts the buffers' events into their slots. The options' [`wakeup`](Options::wakeup) applies while a CPU is idle.
     ///
     /// # Errors
-    /// As [`PerCpuBuffers::open`], and as [`PerCpuBuffers::connect`] if a slot cannot be set. A CPU without a slot in the
-    /// map is not an error: see [`PerCpuBuffers::without_slot`].
+    /// As [`PerCpuBuffers::open`], and as [`PerCpuBuffers::connect`] if a slot cannot be set. A CPU without a slot in
+    /// the map is not an error: see [`PerCpuBuffers::without_slot`].
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
@@ -105,8 +106,8 @@ impl<S: EventArray> AdaptiveReader<S> {
     }
 
     /// Returns the time at which a caller that sleeps by other means must [drain](AdaptiveReader::drain), even if no
-    /// wake-up comes. Returns `None` while each record of each CPU sends a wake-up. ([`wait`](AdaptiveReader::wait) polls
-    /// by itself.)
+    /// wake-up comes. Returns `None` while each record of each CPU sends a wake-up. ([`wait`](AdaptiveReader::wait)
+    /// polls by itself.)
     pub fn next_poll(&self) -> Option<Instant> {
         self.set.silent_until().into_iter().chain(self.set.next_poll()).min()
     }
@@ -170,8 +171,8 @@ impl<S: EventArray> AdaptiveReader<S> {
     }
 
     /// Waits, and calls `each` with every record of every CPU, until `each` returns `Break` or a [`Stopper`] is used.
-    /// `each` returns `()` or [`ControlFlow`]. After `Break(value)`, this method returns `Some(value)`. After a stop, it
-    /// reads all remaining records and returns `None`.
+    /// `each` returns `()` or [`ControlFlow`]. After `Break(value)`, this method returns `Some(value)`. After a stop,
+    /// it reads all remaining records and returns `None`.
     ///
     /// It also checks once a second for CPU hotplug: see [`refresh`](AdaptiveReader::refresh).
     ///

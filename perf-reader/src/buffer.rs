@@ -311,8 +311,9 @@ impl Buffer {
     /// Returns whether the buffer's event is active. An event becomes inactive when its CPU goes offline, and stays
     /// inactive when the CPU comes online again.
     pub(crate) fn is_active(&self) -> Result<bool, Error> {
-        /// On machines without a precise `sched_clock`, the timer interrupt advances the event's time. The time can then
-        /// stand still for 10 ms, and longer in a virtual machine. A wrong result costs two new events and loses nothing.
+        /// On machines without a precise `sched_clock`, the timer interrupt advances the event's time. The time can
+        /// then stand still for 10 ms, and longer in a virtual machine. A wrong result costs two new events and loses
+        /// nothing.
         const POLLS: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(1);
         // The time of an active event increases.
@@ -326,9 +327,9 @@ impl Buffer {
         Ok(false)
     }
 
-    /// Opens new events for a buffer whose events became inactive. The new events write into the same ring, so no record
-    /// in the ring is lost. The buffer does not change before [`replace_with`](Buffer::replace_with), so a replacement
-    /// that failed can be tried again.
+    /// Opens new events for a buffer whose events became inactive. The new events write into the same ring, so no
+    /// record in the ring is lost. The buffer does not change before [`replace_with`](Buffer::replace_with), so a
+    /// replacement that failed can be tried again.
     pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);

@@ -73,7 +73,8 @@ impl Event {
             .map_err(|error| self.failed(if pause { "pause the output of" } else { "resume the output of" }, &error))
     }
 
-    /// Returns the number of lost samples that were sent through this event, or `None` if the kernel does not count them.
+    /// Returns the number of lost samples that were sent through this event, or `None` if the kernel does not count
+    /// them.
     pub(crate) fn lost(&self) -> Result<Option<u64>, Error> {
         Ok(self.counts("read the losses of")?.lost)
     }

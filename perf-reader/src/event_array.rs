@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// The slots of a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, one for each CPU. The caller implements this trait, because setting a
-/// slot needs bpf(2).
+/// The slots of a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, one for each CPU. The caller implements this trait, because setting
+/// a slot needs bpf(2).
 ///
 /// Any `Fn(u32, BorrowedFd<'_>) -> io::Result<()>` implements the trait:
 ///

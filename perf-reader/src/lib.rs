@@ -102,8 +102,8 @@
 //! | read pages without a kernel | [`Reader`] over the pages of `fake` (feature `fake`) |
 //!
 //! Readers are `Send`: one thread can open a reader, and another thread can read with it. They are also `Sync`, but the
-//! methods that read take `&mut self`, so a reader has one user at a time. [`Stopper`] is `Send` and `Sync`. A [`Batch`]
-//! is `Send`, not `Sync`. [`Records`] is neither. A [`Sample`] and a [`Record`] are `Send` and `Sync`.
+//! methods that read take `&mut self`, so a reader has one user at a time. [`Stopper`] is `Send` and `Sync`. A
+//! [`Batch`] is `Send`, not `Sync`. [`Records`] is neither. A [`Sample`] and a [`Record`] are `Send` and `Sync`.
 //!
 //! A record takes this path through the code. [`Buffer::open`] creates the ring (`event.rs`, `mapping.rs`).
 //! [`PerCpuBuffers::wait`] sleeps (`wait.rs`). [`Reader::batch`] loads `data_head` once (`page.rs`) and opens a

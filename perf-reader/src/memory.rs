@@ -1,8 +1,9 @@
 //! The memory that holds perf pages.
 //!
-//! The protocol of this crate is generic over [`Memory`]. There are two implementors. [`Mapping`](crate::Mapping) is the
-//! pages that the kernel shares with this process. With the feature `fake`, there are also pages on the heap, with a
-//! producer that writes as the kernel does. Tests under Miri, fuzzing and benchmarks without privileges use the latter.
+//! The protocol of this crate is generic over [`Memory`]. There are two implementors. [`Mapping`](crate::Mapping) is
+//! the pages that the kernel shares with this process. With the feature `fake`, there are also pages on the heap, with
+//! a producer that writes as the kernel does. Tests under Miri, fuzzing and benchmarks without privileges use the
+//! latter.
 
 mod sealed {
     pub trait Sealed {}

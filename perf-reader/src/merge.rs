@@ -14,8 +14,8 @@
 //! ```
 //!
 //! - A sample gets its time before it becomes visible. So the merge holds back all samples younger than
-//!   [`delay`](Merge::delay). A sample that was being written during the poll normally becomes visible within the delay. The
-//!   helper takes microseconds, or longer if a hypervisor or an interrupt delays it.
+//!   [`delay`](Merge::delay). A sample that was being written during the poll normally becomes visible within the
+//!   delay. The helper takes microseconds, or longer if a hypervisor or an interrupt delays it.
 //! - Samples that are held back need room. They stay in the rings, so the merge needs no memory of its own. But when a
 //!   ring is half full, avoiding losses is more important than order, and the horizon moves to now.
 //!
@@ -41,8 +41,8 @@ use crate::sample::Sample;
 /// - **Delay.** The first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after a sample was sent
 ///   returns the sample. If a ring is half full, an earlier drain returns it.
 /// - **Memory.** The merge uses no memory except the rings.
-/// - **Order.** Samples are in order of time, except for those that [`late`](Merge::late) counts. The samples of one CPU
-///   are always in the order of writing.
+/// - **Order.** Samples are in order of time, except for those that [`late`](Merge::late) counts. The samples of one
+///   CPU are always in the order of writing.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -97,8 +97,8 @@ struct Lane<'d> {
 }
 
 impl Merge {
-    /// Creates a merge that holds samples back for `delay` after they were sent. A few milliseconds are enough on an idle
-    /// machine. In a virtual machine, use the longest time for which the hypervisor may stop a CPU.
+    /// Creates a merge that holds samples back for `delay` after they were sent. A few milliseconds are enough on an
+    /// idle machine. In a virtual machine, use the longest time for which the hypervisor may stop a CPU.
     pub fn new(delay: Duration) -> Self {
         Self { delay, newest: 0, late: 0, corrupt: None }
     }
@@ -120,8 +120,8 @@ impl Merge {
     /// The other samples stay in the rings.
     ///
     /// # Errors
-    /// - [`Error::Corrupt`] for the first corrupt ring, after the others were read. After `Break`, the next drain returns
-    ///   this error.
+    /// - [`Error::Corrupt`] for the first corrupt ring, after the others were read. After `Break`, the next drain
+    ///   returns this error.
     /// - [`Error::Syscall`] if the set was opened without [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,

@@ -7,8 +7,8 @@
 ///
 /// With any value except [`Events(1)`](Wakeup::Events), a buffer can hold records that sent no wake-up. To find them,
 /// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) poll
-/// every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms). An idle reader then wakes up 11 times a second. On a
-/// machine that is not overloaded, each record is found within 100 ms.
+/// every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms). An idle reader then wakes up 11 times a second. On
+/// a machine that is not overloaded, each record is found within 100 ms.
 #[doc(alias("wakeup_events", "wakeup_watermark"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,8 +46,8 @@ impl Options {
         self
     }
 
-    /// Sets whether each sample carries the time at which it was sent, in nanoseconds of CLOCK_MONOTONIC. The time takes
-    /// 8 more bytes in each record. Needs Linux 4.1.
+    /// Sets whether each sample carries the time at which it was sent, in nanoseconds of CLOCK_MONOTONIC. The time
+    /// takes 8 more bytes in each record. Needs Linux 4.1.
     #[doc(alias = "PERF_SAMPLE_TIME")]
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;

@@ -1,5 +1,5 @@
-//! A ring that keeps the newest records and overwrites the oldest ones. A program can write all the time, and the reader
-//! reads the last records only after an event of interest.
+//! A ring that keeps the newest records and overwrites the oldest ones. A program can write all the time, and the
+//! reader reads the last records only after an event of interest.
 //!
 //! ```text
 //!             data_head, moving down
@@ -30,9 +30,9 @@ use crate::sys;
 
 /// The buffer of one CPU, which keeps the newest records and overwrites the oldest ones. `Send` and `Sync`.
 ///
-/// The caller puts the buffer's fd into the program's map, as the fd of a [`Buffer`](crate::Buffer). The buffer is never
-/// full, so it need not be read. Usually no reader waits for it. With [`Wakeup::Events(0)`](crate::Wakeup::Events), it
-/// sends a wake-up only each time that half of the ring was filled.
+/// The caller puts the buffer's fd into the program's map, as the fd of a [`Buffer`](crate::Buffer). The buffer is
+/// never full, so it need not be read. Usually no reader waits for it. With
+/// [`Wakeup::Events(0)`](crate::Wakeup::Events), it sends a wake-up only each time that half of the ring was filled.
 #[doc(alias = "write_backward")]
 #[derive(Debug)]
 pub struct OverwriteBuffer {

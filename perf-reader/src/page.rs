@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The kernel's name is `struct perf_event_mmap_page` (`include/uapi/linux/perf_event.h`). Positions count bytes since
-//! the buffer was created, only grow, and are masked on access. There is no busy bit as in the BPF ring buffer. A record
-//! is complete before `data_head` moves past it, because each CPU has its own buffer and writes its records strictly
-//! nested.
+//! the buffer was created, only grow, and are masked on access. There is no busy bit as in the BPF ring buffer. A
+//! record is complete before `data_head` moves past it, because each CPU has its own buffer and writes its records
+//! strictly nested.
 
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -103,8 +103,8 @@ impl<M: Memory> Page<M> {
         self.word(DATA_TAIL).load(Ordering::Relaxed)
     }
 
-    /// Releases all bytes before `tail` to the kernel. Has no effect on read-only memory, because the kernel then ignores
-    /// `data_tail`.
+    /// Releases all bytes before `tail` to the kernel. Has no effect on read-only memory, because the kernel then
+    /// ignores `data_tail`.
     ///
     /// # Safety
     /// No [`committed`](Page::committed) bytes before `tail` are used afterwards.

@@ -164,8 +164,8 @@ impl Peek<Mapping> {
     }
 
     /// Returns the number of samples that the kernel has counted as lost through this event. Returns `None` if the
-    /// event's owner did not request the count (`PERF_FORMAT_LOST`, Linux 6.0). Also returns `None` if the owner requested
-    /// a read format in which another process cannot identify the count.
+    /// event's owner did not request the count (`PERF_FORMAT_LOST`, Linux 6.0). Also returns `None` if the owner
+    /// requested a read format in which another process cannot identify the count.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -208,8 +208,8 @@ impl<M: Memory> Peek<M> {
         }
         // The owner has read the records between the two positions since the first load, so the kernel had written them
         // before.
-        // ATOMICS: pairs with the owner's release of `data_tail`. Before this release, the owner had seen a head that is
-        // not behind this tail.
+        // ATOMICS: pairs with the owner's release of `data_tail`. Before this release, the owner had seen a head that
+        // is not behind this tail.
         fence(Ordering::Acquire);
         let after = self.page.head();
         let sound = after.wrapping_sub(tail).cast_signed() >= 0;
@@ -217,15 +217,15 @@ impl<M: Memory> Peek<M> {
     }
 
     /// Counts the records from position `from` to position `to`. A record must begin at `from`, and `to` must be an
-    /// earlier `data_head`. Released records count as well, because they stay until the kernel overwrites them. The count
-    /// stops after `most` records.
+    /// earlier `data_head`. Released records count as well, because they stay until the kernel overwrites them. The
+    /// count stops after `most` records.
     ///
     /// An observer that samples the buffer can compute records per second from such counts. Returns `None` if
     /// `data_head` was more than half of the buffer past `from` at the end of the count, because the kernel may have
     /// overwritten the records. Also returns `None` for a buffer that is written downward.
     ///
-    /// A count may be wrong if the records that the kernel writes at one moment take more than half of the buffer (large
-    /// samples in a small buffer).
+    /// A count may be wrong if the records that the kernel writes at one moment take more than half of the buffer
+    /// (large samples in a small buffer).
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.page.data_size() as u64;
@@ -276,10 +276,10 @@ impl<M: Memory> Peek<M> {
         }
         let mut bytes = vec![0; ahead as usize];
         self.page.copy(tail, &mut bytes);
-        // ATOMICS: before the kernel overwrote these bytes, it had read a `data_tail` after them (a control dependency in
-        // `__perf_output_begin`: it writes only if there is room). If this copy has read any new byte, the load after
-        // this fence sees this `data_tail` or a later one, on CPUs whose stores reach all other CPUs at once (x86, Armv8,
-        // RISC-V).
+        // ATOMICS: before the kernel overwrote these bytes, it had read a `data_tail` after them (a control dependency
+        // in `__perf_output_begin`: it writes only if there is room). If this copy has read any new byte, the load
+        // after this fence sees this `data_tail` or a later one, on CPUs whose stores reach all other CPUs at once
+        // (x86, Armv8, RISC-V).
         fence(Ordering::Acquire);
         let left = self.page.tail();
         walk(&mut snapshot, &bytes, left);

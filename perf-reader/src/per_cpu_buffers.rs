@@ -71,8 +71,9 @@ pub struct PerCpuBuffers {
     chosen: Option<Vec<u32>>,
     /// CPUs without a slot in the map. They have no buffer.
     without_slot: Vec<u32>,
-    /// Whether a wake-up was consumed and some of its records may be unread. This is true while a drain is running, after
-    /// a drain that ended early, and after a stop that ended a wait. The kernel sends no other wake-up for these records.
+    /// Whether a wake-up was consumed and some of its records may be unread. This is true while a drain is running,
+    /// after a drain that ended early, and after a stop that ended a wait. The kernel sends no other wake-up for these
+    /// records.
     unfinished: bool,
     /// The index of the buffer with which the next drain begins. After a drain that ended early, it is the buffer after
     /// the one that was drained last.
@@ -202,14 +203,14 @@ impl PerCpuBuffers {
         self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
-    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it polls the buffers. The time is rounded up to
-    /// milliseconds. A time below 1 millisecond, and also zero, is 1 millisecond.
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it polls the buffers. The time is rounded up
+    /// to milliseconds. A time below 1 millisecond, and also zero, is 1 millisecond.
     ///
     /// The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL). If each record sends a wake-up
     /// ([`Wakeup::Events(1)`](crate::Wakeup::Events)), the default is no polling.
     ///
-    /// `None` turns polling off: an idle reader then does not wake up 11 times a second. But the last records of a burst
-    /// may then stay unread until the kernel has enough records for a wake-up. With
+    /// `None` turns polling off: an idle reader then does not wake up 11 times a second. But the last records of a
+    /// burst may then stay unread until the kernel has enough records for a wake-up. With
     /// [`Wakeup::Events(0)`](crate::Wakeup::Events), pass a timeout to each wait, and drain after it.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll.set(time);
@@ -232,8 +233,8 @@ impl PerCpuBuffers {
         self.buffers.get_mut(index)
     }
 
-    /// Notes that the drain ended early at the buffer of this index. The next drain begins with the next buffer, so that
-    /// a CPU that is always busy does not delay the others.
+    /// Notes that the drain ended early at the buffer of this index. The next drain begins with the next buffer, so
+    /// that a CPU that is always busy does not delay the others.
     pub(crate) fn broke_at(&mut self, index: usize) {
         self.first = index.saturating_add(1);
     }
@@ -260,7 +261,8 @@ impl PerCpuBuffers {
         self.buffers.iter_mut()
     }
 
-    /// Returns the buffers without a call of [`note_poll`](Self::note_poll), because [`Self::begin_drain`] has noted it.
+    /// Returns the buffers without a call of [`note_poll`](Self::note_poll), because [`Self::begin_drain`] has noted
+    /// it.
     #[inline]
     pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
@@ -334,9 +336,9 @@ impl PerCpuBuffers {
     /// The drain of a CPU reads only the records that were complete when it began. So it ends even if programs write
     /// without a pause.
     ///
-    /// If a buffer is corrupt, `each` gets the error. After [`Corrupt::Content`], the drain goes on with the next record.
-    /// After other errors, it goes on with the next CPU, and the next drain reports the error again. To go on with the
-    /// corrupt buffer, call [`skip_to_head`](crate::Reader::skip_to_head) of its [reader](Buffer::reader_mut).
+    /// If a buffer is corrupt, `each` gets the error. After [`Corrupt::Content`], the drain goes on with the next
+    /// record. After other errors, it goes on with the next CPU, and the next drain reports the error again. To go on
+    /// with the corrupt buffer, call [`skip_to_head`](crate::Reader::skip_to_head) of its [reader](Buffer::reader_mut).
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(

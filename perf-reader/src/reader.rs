@@ -29,8 +29,8 @@ impl<M: Memory> Reader<M> {
         Ok(Self { page: Page::new(memory)?, timed, lost: 0 })
     }
 
-    /// Opens a batch of the records that are complete at this moment. Later records belong to the next batch. So a batch
-    /// ends even if a program writes without a pause.
+    /// Opens a batch of the records that are complete at this moment. Later records belong to the next batch. So a
+    /// batch ends even if a program writes without a pause.
     ///
     /// # Errors
     /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring's size.
@@ -65,7 +65,8 @@ impl<M: Memory> Reader<M> {
     }
 
     /// Releases all bytes in the ring unread, to go on after [`Corrupt::Record`] or [`Corrupt::Positions`]. Returns the
-    /// distance from `data_tail` to `data_head`, which is the number of released bytes unless the positions are corrupt.
+    /// distance from `data_tail` to `data_head`, which is the number of released bytes unless the positions are
+    /// corrupt.
     pub fn skip_to_head(&mut self) -> u64 {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
@@ -81,8 +82,9 @@ impl<M: Memory> Reader<M> {
 
 /// The records that were complete when the batch was opened. `Send`, not `Sync`.
 ///
-/// The caller can borrow any number of samples from the batch at once. When the batch is dropped, `data_tail` moves once
-/// past all records that were read, even after an early exit or a panic. The other records stay for the next batch.
+/// The caller can borrow any number of samples from the batch at once. When the batch is dropped, `data_tail` moves
+/// once past all records that were read, even after an early exit or a panic. The other records stay for the next
+/// batch.
 ///
 /// A sample cannot outlive its batch:
 ///

@@ -160,8 +160,8 @@ impl<'d> Iterator for Records<'d> {
         }
     }
 
-    /// Calls `f` with the remaining records, for `for_each` and similar methods. This is faster than `next`, because `f`
-    /// is compiled into the fast path, in which no record wraps or is corrupt.
+    /// Calls `f` with the remaining records, for `for_each` and similar methods. This is faster than `next`, because
+    /// `f` is compiled into the fast path, in which no record wraps or is corrupt.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where

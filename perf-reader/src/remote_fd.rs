@@ -8,8 +8,8 @@
 //! ```
 //!
 //! If an event has no ring, mmap(2) *creates* a ring, even for a read-only mapping. The event's owner could then no
-//! longer map a ring of its own. So a first mmap(2) checks for a ring. It requests more pages than any ring can have, so
-//! it always fails:
+//! longer map a ring of its own. So a first mmap(2) checks for a ring. It requests more pages than any ring can have,
+//! so it always fails:
 //!
 //! - EINVAL: there is a ring, and it has another size.
 //! - ENOMEM: there is no ring, and the kernel cannot create one of this size.

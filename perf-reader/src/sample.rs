@@ -10,12 +10,12 @@ pub const MAX_PADDING: usize = 7;
 /// The data that a program sent with one `bpf_perf_event_output`, in place in the ring. `Send` and `Sync`.
 ///
 /// The kernel does not store the number of bytes that the program sent. It rounds the record up to a multiple of 8
-/// bytes, and `raw_size` includes the padding (`perf_prepare_sample`). For a payload of 8 bytes, `raw_size` is 12, and 4
-/// of these bytes are stale bytes of the ring.
+/// bytes, and `raw_size` includes the padding (`perf_prepare_sample`). For a payload of 8 bytes, `raw_size` is 12, and
+/// 4 of these bytes are stale bytes of the ring.
 ///
-/// Only the program's author knows the payload's length. So the caller passes the length to [`payload`](Sample::payload),
-/// [`payload_by`](Sample::payload_by) or [`array`](Sample::array), which check it against the record.
-/// [`padded`](Sample::padded) returns the payload with its padding.
+/// Only the program's author knows the payload's length. So the caller passes the length to
+/// [`payload`](Sample::payload), [`payload_by`](Sample::payload_by) or [`array`](Sample::array), which check it against
+/// the record. [`padded`](Sample::padded) returns the payload with its padding.
 #[doc(alias("PERF_RECORD_SAMPLE", "PERF_SAMPLE_RAW"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'d> {

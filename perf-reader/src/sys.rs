@@ -118,8 +118,8 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
     }
 }
 
-/// Waits for a grace period (`MEMBARRIER_CMD_GLOBAL`, Linux 4.3). All code that ran with preemption disabled at the call
-/// has finished when this function returns.
+/// Waits for a grace period (`MEMBARRIER_CMD_GLOBAL`, Linux 4.3). All code that ran with preemption disabled at the
+/// call has finished when this function returns.
 pub(crate) fn membarrier_global() -> io::Result<()> {
     const GLOBAL: c_int = 1;
     // SAFETY: no memory is involved.

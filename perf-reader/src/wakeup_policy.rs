@@ -13,8 +13,8 @@
 //!
 //! The switch back to the waking event has a race. A program may have fetched the silent event just before the switch,
 //! and then still writes through the silent event, without a wake-up. This lasts microseconds, because the helper runs
-//! to its end with preemption disabled. It lasts longer if a hypervisor takes the CPU away. So the reader polls while it
-//! is settling.
+//! to its end with preemption disabled. It lasts longer if a hypervisor takes the CPU away. So the reader polls while
+//! it is settling.
 
 use std::time::{Duration, Instant};
 

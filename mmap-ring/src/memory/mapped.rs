@@ -1,7 +1,7 @@
 //! Maps the pages of a real ring.
 //!
-//! There are two mappings, because user space may write the consumer's page and only read the other pages. If a writable
-//! mapping extends past the first page, the kernel refuses it with EPERM (`ringbuf_map_mmap_kern` in
+//! There are two mappings, because user space may write the consumer's page and only read the other pages. If a
+//! writable mapping extends past the first page, the kernel refuses it with EPERM (`ringbuf_map_mmap_kern` in
 //! `kernel/bpf/ringbuf.c`).
 #![expect(unsafe_code, reason = "the one module where the addresses of a mapped ring are followed")]
 

@@ -9,8 +9,8 @@ pub struct HotplugChanges {
     pub restored: Vec<u32>,
     /// CPUs that went offline. Their records can still be drained.
     pub removed: Vec<u32>,
-    /// CPUs whose slot holds another reader's event, found for the first time. The other reader gets the records of programs
-    /// on these CPUs.
+    /// CPUs whose slot holds another reader's event, found for the first time. The other reader gets the records of
+    /// programs on these CPUs.
     pub taken: Vec<u32>,
     /// CPUs whose slot was empty, because the other reader of the map had ended. The slot holds this set's event again.
     /// Records that programs sent while the slot was empty are lost, and only the programs can count them.

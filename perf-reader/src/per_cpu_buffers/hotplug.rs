@@ -23,8 +23,8 @@ impl PerCpuBuffers {
     /// count the failures.
     ///
     /// If the [`EventArray`] can query slots, this also checks whether they still hold this set's events. A slot that
-    /// another reader of the map has taken is left to the other reader. A slot that is empty, because the other reader has
-    /// ended, is taken back.
+    /// another reader of the map has taken is left to the other reader. A slot that is empty, because the other reader
+    /// has ended, is taken back.
     ///
     /// If a CPU's slot cannot be set, the next refresh tries again. A set that was opened by
     /// [`open_on`](PerCpuBuffers::open_on) handles only the CPUs that were given to it.

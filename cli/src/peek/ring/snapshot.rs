@@ -59,7 +59,8 @@ pub(crate) struct Snapshot {
 pub(crate) enum Mode {
     /// BPF programs write, and a process reads. A full ring refuses records.
     Ring,
-    /// BPF programs write, and a process reads. A full ring overwrites the oldest records, but never an uncommitted one.
+    /// BPF programs write, and a process reads. A full ring overwrites the oldest records, but never an uncommitted
+    /// one.
     Overwrite,
     /// A process writes, and BPF programs read.
     User,
@@ -85,8 +86,8 @@ impl Mode {
         }
     }
 
-    /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only. In a user ring,
-    /// the process that writes samples can write any value there.
+    /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only. In a user
+    /// ring, the process that writes samples can write any value there.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
         match self {
             Self::Overwrite => positions.consumer.max(positions.overwrite),
@@ -105,8 +106,8 @@ pub(crate) struct UnreadRecord {
     /// Length of the payload in bytes.
     pub(crate) length: u32,
     pub(crate) state: State,
-    /// The payload of a committed record. `None` if no payload was requested, or if the reader released the record while
-    /// the payload was copied.
+    /// The payload of a committed record. `None` if no payload was requested, or if the reader released the record
+    /// while the payload was copied.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
     /// The decoded payload.
@@ -139,7 +140,8 @@ impl State {
 }
 
 impl UnreadRecord {
-    /// Returns the number of bytes of the ring that the record takes: header and payload, rounded up to a multiple of 8.
+    /// Returns the number of bytes of the ring that the record takes: header and payload, rounded up to a multiple of
+    /// 8.
     pub(crate) fn space(&self) -> u64 {
         (u64::from(self.length) + 8).next_multiple_of(8)
     }
@@ -317,8 +319,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether the counts of all states add up to the number of listed records and `not_listed`, and no count is
-    /// below the number of listed records of its state.
+    /// Returns whether the counts of all states add up to the number of listed records and `not_listed`, and no count
+    /// is below the number of listed records of its state.
     fn has_consistent_counts(&self) -> bool {
         let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
         let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
