@@ -81,8 +81,8 @@ pub trait Consume: Memory {
 ///
 /// Every method takes a position and masks it, so no position can lead outside the pages.
 pub trait Data<'a>: sealed::Sealed + Copy {
-    /// Loads the length word of the record header at `position`, relaxed. The position is rounded down to a multiple of
-    /// 8.
+    /// Loads the length word of the record header at `position`, relaxed. The position is rounded down to a multiple
+    /// of 8.
     fn header(self, position: u64) -> u32;
 
     /// Loads the four bytes at `position`, relaxed. The position is rounded down to a multiple of 4.

@@ -1,8 +1,9 @@
 //! A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19).
 //!
 //! The kernel does not wait for the reader. If there is no room for a new record, the kernel moves `overwrite_pos` past
-//! the oldest records and overwrites them. It refuses the new record only if one of them is uncommitted, or if the new
-//! record is larger than the ring. All records from `overwrite_pos` to `producer_pos` are whole, read or not.
+//! the oldest records and overwrites them. The kernel refuses the new record only if one of these oldest records is
+//! uncommitted, or if the new record is larger than the ring. All records from `overwrite_pos` to `producer_pos` are
+//! whole, whether they were read or not.
 //!
 //! The kernel can overwrite a record at any time, so the reader copies records and never lends them. A copy is valid
 //! only if `overwrite_pos` has not passed the record when the copy is complete:
@@ -15,7 +16,7 @@
 //!      if it has passed the record, discard the copy and begin again
 //! ```
 //!
-//! This requires that the kernel's store of `overwrite_pos` becomes visible before the kernel overwrites the freed
+//! Step 3 requires that the kernel's store of `overwrite_pos` becomes visible before the kernel overwrites the freed
 //! bytes. x86-64 and s390x keep stores in order. On other machines a valid copy can in theory mix bytes of two records,
 //! because `__bpf_ringbuf_reserve` has no barrier between the stores. On such machines, stop the producers before
 //! reading.
@@ -144,7 +145,8 @@ impl<M: Consume> OverwriteRing<M> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far. Until then, every wait returns [`Wake::Stopped`].
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -224,7 +226,7 @@ impl<M: Consume> Endpoint<M> {
         let position = self.read;
         let producer = self.memory.producer();
         // `is_overtaken` fences before it loads. After this fence, this thread sees all headers up to `producer`, and
-        // an overwrite_pos at least as new: the fence pairs with smp_store_release(&rb->producer_pos) in
+        // an overwrite_pos at least as new as `producer`. The fence pairs with smp_store_release(&rb->producer_pos) in
         // __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
@@ -269,7 +271,8 @@ impl<M: Consume> Endpoint<M> {
         self.ahead() > 0
     }
 
-    /// Returns how many bytes `overwrite_pos` is ahead of the reader. The number is negative if it is behind.
+    /// Returns how many bytes `overwrite_pos` is ahead of the reader. The number is negative if `overwrite_pos` is
+    /// behind.
     fn ahead(&self) -> i64 {
         self.memory.overwrite().wrapping_sub(self.read).cast_signed()
     }

@@ -36,16 +36,17 @@ use cutaway_sys::epoll::{Epoll, Interest};
 ///
 /// A ring can have only one consumer. A second consumer would free records that the first one has lent, and the kernel
 /// would overwrite bytes that are still borrowed. So a process can have only one `Ring` or
-/// [`OverwriteRing`](crate::OverwriteRing) of a map at a time. Until it is dropped, `open` returns
-/// [`Error::AlreadyOpen`] for every fd of that map. A process can have any number of observers ([`Peek`](crate::Peek)).
+/// [`OverwriteRing`](crate::OverwriteRing) of a map at a time. Until this reader is dropped,
+/// `open` returns [`Error::AlreadyOpen`] for every fd of the map. A process can have any number of observers
+/// ([`Peek`](crate::Peek)).
 ///
 /// Neither the kernel nor this crate prevents a second consumer in another process. Such a consumer can change bytes
 /// that this process has borrowed. So trust every process that may write to the map as you trust this process.
 ///
-/// This type detects a second consumer by its position: if `consumer_pos` is not the value that this type stored last,
-/// it returns [`Corrupt::Consumer`] and lends no more records. It checks when a batch begins, when a batch ends (the
-/// next call returns the error) and before it sleeps. Until a check fails, both consumers may read the same records. A
-/// second consumer that has not stored a position is not detected.
+/// This type detects a second consumer by `consumer_pos`. If `consumer_pos` is not the value that this type stored
+/// last, it returns [`Corrupt::Consumer`] and lends no more records. It checks when a batch begins, when a batch ends
+/// (the next call returns the error) and before it sleeps. Until a check fails, both consumers may read the same
+/// records. A second consumer that has not stored a position is not detected.
 #[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
 #[doc(alias = "ring_buffer")]
 pub struct Ring<M: Consume = Mapped> {
@@ -190,7 +191,7 @@ impl<M: Consume> Ring<M> {
     ///
     /// Returns [`Wake::Ready`] if the ring has such a record, [`Wake::TimedOut`] if `timeout` is over, and
     /// [`Wake::Stopped`] if a [`Stopper`] was used. `timeout` is rounded up to milliseconds. `None` waits forever, and
-    /// zero does not sleep. A signal does not end the wait.
+    /// zero does not sleep. A signal alone does not end the wait.
     ///
     /// The *head* is the oldest unread record. If the head is committed or discarded, this method returns at once and
     /// makes no system call. If the head is reserved, its commit sends the wake-up. This method checks such a head up
@@ -198,10 +199,10 @@ impl<M: Consume> Ring<M> {
     /// commit may have sent no wake-up.
     ///
     /// A commit or discard with `BPF_RB_NO_WAKEUP` does not wake the consumer. Later records without a flag do not wake
-    /// it either, because `consumer_pos` is not their position. So an empty ring is polled every 90 milliseconds
-    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
+    /// it either, because `consumer_pos` is not the position of these records. So an empty ring is polled every 90
+    /// milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
     /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). On a machine that is not overloaded, a committed head
-    /// is found within 100 ms, whatever flags its program uses. While polls find records, the interval shortens, down
+    /// is found within 100 ms, whatever flags the program uses. While polls find records, the interval shortens, down
     /// to one millisecond. A poll that finds no record does not end the wait.
     ///
     /// # Errors
@@ -233,7 +234,8 @@ impl<M: Consume> Ring<M> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far. Until then, every wait returns [`Wake::Stopped`].
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -245,12 +247,12 @@ impl<M: Consume> Ring<M> {
     /// position, executes a full fence, and returns the state of the oldest unread record.
     ///
     /// If this returns [`Head::Ready`], do not sleep: read the ring. If it returns [`Head::Empty`] or [`Head::Busy`],
-    /// sleep on the ring's fd ([`AsFd`]): the commit of the oldest unread record sends a wake-up. Edge-triggered epoll
+    /// sleep on the ring's fd ([`AsFd`]): the commit of the next record to read sends a wake-up. Edge-triggered epoll
     /// (`EPOLLET`, see epoll(7)) returns only for a wake-up. Level-triggered epoll returns as long as the ring has
     /// unread bytes. So with a busy record, a level-triggered sleep ends at once.
     ///
     /// A record that is sent with `BPF_RB_NO_WAKEUP` ends neither kind of sleep: level-triggered epoll checks for
-    /// records only when it begins or is woken. So sleep for at most
+    /// records only at the beginning of a sleep and after a wake-up. So sleep for at most
     /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) at a time. Then read the ring, even if its fd was not
     /// reported. The limit is not needed if the program is known not to use this flag.
     ///
@@ -279,15 +281,16 @@ impl<M: Consume> Ring<M> {
 
     /// Returns the size of the ring's data in bytes: the map's `max_entries`.
     ///
-    /// One byte always stays free (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`). Records take multiples of 8
-    /// bytes, and 8 bytes of each are its header. So the longest payload has `capacity - 16` bytes.
+    /// One byte always stays free (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`). A record takes a multiple of 8
+    /// bytes, so at most `capacity - 8` bytes. Its header takes 8 of them. So the longest payload has `capacity - 16`
+    /// bytes.
     #[doc(alias = "ring__size")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.endpoint.consumer.memory().size()
     }
 
-    /// Returns what this reader has counted since it was opened.
+    /// Returns the counters of this reader since it was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let state = self.endpoint.consumer.state();

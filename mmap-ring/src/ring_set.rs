@@ -178,7 +178,8 @@ impl<M: Consume> RingSet<M> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far. Until then, every wait returns [`Wake::Stopped`].
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.

@@ -226,7 +226,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.stopper()
     }
 
-    /// Cancels all stops so far. Until then, every wait returns [`Wake::Stopped`].
+    /// Cancels all stops so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// As [`PerCpuBuffers::resume`].

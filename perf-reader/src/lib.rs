@@ -44,17 +44,17 @@
 //! ```
 //!
 //! The positions `data_head` and `data_tail` count bytes since the buffer was created, and only grow. A position modulo
-//! the data area's size is an offset in the data area. The kernel writes a record at `data_head` and
-//! moves `data_head` past the record. The reader reads up to `data_head` and moves `data_tail`. If the unread records
-//! leave no room for a sample, the kernel drops the sample and counts it.
+//! the data area's size is an offset in the data area. The kernel writes a record at `data_head` and moves `data_head`
+//! past the record. The reader reads up to `data_head` and moves `data_tail`. If the unread records leave no room for a
+//! sample, the kernel drops the sample and counts it.
 //!
 //! A record is a header `{u32 type, u16 misc, u16 size}` and a body, together a multiple of 8 bytes. A perf buffer
 //! differs from the BPF ring buffer in five points:
 //!
-//! - **No busy bit.** A CPU writes only into its own ring, and moves `data_head` only past complete records. If an
-//!   interrupt writes while another record is being written, its record is completed first. No writer waits for another
-//!   CPU. The price is one ring for each CPU. Records are in order on each CPU, but not across CPUs. [`Merge`] restores
-//!   the order across CPUs.
+//! - **No busy bit.** A CPU writes only into its own ring, and moves `data_head` only past complete records. An
+//!   interrupt handler that writes while another record is being written completes its own record first. No writer
+//!   waits for another CPU. The price is one ring for each CPU. Records are in order on each CPU, but not across CPUs.
+//!   [`Merge`] restores the order across CPUs.
 //! - **Records wrap.** The data is mapped once, not twice. So a record that reaches the end of the data area continues
 //!   at its start. [`Bytes`] is one slice or two, and copies only on request.
 //! - **Readiness is consumed by polling.** The kernel reports each wake-up once, to the first poll(2) or epoll_wait(2)
@@ -77,13 +77,13 @@
 //!   nearly full. A program must send less.
 //! - **Records larger than the ring.** One byte of the ring always stays free. After a loss, a LOST record of 24 bytes
 //!   precedes the next sample. The kernel drops a sample that does not fit in the rest, even if the ring is empty, and
-//!   counts it as lost. A sample of `n` bytes takes `n + 12` bytes (`n + 20` with a time), rounded up to a multiple of
-//!   8. Choose the ring's size accordingly.
+//!   counts it as lost. A sample of `n` bytes takes `n + 12` bytes (`n + 20` with a time), rounded up to a
+//!   multiple of 8. Choose the ring's size accordingly.
 //! - **One reader per buffer.** Two readers would release each other's records.
 //! - **One reader per map.** A slot holds one perf event. If a second reader opens the same `PERF_EVENT_ARRAY` (through
-//!   a pin or an inherited fd), it takes the slots. From then on the first reader gets no records, and no error.
-//!   [`PerCpuBuffers::refresh`] notices this if the [`EventArray`] can query slots. When the second reader has ended,
-//!   the slots are empty, and `refresh` takes them back.
+//!   a pin or an inherited fd), the second reader takes the slots. From then on the first reader gets no records, and
+//!   no error. [`PerCpuBuffers::refresh`] notices the second reader if the [`EventArray`] can query slots. When the
+//!   second reader has ended, the slots are empty, and `refresh` takes them back.
 //! - **Fewer slots than CPUs.** On a CPU whose id is not below the map's `max_entries`, the helper fails (E2BIG), and
 //!   the kernel does not count the loss. [`PerCpuBuffers::without_slot`] returns these CPUs.
 //!

@@ -296,7 +296,7 @@ impl PerCpuBuffers {
     /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over.
     ///
     /// Returns [`Wake::Ready`], [`Wake::Stopped`] or [`Wake::TimedOut`] for these reasons. `timeout` is rounded up to
-    /// milliseconds. `None` waits forever, and zero does not sleep. A signal does not end the wait.
+    /// milliseconds. `None` waits forever, and zero does not sleep. A signal alone does not end the wait.
     ///
     /// Unless each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)), a record can arrive without a
     /// wake-up. Then this method polls all buffers every 90 milliseconds
@@ -367,7 +367,8 @@ impl PerCpuBuffers {
         self.waiter.stopper()
     }
 
-    /// Cancels all stops so far. Until then, every wait returns [`Wake::Stopped`].
+    /// Cancels all stops so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be emptied.

@@ -6,7 +6,7 @@
 //! LOST   (2):  u64 id     u64 lost       the number of samples dropped since the previous record
 //! ```
 //!
-//! `perf_output_sample` and `__perf_output_begin` in `kernel/events/` write them. `enum perf_event_type` in
+//! `perf_output_sample` and `__perf_output_begin` in `kernel/events/` write records. `enum perf_event_type` in
 //! `include/uapi/linux/perf_event.h` describes the types.
 
 use std::cell::Cell;
@@ -49,7 +49,7 @@ pub enum Record<'d> {
     /// The number of samples that the kernel dropped after the previous record, because they did not fit.
     ///
     /// The kernel writes this record before the next sample that fits. So the losses after the last sample have no
-    /// record. Since Linux 6.0, [`Buffer::lost`](crate::Buffer::lost) counts them.
+    /// record. Since Linux 6.0, [`Buffer::lost`](crate::Buffer::lost) counts these losses, too.
     #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
@@ -190,7 +190,7 @@ impl<'d> Iterator for Records<'d> {
 /// take the slow path, which also returns the errors.
 ///
 /// The fast path does not check that a record's size is a multiple of 8. No kernel writes such a record with a matching
-/// `raw_size`. If a page contains one, the next batch returns an error for its misaligned position.
+/// `raw_size`. If a buffer contains such a record, the next batch returns an error for its misaligned position.
 impl<'d> Records<'d> {
     #[inline(always)]
     fn fast<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {
@@ -250,7 +250,7 @@ impl<'d> Rest<'d> {
         Some((sample, front))
     }
 
-    /// Returns the bytes after the next record, and this record, of any kind that is not skipped: the slow path.
+    /// Returns the next record that is not skipped, of any kind, and the bytes after it: the slow path.
     #[inline(never)]
     fn any_record(mut self) -> (Self, Option<Result<Record<'d>, Corrupt>>) {
         loop {

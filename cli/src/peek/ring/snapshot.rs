@@ -140,8 +140,8 @@ impl State {
 }
 
 impl UnreadRecord {
-    /// Returns the number of bytes of the ring that the record takes: header and payload, rounded up to a multiple of
-    /// 8.
+    /// Returns the number of bytes of the ring that the record takes: 8 for the header, and the payload. The sum is
+    /// rounded up to a multiple of 8.
     pub(crate) fn space(&self) -> u64 {
         (u64::from(self.length) + 8).next_multiple_of(8)
     }
