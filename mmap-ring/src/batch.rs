@@ -1,9 +1,9 @@
 //! Borrows many records at once and releases them at once.
 //!
-//! A batch loads the producer position once and hands out the records that were committed before it. So a producer that
-//! never stops cannot keep a batch going. The records are slices of the ring itself and borrow the batch. The consumer
-//! position is stored only when the batch is dropped: one store for all records, and no record can be overwritten while
-//! the caller holds it.
+//! A batch loads the producer position once and lends the committed records before this position. So a batch ends even
+//! if the producer never pauses. The records are slices of the ring itself and borrow the batch. The consumer position
+//! is stored only when the batch is dropped: one store releases all records, and no record is overwritten while the
+//! caller holds it.
 #![expect(unsafe_code, reason = "turns a committed record into a slice, once here and once for the one-record form")]
 
 use std::fmt;
@@ -18,11 +18,11 @@ use crate::record::{DISCARD, LENGTH, space};
 
 /// The records that were committed when [`Ring::batch`](crate::Ring::batch) was called.
 ///
-/// Dropping the batch releases, in one store, all records that were handed out and no others. After an early `break`, a
-/// `return` or a panic, the next batch begins with the first record that was not handed out. A batch that is forgotten
-/// ([`std::mem::forget`]) releases nothing; the next batch releases its records.
+/// Dropping the batch releases, in one store, all records that its iterators have returned, and no others. After an
+/// early `break`, a `return` or a panic, the next batch begins with the first record that was not returned. A batch
+/// that is forgotten ([`std::mem::forget`]) releases nothing. The next batch releases its records.
 ///
-/// A batch is neither `Send` nor `Sync`; its records are slices, which other threads can borrow. A record cannot
+/// A batch is neither `Send` nor `Sync`, but other threads can borrow its records, which are slices. A record cannot
 /// outlive its batch:
 ///
 /// ```compile_fail,E0505
@@ -48,9 +48,9 @@ impl<'r, M: Consume> Batch<'r, M> {
 
     /// Returns the records, oldest first. The caller can hold any number of them at a time.
     ///
-    /// The iterator ends before the first record that is busy. It also ends before a corrupt record, which the next
-    /// [`Ring::batch`](crate::Ring::batch) returns as its error. Discarded records are skipped. A second call continues
-    /// where the iterator of the first was dropped.
+    /// The iterator skips discarded records. It ends before the first uncommitted record. It also ends before a corrupt
+    /// record, for which the next [`Ring::batch`](crate::Ring::batch) returns the error. A second call continues after
+    /// the last record that the first iterator returned.
     #[inline]
     pub fn records(&mut self) -> Records<'_, M> {
         Records {
@@ -62,14 +62,14 @@ impl<'r, M: Consume> Batch<'r, M> {
         }
     }
 
-    /// Returns at most `records` of the records; the others stay in the ring.
+    /// Returns at most `records` of the records. The other records stay in the ring.
     #[inline]
     pub fn at_most(&mut self, records: usize) -> Take<Records<'_, M>> {
         self.records().take(records)
     }
 
-    /// Returns the records that together take at most `bytes` bytes of the ring, headers and padding included. The
-    /// first record is always returned, so that too small a limit slows a reader down but does not stop it.
+    /// Returns the first records that together take at most `bytes` bytes of the ring, headers and padding included.
+    /// The first record is returned whatever its size. So a reader with a too small limit is slow, but does not stop.
     #[inline]
     pub fn at_most_bytes(&mut self, bytes: u64) -> RecordsWithin<'_, M> {
         let records = self.records();
@@ -110,14 +110,14 @@ impl<'b, M: Consume> IntoIterator for &'b mut Batch<'_, M> {
     }
 }
 
-/// Iterator over the records of a [`Batch`], oldest first. The slices live as long as the borrow of the batch. Their
-/// length is the one that the producer reserved, from 0 to the size of the ring minus 16 bytes. They start at a
-/// multiple of 8.
+/// An iterator over the records of a [`Batch`], oldest first. The slices live as long as the borrow of the batch. A
+/// slice has the length that the producer reserved, from 0 to the size of the ring minus 16 bytes. It starts at a
+/// multiple of 8 bytes.
 pub struct Records<'b, M: Consume = Mapped> {
     data: M::Data<'b>,
     /// Position of the next record.
     cursor: u64,
-    /// Position of the record before it.
+    /// Position of the last record that was returned or skipped.
     last: u64,
     /// Bytes from the cursor to the producer position.
     available: u64,
@@ -125,8 +125,8 @@ pub struct Records<'b, M: Consume = Mapped> {
 }
 
 impl<'b, M: Consume> Records<'b, M> {
-    /// Returns the length of the record at the cursor and the space that it takes, if it can be read. Skips discarded
-    /// records before it.
+    /// Returns the length in bytes of the next record that can be read, and the bytes of the ring that it takes. Skips
+    /// discarded records before it.
     #[inline]
     fn find_next(&mut self) -> Option<(u32, u64)> {
         loop {
@@ -134,9 +134,8 @@ impl<'b, M: Consume> Records<'b, M> {
                 return None;
             }
             let word = self.data.header(self.cursor);
-            // ATOMICS: acquires the xchg() of the length word in
-            // bpf_ringbuf_commit: without the busy bit in `word`, the payload is
-            // what the producer wrote.
+            // ATOMICS: acquires the xchg() of the length word in bpf_ringbuf_commit. If `word` has no busy bit, the
+            // payload is what the producer wrote.
             M::fence(Ordering::Acquire);
             // The common record, neither busy nor discarded, costs one comparison.
             if word > LENGTH {
@@ -147,19 +146,19 @@ impl<'b, M: Consume> Records<'b, M> {
             }
             let taken = space(word);
             if taken > self.available {
-                // Corrupt. The next batch finds it at its head and returns the error.
+                // Corrupt. The next batch finds this record at its head and returns the error.
                 return None;
             }
             return Some((word, taken));
         }
     }
 
-    /// Hands out the record that [`find_next`](Self::find_next) just found at the cursor.
+    /// Returns the record that [`find_next`](Self::find_next) just found at the cursor.
     ///
-    /// The record does not change during `'b`. Only [`publish`] stores the consumer position. It needs the
-    /// `ConsumerState` that the batch borrows mutably, and the batch calls it when it is dropped, after `'b`, its own
-    /// borrow. The record lies within the ring: `available` was at most the ring's size when the batch began, and has
-    /// only decreased since.
+    /// The record does not change during `'b`, which is a borrow of the batch. Only [`publish`] stores the consumer
+    /// position, and needs the `ConsumerState`, which the batch borrows mutably. The batch calls `publish` when it is
+    /// dropped, after `'b`. The record lies within the ring: `available` was at most the ring's size when the batch
+    /// began, and has only decreased since.
     #[inline]
     fn take_record(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
         // SAFETY: `find_next` found `8 + length <= taken <= available`, at most the ring's size; it saw no busy bit and
@@ -214,7 +213,7 @@ impl<M: Consume> fmt::Debug for Records<'_, M> {
     }
 }
 
-/// Iterator over the records of a [`Batch`] that fit in a given number of bytes of the ring. Returned by
+/// An iterator over the first records of a [`Batch`] that fit in a given number of bytes. Returned by
 /// [`Batch::at_most_bytes`].
 pub struct RecordsWithin<'b, M: Consume = Mapped> {
     records: Records<'b, M>,
@@ -247,12 +246,12 @@ impl<M: Consume> fmt::Debug for RecordsWithin<'_, M> {
 
 /// One record, released when it is dropped. Returned by [`Ring::record`](crate::Ring::record).
 ///
-/// A batch costs one store for many records; this type costs one store for each. Use it where the calling code needs
-/// one record at a time.
+/// A batch costs one store for many records. This type costs one store for each record. Use it if the caller needs one
+/// record at a time.
 #[doc(alias = "BPF_RINGBUF_HDR_SZ")]
 #[must_use = "the record is released when this is dropped"]
 pub struct Record<'r, M: Consume = Mapped> {
-    // Not a slice: a slice would dangle while the drop of the batch releases the record.
+    // Not a slice, because a slice would dangle while dropping the batch releases the record.
     position: u64,
     length: u32,
     batch: Batch<'r, M>,
@@ -274,9 +273,8 @@ impl<M: Consume> Deref for Record<'_, M> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: `first` found the record committed, within what was available,
-        // as in `Records::take_record`. It is released when `self.batch` is dropped,
-        // and that cannot be during the borrow of `self`.
+        // SAFETY: `first` found the record committed and within the available bytes, as in `Records::take_record`. The
+        // record is released when `self.batch` is dropped, which cannot be during the borrow of `self`.
         unsafe { self.batch.memory.data().payload(self.position, self.length) }
     }
 }

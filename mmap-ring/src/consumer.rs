@@ -1,6 +1,6 @@
-//! The consumer's side of the protocol: takes records and prepares to sleep. `publish.rs` publishes its position.
+//! The consumer's side of the protocol: reads records and prepares to sleep. `publish.rs` publishes the position.
 //!
-//! This is the protocol's state without any fd. [`Ring`](crate::Ring) adds the waiting.
+//! This module has no fd and makes no system call. [`Ring`](crate::Ring) adds the wait.
 
 use std::sync::atomic::Ordering;
 
@@ -18,20 +18,21 @@ pub(crate) struct Consumer<M> {
     state: ConsumerState,
 }
 
-/// The state of a ring's head, the oldest record that is not consumed. A later variant means more work for the reader.
+/// The state of a ring's head, which is the oldest unread record.
+///
+/// The order of the variants is `Empty < Busy < Ready`. The state of several rings is the greatest of their states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Head {
-    /// No record.
+    /// There is no unread record.
     Empty,
-    /// A record that its producer has reserved and not yet committed. No later record can be read until it is
-    /// committed.
+    /// The producer has reserved the record and not yet committed it. Later records cannot be read before this one.
     Busy,
-    /// A record that can be read, or a discarded one that can be skipped.
+    /// The record is committed and can be read, or it is discarded and can be skipped.
     Ready,
 }
 
 impl<M: Consume> Consumer<M> {
-    /// Creates a consumer that continues at the page's consumer position, where the last consumer stopped.
+    /// Creates a consumer that continues at the position that the last consumer published.
     pub(crate) fn new(memory: M) -> Self {
         let position = memory.consumer();
         Self {
@@ -56,19 +57,20 @@ impl<M: Consume> Consumer<M> {
         &self.state
     }
 
-    /// Starts trailing release: from now on a batch publishes the start of its last record instead of its end, if that
+    /// Starts trailing release. From now on, a batch publishes the start of its last record instead of the end, if the
     /// record takes at most `bytes` bytes of the ring. 0 ends trailing release.
     pub(crate) fn keep_back(&mut self, bytes: u64) {
         self.state.keep = bytes;
     }
 
-    /// Ends trailing release and publishes the true position.
+    /// Ends trailing release, and publishes the end of the last record that was read.
     pub(crate) fn end_trailing(&mut self) {
         self.state.keep = 0;
         publish(&self.memory, &mut self.state, 0);
     }
 
-    /// Returns whether the published position is behind the true one.
+    /// Returns whether a record is kept back: the published position is before the end of the last record that was
+    /// read.
     pub(crate) fn is_trailing(&self) -> bool {
         self.state.published != self.state.read
     }
@@ -91,35 +93,34 @@ impl<M: Consume> Consumer<M> {
         self.look(producer)
     }
 
-    /// Prepares to sleep. Returns the state of the head; the caller sleeps only if there is nothing to read.
+    /// Prepares to sleep. Returns the state of the head. The caller sleeps only if the head is not `Ready`.
     ///
-    /// The producer commits its record and then loads `consumer_pos`; it wakes the consumer only if that is the
-    /// record's own position. So the consumer first stores its position and then checks for records. The side that
-    /// comes second sees the store of the other: either the consumer finds the record here, or the producer finds the
-    /// position and sends the wake-up.
+    /// The producer commits its record and then loads `consumer_pos`. It wakes the consumer only if `consumer_pos` is
+    /// the record's position. So the consumer first stores its position and then checks for records. Either the
+    /// consumer finds the record here, or the producer finds the new position and sends the wake-up.
     pub(crate) fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         publish(&self.memory, &mut self.state, 0);
-        // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit.
-        // Both sides store, then load what the other stored; with a full fence
-        // between the two on both sides at least one of them sees the other.
+        // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit. Each side stores its word and then
+        // loads the word of the other side. With a full fence between store and load on both sides, at least one side
+        // sees the store of the other side.
         M::fence(Ordering::SeqCst);
         self.check_alone()?;
         self.head()
     }
 
-    /// Errors if the page holds a position that this consumer did not store: then another consumer reads the ring, too.
+    /// Errors if `consumer_pos` is not the value that this consumer stored last: another consumer reads the ring.
     #[inline]
     fn check_alone(&self) -> Result<(), Corrupt> {
-        // ATOMICS: relaxed, and pairs with the store of a second consumer: only its value matters.
+        // ATOMICS: relaxed, because only the value matters. Pairs with the store of a second consumer.
         let (stored, found) = (self.state.published, self.memory.consumer());
         if found == stored { Ok(()) } else { Err(Corrupt::Consumer { stored, found }) }
     }
 
-    /// Returns the producer position after checking it: every record between the consumer and it lies in the ring.
+    /// Loads and checks the producer position. All records from the consumer position to this position lie in the ring.
     fn snapshot(&self) -> Result<u64, Corrupt> {
         let producer = self.memory.producer();
-        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve: headers up to this position
-        // carry at least the busy bit, and are not bytes of the previous round.
+        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve. All headers up to this
+        // position are new: they have at least the busy bit, and are not old bytes of an earlier record.
         M::fence(Ordering::Acquire);
         let consumer = self.state.read;
         for (which, position) in [("consumer_pos", consumer), ("producer_pos", producer)] {

@@ -1,7 +1,7 @@
 //! The errors of this crate, with messages that say what to do.
 //!
-//! Each message contains the whole reason, so no error here has a [`source`](std::error::Error::source): a chain would
-//! print everything twice.
+//! Each message contains the whole reason. So no error here has a [`source`](std::error::Error::source), because a
+//! chain of errors would print the reason twice.
 
 use std::fmt;
 use std::io;
@@ -28,24 +28,24 @@ pub enum Error {
     },
     /// The fd is not a map of the right type.
     WrongType {
-        /// The kernel's name of the type that it should have.
+        /// The kernel's name of the required type.
         expected: &'static str,
-        /// The type that it has, a value of `enum bpf_map_type`; `None` if it is not a BPF map.
+        /// The map's type, a value of `enum bpf_map_type`. `None` if the fd is not a BPF map.
         found: Option<u32>,
     },
-    /// Neither bpf(2) nor `/proc` could be asked what the fd is. Mapping an unknown fd would be unsound.
+    /// The type of the fd cannot be queried, by bpf(2) or in `/proc`. Mapping an fd of unknown type would be unsound.
     UnknownType {
-        /// The kernel's name of the type that it should have.
+        /// The kernel's name of the required type.
         expected: &'static str,
         /// The error of bpf(2).
         bpf: io::Error,
         /// The error of `/proc`.
         proc: io::Error,
     },
-    /// This process has the ring open already. A second reader would free records that the first one has lent; a second
-    /// producer would lend the same bytes. Other processes are not checked.
+    /// This process has the ring open already. A second reader would free records that the first one has lent. A second
+    /// producer of a user ring would lend the same bytes for writing. Other processes are not checked.
     AlreadyOpen {
-        /// The side that a ring has only one of.
+        /// The side that is open already.
         side: Side,
     },
     /// The ring overwrites its oldest records (`BPF_F_RB_OVERWRITE`), so no record can be lent. Open it as an
@@ -126,7 +126,7 @@ impl Region {
                      records"
             }
             Self::Data => {
-                "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
+                "maps the producer's page once and the data twice, so that a record that crosses the end is one slice"
             }
             Self::ReadOnly => "maps all pages read-only, so that observing cannot disturb the reader",
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
@@ -147,19 +147,19 @@ impl fmt::Display for Region {
     }
 }
 
-/// A value on the ring's pages that no kernel writes. Nothing after it can be trusted, so reading stops before it and
-/// does not continue.
+/// A value on the ring's pages that no kernel writes. The records after it cannot be trusted. So reading stops before
+/// the value and does not continue.
 ///
-/// The usual reasons are a second consumer of the same ring, a ring opened with
-/// another ring's size, or a process that wrote to the consumer's page.
+/// The usual reasons are a second consumer of the same ring, a ring that was opened with a wrong size, or a process
+/// that wrote to the consumer's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
-    /// A position is no multiple of 8, where all records start.
+    /// A position is not a multiple of 8. (All records start at multiples of 8.)
     Misaligned {
         /// The position's name in the kernel.
         which: &'static str,
-        /// Its value.
+        /// The position's value.
         position: u64,
     },
     /// Producer and consumer are further apart than the ring's size.
@@ -175,21 +175,20 @@ pub enum Corrupt {
     Length {
         /// The position of the record.
         position: u64,
-        /// The length in its header, in bytes.
+        /// The length in the record's header, in bytes.
         length: u32,
-        /// The number of bytes between its start and the producer position.
+        /// The number of bytes between the record's start and the producer position.
         available: u64,
     },
-    /// The consumer position is not the one that this consumer stored last. Another process reads the ring, too, or has
-    /// written to the page. Records may be missed, or read by both.
+    /// The consumer position is not the value that this consumer stored last. Another process reads the ring, or has
+    /// written to the consumer's page. Records may be missed, or read by both consumers.
     Consumer {
         /// The position that was stored.
         stored: u64,
         /// The position on the page now.
         found: u64,
     },
-    /// The producer position of a user ring is not the one that this producer stored
-    /// last.
+    /// The producer position of a user ring is not the value that this producer stored last.
     Producer {
         /// The position that was stored.
         stored: u64,
@@ -199,7 +198,7 @@ pub enum Corrupt {
 }
 
 impl Error {
-    /// Returns the errno of the failed system call, if there is one. For [`Error::UnknownType`], returns that of
+    /// Returns the errno of the failed system call, if a call failed. For [`Error::UnknownType`], returns the errno of
     /// bpf(2).
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {

@@ -1,8 +1,8 @@
-//! Reads BPF ring buffers from their own mapped pages.
+//! Reads BPF ring buffers in place, from the kernel's pages mapped into this process.
 //!
-//! A BPF program passes records to user space through memory that both share. The kernel's side of the protocol is
-//! `kernel/bpf/ringbuf.c`; this crate is the other side. It needs only the map's fd and size, and asks the kernel
-//! whether the fd is a ring.
+//! A BPF program passes records to user space through memory that the kernel and this process share. The kernel's side
+//! of the protocol is `kernel/bpf/ringbuf.c`; this crate is the other side. It needs Linux 5.8, the map's fd and the
+//! ring's size in bytes. The fd must be open for reading and writing, and the map must not be frozen.
 //!
 //! ```no_run
 //! # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -17,8 +17,15 @@
 //! # Ok::<(), mmap_ring::Error>(())
 //! ```
 //!
-//! The repository's book explains the same at length, with pictures of real rings: `docs/2-ring.md` and
-//! `docs/5-waking-up.md`.
+//! `map_fd()` stands for the loader, which returns the map's fd as an `OwnedFd`:
+//!
+//! | loader | the fd |
+//! | --- | --- |
+//! | cutaway | `cutaway::Map::ring` opens the ring itself |
+//! | libbpf-rs | `map.as_fd().try_clone_to_owned()?` |
+//! | aya | `map_data.fd().as_fd().try_clone_to_owned()?` |
+//!
+//! Two chapters of the repository's book explain the ring buffer at length: `docs/2-ring.md` and `docs/5-waking-up.md`.
 //!
 //! # The pages
 //!
@@ -36,29 +43,35 @@
 //!  ...free space][header|record][header|record][header|....][free space...
 //! ```
 //!
-//! Positions count bytes since the ring was created, and only grow. A position masked with the ring's size minus one is
-//! an offset into the data. A record that crosses the end continues in the second view of the data, so it reads as one
-//! slice. A header has two 32-bit words. The first holds the payload's length in bytes and, in its top bits, BUSY (the
-//! producer is still writing) and DISCARD (the producer gave the record up). The second is for the kernel alone.
-//! Records start at multiples of eight.
+//! Positions count bytes since the ring was created, and only grow. A position modulo the ring's size is an offset into
+//! the data. A record that crosses the end of the data continues in the second view of the data, so it
+//! reads as one slice.
+//!
+//! A header has two 32-bit words. The first word, the length word, holds the payload's length in bytes. Its two top
+//! bits are BUSY and DISCARD. BUSY means that the record is *reserved*: its producer is still writing. A producer
+//! *commits* a record, or discards it, by clearing BUSY. DISCARD means that the producer gave the record up. The second
+//! word is for the kernel alone. Each record starts at a multiple of 8 bytes.
 //!
 //! # The protocol in five steps
 //!
-//! | | this crate | pairs with, in `kernel/bpf/ringbuf.c` |
-//! | --- | --- | --- |
-//! | 1 | Loads `producer_pos` and fences (acquire): all headers before it are valid. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
-//! | 2 | Loads the length word and fences (acquire). BUSY: stop, in order, even if later records are done. DISCARD: skip. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
-//! | 3 | Hands out the payload in place. No producer writes there: the consumer position has not passed it. | `new_prod_pos - cons_pos > rb->mask` in `__bpf_ringbuf_reserve`: no room |
-//! | 4 | Moves past the record, to the next multiple of eight. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
-//! | 5 | When the whole [batch](Ring::batch) is dropped, stores `consumer_pos` (release): all its records are free. | `smp_load_acquire(&rb->consumer_pos)` in `__bpf_ringbuf_reserve` |
+//! The third column names the kernel's counterpart in `kernel/bpf/ringbuf.c`. [`Ordering`](std::sync::atomic::Ordering)
+//! explains release and acquire, and [`fence`](std::sync::atomic::fence) explains fences.
 //!
-//! Nothing on the pages is trusted. Positions and lengths are checked against each other. A value that no kernel writes
-//! is an error ([`Corrupt`]), never a panic and never a read outside the pages.
+//! | | this crate | the kernel |
+//! | --- | --- | --- |
+//! | 1 | Loads `producer_pos`, then executes an acquire fence: all headers before this position are valid. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
+//! | 2 | Loads the length word, then executes an acquire fence. BUSY: stops here, because records are read in order, even if later ones are committed. DISCARD: skips the record. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
+//! | 3 | Lends the payload in place. No producer writes there before `consumer_pos` has passed the record. | `__bpf_ringbuf_reserve` fails while `new_prod_pos - cons_pos > rb->mask` |
+//! | 4 | Moves past the record, to the next multiple of 8 bytes. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
+//! | 5 | When the whole [batch](Ring::batch) is dropped, stores `consumer_pos` (release): the space of its records is free. | `smp_load_acquire(&rb->consumer_pos)` in `__bpf_ringbuf_reserve` |
+//!
+//! The reader trusts nothing on the pages. It checks positions and lengths against each other. For a value that no
+//! kernel writes it returns an error ([`Corrupt`]). It does not panic, and never reads outside of the pages.
 //!
 //! # The sleep race
 //!
-//! After a commit the kernel wakes the consumer only if the record is exactly at `consumer_pos`. Both sides write one
-//! word and then read the other's:
+//! After a commit the kernel wakes the consumer only if the record is exactly at `consumer_pos`. The consumer is then
+//! *caught up*: it has read all earlier records. Both sides write one word and then read the word of the other side:
 //!
 //! ```text
 //!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
@@ -69,23 +82,30 @@
 //!    none? sleep
 //! ```
 //!
-//! With a full fence on both sides, at least one of them sees what the other wrote. Without it each can load before its
-//! own store is visible: the consumer sleeps, the producer does not wake it, and the record waits until another one
-//! comes. [`Ring::wait`] does this. [`Ring::prepare_wait`] is for callers that wait by other means (epoll, mio, an
-//! async runtime: see the examples).
+//! With a full fence on both sides, at least one side sees what the other side wrote. Without the fences, each side can
+//! load before its own store is visible. Then the consumer sleeps, and the producer does not wake it. The record stays
+//! unread until a later wake-up or poll.
 //!
-//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up. Afterwards the consumer is no longer caught up, so a
-//! later commit without flags does not wake it either. Therefore every wait of this crate polls its ring at least every
+//! [`Ring::wait`] stores, fences and loads in this order before it sleeps. [`Ring::prepare_wait`] does these steps for
+//! callers that sleep by other means. The directory `examples` has an example each for epoll, mio and tokio.
+//!
+//! # Records without a wake-up
+//!
+//! A commit or discard with the flag `BPF_RB_NO_WAKEUP` sends no wake-up. Afterwards the consumer is no longer caught
+//! up, so a later commit without flags does not wake it either. Therefore these waits also poll their rings every
 //! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`],
-//! [`OverwriteRing::wait`] and [`UserRing::reserve_within`]. An idle reader thus wakes up 11 times a second.
-//! `set_idle_poll_interval` sets another interval, or turns polling off. A wait by other means needs a timeout of that
-//! length, too.
+//! [`OverwriteRing::wait`] and [`UserRing::reserve_within`].
+//!
+//! An idle reader thus wakes up 11 times a second. `set_idle_poll_interval(Some(time))` sets another interval, and
+//! `set_idle_poll_interval(None)` turns polling off. A caller that sleeps by other means needs a timeout of
+//! `IDLE_POLL_INTERVAL`.
 //!
 //! # Trailing release
 //!
-//! The same rule makes a fast reader slow. It is always caught up, so the kernel sends a wake-up for nearly every
-//! record, and the producer pays for it. While records arrive densely, [`Ring::run`] therefore publishes the *start* of
-//! the last record it read:
+//! The wake-up rule is expensive with a fast reader. Such a reader is always caught up, so nearly every record sends a
+//! wake-up, which costs the program far more time than the record. [`Ring::run`] avoids this while a stream is *dense*:
+//! while the reader finds more than one record at a time. It then publishes (stores in `consumer_pos`) the *start* of
+//! the last record that it has read, instead of the end:
 //!
 //! ```text
 //!                                      published    read up to here
@@ -93,20 +113,20 @@
 //!  ...free for the producer...........[ last record ][ next one: no wake-up
 //! ```
 //!
-//! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all records but one are free. The reader polls
-//! on a timer. When no record comes, it publishes its true position and sleeps in the order above. It does not linger
-//! after a single event on an idle stream. [`WakeupPolicy`] sets the times, or turns trailing release off.
+//! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, so no record sends a wake-up. All records except
+//! the last one are free. The reader polls the ring on a timer. After a few polls without a record, it publishes the
+//! end of the last record and sleeps, in the order of [the sleep race](#the-sleep-race). After a single record on an
+//! idle stream, it sleeps at once. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
-//! The reader keeps a record back only if it takes at most 1/32 of the ring. There must also be room beside it for
-//! another record as large as the largest that ended a batch so far. So a trailing reader costs the producer at most
-//! 1/32 of the ring. The kernel refuses a record that it would accept with an immediate reader only if that record
-//! fills the ring to more than 31/32.
+//! The reader keeps a record back only if the record takes at most 1/32 of the ring. The rest of the ring must also
+//! have room for the largest record that was the last of a batch so far. So trailing release can make the kernel refuse
+//! a record only if the ring would then be more than 31/32 full.
 //!
 //! # When a reader dies
 //!
 //! The consumer position is stored in the ring, not in the process. A process that opens a pinned ring after its reader
-//! was killed continues at the published position. No record is lost. At most the batch that was open is read again,
-//! and after a trailing reader the last record, too.
+//! was killed continues at the published position. No record is lost, but some records are read twice: those of the
+//! batch that was open, and the one that trailing release kept back.
 //!
 //! # Overview
 //!
@@ -121,39 +141,40 @@
 //! | [`Memory`] | access to a ring's words: on its pages, or in a model of them |
 //! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
 //!
-//! The two readers of this project, side by side:
+//! Readers are `Send`: one thread can open a reader, and another thread can read with it. [`Ring`], [`RingSet`],
+//! [`OverwriteRing`] and [`UserRing`] are not `Sync`, and their methods that read, wait or write take `&mut self`. A
+//! [`Batch`] is not `Send`, but other threads can borrow its records. [`Stopper`] and [`Peek`] are `Send` and `Sync`.
+//!
+//! Every system call is reported to the crate `log`, with target `syscall` and level `trace`.
+//!
+//! # This crate and `perf_reader`
+//!
+//! The two readers of this project have the same shape:
 //!
 //! | | `mmap_ring` | `perf_reader` |
 //! | --- | --- | --- |
 //! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
 //! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
-//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
-//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | borrowed records | `batch()`: one store releases them all | `Buffer::batch()`: one store releases them all |
+//! | a callback for each record | `drain(each)` | `drain(each)` |
 //! | wait and read until stopped | `Ring::run(policy, each)`: `each` gets a batch | `AdaptiveReader::run(each)`: `each` gets a CPU and a record |
-//! | unread records at a stop | stay in the ring | `AdaptiveReader::run` reads them: the buffer ends with its reader |
+//! | unread records at a stop | stay in the ring | `AdaptiveReader::run` reads them, because the buffer ends with its reader |
 //! | return value of a callback | `()`, or `ControlFlow` | `()`, or `ControlFlow` |
 //! | wait once | `wait(timeout)` returns a `Wake` | `wait(timeout)` returns a `Wake` |
 //! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
 //! | sleep by other means | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
-//! | records without a wake-up | `set_idle_poll_interval(time)` | the same; only with another `Wakeup` than `Events(1)` |
-//! | a corrupt buffer | an error | `batch()`: an error; `drain(each)`: `each` gets it, and the other CPUs are read |
-//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
-//! | losses | counted by the program; `OverwriteRing::lost()`: a `LossCount` | `lost()`: a `Lost`; `OverwriteBuffer::lost()`: a count |
-//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | records without a wake-up | polls; `set_idle_poll_interval(time)` | polls, except with `Wakeup::Events(1)`; `set_idle_poll_interval(time)` |
+//! | a corrupt buffer | an error | `batch()` returns an error; `drain(each)` passes the error to `each`, and reads the other CPUs |
+//! | size in bytes | the page size times a power of two | the page size times a power of two |
+//! | losses | the program counts them; `OverwriteRing::lost()` returns a `LossCount` | `lost()` returns a `Lost`; `OverwriteBuffer::lost()` returns a count |
+//! | overwriting the oldest records | `OverwriteRing` | `OverwriteBuffer` |
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
-//!
-//! Readers are `Send`: one thread can open a reader, and another thread read with it. [`Stopper`] is `Send` and `Sync`.
-//! A reader has one user at a time: its methods take `&mut self`, and it is not `Sync`. A [`Batch`] stays in its
-//! thread, but its records can be lent to others. [`Peek`] is `Send` and `Sync`.
-//!
-//! Every system call is reported to the crate `log`, target `syscall`, level
-//! trace.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
     "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned \
-         long`, and a 32-bit process cannot follow those of a 64-bit kernel"
+         long`, and a 32-bit process cannot read the 64-bit positions of a 64-bit kernel"
 );
 
 mod batch;

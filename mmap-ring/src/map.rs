@@ -1,8 +1,8 @@
-//! Asks the kernel what an fd is, before anything is mapped.
+//! Queries the type of an fd before anything is mapped.
 //!
-//! A record can be lent as a slice because the kernel follows the ring's protocol. It does so only for a map of the
-//! right type. An array with `BPF_F_MMAPABLE`, a file or a socket can be mapped, too, and its bytes change at every
-//! write. So this module asks the kernel what the fd is:
+//! A record can be lent as a slice because the kernel follows the ring's protocol. The kernel does so only for a map of
+//! the right type. An array with `BPF_F_MMAPABLE`, a file or a socket can be mapped, too, but its bytes change at every
+//! write. So this module queries the type:
 //!
 //! ```text
 //!   bpf(BPF_OBJ_GET_INFO_BY_FD)    type, max_entries, map_flags    Linux 4.13; no privilege from 5.19 on, before that
@@ -11,11 +11,12 @@
 //!                                  (`bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`)
 //! ```
 //!
-//! If neither succeeds, the fd is refused: a guess would be unsound. The fd is borrowed from this check to the last
-//! mapping, so it refers to the same map all the time. `BPF_OBJ_GET_INFO_BY_FD` also succeeds for BPF programs, links
-//! and BTF, with another layout. Of all these only a map can be mapped (`bpf_map_fops` is the only one of their file
-//! operations with an `mmap`). So if such an fd passes the check by accident, its mmap(2) fails with ENODEV right
-//! afterwards.
+//! If both fail, the fd is refused, because a guess would be unsound. The fd is borrowed from this check to the last
+//! mapping, so it refers to the same map all the time.
+//!
+//! `BPF_OBJ_GET_INFO_BY_FD` also succeeds for the fds of BPF programs, links and BTF, and returns another layout. If
+//! such an fd passes the check by accident, the mmap(2) that follows fails with ENODEV: only the file operations of a
+//! map (`bpf_map_fops`) have an `mmap`.
 
 mod check;
 mod facts;

@@ -1,7 +1,7 @@
-//! Access to the words of a ring: traits over its pages or a model of them.
+//! Access to the words of a ring: traits over the ring's pages, or over a model of the pages.
 //!
-//! A BPF ring buffer shows user space these pages (`kernel/bpf/ringbuf.c`,
-//! `struct bpf_ringbuf` and `ringbuf_map_mmap_kern`):
+//! User space can map these pages of a BPF ring buffer (`struct bpf_ringbuf` and `ringbuf_map_mmap_kern` in
+//! `kernel/bpf/ringbuf.c`):
 //!
 //! ```text
 //!  file offset    content                               user space may
@@ -15,11 +15,10 @@
 //!
 //! With the second view of the data, a record that crosses the end of the ring can be read as one slice.
 //!
-//! The protocol (in [`consumer`](crate::consumer) and its neighbors) is written once, generic over the traits below,
-//! and chooses the memory ordering of each access. The traits have several implementors: the mapped pages of a real
-//! ring, a ring on the heap whose other side is a fake kernel, and a model that explores the interleavings of both
-//! sides. Other crates cannot add one: the traits are sealed, because the soundness of the protocol depends on their
-//! implementors.
+//! The protocol (in [`consumer`](crate::consumer) and its neighbors) is generic over the traits below. It chooses the
+//! memory ordering of each access. The traits have several implementors: the mapped pages of a real ring, a ring on the
+//! heap whose other side is a fake kernel, and a model that explores the interleavings of both sides. The traits are
+//! sealed, because the soundness of the protocol depends on their implementors.
 
 use std::sync::atomic::Ordering;
 
@@ -39,11 +38,11 @@ pub(crate) mod sealed {
 
 /// The pages of one ring, as a reader accesses them. Sealed.
 ///
-/// A position is a count of bytes since the ring was created. It only grows, and refers to the byte at `position &
-/// (size - 1)` of the data.
+/// A position counts bytes since the ring was created, and only grows. It refers to the byte at `position & (size - 1)`
+/// of the data.
 ///
-/// Pages that are mapped read-only are read with relaxed loads only, because `std` promises no more for read-only
-/// memory. An acquire [`fence`](Memory::fence) after the load provides the ordering.
+/// Pages that are mapped read-only are read with relaxed loads only, because `std` allows no other atomic loads of
+/// read-only memory. An acquire [`fence`](Memory::fence) after the load provides the ordering.
 pub trait Memory: sealed::Sealed + 'static {
     /// A handle on the data pages. It is cheap to copy, so that a loop can keep it in registers.
     type Data<'a>: Data<'a>
@@ -62,10 +61,10 @@ pub trait Memory: sealed::Sealed + 'static {
     /// Loads `producer_pos`, relaxed.
     fn producer(&self) -> u64;
 
-    /// Loads `pending_pos`, relaxed; always 0 on kernels without it.
+    /// Loads `pending_pos`, relaxed. It is always 0 on kernels without it.
     fn pending(&self) -> u64;
 
-    /// Loads `overwrite_pos`, relaxed; always 0 on kernels without it.
+    /// Loads `overwrite_pos`, relaxed. It is always 0 on kernels without it.
     fn overwrite(&self) -> u64;
 
     /// Executes an atomic fence.
@@ -82,15 +81,14 @@ pub trait Consume: Memory {
 ///
 /// Every method takes a position and masks it, so no position can lead outside the pages.
 pub trait Data<'a>: sealed::Sealed + Copy {
-    /// Loads the length word of the record header at `position`, relaxed. The
-    /// position is rounded down to a multiple of 8.
+    /// Loads the length word of the record header at `position`, relaxed. The position is rounded down to a multiple
+    /// of 8.
     fn header(self, position: u64) -> u32;
 
-    /// Loads the four bytes at `position`, relaxed. The position is rounded down
-    /// to a multiple of 4.
+    /// Loads the four bytes at `position`, relaxed. The position is rounded down to a multiple of 4.
     ///
-    /// Four, because a reader that may be overtaken can find the length word of a header where it expects a payload. No
-    /// memory model defines what a load of eight bytes sees of a store of four.
+    /// A reader that may be overtaken can find the length word of a new header where it expects a payload. The kernel
+    /// stores this word as four bytes, and no memory model defines the result of an eight-byte load of it.
     fn word(self, position: u64) -> u32;
 
     /// Borrows the `length` bytes after the header at `position`.

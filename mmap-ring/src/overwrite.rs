@@ -1,22 +1,25 @@
 //! A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19).
 //!
-//! The kernel does not wait for the reader. When there is no room, it moves `overwrite_pos` over as many of the oldest
-//! records as it needs and writes there; only an uncommitted record stops it. Records from `overwrite_pos` to
-//! `producer_pos` are whole, whether they were read or not.
+//! The kernel does not wait for the reader. If there is no room for a new record, the kernel moves `overwrite_pos` past
+//! the oldest records and overwrites them. The kernel refuses the new record only if one of these oldest records is
+//! uncommitted, or if the new record is larger than the ring. All records from `overwrite_pos` to `producer_pos` are
+//! whole, whether they were read or not.
 //!
-//! So a record cannot be borrowed, only copied. The copy is valid only if `overwrite_pos` has not passed the record
-//! afterwards:
+//! The kernel can overwrite a record at any time, so the reader copies records and never lends them. A copy is valid
+//! only if `overwrite_pos` has not passed the record when the copy is complete:
 //!
 //! ```text
-//!   1. load producer_pos (acquire), then overwrite_pos; move there if behind it
+//!   1. load producer_pos (acquire), then overwrite_pos;
+//!      if overwrite_pos is ahead of the reader, move the reader there
 //!   2. load the header, copy the payload
-//!   3. fence, load overwrite_pos again: passed? discard the copy, begin again
+//!   3. fence, load overwrite_pos again;
+//!      if it has passed the record, discard the copy and begin again
 //! ```
 //!
-//! This is sound where the kernel's store of `overwrite_pos` becomes visible before its later writes to the freed
-//! bytes: on x86-64 and s390x, which keep stores in order. `__bpf_ringbuf_reserve` has no barrier between the two, so
-//! on other machines a copy can in theory be torn. There, stop the producers and then read the remaining records, which
-//! is sound everywhere.
+//! Step 3 requires that the kernel's store of `overwrite_pos` becomes visible before the kernel overwrites the freed
+//! bytes. x86-64 and s390x keep stores in order. On other machines a valid copy can in theory mix bytes of two records,
+//! because `__bpf_ringbuf_reserve` has no barrier between the stores. On such machines, stop the producers before
+//! reading.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,10 +35,13 @@ use crate::peek::{RecordHeader, copy_payload};
 use crate::positions::{Positions, positions};
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::wait::watch_ring;
-use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use crate::wait::{Stopper, WaitSource, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The reader of a ring that overwrites its oldest records. `Send`, not `Sync`.
+///
+/// On machines other than x86-64 and s390x, stop the producers before reading: the kernel does not order its stores,
+/// so a copy can in theory mix bytes of two records.
 #[doc(alias = "BPF_F_RB_OVERWRITE")]
 pub struct OverwriteRing<M: Consume = Mapped> {
     endpoint: Endpoint<M>,
@@ -44,7 +50,7 @@ pub struct OverwriteRing<M: Consume = Mapped> {
     copy: Vec<u8>,
 }
 
-/// The reader and the fd that it waits for. The [`Waiter`] does the sleeping.
+/// The reader's state, and the fd on which the [`Waiter`] sleeps.
 pub(crate) struct Endpoint<M> {
     memory: M,
     fd: OwnedFd,
@@ -57,10 +63,10 @@ pub(crate) struct Endpoint<M> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossCount {
-    /// The number of times that the reader was overtaken.
+    /// The number of times that the kernel overwrote records that this reader had not read.
     pub overtaken: u64,
-    /// The number of bytes, headers included, that were overwritten before they were read. How many records these were
-    /// is unknown.
+    /// The number of bytes, headers included, that were overwritten before this reader read them. The number of
+    /// overwritten records is unknown.
     pub bytes: u64,
     /// The number of records skipped because their producer discarded them.
     pub discarded: u64,
@@ -72,7 +78,7 @@ impl OverwriteRing<Mapped> {
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. A ring that was created without the flag
-    /// can be read as well; it does not overwrite, and can be full.
+    /// can be opened, too. Such a ring does not overwrite records, and refuses new ones while it is full.
     #[doc(alias = "BPF_F_RB_OVERWRITE")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -86,11 +92,11 @@ impl<M: Consume> OverwriteRing<M> {
         Self { endpoint: Endpoint::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
-    /// Returns a copy of the oldest record that is whole and was not read before; the next call replaces the copy.
-    /// `None` if there is none, or if it is not committed yet.
+    /// Returns a copy of the oldest record that is whole and unread. The next call replaces the copy. Returns `None` if
+    /// there is no such record, or if it is not committed yet.
     ///
     /// # Errors
-    /// [`Corrupt`] if the ring holds a value that no kernel writes.
+    /// [`Error::Corrupt`] if the ring holds a value that no kernel writes.
     pub fn record(&mut self) -> Result<Option<&[u8]>, Error> {
         loop {
             match self.endpoint.take(&mut self.copy)? {
@@ -103,10 +109,11 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
-    /// The kernel wakes a reader only if its position is that of the committed record. The position of an overtaken
-    /// reader is no record's, so the reader polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or
-    /// at the interval of [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, let the
-    /// program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
+    /// After a commit, the kernel wakes the reader only if the record begins at the reader's position. If the kernel
+    /// has overwritten records there, no record begins at this position, and no commit wakes the reader. So the reader
+    /// polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, the program can commit some
+    /// records with `BPF_RB_FORCE_WAKEUP`.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
@@ -115,10 +122,10 @@ impl<M: Consume> OverwriteRing<M> {
     }
 
     /// Prepares for a sleep that the caller does by other means on the ring's fd ([`AsFd`]). Returns the state of the
-    /// head: see [`Ring::prepare_wait`](crate::Ring::prepare_wait).
+    /// oldest unread record: see [`Ring::prepare_wait`](crate::Ring::prepare_wait).
     ///
     /// # Errors
-    /// [`Corrupt`] as for [`record`](Self::record).
+    /// [`Error::Corrupt`], as [`record`](Self::record).
     pub fn prepare_wait(&mut self) -> Result<Head, Error> {
         Ok(self.endpoint.prepare_wait()?)
     }
@@ -129,15 +136,17 @@ impl<M: Consume> OverwriteRing<M> {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler.
+    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler: see
+    /// [`Ring::stopper`](crate::Ring::stopper).
     ///
     /// # Errors
-    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
+    /// [`Error::Syscall`] if no fd is left for the handle's pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -151,7 +160,7 @@ impl<M: Consume> OverwriteRing<M> {
         self.endpoint.losses
     }
 
-    /// Returns the positions that the ring's pages show.
+    /// Returns the positions on the ring's pages.
     #[must_use]
     pub fn positions(&self) -> Positions {
         positions(&self.endpoint.memory)
@@ -171,14 +180,14 @@ pub(crate) enum Taken {
     Skipped,
 }
 
-/// The state of the ring at the reader's position.
+/// The state of the record at the reader's position.
 enum Next {
     Nothing(Head),
     Record {
         header: RecordHeader,
         discarded: bool,
     },
-    /// The kernel overwrote the reader's position meanwhile.
+    /// The kernel has moved `overwrite_pos` past the reader's position.
     Overtaken,
 }
 
@@ -201,8 +210,8 @@ impl<M: Consume> Endpoint<M> {
             return Ok(Taken::Skipped);
         }
         self.read = header.position.wrapping_add(space(header.length));
-        // Relaxed: the kernel does not write over records because of this position. It only shows whether there is a
-        // record to wait for, and `prepare_wait` fences before a sleep.
+        // Relaxed: the kernel overwrites records whatever this position is. It uses the position only to decide whether
+        // to send a wake-up, and `prepare_wait` fences before a sleep.
         self.memory.set_consumer(self.read, Ordering::Relaxed);
         if discarded {
             self.losses.discarded = self.losses.discarded.wrapping_add(1);
@@ -211,13 +220,14 @@ impl<M: Consume> Endpoint<M> {
         Ok(Taken::Record)
     }
 
-    /// Reads the state of the record at `read`. The result is consistent, but the record may be overwritten at any
-    /// time.
+    /// Reads the state of the record at the reader's position. The result is consistent, but the kernel may overwrite
+    /// the record at any time.
     fn next(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
-        // `is_overtaken` fences before it loads. Behind that fence the headers up to `producer`, and the overwrite
-        // position that made room for them, are visible: smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve.
+        // `is_overtaken` fences before it loads. After this fence, this thread sees all headers up to `producer`, and
+        // an overwrite_pos at least as new as `producer`. The fence pairs with smp_store_release(&rb->producer_pos) in
+        // __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }
@@ -235,8 +245,8 @@ impl<M: Consume> Endpoint<M> {
             return Err(Corrupt::Span { consumer: position, producer, size });
         }
         let word = self.memory.data().header(position);
-        // `is_overtaken` fences before it loads. That also makes the load of `word` the acquiring load that pairs with
-        // the xchg() in bpf_ringbuf_commit.
+        // `is_overtaken` fences before it loads. With this fence, the load of `word` acquires: it pairs with the xchg()
+        // in bpf_ringbuf_commit.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }
@@ -252,21 +262,22 @@ impl<M: Consume> Endpoint<M> {
         Ok(Next::Record { header, discarded })
     }
 
-    /// Returns whether the bytes that were read at `read` so far may have been overwritten.
+    /// Returns whether the kernel may have overwritten the record at the reader's position before this call.
     fn is_overtaken(&self) -> bool {
-        // ATOMICS: the kernel stores overwrite_pos before it writes over the bytes that this frees
-        // (__bpf_ringbuf_reserve, on machines that keep stores in order). A reader that has read any byte written there
-        // sees the store after this fence.
+        // ATOMICS: the kernel stores overwrite_pos before it overwrites the freed bytes (__bpf_ringbuf_reserve, on
+        // machines that keep stores in order). So if this thread has read any new byte, the load after this fence
+        // returns the new overwrite_pos.
         M::fence(Ordering::Acquire);
         self.ahead() > 0
     }
 
-    /// Returns how many bytes the overwrite position is ahead of this reader; negative if it is behind.
+    /// Returns how many bytes `overwrite_pos` is ahead of the reader. The number is negative if `overwrite_pos` is
+    /// behind.
     fn ahead(&self) -> i64 {
         self.memory.overwrite().wrapping_sub(self.read).cast_signed()
     }
 
-    /// Moves to the oldest whole record if that is ahead, and counts the loss.
+    /// Moves the reader to `overwrite_pos`, the oldest whole record, if the reader is behind. Counts the loss.
     fn catch_up(&mut self) {
         let ahead = self.ahead();
         if ahead > 0 {
@@ -277,7 +288,7 @@ impl<M: Consume> Endpoint<M> {
     }
 }
 
-impl<M: Consume> Sleeper for Endpoint<M> {
+impl<M: Consume> WaitSource for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         Ok(match self.next()? {
             Next::Nothing(head) => head,
@@ -287,8 +298,7 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 
     fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         self.memory.set_consumer(self.read, Ordering::Relaxed);
-        // ATOMICS: as in `Consumer::prepare_wait`, with the xchg() in
-        // bpf_ringbuf_commit.
+        // ATOMICS: pairs with the xchg() in bpf_ringbuf_commit, as in `Consumer::prepare_wait`.
         M::fence(Ordering::SeqCst);
         self.head()
     }
@@ -299,7 +309,7 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 }
 
 /// Returns the map's fd, which is readable while the ring holds unread records. Call [`OverwriteRing::prepare_wait`]
-/// before waiting for it.
+/// before each sleep on the fd.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.fd.as_fd()

@@ -1,9 +1,9 @@
 //! Observes any ring without disturbing its reader.
 //!
-//! An observer maps all pages read-only and stores nothing. Neither the kernel nor the reader knows of it, so neither
-//! waits for it. Bytes that it reads are therefore valid only if the record was not released meanwhile. So the observer
-//! reads, fences, and loads the consumer position again. If that has passed the record, the observer discards the bytes
-//! and reports the record as overtaken.
+//! An observer maps all pages read-only and stores nothing. The kernel and the reader do not know of the observer and
+//! do not wait for it, so a record can be released while the observer reads it. Therefore the observer reads, fences,
+//! and loads the consumer position again. If the consumer position has passed the record, the observer discards the
+//! bytes and reports the record as overtaken.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -45,13 +45,13 @@ pub enum PendingRecord {
     Busy(RecordHeader),
     /// A record that is committed and not read.
     Committed(RecordHeader),
-    /// A record that the consumer will skip.
+    /// A record that the producer discarded, and that the consumer will skip.
     Discarded(RecordHeader),
     /// Records that were released before the observer could read their headers.
     Overtaken {
-        /// Position of the first of them.
+        /// Position of the first released record.
         from: u64,
-        /// Position of the first record that is left.
+        /// Position of the first record that is not released.
         to: u64,
     },
     /// A value that no kernel writes. Nothing after it can be read.
@@ -63,9 +63,9 @@ pub enum PendingRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordHeader {
-    /// Position of its header, in bytes since the ring was created.
+    /// Position of the record's header, in bytes since the ring was created.
     pub position: u64,
-    /// Length of its payload in bytes.
+    /// Length of the record's payload in bytes.
     pub length: u32,
 }
 
@@ -75,15 +75,16 @@ pub struct RecordHeader {
 pub struct RecordCount {
     /// The number of records, of every state.
     pub records: u64,
-    /// The bytes that they take, headers included: all bytes between the positions, or those that were counted.
+    /// The bytes that the counted records take, headers included.
     pub bytes: u64,
 }
 
 impl Peek<ReadOnlyMapped> {
     /// Maps all pages of the ring of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map read-only. `map` is
-    /// its fd, and `bytes` its `max_entries`. The fd is not needed afterwards. It must still be open for reading and
-    /// writing: the kernel maps no ring through an fd that was opened with `BPF_F_RDONLY` (`bpf_map_mmap` in
-    /// `kernel/bpf/syscall.c` requires a shared mapping, and a read-only fd makes none).
+    /// the map's fd, and `bytes` its `max_entries`. The fd is not needed after this call.
+    ///
+    /// The fd must be open for reading and writing. `bpf_map_mmap` in `kernel/bpf/syscall.c` requires a shared mapping,
+    /// and an fd that was opened with `BPF_F_RDONLY` cannot make one.
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`] and [`Error::AlreadyOpen`].
@@ -97,8 +98,8 @@ impl<M: Memory> Peek<M> {
         Self { memory }
     }
 
-    /// Returns the positions that the ring's pages show, as they may have been at one moment. A working consumer is
-    /// shown neither ahead of the producer nor more than the ring's size behind it.
+    /// Returns the positions on the ring's pages, as they may have been at one moment. If the ring is not corrupt, the
+    /// consumer is not ahead of the producer, and at most the ring's size behind the producer.
     #[must_use]
     pub fn positions(&self) -> Positions {
         positions(&self.memory)
@@ -110,11 +111,11 @@ impl<M: Memory> Peek<M> {
         self.memory.size()
     }
 
-    /// Returns the headers of the records that are not consumed, oldest first, up to the current producer position.
+    /// Returns the headers of the unread records, oldest first, up to the current producer position.
     pub fn pending(&self) -> Pending<'_, M> {
         let Positions { consumer, producer, overwrite, .. } = self.positions();
         let cursor = oldest(consumer, overwrite);
-        // The producer position is acquired: the headers before it are those of this round, not of the previous one.
+        // The producer position is acquired: the headers before it are new, and not old bytes of earlier records.
         let size = self.memory.size();
         let corrupt = [("consumer_pos", cursor), ("producer_pos", producer)]
             .into_iter()
@@ -125,13 +126,13 @@ impl<M: Memory> Peek<M> {
         Pending { memory: &self.memory, cursor, producer, corrupt: corrupt.or((ahead > size).then_some(span)) }
     }
 
-    /// Counts the records from position `from`, where a record must begin, to position `to`, an earlier producer
-    /// position. Released records count as well: their headers stay until the producer comes around. The count stops
-    /// after `most` records.
+    /// Counts the records from position `from` to position `to`. A record must begin at `from`, and `to` must be an
+    /// earlier producer position. Released records count as well, because their headers stay until the producer
+    /// overwrites them. The count stops after `most` records.
     ///
-    /// An observer that samples the ring from time to time computes records per second from such counts; no position
-    /// shows them. Returns `None` if the producer was more than half a ring past `from` when the count was done: the
-    /// bytes there may be those of another round.
+    /// An observer that samples the ring can compute records per second from such counts. Returns `None` if the
+    /// producer was more than half of the ring past `from` at the end of the count, because the producer may have
+    /// overwritten the headers.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.memory.size();
@@ -150,19 +151,20 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: keeps the load of producer_pos after those of the headers; the other side is __bpf_ringbuf_reserve
-        // (`kernel/bpf/ringbuf.c`). Under the ring's lock it writes a header at the position, then moves the position
-        // over the record (smp_store_release); the program fills the record afterwards. So a header is written over
-        // another one only when the position is a ring's size past that: this load sees it. A payload is written over
-        // it when the position is even further. But no barrier orders these two, and a CPU that reorders stores may
-        // show the position as it was before that one record. That is still past half of the ring, unless the record is
-        // larger than the other half. Only for such records, and only on such CPUs, can a count be wrong.
+        // ATOMICS: keeps the load of producer_pos after the loads of the headers. The other side is
+        // __bpf_ringbuf_reserve (`kernel/bpf/ringbuf.c`). Under the ring's lock, it writes a header at producer_pos and
+        // then moves producer_pos past the record (smp_store_release). The program fills the record afterwards. So the
+        // kernel overwrites a counted header only when producer_pos is a ring's size past it, and this load sees such a
+        // producer_pos. A payload overwrites a counted header only when producer_pos is even further. But no barrier
+        // orders the store of producer_pos before the payload. A CPU that reorders stores may show producer_pos as it
+        // was before this one record, which is still past half of the ring unless the record is larger than the other
+        // half. Only for such records, and only on such CPUs, can a count be wrong.
         M::fence(Ordering::Acquire);
         (self.memory.producer().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
-    /// Copies the payload of a committed record that [`pending`](Self::pending) returned. Returns false and empties
-    /// `payload` if the record was released meanwhile.
+    /// Copies the payload of a committed record that [`pending`](Self::pending) returned. If the record was released
+    /// before the end of the copy, this empties `payload` and returns false.
     #[must_use]
     pub fn copy(&self, header: RecordHeader, payload: &mut Vec<u8>) -> bool {
         payload.clear();
@@ -191,18 +193,18 @@ pub(crate) fn copy_payload<M: Memory>(memory: &M, header: RecordHeader, payload:
     payload.truncate(header.length as usize);
 }
 
-/// Returns the position of the oldest whole record if that is past `position`. Then the bytes that were read at
+/// Returns the position of the oldest whole record if it is past `position`. In this case, the bytes that were read at
 /// `position` before this call are invalid.
 fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
-    // ATOMICS: a producer that wrote over the record had acquired the consumer position that freed it
-    // (__bpf_ringbuf_reserve). If one of its bytes was read here, the load after this fence sees that position or a
-    // later one.
+    // ATOMICS: a producer that overwrote the record had acquired the consumer position that freed the record
+    // (__bpf_ringbuf_reserve). If this thread has read one of the new bytes, the load after this fence sees this
+    // consumer position or a later one.
     M::fence(Ordering::Acquire);
     let oldest = oldest(memory.consumer(), memory.overwrite());
     (oldest.wrapping_sub(position).cast_signed() > 0).then_some(oldest)
 }
 
-/// Iterator over the headers of a ring. Returned by [`Peek::pending`].
+/// An iterator over the headers of the unread records of a ring. Returned by [`Peek::pending`].
 pub struct Pending<'p, M: Memory = ReadOnlyMapped> {
     memory: &'p M,
     cursor: u64,
@@ -225,7 +227,7 @@ impl<M: Memory> Iterator for Pending<'_, M> {
         }
         let word = self.memory.data().header(position);
         if let Some(to) = overtaken(self.memory, position) {
-            // The iterator does not go past the producer position that it began with.
+            // The iterator ends at the producer position with which it began.
             let left = self.producer.wrapping_sub(to).cast_signed();
             self.cursor = if left < 0 { self.producer } else { to };
             return Some(PendingRecord::Overtaken { from: position, to });

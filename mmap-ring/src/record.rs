@@ -10,17 +10,16 @@
 //!             bits 29..0: length
 //! ```
 //!
-//! `struct bpf_ringbuf_hdr` in `kernel/bpf/ringbuf.c`, the bits in
-//! `include/uapi/linux/bpf.h`.
+//! The header is `struct bpf_ringbuf_hdr` in `kernel/bpf/ringbuf.c`. `include/uapi/linux/bpf.h` defines the bits.
 
 /// Set while the record is reserved and not committed.
 pub(crate) const BUSY: u32 = 1 << 31;
-/// Set if the producer gave the record up. Readers skip it.
+/// Set if the producer gave the record up. Readers skip such a record.
 pub(crate) const DISCARD: u32 = 1 << 30;
-/// The bits of the length in a header's length word. Do not use the ring's mask instead: the mask of a 2 GiB ring
-/// includes the discard bit.
+/// The bits of the length in a header's length word. (The ring's mask is not usable for this: the mask of a 2 GiB ring
+/// includes the discard bit.)
 pub(crate) const LENGTH: u32 = !(BUSY | DISCARD);
-/// Size of a header in bytes.
+/// The size of a header in bytes.
 pub(crate) const HEADER: u64 = 8;
 
 /// Returns the number of bytes of the ring that a record of `length` payload bytes takes.

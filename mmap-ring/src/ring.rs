@@ -1,4 +1,4 @@
-//! A ring opened for reading: its pages, its fd, and the wait.
+//! The reader of a BPF ring buffer: its pages, its fd, and the wait.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
 use crate::positions::Positions;
 use crate::wait::watch_ring;
-use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use crate::wait::{Stopper, WaitSource, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::{Epoll, Interest};
 
@@ -32,17 +32,21 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
 ///
-/// A ring has one consumer. A second one would free records that the first has lent, and the kernel would write over
-/// bytes that are still borrowed. So this process can open a map once at a time, as a `Ring` or as an
-/// [`OverwriteRing`](crate::OverwriteRing). A second one is refused ([`Error::AlreadyOpen`]) until the first is
-/// dropped, through whatever fd it is opened. Observers ([`Peek`](crate::Peek)) do not count.
+/// # One consumer
 ///
-/// The kernel does not prevent a second consumer, and this crate cannot prevent one in another process. A process that
-/// may write to the map must be kept from consuming, as it must be kept from the memory of this process. This type does
-/// notice a second consumer: a position that it did not store is [`Corrupt::Consumer`], before it lends any more
-/// records. It checks when a batch begins, when a batch ends (the next call returns that error) and before it sleeps,
-/// never in between. Records that both consumers have read until then are read twice. A second consumer that has read
-/// nothing yet goes unnoticed.
+/// A ring can have only one consumer. A second consumer would free records that the first one has lent, and the kernel
+/// would overwrite bytes that are still borrowed. So a process can have only one `Ring` or
+/// [`OverwriteRing`](crate::OverwriteRing) of a map at a time. Until this reader is dropped,
+/// `open` returns [`Error::AlreadyOpen`] for every fd of the map. A process can have any number of observers
+/// ([`Peek`](crate::Peek)).
+///
+/// Neither the kernel nor this crate prevents a second consumer in another process. Such a consumer can change bytes
+/// that this process has borrowed. So trust every process that may write to the map as you trust this process.
+///
+/// This type detects a second consumer by `consumer_pos`. If `consumer_pos` is not the value that this type stored
+/// last, it returns [`Corrupt::Consumer`] and lends no more records. It checks when a batch begins, when a batch ends
+/// (the next call returns the error) and before it sleeps. Until a check fails, both consumers may read the same
+/// records. A second consumer that has not stored a position is not detected.
 #[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
 #[doc(alias = "ring_buffer")]
 pub struct Ring<M: Consume = Mapped> {
@@ -50,14 +54,14 @@ pub struct Ring<M: Consume = Mapped> {
     waiter: Waiter,
 }
 
-/// A consumer and the fd that it waits for. The [`Waiter`] does the sleeping.
+/// A consumer, and the fd on which the [`Waiter`] sleeps.
 struct Endpoint<M> {
     consumer: Consumer<M>,
-    /// Readable while the producer position differs from the consumer position.
+    /// The map's fd. It is readable while the producer position differs from the consumer position.
     fd: OwnedFd,
 }
 
-impl<M: Consume> Sleeper for Endpoint<M> {
+impl<M: Consume> WaitSource for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         self.consumer.head()
     }
@@ -74,18 +78,18 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 impl Ring<Mapped> {
     /// Maps the ring of a `BPF_MAP_TYPE_RINGBUF` map (Linux 5.8). `map` is its fd, and `bytes` its `max_entries`.
     ///
-    /// Reading continues at the position where the last consumer of the map stopped; see [`Positions::consumer`]. The
-    /// fd must be open for reading and writing. The ring keeps it for waiting.
+    /// Reading continues at the position that the last consumer of the map published ([`Positions::consumer`]). The fd
+    /// must be open for reading and writing. The ring keeps the fd, and waits on it.
     ///
     /// # Errors
     /// - [`Error::InvalidSize`] if `bytes` is not a power of two or not a multiple of the page size.
-    /// - [`Error::WrongType`] if the fd is not a map of this type, according to bpf(2) (`BPF_OBJ_GET_INFO_BY_FD`) or,
-    ///   if that is refused, `/proc/thread-self/fdinfo`.
-    /// - [`Error::UnknownType`] if neither of them can be read.
+    /// - [`Error::WrongType`] if the fd is not a map of this type. The crate queries the type by bpf(2)
+    ///   (`BPF_OBJ_GET_INFO_BY_FD`). If bpf(2) fails, it reads `/proc/thread-self/fdinfo`.
+    /// - [`Error::UnknownType`] if bpf(2) fails and `/proc` cannot be read.
     /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
     /// - [`Error::OverwriteMode`] if the map was created with `BPF_F_RB_OVERWRITE`.
     /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the fd is read-only, EPERM if the map is frozen.
-    /// - [`Error::AlreadyOpen`] if this process has the map open.
+    /// - [`Error::AlreadyOpen`] if this process has the map open for reading.
     #[doc(alias = "ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -93,16 +97,15 @@ impl Ring<Mapped> {
         Ok(Self::over(memory, fd))
     }
 
-    /// Maps the ring as [`open`](Self::open) does, without asking the kernel what the map is. For callers that have
-    /// asked it themselves, as a loader that created the map.
+    /// Maps the ring as [`open`](Self::open) does, without querying the map's type. Use it if the caller already knows
+    /// the type, for example because it created the map.
     ///
     /// # Errors
-    /// As [`open`](Self::open), except [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and
-    /// [`Error::OverwriteMode`].
+    /// [`Error::InvalidSize`], [`Error::Map`] and [`Error::AlreadyOpen`], as [`open`](Self::open).
     ///
     /// # Safety
-    /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this fd is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
-    /// `max_entries` is `bytes`, and that its `map_flags` do not have `BPF_F_RB_OVERWRITE`.
+    /// The fd is a map of type `BPF_MAP_TYPE_RINGBUF`, its `max_entries` is `bytes`, and its `map_flags` do not contain
+    /// `BPF_F_RB_OVERWRITE`. The caller knows this from the kernel (`BPF_OBJ_GET_INFO_BY_FD`).
     #[expect(unsafe_code, reason = "the caller vouches for the map")]
     pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -113,7 +116,7 @@ impl Ring<Mapped> {
 }
 
 impl<M: Consume> Ring<M> {
-    /// Creates a ring over any memory. `fd` is readable while that memory holds unreleased records.
+    /// Creates a ring over any memory. `fd` is readable while the memory holds unreleased records.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
         Self { endpoint: Endpoint { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
     }
@@ -135,32 +138,34 @@ impl<M: Consume> Ring<M> {
         &mut self.waiter
     }
 
-    /// Borrows all records that are committed now; the batch is empty if there are none.
+    /// Borrows all records that are committed now. The batch is empty if there are none.
     ///
-    /// Records that the producer adds meanwhile are left for the next batch. So a batch ends even if the producer never
-    /// stops.
+    /// Records that the producer adds during the batch belong to the next batch. So a batch ends even if the producer
+    /// never pauses.
     ///
     /// # Errors
-    /// [`Corrupt`] if the record at the head, or a position, is not one that a kernel writes. Then nothing is consumed,
-    /// and the next call returns the same error.
+    /// [`Error::Corrupt`] if a position, or the header of the oldest record, has a value that no kernel writes. No
+    /// record is consumed, and the next call returns the same error.
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
         Ok(self.endpoint.consumer.batch()?)
     }
 
-    /// Borrows the oldest record, if it is committed, until the returned value is dropped.
+    /// Borrows the oldest record until the returned value is dropped. Skips discarded records before it. Returns `None`
+    /// if the oldest record is not committed, or if there is no record.
     ///
     /// # Errors
-    /// As for [`batch`](Self::batch).
+    /// As [`batch`](Self::batch).
     #[doc(alias = "ring__consume")]
     pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
         Ok(Record::first(self.endpoint.consumer.batch()?))
     }
 
-    /// Calls `each` with every record that is committed now, oldest first. Then releases, in one store, all records
-    /// that were read.
+    /// Calls `each` with every record that is committed now, oldest first. Then one store releases all records that
+    /// were read.
     ///
-    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
-    /// The record that `each` broke at counts as read; later records stay in the ring.
+    /// `each` returns `()` or [`ControlFlow`]. If it returns `Break(value)`, the drain ends and returns `Some(value)`.
+    /// The record for which `each` returned `Break` counts as read. Later records stay in the ring. The same applies if
+    /// `each` panics.
     ///
     /// ```
     /// # use mmap_ring::fake::{Commit, Kernel};
@@ -171,7 +176,7 @@ impl<M: Consume> Ring<M> {
     /// ```
     ///
     /// # Errors
-    /// As for [`batch`](Self::batch).
+    /// As [`batch`](Self::batch).
     #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(&mut self, mut each: impl FnMut(&[u8]) -> R) -> Result<Option<R::Break>, Error> {
         for record in &mut self.batch()? {
@@ -184,47 +189,53 @@ impl<M: Consume> Ring<M> {
 
     /// Sleeps until there is a record to read or skip.
     ///
-    /// With a record at the head this returns at once and makes no system call. A head that is reserved but not
-    /// committed is waited for like an empty ring, without spinning: its commit sends the wake-up. In case the commit
-    /// sends none, the head is also polled after 1, 2, 4, 8 and then every 16 milliseconds.
+    /// Returns [`Wake::Ready`] if the ring has such a record, [`Wake::TimedOut`] if `timeout` is over, and
+    /// [`Wake::Stopped`] if a [`Stopper`] was used. `timeout` is rounded up to milliseconds. `None` waits forever, and
+    /// zero does not sleep. A signal alone does not end the wait.
     ///
-    /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer asleep. Later records without a
-    /// flag do not wake it either, because `consumer_pos` is behind them. So an empty ring is polled every 90
-    /// milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or the interval of
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval)). On a machine that is not overloaded, no record waits
-    /// longer than 100 ms, whatever flags its program uses. While polls find records, the interval shortens, down to
-    /// one millisecond.
+    /// The *head* is the oldest unread record. If the head is committed or discarded, this method returns at once and
+    /// makes no system call. If the head is reserved, its commit sends the wake-up. This method checks such a head up
+    /// to 128 times, and then sleeps. It polls the head after 1, 2, 4, 8 and then every 16 milliseconds, because the
+    /// commit may have sent no wake-up.
     ///
-    /// `timeout` is rounded up to a millisecond; `None` waits forever. A poll that finds no record does not end the
-    /// wait.
+    /// A commit or discard with `BPF_RB_NO_WAKEUP` does not wake the consumer. Later records without a flag do not wake
+    /// it either, because `consumer_pos` is not the position of these records. So an empty ring is polled every 90
+    /// milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). On a machine that is not overloaded, a committed head
+    /// is found within 100 ms, whatever flags the program uses. While polls find records, the interval shortens, down
+    /// to one millisecond. A poll that finds no record does not end the wait.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if epoll cannot be set up or waited for; [`Error::Corrupt`] if the ring is corrupt.
+    /// [`Error::Syscall`] if epoll cannot be set up or waited for, or if the stopper's pipe cannot be read.
+    /// [`Error::Corrupt`] if the ring is corrupt.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
 
-    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they poll the ring, rounded up to
-    /// a millisecond. The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
+    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they poll the ring. The time is
+    /// rounded up to milliseconds, and is 1 millisecond or more. The default is
+    /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
     ///
-    /// `None` turns polling off, which saves an idle reader its 11 wake-ups a second. Then a record that was sent with
-    /// `BPF_RB_NO_WAKEUP`, and every later one without a flag, waits until a timeout or a forced wake-up. Use it only
-    /// for programs that are known not to use that flag.
+    /// `None` turns polling off: an idle reader then does not wake up 11 times a second. But a record that was sent
+    /// with `BPF_RB_NO_WAKEUP`, and every later record without a flag, stays unread until a timeout or a forced
+    /// wake-up. Use `None` only for programs that are known not to use this flag.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler. All handles of one
-    /// ring are equivalent.
+    /// Returns a handle that ends [`wait`](Self::wait) and [`run`](Self::run). Another thread calls
+    /// [`Stopper::stop`]. A signal handler instead writes a byte to the handle's fd by write(2), which is
+    /// async-signal-safe. All handles of one ring are equivalent.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
+    /// [`Error::Syscall`] if no fd is left for the handle's pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.
@@ -232,33 +243,35 @@ impl<M: Consume> Ring<M> {
         self.waiter.resume()
     }
 
-    /// Prepares for a sleep that the caller does by other means (epoll, mio, an async runtime). Returns the state of
-    /// the head, which decides whether to sleep.
+    /// Prepares for a sleep that the caller does by other means (epoll, mio, an async runtime). Publishes the consumer
+    /// position, executes a full fence, and returns the state of the oldest unread record.
     ///
-    /// Sleep on the ring's fd ([`AsFd`]) only if this returns [`Head::Empty`], or for a short time if it returns
-    /// [`Head::Busy`]. Then no wake-up is lost, with level- and with edge-triggered waiting.
+    /// If this returns [`Head::Ready`], do not sleep: read the ring. If it returns [`Head::Empty`] or [`Head::Busy`],
+    /// sleep on the ring's fd ([`AsFd`]): the commit of the next record to read sends a wake-up. Edge-triggered epoll
+    /// (`EPOLLET`, see epoll(7)) returns only for a wake-up. Level-triggered epoll returns as long as the ring has
+    /// unread bytes. So with a busy record, a level-triggered sleep ends at once.
     ///
-    /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) does not end an edge-triggered sleep. A
-    /// level-triggered sleep checks for records only when it begins or is woken. So unless the program is known not to
-    /// use that flag, sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time; then read the
-    /// ring, whether or not its fd was reported.
+    /// A record that is sent with `BPF_RB_NO_WAKEUP` ends neither kind of sleep: level-triggered epoll checks for
+    /// records only at the beginning of a sleep and after a wake-up. So sleep for at most
+    /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) at a time. Then read the ring, even if its fd was not
+    /// reported. The limit is not needed if the program is known not to use this flag.
     ///
     /// # Errors
-    /// [`Corrupt`] as for [`batch`](Self::batch).
+    /// [`Error::Corrupt`], as [`batch`](Self::batch).
     #[doc(alias = "enable_notification")]
     pub fn prepare_wait(&mut self) -> Result<Head, Error> {
         Ok(self.endpoint.consumer.prepare_wait()?)
     }
 
-    /// Returns the state of the ring's head, the oldest record that is not consumed.
+    /// Returns the state of the ring's head, which is the oldest unread record.
     ///
     /// # Errors
-    /// [`Corrupt`] as for [`batch`](Self::batch).
+    /// [`Corrupt`], for the reasons of [`batch`](Self::batch).
     pub fn head(&self) -> Result<Head, Corrupt> {
         self.endpoint.consumer.head()
     }
 
-    /// Returns the positions that the ring's pages show.
+    /// Returns the positions on the ring's pages.
     #[doc(alias = "ring__consumer_pos")]
     #[doc(alias = "ring__producer_pos")]
     #[must_use]
@@ -268,15 +281,16 @@ impl<M: Consume> Ring<M> {
 
     /// Returns the size of the ring's data in bytes: the map's `max_entries`.
     ///
-    /// The ring can hold at most one byte less, so the longest record has `capacity - 16` bytes of payload
-    /// (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
+    /// One byte always stays free (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`). A record takes a multiple of 8
+    /// bytes, so at most `capacity - 8` bytes. Its header takes 8 of them. So the longest payload has `capacity - 16`
+    /// bytes.
     #[doc(alias = "ring__size")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.endpoint.consumer.memory().size()
     }
 
-    /// Returns the counters of this reader since the ring was opened.
+    /// Returns the counters of this reader since it was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let state = self.endpoint.consumer.state();
@@ -289,25 +303,25 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// Events that a consumer has counted since its ring was opened.
+/// The counters of a [`Ring`] since it was opened.
 ///
-/// Records that the kernel had no room for are not counted. Only the program knows of a failed reservation, and must
-/// count it itself.
+/// There is no counter of lost records. If the ring has no room, the reservation fails in the BPF program, and only the
+/// program can count it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// The number of records skipped because their producer discarded them.
     pub discarded: u64,
-    /// The number of times that the consumer position was stored.
+    /// The number of times that this reader stored the consumer position.
     pub releases: u64,
     /// The number of times that a wait went to sleep.
     pub sleeps: u64,
-    /// The number of times that the ring ended a sleep.
+    /// The number of times that a wake-up of the ring ended a sleep.
     pub wakeups: u64,
 }
 
 /// Returns the map's fd, which is readable while the ring holds unreleased records. Call [`Ring::prepare_wait`] before
-/// waiting for it.
+/// each sleep on the fd.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.fd.as_fd()

@@ -7,11 +7,11 @@ use crate::error::{Corrupt, Error};
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
 use crate::ring::Ring;
-use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use crate::wait::{Stopper, WaitSource, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::Epoll;
 
-/// Several rings that are waited for together. `Send`, not `Sync`.
+/// Several rings in one wait. `Send`, not `Sync`.
 ///
 /// ```
 /// # use mmap_ring::fake::{Commit, Kernel};
@@ -36,14 +36,15 @@ use cutaway_sys::epoll::Epoll;
 pub struct RingSet<M: Consume = Mapped> {
     rings: Rings<M>,
     waiter: Waiter,
-    /// The index of the ring that the next drain begins with: the one after the ring at which the last drain broke.
+    /// The index of the ring with which the next drain begins. After `Break`, it is the ring after the one that was
+    /// drained last.
     first: usize,
 }
 
 #[derive(Debug)]
 struct Rings<M: Consume>(Vec<Ring<M>>);
 
-impl<M: Consume> Sleeper for Rings<M> {
+impl<M: Consume> WaitSource for Rings<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         let mut most = Head::Empty;
         for ring in &self.0 {
@@ -86,8 +87,8 @@ impl<M: Consume> RingSet<M> {
         self.rings.0.len() - 1
     }
 
-    /// Removes the ring of this index and returns it; `None` if there is none. The indices of later rings decrease by
-    /// one. Remove a corrupt ring to go on: until then every wait returns its error.
+    /// Removes the ring of this index and returns it. Returns `None` if there is no such ring. The indices of later
+    /// rings decrease by one. A corrupt ring must be removed: until then every wait returns its error.
     pub fn remove(&mut self, index: usize) -> Option<Ring<M>> {
         if index >= self.rings.0.len() {
             return None;
@@ -96,22 +97,21 @@ impl<M: Consume> RingSet<M> {
         Some(self.rings.0.remove(index))
     }
 
-    /// Sleeps until one of the rings has a record to read or skip: see [`Ring::wait`]. A ring with a busy head does not
-    /// keep the others from being waited for. All rings are polled every
+    /// Sleeps until one of the rings has a record to read or skip: see [`Ring::wait`]. An uncommitted record in one
+    /// ring does not delay the records of other rings. To find records without a wake-up, all rings are polled every
     /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set, for records that were sent without a
-    /// wake-up.
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set.
     ///
     /// # Errors
-    /// As [`Ring::wait`], for any of the rings. The others can still be read, and [`remove`](Self::remove) removes a
-    /// corrupt one.
+    /// As [`Ring::wait`], for any of the rings. The other rings can still be read, and [`remove`](Self::remove) removes
+    /// a corrupt ring.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.rings, timeout)
     }
 
-    /// Returns the rings that have a record to read or skip, with their indices. A corrupt ring is among them; its
-    /// [`Ring::batch`] returns the error. This reads the state of all rings again and makes no system call.
+    /// Returns the rings that have a record to read or skip, with their indices. Corrupt rings are included, and their
+    /// [`Ring::batch`] returns the error. This method reads the state of all rings again, without a system call.
     pub fn ready(&mut self) -> impl Iterator<Item = (usize, &mut Ring<M>)> {
         let rings = self.rings.0.iter_mut().enumerate();
         rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
@@ -120,11 +120,12 @@ impl<M: Consume> RingSet<M> {
     /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
     /// [`Ring::drain`]. Makes no system call.
     ///
-    /// If `each` breaks, the next drain begins with the ring after the one that it broke at. So a ring that always has
-    /// records does not keep the others from being read.
+    /// If `each` returns `Break` for a record, the next drain begins with the ring after that record's ring. So a ring
+    /// that always has records does not delay the other rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) removes it.
+    /// [`Error::Corrupt`] for the first corrupt ring, after the other rings were read. [`remove`](Self::remove) removes
+    /// the corrupt ring.
     #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(
         &mut self,
@@ -155,28 +156,30 @@ impl<M: Consume> RingSet<M> {
         &self.rings.0
     }
 
-    /// Returns the rings, by index, to read from. Do not exchange a ring for another one (by [`std::mem::swap`]): the
-    /// set would not see its wake-ups. Use [`remove`](Self::remove) and [`push`](Self::push).
+    /// Returns the rings, by index, to read from. Do not replace a ring (by [`std::mem::swap`]): the set would not
+    /// receive the wake-ups of the new ring. Use [`remove`](Self::remove) and [`push`](Self::push).
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {
         &mut self.rings.0
     }
 
     /// Sets how long [`wait`](Self::wait) sleeps at most before it polls all rings: see
-    /// [`Ring::set_idle_poll_interval`], which has no effect on a ring in a set.
+    /// [`Ring::set_idle_poll_interval`]. The intervals of the rings themselves have no effect in a set.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
 
-    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler.
+    /// Returns a handle that ends [`wait`](Self::wait) from another thread or from a signal handler: see
+    /// [`Ring::stopper`].
     ///
     /// # Errors
-    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
+    /// [`Error::Syscall`] if no fd is left for the handle's pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Cancels all [stops](Stopper::stop) so far, so that the next wait waits again.
+    /// Cancels all [stops](Stopper::stop) so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be read.

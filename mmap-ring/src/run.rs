@@ -1,10 +1,12 @@
 //! The run loop, with trailing release.
 //!
-//! The kernel wakes a consumer only if the record just committed is exactly at the consumer position
-//! (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). A fast consumer has always read everything, so its position is
-//! always there. Nearly every record then sends a wake-up, which costs the producer far more than the record itself.
+//! After a commit, the kernel wakes the consumer only if the record is exactly at the consumer position
+//! (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). A fast consumer has read all earlier records, so the next record
+//! is at its position. Nearly every record then sends a wake-up, which costs the producer far more than the record
+//! itself.
 //!
-//! So while records arrive densely, this loop publishes the *start of the last record it has read* instead of its end:
+//! A stream is *dense* while the reader finds more than one record at a time. In a dense stream, this loop publishes
+//! the *start* of the last record that it has read, instead of the end:
 //!
 //! ```text
 //!   consumer_pos, plain     ................................v
@@ -12,13 +14,14 @@
 //!                           | read | read | ... | last read | next one
 //! ```
 //!
-//! The next record is committed one record further, so the kernel sends no wake-up. All records but one are free for
-//! the producer again. That one is kept back only if it takes at most 1/32 of the ring. There must also be room beside
-//! it for a record as large as the largest that ended a batch so far. Meanwhile the loop lingers: it sleeps on a timer
-//! for a short time and polls. After a few polls without a record, it stores its true position and sleeps until a
-//! wake-up, in the order that [`Ring::prepare_wait`] explains. It never lingers for a stream whose events come one by
-//! one, nor for one whose records are too large to be kept back. Their records are delivered as fast as by waiting
-//! alone.
+//! The next record is not at the published position, so the kernel sends no wake-up for it. All records except the last
+//! one are free. The last record is kept back only if it takes at most 1/32 of the ring. The rest of the ring must also
+//! have room for the largest record that was the last of a batch so far.
+//!
+//! While a record is kept back, the loop *lingers*: it sleeps on a timer for a short time and polls. After a few polls
+//! without a record, it publishes the end of the last record and sleeps until a wake-up, in the order of
+//! [`Ring::prepare_wait`]. If records come one by one, or are too large to be kept back, the loop does not linger. Such
+//! records are delivered without any delay from trailing release.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -34,7 +37,10 @@ use crate::publish::KEPT_BACK;
 use crate::ring::Ring;
 use crate::wait::Wake;
 
-/// The policy of [`Ring::run`] for a dense stream.
+/// Whether [`Ring::run`] uses trailing release in a dense stream, and how often it polls then.
+///
+/// A stream is dense while the reader finds more than one record at a time. See
+/// [trailing release](crate#trailing-release).
 #[doc(alias("BPF_RB_NO_WAKEUP", "BPF_RB_FORCE_WAKEUP"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -52,26 +58,26 @@ impl Default for WakeupPolicy {
 }
 
 impl WakeupPolicy {
-    /// Returns a policy without trailing release: the published position is always the true one, and the producer sends
-    /// a wake-up whenever the reader has caught up with it.
+    /// Returns a policy without trailing release. The reader publishes the end of the last record of each batch. So
+    /// each record that the reader waits for sends a wake-up.
     pub fn immediate() -> Self {
         Self { trailing: false, ..Self::default() }
     }
 
-    /// Sets how long the reader sleeps between two polls while it lingers. A record of a dense stream waits at most
-    /// that long, plus the slack of the kernel's timers: 50 microseconds for an ordinary thread (`PR_SET_TIMERSLACK`).
-    /// The ring must hold the records that arrive during that time.
+    /// Sets how long the reader sleeps between two polls in a dense stream. This time, plus the slack of the kernel's
+    /// timers, is the maximum delay of a record. The slack is 50 microseconds for an ordinary thread
+    /// (`PR_SET_TIMERSLACK`). The ring must have room for the records that arrive during the delay.
     pub fn poll_interval(self, poll_interval: Duration) -> Self {
         Self { poll_interval, ..self }
     }
 
-    /// Sets the number of polls in a row without a record before the reader sleeps until the kernel sends a wake-up.
+    /// Sets the number of polls in a row without a record, after which the reader sleeps until a wake-up.
     pub fn idle_polls(self, idle_polls: u32) -> Self {
         Self { idle_polls, ..self }
     }
 }
 
-/// Ends trailing release and publishes the true position when dropped, however a run ends.
+/// Ends trailing release and publishes the true position when it is dropped, even after an error or a panic.
 struct Trailing<'r, M: Consume>(&'r mut Ring<M>);
 
 impl<M: Consume> Drop for Trailing<'_, M> {
@@ -81,8 +87,8 @@ impl<M: Consume> Drop for Trailing<'_, M> {
 }
 
 impl<M: Consume> Ring<M> {
-    /// Calls `each` with every batch, and sleeps between batches, until `each` breaks or a [`Stopper`](crate::Stopper)
-    /// is used. Returns the value that `each` broke with, or `None` if stopped.
+    /// Calls `each` with every batch, and sleeps between batches, until `each` returns `Break` or a
+    /// [`Stopper`](crate::Stopper) is used. Returns the value of `Break`, or `None` after a stop.
     ///
     /// ```
     /// # use mmap_ring::fake::{Commit, Kernel};
@@ -106,11 +112,12 @@ impl<M: Consume> Ring<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Records that `each` leaves in a batch are in the next batch, at once. If the process is killed while this
-    /// trails, the last record it read stays in the ring, and the next reader reads it again.
+    /// If `each` does not read all records of a batch, the other records are in the next batch, which follows at once.
+    /// If the process is killed while [trailing release](crate#trailing-release) keeps a record back, the next reader
+    /// of the ring reads this record again.
     ///
     /// # Errors
-    /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is published even then.
+    /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). All records that were read are released even then.
     #[doc(alias = "ring_buffer__poll")]
     pub fn run<R: IntoControlFlow>(
         &mut self,
@@ -121,7 +128,7 @@ impl<M: Consume> Ring<M> {
         self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
-        // How many more polls without a record before sleeping.
+        // The number of polls without a record that remain before a sleep.
         let mut rounds = 0;
         loop {
             if ring.waiter_mut().is_stopped_meanwhile()? {
@@ -146,8 +153,8 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// Returns whether more than one record was passed since `before` and the last one is kept back. If it is not kept
-/// back, the next record sends a wake-up, and there is no reason to linger.
+/// Returns whether more than one record was passed since `before` and the last record is kept back. If no record is
+/// kept back, the next record sends a wake-up, so the loop need not linger.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
     let state = consumer.state();
     consumer.is_trailing() && state.read != before && state.last != before

@@ -1,10 +1,11 @@
 //! Sends samples to a BPF program: the user ring buffer (`BPF_MAP_TYPE_USER_RINGBUF`, Linux 6.1).
 //!
-//! User space produces here and `bpf_user_ringbuf_drain` in a program consumes (`kernel/bpf/ringbuf.c`). The kernel
-//! trusts nothing on the pages: it refuses a producer position that is no multiple of 8, and a record of a wrong size.
+//! User space is the producer. `bpf_user_ringbuf_drain` in a BPF program is the consumer (`kernel/bpf/ringbuf.c`). The
+//! kernel trusts nothing on the pages. It refuses a producer position that is not a multiple of 8, and a record of a
+//! wrong size.
 //!
-//! A sample is written in place. The producer position moves over it only when it is submitted. So the kernel never
-//! sees a busy or discarded sample, and a forgotten sample blocks neither side.
+//! A sample is written in place. The producer position moves past the sample only when the sample is submitted. So the
+//! kernel never sees a busy or discarded sample, and a forgotten sample blocks no one.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -21,8 +22,10 @@ use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The only producer of a user ring buffer. `Send`, not `Sync`.
 ///
-/// This process can open a user ring once at a time ([`Error::AlreadyOpen`]): two producers would lend the same bytes
-/// for writing. Other processes must be kept from producing as well. The next reservation notices if one did.
+/// A user ring can have only one producer, because two producers would lend the same bytes for writing. So a process
+/// can have only one `UserRing` of a map at a time. Until it is dropped, [`open`](UserRing::open) returns
+/// [`Error::AlreadyOpen`] for every fd of this map. The crate cannot prevent a producer in another process, but the
+/// next reservation detects that it submitted a sample ([`Corrupt::Producer`]).
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -44,17 +47,17 @@ pub struct UserRing<M: Produce = UserMapped> {
     producer: u64,
     /// Created by the first wait for room.
     epoll: Option<Epoll>,
-    /// The time that a wait for room sleeps at most before a poll; `None` is forever.
+    /// The maximum sleep of a wait for room before a poll. `None` turns polling off.
     idle_poll_interval: Option<Duration>,
 }
 
 impl UserRing<UserMapped> {
     /// Maps the ring of a `BPF_MAP_TYPE_USER_RINGBUF` map (Linux 6.1). `map` is its fd, and `bytes` its `max_entries`.
-    /// Producing continues where the last producer stopped.
+    /// Writing continues at the position where the last producer stopped.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. Only a map of type
-    /// `BPF_MAP_TYPE_USER_RINGBUF` is opened.
+    /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. [`Error::WrongType`] if the map is not a
+    /// `BPF_MAP_TYPE_USER_RINGBUF`.
     #[doc(alias = "user_ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -68,13 +71,13 @@ impl<M: Produce> UserRing<M> {
         Self { producer: memory.producer(), memory, fd, epoll: None, idle_poll_interval: Some(IDLE_POLL_INTERVAL) }
     }
 
-    /// Reserves a sample of `length` bytes; `None` if there is no room now. Its bytes are left over from earlier
-    /// samples: write all of them.
+    /// Reserves a sample of `length` bytes. Returns `None` if the ring has no room now. The sample contains old bytes
+    /// of earlier samples, so write all of its bytes.
     ///
     /// # Errors
-    /// [`Error::TooLong`] if the ring can never hold the sample: the maximum is its capacity minus 8 bytes. [`Corrupt`]
-    /// if the producer position cannot be right. It is no multiple of 8, which the kernel would always refuse; or this
-    /// producer did not store it; or it is too far from the consumer's.
+    /// - [`Error::TooLong`] if the ring can never hold the sample. The maximum is the ring's capacity minus 8 bytes.
+    /// - [`Error::Corrupt`] if this producer did not store the producer position, if the position is not a multiple of
+    ///   8 (which the kernel refuses), or if it is too far from the consumer position.
     #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
@@ -83,18 +86,19 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// Reserves a sample as [`reserve`](Self::reserve) does, but waits until there is room, at most `timeout` (`None`
-    /// waits forever). The kernel sends a wake-up when a drain that took a sample ends, unless it was called with
-    /// `BPF_RB_NO_WAKEUP`. So the ring is also polled every [`IDLE_POLL_INTERVAL`] (90 ms), or at the interval of
+    /// Reserves a sample as [`reserve`](Self::reserve) does, but waits until there is room. Returns `None` if there is
+    /// no room after `timeout`. Without a timeout it waits forever.
+    ///
+    /// The kernel sends a wake-up at the end of a drain that took a sample. A drain with `BPF_RB_NO_WAKEUP` sends no
+    /// wake-up. So the ring is also polled every [`IDLE_POLL_INTERVAL`] (90 ms), or at the interval of
     /// [`set_idle_poll_interval`](Self::set_idle_poll_interval).
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve), and [`Error::Syscall`] if epoll cannot be set
-    /// up or waited for.
+    /// As [`reserve`](Self::reserve), and [`Error::Syscall`] if epoll cannot be set up or waited for.
     #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        // epoll keeps a wake-up that is sent after this check, because it has been watching since before the check.
+        // A wake-up that is sent after this check is not lost, because epoll began to watch before the check.
         while !self.has_room(length)? {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -112,9 +116,9 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it polls for room, rounded up to a
-    /// millisecond. The default is [`IDLE_POLL_INTERVAL`]. `None` turns polling off, for programs that are known to
-    /// drain without `BPF_RB_NO_WAKEUP`.
+    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it polls for room. The time is
+    /// rounded up to milliseconds, and is 1 millisecond or more. The default is [`IDLE_POLL_INTERVAL`]. `None` turns
+    /// polling off. Use `None` only for programs that are known to drain without `BPF_RB_NO_WAKEUP`.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll_interval = time.map(|time| time.max(MIN_POLL_INTERVAL));
     }
@@ -152,11 +156,11 @@ impl<M: Produce> UserRing<M> {
         Ok(space(length) <= self.room_behind(consumer))
     }
 
-    /// Returns the consumer position: the kernel has finished with all bytes before it.
+    /// Returns the consumer position. The kernel has finished with all bytes before this position.
     fn released(&self) -> u64 {
         let consumer = self.memory.consumer();
-        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in __bpf_user_ringbuf_sample_release: the kernel has
-        // finished with the bytes that it freed.
+        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in __bpf_user_ringbuf_sample_release. Before this
+        // store, the kernel has finished with the bytes that it freed.
         M::fence(Ordering::Acquire);
         consumer
     }
@@ -184,7 +188,7 @@ impl<M: Produce> fmt::Debug for UserRing<M> {
     }
 }
 
-/// A sample that is being written. Dropping it discards it: the kernel never sees it.
+/// A sample that is being written. If it is dropped, it is discarded, and the kernel never sees it.
 #[doc(alias = "user_ring_buffer__reserve")]
 #[must_use = "a sample is sent by `submit`"]
 pub struct Sample<'r, M: Produce = UserMapped> {
@@ -200,12 +204,12 @@ impl<M: Produce> Sample<'_, M> {
         let position = ring.producer;
         ring.memory.set_header(position, self.length);
         ring.producer = position.wrapping_add(space(self.length));
-        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek: if the kernel sees the
-        // position, it sees header and payload.
+        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek. If the kernel sees the
+        // new position, it sees the header and the payload.
         ring.memory.set_producer(ring.producer, Ordering::Release);
     }
 
-    /// Discards the sample, as dropping it does. Costs nothing and takes no room.
+    /// Discards the sample, as dropping it does. The sample takes no room in the ring.
     #[doc(alias = "user_ring_buffer__discard")]
     pub fn discard(self) {}
 }
@@ -216,10 +220,9 @@ impl<M: Produce> Deref for Sample<'_, M> {
     #[expect(unsafe_code, reason = "borrows memory that only this sample has")]
     fn deref(&self) -> &[u8] {
         let Self { ring, length } = self;
-        // SAFETY: `has_room` found that the record fits between the producer
-        // position and what the kernel has freed, so also in the ring, and acquired
-        // the latter. The producer position moves only when the sample is consumed,
-        // and its borrow of the ring keeps others away.
+        // SAFETY: `has_room` acquired the consumer position and found that the record fits between the producer
+        // position and the bytes that the kernel has not freed, so also in the ring. The producer position moves only
+        // when the sample is consumed, and the sample's borrow of the ring prevents other access.
         unsafe { ring.memory.payload(ring.producer, *length) }
     }
 }

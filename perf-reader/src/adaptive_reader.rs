@@ -1,10 +1,11 @@
 //! The run loop over all CPUs, with silent events.
 //!
-//! A wake-up costs the program's CPU several microseconds, fifty times the cost of writing the record. The event in the
-//! map's slot determines how many the kernel sends, and a consumer cannot hold them back. But a consumer can own two
-//! events per CPU that share one ring. One wakes for each record; the other never does, and its output is redirected
-//! into the ring of the first. The event in the slot is the one that programs write through. So an idle stream is
-//! delivered at once, and a busy one pays for no wake-ups:
+//! A wake-up costs the program's CPU several microseconds, fifty times the cost of writing the record. The perf event
+//! in the map's slot determines how many wake-ups the kernel sends. So the reader has two events for each CPU, which
+//! share one ring. The *waking event* sends a wake-up for each record. The *silent event* sends none, and its output is
+//! redirected into the ring of the waking event. Programs write through the event that is in the slot. While a CPU is
+//! idle, the waking event is in the slot, and each record is delivered at once. While the CPU is busy, the silent event
+//! is in the slot, and the reader polls:
 //!
 //! ```text
 //!                    ┌──► waking event: wakeup_events = 1 ───┐
@@ -12,7 +13,7 @@
 //!                    └──► silent event: wakeup_events = 0 ───┘ SET_OUTPUT
 //! ```
 //!
-//! `wakeup_policy.rs` decides when the reader changes from one to the other.
+//! `wakeup_policy.rs` decides when the reader changes the event in the slot.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,14 +34,16 @@ use crate::wait::{Stopper, Wake};
 /// The interval at which [`AdaptiveReader::run`] checks for CPU hotplug.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// The buffers of all CPUs in their slots, read with wake-ups while they are idle and without while they are busy.
-/// `Send` and `Sync` if `S` is.
+/// A reader of the buffers of all CPUs, with wake-ups while a CPU is idle and without wake-ups while it is busy. `Send`
+/// and `Sync` if `S` is.
 ///
-/// Single records are delivered at once, or within 100 ms if the options request fewer wake-ups than one for each
-/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends 64 records within a millisecond is
-/// polled each millisecond instead, and when half of its ring is full. This ends when it has sent fewer than 16 records
-/// in each of 16 milliseconds in a row (up to 256, if it keeps getting busy again within 100 ms). Each CPU is treated
-/// separately.
+/// While a CPU is idle, each record is delivered at once. If the options request fewer wake-ups than one for each
+/// record, it is delivered within 100 ms ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)).
+///
+/// A CPU becomes busy when it sends 64 records within a millisecond. The reader then polls it each millisecond, and
+/// when half of its ring is full. A CPU becomes idle again after 16 milliseconds in a row with fewer than 16 records in
+/// each. This number doubles, up to 256, each time that the CPU becomes busy again within 100 ms. Each CPU has its own
+/// state.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -57,8 +60,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
 ///
-/// It has two events and one ring for each CPU. Callers with their own loop call [`wait`](AdaptiveReader::wait) and
-/// [`drain`](AdaptiveReader::drain), the two halves of [`run`](AdaptiveReader::run).
+/// The reader has two perf events and one ring for each CPU. A caller with its own loop calls
+/// [`wait`](AdaptiveReader::wait) and [`drain`](AdaptiveReader::drain) in turn, as [`run`](AdaptiveReader::run) does.
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 #[doc(alias = "perf_buffer")]
 #[derive(Debug)]
@@ -69,12 +72,12 @@ pub struct AdaptiveReader<S> {
 }
 
 impl<S: EventArray> AdaptiveReader<S> {
-    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online, and
-    /// puts it into its slot. The options' [`wakeup`](Options::wakeup) applies while a CPU is idle.
+    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online.
+    /// Puts the buffers' events into their slots. The options' [`wakeup`](Options::wakeup) applies while a CPU is idle.
     ///
     /// # Errors
-    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs without a slot in the
-    /// map are no error: see [`PerCpuBuffers::without_slot`].
+    /// As [`PerCpuBuffers::open`], and as [`PerCpuBuffers::connect`] if a slot cannot be set. A CPU without a slot in
+    /// the map is not an error: see [`PerCpuBuffers::without_slot`].
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
@@ -82,11 +85,11 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(Self { set, slots, switches: 0 })
     }
 
-    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], even if there may be no records),
-    /// a [`Stopper`] is used, or `timeout` is over.
+    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain), a [`Stopper`] is used, or `timeout` is over. It
+    /// returns [`Wake::Ready`] also for a poll of a busy CPU, which may find no record.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if epoll_wait(2) fails.
+    /// As [`PerCpuBuffers::wait`].
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let Some(next_poll) = self.set.silent_until() else {
@@ -102,8 +105,9 @@ impl<S: EventArray> AdaptiveReader<S> {
         }
     }
 
-    /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU
-    /// sends one. This is for callers that sleep by other means: [`wait`](AdaptiveReader::wait) polls by itself.
+    /// Returns the time at which a caller that sleeps by other means must [drain](AdaptiveReader::drain), even if no
+    /// wake-up comes. Returns `None` while each record of each CPU sends a wake-up. ([`wait`](AdaptiveReader::wait)
+    /// polls by itself.)
     pub fn next_poll(&self) -> Option<Instant> {
         self.set.silent_until().into_iter().chain(self.set.next_poll()).min()
     }
@@ -113,12 +117,13 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.set_idle_poll_interval(time);
     }
 
-    /// Calls `each` with the CPU's id and every record that is complete now, as [`PerCpuBuffers::drain`] does. Then
-    /// turns wake-ups off or on where that is due. Returns the value that `each` broke with, if it did.
+    /// Calls `each` with every record that is complete now, and with the id of the record's CPU, as
+    /// [`PerCpuBuffers::drain`] does. Turns wake-ups off for CPUs that became busy, and on for CPUs that became idle.
+    /// Returns the value of `Break`, if `each` returned `Break`.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if a slot cannot be set; the next drain tries again. The next drain begins with the CPU after
-    /// that one.
+    /// [`Error::Syscall`] if a slot cannot be set. The next drain begins with the next CPU, and tries to set the slot
+    /// again.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -129,7 +134,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         for index in self.set.begin_drain() {
             let Some(buffer) = self.set.at(index) else { break };
             let cpu = buffer.cpu();
-            // Drains once more after a switch: records that came in between, through the silent event, sent no wake-up.
+            // After a switch, drains once more: records that came before the switch, through the silent event, sent no
+            // wake-up.
             loop {
                 let (slot_is_due, flow) =
                     buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
@@ -144,7 +150,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                 match buffer.has_lost_its_slot(&self.slots) {
                     Ok(false) => {}
                     Ok(true) => {
-                        buffer.is_in_slot();
+                        buffer.note_slot_is_set();
                         break;
                     }
                     Err(error) => {
@@ -156,7 +162,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                     self.set.broke_at(index);
                     return Err(Error::slot(cpu, &error));
                 }
-                buffer.is_in_slot();
+                buffer.note_slot_is_set();
                 self.switches = self.switches.wrapping_add(1);
             }
         }
@@ -164,11 +170,11 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(None)
     }
 
-    /// Calls `each` with every record of every CPU as it comes, until `each` breaks or a [`Stopper`] is used. Returns
-    /// the value that `each` broke with. If stopped, reads all remaining records and returns `None`.
+    /// Waits, and calls `each` with every record of every CPU, until `each` returns `Break` or a [`Stopper`] is used.
+    /// `each` returns `()` or [`ControlFlow`]. After `Break(value)`, this method returns `Some(value)`. After a stop,
+    /// it reads all remaining records and returns `None`.
     ///
-    /// `each` returns `()` or [`ControlFlow`]. Checks once a second for CPU hotplug: see
-    /// [`refresh`](AdaptiveReader::refresh).
+    /// It also checks once a second for CPU hotplug: see [`refresh`](AdaptiveReader::refresh).
     ///
     /// # Errors
     /// As [`wait`](AdaptiveReader::wait), [`drain`](AdaptiveReader::drain) and [`refresh`](AdaptiveReader::refresh).
@@ -190,7 +196,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         }
     }
 
-    /// Opens the buffers of CPUs that came online, and restores those of CPUs that were offline: see
+    /// Opens the buffers of CPUs that came online, and restores the buffers of CPUs that were offline: see
     /// [`PerCpuBuffers::refresh`].
     ///
     /// # Errors
@@ -204,9 +210,9 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.take_changes()
     }
 
-    /// Releases all bytes in the ring of `cpu` unread, to go on after [`Corrupt::Record`] and [`Corrupt::Positions`].
-    /// Without it, every drain of that CPU ends with the same error. Returns the number of bytes; `None` if there is no
-    /// buffer of that CPU.
+    /// Releases all bytes in the ring of `cpu` unread, to go on after [`Corrupt::Record`] or [`Corrupt::Positions`].
+    /// Without this call, every drain of the CPU ends with the same error. Returns the number of released bytes, or
+    /// `None` if the CPU has no buffer.
     pub fn skip_to_head(&mut self, cpu: u32) -> Option<u64> {
         Some(self.set.get_mut(cpu)?.reader_mut().skip_to_head())
     }
@@ -220,7 +226,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.stopper()
     }
 
-    /// Cancels all stops so far, so that the next wait waits again.
+    /// Cancels all stops so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// As [`PerCpuBuffers::resume`].
@@ -228,7 +235,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.resume()
     }
 
-    /// Returns the number of samples lost on all CPUs: see [`PerCpuBuffers::lost`].
+    /// Returns the number of samples that were lost on all CPUs: see [`PerCpuBuffers::lost`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -248,9 +255,8 @@ impl<S: EventArray> AdaptiveReader<S> {
 }
 
 impl<S> AsFd for AdaptiveReader<S> {
-    /// Returns the fd for the caller's own poll or epoll, as that of [`PerCpuBuffers`]. But a busy stream must be
-    /// polled without a wake-up: use [`wait`](AdaptiveReader::wait), or sleep no longer than until
-    /// [`next_poll`](AdaptiveReader::next_poll).
+    /// Returns an fd for the caller's own poll(2) or epoll, as [`PerCpuBuffers`] does. A busy CPU sends no wake-ups, so
+    /// sleep at most until [`next_poll`](AdaptiveReader::next_poll), and then drain.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.set.as_fd()
     }

@@ -1,4 +1,4 @@
-//! One CPU's buffer: the perf event, its pages, and its losses.
+//! The buffer of one CPU: the perf event, its pages, and its losses.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,34 +17,39 @@ use crate::wakeup_policy::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled. `Send` and `Sync`.
 ///
-/// Its fd ([`AsFd`]) belongs in the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key. Until it is there,
-/// `bpf_perf_event_output` fails with ENOENT on this CPU. The kernel clears the slot when the map fd that set it is
-/// closed: keep that fd open.
+/// The buffer belongs to a perf event, the kernel object of perf_event_open(2). The caller puts the event's fd
+/// ([`AsFd`]) into the program's `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key. Until then,
+/// `bpf_perf_event_output` fails with ENOENT on this CPU.
+///
+/// The kernel clears the slot when the map fd that set it is closed with all its duplicates, unless the map has
+/// `BPF_F_PRESERVE_ELEMS`. So keep this map fd open.
 #[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
 pub struct Buffer {
-    /// Unmapped before the event is closed.
+    /// The reader of the pages. It is dropped before the event, so that the pages are unmapped before the event is
+    /// closed.
     reader: Reader<Mapping>,
+    /// The waking event. It owns the ring, and epoll watches it.
     event: Event,
     silent: Option<SilentEvent>,
-    /// The losses counted by former events, which were replaced since.
+    /// The losses that earlier events of this buffer counted, before they were replaced.
     lost_before: u64,
-    rival: Rival,
+    slot: SlotState,
 }
 
-/// This buffer's knowledge of other readers of the same map.
+/// The result of the queries of this buffer's map slot. Another reader of the same map may have taken the slot.
 #[derive(Clone, Copy, Debug, Default)]
-struct Rival {
-    /// A query of the slot found this buffer's event just after it was put there. If it did not, queries are useless
-    /// here.
+struct SlotState {
+    /// Whether a query right after the slot was set found this buffer's event. If false, queries do not work here, and
+    /// their results are not used.
     can_query: bool,
-    /// Another reader's event was found in the slot.
-    is_present: bool,
-    /// That was reported to the caller.
+    /// Whether a query found another reader's event in the slot.
+    is_taken: bool,
+    /// Whether the other reader was reported to the caller.
     is_reported: bool,
 }
 
-/// The owner of the event in a CPU's slot.
+/// The owner of the perf event in a CPU's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Ours,
@@ -53,12 +58,12 @@ pub(crate) enum Holder {
     Unknown,
 }
 
-/// A second event that writes into the same ring and sends no wake-up: see `adaptive_reader.rs`.
+/// A second perf event that writes into the same ring and sends no wake-up for a record: see `adaptive_reader.rs`.
 #[derive(Debug)]
 struct SilentEvent {
     event: Event,
     mode: WakeupMode,
-    /// The slot holds the other of the two events, and must be set.
+    /// Whether the slot must be set, because it does not hold the event that `mode` requires.
     slot_is_due: bool,
 }
 
@@ -68,13 +73,13 @@ impl SilentEvent {
     }
 }
 
-/// New events for a buffer whose own events died.
+/// New perf events for a buffer. Its own events became inactive when its CPU went offline.
 #[derive(Debug)]
 pub(crate) struct Replacement {
-    /// The event for the slot and for epoll.
+    /// The new waking event, for the slot and for epoll.
     event: Event,
     silent: Option<Event>,
-    /// The losses that the former events counted.
+    /// The losses that the inactive events counted.
     lost: u64,
 }
 
@@ -88,31 +93,35 @@ impl AsFd for Replacement {
 #[doc(alias("PERF_RECORD_LOST", "PERF_FORMAT_LOST"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The number of samples that found no room.
+    /// The number of samples that the kernel dropped because they did not fit in the buffer.
     pub samples: u64,
-    /// The source that counted them.
+    /// The source of the number.
     pub source: LostSource,
 }
 
-/// The source of a number of losses.
+/// The source of the number of lost samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostSource {
-    /// The kernel (`PERF_FORMAT_LOST`, Linux 6.0). It counts all losses, including the last ones.
+    /// The kernel's counter (`PERF_FORMAT_LOST`, since Linux 6.0). It counts all losses.
     Kernel,
-    /// The LOST records that were read (before Linux 6.0). Losses that no later record followed remain unknown.
+    /// The LOST records that were read (before Linux 6.0). Losses after the last record are not counted.
     Records,
 }
 
 impl Buffer {
-    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One more
-    /// page is mapped, the control page.
+    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. The
+    /// mapping has one more page, the control page.
     ///
-    /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
+    /// Needs Linux 4.4, and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) or a `perf_event_paranoid` of 0 or less.
     ///
     /// # Errors
-    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`]
-    /// for the other errors of perf_event_open(2), mmap(2) and ioctl(2).
+    /// - [`Error::InvalidSize`] if `bytes` is not a power of two or not a multiple of the page size.
+    /// - [`Error::Denied`] if the privilege is missing (EACCES, EPERM).
+    /// - [`Error::Offline`] if the CPU is offline (ENODEV) or does not exist (EINVAL).
+    /// - [`Error::LockedMemory`] if the user may not lock so many pages.
+    /// - [`Error::Corrupt`] if the mapped pages are not perf pages.
+    /// - [`Error::Syscall`] for other errors of perf_event_open(2), mmap(2) and ioctl(2).
     #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
         let pages = data_pages(bytes)?;
@@ -120,17 +129,17 @@ impl Buffer {
         let mapping = event.map(pages, true)?;
         let reader = Reader::new(mapping, options.timestamps).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
-        Ok(Self { reader, event, silent: None, lost_before: 0, rival: Rival::default() })
+        Ok(Self { reader, event, silent: None, lost_before: 0, slot: SlotState::default() })
     }
 
-    /// Opens a second event beside the first, on the same CPU and ring. It sends no wake-ups except at each half of the
-    /// ring.
+    /// Opens a second event for the same CPU and ring, beside the waking event. It sends a wake-up only each time that
+    /// half of the ring was filled.
     pub(crate) fn open_silent_event(&mut self, options: &Options) -> Result<(), Error> {
         self.silent = Some(SilentEvent::new(self.open_silent(options)?));
         Ok(())
     }
 
-    /// Opens an event that writes into the same ring.
+    /// Opens an event that writes into this buffer's ring.
     fn open_another(&self, options: &Options) -> Result<Event, Error> {
         let event = Event::open(self.cpu(), options, Direction::Forward)?;
         event.redirect_to(&self.event)?;
@@ -142,7 +151,7 @@ impl Buffer {
         self.open_another(&options.clone().wakeup(Wakeup::Events(0)))
     }
 
-    /// Returns the event that belongs in the CPU's slot now.
+    /// Returns the event that the CPU's slot must hold now.
     pub(crate) fn in_slot(&self) -> BorrowedFd<'_> {
         match &self.silent {
             Some(silent) if silent.mode.is_silent() => silent.event.as_fd(),
@@ -150,13 +159,13 @@ impl Buffer {
         }
     }
 
-    /// Returns the latest time of the next poll, whether or not a wake-up comes.
+    /// Returns the time by which this buffer must be polled, even if no wake-up comes.
     pub(crate) fn next_poll(&self) -> Option<Instant> {
         self.silent.as_ref()?.mode.next_poll()
     }
 
-    /// Calls `each` with every complete record, until it breaks. Returns whether the map slot must be rewritten,
-    /// because the rate crossed a threshold or an earlier rewrite failed, and the value that `each` broke with.
+    /// Calls `each` with every complete record, until `each` returns `Break`. Returns whether the slot must be set, and
+    /// the last result of `each`. The slot must be set if the rate crossed a threshold, or if setting it failed before.
     #[inline]
     pub(crate) fn drain_and_adapt<B>(
         &mut self,
@@ -171,26 +180,26 @@ impl Buffer {
         (silent.slot_is_due, flow)
     }
 
-    /// Puts this buffer's event into its slot.
+    /// Puts this buffer's event into the CPU's slot.
     pub(crate) fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let cpu = self.cpu();
         slots.set(cpu, self.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
-        self.rival = Rival { can_query: self.holder(slots)? == Holder::Ours, ..Rival::default() };
+        self.slot = SlotState { can_query: self.holder(slots)? == Holder::Ours, ..SlotState::default() };
         Ok(())
     }
 
-    /// Checks whether another reader has taken the slot, and takes the slot back if it is empty. Returns a change to
-    /// report: a slot that another reader holds is reported once.
+    /// Checks whether another reader has taken the slot. Takes the slot back if it is empty. Returns the holder if the
+    /// caller must report it. A slot that another reader holds is reported once.
     pub(crate) fn check_slot(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
-        if !self.rival.can_query {
+        if !self.slot.can_query {
             return Ok(None);
         }
         let holder = self.holder(slots)?;
         match holder {
-            Holder::Ours => self.rival = Rival { can_query: true, ..Rival::default() },
+            Holder::Ours => self.slot = SlotState { can_query: true, ..SlotState::default() },
             Holder::Another => {
-                self.rival.is_present = true;
-                if !std::mem::replace(&mut self.rival.is_reported, true) {
+                self.slot.is_taken = true;
+                if !std::mem::replace(&mut self.slot.is_reported, true) {
                     return Ok(Some(holder));
                 }
             }
@@ -203,15 +212,17 @@ impl Buffer {
         Ok(None)
     }
 
-    /// Returns whose event is in the slot, without disturbing it.
+    /// Returns the owner of the event in the slot, without changing the slot.
     ///
-    /// Events are distinguished by the time for which they have been enabled: that clock runs equally in all of them.
-    /// The time of the event in the slot is read between two readings of this buffer's event. It is the same event if
-    /// its time is between those. Another event would have to be enabled within the same microseconds.
+    /// The kernel counts how long each event has been enabled. Two events that were enabled at different times have
+    /// different counts, so the count identifies an event. This method reads the count of this buffer's event, then the
+    /// count of the event in the slot, then the count of this buffer's event again. If the slot's count is between the
+    /// other two, the slot holds this buffer's event. Another event passes this test only if it was enabled within the
+    /// same microseconds.
     fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
-        // The slot of an offline CPU cannot be queried, and a kernel that refuses the query is no reason to stop.
+        // The query fails for an offline CPU, and on kernels without support for it. The holder is then unknown.
         let Ok(Some(slot)) = slots.query(self.cpu(), since) else { return Ok(Holder::Unknown) };
         Ok(match slot {
             Slot::Empty => Holder::Empty,
@@ -226,32 +237,33 @@ impl Buffer {
         })
     }
 
-    /// Returns how long this buffer's events have been enabled, in nanoseconds.
+    /// Returns how long the waking and the silent event have been enabled, in nanoseconds.
     fn enabled(&self) -> Result<[Option<u64>; 2], Error> {
         let silent = self.silent.as_ref().map(|silent| silent.event.enabled()).transpose()?;
         Ok([Some(self.event.enabled()?), silent])
     }
 
-    /// Returns whether another reader has taken this buffer's slot. This is checked before the waking event is put
-    /// back. A buffer whose slot was taken looks idle, and putting the event back would take the slot from the other
-    /// reader in turn.
+    /// Returns whether another reader has taken this buffer's slot. The caller checks this before it puts the waking
+    /// event back. A buffer whose slot was taken gets no records, so it seems to be idle. Putting the waking event back
+    /// would take the slot from the other reader.
     pub(crate) fn has_lost_its_slot(&mut self, slots: &impl EventArray) -> Result<bool, Error> {
         let is_waking = self.silent.as_ref().is_some_and(|silent| !silent.mode.is_silent());
-        if !self.rival.is_present && self.rival.can_query && is_waking {
-            self.rival.is_present = self.holder(slots)? == Holder::Another;
+        if !self.slot.is_taken && self.slot.can_query && is_waking {
+            self.slot.is_taken = self.holder(slots)? == Holder::Another;
         }
-        Ok(self.rival.is_present)
+        Ok(self.slot.is_taken)
     }
 
-    /// Notes that the event of [`in_slot`](Buffer::in_slot) is in the slot.
-    pub(crate) fn is_in_slot(&mut self) {
+    /// Notes that the slot need not be set: it holds the event that [`in_slot`](Buffer::in_slot) returns, or another
+    /// reader has taken it.
+    pub(crate) fn note_slot_is_set(&mut self) {
         if let Some(silent) = &mut self.silent {
             silent.slot_is_due = false;
         }
     }
 
-    /// Calls `each` with every complete record, until it breaks. Returns the number of records, and the value that
-    /// `each` broke with.
+    /// Calls `each` with every complete record, until `each` returns `Break`. Returns the number of records, and the
+    /// last result of `each`.
     #[inline]
     pub(crate) fn drain_each<B>(
         &mut self,
@@ -279,14 +291,14 @@ impl Buffer {
     /// Opens a batch of the records that are complete now: see [`Reader::batch`].
     ///
     /// # Errors
-    /// [`Corrupt::Positions`].
+    /// [`Corrupt::Positions`], as [`Reader::batch`].
     #[doc(alias = "perf_buffer__consume_buffer")]
     #[inline]
     pub fn batch(&mut self) -> Result<Batch<'_, Mapping>, Corrupt> {
         self.reader.batch()
     }
 
-    /// Returns the reader of the buffer's pages: its fill and its capacity.
+    /// Returns the reader of the buffer's pages, for example to query its fill and its capacity.
     pub fn reader(&self) -> &Reader<Mapping> {
         &self.reader
     }
@@ -296,11 +308,12 @@ impl Buffer {
         &mut self.reader
     }
 
-    /// Returns whether the buffer's event is active. It is inactive once its CPU went offline, also when the CPU is
-    /// back.
-    pub(crate) fn is_alive(&self) -> Result<bool, Error> {
-        /// If the kernel's clock is that of the timer interrupt, it can stand still for 10 ms, in a guest for longer. A
-        /// wrong result costs two new events and loses nothing.
+    /// Returns whether the buffer's event is active. An event becomes inactive when its CPU goes offline, and stays
+    /// inactive when the CPU comes online again.
+    pub(crate) fn is_active(&self) -> Result<bool, Error> {
+        /// On machines without a precise `sched_clock`, the timer interrupt advances the event's time. The time can
+        /// then stand still for 10 ms, and longer in a virtual machine. A wrong result costs two new events and loses
+        /// nothing.
         const POLLS: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(1);
         // The time of an active event increases.
@@ -314,9 +327,9 @@ impl Buffer {
         Ok(false)
     }
 
-    /// Opens new events for those that died with their CPU. They write into the same ring, so no record in it is lost.
-    /// The buffer does not change yet: any step that fails before the new events [take over](Buffer::replace_with) can
-    /// be tried again.
+    /// Opens new events for a buffer whose events became inactive. The new events write into the same ring, so no
+    /// record in the ring is lost. The buffer does not change before [`replace_with`](Buffer::replace_with), so a
+    /// replacement that failed can be tried again.
     pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);
@@ -330,7 +343,7 @@ impl Buffer {
         Ok(Replacement { event, silent, lost })
     }
 
-    /// Makes the new events this buffer's. Returns the former event.
+    /// Replaces this buffer's events by the new ones. Returns the former waking event.
     pub(crate) fn replace_with(&mut self, replacement: Replacement) -> Event {
         let Replacement { event, silent, lost } = replacement;
         self.lost_before = self.lost_before.wrapping_add(lost);
@@ -338,9 +351,10 @@ impl Buffer {
         std::mem::replace(&mut self.event, event)
     }
 
-    /// Returns the number of samples lost since the buffer was opened, and its source.
+    /// Returns the number of samples that were lost since the buffer was opened, and the source of the number.
     ///
-    /// The kernel's number is exact at this moment. The number from LOST records covers only those that were read.
+    /// The kernel's number is exact at this moment. The number from LOST records covers only the LOST records that were
+    /// read so far.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -349,7 +363,7 @@ impl Buffer {
             Some(silent) => silent.event.lost()?,
             None => Some(0),
         };
-        // The kernel counts losses for each event; LOST records count them for the ring.
+        // The kernel counts losses for each event. LOST records count the losses of the ring.
         Ok(match (self.event.lost()?, silent) {
             (Some(lost), Some(silent)) => {
                 Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(silent), source: LostSource::Kernel }

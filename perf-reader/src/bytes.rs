@@ -1,12 +1,12 @@
-//! Bytes of a ring: one slice, or two if the ring wraps in their middle.
+//! Bytes of a ring: one slice, or two slices if the bytes cross the end of the data area.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Borrowed bytes of a record, in place in the ring.
 ///
-/// A perf ring is mapped once, so a record that reaches its end continues at its start. (The BPF ring buffer maps its
-/// data twice, so its readers do not have this problem.)
+/// The data area of a perf buffer is mapped once. So a record that reaches the end of the data area continues at its
+/// start. (The data of a BPF ring buffer is mapped twice, so its records are always one slice.)
 #[derive(Clone, Copy, Debug)]
 pub enum Bytes<'d> {
     /// All bytes in one slice.
@@ -41,7 +41,7 @@ impl<'d> Bytes<'d> {
         self.len() == 0
     }
 
-    /// Returns both slices in order; the second is empty if the bytes do not wrap.
+    /// Returns both slices in order. The second slice is empty if the bytes do not wrap.
     #[inline]
     pub fn pieces(self) -> [&'d [u8]; 2] {
         match self {
@@ -50,7 +50,7 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// Returns the bytes of `range`, still borrowed; `None` if it is out of bounds.
+    /// Returns the bytes of `range`, still borrowed, or `None` if the range is out of bounds.
     #[inline]
     pub fn slice(self, range: Range<usize>) -> Option<Bytes<'d>> {
         match self {
@@ -70,8 +70,8 @@ impl<'d> Bytes<'d> {
         }
     }
 
-    /// Returns all bytes in one slice: borrowed in place or, if they wrap, copied into `scratch`, whose former content
-    /// is lost.
+    /// Returns all bytes in one slice. If the bytes wrap, they are copied into `scratch`, and its content is replaced.
+    /// Otherwise they are borrowed in place.
     #[inline]
     pub fn contiguous<'s>(self, scratch: &'s mut Vec<u8>) -> &'s [u8]
     where
@@ -101,7 +101,7 @@ impl<'d> Bytes<'d> {
         self.to_contiguous().into_owned()
     }
 
-    /// Returns a copy of the `N` bytes at `offset`; `None` if there are fewer. Use it for fields, wrapped or not:
+    /// Returns a copy of the `N` bytes at `offset`, or `None` if there are fewer bytes. Use it to read fields:
     /// `u32::from_ne_bytes` and similar functions take the array.
     #[inline]
     pub fn array<const N: usize>(self, offset: usize) -> Option<[u8; N]> {
@@ -125,7 +125,7 @@ impl Default for Bytes<'_> {
 }
 
 impl PartialEq for Bytes<'_> {
-    /// Compares the bytes, wherever they wrap.
+    /// Compares the bytes. It does not matter whether, or where, they wrap.
     fn eq(&self, other: &Self) -> bool {
         let [front, back] = self.pieces();
         self.len() == other.len()

@@ -5,7 +5,7 @@ use std::fmt;
 /// The pages hold a value that no kernel writes.
 ///
 /// The usual reasons are another writer of the pages, two readers of one buffer, or a program that sends more than
-/// 65,516 bytes at once. Such a payload silently wraps the kernel's 16-bit record size.
+/// 65,516 bytes at once. A longer payload overflows the kernel's 16-bit record size without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
@@ -27,8 +27,8 @@ pub enum Corrupt {
         /// Size of the ring in bytes.
         data_size: u64,
     },
-    /// A record's size is below 8, no multiple of 8, or extends past `data_head`. Later records cannot be found. This
-    /// batch and all later ones end before the record, until [`skip_to_head`](crate::Reader::skip_to_head) releases it.
+    /// A record's size is below 8, not a multiple of 8, or extends past `data_head`. Later records cannot be found. So
+    /// all batches end before this record, until [`skip_to_head`](crate::Reader::skip_to_head) releases it.
     Record {
         /// The record's position in bytes since the buffer was created.
         at: u64,

@@ -1,4 +1,4 @@
-//! The CPUs that a perf event can be opened on.
+//! The CPUs on which a perf event can be opened.
 
 use cutaway_sys::{cpus, errno::is_out_of_fds};
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 /// Returns the ids of the online CPUs, ascending. They can have gaps.
 ///
 /// # Errors
-/// [`Error::OnlineCpus`] if the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs;
+/// [`Error::OnlineCpus`] if `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
 /// [`Error::Syscall`] with EMFILE or ENFILE if no fd is left to read it.
 pub fn online_cpus() -> Result<Vec<u32>, Error> {
     cpus::online().map_err(|error| match is_out_of_fds(&error) {

@@ -11,7 +11,7 @@ const MAX_SIZE: u64 = 1 << 31;
 
 /// A failure to open a perf buffer, wait for it or query it.
 ///
-/// The message contains the whole reason, so there is no [`source`](std::error::Error::source).
+/// The message contains the whole reason, so no variant has a [`source`](std::error::Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -35,7 +35,7 @@ pub enum Error {
     Offline {
         /// The CPU's id.
         cpu: u32,
-        /// ENODEV; EINVAL for an id that no CPU of this machine can have.
+        /// ENODEV, or EINVAL for an id that no CPU of this machine can have.
         errno: Errno,
     },
     /// This user may not lock so many pages.
@@ -44,9 +44,9 @@ pub enum Error {
         cpu: u32,
         /// The requested size, in bytes, without the control page.
         bytes: u64,
-        /// The largest size in bytes that could be mapped instead, found by trying: a valid size, or 0.
+        /// The largest valid size in bytes that could be mapped, found by trying. 0 if no size could be mapped.
         fit: u64,
-        /// `/proc/sys/kernel/perf_event_mlock_kb`, in KiB for each user and online CPU, if it can be read.
+        /// `/proc/sys/kernel/perf_event_mlock_kb`, if it can be read: the KiB for each user and online CPU.
         mlock_kb: Option<u64>,
         /// The soft limit of RLIMIT_MEMLOCK, in bytes.
         memlock: u64,

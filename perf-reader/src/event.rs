@@ -1,6 +1,6 @@
-//! One perf event of type `PERF_COUNT_SW_BPF_OUTPUT`, which a program writes through.
+//! One perf event of type `PERF_COUNT_SW_BPF_OUTPUT`, through which a BPF program writes.
 //!
-//! The event counts nothing and samples nothing. It only provides its CPU's ring to `bpf_perf_event_output`.
+//! The event counts nothing and samples nothing. It only provides a ring to `bpf_perf_event_output`.
 
 use std::fs;
 use std::io;
@@ -24,15 +24,14 @@ pub(crate) struct Event {
 /// The direction in which the kernel writes an event's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Upward, and never over unread records.
+    /// Upward. The kernel does not overwrite unread records.
     Forward,
     /// Downward (`write_backward`, Linux 4.7), so that the newest records begin at `data_head`.
     Backward,
 }
 
 impl Event {
-    /// Opens the event, disabled. Tries `PERF_FORMAT_LOST` first, and opens it without if the kernel does not support
-    /// that.
+    /// Opens the event, disabled. If the kernel does not support `PERF_FORMAT_LOST`, opens it without this format.
     pub(crate) fn open(cpu: u32, options: &Options, direction: Direction) -> Result<Self, Error> {
         let first = sys::open_event(
             &attr(options, direction, sys::FORMAT_LOST),
@@ -57,7 +56,7 @@ impl Event {
         self.cpu
     }
 
-    /// Enables the event: programs can write through it, on its CPU, and only while that is online.
+    /// Enables the event. Programs can then write through it, on its CPU, while the CPU is online.
     pub(crate) fn enable(&self) -> Result<(), Error> {
         sys::enable(self.fd.as_fd()).map_err(|error| self.failed("enable", &error))
     }
@@ -74,15 +73,15 @@ impl Event {
             .map_err(|error| self.failed(if pause { "pause the output of" } else { "resume the output of" }, &error))
     }
 
-    /// Returns the number of samples written through the event that found no room; `None` if this kernel does not count
+    /// Returns the number of lost samples that were sent through this event, or `None` if the kernel does not count
     /// them.
     pub(crate) fn lost(&self) -> Result<Option<u64>, Error> {
         Ok(self.counts("read the losses of")?.lost)
     }
 
-    /// Returns how long the event has been active, in nanoseconds. An event whose CPU went offline stays dead when the
-    /// CPU comes back, because its context no longer has it (`perf_event_exit_cpu_context`). That this time does not
-    /// increase is the only sign.
+    /// Returns how long the event has been active, in nanoseconds. An event whose CPU went offline stays inactive when
+    /// the CPU comes online again, because `perf_event_exit_cpu_context` removes it from the CPU's context. The only
+    /// sign of this is that the time does not increase.
     pub(crate) fn running(&self) -> Result<u64, Error> {
         Ok(self.counts("read the times of")?.running)
     }
@@ -96,7 +95,7 @@ impl Event {
         sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(operation, &error))
     }
 
-    /// Maps the control page and `pages` data pages. On EPERM, finds out how many would fit.
+    /// Maps the control page and `pages` data pages. After EPERM, the error contains the size that would fit.
     pub(crate) fn map(&self, pages: NonZero<usize>, writable: bool) -> Result<Mapping, Error> {
         Mapping::new(self.fd.as_fd(), pages, writable).map_err(|error| {
             let bytes = |pages: usize| pages.saturating_mul(page_size()) as u64;
@@ -116,8 +115,8 @@ impl Event {
         })
     }
 
-    /// Returns the largest power of two below `pages` that can be mapped, or 0. Only the kernel knows how much this
-    /// user has locked already, so this is found by trying.
+    /// Returns the largest power of two below `pages` that can be mapped, or 0. It is found by trying, because only the
+    /// kernel knows how many pages this user has locked already.
     fn largest_that_fits(&self, pages: usize, writable: bool) -> usize {
         let mut fit = pages / 2;
         while let Some(pages) = NonZero::new(fit) {

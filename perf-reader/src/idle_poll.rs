@@ -1,26 +1,27 @@
 //! Schedules polls for records that sent no wake-up. (`wakeup_policy.rs` decides whether a busy reader sleeps or
 //! polls.)
 //!
-//! With a wake-up for every record, a buffer without a wake-up is empty. With any other [`Wakeup`] the last records of
-//! a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`). In a silent
-//! buffer they would wait forever. So a wait also polls, on a timer.
+//! If every record sends a wake-up, a buffer without a wake-up is empty. With any other [`Wakeup`], the last records of
+//! a burst may stay below the threshold of a wake-up (`perf_output_begin` and `__perf_event_output` in
+//! `kernel/events`). Without a poll, such records would stay unread until more records come. So a wait also polls, on a
+//! timer.
 
 use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// The time after which [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and
-/// [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) find a record without a wake-up at the latest, by default: 90
-/// milliseconds. So it is read within 100 milliseconds on a machine that is not overloaded.
+/// The default interval at which [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and
+/// [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) poll for records without a wake-up: 90 milliseconds. So each
+/// record is read within 100 milliseconds, on a machine that is not overloaded.
 ///
-/// They poll only if the options request fewer wake-ups than one for each record. An idle reader then wakes up 11 times
-/// a second, and otherwise not at all.
+/// A wait polls only if the options request fewer wake-ups than one for each record. An idle reader then wakes up 11
+/// times a second. Otherwise it does not wake up.
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 
 /// The minimum interval. With an interval of 0 a wait would never sleep.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The time of the next poll.
+/// The timer of the polls.
 #[derive(Debug)]
 pub(crate) struct IdlePoll {
     every: Option<Duration>,
@@ -28,7 +29,7 @@ pub(crate) struct IdlePoll {
 }
 
 impl IdlePoll {
-    /// Polls every [`IDLE_POLL_INTERVAL`] if records can come without a wake-up, otherwise never.
+    /// Creates a timer for every [`IDLE_POLL_INTERVAL`] if records can come without a wake-up, otherwise for no poll.
     pub(crate) fn for_wakeup(wakeup: Wakeup) -> Self {
         let every = (wakeup != Wakeup::Events(1)).then_some(IDLE_POLL_INTERVAL);
         Self { every, last: Instant::now() }
@@ -41,18 +42,18 @@ impl IdlePoll {
     /// Notes that all buffers are polled now.
     #[inline]
     pub(crate) fn polled(&mut self) {
-        // Readers without polling need not read the clock.
+        // Without polling there is no need to read the clock.
         if self.every.is_some() {
             self.last = Instant::now();
         }
     }
 
-    /// Returns a time in the past, for records that must be read at once.
+    /// Returns the time of the last poll. The time is in the past, for records that must be read at once.
     pub(crate) fn last(&self) -> Instant {
         self.last
     }
 
-    /// Returns the time of the next poll; `None` if polling is turned off.
+    /// Returns the time of the next poll, or `None` if polling is turned off.
     pub(crate) fn at(&self) -> Option<Instant> {
         self.last.checked_add(self.every?)
     }

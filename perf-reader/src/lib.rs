@@ -1,18 +1,21 @@
-//! Reads BPF perf buffers from their own mapped pages.
+//! Reads BPF perf buffers in place, from the kernel's pages mapped into this process.
 //!
-//! A BPF program sends an event with `bpf_perf_event_output`. The kernel copies it into the ring of the CPU that the
-//! program runs on, and that ring is mapped into this process. This crate reads the event in place: no copy, no
-//! callback across a language boundary, no system call except the one it sleeps in. It makes no bpf(2) calls: the
-//! program's loader puts the perf events into its map ([`EventArray`]).
+//! A BPF program sends a sample with the helper `bpf_perf_event_output`. The kernel copies the sample into the ring of
+//! the CPU on which the program runs. This crate maps the rings of all CPUs and reads the samples in place. It copies
+//! nothing, and makes no system call except to sleep.
+//!
+//! Each ring belongs to a *perf event*, the kernel object that perf_event_open(2) creates. A program finds the perf
+//! events in the slots of a map, a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`. This crate makes no bpf(2) calls: the program's
+//! loader puts the perf events into the slots ([`EventArray`]).
 //!
 //! ```no_run
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
 //! use perf_reader::{Options, Record, AdaptiveReader};
 //!
-//! // 256 KiB on each CPU. `set_slot` puts each CPU's event into its slot of the program's PERF_EVENT_ARRAY.
+//! // 256 KiB on each CPU. `set_slot` puts a CPU's perf event into its slot of the program's PERF_EVENT_ARRAY.
 //! let mut stream = AdaptiveReader::open(256 * 1024, &Options::new(), set_slot)?;
 //! stream.run(|cpu, record| match record {
-//!     // The program sends 16 bytes at a time. The record does not say so: see `Sample`.
+//!     // The program sends 16 bytes at a time. The record does not contain this number: see `Sample`.
 //!     Ok(Record::Sample(sample)) => match sample.array::<16>() {
 //!         Ok(event) => println!("CPU {cpu}: {event:?}"),
 //!         Err(wrong) => eprintln!("CPU {cpu}: {wrong}"),
@@ -24,7 +27,7 @@
 //! # Ok::<(), perf_reader::Error>(())
 //! ```
 //!
-//! The repository's book explains the same at length: `docs/3-perf.md` and `docs/5-waking-up.md`.
+//! Two chapters of the repository's book explain perf buffers at length: `docs/3-perf.md` and `docs/5-waking-up.md`.
 //!
 //! # The pages
 //!
@@ -40,102 +43,107 @@
 //!   head, the reader tail
 //! ```
 //!
-//! Both positions count bytes since the buffer was created, and only grow. Masked with the data area's size minus one,
-//! they are offsets in it. The kernel writes a record at `data_head` and moves `data_head` past it. The reader reads up
-//! to `data_head` and moves `data_tail`. If the unread records leave no room, the kernel drops the sample and counts
-//! it.
+//! The positions `data_head` and `data_tail` count bytes since the buffer was created, and only grow. A position modulo
+//! the data area's size is an offset in the data area. The kernel writes a record at `data_head` and moves `data_head`
+//! past the record. The reader reads up to `data_head` and moves `data_tail`. If the unread records leave no room for a
+//! sample, the kernel drops the sample and counts it.
 //!
 //! A record is a header `{u32 type, u16 misc, u16 size}` and a body, together a multiple of 8 bytes. A perf buffer
 //! differs from the BPF ring buffer in five points:
 //!
-//! - **No busy bit.** A CPU writes only into its own ring, strictly nested, and moves `data_head` only past complete
-//!   records. No writer waits for a slower one. The price is one ring for each CPU: records are in order on each CPU,
-//!   but not across CPUs unless [`Merge`] restores the order.
-//! - **Records wrap.** The data is mapped once, not twice, so a record that reaches the end continues at the beginning.
-//!   [`Bytes`] is one slice or two, and copies only on request.
-//! - **Readiness is consumed by polling.** Readiness is not a state but a message, which the kernel reports once, to
-//!   the first poll. A reader that is woken must drain all CPUs completely ([`PerCpuBuffers::drain`]).
-//! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a
-//!   burst send none. Every wait polls for them within 100 ms ([`IDLE_POLL_INTERVAL`]).
-//! - **The kernel counts losses.** A LOST record precedes the next sample that fits. Losses that no later sample
-//!   follows are reported by [`Buffer::lost`] since Linux 6.0. On older kernels they remain unknown, unless the program
-//!   counts the failures of the helper.
+//! - **No busy bit.** A CPU writes only into its own ring, and moves `data_head` only past complete records. An
+//!   interrupt handler that writes while another record is being written completes its own record first. No writer
+//!   waits for another CPU. The price is one ring for each CPU. Records are in order on each CPU, but not across CPUs.
+//!   [`Merge`] restores the order across CPUs.
+//! - **Records wrap.** The data is mapped once, not twice. So a record that reaches the end of the data area continues
+//!   at its start. [`Bytes`] is one slice or two, and copies only on request.
+//! - **Readiness is consumed by polling.** The kernel reports each wake-up once, to the first poll(2) or epoll_wait(2)
+//!   after it, even if records remain unread. A reader that is woken must drain all CPUs completely
+//!   ([`PerCpuBuffers::drain`]).
+//! - **The reader chooses the wake-ups.** By default each record sends a wake-up. With fewer wake-ups ([`Wakeup`]), the
+//!   last records of a burst may send none. Every wait then polls for such records every 90 ms
+//!   ([`IDLE_POLL_INTERVAL`]).
+//! - **The kernel counts losses.** It writes a LOST record before the next sample that fits. [`Buffer::lost`] also
+//!   counts the losses after the last record, since Linux 6.0. On older kernels these losses are unknown, unless the
+//!   program counts the failures of the helper.
 //!
 //! # Limitations
 //!
-//! - **Padding.** The size that the kernel reports includes up to 7 bytes of stale memory after the payload. [`Sample`]
-//!   returns no payload without a length from the program.
+//! - **Padding.** The size that the kernel reports includes up to 7 bytes of stale memory after the payload. So
+//!   [`Sample`] needs the payload's length from the caller.
 //! - **Payloads over 65,516 bytes.** The record's size has 16 bits and wraps, and the helper still returns success.
-//!   Payloads of 65,517 to 65,524 bytes are dropped and not counted. A longer payload leaves a part of itself, which is
-//!   reported as [`Corrupt::Content`]. It also overwrites the bytes after `data_head`, including unread records if the
-//!   ring was nearly full. Send less.
-//! - **Records larger than the ring.** One byte of the ring always stays free, and after a loss a LOST record of 24
-//!   bytes precedes the next sample. The kernel refuses a record that does not fit in the rest, even if the ring is
-//!   empty. It counts as lost. A sample of `n` bytes takes `n + 12` bytes (`n + 20` with a time), rounded up to a
-//!   multiple of 8: choose the size accordingly.
+//!   Payloads of 65,517 to 65,524 bytes are dropped and not counted. A longer payload is cut, and is reported as
+//!   [`Corrupt::Content`]. It also overwrites the bytes after `data_head`, including unread records if the ring was
+//!   nearly full. A program must send less.
+//! - **Records larger than the ring.** One byte of the ring always stays free. After a loss, a LOST record of 24 bytes
+//!   precedes the next sample. The kernel drops a sample that does not fit in the rest, even if the ring is empty, and
+//!   counts it as lost. A sample of `n` bytes takes `n + 12` bytes (`n + 20` with a time), rounded up to a
+//!   multiple of 8. Choose the ring's size accordingly.
 //! - **One reader per buffer.** Two readers would release each other's records.
-//! - **One reader per map.** A slot holds one event. A reader that opens the same `PERF_EVENT_ARRAY` later (a pinned
-//!   map, an inherited fd) takes the slots. From then on the former reader gets no records, and no error.
-//!   [`PerCpuBuffers::refresh`] notices this if the [`EventArray`] can query slots. It takes back slots that are empty
-//!   because the other reader has ended.
+//! - **One reader per map.** A slot holds one perf event. If a second reader opens the same `PERF_EVENT_ARRAY` (through
+//!   a pin or an inherited fd), the second reader takes the slots. From then on the first reader gets no records, and
+//!   no error. [`PerCpuBuffers::refresh`] notices the second reader if the [`EventArray`] can query slots. When the
+//!   second reader has ended, the slots are empty, and `refresh` takes them back.
 //! - **Fewer slots than CPUs.** On a CPU whose id is not below the map's `max_entries`, the helper fails (E2BIG), and
-//!   the kernel does not count the loss. [`PerCpuBuffers::without_slot`] returns those CPUs.
+//!   the kernel does not count the loss. [`PerCpuBuffers::without_slot`] returns these CPUs.
 //!
 //! # Overview
 //!
 //! | task | item |
 //! | --- | --- |
-//! | read all CPUs, immediately when idle and cheaply when busy | [`AdaptiveReader`] |
-//! | read all CPUs with wake-ups every n samples or bytes, or from the caller's own epoll | [`PerCpuBuffers`], [`Wakeup`] |
+//! | read all CPUs: a wake-up for each record while a CPU is idle, polling while it is busy | [`AdaptiveReader`] |
+//! | read all CPUs with a wake-up every n samples or bytes, or from the caller's own epoll | [`PerCpuBuffers`], [`Wakeup`] |
 //! | end a wait from another thread or a signal handler | [`Stopper`] |
-//! | follow CPU hotplug | [`PerCpuBuffers::refresh`]; an `AdaptiveReader` calls it by itself |
-//! | read the events of all CPUs in the order of time | [`Merge`] |
-//! | keep the newest records, and read them when something has happened | [`OverwriteBuffer`] |
+//! | follow CPU hotplug | [`PerCpuBuffers::refresh`], which [`AdaptiveReader::run`] calls by itself |
+//! | read the samples of all CPUs in order of their times | [`Merge`] |
+//! | keep the newest records, and read them on demand | [`OverwriteBuffer`] |
 //! | read one CPU | [`Buffer`] |
 //! | observe another process's buffer and consume nothing | [`Peek`] |
 //! | read pages without a kernel | [`Reader`] over the pages of `fake` (feature `fake`) |
 //!
-//! The two readers of this project, side by side:
+//! Readers are `Send`: one thread can open a reader, and another thread can read with it. They are also `Sync`, but the
+//! methods that read take `&mut self`, so a reader has one user at a time. [`Stopper`] is `Send` and `Sync`. A
+//! [`Batch`] is `Send`, not `Sync`. [`Records`] is neither. A [`Sample`] and a [`Record`] are `Send` and `Sync`.
+//!
+//! A record takes this path through the code. [`Buffer::open`] creates the ring (`event.rs`, `mapping.rs`).
+//! [`PerCpuBuffers::wait`] sleeps (`wait.rs`). [`Reader::batch`] loads `data_head` once (`page.rs`) and opens a
+//! [`Batch`] over the complete records. [`Records`] walks over them (`record.rs`), and a [`Sample`] borrows from the
+//! batch. `data_tail` moves when the batch is dropped, even after an early exit or a panic.
+//!
+//! # Without a kernel
+//!
+//! The protocol runs over any [`Memory`]. The feature `fake` adds pages on the heap, and a producer that writes as the
+//! kernel does. So tests, Miri, fuzzing and benchmarks need no privileges.
+//!
+//! # Privileges
+//!
+//! Opening a buffer needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Pages
+//! beyond `perf_event_mlock_kb` count against RLIMIT_MEMLOCK. [`Error::Denied`] reports a missing privilege, and
+//! [`Error::LockedMemory`] a size that is too large, with the size that would fit.
+//!
+//! # This crate and `mmap_ring`
+//!
+//! The two readers of this project have the same shape:
 //!
 //! | | `mmap_ring` | `perf_reader` |
 //! | --- | --- | --- |
 //! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
 //! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
-//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
-//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | borrowed records | `batch()`: one store releases them all | `Buffer::batch()`: one store releases them all |
+//! | a callback for each record | `drain(each)` | `drain(each)` |
 //! | wait and read until stopped | `Ring::run(policy, each)`: `each` gets a batch | `AdaptiveReader::run(each)`: `each` gets a CPU and a record |
-//! | unread records at a stop | stay in the ring | `AdaptiveReader::run` reads them: the buffer ends with its reader |
+//! | unread records at a stop | stay in the ring | `AdaptiveReader::run` reads them, because the buffer ends with its reader |
 //! | return value of a callback | `()`, or `ControlFlow` | `()`, or `ControlFlow` |
 //! | wait once | `wait(timeout)` returns a `Wake` | `wait(timeout)` returns a `Wake` |
 //! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
 //! | sleep by other means | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
-//! | records without a wake-up | `set_idle_poll_interval(time)` | the same; only with another `Wakeup` than `Events(1)` |
-//! | a corrupt buffer | an error | `batch()`: an error; `drain(each)`: `each` gets it, and the other CPUs are read |
-//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
-//! | losses | counted by the program; `OverwriteRing::lost()`: a `LossCount` | `lost()`: a `Lost`; `OverwriteBuffer::lost()`: a count |
-//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | records without a wake-up | polls; `set_idle_poll_interval(time)` | polls, except with `Wakeup::Events(1)`; `set_idle_poll_interval(time)` |
+//! | a corrupt buffer | an error | `batch()` returns an error; `drain(each)` passes the error to `each`, and reads the other CPUs |
+//! | size in bytes | the page size times a power of two | the page size times a power of two |
+//! | losses | the program counts them; `OverwriteRing::lost()` returns a `LossCount` | `lost()` returns a `Lost`; `OverwriteBuffer::lost()` returns a count |
+//! | overwriting the oldest records | `OverwriteRing` | `OverwriteBuffer` |
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
-//!
-//! Readers are `Send`: one thread can open a reader, and another thread read with it. [`Stopper`] is `Send` and `Sync`.
-//! A reader has one user at a time: the methods that read take `&mut self`. A [`Batch`] is `Send`, not `Sync`;
-//! [`Records`] stay in their thread. A [`Sample`] is `Send` and `Sync`.
-//!
-//! The path of a record through the code: [`Buffer::open`] creates the ring (`event.rs`, `mapping.rs`).
-//! [`PerCpuBuffers::wait`] sleeps (`wait.rs`). [`Reader::batch`] loads `data_head` once (`page.rs`) and opens a
-//! [`Batch`] over the complete records. [`Records`] walks over them (`record.rs`), and a [`Sample`] borrows from the
-//! batch. `data_tail` moves when the batch is dropped, also after an early exit or a panic.
-//!
-//! # Without a kernel
-//!
-//! The protocol runs over any [`Memory`]. The feature `fake` adds pages on the heap and a producer in the kernel's
-//! role. So tests, Miri, fuzzing and benchmarks need no privileges.
-//!
-//! # Privileges
-//!
-//! Opening a buffer needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below. Pages
-//! beyond `perf_event_mlock_kb` count against RLIMIT_MEMLOCK. [`Error`] says which of these is missing, and which size
-//! would fit.
 
 mod adaptive_reader;
 mod buffer;

@@ -11,8 +11,8 @@ use crate::memory::{Memory, Sealed};
 
 /// The pages of one perf event, mapped shared from offset 0. Unmapped when dropped.
 ///
-/// With a writable mapping, the kernel stops at unread records; with a read-only one, it overwrites them
-/// (`kernel/events/core.c`, `perf_mmap`).
+/// With a writable mapping, the kernel does not overwrite unread records. With a read-only mapping, the kernel
+/// overwrites them (`perf_mmap` in `kernel/events/core.c`).
 #[doc(alias = "perf_event_mmap_page")]
 pub struct Mapping {
     pages: MmapRaw,

@@ -1,9 +1,9 @@
-//! The memory that holds perf pages. The protocol is independent of it.
+//! The memory that holds perf pages.
 //!
-//! The protocol of this crate is written once, generic over [`Memory`]. Two backends exist:
-//! [`Mapping`](crate::Mapping), the pages that the kernel shares with this process, and, with the feature `fake`, heap
-//! pages with a producer in the kernel's role. Tests under Miri, fuzzing and benchmarks without privileges run the same
-//! reader over the second.
+//! The protocol of this crate is generic over [`Memory`]. There are two implementors. [`Mapping`](crate::Mapping) is
+//! the pages that the kernel shares with this process. With the feature `fake`, there are also pages on the heap, with
+//! a producer that writes as the kernel does. Tests under Miri, fuzzing and benchmarks without privileges use the
+//! latter.
 
 mod sealed {
     pub trait Sealed {}
@@ -18,8 +18,7 @@ pub(crate) use sealed::Sealed;
 ///   │ … data_head, data_tail, data_offset, data_size …                          │
 /// ```
 ///
-/// The trait is sealed: which side may write which bytes, and when, is a contract with the kernel, and this crate
-/// implements both sides.
+/// The trait is sealed, because its implementors must follow the contract with the kernel about who writes which bytes.
 ///
 /// # Safety
 /// For as long as the value lives, `base()` returns the same page-aligned address, readable for `len()` bytes, and the
@@ -37,16 +36,16 @@ pub unsafe trait Memory: Sealed + Send + Sync {
     /// Returns the number of bytes that may be read from [`base`](Memory::base) on.
     fn len(&self) -> usize;
 
-    /// Returns false: perf pages begin with a control page.
+    /// Returns false, because perf pages begin with a control page.
     fn is_empty(&self) -> bool {
         false
     }
 
-    /// Returns the size of a page in bytes. Kernels before 4.1 do not state the offset of the data area: it follows the
-    /// first page.
+    /// Returns the size of a page in bytes. On kernels before 4.1, the control page does not contain the offset of the
+    /// data area, which follows the first page.
     fn page_size(&self) -> usize;
 
-    /// Returns whether `data_tail` may be written. A read-only mapping makes the kernel overwrite the oldest records.
+    /// Returns whether `data_tail` may be written. With a read-only mapping, the kernel overwrites the oldest records.
     fn writable(&self) -> bool {
         true
     }

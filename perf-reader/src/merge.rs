@@ -1,25 +1,25 @@
-//! Merges the records of all CPUs in the order of time.
+//! Merges the records of all CPUs in order of time.
 //!
-//! Each CPU writes its own ring. So an event on one CPU and its consequence on another are in two rings, and reading
-//! one ring after the other shuffles them: exit before fork. With [`timestamps`](crate::Options::timestamps) every
-//! sample carries the time it was sent, by a clock that all CPUs share, and a merge puts the samples in order. It must
-//! handle two problems:
+//! Each CPU writes to its own ring. An event on one CPU and its consequence on another CPU are in two rings. A reader
+//! that reads one ring after the other may get the consequence first, for example an exit before its fork. With
+//! [`timestamps`](crate::Options::timestamps), each sample carries the time at which it was sent, by a clock that all
+//! CPUs share. A merge puts the samples in order. It must handle two problems:
 //!
 //! ```text
 //!  CPU 0   ──10──14──────20──│            merged up to the horizon: 10 11 12 14 16
-//!  CPU 1   ────11──16────────│─(19)       sent at 19, but not yet visible at the time of the poll: if 20 had been
-//!  CPU 2   ──12──────────21──│            handed out already, 19 would come too late
+//!  CPU 1   ────11──16────────│─(19)       sent at 19, but not yet visible at the time of the poll: if the merge had
+//!  CPU 2   ──12──────────21──│            returned 20 already, 19 would come too late
 //!                        ▲   └ now
 //!                     horizon = now - delay
 //! ```
 //!
-//! - A sample is stamped before it is visible. So no sample younger than [`delay`](Merge::delay) is handed out: a
-//!   sample that was being written during the poll has that long to appear. The helper takes microseconds; a hypervisor
-//!   or an interrupt can make it longer.
+//! - A sample gets its time before it becomes visible. So the merge holds back all samples younger than
+//!   [`delay`](Merge::delay). A sample that was being written during the poll normally becomes visible within the
+//!   delay. The helper takes microseconds, or longer if a hypervisor or an interrupt delays it.
 //! - Samples that are held back need room. They stay in the rings, so the merge needs no memory of its own. But when a
-//!   ring is half full, avoiding losses takes precedence over order, and the horizon moves up to now.
+//!   ring is half full, avoiding losses is more important than order, and the horizon moves to now.
 //!
-//! A sample that still comes too late is handed out at once, marked and counted.
+//! A sample that still comes too late is returned at once, marked and counted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -36,11 +36,13 @@ use crate::reader::Batch;
 use crate::record::{Checkpoint, Record, Records};
 use crate::sample::Sample;
 
-/// Merges the samples of all CPUs of a [`PerCpuBuffers`] into one stream, by time.
+/// Merges the samples of all CPUs of a [`PerCpuBuffers`] into one stream, in order of time.
 ///
-/// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay)
-/// after it was sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for
-/// the samples counted by [`late`](Merge::late); on each CPU always the order of writing.
+/// - **Delay.** The first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after a sample was sent
+///   returns the sample. If a ring is half full, an earlier drain returns it.
+/// - **Memory.** The merge uses no memory except the rings.
+/// - **Order.** Samples are in order of time, except for those that [`late`](Merge::late) counts. The samples of one
+///   CPU are always in the order of writing.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -64,23 +66,23 @@ use crate::sample::Sample;
 #[derive(Debug)]
 pub struct Merge {
     delay: Duration,
-    /// The time of the last sample handed out.
+    /// The time of the last sample that was returned.
     newest: u64,
     late: u64,
-    /// A corrupt record that was read by a drain which ended early, to be returned by the next one.
+    /// The error of a drain that ended early. The next drain returns it.
     corrupt: Option<Error>,
 }
 
-/// A sample in the order of time.
+/// A sample with its time and CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct TimedSample<'d> {
-    /// The time it was sent, in nanoseconds of CLOCK_MONOTONIC.
+    /// The time at which the sample was sent, in nanoseconds of CLOCK_MONOTONIC.
     pub time: u64,
     /// The CPU that sent it.
     pub cpu: u32,
     /// The sample.
     pub sample: Sample<'d>,
-    /// Whether a sample that was sent later has been handed out already.
+    /// Whether the merge has already returned a sample that was sent later.
     pub late: bool,
 }
 
@@ -90,13 +92,13 @@ struct Lane<'d> {
     records: Records<'d>,
     /// The next sample.
     next: Option<Sample<'d>>,
-    /// The position before that sample.
+    /// The state of the iterator before this sample.
     before: Checkpoint<'d>,
 }
 
 impl Merge {
-    /// Creates a merge that holds samples back for `delay` after they were stamped. A few milliseconds are ample on an
-    /// idle machine. A virtual machine needs as long as its CPUs can be taken away.
+    /// Creates a merge that holds samples back for `delay` after they were sent. A few milliseconds are enough on an
+    /// idle machine. In a virtual machine, use the longest time for which the hypervisor may stop a CPU.
     pub fn new(delay: Duration) -> Self {
         Self { delay, newest: 0, late: 0, corrupt: None }
     }
@@ -106,20 +108,21 @@ impl Merge {
         self.delay
     }
 
-    /// Returns the number of samples that were handed out after one that was sent later.
+    /// Returns the number of samples that the merge returned after a sample that was sent later.
     pub fn late(&self) -> u64 {
         self.late
     }
 
-    /// Calls `each`, in the order of time, with all samples that were sent [`delay`](Merge::delay) ago or earlier.
-    /// Younger samples stay in the rings. The buffers count the LOST records ([`PerCpuBuffers::lost`]).
+    /// Calls `each`, in order of time, with all samples that were sent [`delay`](Merge::delay) ago or earlier. Younger
+    /// samples stay in the rings. The buffers count the LOST records ([`PerCpuBuffers::lost`]).
     ///
-    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
-    /// Samples that were not handed out stay in the rings.
+    /// `each` returns `()` or [`ControlFlow`]. If it returns `Break(value)`, the drain ends and returns `Some(value)`.
+    /// The other samples stay in the rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain
-    /// returns it); [`Error::Syscall`] if the set was opened without [`timestamps`](crate::Options::timestamps).
+    /// - [`Error::Corrupt`] for the first corrupt ring, after the others were read. After `Break`, the next drain
+    ///   returns this error.
+    /// - [`Error::Syscall`] if the set was opened without [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,
         set: &mut PerCpuBuffers,
@@ -131,7 +134,8 @@ impl Merge {
         self.up_to(set, now.saturating_sub(delay), each)
     }
 
-    /// Calls `each` with all remaining samples, held back or not. Use it when no more samples will come.
+    /// Calls `each` with all remaining samples, including those that were held back. Use it when no more samples will
+    /// come.
     ///
     /// # Errors
     /// As [`drain`](Merge::drain).
@@ -157,9 +161,9 @@ impl Merge {
         let mut note = |cpu, found: Corrupt| {
             corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
         };
-        // All heads are loaded before any sample is handed out.
+        // All heads are loaded before any sample is returned.
         let mut batches = Vec::new();
-        // Their order does not matter: records are handed out by time.
+        // The order of the buffers does not matter, because samples are returned by time.
         let _ = set.begin_drain();
         for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
@@ -192,8 +196,8 @@ impl Merge {
         drop(lanes);
         drop(batches);
         if ended.is_some() {
-            // The value that `each` broke with must not get lost, so the error waits. The next drain finds an
-            // unreadable ring again, but not a record with corrupt content, so only that error is kept.
+            // This drain must return the value of `Break`, so it cannot return the error. The next drain finds an
+            // unreadable ring again, but not a record with corrupt content. So only the latter error is kept.
             self.corrupt.take_if(|found| !matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
             return Ok(ended);
         }
@@ -208,7 +212,7 @@ impl<'d> Lane<'d> {
         Self { cpu, before: records.checkpoint(), records, next: None }
     }
 
-    /// Moves to the next sample that was sent at `horizon` or before. Returns its time.
+    /// Moves to the next sample that was sent at `horizon` or before. Returns the sample's time.
     fn advance(&mut self, horizon: u64, note: &mut impl FnMut(u32, Corrupt)) -> Option<u64> {
         loop {
             let here = self.records.checkpoint();
@@ -229,7 +233,7 @@ impl<'d> Lane<'d> {
     }
 }
 
-/// After an early end, or a panic, a sample that was not handed out stays in its ring.
+/// After an early end, or a panic, a sample that was not returned stays in its ring.
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
         if self.next.is_some() {

@@ -1,5 +1,5 @@
-//! The flight recorder: a ring that keeps the newest records and overwrites the oldest. It is read when something has
-//! happened.
+//! A ring that keeps the newest records and overwrites the oldest ones. A program can write all the time, and the
+//! reader reads the last records only after an event of interest.
 //!
 //! ```text
 //!             data_head, moving down
@@ -9,10 +9,10 @@
 //!  └──────────────┴────────┴────────┴────────┴─────────┘
 //! ```
 //!
-//! With `write_backward` (Linux 4.7) the kernel puts each record below the one before, so that `data_head` is always
-//! the beginning of the newest. The mapping is read-only, so the kernel does not check whether the oldest records were
-//! read (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nothing writes it:
-//! `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, and a grace period lets those that had begun finish.
+//! With `write_backward` (Linux 4.7), the kernel puts each record below the previous one. So `data_head` is always the
+//! start of the newest record. The mapping is read-only, so the kernel does not check whether the oldest records were
+//! read (`__perf_output_begin` in `kernel/events/ring_buffer.c`). Such a ring can only be read while nothing writes to
+//! it. `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers. After a grace period, the earlier writers have finished.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -28,15 +28,15 @@ use crate::record::{Cursor, Record, Records};
 use crate::size::data_pages;
 use crate::sys;
 
-/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer). `Send`
-/// and `Sync`.
+/// The buffer of one CPU, which keeps the newest records and overwrites the oldest ones. `Send` and `Sync`.
 ///
-/// Programs never find it full. It need not be read, and usually no reader waits for it: with
-/// [`Wakeup::Events(0)`](crate::Wakeup::Events) it sends a wake-up only at each half of the ring.
+/// The caller puts the buffer's fd into the program's map, as the fd of a [`Buffer`](crate::Buffer). The buffer is
+/// never full, so it need not be read. Usually no reader waits for it. With
+/// [`Wakeup::Events(0)`](crate::Wakeup::Events), it sends a wake-up only each time that half of the ring was filled.
 #[doc(alias = "write_backward")]
 #[derive(Debug)]
 pub struct OverwriteBuffer {
-    /// Unmapped before the event is closed.
+    /// The pages, which are unmapped before the event is closed.
     page: Page<Mapping>,
     event: Event,
     timed: bool,
@@ -62,17 +62,17 @@ impl OverwriteBuffer {
         self.event.cpu()
     }
 
-    /// Pauses the recording and returns its records. Takes a grace period, some milliseconds.
+    /// Pauses the kernel's writes and returns the records. Takes some milliseconds (a grace period).
     ///
-    /// Samples sent during the pause are lost: the helper fails with ENOSPC, and the first record after the pause is
-    /// [`Record::Lost`] with their number.
+    /// Samples that are sent during the pause are lost: the helper fails with ENOSPC. The first record after the pause
+    /// is [`Record::Lost`] with the number of these samples.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is not aligned to a record.
+    /// [`Error::Syscall`] if ioctl(2) fails. [`Error::Corrupt`] if `data_head` is not aligned to a record.
     #[doc(alias("PERF_EVENT_IOC_PAUSE_OUTPUT", "Reader.Pause"))]
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
-        /// The delay if the kernel offers no grace period (ENOSYS, or EINVAL with `nohz_full`): far longer than the
-        /// helper runs, which is not preempted. Then the borrow below relies on this time.
+        /// The delay if the kernel offers no grace period (ENOSYS, or EINVAL with `nohz_full`). It is far longer than
+        /// the helper runs, because the helper is not preempted. The borrow below then relies on this delay.
         const LONG: Duration = Duration::from_millis(20);
         self.event.pause(true)?;
         // From here on, dropping `paused` resumes the output.
@@ -89,8 +89,8 @@ impl OverwriteBuffer {
         Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, cursor: Cursor::at(0) }, _paused: paused })
     }
 
-    /// Returns the number of samples that found no room: those sent during a pause, and those larger than the ring.
-    /// `None` before Linux 6.0, which does not count them.
+    /// Returns the number of lost samples: those sent during a pause, and those larger than the ring. Returns `None`
+    /// before Linux 6.0, because the kernel does not count them.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -116,7 +116,7 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// The content of an [`OverwriteBuffer`] that is paused. The recording resumes when this is dropped. `Send`, not
+/// The content of a paused [`OverwriteBuffer`]. When the snapshot is dropped, the kernel's writes resume. `Send`, not
 /// `Sync`.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
@@ -126,7 +126,7 @@ pub struct Snapshot<'r> {
 }
 
 impl Snapshot<'_> {
-    /// Returns the records, newest first, back to the oldest that is still whole.
+    /// Returns the records, from the newest to the oldest one that is whole.
     pub fn records(&self) -> SnapshotRecords<'_> {
         self.recorded.records()
     }
@@ -137,7 +137,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// A downward ring that nothing writes.
+/// The pages of a downward ring to which nothing writes.
 #[derive(Debug)]
 struct Walk<'r> {
     bytes: Bytes<'r>,
@@ -153,7 +153,7 @@ impl Walk<'_> {
     }
 }
 
-/// The records of a [`Snapshot`], newest first. Their positions count from the newest.
+/// An iterator over the records of a [`Snapshot`], newest first. Positions count from the start of the newest record.
 #[derive(Debug)]
 pub struct SnapshotRecords<'s> {
     records: Records<'s>,
@@ -165,7 +165,7 @@ impl<'s> Iterator for SnapshotRecords<'s> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.records.next() {
-            // The newest record overwrote the end of this one.
+            // The newest record overwrote the end of this record.
             Some(Err(Corrupt::Record { size, left, .. })) if self.cut && u64::from(size) > left => None,
             record => record,
         }

@@ -8,9 +8,10 @@
 //!      1048  data_size    size of the data area in bytes, since Linux 4.1; 0 before
 //! ```
 //!
-//! (`struct perf_event_mmap_page`, `include/uapi/linux/perf_event.h`.) Positions count bytes since the buffer was
-//! created, only grow, and are masked on access. There is no busy bit as in the BPF ring buffer. A record is complete
-//! before `data_head` moves over it, because each CPU has its own buffer and writes its records strictly nested.
+//! The kernel's name is `struct perf_event_mmap_page` (`include/uapi/linux/perf_event.h`). Positions count bytes since
+//! the buffer was created, only grow, and are masked on access. There is no busy bit as in the BPF ring buffer. A
+//! record is complete before `data_head` moves past it, because each CPU has its own buffer and writes its records
+//! strictly nested.
 
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -27,7 +28,7 @@ pub(crate) const DATA_TAIL: usize = 1032;
 pub(crate) const DATA_OFFSET: usize = 1040;
 /// Offset of `data_size` in the control page.
 pub(crate) const DATA_SIZE: usize = 1048;
-/// The offset after the words above: no data area begins before it.
+/// The offset after the words above. No data area begins before this offset.
 pub(crate) const CONTROL_END: usize = 1056;
 
 /// Perf pages whose layout was checked once, so that later accesses need no check.
@@ -102,8 +103,8 @@ impl<M: Memory> Page<M> {
         self.word(DATA_TAIL).load(Ordering::Relaxed)
     }
 
-    /// Releases all bytes before `tail` to the kernel. Has no effect on read-only memory, where the kernel ignores
-    /// `data_tail`.
+    /// Releases all bytes before `tail` to the kernel. Has no effect on read-only memory, because the kernel then
+    /// ignores `data_tail`.
     ///
     /// # Safety
     /// No [`committed`](Page::committed) bytes before `tail` are used afterwards.
@@ -119,7 +120,7 @@ impl<M: Memory> Page<M> {
         self.word(DATA_TAIL).store(tail, Ordering::Relaxed);
     }
 
-    /// Returns the committed bytes from `tail` to `head`. Errors if the two contradict each other.
+    /// Returns the committed bytes from `tail` to `head`. Errors if the two positions contradict each other.
     pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Bytes<'_>, Corrupt> {
         let len = head.wrapping_sub(tail);
         if len > self.data_size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
@@ -132,8 +133,8 @@ impl<M: Memory> Page<M> {
         Ok(unsafe { self.bytes(tail, len as usize) })
     }
 
-    /// Returns the bytes of a ring that is written downward, in ascending order from the newest record at `data_head`.
-    /// Also returns whether the oldest record may be cut off.
+    /// Returns the bytes of a ring that is written downward, in ascending order, from the newest record at `data_head`.
+    /// Also returns whether the oldest record may be cut.
     ///
     /// # Safety
     /// The other side is paused while the bytes are used, and writers that had begun before the pause have finished.

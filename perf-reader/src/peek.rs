@@ -1,8 +1,8 @@
 //! Observes the perf buffer of another process without disturbing its owner.
 //!
-//! An observer maps the ring read-only, stores no `data_tail` and never polls the event, because that would consume a
-//! wake-up of its owner. The ring moves on meanwhile: a copy is valid only if `data_tail`, loaded again, has not passed
-//! it.
+//! An observer maps the ring read-only and does not store `data_tail`. It never polls the event, because a poll would
+//! consume a wake-up of the event's owner. The owner and the kernel do not wait for the observer. So a copy of a record
+//! is valid only if `data_tail`, loaded again after the copy, has not passed the record.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
@@ -19,7 +19,7 @@ use crate::remote_fd;
 #[derive(Debug)]
 pub struct Peek<M = Mapping> {
     page: Page<M>,
-    /// `None` for pages without a kernel.
+    /// The borrowed event. `None` for pages without a kernel.
     event: Option<OwnedFd>,
 }
 
@@ -40,7 +40,7 @@ pub struct Positions {
 pub struct RecordCount {
     /// The number of records, of every kind.
     pub records: u64,
-    /// The bytes that they take, headers included: all bytes between the positions, or those that were counted.
+    /// The bytes that the counted records take, headers included.
     pub bytes: u64,
 }
 
@@ -54,8 +54,8 @@ pub struct PeekSnapshot {
     pub tail: u64,
     /// Size of the ring in bytes.
     pub size: u64,
-    /// Whether the ring is written downward (`write_backward`): `head` counts down from 0, and no records are pending.
-    /// Only its owner can read its records, after pausing the kernel.
+    /// Whether the ring is written downward (`write_backward`). `head` then counts down from 0, and no records are
+    /// pending. Only the ring's owner can read its records, after pausing the kernel's writes.
     pub backward: bool,
     /// The pending records, oldest first.
     pub records: Vec<PendingRecord>,
@@ -65,19 +65,19 @@ pub struct PeekSnapshot {
     pub corrupt: Option<Corrupt>,
 }
 
-/// A record that its owner has not read.
+/// A record that the buffer's owner has not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingRecord {
-    /// Its position, in bytes since the buffer was created.
+    /// The record's position, in bytes since the buffer was created.
     pub position: u64,
-    /// A value of `enum perf_event_type`: 9 for a sample, 2 for a count of losses.
+    /// The record's type, a value of `enum perf_event_type`: 9 for a sample, 2 for a LOST record.
     pub kind: u32,
-    /// Whether it crosses the ring's end.
+    /// Whether the record crosses the end of the data area.
     pub wraps: bool,
-    /// All bytes after its header of 8 bytes. The content of a sample depends on how its owner opened the event. A
-    /// sample with only the raw data of a BPF program begins with the payload's length and ends with up to 7 bytes of
-    /// padding.
+    /// All bytes after the record's header of 8 bytes. The content of a sample depends on how the owner opened the
+    /// event. If a sample has only the raw data of a BPF program, it begins with a `u32` length and ends with up to 7
+    /// bytes of padding. The length includes the padding.
     pub body: Vec<u8>,
 }
 
@@ -90,21 +90,22 @@ impl PeekSnapshot {
 }
 
 impl PendingRecord {
-    /// Returns the number of bytes of the ring that it takes, header included.
+    /// Returns the number of bytes of the ring that the record takes, header included.
     #[must_use]
     pub fn space(&self) -> u64 {
         (self.body.len() as u64).wrapping_add(HEADER as u64)
     }
 
-    /// Returns the number of lost samples; `None` unless this is a count of losses.
+    /// Returns the number of lost samples, or `None` if this is not a LOST record.
     #[must_use]
     pub fn lost(&self) -> Option<u64> {
         let count = self.body.get(8..)?.first_chunk().copied().map(u64::from_ne_bytes)?;
         (self.kind == LOST).then_some(count)
     }
 
-    /// Returns the time, if any, and the raw data with its padding; `None` unless this is a sample that holds only raw
-    /// data, or a time and raw data. The length before the data shows which of the two it is.
+    /// Returns the time, if the sample has one, and the raw data with its padding. Returns `None` if this is not a
+    /// sample, or if the sample has other fields than a time and raw data. The position of the data's length shows
+    /// whether there is a time.
     #[must_use]
     pub fn raw(&self) -> Option<(Option<u64>, &[u8])> {
         if self.kind != SAMPLE {
@@ -120,20 +121,24 @@ impl PendingRecord {
 }
 
 impl Peek<Mapping> {
-    /// Borrows the perf event that process `pid` has as fd `fd`, and maps its ring read-only. `None` if the event has
-    /// no ring. Also `None` if it writes into the ring of another event and the kernel reports that (from about 6.18
-    /// on; older kernels map the same ring then).
+    /// Borrows the perf event that process `pid` has open as fd `fd`, and maps the event's ring read-only.
     ///
-    /// The owner may die meanwhile: event and ring live on until this is dropped. While the event is mapped here, an
-    /// owner that redirects it into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) gets EINVAL. So keep the observer of a
-    /// newly opened event only briefly.
+    /// Returns `None` if the event has no ring. If the event writes into the ring of another event, kernels from about
+    /// 6.18 on report this, and the result is `None`, too. Older kernels map the ring of the other event.
+    ///
+    /// The event and its ring exist until this observer is dropped, even if the owner dies. While the event is mapped
+    /// here, its owner cannot redirect it into another ring: `PERF_EVENT_IOC_SET_OUTPUT` fails with EINVAL. So keep the
+    /// observer of a newly opened event only briefly.
     ///
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///
     /// # Errors
-    /// [`Error::Syscall`]: EPERM without that right; ENOSYS before 5.6; ESRCH or EBADF if process or fd is gone; ENODEV
-    /// if the fd is not a perf event. EINVAL if no mapping of that process has the size of the ring: another process
-    /// mapped it.
+    /// [`Error::Syscall`] with one of these errnos:
+    /// - EPERM without the right to trace the process.
+    /// - ENOSYS before Linux 5.6.
+    /// - ESRCH or EBADF if the process or the fd does not exist.
+    /// - ENODEV if the fd is not a perf event.
+    /// - EINVAL if no mapping of the process has the size of the ring, because another process has mapped the ring.
     #[doc(alias = "pidfd_getfd")]
     pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
         let what = || format!("fd {fd} of process {pid}");
@@ -148,7 +153,7 @@ impl Peek<Mapping> {
         }
         let sizes = remote_fd::mapped_pages(pid).map_err(failed("find the size of the ring of"))?;
         let mapping = match remote_fd::map(&event, &sizes) {
-            // The event has been redirected, and only the event that owns the ring may be mapped.
+            // The event writes into another event's ring, and only the event that owns the ring may be mapped.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
             mapping => mapping.map_err(failed("map the ring of"))?,
         };
@@ -158,9 +163,9 @@ impl Peek<Mapping> {
         }
     }
 
-    /// Returns the number of samples that the kernel has counted as lost through this event. `None` if its owner did
-    /// not request the count (`PERF_FORMAT_LOST`, Linux 6.0), or requested a read format that another process cannot
-    /// distinguish.
+    /// Returns the number of samples that the kernel has counted as lost through this event. Returns `None` if the
+    /// event's owner did not request the count (`PERF_FORMAT_LOST`, Linux 6.0). Also returns `None` if the owner
+    /// requested a read format in which another process cannot identify the count.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -170,8 +175,8 @@ impl Peek<Mapping> {
             .map_err(|error| Error::system("read the counts of a borrowed perf event", &error))
     }
 
-    /// Returns a number that is equal for events that write into the same ring, as a waking and a silent event do.
-    /// `None` without CAP_SYS_ADMIN.
+    /// Returns a number that is equal for two events if they write into the same ring, as a waking and a silent event
+    /// do. Returns `None` without CAP_SYS_ADMIN.
     #[must_use]
     pub fn ring_identity(&self) -> Option<u64> {
         // A page that was never accessed has no frame yet.
@@ -190,8 +195,8 @@ impl<M: Memory> Peek<M> {
         Ok(Self { page: Page::new(memory)?, event: None })
     }
 
-    /// Returns `data_tail` and `data_head` as they may have been at one moment, however long the observer was
-    /// interrupted between the loads.
+    /// Returns `data_tail` and `data_head` as they may have been at one moment, even if the observer was interrupted
+    /// between the loads.
     #[must_use]
     pub fn positions(&self) -> Positions {
         // This load acquires. Before the kernel stored this head, it had read a `data_tail` that is at most the ring's
@@ -201,23 +206,26 @@ impl<M: Memory> Peek<M> {
         if tail.wrapping_sub(before).cast_signed() <= 0 {
             return Positions { tail, head: before };
         }
-        // The owner read the records between the two meanwhile, so the kernel had written them before.
-        // ATOMICS: pairs with the owner's own release of `data_tail`: the owner had seen a head that is not behind that
-        // tail.
+        // The owner has read the records between the two positions since the first load, so the kernel had written them
+        // before.
+        // ATOMICS: pairs with the owner's release of `data_tail`. Before this release, the owner had seen a head that
+        // is not behind this tail.
         fence(Ordering::Acquire);
         let after = self.page.head();
         let sound = after.wrapping_sub(tail).cast_signed() >= 0;
         Positions { tail, head: if sound { tail } else { after } }
     }
 
-    /// Counts the records from position `from`, where a record must begin, to position `to`, an earlier `data_head`.
-    /// Released records count as well: they stay until the kernel comes around. The count stops after `most` records.
+    /// Counts the records from position `from` to position `to`. A record must begin at `from`, and `to` must be an
+    /// earlier `data_head`. Released records count as well, because they stay until the kernel overwrites them. The
+    /// count stops after `most` records.
     ///
-    /// An observer that samples the buffer from time to time computes records per second from such counts; no position
-    /// shows them. Returns `None` if `data_head` was more than half the buffer past `from` when the count was done: the
-    /// bytes there may be those of another round. Also returns `None` for a buffer that is written downward. A count
-    /// may be wrong if the records that the kernel writes at one moment take more than half of the buffer: large
-    /// samples in a small buffer.
+    /// An observer that samples the buffer can compute records per second from such counts. Returns `None` if
+    /// `data_head` was more than half of the buffer past `from` at the end of the count, because the kernel may have
+    /// overwritten the records. Also returns `None` for a buffer that is written downward.
+    ///
+    /// A count may be wrong if the records that the kernel writes at one moment take more than half of the buffer
+    /// (large samples in a small buffer).
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.page.data_size() as u64;
@@ -249,12 +257,12 @@ impl<M: Memory> Peek<M> {
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
-    /// Copies the unread records as they are now.
+    /// Copies the records that are unread now.
     #[must_use]
     pub fn snapshot(&self) -> PeekSnapshot {
         let Positions { tail, head } = self.positions();
         let size = self.page.data_size() as u64;
-        // A downward head counts down from 0, and an upward head never gets that large.
+        // A downward head counts down from 0, so it is very large. An upward head never gets so large.
         let backward = head.cast_signed() < 0;
         let mut snapshot =
             PeekSnapshot { head, tail, size, backward, records: Vec::new(), released_meanwhile: 0, corrupt: None };
@@ -268,10 +276,10 @@ impl<M: Memory> Peek<M> {
         }
         let mut bytes = vec![0; ahead as usize];
         self.page.copy(tail, &mut bytes);
-        // ATOMICS: before the kernel wrote over these bytes, it had read a `data_tail` behind them
-        // (`__perf_output_begin`: it writes only if there is room, a control dependency). If this copy has read any
-        // byte that the kernel wrote so, the load after this fence sees that `data_tail` or a later one, on CPUs whose
-        // stores reach all others at once (x86, Armv8, RISC-V).
+        // ATOMICS: before the kernel overwrote these bytes, it had read a `data_tail` after them (a control dependency
+        // in `__perf_output_begin`: it writes only if there is room). If this copy has read any new byte, the load
+        // after this fence sees this `data_tail` or a later one, on CPUs whose stores reach all other CPUs at once
+        // (x86, Armv8, RISC-V).
         fence(Ordering::Acquire);
         let left = self.page.tail();
         walk(&mut snapshot, &bytes, left);
@@ -279,8 +287,8 @@ impl<M: Memory> Peek<M> {
     }
 }
 
-/// Adds the records in `bytes` to the snapshot. `bytes` begins at the snapshot's tail; the owner released the bytes
-/// before `left` meanwhile.
+/// Adds the records in `bytes` to the snapshot. `bytes` begins at the snapshot's tail. The owner has released the bytes
+/// before `left` during the copy.
 fn walk(snapshot: &mut PeekSnapshot, bytes: &[u8], left: u64) {
     let passed = left.wrapping_sub(snapshot.tail).min(bytes.len() as u64);
     snapshot.released_meanwhile = passed;

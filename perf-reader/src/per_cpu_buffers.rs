@@ -1,4 +1,4 @@
-//! The buffers of all CPUs, waited for and drained together.
+//! The buffers of all CPUs, with one wait and one drain for all of them.
 
 pub(crate) mod changes;
 mod connect;
@@ -22,8 +22,14 @@ use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, ascending by id. The ids can have gaps. `Send` and `Sync`.
 ///
-/// The caller puts each of them into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with its CPU's id as key: this crate makes no
-/// bpf(2) calls.
+/// The caller puts the fd of each buffer into the program's `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key,
+/// because this crate makes no bpf(2) calls. [`connect`](PerCpuBuffers::connect) does this for all buffers. The kernel
+/// clears a slot when the map fd that set it is closed, so keep that fd open.
+///
+/// Each buffer takes `bytes` bytes and one more page of memory. A CPU that comes online later gets a buffer from
+/// [`refresh`](PerCpuBuffers::refresh); until then its samples are lost.
+///
+/// Needs Linux 4.4, and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) or a `perf_event_paranoid` of 0 or less.
 ///
 /// ```no_run
 /// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
@@ -53,7 +59,7 @@ pub struct PerCpuBuffers {
     buffers: Vec<Buffer>,
     /// CPUs that have a buffer and were offline at the last refresh.
     away: Vec<u32>,
-    /// The changes that failed refreshes have found.
+    /// The changes that failed refreshes found.
     changes: HotplugChanges,
     waiter: Waiter,
     idle_poll: IdlePoll,
@@ -61,14 +67,16 @@ pub struct PerCpuBuffers {
     options: Options,
     /// Whether each buffer has a silent event.
     silent_events: bool,
-    /// The CPUs that the caller chose; `None` for all.
+    /// The CPUs that the caller chose. `None` means all CPUs.
     chosen: Option<Vec<u32>>,
-    /// CPUs that the map has no slot for. They have no buffer.
+    /// CPUs without a slot in the map. They have no buffer.
     without_slot: Vec<u32>,
-    /// A wake-up may have been consumed without all records being read: a drain is running, broke, failed or panicked,
-    /// or a stop ended a wait. No other wake-up will report these records.
+    /// Whether a wake-up was consumed and some of its records may be unread. This is true while a drain is running,
+    /// after a drain that ended early, and after a stop that ended a wait. The kernel sends no other wake-up for these
+    /// records.
     unfinished: bool,
-    /// The index of the buffer that the next drain begins with: the one after the buffer at which the last drain broke.
+    /// The index of the buffer with which the next drain begins. After a drain that ended early, it is the buffer after
+    /// the one that was drained last.
     first: usize,
 }
 
@@ -76,7 +84,8 @@ impl PerCpuBuffers {
     /// Opens a buffer of `bytes` bytes, a power of two and a multiple of the page size, on each CPU that is online.
     ///
     /// # Errors
-    /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is skipped; and [`Error::OnlineCpus`].
+    /// As [`Buffer::open`], but a CPU that goes offline during the call is skipped. Also [`Error::OnlineCpus`], if the
+    /// list of CPUs that are online cannot be read.
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(bytes, options)?;
@@ -84,11 +93,11 @@ impl PerCpuBuffers {
         Ok(set)
     }
 
-    /// Opens a buffer of `bytes` bytes on each of the given CPUs. Offline ones are skipped until
-    /// [`refresh`](PerCpuBuffers::refresh) finds them online.
+    /// Opens a buffer of `bytes` bytes on each of the given CPUs. A CPU that is offline is skipped until
+    /// [`refresh`](PerCpuBuffers::refresh) finds it online.
     ///
     /// # Errors
-    /// As [`Buffer::open`], except that an offline CPU is not an error ([`Error::Offline`]).
+    /// As [`Buffer::open`], except [`Error::Offline`].
     pub fn open_on(cpus: impl IntoIterator<Item = u32>, bytes: u32, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(bytes, options)?;
         let cpus: Vec<u32> = cpus.into_iter().collect();
@@ -131,7 +140,7 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Opens a buffer of `cpu`; `None` if it is offline.
+    /// Opens a buffer of `cpu`. Returns `None` if the CPU is offline.
     fn opened(&self, cpu: u32) -> Result<Option<Buffer>, Error> {
         let opened = Buffer::open(cpu, self.bytes, &self.options).and_then(|mut buffer| {
             if self.silent_events {
@@ -146,10 +155,10 @@ impl PerCpuBuffers {
         }
     }
 
-    /// Adds a buffer. It replaces a former one of the same CPU.
+    /// Adds a buffer. Replaces the earlier buffer of the same CPU, if there is one.
     fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
-        // Adding an event to epoll polls it, which consumes the wake-up of earlier records.
+        // EPOLL_CTL_ADD calls the event's `perf_poll`, which consumes the wake-up of earlier records.
         self.unfinished |= buffer.reader().fill() > 0;
         match self.index_of(buffer.cpu()) {
             Ok(at) => {
@@ -162,25 +171,28 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Returns when a buffer must be polled because its silent event is in the slot.
+    /// Returns the time of the next poll that a buffer with a silent event needs.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
         self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
-    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or
-    /// polls are [turned off](PerCpuBuffers::set_idle_poll_interval). The time is in the past if the last drain ended
-    /// early and left records. This is for callers that sleep by other means: [`wait`](PerCpuBuffers::wait) polls by
-    /// itself.
+    /// Returns the time at which a caller that sleeps by other means must [drain](PerCpuBuffers::drain), even if no
+    /// wake-up comes. ([`wait`](PerCpuBuffers::wait) polls by itself.)
     ///
-    /// A [drain](PerCpuBuffers::drain) postpones the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). A
+    /// Returns `None` if each record sends a wake-up, or if polling is
+    /// [turned off](PerCpuBuffers::set_idle_poll_interval). The time is in the past if the last drain ended early and
+    /// left records.
+    ///
+    /// [`drain`](PerCpuBuffers::drain) and [`iter_mut`](PerCpuBuffers::iter_mut) postpone the time by one interval. A
     /// caller that reads with [`get_mut`](PerCpuBuffers::get_mut) must call [`note_poll`](PerCpuBuffers::note_poll)
-    /// when the time is over.
+    /// when the time is reached.
     pub fn next_poll(&self) -> Option<Instant> {
         if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
     }
 
     /// Notes that the caller polls all buffers now. The [next poll](PerCpuBuffers::next_poll) is then due one interval
-    /// later, also if the last drain ended early. So the caller must read all buffers to their ends.
+    /// later, even if the last drain ended early. So read all buffers to their ends: any records that remain wait for
+    /// the next poll.
     pub fn note_poll(&mut self) {
         self.idle_poll.polled();
         self.unfinished = false;
@@ -191,19 +203,21 @@ impl PerCpuBuffers {
         self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
-    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it polls the buffers: 1 millisecond or more,
-    /// rounded up to whole milliseconds. The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or no
-    /// polling if each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it polls the buffers. The time is rounded up
+    /// to milliseconds. A time below 1 millisecond, and also zero, is 1 millisecond.
     ///
-    /// `None` turns polling off, which saves an idle reader its 11 wake-ups a second. Then the last records of a burst
-    /// wait until enough records have come for the kernel to send a wake-up. In a buffer that sends no wake-ups they
-    /// wait forever: wait with a timeout.
+    /// The default is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL). If each record sends a wake-up
+    /// ([`Wakeup::Events(1)`](crate::Wakeup::Events)), the default is no polling.
+    ///
+    /// `None` turns polling off: an idle reader then does not wake up 11 times a second. But the last records of a
+    /// burst may then stay unread until the kernel has enough records for a wake-up. With
+    /// [`Wakeup::Events(0)`](crate::Wakeup::Events), pass a timeout to each wait, and drain after it.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll.set(time);
     }
 
-    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`]. Returns the indices
-    /// of the buffers in the order in which to drain them.
+    /// Notes that a drain of all buffers begins. The drain counts as ended early until [`Self::finished`] is called.
+    /// Returns the indices of the buffers in the order in which to drain them.
     #[inline]
     pub(crate) fn begin_drain(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.idle_poll.polled();
@@ -219,8 +233,8 @@ impl PerCpuBuffers {
         self.buffers.get_mut(index)
     }
 
-    /// Notes that the drain broke at the buffer of this index. The next drain begins with the buffer after it, so that
-    /// a CPU that is always busy does not keep the others from being read.
+    /// Notes that the drain ended early at the buffer of this index. The next drain begins with the next buffer, so
+    /// that a CPU that is always busy does not delay the others.
     pub(crate) fn broke_at(&mut self, index: usize) {
         self.first = index.saturating_add(1);
     }
@@ -241,24 +255,25 @@ impl PerCpuBuffers {
         self.buffers.iter()
     }
 
-    /// Returns the buffers, ascending by CPU, to drain them one by one. [Notes a poll](PerCpuBuffers::note_poll).
+    /// Returns the buffers, ascending by CPU, to drain them one by one. Calls [`note_poll`](PerCpuBuffers::note_poll).
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.note_poll();
         self.buffers.iter_mut()
     }
 
-    /// Returns the buffers in a drain that has begun.
+    /// Returns the buffers without a call of [`note_poll`](Self::note_poll), because [`Self::begin_drain`] has noted
+    /// it.
     #[inline]
     pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
     }
 
-    /// Returns the buffer of `cpu`.
+    /// Returns the buffer of `cpu`, if there is one.
     pub fn get(&self, cpu: u32) -> Option<&Buffer> {
         self.buffers.get(self.index_of(cpu).ok()?)
     }
 
-    /// Returns the buffer of `cpu`, to drain it.
+    /// Returns the buffer of `cpu`, if there is one, to drain it.
     pub fn get_mut(&mut self, cpu: u32) -> Option<&mut Buffer> {
         let at = self.index_of(cpu).ok()?;
         self.buffers.get_mut(at)
@@ -278,18 +293,22 @@ impl PerCpuBuffers {
         self.buffers.is_empty()
     }
 
-    /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
-    /// waits forever, zero does not sleep).
+    /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over.
     ///
-    /// With any [`Wakeup`](crate::Wakeup) except one for each record, records can come without a wake-up. Then this
-    /// polls for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or the interval of
-    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval)) and when `timeout` is over. On a machine that
-    /// is not overloaded, no record waits longer than 100 ms. A poll that finds no record does not end the wait.
+    /// Returns [`Wake::Ready`], [`Wake::Stopped`] or [`Wake::TimedOut`] for these reasons. `timeout` is rounded up to
+    /// milliseconds. `None` waits forever, and zero does not sleep. A signal alone does not end the wait.
     ///
-    /// Drain all CPUs completely afterwards: the kernel does not report the same records twice.
+    /// Unless each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)), a record can arrive without a
+    /// wake-up. Then this method polls all buffers every 90 milliseconds
+    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
+    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval). It also polls when `timeout` is over. On a
+    /// machine that is not overloaded, each record is found within 100 ms. A poll that finds no record does not end the
+    /// wait.
+    ///
+    /// After `Ready`, drain all CPUs completely, because the kernel does not report the same records twice.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if epoll_wait(2) fails.
+    /// [`Error::Syscall`] if epoll_wait(2) fails, or if the stopper's pipe cannot be read.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         if self.unfinished && self.has_records() {
@@ -306,14 +325,20 @@ impl PerCpuBuffers {
         self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
-    /// Calls `each` with the CPU's id and every record that is complete now. All CPUs are checked, ready or not: the
-    /// process is awake anyway, and a check costs one load.
+    /// Calls `each` with every record that is complete now, and with the id of the record's CPU. All CPUs are checked,
+    /// whether they sent a wake-up or not. A check costs one load.
     ///
-    /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
-    /// The record that `each` broke at counts as read. Later records stay, and the next [`wait`](PerCpuBuffers::wait)
-    /// returns at once. The next drain begins with the CPU after the one that `each` broke at.
+    /// `each` returns `()` or [`ControlFlow`]. If it returns `Break(value)`, the drain ends and returns `Some(value)`.
+    /// The record for which `each` returned `Break` counts as read. Later records stay in their buffers, and the next
+    /// [`wait`](PerCpuBuffers::wait) returns at once. The same applies if `each` panics. After `Break`, the next drain
+    /// begins with the next CPU.
     ///
-    /// The drain ends however fast programs write. A corrupt ring is not changed: see [`Corrupt`].
+    /// The drain of a CPU reads only the records that were complete when it began. So it ends even if programs write
+    /// without a pause.
+    ///
+    /// If a buffer is corrupt, `each` gets the error. After [`Corrupt::Content`], the drain goes on with the next
+    /// record. After other errors, it goes on with the next CPU, and the next drain reports the error again. To go on
+    /// with the corrupt buffer, call [`skip_to_head`](crate::Reader::skip_to_head) of its [reader](Buffer::reader_mut).
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -332,16 +357,18 @@ impl PerCpuBuffers {
         None
     }
 
-    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All
-    /// handles of one set are equivalent.
+    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait). Another thread calls [`Stopper::stop`]. A signal
+    /// handler instead writes a byte to the handle's fd by write(2), which is async-signal-safe. All handles of one set
+    /// are equivalent.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if no fd is left for its pipe (EMFILE, ENFILE).
+    /// [`Error::Syscall`] if no fd is left for the handle's pipe (EMFILE, ENFILE).
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 
-    /// Cancels all stops so far, so that the next wait waits again.
+    /// Cancels all stops so far. Without this call, every wait after a stop returns
+    /// [`Wake::Stopped`].
     ///
     /// # Errors
     /// [`Error::Syscall`] if the stopper's pipe cannot be emptied.
@@ -354,8 +381,8 @@ impl PerCpuBuffers {
         self.waiter.sleeps()
     }
 
-    /// Returns the number of samples lost on all CPUs since they were opened. Its source is LOST records if that is the
-    /// source for any CPU.
+    /// Returns the number of samples that were lost on all CPUs since the buffers were opened. [`Lost::source`] is
+    /// [`LostSource::Records`] if it is `Records` for at least one CPU.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.
@@ -373,9 +400,12 @@ impl PerCpuBuffers {
 }
 
 impl AsFd for PerCpuBuffers {
-    /// Returns the fd for the caller's own poll or epoll: readable when a CPU has records, or after a stop. Polling it
-    /// consumes the readiness, so drain all CPUs when it was readable: [`wait`](PerCpuBuffers::wait) would not find it
-    /// again. Sleep no longer than until [`next_poll`](PerCpuBuffers::next_poll), and then drain, too.
+    /// Returns an fd for the caller's own poll(2) or epoll. The fd becomes readable when a CPU has records, or after a
+    /// stop.
+    ///
+    /// When the fd is reported readable, drain all CPUs. It is not reported again for the same records, and
+    /// [`wait`](PerCpuBuffers::wait) does not report them either. Sleep at most until
+    /// [`next_poll`](PerCpuBuffers::next_poll). Then drain, even if the fd was not reported.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.fd()
     }

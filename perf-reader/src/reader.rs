@@ -1,4 +1,4 @@
-//! The protocol of one buffer: loads the head, walks over the records, releases them.
+//! The protocol of one buffer: loads `data_head`, reads the records, and releases them.
 
 use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
@@ -6,22 +6,22 @@ use crate::memory::Memory;
 use crate::page::Page;
 use crate::record::{Cursor, Record, Records};
 
-/// The reading side of one CPU's perf pages, in any memory.
+/// The reader of one CPU's perf pages, in any memory.
 ///
-/// [`Buffer`](crate::Buffer) uses it over pages of the kernel. A buffer must have only one reader: two would release
-/// each other's records.
+/// A [`Buffer`](crate::Buffer) contains a reader of the kernel's pages. A buffer must have only one reader, because two
+/// readers would release each other's records.
 #[doc(alias = "perf_event_mmap_page")]
 #[derive(Debug)]
 pub struct Reader<M> {
     page: Page<M>,
     /// Whether samples carry a time.
     timed: bool,
-    /// The losses that LOST records have announced so far.
+    /// The sum of the LOST records that were read so far.
     lost: u64,
 }
 
 impl<M: Memory> Reader<M> {
-    /// Creates a reader of the pages in `memory`. `timed` says whether samples carry a time.
+    /// Creates a reader of the pages in `memory`. `timed` is true if samples carry a time.
     ///
     /// # Errors
     /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
@@ -29,8 +29,8 @@ impl<M: Memory> Reader<M> {
         Ok(Self { page: Page::new(memory)?, timed, lost: 0 })
     }
 
-    /// Opens a batch of the records that are complete at this moment. Later records are for the next batch, so a batch
-    /// ends however fast a program writes.
+    /// Opens a batch of the records that are complete at this moment. Later records belong to the next batch. So a
+    /// batch ends even if a program writes without a pause.
     ///
     /// # Errors
     /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring's size.
@@ -49,7 +49,7 @@ impl<M: Memory> Reader<M> {
         })
     }
 
-    /// Returns the number of bytes of unread records: 0 when all are drained.
+    /// Returns the number of bytes of unread records. It is 0 if all records are read.
     pub fn fill(&self) -> u64 {
         self.page.head().wrapping_sub(self.page.tail())
     }
@@ -59,13 +59,14 @@ impl<M: Memory> Reader<M> {
         self.page.data_size()
     }
 
-    /// Returns the number of lost samples that the LOST records read so far announced.
+    /// Returns the number of lost samples, according to the LOST records that were read so far.
     pub fn lost_announced(&self) -> u64 {
         self.lost
     }
 
-    /// Releases all bytes in the ring unread, to go on after [`Corrupt::Record`] or [`Corrupt::Positions`]. Returns
-    /// their number; if the positions contradict each other, returns the distance between them.
+    /// Releases all bytes in the ring unread, to go on after [`Corrupt::Record`] or [`Corrupt::Positions`]. Returns the
+    /// distance from `data_tail` to `data_head`, which is the number of released bytes unless the positions are
+    /// corrupt.
     pub fn skip_to_head(&mut self) -> u64 {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
@@ -79,12 +80,13 @@ impl<M: Memory> Reader<M> {
     }
 }
 
-/// The records that were complete when the batch was opened, held until it ends.
+/// The records that were complete when the batch was opened. `Send`, not `Sync`.
 ///
-/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves once over all records
-/// that were walked over, also after an early exit or a panic. The other records stay for the next batch.
+/// The caller can borrow any number of samples from the batch at once. When the batch is dropped, `data_tail` moves
+/// once past all records that were read, even after an early exit or a panic. The other records stay for the next
+/// batch.
 ///
-/// A sample cannot outlive its batch, because its memory does not:
+/// A sample cannot outlive its batch:
 ///
 /// ```compile_fail,E0505
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -96,7 +98,7 @@ impl<M: Memory> Reader<M> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// While a batch is open, no other can be opened:
+/// While a batch is open, no other batch can be opened:
 ///
 /// ```compile_fail,E0499
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -116,16 +118,16 @@ pub struct Batch<'b, M: Memory> {
     head: u64,
     timed: bool,
     cursor: Cursor,
-    /// The reader's count of announced losses.
+    /// The reader's sum of LOST records.
     lost: &'b mut u64,
 }
 
 impl<M: Memory> Batch<'_, M> {
-    /// Returns the records after the last walk over this batch.
+    /// Returns the records, oldest first. A second call continues where the iterator that was dropped last ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
         let read = self.cursor.position.get().wrapping_sub(self.tail) as usize;
-        // Never the default: a walk ends inside the batch, between two records.
+        // Never the default: an iterator ends inside the batch, between two records.
         let rest = self.bytes.slice(read..self.bytes.len()).unwrap_or_default();
         Records::new(rest, self.head, self.timed, &self.cursor)
     }

@@ -1,13 +1,13 @@
-//! The kernel's record format, and the walk over records.
+//! The kernel's record format, and the iterator over records.
 //!
 //! ```text
 //! u32 type   u16 misc   u16 size      size counts this header and the padding: always a multiple of 8
 //! SAMPLE (9): [u64 time]  u32 raw_size   raw_size bytes: the payload, then 0 to 7 bytes of stale memory
-//! LOST   (2):  u64 id     u64 lost       the number of samples that found no room before this record
+//! LOST   (2):  u64 id     u64 lost       the number of samples dropped since the previous record
 //! ```
 //!
-//! (`perf_output_sample` and `__perf_output_begin`, `kernel/events/`; `enum perf_event_type`,
-//! `include/uapi/linux/perf_event.h`.)
+//! `perf_output_sample` and `__perf_output_begin` in `kernel/events/` write records. `enum perf_event_type` in
+//! `include/uapi/linux/perf_event.h` describes the types.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -23,61 +23,76 @@ pub(crate) const SAMPLE: u32 = 9;
 /// Size of a record's header in bytes.
 pub(crate) const HEADER: usize = 8;
 
-/// One record of a buffer.
+/// One record of a buffer. `Send` and `Sync`.
 ///
 /// A record borrows from its [`Batch`](crate::Batch): its bytes stay in the ring until the batch is dropped.
+///
+/// ```no_run
+/// use perf_reader::{Buffer, Options, Record};
+///
+/// let mut buffer = Buffer::open(0, 64 * 1024, &Options::new())?;
+/// for record in &buffer.batch()? {
+///     match record? {
+///         Record::Sample(sample) => println!("sample: {:?}", sample.padded()),
+///         Record::Lost(samples) => eprintln!("{samples} samples were lost before the next one"),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
     /// A sample that a program sent with `bpf_perf_event_output`.
     #[doc(alias = "PERF_RECORD_SAMPLE")]
     Sample(Sample<'d>),
-    /// The number of samples that found no room between the record before this one and the one after it. The kernel can
-    /// write this record only when a later record fits. [`Buffer::lost`](crate::Buffer::lost) includes losses that no
-    /// later record followed.
+    /// The number of samples that the kernel dropped after the previous record, because they did not fit.
+    ///
+    /// The kernel writes this record before the next sample that fits. So the losses after the last sample have no
+    /// record. Since Linux 6.0, [`Buffer::lost`](crate::Buffer::lost) counts these losses, too.
     #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
 
-/// The records of a batch, in the order in which their CPU wrote them.
+/// An iterator over the records of a batch, in the order in which the CPU wrote them. Neither `Send` nor `Sync`.
 ///
-/// Records of other kinds are skipped by their size. After [`Corrupt::Record`] the iterator ends; after
-/// [`Corrupt::Content`] it continues.
+/// Records that are neither samples nor LOST records are skipped. After [`Corrupt::Record`] the iterator ends. After
+/// [`Corrupt::Content`] it continues with the next record.
 #[derive(Debug)]
 pub struct Records<'d> {
     rest: Rest<'d>,
-    /// Losses announced before the next record, since the batch began.
+    /// The sum of the LOST records that were read since the batch began.
     lost: u64,
     cursor: &'d Cursor,
 }
 
-/// The bytes that are still to be walked over.
+/// The bytes of a batch that the iterator has not read.
 #[derive(Clone, Copy, Debug)]
 struct Rest<'d> {
-    /// Up to the end of the ring, or to `end`.
+    /// The bytes up to the end of the data area, or to `end`.
     front: &'d [u8],
-    /// From the start of the ring; empty if the rest does not wrap.
+    /// The bytes from the start of the data area. Empty if the unread bytes do not wrap.
     back: &'d [u8],
-    /// The position after its last byte.
+    /// The position after the last byte.
     end: u64,
     /// Whether samples carry a time.
     timed: bool,
 }
 
-/// A position in a walk.
+/// The state of an iterator at one position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint<'d> {
     rest: Rest<'d>,
     lost: u64,
 }
 
-/// The position up to which a batch was read. It is written once per walk, not once per record, so that the walk stays
-/// in registers. If several walks overlap, it is that of the walk that ends last.
+/// The position up to which a batch was read. An iterator sets it when it is dropped, not at each record, so that its
+/// own state stays in registers. If several iterators exist at once, the one that is dropped last sets it.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     /// The position of the next record.
     pub(crate) position: Cell<u64>,
-    /// Losses announced before that record.
+    /// The sum of the LOST records before this position.
     pub(crate) lost: Cell<u64>,
 }
 
@@ -94,17 +109,17 @@ impl<'d> Records<'d> {
         Self { rest: Rest { front, back, end, timed }, lost: cursor.lost.get(), cursor }
     }
 
-    /// Returns the current position of the walk.
+    /// Returns the current state of the iterator, for [`back_to`](Records::back_to).
     pub(crate) fn checkpoint(&self) -> Checkpoint<'d> {
         Checkpoint { rest: self.rest, lost: self.lost }
     }
 
-    /// Moves back to an earlier position of this walk, as if the records since had not been read.
+    /// Returns to an earlier state of this iterator. The records that were read since then count as unread.
     pub(crate) fn back_to(&mut self, mark: Checkpoint<'d>) {
         Checkpoint { rest: self.rest, lost: self.lost } = mark;
     }
 
-    /// Calls `each` with every record, until it breaks. As fast as `fold`, which cannot end early.
+    /// Calls `each` with every record, until `each` returns `Break`. This is as fast as `fold`, but can end early.
     #[inline]
     pub(crate) fn walk<B>(
         mut self,
@@ -145,8 +160,8 @@ impl<'d> Iterator for Records<'d> {
         }
     }
 
-    /// Walks over the remaining records, for `for_each` and similar methods. It is the fastest walk, because the code
-    /// that takes the records is compiled into the fast path, where no record wraps and none is corrupt.
+    /// Calls `f` with the remaining records, for `for_each` and similar methods. This is faster than `next`, because
+    /// `f` is compiled into the fast path, in which no record wraps or is corrupt.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where
@@ -172,9 +187,10 @@ impl<'d> Iterator for Records<'d> {
 }
 
 /// Nearly all records are samples that do not wrap. They take the fast path, a few comparisons and no call. All others
-/// take the slow path, which also returns the errors. The two agree where both apply, with one exception: a size that
-/// is no multiple of 8 and has a matching raw size, which no kernel writes. The fast path does not check for it; the
-/// next batch finds its misaligned position.
+/// take the slow path, which also returns the errors.
+///
+/// The fast path does not check that a record's size is a multiple of 8. No kernel writes such a record with a matching
+/// `raw_size`. If a buffer contains such a record, the next batch returns an error for its misaligned position.
 impl<'d> Records<'d> {
     #[inline(always)]
     fn fast<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {
@@ -185,7 +201,7 @@ impl<'d> Records<'d> {
 
     #[inline]
     fn slow(&mut self) -> Option<Result<Record<'d>, Corrupt>> {
-        // Passed and returned by value: a walk whose address is never taken stays in registers.
+        // Passed and returned by value: state whose address is never taken stays in registers.
         let (rest, record) = self.rest.any_record();
         self.rest = rest;
         if let Some(Ok(Record::Lost(lost))) = record {
@@ -196,7 +212,7 @@ impl<'d> Records<'d> {
 }
 
 impl Drop for Records<'_> {
-    /// Tells the batch how far it was read, also if the walk ends early or by a panic.
+    /// Stores the position in the batch, even if the iterator is dropped early or by a panic.
     #[inline]
     fn drop(&mut self) {
         let cursor = self.cursor;
@@ -212,8 +228,8 @@ impl<'d> Rest<'d> {
         self.end.wrapping_sub(len as u64)
     }
 
-    /// Returns the sample at the start of the front and the bytes after it, if that sample is whole and valid: the fast
-    /// path. `FIXED` is the minimum size of such a record: all bytes before `raw_size`, plus 8.
+    /// Returns the sample at the start of `front` and the bytes after it, if the sample is whole and valid: the fast
+    /// path. `FIXED` is the minimum size of a sample in bytes: 8 more than the bytes before `raw_size`.
     #[inline(always)]
     fn whole_sample<const FIXED: usize>(&self) -> Option<(Sample<'d>, &'d [u8])> {
         let raw_at = const { FIXED - 8 };
@@ -221,7 +237,7 @@ impl<'d> Rest<'d> {
         let kind = u32::from_ne_bytes(fixed.array(0)?);
         let size = usize::from(u16::from_ne_bytes(fixed.array(6)?));
         let raw_size = u32::from_ne_bytes(fixed.array(raw_at)?) as usize;
-        // The kernel rounds `raw_size` up to the end of the record, so this check bounds both.
+        // The kernel rounds `raw_size` up to the end of the record, so this check validates `raw_size` and `size`.
         if kind != SAMPLE || raw_size.wrapping_add(raw_at).wrapping_add(4) != size {
             return None;
         }
@@ -234,7 +250,7 @@ impl<'d> Rest<'d> {
         Some((sample, front))
     }
 
-    /// Returns the next record that is not skipped, of any kind, and the rest after it: the slow path.
+    /// Returns the next record that is not skipped, of any kind, and the bytes after it: the slow path.
     #[inline(never)]
     fn any_record(mut self) -> (Self, Option<Result<Record<'d>, Corrupt>>) {
         loop {
@@ -251,7 +267,7 @@ impl<'d> Rest<'d> {
             let is_valid = len >= HEADER && len.is_multiple_of(8);
             let Some(record) = rest.slice(0..len).filter(|_| is_valid) else {
                 let corrupt = Corrupt::Record { at, kind, size, left: rest.len() as u64 };
-                // The walk ends, and its position stays that of this record.
+                // The iterator ends, and its position stays the position of this record.
                 (self.front, self.back, self.end) = (&[], &[], at);
                 return (self, Some(Err(corrupt)));
             };
@@ -268,7 +284,7 @@ impl<'d> Rest<'d> {
     }
 }
 
-/// Returns the sample in `record`; `None` if its `raw_size` does not match the size of the record.
+/// Returns the sample in `record`. Returns `None` if its `raw_size` does not match the size of the record.
 fn sample(record: Bytes<'_>, position: u64, timed: bool) -> Option<Sample<'_>> {
     let raw_at = raw_at(timed);
     let raw_size = u32::from_ne_bytes(record.array(raw_at)?) as usize;
@@ -288,7 +304,7 @@ fn raw_at(timed: bool) -> usize {
     if timed { HEADER + 8 } else { HEADER }
 }
 
-/// Returns the `raw_size` in a sample; 0 if the record is too short to hold one.
+/// Returns the `raw_size` in a sample, or 0 if the record is too short to hold a `raw_size`.
 fn declared(record: Bytes<'_>, timed: bool) -> u32 {
     record.array(raw_at(timed)).map_or(0, u32::from_ne_bytes)
 }

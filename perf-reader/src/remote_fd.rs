@@ -7,11 +7,15 @@
 //!     mmap                     maps the same ring, read-only    with exactly as many pages as its owner mapped
 //! ```
 //!
-//! Mapping an event that has no ring would *create* one, even a read-only one, and its owner could no longer map its
-//! own. So a first mmap(2), which must fail, checks for a ring: it requests more pages than any ring can have. If there
-//! is a ring, the errno is EINVAL, because the ring has another size. If there is none, the errno is ENOMEM, because
-//! the kernel cannot create one of that size. Without CAP_IPC_LOCK it is EPERM even before that, because so much memory
-//! may not be locked (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
+//! If an event has no ring, mmap(2) *creates* a ring, even for a read-only mapping. The event's owner could then no
+//! longer map a ring of its own. So a first mmap(2) checks for a ring. It requests more pages than any ring can have,
+//! so it always fails:
+//!
+//! - EINVAL: there is a ring, and it has another size.
+//! - ENOMEM: there is no ring, and the kernel cannot create one of this size.
+//! - EPERM: there is no ring, and without CAP_IPC_LOCK this process may not lock so much memory.
+//!
+//! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`)
 #![expect(unsafe_code, reason = "system calls that take and return raw fds")]
 
 use std::ffi::{c_int, c_uint};
@@ -44,10 +48,10 @@ pub(crate) fn duplicate(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     unsafe { owned(answer) }
 }
 
-/// Errors unless the fd is a perf event. A file of any size can be mapped as well, and its owner can truncate it. Then
-/// an access to the mapping would kill this process (SIGBUS).
+/// Errors unless the fd is a perf event. A file can be mapped as well, and its owner can truncate it. An access to the
+/// mapping would then kill this process (SIGBUS).
 ///
-/// The kernel itself names such links. The link of a file, whatever its name, is a path, which begins with a slash.
+/// The kernel chooses the link's text for a perf event. The link of a file is a path, which begins with a slash.
 pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
     let link = fs::read_link(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))?;
     if link.as_os_str() == "anon_inode:[perf_event]" {
@@ -59,15 +63,15 @@ pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Returns whether the event has a ring, without creating one.
 pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
-    // The kernel's list of a ring's pages is one allocation: at most 4 MiB on most machines, and 64 MiB on those with
-    // pages of 64 KiB. 2^23 pages exceed it on all of them. The call only reserves addresses while it runs.
+    // The kernel's list of a ring's pages is one allocation of at most 4 MiB, or 64 MiB on machines with pages of 64
+    // KiB. The list of 2^23 pages is larger on all machines. The call reserves addresses only while it runs.
     const TOO_MANY: NonZero<usize> = NonZero::<usize>::MIN.saturating_add((1 << 23) - 1);
     match Mapping::of_another(
         event,
         TOO_MANY,
         "checks whether the event has a ring, with a size that cannot be mapped, so that none is created",
     ) {
-        // The event has a ring of exactly that size after all.
+        // The event has a ring of exactly this size.
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM)) => Ok(false),
@@ -75,9 +79,9 @@ pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Returns the numbers of data pages of a process's perf mappings, each number once, ascending.
+/// Returns the numbers of data pages of all perf mappings of a process, each number once, ascending.
 pub(crate) fn mapped_pages(pid: u32) -> io::Result<Vec<NonZero<usize>>> {
-    // File names in it may be any bytes.
+    // The file names in the text may be any bytes.
     let maps = fs::read(format!("/proc/{pid}/maps"))?;
     Ok(pages_in(&String::from_utf8_lossy(&maps), page_size()))
 }
@@ -111,11 +115,11 @@ fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
     answer.map(|_| id)
 }
 
-/// Returns the number of lost samples, if the event's owner requested that count.
+/// Returns the number of lost samples, if the event's owner requested this count.
 ///
-/// read(2) returns `{value, time_enabled, time_running, id, lost}` without the fields that were not requested, and does
-/// not say which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with
-/// its losses, and so must five words. With fewer words it is unknown.
+/// read(2) returns `{value, time_enabled, time_running, id, lost}` without the fields that the owner did not request,
+/// and does not show which fields these are. The last of five words is the count. The last of four words is the count
+/// unless it is the event's id. With fewer words, this returns `None`.
 pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut words = [0_u64; 8];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
@@ -131,13 +135,13 @@ pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     })
 }
 
-/// Returns the page frame of a mapping's first page; `None` if the kernel does not show it (it requires CAP_SYS_ADMIN).
+/// Returns the page frame of a mapping's first page, or `None` without CAP_SYS_ADMIN, which the kernel requires.
 pub(crate) fn page_frame(first: *const u8) -> Option<u64> {
     use std::os::unix::fs::FileExt;
     let mut entry = [0; 8];
     let at = (first.addr() / page_size()).checked_mul(8)?;
     fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, at as u64).ok()?;
-    // Bits 0 to 54 are the frame; bit 63 is set if there is one (Documentation/admin-guide/mm/pagemap.rst).
+    // Bits 0 to 54 are the frame. Bit 63 is set if there is a frame (Documentation/admin-guide/mm/pagemap.rst).
     let entry = u64::from_ne_bytes(entry);
     let frame = entry & ((1 << 55) - 1);
     (entry >> 63 == 1 && frame != 0).then_some(frame)
@@ -153,7 +157,7 @@ pub(crate) fn map(event: &OwnedFd, sizes: &[NonZero<usize>]) -> io::Result<Mappi
             "maps the ring of a borrowed event read-only, so that observing cannot disturb its owner",
         ) {
             Ok(mapping) => return Ok(mapping),
-            // Only a wrong size is worth another try.
+            // Only after a wrong size, another size is tried.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = error,
             Err(error) => return Err(error),
         }

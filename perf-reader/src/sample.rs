@@ -9,12 +9,13 @@ pub const MAX_PADDING: usize = 7;
 
 /// The data that a program sent with one `bpf_perf_event_output`, in place in the ring. `Send` and `Sync`.
 ///
-/// The kernel does not keep the number of bytes that the program sent. It rounds the record up to 8 bytes, and
-/// `raw_size` counts the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are stale
-/// bytes of the ring. Printing those is printing garbage, so no method here calls them payload.
-/// [`payload`](Sample::payload), [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from
-/// the only side that knows it, the program, and check it against the record. [`padded`](Sample::padded) says in its
-/// name that it returns the padding as well.
+/// The kernel does not store the number of bytes that the program sent. It rounds the record up to a multiple of 8
+/// bytes, and `raw_size` includes the padding (`perf_prepare_sample`). For a payload of 8 bytes, `raw_size` is 12, and
+/// 4 of these bytes are stale bytes of the ring.
+///
+/// Only the program's author knows the payload's length. So the caller passes the length to
+/// [`payload`](Sample::payload), [`payload_by`](Sample::payload_by) or [`array`](Sample::array), which check it against
+/// the record. [`padded`](Sample::padded) returns the payload with its padding.
 #[doc(alias("PERF_RECORD_SAMPLE", "PERF_SAMPLE_RAW"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'d> {
@@ -59,8 +60,8 @@ impl<'d> Sample<'d> {
     /// ```
     ///
     /// # Errors
-    /// [`WrongLength`] if `declared` returns `None` (its length is then 0), or a length that does not make a record of
-    /// this size.
+    /// [`WrongLength`] if `declared` returns a length that does not make a record of this size. Also if `declared`
+    /// returns `None`; the error's `declared` is then 0.
     #[inline]
     pub fn payload_by(&self, declared: impl FnOnce(Bytes<'d>) -> Option<usize>) -> Result<Bytes<'d>, WrongLength> {
         let padded = self.padded();
@@ -70,8 +71,7 @@ impl<'d> Sample<'d> {
         }
     }
 
-    /// Returns a copy of the payload of a program whose events all have `N` bytes. Decoding of a typed event starts
-    /// with it.
+    /// Returns a copy of the payload of a program that sends `N` bytes at a time. A typed event is decoded from it.
     ///
     /// # Errors
     /// [`WrongLength`] if a payload of `N` bytes does not make a record of this size.
@@ -80,14 +80,14 @@ impl<'d> Sample<'d> {
         self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.padded.len() })
     }
 
-    /// Returns the time it was sent, in nanoseconds of CLOCK_MONOTONIC, the clock of `bpf_ktime_get_ns`. `None` unless
-    /// the buffer was opened with [`timestamps`](crate::Options::timestamps).
+    /// Returns the time at which the sample was sent, in nanoseconds of CLOCK_MONOTONIC, the clock of
+    /// `bpf_ktime_get_ns`. Returns `None` unless the buffer was opened with [`timestamps`](crate::Options::timestamps).
     #[inline]
     pub fn time(&self) -> Option<u64> {
         self.time
     }
 
-    /// Returns the position of its record, in bytes since the buffer was created.
+    /// Returns the position of the sample's record, in bytes since the buffer was created.
     pub fn position(&self) -> u64 {
         self.position
     }

@@ -1,7 +1,8 @@
-//! The system calls of this crate, one function each. Each is reported to the log.
+//! The system calls of this crate, with one function for each call. Each call is reported to the crate `log`, with
+//! target `syscall` and level `trace`.
 //!
-//! `perf_event_open`, `ioctl`, `read`, `membarrier` and `getrlimit` are here. `mapping.rs` calls `mmap`, `wait.rs` uses
-//! epoll and a pipe, and `remote_fd.rs` borrows fds of other processes. The log's target is `syscall`, its level trace.
+//! `perf_event_open`, `ioctl`, `read`, `membarrier` and `getrlimit` are in this file. `mapping.rs` calls `mmap`,
+//! `wait.rs` uses epoll and a pipe, and `remote_fd.rs` borrows fds of other processes.
 
 #![expect(unsafe_code, reason = "system calls take raw pointers and return raw fds")]
 
@@ -93,11 +94,11 @@ pub(crate) fn pause_output(event: BorrowedFd<'_>, pause: bool) -> io::Result<()>
 /// supports it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
-    /// Nanoseconds since the event was enabled.
+    /// How long the event has been enabled, in nanoseconds.
     pub(crate) enabled: u64,
-    /// Nanoseconds that the event was active on its CPU.
+    /// How long the event has been active on its CPU, in nanoseconds.
     pub(crate) running: u64,
-    /// The number of samples that found no room; `None` without [`FORMAT_LOST`].
+    /// The number of lost samples. `None` without [`FORMAT_LOST`].
     pub(crate) lost: Option<u64>,
 }
 
@@ -117,8 +118,8 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
     }
 }
 
-/// Waits for a grace period (`MEMBARRIER_CMD_GLOBAL`, Linux 4.3): code that ran with preemption disabled at the call
-/// has finished when it returns.
+/// Waits for a grace period (`MEMBARRIER_CMD_GLOBAL`, Linux 4.3). All code that ran with preemption disabled at the
+/// call has finished when this function returns.
 pub(crate) fn membarrier_global() -> io::Result<()> {
     const GLOBAL: c_int = 1;
     // SAFETY: no memory is involved.

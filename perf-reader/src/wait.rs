@@ -1,8 +1,9 @@
 //! Sleeps until a CPU has records, or a [`Stopper`] is used.
 //!
-//! One epoll instance watches the perf events of all CPUs. Their readiness is not a state but a message. The kernel
-//! keeps one flag per ring, sets it with each wake-up and clears it at each poll (`perf_poll`). So a reader that was
-//! woken must drain completely. Readiness is reported only once, also to an outer epoll that contains this one.
+//! One epoll instance watches the perf events of all CPUs. The kernel keeps one flag for each ring, sets the flag with
+//! each wake-up, and clears it at each poll (`perf_poll`). So a wake-up is reported only once, even if records remain
+//! unread, and a reader that was woken must drain completely. An outer epoll that watches this one reports the wake-up
+//! once, too.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -17,10 +18,10 @@ use crate::idle_poll::IdlePoll;
 /// The stopper's token in epoll; the token of an event is its CPU's id.
 const STOP: u64 = u64::MAX;
 
-/// After this many waits that did not sleep, check whether the stopper's pipe holds a stop.
+/// The number of waits without a sleep after which the stopper's pipe is checked for a stop.
 const ASK_EVERY: u32 = 64;
 
-/// The sleep of a set of buffers.
+/// Waits for the buffers of all CPUs.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     epoll: Epoll,
@@ -57,8 +58,11 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never sleeps, so
-    /// now and then the pipe must be checked for a stop that was written to its fd.
+    /// Returns whether there was a stop, for waits that do not sleep.
+    ///
+    /// A signal handler stops a reader by write(2) to the stopper's pipe, which does not set the stop flag. A sleep
+    /// notices the write, but a reader that always finds records never sleeps. So every 64th of these waits checks the
+    /// pipe.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
         self.waits_without_sleep = self.waits_without_sleep.wrapping_add(1);
         if self.waits_without_sleep.is_multiple_of(ASK_EVERY)
@@ -95,8 +99,8 @@ impl Waiter {
     }
 
     /// Sleeps until there is a wake-up or a stop, the time is up, or a poll finds records that sent no wake-up.
-    /// `pending` returns whether there are records. Sets `unreported` if a stop hides a wake-up, which the kernel does
-    /// not send again.
+    /// `pending` returns whether there are records. If a wake-up and a stop come at once, this returns `Stopped` and
+    /// sets `unreported`, because the kernel does not send the wake-up again.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -104,7 +108,7 @@ impl Waiter {
         unreported: &mut bool,
         pending: impl Fn() -> bool,
     ) -> Result<Wake, Error> {
-        // A timeout too long for the clock is no timeout.
+        // If the deadline overflows `Instant`, the wait has no deadline.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             if self.is_stopped() {
@@ -129,11 +133,11 @@ impl Waiter {
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
-            // No wake-up: the time is up, a poll is due, or a signal came. Polls at the end of the time, too, for waits
-            // that are shorter than the interval between two polls.
+            // No wake-up: the time is up, a poll is due, or a signal came. All of them poll, because `timeout` may be
+            // shorter than the interval between two polls.
             if next_poll.is_some() {
-                // Also if there are records: so records that the caller leaves in a buffer do not end waits more often
-                // than polls do.
+                // The poll counts even if it finds records. So records that the caller leaves in a buffer end a wait
+                // only once in an interval.
                 idle_poll.polled();
                 if pending() {
                     return Ok(Wake::Ready);

@@ -1,64 +1,70 @@
 //! Decides when to turn wake-ups off for a CPU, and when to turn them on again.
 //!
+//! A CPU has two perf events, the waking event and the silent event (`adaptive_reader.rs`). Its map slot holds one of
+//! them, and programs write through this event.
+//!
 //! ```text
 //!              64 records within a millisecond
 //!      Waking ────────────────────────────────────► Silent, polled every millisecond
-//!        ▲                                            │ enough polls in a row that found fewer than 16
+//!        ▲                                            │ 16 to 256 polls in a row that found fewer than 16
 //!        │ the last poll                              ▼
 //!        └───────────────────────────────────── Settling, polled after 1, 10 and 100 ms more
 //! ```
 //!
-//! A program that has fetched the silent event just before the slot was switched back still writes through it, without
-//! a wake-up. That lasts microseconds (the helper runs to its end with preemption disabled), or longer if a hypervisor
-//! takes the CPU away meanwhile: hence the polls while settling.
+//! The switch back to the waking event has a race. A program may have fetched the silent event just before the switch,
+//! and then still writes through the silent event, without a wake-up. This lasts microseconds, because the helper runs
+//! to its end with preemption disabled. It lasts longer if a hypervisor takes the CPU away. So the reader polls while
+//! it is settling.
 
 use std::time::{Duration, Instant};
 
 /// The interval between two polls of a silent CPU.
-const LINGER: Duration = Duration::from_millis(1);
-/// With this many records in [`LINGER`], wake-ups cost more than lingering.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The number of records within [`POLL_INTERVAL`] that makes a CPU busy. From this number on, wake-ups cost more than
+/// polling.
 const BUSY: u64 = 64;
-/// With fewer records than this in [`LINGER`], a wake-up for each is better.
+/// A poll is calm if it finds fewer records than this. A wake-up for each record then costs less than polling.
 const CALM: u64 = 16;
-/// The number of calm polls in a row that end the silence. It is longer than a scheduler's time slice, so that a
-/// program that was only preempted does not return to a waking event.
+/// The first number of calm polls in a row after which wake-ups are turned on. In milliseconds, it is longer than a
+/// scheduler's time slice: the silence does not end because a program was preempted.
 const CALM_POLLS: u32 = 16;
-/// The maximum of that number. Each time that a CPU gets busy again while settling, the silence was ended too early,
-/// and the next one lasts twice as long.
+/// The maximum number of calm polls in a row. If a CPU becomes busy again while settling, the silence was ended too
+/// early. Then the next silence needs twice as many calm polls.
 const MAX_CALM_POLLS: u32 = 256;
-/// The times of the polls after the waking event is back in its slot.
+/// The times of the polls, from the moment at which the waking event is back in the slot.
 const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];
 
-/// The rate of one CPU's records, and the resulting mode.
+/// Counts one CPU's records, and derives the mode from the rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WakeupMode {
     state: State,
-    /// Start of the current [`LINGER`] interval.
+    /// Start of the current [`POLL_INTERVAL`] interval.
     since: Instant,
-    /// The number of records since then.
+    /// The number of records since `since`.
     records: u64,
-    /// The number of calm polls in a row that end the silence.
+    /// The number of calm polls in a row after which wake-ups are turned on.
     patience: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Every record sends a wake-up.
+    /// The slot holds the waking event: every record sends a wake-up.
     Waking,
-    /// No record does. Holds the number of calm polls in a row.
+    /// The slot holds the silent event: no record sends a wake-up. Contains the number of calm polls in a row.
     Silent(u32),
-    /// Every record should. Holds the number of polls since the switch, and the time of the switch.
+    /// The slot holds the waking event again, but some records may still come through the silent event. Contains the
+    /// number of polls since the switch, and the time of the switch.
     Settling(usize, Instant),
 }
 
-/// The change of the slot.
+/// The change of the slot after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
     /// No change.
     Stay,
-    /// The silent event goes into the slot.
+    /// The silent event must go into the slot.
     ToSilent,
-    /// The waking event goes into the slot; then the reader polls at once.
+    /// The waking event must go into the slot. Then the reader polls at once.
     ToWaking,
 }
 
@@ -71,18 +77,18 @@ impl WakeupMode {
         matches!(self.state, State::Silent(_))
     }
 
-    /// Returns the latest time of the next poll, whether or not a wake-up comes.
+    /// Returns the time by which the CPU must be polled, even if no wake-up comes.
     pub(crate) fn next_poll(&self) -> Option<Instant> {
         match self.state {
             State::Waking => None,
-            State::Silent(_) => self.since.checked_add(LINGER),
+            State::Silent(_) => self.since.checked_add(POLL_INTERVAL),
             State::Settling(polls, from) => from.checked_add(*SETTLE.get(polls)?),
         }
     }
 
-    /// Notes that a poll at `now` found this many records. Returns the change of the slot.
+    /// Notes that a poll at `now` found this number of records. Returns the change of the slot.
     pub(crate) fn polled(&mut self, records: u64, now: Instant) -> Switch {
-        let over = now.saturating_duration_since(self.since) >= LINGER;
+        let over = now.saturating_duration_since(self.since) >= POLL_INTERVAL;
         match self.state {
             State::Waking | State::Settling(..) => {
                 if over {
@@ -134,7 +140,7 @@ mod tests {
     fn busy_cpu_turns_silent_and_calm_cpu_turns_back() {
         let start = Instant::now();
         let mut mode = WakeupMode::new(start);
-        // A thousand records a second are not busy, however long that lasts.
+        // A thousand records a second do not make a CPU busy, however long they last.
         for n in 0..1000 {
             assert_eq!(mode.polled(1, start + MS * n), Switch::Stay);
             assert_eq!(mode.next_poll(), None);
@@ -150,7 +156,7 @@ mod tests {
             assert_eq!(mode.polled(16, now), Switch::Stay);
             assert!(mode.is_silent());
         }
-        // An early poll, because of another CPU, changes nothing.
+        // An early poll, for example because of another CPU's wake-up, changes nothing.
         assert_eq!(mode.polled(0, now + MS / 4), Switch::Stay);
         for _ in 1..CALM_POLLS {
             now += MS;

@@ -1,15 +1,15 @@
 //! Ensures that this process has one reader per ring and one producer per user ring.
 //!
-//! A record can be lent as a slice because nothing writes there while it is held: only its reader moves the consumer
-//! position. A second reader of the same map would move it, too. It would free records that the first one has lent, the
-//! kernel would write there, and a `&[u8]` would change while it is borrowed. Two producers of a user ring would even
-//! lend the same bytes for writing. So a map is claimed when it is opened, and released when its pages are unmapped; a
-//! second claim is refused.
+//! A record can be lent as a slice because nothing writes its bytes while it is borrowed: only its reader moves the
+//! consumer position. A second reader of the same map would move the consumer position, too. It would free records that
+//! the first one has lent, the kernel would overwrite them, and a `&[u8]` would change while it is borrowed. Two
+//! producers of a user ring would lend the same bytes for writing. So a map is claimed when it is opened. The claim is
+//! released when the map's pages are unmapped. A second claim is refused.
 //!
-//! bpf(2) could tell which map an fd refers to, and so could /proc where it may be read. The memory itself always can.
-//! User space may write the page that holds this side's position, and the kernel reads only its first word (`struct
-//! bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So this module writes an unused word of the page through the new mapping.
-//! An earlier mapping that shows the change is of the same page:
+//! bpf(2) and `/proc` can show which map an fd refers to, but a process may not be allowed to use them. So this module
+//! compares the memory itself. User space may write the page with this side's position, and the kernel reads only the
+//! first word of this page (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). The module writes to an unused word of the
+//! page through the new mapping. If an earlier mapping shows the change, it is a mapping of the same page:
 //!
 //! ```text
 //!    an earlier mapping    ──┐  ┌──────────────────────────────┬───────┐
@@ -51,11 +51,12 @@ impl Probe {
         let among = loop {
             self.word().store(token, Ordering::SeqCst);
             // ATOMICS: to the compiler these words are unrelated. The fences keep the loads between the store and its
-            // confirmation. If the page is the same, they see the store because memory is coherent by physical address.
+            // confirmation. If the page is the same, the loads see the store, because memory is coherent by physical
+            // address.
             fence(Ordering::SeqCst);
             let among = others.iter().any(|other| other.word().load(Ordering::SeqCst) == token);
             fence(Ordering::SeqCst);
-            // Another process that opens this map at the same time writes its own token here, too.
+            // Another process that opens this map at the same time also writes its token to this word.
             if self.word().load(Ordering::SeqCst) == token {
                 break among;
             }
@@ -65,16 +66,16 @@ impl Probe {
     }
 }
 
-/// Returns a number above 0 that no other process uses at the same time. (`std::hash::RandomState` could return one,
-/// too, but adds two kilobytes of machine code.)
+/// Returns a number above 0 that no other process uses at the same time. (`std::hash::RandomState` could return such a
+/// number, too, but adds two kilobytes of machine code.)
 fn token() -> u64 {
     let mut token = 0_u64;
     let length = size_of::<u64>();
     // SAFETY: the kernel writes at most `length` bytes to `token`, which is as long and may hold any bytes.
     let written = unsafe { libc::getrandom((&raw mut token).cast(), length, libc::GRND_NONBLOCK) };
     if written != length.cast_signed() {
-        // A seccomp filter refuses getrandom(2), or the machine has just started. The pid distinguishes processes, and
-        // the time those in other pid namespaces.
+        // A seccomp filter refuses getrandom(2), or the machine has just started. The pid distinguishes processes of
+        // one pid namespace, and the time distinguishes processes of different pid namespaces.
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs() << 30 | u64::from(time.subsec_nanos()));
@@ -83,12 +84,12 @@ fn token() -> u64 {
     token | 1
 }
 
-/// The right to move the position in a page. It exists once in this process.
+/// The right to move the position in a page. This process has at most one claim of a page.
 #[derive(Debug)]
 pub(super) struct Claim(Probe);
 
 impl Claim {
-    /// Claims the page of `length` bytes at `page`; `None` if it is claimed already.
+    /// Claims the page of `length` bytes at `page`. Returns `None` if the page is claimed already.
     ///
     /// # Safety
     /// The page is mapped, shared and writable, at an address that is a multiple of its length, until the claim is

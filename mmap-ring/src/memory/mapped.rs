@@ -1,7 +1,8 @@
 //! Maps the pages of a real ring.
 //!
-//! Two mappings, because user space may write the consumer's page and only read the pages after it. The kernel refuses
-//! a writable mapping that extends past the first page with EPERM (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
+//! There are two mappings, because user space may write the consumer's page and only read the other pages. If a
+//! writable mapping extends past the first page, the kernel refuses it with EPERM (`ringbuf_map_mmap_kern` in
+//! `kernel/bpf/ringbuf.c`).
 #![expect(unsafe_code, reason = "the one module where the addresses of a mapped ring are followed")]
 
 use std::marker::PhantomData;

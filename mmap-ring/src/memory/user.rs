@@ -1,4 +1,4 @@
-//! Maps the pages of a user ring, where the two sides have each other's roles.
+//! Maps the pages of a user ring, where user space is the producer and the kernel is the consumer.
 //!
 //! ```text
 //!  file offset    content                               user space may

@@ -14,7 +14,7 @@ use crate::consumer::Consumer;
 use crate::memory::model::{Model, ModelPages};
 use crate::overwrite::{Endpoint, Taken};
 use crate::record::BUSY;
-use crate::wait::Sleeper;
+use crate::wait::WaitSource;
 use crate::{Head, Peek, PendingRecord, UserRing};
 
 /// The kernel's side: reserves and commits records of eight bytes.

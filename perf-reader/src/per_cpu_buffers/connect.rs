@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::event_array::{EventArray, Slot};
 
 impl PerCpuBuffers {
-    /// Puts every buffer into its CPU's slot. The buffers of CPUs without a slot in the map are closed, with one
-    /// warning for all of them (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
+    /// Puts the fd of every buffer into its CPU's slot. Closes the buffers of CPUs without a slot in the map, and logs
+    /// one warning for all of them (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
     ///
     /// # Errors
-    /// [`Error::Syscall`] with the errno of `slots`: E2BIG only if the map has no slot for any of the CPUs.
+    /// [`Error::Syscall`] with the errno of [`EventArray::set`]. The errno is E2BIG if no CPU has a slot.
     #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
@@ -56,9 +56,9 @@ impl PerCpuBuffers {
         self.without_slot.extend(cpus);
     }
 
-    /// Returns the CPUs without a slot in the map, because its `max_entries` is not above their ids. They have no
-    /// buffer, and samples of programs there are refused. They are known after [`connect`](PerCpuBuffers::connect), or
-    /// after [`refresh`](PerCpuBuffers::refresh) for a CPU that came online later.
+    /// Returns the CPUs without a slot in the map, because the map's `max_entries` is not above their ids. Such a CPU
+    /// has no buffer, and the kernel refuses samples of programs on it (E2BIG). [`connect`](PerCpuBuffers::connect)
+    /// finds these CPUs. [`refresh`](PerCpuBuffers::refresh) finds those that come online later.
     pub fn without_slot(&self) -> &[u32] {
         &self.without_slot
     }

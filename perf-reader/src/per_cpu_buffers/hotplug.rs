@@ -13,24 +13,26 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 
 impl PerCpuBuffers {
-    /// Adapts the buffers to the CPUs that are online now. A CPU that came online gets a buffer. A CPU that was
-    /// offline, however briefly, and is online again gets a new event that writes into its former ring, because the
-    /// kernel does not revive the old event. Both are put into their slots.
+    /// Adapts the buffers to the CPUs that are online now, and puts all new events into their slots.
     ///
-    /// Until then the helper fails on such a CPU (ENOENT without a buffer, EOPNOTSUPP with a buffer whose event is
-    /// dead). Only the program knows of these losses. So refresh often enough for your purpose, and let programs count.
+    /// A CPU that came online gets a buffer. A CPU that was offline, however briefly, and is online again gets a new
+    /// event, because the kernel does not enable the old event again. The new event writes into the CPU's former ring.
     ///
-    /// Also checks whether the slots still hold this set's events, if the [`EventArray`] can query them. Slots that
-    /// another reader of the map has taken are left to it. Slots that are empty, because the other reader has ended,
-    /// are taken back.
+    /// Before the refresh, `bpf_perf_event_output` fails on such a CPU: with ENOENT if it has no buffer, and with
+    /// EOPNOTSUPP if its event is inactive. The kernel does not count these losses. So refresh often, and let programs
+    /// count the failures.
     ///
-    /// If a CPU's slot cannot be set, the next refresh tries again. A set that was [opened on](PerCpuBuffers::open_on)
-    /// given CPUs handles only those.
+    /// If the [`EventArray`] can query slots, this also checks whether they still hold this set's events. A slot that
+    /// another reader of the map has taken is left to the other reader. A slot that is empty, because the other reader
+    /// has ended, is taken back.
+    ///
+    /// If a CPU's slot cannot be set, the next refresh tries again. A set that was opened by
+    /// [`open_on`](PerCpuBuffers::open_on) handles only the CPUs that were given to it.
     ///
     /// # Errors
-    /// The first error, after all CPUs were handled. The changes are returned by the next refresh that succeeds, or by
-    /// [`take_changes`](PerCpuBuffers::take_changes). [`Error::OnlineCpus`]; as [`Buffer::open`](crate::Buffer::open);
-    /// and as [`connect`](PerCpuBuffers::connect).
+    /// The first error, after all CPUs were handled: [`Error::OnlineCpus`], an error of
+    /// [`Buffer::open`](crate::Buffer::open), or an error of [`connect`](PerCpuBuffers::connect). The changes are
+    /// returned by the next refresh that succeeds, or by [`take_changes`](PerCpuBuffers::take_changes).
     pub fn refresh(&mut self, slots: &impl EventArray) -> Result<HotplugChanges, Error> {
         let online = online_cpus()?;
         let (mut failures, mut changes) = (Failures::default(), std::mem::take(&mut self.changes));
@@ -50,7 +52,7 @@ impl PerCpuBuffers {
         }
     }
 
-    /// Returns the changes that failed refreshes found, since the last one that succeeded.
+    /// Returns the changes that failed refreshes found since the last refresh that succeeded.
     pub fn take_changes(&mut self) -> HotplugChanges {
         std::mem::take(&mut self.changes)
     }
@@ -75,20 +77,20 @@ impl PerCpuBuffers {
             return Ok(());
         }
         if away.is_none() {
-            if buffer.is_alive().map_err(of_cpu)? {
+            if buffer.is_active().map_err(of_cpu)? {
                 return Ok(());
             }
-            // Checking a dead event takes 100 ms. It is not repeated if a later step fails.
+            // The check of an inactive event takes 100 ms. It is not repeated if a later step fails.
             self.away.push(cpu);
         }
         match buffer.replacement(&self.options) {
             Ok(replacement) => {
-                // Steps that can fail come first. If one fails, the buffer's event stays dead, and the next refresh
-                // finds it so. Closing the new event removes it from epoll.
+                // Steps that can fail come first. If a step fails, the buffer keeps its inactive event, and the next
+                // refresh tries again. Closing the new event removes it from epoll.
                 self.waiter.watch(cpu, replacement.as_fd()).map_err(of_cpu)?;
                 connect(cpu, replacement.as_fd(), slots).map_err(of_cpu)?;
                 let former = buffer.replace_with(replacement);
-                // Adding the new event to epoll polled the ring, which consumes the wake-up of earlier records.
+                // EPOLL_CTL_ADD called the new event's `perf_poll`, which consumed the wake-up of earlier records.
                 self.unfinished |= buffer.reader().fill() > 0;
                 self.away.retain(|&away| away != cpu);
                 note(&mut changes.restored, cpu);
@@ -107,8 +109,8 @@ impl PerCpuBuffers {
             return Ok(());
         }
         let Some(mut buffer) = self.opened(cpu)? else { return Ok(()) };
-        // Before the buffer is added: a buffer whose slot cannot be set does not join the set, and the next refresh
-        // opens it again.
+        // The slot is set before the buffer is added to the set. If it cannot be set, the next refresh opens the buffer
+        // again.
         match buffer.connect(slots) {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
                 self.go_without_slot(&[cpu]);
@@ -121,8 +123,8 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Finds slots that another reader has taken, and takes back empty ones. Skips CPUs whose events may be dead: their
-    /// slots would seem to be another reader's.
+    /// Finds slots that another reader has taken, and takes back empty slots. Skips CPUs whose events may be inactive,
+    /// because a query would report another reader there.
     fn check_slots(&mut self, slots: &impl EventArray, failures: &mut Failures, changes: &mut HotplugChanges) {
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
@@ -139,7 +141,7 @@ impl PerCpuBuffers {
     }
 }
 
-/// The failures of a refresh. A failure of one CPU must not keep the others from being handled.
+/// The failures of a refresh. After a failure of one CPU, the refresh goes on with the others.
 #[derive(Default)]
 struct Failures {
     first: Option<Error>,

@@ -1,14 +1,17 @@
-//! Measures the throughput of ring and perf buffer, with the parameters of the kernel's own benchmark.
+//! Measures the throughput of the ring buffer and the perf buffer, with the parameters of the kernel's own benchmark
+//! (`tools/testing/selftests/bpf/benchs/bench_ringbufs.c`).
 //!
-//! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB,
-//! or into 128 pages of perf buffer a CPU, and reads them
+//! Each run of the BPF program sends 500 records of 8 bytes. The ring has 512 KiB. The perf buffer of each CPU has 128
+//! pages. The experiment has five modes:
 //!
-//! - **in parallel**: a producer that never pauses, a reader on another CPU, wake-ups when the kernel decides;
-//! - **back to back**: a batch, then its reading, then the next batch, so that neither side waits;
-//! - **sampled**: as in parallel, but with one wake-up for every N records;
-//! - **under contention**: several producers, each on a CPU, and one reader.
+//! - **in parallel**: a producer never pauses, and a reader reads on another CPU. The kernel decides on wake-ups.
+//! - **quiet**: as in parallel, with this project's readers, which suppress the kernel's wake-ups.
+//! - **back to back**: one thread sends a batch, reads it, and sends the next batch. No side sleeps.
+//! - **sampled**: as in parallel, but with one wake-up for every N records.
+//! - **under contention**: 1, 2, 4 and more producers, each on its own CPU, and one reader.
 //!
-//! Results of the last mode have been published for the ring alone. Records that do not fit are dropped and counted.
+//! All modes except *quiet* are modes of the kernel's benchmark. The commit that added the benchmark has results under
+//! contention for the ring only. Records that do not fit are dropped and counted.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -31,74 +34,83 @@ use crate::compare::{
 pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "throughput", claim: "The ring carries more records a second than the perf buffer.", run };
 
+/// The size of the ring, and of the perf buffer of each CPU, in bytes.
 const BUFFER: u32 = 512 * 1024;
-/// Records of one run.
+/// The number of records that one run of the BPF program sends.
 const BATCH: u64 = 500;
+/// The numbers of records for each wake-up that the mode *sampled* measures.
 const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
-/// The intervals of a quick run.
+/// The values of [`SAMPLED`] that the experiment measures with [`Effort::Quick`].
 const QUICK: [u32; 4] = [1, 10, 100, TYPICAL];
-/// The sampled measurement that the verdict is about.
+/// The value of [`SAMPLED`] that the verdict uses.
 const TYPICAL: u32 = 500;
+/// Two rates count as equal if their ratio is at most this.
 const MARGIN: f64 = 1.1;
 
 /// A mode of sending and reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Parallel,
-    /// As parallel, with this project's readers, which suppress the kernel's wake-ups.
+    /// As `Parallel`, with this project's readers, which suppress the kernel's wake-ups.
     Quiet,
     BackToBack,
+    /// As `Parallel`, with one wake-up for this number of records.
     Sampled(u32),
-    /// This number of producers.
+    /// As `Parallel`, with this number of producers.
     Contended(usize),
 }
 
+/// A mode and a transport to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Arm {
+struct Case {
     mode: Mode,
     transport: Transport,
 }
 
 /// The result of one measurement.
 #[derive(Debug, Clone, Copy)]
-struct Flow {
-    /// Million records a second that were read.
+struct Measurement {
+    /// Records that were read, in millions a second.
     rate: f64,
-    /// Dropped records, in percent of all that were sent.
+    /// Dropped records, in percent of all records that were sent.
     dropped: f64,
 }
 
+/// The results of all measurements of a case.
 #[derive(Debug, Clone)]
 struct Figures {
-    arm: Arm,
+    case: Case,
     rate: Rounds,
     dropped: Rounds,
 }
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.reader()?; // requires two CPUs
-    let mut arms = Vec::new();
+    let mut cases = Vec::new();
     for mode in [Mode::Parallel, Mode::BackToBack] {
-        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|transport| Arm { mode, transport }));
+        cases.extend(
+            [Transport::Stack, Transport::Reserve, Transport::Output].map(|transport| Case { mode, transport }),
+        );
     }
-    arms.extend([Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Quiet, transport }));
+    cases.extend([Transport::Stack, Transport::Reserve].map(|transport| Case { mode: Mode::Quiet, transport }));
     for every in SAMPLED.into_iter().filter(|every| bench.effort == Effort::Full || QUICK.contains(every)) {
-        arms.extend(
-            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Sampled(every), transport }),
+        cases.extend(
+            [Transport::Stack, Transport::Reserve].map(|transport| Case { mode: Mode::Sampled(every), transport }),
         );
     }
     for producers in producers(bench.cpus.len()) {
-        arms.extend(
-            [Transport::Stack, Transport::Reserve].map(|transport| Arm { mode: Mode::Contended(producers), transport }),
+        cases.extend(
+            [Transport::Stack, Transport::Reserve]
+                .map(|transport| Case { mode: Mode::Contended(producers), transport }),
         );
     }
-    let flows = interleave(bench, &mut arms, |&mut arm| measure(bench, arm))?;
-    let figures: Vec<_> = arms
+    let results = interleave(bench, &mut cases, |&mut case| measure(bench, case))?;
+    let figures: Vec<_> = cases
         .iter()
-        .zip(flows)
-        .map(|(&arm, flows)| {
-            let rounds = |what: fn(&Flow) -> f64| Rounds::new(flows.iter().map(what));
-            Figures { arm, rate: rounds(|flow| flow.rate), dropped: rounds(|flow| flow.dropped) }
+        .zip(results)
+        .map(|(&case, results)| {
+            let rounds = |what: fn(&Measurement) -> f64| Rounds::new(results.iter().map(what));
+            Figures { case, rate: rounds(|result| result.rate), dropped: rounds(|result| result.dropped) }
         })
         .collect();
     Ok(Findings {
@@ -107,16 +119,17 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![main_plot(&figures), sampled_plot(&figures)],
         notes: vec![
             format!(
-                "{BATCH} records of 8 bytes a run, a ring of 512 KiB, 128 pages of perf buffer a CPU, as in the kernel's benchmark."
+                "As in the kernel's benchmark, each run of the program sends {BATCH} records of 8 bytes. The ring has 512 KiB, \
+                 and the perf buffer of each CPU has 128 pages."
             ),
-            "Perf records are built on the stack. With as many producers as CPUs, the reader shares one with a \
-                 producer."
+            "Perf records are built on the stack. With as many producers as CPUs, the reader and one producer run on \
+                 the same CPU."
                 .to_owned(),
         ],
     })
 }
 
-/// Returns the numbers of producers: 1, 2, 4 and so on, up to all CPUs.
+/// Returns the numbers of producers to measure: 1, 2, 4 and so on, and the number of CPUs.
 fn producers(cpus: usize) -> Vec<usize> {
     let mut all: Vec<usize> =
         std::iter::successors(Some(1), |number| Some(number * 2)).take_while(|&number| number < cpus).collect();
@@ -124,22 +137,27 @@ fn producers(cpus: usize) -> Vec<usize> {
     all
 }
 
-fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
-    let burst = FixedSize { transport: arm.transport, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
+fn measure(bench: &Bench<'_>, case: Case) -> Result<Measurement, Obstacle> {
+    let burst = FixedSize { transport: case.transport, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
-    // The control's reader of the ring is slow.
-    let slow = bench.control && arm.transport == Transport::Reserve;
-    match arm.mode {
+    // In the control, the variant that is broken on purpose, the ring's reader is slow.
+    let slow = bench.control && case.transport == Transport::Reserve;
+    match case.mode {
         Mode::BackToBack => {
             bench.sender_here()?;
-            back_to_back(bench, arm.transport, &producer, slow)
+            back_to_back(bench, case.transport, &producer, slow)
         }
-        mode => parallel(bench, mode, arm.transport, &producer, slow),
+        mode => parallel(bench, mode, case.transport, &producer, slow),
     }
 }
 
 /// Sends a batch and reads it, repeatedly, in one thread.
-fn back_to_back(bench: &Bench<'_>, transport: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+fn back_to_back(
+    bench: &Bench<'_>,
+    transport: Transport,
+    producer: &Producer,
+    slow: bool,
+) -> Result<Measurement, Obstacle> {
     let mut buffer = Buffer::open(transport, producer, BUFFER as usize, &silent())?;
     let begun = Instant::now();
     let (mut records, mut dropped) = (0, 0);
@@ -150,7 +168,7 @@ fn back_to_back(bench: &Bench<'_>, transport: Transport, producer: &Producer, sl
             thread::sleep(Duration::from_millis(2));
         }
     }
-    Ok(flow(records, dropped, begun.elapsed()))
+    Ok(result(records, dropped, begun.elapsed()))
 }
 
 /// Reads on one CPU while producers send on others.
@@ -160,7 +178,7 @@ fn parallel(
     transport: Transport,
     producer: &Producer,
     slow: bool,
-) -> Result<Flow, Obstacle> {
+) -> Result<Measurement, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
         Mode::Quiet => Waiting::Quiet,
@@ -191,12 +209,18 @@ fn parallel(
         )?;
         Ok(records)
     };
-    let ((dropped, time), records) = meanwhile(read, || flood(bench, mode, senders, producer), || stop.now())?;
-    Ok(flow(records, dropped, time))
+    let ((dropped, time), records) =
+        meanwhile(read, || send_without_pause(bench, mode, senders, producer), || stop.now())?;
+    Ok(result(records, dropped, time))
 }
 
-/// Runs producers that never pause, each on its CPU. Returns the dropped records and the elapsed time.
-fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> Result<(u64, Duration), Obstacle> {
+/// Runs producers that never pause, each on its own CPU. Returns the number of dropped records and the elapsed time.
+fn send_without_pause(
+    bench: &Bench<'_>,
+    mode: Mode,
+    senders: usize,
+    producer: &Producer,
+) -> Result<(u64, Duration), Obstacle> {
     let ended = AtomicBool::new(false);
     let begun = Instant::now();
     thread::scope(|scope| {
@@ -205,7 +229,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
             scope.spawn(move || {
                 cpus::pin(cpu)?;
                 let mut dropped = 0;
-                // ATOMICS: pairs with the store below; it publishes nothing else.
+                // ATOMICS: pairs with the store below. Relaxed, because the flag orders no other data.
                 while !ended.load(Ordering::Relaxed) {
                     dropped += send(producer, mode)?;
                 }
@@ -224,7 +248,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
     })
 }
 
-/// Sends a batch with the wake-ups of this mode. Returns how many records were dropped.
+/// Sends one or more batches with the wake-ups of this mode. Returns the number of dropped records.
 fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     let Mode::Sampled(every) = mode else { return Ok(producer.send(BATCH, ADAPTIVE, ADAPTIVE)?.refused.into()) };
     let every = u64::from(every);
@@ -232,20 +256,20 @@ fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
     while left > 0 {
         let count = left.min(every).min(BATCH);
         left -= count;
-        // If the interval is longer than a batch, only the last batch sends the wake-up.
+        // If `every` is more than a batch, only the last batch sends the wake-up.
         let last = if left == 0 || every <= BATCH { FORCE_WAKEUP } else { NO_WAKEUP };
         dropped += u64::from(producer.send(count, NO_WAKEUP, last)?.refused);
     }
     Ok(dropped)
 }
 
-fn flow(records: u64, dropped: u64, time: Duration) -> Flow {
+fn result(records: u64, dropped: u64, time: Duration) -> Measurement {
     let sent = (records + dropped).max(1);
-    Flow { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
+    Measurement { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
 }
 
 fn find(figures: &[Figures], mode: Mode, transport: Transport) -> Option<&Figures> {
-    figures.iter().find(|figure| figure.arm == Arm { mode, transport })
+    figures.iter().find(|figure| figure.case == Case { mode, transport })
 }
 
 fn cells(figures: &[Figures], mode: Mode, transports: &[Transport]) -> Vec<Cell> {
@@ -297,9 +321,9 @@ fn contended_table(figures: &[Figures]) -> Table {
     let columns =
         [("producers", ""), ("perf, stack", RATE), ("dropped", "%"), ("ring, reserve", RATE), ("dropped", "%")];
     let mut table = Table::new("Contention", columns);
-    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
-        if let Mode::Contended(producers) = figure.arm.mode {
-            let row = cells(figures, figure.arm.mode, &[Transport::Stack, Transport::Reserve]);
+    for figure in figures.iter().filter(|figure| figure.case.transport == Transport::Reserve) {
+        if let Mode::Contended(producers) = figure.case.mode {
+            let row = cells(figures, figure.case.mode, &[Transport::Stack, Transport::Reserve]);
             table.row([(producers as u64).into()].into_iter().chain(row));
         }
     }
@@ -320,11 +344,11 @@ fn main_plot(figures: &[Figures]) -> Plot {
     ] {
         groups.push((name.to_owned(), bars(mode)));
     }
-    for figure in figures.iter().filter(|figure| figure.arm.transport == Transport::Reserve) {
-        if let Mode::Contended(producers) = figure.arm.mode {
+    for figure in figures.iter().filter(|figure| figure.case.transport == Transport::Reserve) {
+        if let Mode::Contended(producers) = figure.case.mode {
             groups.push((
                 format!("{} producer{}", producers, if producers == 1 { "" } else { "s" }),
-                bars(figure.arm.mode),
+                bars(figure.case.mode),
             ));
         }
     }
@@ -356,8 +380,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let pair = |mode| [Transport::Reserve, Transport::Stack].map(|transport| number(rate(mode, transport).median()));
     let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
-        "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
-         and {perf_back}; with a wake-up for every {TYPICAL}, {ring_sampled} and {perf_sampled}."
+        "Million records a second in parallel: ring {ring}, perf buffer {perf}. Back to back: ring {ring_back}, perf \
+         buffer {perf_back}. With a wake-up for every {TYPICAL} records: ring {ring_sampled}, perf buffer {perf_sampled}."
     );
     Judgement::new(Verdict::if_all_less(&relations), sentence)
 }
@@ -369,7 +393,7 @@ mod tests {
     fn figures(perf: [f64; 5], ring: [f64; 5]) -> Vec<Figures> {
         let figure = |mode, transport: Transport| {
             let rate = Rounds::new(if transport.is_ring() { ring } else { perf });
-            Figures { arm: Arm { mode, transport }, rate, dropped: Rounds::default() }
+            Figures { case: Case { mode, transport }, rate, dropped: Rounds::default() }
         };
         let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
         modes

@@ -10,7 +10,7 @@ use super::{
     },
     mapped::Ring,
     show::{self, About},
-    snapshot::{Snapshot, Waiting},
+    snapshot::{Snapshot, UnreadRecord},
 };
 use crate::{
     columns::cut,
@@ -136,11 +136,11 @@ impl Live for LiveRing {
             let last = if self.is_decoded() && !view.bytes { "VALUE" } else { "PAYLOAD" };
             lines.push(format!("{bold}{}  {last}{plain}", show::head(snapshot)));
             let room = rows.saturating_sub(lines.len());
-            let payload = |_: &Waiting, bytes: &[u8]| {
+            let payload = |_: &UnreadRecord, bytes: &[u8]| {
                 if view.bytes { payload::text(bytes) } else { self.ring.payload(bytes) }
             };
             let line =
-                |record: &Waiting| format!("{}  {}", show::row(snapshot, record), show::content(record, payload));
+                |record: &UnreadRecord| format!("{}  {}", show::row(snapshot, record), show::content(record, payload));
             lines.extend(view.scrolled(&snapshot.records, room, line));
         }
         lines.iter().map(|line| cut(line, columns)).collect()

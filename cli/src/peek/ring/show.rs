@@ -12,7 +12,7 @@ use super::{
         payload,
     },
     mapped::Ring,
-    snapshot::{Mode, Snapshot, State, Waiting},
+    snapshot::{Mode, Snapshot, State, UnreadRecord},
 };
 use crate::{
     args::Format,
@@ -42,7 +42,7 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
 pub(crate) fn table(snapshot: &Snapshot, colored: bool) -> String {
     let decoded = snapshot.records.iter().any(|record| record.value.is_some());
     // A file has decoded values, but no types.
-    let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
+    let payload = |record: &UnreadRecord, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
         None => payload::text(bytes),
     };
@@ -214,7 +214,12 @@ pub(crate) fn wakeup(snapshot: &Snapshot) -> Option<&'static str> {
     }
 }
 
-fn records(snapshot: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, colored: bool) -> String {
+fn records(
+    snapshot: &Snapshot,
+    payload: impl Fn(&UnreadRecord, &[u8]) -> String,
+    decoded: bool,
+    colored: bool,
+) -> String {
     let shown =
         snapshot.records.iter().take_while(|record| record.payload.is_some() || record.state != State::Committed);
     let shown: Vec<_> = shown.take(snapshot.records.len()).collect();
@@ -248,13 +253,13 @@ pub(crate) fn head(snapshot: &Snapshot) -> String {
 }
 
 /// Formats a record without its payload.
-pub(crate) fn row(snapshot: &Snapshot, record: &Waiting) -> String {
+pub(crate) fn row(snapshot: &Snapshot, record: &UnreadRecord) -> String {
     let (word, width) = (record.state.word(), digits(snapshot));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
 }
 
 /// Formats the payload of a record on one line, or says why there is none.
-pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> String) -> String {
+pub(crate) fn content(record: &UnreadRecord, payload: impl Fn(&UnreadRecord, &[u8]) -> String) -> String {
     match (&record.payload, record.state) {
         (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),
         (None, State::Busy) => "(being written)".to_owned(),

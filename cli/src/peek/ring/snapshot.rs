@@ -1,5 +1,5 @@
-//! A snapshot of a ring: positions and headers at one moment. A plain value that can be shown, drawn, written to a file
-//! and read again.
+//! A snapshot of a ring: its positions and headers at one moment. A snapshot is a plain value that can be shown, drawn,
+//! written to a file and read again.
 
 use cutaway::{
     Map, MapFlags, MapType,
@@ -17,13 +17,14 @@ use crate::{
     terminal,
 };
 
-/// Headers that a snapshot keeps, at most: a ring of 2 GiB can hold 2^28 records.
+/// The maximum number of headers in a snapshot. The limit saves memory: a ring of 2 GiB can hold 2^28 records without
+/// payload.
 const MOST_LISTED: usize = 1 << 18;
 
-/// A snapshot of a ring. Its JSON has these fields.
+/// A snapshot of a ring. A snapshot's JSON has these fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// `CLOCK_MONOTONIC`.
+    /// Time of the snapshot, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) time_ns: u64,
     /// Id of the map.
     pub(crate) id: u32,
@@ -42,30 +43,31 @@ pub(crate) struct Snapshot {
     pub(crate) discarded: u64,
     /// Bytes that were released while the snapshot was taken.
     pub(crate) released_meanwhile: u64,
-    /// A header that no kernel writes, if one was found.
+    /// The error of a position or header that no kernel writes, if one was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) corrupt: Option<String>,
-    /// Records that are counted but not in `records`, because there are too many.
+    /// Number of records that are counted and not in `records`, because there are too many.
     #[serde(default)]
     pub(crate) not_listed: u64,
-    /// Unread records, oldest first; the first ones with payload.
-    pub(crate) records: Vec<Waiting>,
+    /// Unread records, oldest first. Only the first ones have a payload.
+    pub(crate) records: Vec<UnreadRecord>,
 }
 
-/// The kind of a ring: who writes, who reads, and what happens if it is full.
+/// The kind of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
-    /// Programs write, a process reads; a full ring refuses records.
+    /// BPF programs write, and a process reads. A full ring refuses records.
     Ring,
-    /// The same, but a full ring overwrites the oldest records.
+    /// BPF programs write, and a process reads. A full ring overwrites the oldest records, but never an uncommitted
+    /// one.
     Overwrite,
-    /// A process writes, programs read.
+    /// A process writes, and BPF programs read.
     User,
 }
 
 impl Mode {
-    /// Returns the kind of ring that `map` is; `None` if it is not a ring.
+    /// Returns the kind of the ring `map`. Returns `None` if the map is not a ring.
     pub(crate) fn of(map: &Map) -> Option<Self> {
         match map.map_type() {
             MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => Some(Self::Overwrite),
@@ -75,6 +77,7 @@ impl Mode {
         }
     }
 
+    /// Returns the name of the kind, for messages.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -83,8 +86,8 @@ impl Mode {
         }
     }
 
-    /// Returns the position of the oldest unread record. `overwrite_pos` is valid in overwrite mode only: the process
-    /// of a user ring can write anything there.
+    /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only. In a user
+    /// ring, the process that writes samples can write any value there.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
         match self {
             Self::Overwrite => positions.consumer.max(positions.overwrite),
@@ -95,15 +98,16 @@ impl Mode {
 
 /// An unread record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
-    /// Position of its header, in bytes since the ring was created.
+pub(crate) struct UnreadRecord {
+    /// Position of the record's header, in bytes since the ring was created.
     pub(crate) position: u64,
-    /// Offset of its header in the data.
+    /// Offset of the record's header in the data, in bytes.
     pub(crate) offset: u64,
-    /// Bytes of payload.
+    /// Length of the payload in bytes.
     pub(crate) length: u32,
     pub(crate) state: State,
-    /// The payload of a committed record, if it was still unread after it was copied.
+    /// The payload of a committed record. `None` if no payload was requested, or if the reader released the record
+    /// while the payload was copied.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
     /// The decoded payload.
@@ -121,6 +125,7 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Returns the name of the state, for messages.
     pub(crate) fn word(self) -> &'static str {
         self.kind().word()
     }
@@ -134,8 +139,9 @@ impl State {
     }
 }
 
-impl Waiting {
-    /// Returns the bytes that it takes in the ring: header and payload, rounded up to a multiple of 8.
+impl UnreadRecord {
+    /// Returns the number of bytes of the ring that the record takes: 8 for the header, and the payload. The sum is
+    /// rounded up to a multiple of 8.
     pub(crate) fn space(&self) -> u64 {
         (u64::from(self.length) + 8).next_multiple_of(8)
     }
@@ -196,10 +202,10 @@ impl Snapshot {
                     snapshot.corrupt = Some(corrupt.to_string());
                     break;
                 }
-                // Variants that a later version of the library may add.
+                // For variants that a later version of the library may add.
                 _ => continue,
             };
-            // Later records belong to the next snapshot: records and positions must fit each other.
+            // A record after this snapshot's `producer_pos` belongs to the next snapshot.
             if header.position.wrapping_sub(oldest) >= snapshot.fill_bytes {
                 break;
             }
@@ -235,7 +241,7 @@ impl Snapshot {
         let wanted = state == State::Committed && self.records.len() < payloads;
         let payload = (wanted && peek.copy(header, &mut payload)).then_some(payload);
         let offset = header.position & self.bytes.wrapping_sub(1);
-        self.records.push(Waiting {
+        self.records.push(UnreadRecord {
             position: header.position,
             offset,
             length: header.length,
@@ -260,7 +266,7 @@ impl Snapshot {
         position & self.bytes.wrapping_sub(1)
     }
 
-    /// Returns the fill in percent.
+    /// Returns the unread bytes in percent of the ring's size.
     pub(crate) fn percent(&self) -> f64 {
         self.fill_bytes as f64 * 100.0 / (self.bytes.max(1)) as f64
     }
@@ -284,11 +290,11 @@ impl Snapshot {
         if self.mode == Mode::Overwrite {
             marks.push(mark('O', "overwrite", "", self.overwrite_pos));
         }
-        // Older kernels have no such position, and it is 0.
+        // Kernels before 6.10 have no `pending_pos`. It is 0 there.
         if self.mode != Mode::User && self.pending_pos != 0 {
             marks.push(mark('B', "pending", "busy at the last reserve", self.pending_pos));
         }
-        let block = |record: &Waiting| Block {
+        let block = |record: &UnreadRecord| Block {
             position: record.position,
             space: record.space(),
             length: record.length.into(),
@@ -313,8 +319,9 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether the counts match the records: those that are listed, and those that are not.
-    fn counts_its_records(&self) -> bool {
+    /// Returns whether the counts of all states add up to the number of listed records and `not_listed`, and no count
+    /// is below the number of listed records of its state.
+    fn has_consistent_counts(&self) -> bool {
         let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
         let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
         let all = counts.iter().try_fold(0_u64, |all, (count, _)| all.checked_add(*count));
@@ -323,13 +330,14 @@ impl Snapshot {
             && counts.into_iter().all(|(count, state)| count >= listed(state))
     }
 
-    /// Returns whether the snapshot is consistent: a file may have been edited.
+    /// Returns whether the snapshot is consistent. A snapshot from a file may be inconsistent, because a user may have
+    /// edited the file.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = None;
         self.bytes.is_power_of_two()
             && (4096..=1 << 31).contains(&self.bytes)
             && self.fill_bytes <= self.bytes.saturating_mul(2)
-            && self.counts_its_records()
+            && self.has_consistent_counts()
             && self.records.iter().all(|record| {
                 let start = record.position.wrapping_sub(self.oldest());
                 let follows = next.is_none_or(|next| start >= next);
@@ -344,7 +352,8 @@ impl Snapshot {
 pub(super) mod tests {
     use super::*;
 
-    /// Makes a ring of one page whose records have these lengths and states, and begin at `position`.
+    /// Returns a snapshot of a ring of one page. Its records have these lengths and states. The first record is at
+    /// `position`.
     pub(crate) fn ring(position: u64, records: &[(u32, State)]) -> Snapshot {
         let mut snapshot = Snapshot {
             consumer_pos: position,
@@ -354,7 +363,7 @@ pub(super) mod tests {
         };
         for &(length, state) in records {
             let position = snapshot.producer_pos;
-            let record = Waiting { position, offset: position % 4096, length, state, payload: None, value: None };
+            let record = UnreadRecord { position, offset: position % 4096, length, state, payload: None, value: None };
             snapshot.producer_pos += record.space();
             snapshot.fill_bytes += record.space();
             snapshot.count(state);
