@@ -15,21 +15,25 @@ use crate::{error::CliError, object_reader::Reader};
 /// The arguments that name an object.
 #[derive(Debug, Args)]
 pub(crate) struct ObjectArg {
-    /// The object file, as clang, rustc or this project's assembler writes it
+    /// Object file, as clang, rustc or cutaway-programs writes it
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
-    /// One of the objects that `cutaway trace` loads
-    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    /// Built-in object of trace: ring, perf-heap, perf-stack
+    ///
+    /// ring: a ring buffer
+    /// perf-heap: a perf buffer; events are built in a per-CPU array
+    /// perf-stack: a perf buffer; events are built on the stack
+    #[arg(long, value_enum, value_name = "TRANSPORT", verbatim_doc_comment, hide_possible_values = true)]
     built_in: Option<BuiltIn>,
 }
 
 /// An object that was read.
 #[derive(Debug)]
 pub(crate) struct ReadObject {
-    /// Its name for display.
+    /// The name that messages show: the path, or `built-in ring`.
     pub(crate) shown: String,
-    /// The file.
+    /// The contents of the file.
     pub(crate) bytes: Vec<u8>,
     pub(crate) object: Object,
 }
@@ -37,11 +41,11 @@ pub(crate) struct ReadObject {
 /// The built-in objects, by transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BuiltIn {
-    /// A BPF ring buffer
+    /// A ring buffer
     Ring,
-    /// A perf buffer, from a per-CPU array
+    /// A perf buffer; events are built in a per-CPU array
     PerfHeap,
-    /// A perf buffer, from the stack
+    /// A perf buffer; events are built on the stack
     PerfStack,
 }
 
@@ -53,7 +57,7 @@ impl ObjectArg {
         Ok(ReadObject { shown, bytes, object })
     }
 
-    /// Like [`Self::read`], but accepts either byte order. aya-obj does not take the other one.
+    /// Reads and parses the object like [`Self::read`], but accepts either byte order. aya-obj refuses the other one.
     pub(crate) fn read_any_endian(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
         let own = Object::parse_any_endian(&bytes).map_err(|error| cannot_read(&shown, error))?;
@@ -61,13 +65,14 @@ impl ObjectArg {
             Reader::Cutaway => own,
             Reader::AyaObj if own.is_foreign_endian() => {
                 let why = "its byte order is not this machine's, and aya-obj does not swap it";
-                return Err(CliError::new(format!("cannot read `{shown}`: {why}")).advise(READ_IT_BY_OWN));
+                return Err(CliError::new(format!("cannot read `{shown}`: {why}")).advise(USE_OWN_READER));
             }
             Reader::AyaObj => parse(&shown, &bytes, reader)?,
         };
         Ok(ReadObject { shown, bytes, object })
     }
 
+    /// Returns the name that messages show, and the contents of the object file.
     fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
         if let Some(path) = &self.object {
             let shown = path.display().to_string();
@@ -83,45 +88,51 @@ impl ObjectArg {
     }
 }
 
-/// What to do about an object that aya-obj does not take.
-const READ_IT_BY_OWN: &str = "read it with --reader cutaway";
+/// The advice for an object that aya-obj refuses.
+pub(crate) const USE_OWN_READER: &str = "read it with --reader cutaway";
+
+/// The loader's advice for an object that aya-obj misreads, in terms of the library.
+const ADVICE_OF_LOADER: &str = ": read it with this loader's own reader";
 
 fn parse(shown: &str, bytes: &[u8], reader: Reader) -> Result<Object, CliError> {
     Object::parse_with(reader.into(), bytes).map_err(|error| {
         let failure = cannot_read(shown, error);
         let is_aya_obj_alone = reader == Reader::AyaObj && Object::parse(bytes).is_ok();
-        if is_aya_obj_alone { failure.advise(READ_IT_BY_OWN) } else { failure }
+        if is_aya_obj_alone { failure.advise(USE_OWN_READER) } else { failure }
     })
 }
 
 fn cannot_read(shown: &str, error: Error) -> CliError {
     match error {
-        // Its text begins with the same words.
-        Error::Object { why } => CliError::new(format!("cannot read `{shown}`: {why}")),
+        // The display form begins with the same words. The advice is given once, by the caller.
+        Error::Object { why } => {
+            let why = why.strip_suffix(ADVICE_OF_LOADER).unwrap_or(&why);
+            CliError::new(format!("cannot read `{shown}`: {why}"))
+        }
         error => CliError::new(format!("cannot read `{shown}`: {error}")),
     }
 }
 
-/// Bytes read from a device or a pipe, at most: it may never end, and no object or BTF is nearly as long.
-const LONGEST: u64 = 64 << 20;
+/// Maximum size in bytes of the input from a device or a pipe, which may never end. No object or BTF is nearly as long.
+const MAX_INPUT: u64 = 64 << 20;
 
-/// Bytes of a regular file, at most: initialized data can be as large as a map's value, and the kernel allows up to
-/// `INT_MAX`.
-const LONGEST_FILE: u64 = 2 << 30;
+/// Maximum size in bytes of a regular file. Initialized data can be as large as a map's value, for which the kernel
+/// allows up to `INT_MAX` bytes.
+const MAX_FILE: u64 = 2 << 30;
 
-/// Reads a file that holds an object or BTF. `attempt` says in an error what it was read for.
+/// Reads a file that holds an object or BTF. `attempt` is the purpose, for errors: `read FILE`.
 pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, CliError> {
     let failed = |error: std::io::Error| CliError::system(attempt, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let (most, length) = if metadata.is_file() { (LONGEST_FILE, metadata.len()) } else { (LONGEST, 0) };
+    let (most, length) = if metadata.is_file() { (MAX_FILE, metadata.len()) } else { (MAX_INPUT, 0) };
     let too_long =
-        || CliError::new(format!("cannot {attempt}: it has more than {} MiB, which no object has", most >> 20));
+        || CliError::new(format!("cannot {attempt}: it is larger than {} MiB, and no object is", most >> 20));
     if length > most {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    // A sparse file may claim more than there is memory.
+    // A sparse file may be larger than the memory.
     bytes.try_reserve(length as usize).map_err(|error| failed(error.into()))?;
     match file.take(most + 1).read_to_end(&mut bytes).map_err(failed)? as u64 {
         read if read > most => Err(too_long()),
