@@ -19,8 +19,9 @@ pub(crate) struct ObjectArg {
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
-    /// Built-in object of trace: ring, perf-heap, perf-stack
+    /// Built-in object: ring, perf-heap or perf-stack
     ///
+    /// One of the objects that trace loads.
     /// ring: a ring buffer
     /// perf-heap: a perf buffer; events are built in a per-CPU array
     /// perf-stack: a perf buffer; events are built on the stack

@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 use cutaway::ObjectReader;
 
-/// The help of `--reader`. With clap's list of values it would not fit on one line.
-pub(crate) const HELP: &str = "Object reader: cutaway or aya-obj";
+/// The help of `--reader`. With the default, it fits on one line of 80 columns in the help of `run`.
+pub(crate) const HELP: &str = "Read with cutaway or aya-obj";
 
 /// The long help of `--reader`.
 pub(crate) const LONG_HELP: &str = "\
@@ -17,7 +17,7 @@ applies CO-RE relocations and links. The rest of loading is the same.
 Default: aya-obj for the built-in programs of trace, cutaway for run
 and inspect. With --reader aya-obj, an object that aya-obj would
 misread is refused. Values that aya-obj omits or gets wrong are
-corrected, each with a warning. inspect always compares both readers.
+corrected, each with a warning. inspect compares both in any case.
 
 For an object with CO-RE relocations aya-obj parses all of the
 kernel's BTF, which takes tens of milliseconds.";
