@@ -113,7 +113,9 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     made.render_name_section(&mut page).map_err(failed)?;
     made.render_synopsis_section(&mut page).map_err(failed)?;
     made.render_description_section(&mut page).map_err(failed)?;
-    made.render_options_section(&mut page).map_err(failed)?;
+    let mut options = Vec::new();
+    made.render_options_section(&mut options).map_err(failed)?;
+    page.extend(with_breaks(&String::from_utf8_lossy(&options)).into_bytes());
     if command.has_subcommands() {
         made.render_subcommands_section(&mut page).map_err(failed)?;
     }
@@ -122,7 +124,8 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     if let Some(examples) = command.get_after_help() {
         let lines = examples.to_string();
         let lines = lines.strip_prefix("Examples:\n").unwrap_or(&lines);
-        page.push_str(".SH EXAMPLES\n.nf\n");
+        // With the usual indent of 7 columns, a line of 80 columns in `--help` would be longer here.
+        page.push_str(".SH EXAMPLES\n.nf\n.in 2n\n");
         for line in lines.lines() {
             page.push_str(&literal(line.strip_prefix("  ").unwrap_or(line)));
         }
@@ -142,6 +145,16 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();
     page.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
     Ok(ascii(&page))
+}
+
+/// Puts each line `value: meaning` on a line of its own: troff fills lines, unlike `--help`.
+fn with_breaks(options: &str) -> String {
+    let is_meaning = |line: &str| {
+        let value = line.split_once(": ").map_or("", |(value, _)| value.strip_suffix(" (default)").unwrap_or(value));
+        !value.is_empty() && value.chars().all(|char| char.is_ascii_lowercase() || matches!(char, '\\' | '-'))
+    };
+    let lines = options.lines().map(|line| format!("{}{line}\n", if is_meaning(line) { ".br\n" } else { "" }));
+    lines.collect()
 }
 
 /// Replaces characters other than ASCII by their troff names.
@@ -172,6 +185,12 @@ mod tests {
     fn examples_are_escaped() {
         assert_eq!(literal(".so /etc/passwd"), "\\&.so /etc/passwd\n");
         assert_eq!(literal("a 'b' --c \\"), "a \\(aqb\\(aq \\-\\-c \\e\n");
+    }
+
+    #[test]
+    fn meanings_of_values_are_lines() {
+        let text = "Output:\ntext (default): a b\nperf\\-heap: c\nThe others: d\n";
+        assert_eq!(with_breaks(text), "Output:\n.br\ntext (default): a b\n.br\nperf\\-heap: c\nThe others: d\n");
     }
 
     #[test]

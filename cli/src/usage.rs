@@ -56,7 +56,7 @@ fn hint(error: &clap::Error, words: &[&str]) -> Option<String> {
     };
     match error.kind() {
         Wrong::UnknownArgument if !before.is_empty() && !invalid.starts_with('-') => {
-            // With --built-in, the first word of the command has already become OBJECT.
+            // With --built-in, clap has already taken the first word of the command for OBJECT.
             let (shown, is_last) =
                 if is_built_in { ("COMMAND", true) } else { (invalid, words.last() == Some(&invalid)) };
             let rest = if is_last { "" } else { " …" };

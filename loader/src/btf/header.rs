@@ -29,8 +29,9 @@ impl<'a> Header<'a> {
     /// Returns the part whose offset, counted from the header's end, and length are at byte `at` of the header.
     pub(super) fn part(&self, at: usize) -> Result<&'a [u8], Broken> {
         let (offset, length) = (word(self.bytes, at) as usize, word(self.bytes, at + 4) as usize);
-        self.len.checked_add(offset).and_then(|start| self.bytes.get(start..start.checked_add(length)?)).ok_or_else(
-            || Broken(format!("a part of {length} bytes at {offset} reaches beyond its end: is it truncated?")),
-        )
+        self.len
+            .checked_add(offset)
+            .and_then(|start| self.bytes.get(start..start.checked_add(length)?))
+            .ok_or_else(|| Broken(format!("a part of {length} bytes at {offset} reaches beyond its end (truncated?)")))
     }
 }

@@ -37,9 +37,8 @@ pub(super) struct Parts {
 
 /// Reads the parts of the file and checks them.
 pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
-    let header = FileHeader64::<Endianness>::parse(data).map_err(|_| {
-        broken(format_args!("it is no 64-bit ELF file: is it truncated? Or not the compiler's output?"))
-    })?;
+    let header = FileHeader64::<Endianness>::parse(data)
+        .map_err(|_| broken(format_args!("it is not a 64-bit ELF file: truncated, or not the compiler's output?")))?;
     let endian = header.endian().map_err(unread)?;
     if header.e_machine(endian) != elf::EM_BPF {
         return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
