@@ -34,9 +34,9 @@ pub(crate) const EXPLAIN_HELP: &str = "Log each system call: text (default) or j
 pub(crate) const EXPLAIN_LONG_HELP: &str = "\
 Log each system call with its arguments, return value and purpose
 
-The calls of loading, attaching and reading; on stderr.
-text (default): name(argument=value, …) = return value    # purpose
-json: one JSON object a line: syscall, arguments, answer, errno, why";
+The calls of loading, attaching and reading; on stderr. Default: text.
+text: name(argument=value, …) = return value    # purpose
+json: one object a line: syscall, arguments, answer, errno, why";
 
 /// The format of explained system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

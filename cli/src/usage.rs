@@ -11,11 +11,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind as Wrong};
 use crate::{diagnostics, error::CliError, outlet, terminal};
 
 /// Prints help and version on stdout, errors of usage on stderr. Returns the exit status.
-pub(crate) fn print(mut answer: clap::Error) -> ExitCode {
+pub(crate) fn print(mut message: clap::Error) -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let text: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    if let Some(hint) = hint(&answer, &text.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
-        answer.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    if let Some(hint) = hint(&message, &text.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
+        message.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
     }
     // The error quotes the command line, with colors. If an argument has a control character, everything is printed
     // without colors, and control characters are escaped.
@@ -23,18 +23,18 @@ pub(crate) fn print(mut answer: clap::Error) -> ExitCode {
         let word = word.to_string_lossy();
         terminal::clean(&word) != word
     };
-    let printed = if answer.use_stderr() && words.iter().any(has_controls) {
-        outlet::stderr().write_all(terminal::clean(&answer.render().to_string()).as_bytes())
+    let printed = if message.use_stderr() && words.iter().any(has_controls) {
+        outlet::stderr().write_all(terminal::clean(&message.render().to_string()).as_bytes())
     } else {
-        answer.print()
+        message.print()
     };
     match printed {
-        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+        Err(error) if !message.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
             diagnostics::fail(&CliError::system("write to stdout", &error));
             ExitCode::FAILURE
         }
         // If stderr is closed, there is nowhere left to report to.
-        _ => u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+        _ => u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn missing(object: &Object, chosen: &[String]) -> Vec<String> {
     }
     if !missing.not_permitted.is_empty() {
         let features = missing.not_permitted.join(", ");
-        missing.sentences.push(format!("unknown without privileges whether this kernel has {features}"));
+        missing.sentences.push(format!("{features}: unknown without privileges"));
     }
     missing.sentences
 }
