@@ -77,7 +77,7 @@ fn write_sections(to: &mut String, sections: &[Section]) -> fmt::Result {
         to,
         sections.iter().map(|section| {
             let size = format!("{} bytes", section.size);
-            let slots = section.executable.then(|| counted(section.size / 8, "instruction")).unwrap_or_default();
+            let slots = if section.executable { counted(section.size / 8, "instruction") } else { String::new() };
             let relocations = match section.references {
                 0 => String::new(),
                 count => counted(count as u64, "relocation"),
