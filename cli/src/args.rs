@@ -15,8 +15,8 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Parses a duration in seconds, fractions allowed. One above a century becomes a century: clocks can be set that far
-/// ahead.
+/// Parses a duration in seconds; fractions are allowed. A duration above a century becomes a century: clocks can be set
+/// that far ahead.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
@@ -26,7 +26,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Returns the size of a perf buffer of at least so many bytes: a power of two of pages.
+/// Returns the size of a perf buffer of at least `bytes` bytes: a power of two of pages.
 pub(crate) fn perf_buffer_size(bytes: u32) -> u32 {
     let page = page_size() as u32;
     let size = bytes.max(page).checked_next_power_of_two().unwrap_or(bytes);

@@ -27,6 +27,17 @@ use crate::{error::CliError, outlet, terminal};
 /// The log target of system calls.
 const SYSCALL: &str = "syscall";
 
+/// The help of `--explain`: short, since it is in the help of every command.
+pub(crate) const EXPLAIN_HELP: &str = "Log each system call: text (default) or json";
+
+/// The long help of `--explain`.
+pub(crate) const EXPLAIN_LONG_HELP: &str = "\
+Log each system call with its arguments, return value and purpose
+
+The calls of loading, attaching and reading; on stderr. Default: text.
+text: name(argument=value, …) = return value    # purpose
+json: one object a line: syscall, arguments, answer, errno, why";
+
 /// The format of explained system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Explain {

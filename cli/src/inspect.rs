@@ -1,7 +1,7 @@
-//! `cutaway inspect`: what is in an object, and what loading it will do.
+//! `cutaway inspect`: shows the contents of an object and what loading it would do.
 //!
 //! ```text
-//!     report.rs        what is told: a plain value, the same for text and JSON
+//!     report.rs        the report: a plain value, the same for text and JSON
 //!     aya_obj.rs       whether aya-obj accepts the object and reads it the same
 //!     listing.rs       instructions before and after linking, with lines of source
 //!     requirements.rs  kernel features that the object requires and this machine lacks
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Nothing is loaded and no privileges are needed: a *dry run* links the programs against the running kernel's types or
-//! those of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte
-//! order is described without a dry run.
+//! those of a file. A result that cannot be found here is reported as unknown or with the reason, beside the others. An
+//! object for machines of the other byte order is described without a dry run.
 
 mod aya_obj;
 mod listing;
@@ -31,19 +31,19 @@ use self::{
 use crate::{
     args::Format,
     error::{CliError, listed},
-    object_arg::{ObjectArg, ReadObject, read_whole},
+    object_arg::{ObjectArg, ReadObject, USE_OWN_READER, read_whole},
     object_reader::{self, Reader},
     terminal,
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway inspect program.o                    what is in it, and what loading it here would do
-  cutaway inspect program.o --program enter    one program alone
-  cutaway inspect program.o --btf other.btf    the same for the kernel that this BTF is from
-  cutaway inspect program.o --format json      the same for other programs
+  cutaway inspect program.o                  contents, and what loading would do
+  cutaway inspect program.o --program enter  one program only
+  cutaway inspect program.o --btf other.btf  as loaded by the kernel of this BTF
+  cutaway inspect program.o --format json    for other programs
 
-  Without an object at hand, one of those that cutaway itself loads:
+  Without an object file, a built-in object:
   cutaway inspect --built-in ring";
 
 /// The arguments of `cutaway inspect`.
@@ -57,17 +57,23 @@ pub(crate) struct Arguments {
     #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     reader: Reader,
 
-    /// Tells of this program alone (may be given more than once)
+    /// Show only this program; may be repeated
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
 
-    /// Adapts the programs to the kernel whose types are in this file, instead of the running one; a kernel shows its
-    /// own as /sys/kernel/btf/vmlinux
-    #[arg(long, value_name = "FILE")]
+    /// Apply CO-RE relocations against this BTF
+    ///
+    /// BTF of a kernel: a copy of its /sys/kernel/btf/vmlinux, or an object
+    /// with the kernel's types. Default: the running kernel.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     btf: Option<PathBuf>,
 
-    /// How results are printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// Output format: table (default) or json
+    ///
+    /// table: columns, for people
+    /// json: one JSON object
+    #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
+    #[arg(verbatim_doc_comment)]
     format: Format,
 }
 
@@ -84,12 +90,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let btf = arguments.btf.as_ref().map(|file| {
         let shown = file.display();
         let bytes = read_whole(file, &format!("read `{shown}`"))?;
-        // An object has types, too.
+        // The file may be an object: its section `.BTF` has types.
         let types = Object::parse(&bytes).ok().and_then(|object| object.btf()).unwrap_or(bytes);
         match Btf::parse(&types) {
             Ok(_) => Ok(types),
-            Err(why) => Err(CliError::new(format!("`{shown}` holds no BTF that can be read: {why}"))
-                .advise("give it what a kernel shows as /sys/kernel/btf/vmlinux")),
+            Err(why) => Err(CliError::new(format!("cannot read BTF from `{shown}`: {why}"))
+                .advise("pass a copy of a kernel's /sys/kernel/btf/vmlinux")),
         }
     });
     let btf = btf.transpose()?;
@@ -100,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     }
     let report = Report::new(&path, object, against, &arguments.programs, aya_obj);
     if let Some(why) = report.panic().filter(|_| arguments.reader == Reader::AyaObj) {
-        return Err(CliError::new(format!("cannot inspect `{path}`: {why}")).advise("read it with --reader cutaway"));
+        return Err(CliError::new(format!("cannot inspect `{path}`: {why}")).advise(USE_OWN_READER));
     }
     if report.foreign && arguments.btf.is_some() {
         warn!("--btf has no effect: the object is for machines of the other byte order, so there is no dry run");

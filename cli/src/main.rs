@@ -1,8 +1,8 @@
 //! The command `cutaway`.
 //!
-//! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what
-//! to do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP
-//! ends a command that watches something in an orderly way, and the second ends any command at once, by that signal
+//! Exit status: 0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on wrong usage.
+//! Results go to stdout, everything else to stderr. On the first SIGINT, SIGTERM or SIGHUP, a command that watches
+//! something detaches all programs, prints its summary and exits. The second ends any command at once, by that signal
 //! (`signals.rs`).
 
 mod args;
@@ -34,13 +34,13 @@ use cutaway::ObjectReader;
 
 use self::error::CliError;
 
-/// Lays open how events travel from an eBPF program to user space
+/// Show how events travel from an eBPF program to user space
 #[derive(Debug, Parser)]
 #[command(name = "cutaway", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// Tells each system call of loading, attaching and reading on stderr, with its arguments by name, the answer, and
-    /// why it is made; as JSON, one object a line
-    #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    #[arg(help = diagnostics::EXPLAIN_HELP, long_help = diagnostics::EXPLAIN_LONG_HELP)]
     explain: Option<diagnostics::Explain>,
 
     #[command(subcommand)]
@@ -49,27 +49,40 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Traces getaddrinfo: one event for each call, through the chosen kind of buffer
+    /// Trace getaddrinfo calls: one event each, by ring or perf buffer
     Trace(trace::Arguments),
-    /// Puts the three ways side by side: tries what is said of them on this kernel, with figures
+    /// Benchmark perf and ring buffers and verify common claims
     Compare(compare::Arguments),
-    /// Shows what is in an object and what loading it will do: maps, programs, instructions before and after; loads
-    /// nothing
+    /// Show the contents of an object and what loading it would do
+    ///
+    /// Maps, programs, and instructions before and after linking. Nothing is loaded,
+    /// and no privileges are needed.
+    #[command(verbatim_doc_comment)]
     Inspect(inspect::Arguments),
-    /// Runs any object: loads it, attaches its programs, and prints the records that it sends, decoded by its own types
+    /// Load any object, run its programs and print their records
+    ///
+    /// Programs are attached by the names of their sections, and records are decoded
+    /// by the object's own types.
+    #[command(verbatim_doc_comment)]
     Run(run::Arguments),
-    /// Looks at a ring buffer of any process, without disturbing it; without one, lists them all
+    /// Show ring and perf buffers of any process, without side effects
+    ///
+    /// Without arguments, all ring buffers are listed. Nothing is consumed, and no
+    /// reader is disturbed.
+    #[command(verbatim_doc_comment)]
     Peek(peek::Arguments),
-    /// Tells what this kernel and these privileges allow, and what to do about what they don't
+    /// Check what this kernel and these privileges allow
+    ///
+    /// Each check tries the feature. A failed check says what to do.
+    #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
-    /// Prints the script by which a shell completes this command's words
+    /// Print the completion script for a shell
     Completions(manual::Completions),
-    /// Prints the manual, as pages for man(1)
+    /// Print the manual, as pages for man(1)
     Man(manual::Man),
 }
 
-/// Installs a panic hook that prints nothing for a panic of aya-obj: the loader catches it, and the command ends with
-/// its error.
+/// Installs a panic hook that prints nothing for a panic of aya-obj: the loader catches the panic and returns an error.
 fn silence_caught_panics() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
@@ -87,16 +100,16 @@ fn main() -> ExitCode {
     signals::report_limits_of_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(answer) => return usage::print(&answer),
+        Err(error) => return usage::print(error),
     };
     if arguments.explain.is_some() && matches!(arguments.command, Command::Completions(_) | Command::Man(_)) {
         let failure =
-            CliError::usage("--explain has no effect here: the command loads, attaches and reads nothing; drop it");
+            CliError::usage("--explain has no effect: this command loads, attaches and reads nothing; omit it");
         diagnostics::fail(&failure);
         return ExitCode::from(2);
     }
     diagnostics::start(arguments.explain);
-    let answer = match arguments.command {
+    let result = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -106,7 +119,7 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => manual::man(&arguments, Arguments::command()),
     };
-    match answer {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {

@@ -48,7 +48,7 @@ enum Shell {
 #[derive(Debug, Args)]
 #[command(after_help = MAN)]
 pub(crate) struct Man {
-    /// Command whose page to print; without it, cutaway
+    /// Command whose page is printed (default: cutaway)
     #[arg(conflicts_with = "directory")]
     command: Option<String>,
 
@@ -71,7 +71,7 @@ pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result
     terminal::print(&String::from_utf8_lossy(&script))
 }
 
-/// Prints a page, or writes them all.
+/// Prints one page, or writes all pages to a directory.
 pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     // This sets the full names of the subcommands.
     whole.build();
@@ -107,33 +107,36 @@ fn title(command: &Command) -> &str {
 fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     let failed = |error| CliError::system("write the page", &error);
     let made = Page::new(command.clone());
-    // Without a date: it would be the day of printing.
+    // The date is empty: it would be the day of printing.
     let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));
     let mut page = head.into_bytes();
     made.render_name_section(&mut page).map_err(failed)?;
     made.render_synopsis_section(&mut page).map_err(failed)?;
     made.render_description_section(&mut page).map_err(failed)?;
-    made.render_options_section(&mut page).map_err(failed)?;
+    let mut options = Vec::new();
+    made.render_options_section(&mut options).map_err(failed)?;
+    page.extend(with_breaks(&String::from_utf8_lossy(&options)).into_bytes());
     if command.has_subcommands() {
         made.render_subcommands_section(&mut page).map_err(failed)?;
     }
     let mut page = String::from_utf8_lossy(&page).into_owned();
-    // As literal lines; clap_mangen would make running text of them.
+    // Literal lines: clap_mangen would make running text of them.
     if let Some(examples) = command.get_after_help() {
         let lines = examples.to_string();
         let lines = lines.strip_prefix("Examples:\n").unwrap_or(&lines);
-        page.push_str(".SH EXAMPLES\n.nf\n");
+        // With the usual indent of 7 columns, a line of 80 columns in `--help` would be longer here.
+        page.push_str(".SH EXAMPLES\n.nf\n.in 2n\n");
         for line in lines.lines() {
             page.push_str(&literal(line.strip_prefix("  ").unwrap_or(line)));
         }
         page.push_str(".fi\n");
     }
     page.push_str(
-        ".SH EXIT STATUS\n0 on success, 1 on failure (one line says what failed, why, and what to do), 2 on wrong \
+        ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on wrong \
          usage.\n\
          .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, a command that watches something detaches all programs, prints its \
-         summary and exits. The second ends any command at once by that signal, which a shell shows as 128 + its number; a \
-         COMMAND that it runs is killed. Signals that were ignored at the start, as by nohup, stay ignored.\n\
+         summary and exits. The second ends any command at once by that signal, which a shell shows as 128 + its number; \
+         a COMMAND that runs is killed. Signals that were ignored at the start, as by nohup, stay ignored.\n\
          .SH OUTPUT FILES\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
          old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
@@ -142,6 +145,16 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();
     page.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
     Ok(ascii(&page))
+}
+
+/// Puts each line `value: meaning` on a line of its own: troff fills lines, unlike `--help`.
+fn with_breaks(options: &str) -> String {
+    let is_meaning = |line: &str| {
+        let value = line.split_once(": ").map_or("", |(value, _)| value.strip_suffix(" (default)").unwrap_or(value));
+        !value.is_empty() && value.chars().all(|char| char.is_ascii_lowercase() || matches!(char, '\\' | '-'))
+    };
+    let lines = options.lines().map(|line| format!("{}{line}\n", if is_meaning(line) { ".br\n" } else { "" }));
+    lines.collect()
 }
 
 /// Replaces characters other than ASCII by their troff names.
@@ -172,6 +185,12 @@ mod tests {
     fn examples_are_escaped() {
         assert_eq!(literal(".so /etc/passwd"), "\\&.so /etc/passwd\n");
         assert_eq!(literal("a 'b' --c \\"), "a \\(aqb\\(aq \\-\\-c \\e\n");
+    }
+
+    #[test]
+    fn meanings_of_values_are_lines() {
+        let text = "Output:\ntext (default): a b\nperf\\-heap: c\nThe others: d\n";
+        assert_eq!(with_breaks(text), "Output:\n.br\ntext (default): a b\n.br\nperf\\-heap: c\nThe others: d\n");
     }
 
     #[test]

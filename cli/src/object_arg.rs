@@ -1,4 +1,4 @@
-//! The OBJECT argument: a file or a built-in object.
+//! The OBJECT argument: a file, or a built-in object.
 
 use std::{
     fs::File,
@@ -15,27 +15,26 @@ use crate::{error::CliError, object_reader::Reader};
 /// The arguments that name an object.
 #[derive(Debug, Args)]
 pub(crate) struct ObjectArg {
-    /// BPF object file of clang, rustc or cutaway's assembler
+    /// Object file, as clang, rustc or cutaway-programs writes it
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
     /// Built-in object: ring, perf-heap or perf-stack
     ///
-    /// The object that `cutaway trace` loads for this transport.
-    ///   ring        a BPF ring buffer
-    ///   perf-heap   a perf buffer, events built in a per-CPU array
-    ///   perf-stack  a perf buffer, events built on the stack
-    #[arg(verbatim_doc_comment, hide_possible_values = true)]
-    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    /// One of the objects that trace loads.
+    /// ring: a ring buffer
+    /// perf-heap: a perf buffer; events are built in a per-CPU array
+    /// perf-stack: a perf buffer; events are built on the stack
+    #[arg(long, value_enum, value_name = "TRANSPORT", verbatim_doc_comment, hide_possible_values = true)]
     built_in: Option<BuiltIn>,
 }
 
-/// An object with the file that it was parsed from.
+/// An object that was read.
 #[derive(Debug)]
 pub(crate) struct ReadObject {
-    /// The object's name for display.
+    /// The name that messages show: the path, or `built-in ring`.
     pub(crate) shown: String,
-    /// The bytes of the file.
+    /// The contents of the file.
     pub(crate) bytes: Vec<u8>,
     pub(crate) object: Object,
 }
@@ -43,11 +42,11 @@ pub(crate) struct ReadObject {
 /// The built-in objects, by transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BuiltIn {
-    /// A BPF ring buffer
+    /// A ring buffer
     Ring,
-    /// A perf buffer, events built in a per-CPU array
+    /// A perf buffer; events are built in a per-CPU array
     PerfHeap,
-    /// A perf buffer, events built on the stack
+    /// A perf buffer; events are built on the stack
     PerfStack,
 }
 
@@ -59,7 +58,7 @@ impl ObjectArg {
         Ok(ReadObject { shown, bytes, object })
     }
 
-    /// Reads and parses the object in either byte order. aya-obj reads only this machine's.
+    /// Reads and parses the object like [`Self::read`], but accepts either byte order. aya-obj refuses the other one.
     pub(crate) fn read_any_endian(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
         let own = Object::parse_any_endian(&bytes).map_err(|error| cannot_read(&shown, error))?;
@@ -67,13 +66,14 @@ impl ObjectArg {
             Reader::Cutaway => own,
             Reader::AyaObj if own.is_foreign_endian() => {
                 let why = "its byte order is not this machine's, and aya-obj does not swap it";
-                return Err(CliError::new(format!("cannot read `{shown}`: {why}")).advise(OWN_READER));
+                return Err(CliError::new(format!("cannot read `{shown}`: {why}")).advise(USE_OWN_READER));
             }
             Reader::AyaObj => parse(&shown, &bytes, reader)?,
         };
         Ok(ReadObject { shown, bytes, object })
     }
 
+    /// Returns the name that messages show, and the contents of the object file.
     fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
         if let Some(path) = &self.object {
             let shown = path.display().to_string();
@@ -89,60 +89,51 @@ impl ObjectArg {
     }
 }
 
-/// The advice for an object that only aya-obj refuses.
-const OWN_READER: &str = "read it with --reader cutaway";
+/// The advice for an object that aya-obj refuses.
+pub(crate) const USE_OWN_READER: &str = "read it with --reader cutaway";
 
-/// The same advice in some errors of the loader, which knows no options.
-const OWN_READER_BY_LOADER: &str = ": read it with this loader's own reader";
+/// The loader's advice for an object that aya-obj misreads, in terms of the library.
+const ADVICE_OF_LOADER: &str = ": read it with this loader's own reader";
 
 fn parse(shown: &str, bytes: &[u8], reader: Reader) -> Result<Object, CliError> {
     Object::parse_with(reader.into(), bytes).map_err(|error| {
-        if reader == Reader::AyaObj && Object::parse(bytes).is_ok() {
-            cannot_read(shown, without_advice(error)).advise(OWN_READER)
-        } else {
-            cannot_read(shown, error)
-        }
+        let failure = cannot_read(shown, error);
+        let is_aya_obj_alone = reader == Reader::AyaObj && Object::parse(bytes).is_ok();
+        if is_aya_obj_alone { failure.advise(USE_OWN_READER) } else { failure }
     })
-}
-
-/// Removes the loader's advice from an error, so that the advice is given once, by the option.
-fn without_advice(error: Error) -> Error {
-    match error {
-        Error::Object { why } => {
-            Error::Object { why: why.strip_suffix(OWN_READER_BY_LOADER).unwrap_or(&why).to_owned() }
-        }
-        error => error,
-    }
 }
 
 fn cannot_read(shown: &str, error: Error) -> CliError {
     match error {
-        // The error's text begins with the same words.
-        Error::Object { why } => CliError::new(format!("cannot read `{shown}`: {why}")),
+        // The display form begins with the same words. The advice is given once, by the caller.
+        Error::Object { why } => {
+            let why = why.strip_suffix(ADVICE_OF_LOADER).unwrap_or(&why);
+            CliError::new(format!("cannot read `{shown}`: {why}"))
+        }
         error => CliError::new(format!("cannot read `{shown}`: {error}")),
     }
 }
 
-/// Maximum bytes read from a device or a pipe, which may be endless. Objects and BTF are much smaller.
-const LONGEST: u64 = 64 << 20;
+/// Maximum size in bytes of the input from a device or a pipe, which may never end. No object or BTF is nearly as long.
+const MAX_INPUT: u64 = 64 << 20;
 
-/// Maximum bytes of a regular file: initialized data can be as large as a map's value, for which the kernel allows up
-/// to `INT_MAX` bytes.
-const LONGEST_FILE: u64 = 2 << 30;
+/// Maximum size in bytes of a regular file. Initialized data can be as large as a map's value, for which the kernel
+/// allows up to `INT_MAX` bytes.
+const MAX_FILE: u64 = 2 << 30;
 
-/// Reads a file that contains an object or BTF. `attempt` names the purpose in an error.
+/// Reads a file that holds an object or BTF. `attempt` is the purpose, for errors: `read FILE`.
 pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, CliError> {
     let failed = |error: std::io::Error| CliError::system(attempt, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let (most, length) = if metadata.is_file() { (LONGEST_FILE, metadata.len()) } else { (LONGEST, 0) };
+    let (most, length) = if metadata.is_file() { (MAX_FILE, metadata.len()) } else { (MAX_INPUT, 0) };
     let too_long =
-        || CliError::new(format!("cannot {attempt}: it is larger than {} MiB, more than any object", most >> 20));
+        || CliError::new(format!("cannot {attempt}: it is larger than {} MiB, and no object is", most >> 20));
     if length > most {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    // The size of a sparse file may exceed the memory.
+    // A sparse file may be larger than the memory.
     bytes.try_reserve(length as usize).map_err(|error| failed(error.into()))?;
     match file.take(most + 1).read_to_end(&mut bytes).map_err(failed)? as u64 {
         read if read > most => Err(too_long()),

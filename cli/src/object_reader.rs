@@ -1,23 +1,23 @@
-//! `--reader`: the reader of object files, for `trace`, `run` and `inspect`.
+//! `--reader`: the object reader, for `trace`, `run` and `inspect`.
 
 use clap::ValueEnum;
 use cutaway::ObjectReader;
 
-/// The help of `--reader`. With clap's list of values it would not fit on one line.
-pub(crate) const HELP: &str = "Reader: cutaway or aya-obj";
+/// The help of `--reader`. With the default, it fits on one line of 80 columns in the help of `run`.
+pub(crate) const HELP: &str = "Read with cutaway or aya-obj";
 
 /// The long help of `--reader`.
 pub(crate) const LONG_HELP: &str = "\
-Reader: cutaway or aya-obj
+Object reader: cutaway or aya-obj
 
-cutaway is the loader's own reader. aya-obj is the crate aya-obj
-0.3.0, which aya 0.14 uses: maps, programs, types, CO-RE relocation
-and linking are its own; the rest of loading is the same.
+cutaway is the loader's own object reader. aya-obj is the crate
+aya-obj 0.3.0, which aya 0.14 uses: it reads maps, programs and types,
+applies CO-RE relocations and links. The rest of loading is the same.
 
-trace reads its built-in programs by aya-obj; run and inspect read by
-cutaway. With --reader aya-obj they refuse an object that aya-obj
-would misread. Values that aya-obj omits or gets wrong are corrected,
-each with a warning. inspect compares both readers in any case.
+Default: aya-obj for the built-in programs of trace, cutaway for run
+and inspect. With --reader aya-obj, an object that aya-obj would
+misread is refused. Values that aya-obj omits or gets wrong are
+corrected, each with a warning. inspect compares both in any case.
 
 For an object with CO-RE relocations aya-obj parses all of the
 kernel's BTF, which takes tens of milliseconds.";
@@ -28,7 +28,7 @@ pub(crate) const AYA_OBJ: &str = "aya-obj 0.3.0";
 /// The values of `--reader`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Reader {
-    /// The loader's own reader
+    /// The loader's own object reader
     Cutaway,
     /// The crate aya-obj 0.3.0, which aya 0.14 uses
     AyaObj,

@@ -51,7 +51,11 @@ impl Elf {
     pub(crate) fn must_be_native(&self) -> Result<(), Error> {
         match self.0.foreign {
             true => Err(Error::Object {
-                why: "its byte order is not this machine's: compile it for bpfel or bpfeb accordingly".to_owned(),
+                why: if cfg!(target_endian = "little") {
+                    "its byte order is not this machine's: compile it for bpfel".to_owned()
+                } else {
+                    "its byte order is not this machine's: compile it for bpfeb".to_owned()
+                },
             }),
             false => Ok(()),
         }

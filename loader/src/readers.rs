@@ -1,7 +1,7 @@
-//! Compares the results of this crate's reader and of aya-obj on one object.
+//! Compares the results of this crate's object reader and of aya-obj on one object.
 //!
-//! Both results are linked in a dry run, aya-obj's without the corrections that loading makes, and compared: maps,
-//! programs, license, kernel version, instructions. File descriptors of maps are compared by the maps' names.
+//! Both results are linked in a dry run, aya-obj's without the corrections that loading makes. Then maps, programs,
+//! license, kernel version and instructions are compared. The fds of maps are compared by the maps' names.
 
 use std::{collections::HashMap, ops::Deref};
 
@@ -13,7 +13,7 @@ use crate::{
     resolve::core_relo::is_poison,
 };
 
-/// The result of comparing two readers on one object, for an aya user.
+/// The result of comparing the two object readers on one object, for an aya user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReaderComparison {
@@ -30,9 +30,9 @@ pub enum ReaderComparison {
         /// The fault, as the predicate of a sentence about aya-obj: `does not resolve externs, such as …`.
         why: String,
     },
-    /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared: this crate
-    /// cannot link the object, it does not give the kernel's BTF to aya-obj, it has a limit that aya-obj does not have,
-    /// or neither reader can link one of its programs.
+    /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared. Either this
+    /// crate cannot link the object, does not give the kernel's BTF to aya-obj, or has a limit that aya-obj does not
+    /// have; or neither reader can link one of the programs.
     Unlinked {
         /// Why not all instructions are compared, in a sentence without a capital.
         why: String,
@@ -45,7 +45,7 @@ pub enum ReaderComparison {
 }
 
 impl Object {
-    /// Returns whether the object has CO-RE relocations, as the reader that has read it found them. Without them, its
+    /// Returns whether the object has CO-RE relocations, as found by the reader that has read it. Without them, its
     /// instructions are the same for each kernel.
     #[must_use]
     #[doc(alias = "has_btf_relocations")]
@@ -57,8 +57,12 @@ impl Object {
     }
 }
 
-/// Compares the results of this crate's reader and of aya-obj 0.3.0 on an object file. `kernel` is the BTF of the
-/// kernel that CO-RE relocations are applied for; if it is empty, neither reader applies them. Makes no system call.
+/// Compares the results of this crate's object reader and of aya-obj 0.3.0 on an object file. Makes no system call.
+///
+/// `kernel` is the BTF of the kernel that CO-RE relocations are applied for: the contents of that kernel's
+/// `/sys/kernel/btf/vmlinux`. An empty slice is enough for an object without CO-RE relocations
+/// ([`Object::has_core_relocations`]). It does not cover an object with them: neither reader applies them, and the
+/// result is at best [`ReaderComparison::Unlinked`]. [`compare_readers_on_host`] reads the running kernel's BTF.
 ///
 /// # Errors
 ///
@@ -68,9 +72,9 @@ pub fn compare_readers(bytes: &[u8], kernel: &[u8]) -> Result<ReaderComparison, 
     Ok(compare(&own, bytes, || Ok(kernel)))
 }
 
-/// Compares as [`compare_readers`] does, for the running kernel. Its BTF is read only if the object has CO-RE
-/// relocations, which costs tens of milliseconds. Needs no privileges. Linux 5.4 for objects with CO-RE relocations:
-/// if the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
+/// Compares as [`compare_readers`] does, for the running kernel. Its BTF, `/sys/kernel/btf/vmlinux`, is read only if the
+/// object has CO-RE relocations, which costs tens of milliseconds. Needs no privileges, and Linux 5.4 for objects with
+/// CO-RE relocations: if the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
 ///
 /// # Errors
 ///
@@ -127,7 +131,7 @@ fn compare<K: Deref<Target = [u8]>>(
     })
 }
 
-/// Returns aya-obj's refusal; `Err` with the reason if the error is not aya-obj's but this crate's.
+/// Returns aya-obj's refusal; `Err` with the reason if the error is this crate's.
 fn refused(error: &Error) -> Result<ReaderComparison, String> {
     let why = sentence(error);
     if let Some(why) = why.strip_prefix(REFUSES) {
@@ -137,7 +141,7 @@ fn refused(error: &Error) -> Result<ReaderComparison, String> {
     if is_of_aya { Ok(ReaderComparison::Refused { why }) } else { Err(why) }
 }
 
-/// Tells why aya-obj's object cannot be used here.
+/// Returns the result for an object of aya-obj that cannot be used here.
 fn withheld(why: &str) -> ReaderComparison {
     let why = match why.strip_prefix("aya-obj ") {
         Some(fault) => fault.to_owned(),

@@ -1,20 +1,20 @@
-//! Checks whether aya-obj accepts the object, and whether both readers agree.
+//! Checks whether aya-obj accepts the object, and whether both object readers agree.
 
 use cutaway::{Object, ReaderComparison, compare_readers, compare_readers_on_host};
 use serde::Serialize;
 
 use crate::object_reader::AYA_OBJ;
 
-/// The result of comparing both readers, for aya users. At most one reason is set, and none if both readers agree.
+/// The result of comparing both object readers, for aya users. At most one reason is set; no reason if they agree.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct AyaObj {
     /// `true` for the same maps, programs and instructions; `false` if aya-obj refuses the object, must not be
-    /// given it or reads it differently; `null` if that is unknown.
+    /// given it or reads it differently; `null` if unknown.
     pub(super) agrees: Option<bool>,
     /// Why aya-obj refuses the object.
     pub(super) refused: Option<String>,
-    /// The fault that aya-obj would have without an error, so that the object is not given to it; the predicate of a
-    /// sentence about aya-obj.
+    /// The fault of aya-obj that would cause no error, so aya-obj does not receive the object. It is the predicate of
+    /// a sentence about aya-obj.
     pub(super) withheld: Option<String>,
     /// The first difference.
     pub(super) difference: Option<String>,
@@ -23,11 +23,11 @@ pub(super) struct AyaObj {
 }
 
 impl AyaObj {
-    /// Compares both readers. `types` is the BTF of the kernel that CO-RE relocations are applied for; without it, the
-    /// running kernel's is read if the object has CO-RE relocations.
+    /// Compares both object readers. `types` is the BTF of the kernel that CO-RE relocations are applied for. Without
+    /// it, the running kernel's BTF is read if the object has CO-RE relocations.
     pub(super) fn compare(bytes: &[u8], object: &Object, types: Option<&[u8]>) -> Self {
         if object.is_foreign_endian() {
-            let why = "its byte order is not this machine's, so the readers are not compared";
+            let why = "its byte order is not this machine's, so the object readers are not compared";
             return Self { unknown: Some(why.to_owned()), ..Self::default() };
         }
         let compared = match types {
@@ -52,12 +52,12 @@ impl AyaObj {
         match (found, self.agrees) {
             (Some(found), _) => found,
             (None, Some(true)) => "reads it the same: maps, programs, instructions".to_owned(),
-            (None, _) => "unknown: the readers are not compared".to_owned(),
+            (None, _) => "unknown: the object readers are not compared".to_owned(),
         }
     }
 
-    /// Returns the beginning of the line that has the sentence.
-    pub(super) fn head() -> String {
+    /// Returns the text before the sentence.
+    pub(super) fn label() -> String {
         format!("{AYA_OBJ}  ")
     }
 }

@@ -1,6 +1,7 @@
-//! Instructions as text, as they are in the file and as the kernel gets them.
+//! Formats instructions as text, before linking (as in the file) and after linking (as passed to the kernel).
 //!
-//! Instructions are numbered by slot from the program's start, as the verifier numbers them.
+//! Instructions are numbered by slot from the program's start, as the verifier numbers them. A slot is 8 bytes; a
+//! 64-bit load takes two.
 
 use std::collections::HashMap;
 
@@ -11,23 +12,23 @@ use serde::Serialize;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "row", rename_all = "lowercase")]
 pub(super) enum Row {
-    /// A function begins, behind the program that calls it.
+    /// The beginning of a function, which follows the program that calls it.
     Function { name: String, section: String },
-    /// What follows comes from this line of source.
+    /// The line of source of the instructions that follow.
     Source { file: String, line: u32, column: u32, text: String },
     /// An instruction.
     Instruction {
         slot: usize,
-        /// As it is in the file, with the name of what it refers to.
+        /// The instruction in the file, with the name of the symbol that it refers to.
         before: String,
-        /// What the kernel gets, where that is something else.
+        /// The linked instruction, if linking changes it.
         after: Option<String>,
-        /// What CO-RE did to it.
+        /// The CO-RE relocation that was applied to it.
         core: Option<String>,
     },
 }
 
-/// CO-RE relocations by section, and in each by offset: listings ask about every instruction.
+/// CO-RE relocations by section and offset: a listing looks up every instruction.
 #[derive(Debug, Default)]
 pub(super) struct ByLocation<'r>(HashMap<&'r str, Vec<&'r Applied>>);
 
@@ -38,20 +39,20 @@ impl<'r> ByLocation<'r> {
             sections.entry(&*applied.section).or_default().push(applied);
         }
         for applied in sections.values_mut() {
-            // Of several for one instruction the first counts.
+            // The sort is stable: the first of several relocations of one instruction counts.
             applied.sort_by_key(|applied| applied.offset);
         }
         Self(sections)
     }
 
-    /// Those of one section, ascending by offset.
+    /// Returns the relocations of a section, ascending by offset.
     fn section(&self, name: &str) -> &[&'r Applied] {
         self.0.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// The one of the instruction at `offset`.
-fn at<'r>(applied: &[&'r Applied], offset: u64) -> Option<&'r Applied> {
+/// Returns the relocation of the instruction at `offset` bytes in the section.
+fn find<'r>(applied: &[&'r Applied], offset: u64) -> Option<&'r Applied> {
     let index = applied.partition_point(|applied| {
         #[cfg(test)]
         tests::COMPARED.with(|compared| compared.set(compared.get() + 1));
@@ -60,12 +61,12 @@ fn at<'r>(applied: &[&'r Applied], offset: u64) -> Option<&'r Applied> {
     applied.get(index).copied().filter(|applied| u64::from(applied.offset) == offset)
 }
 
-/// A function as it is in the file.
+/// Lists a function before linking.
 pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut slot = 0;
     while slot < function.instructions.len() {
-        source(function, slot, &mut rows);
+        add_source(function, slot, &mut rows);
         let (before, slots) = before(function, slot);
         rows.push(Row::Instruction { slot, before, after: None, core: None });
         slot += slots;
@@ -73,7 +74,7 @@ pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
     rows
 }
 
-/// A program with the functions that it calls.
+/// Lists a linked program with the functions that it calls.
 pub(super) fn linked(
     instructions: &[Instruction],
     subprogs: &[Subprog],
@@ -91,7 +92,7 @@ pub(super) fn linked(
         let applied = core.section(&function.section);
         let mut index = 0;
         while index < function.instructions.len() {
-            source(function, index, &mut rows);
+            add_source(function, index, &mut rows);
             let slot = part.start + index;
             let (before, slots) = before(function, index);
             let pair = |code: &[Instruction], at: usize| {
@@ -100,7 +101,7 @@ pub(super) fn linked(
             let changed = pair(instructions, slot) != pair(&function.instructions, index);
             let after = changed.then(|| names.after(instructions, slot)).flatten();
             let offset = function.offset + index as u64 * 8;
-            let core = at(applied, offset).map(ToString::to_string);
+            let core = find(applied, offset).map(ToString::to_string);
             rows.push(Row::Instruction { slot, before, after, core });
             index += slots;
         }
@@ -108,8 +109,8 @@ pub(super) fn linked(
     rows
 }
 
-/// The line of source that begins at this slot, if one does that is not already there.
-fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
+/// Adds the line of source that begins at this slot, unless the line before it is the same.
+fn add_source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
     let index = function.lines.partition_point(|line| line.slot < slot);
     let Some(line) = function.lines.get(index).filter(|line| line.slot == slot && line.line > 0) else { return };
     let previous = index.checked_sub(1).and_then(|index| function.lines.get(index));
@@ -120,11 +121,11 @@ fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
     rows.push(Row::Source { file: file.to_string(), line: *line, column: *column, text: text.to_string() });
 }
 
-/// The instruction as the file has it, and how many slots it takes.
+/// Returns the text of an instruction before linking, and the number of its slots.
 fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
     let Some(instruction) = function.instructions.get(slot) else { return ("<cut off>".to_owned(), 1) };
     let shown = instruction.text(function.instructions.get(slot + 1).copied());
-    // Ascending by slot.
+    // The references are sorted by slot.
     let index = function.references.partition_point(|reference| reference.slot < slot);
     let reference = function.references.get(index).filter(|reference| reference.slot == slot);
     let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(*instruction));
@@ -135,13 +136,13 @@ fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
     (text, instruction.slots())
 }
 
-/// The kernel's function that is called by its number.
+/// Returns the name of the helper that the instruction calls.
 fn helper(instruction: Instruction) -> Option<&'static str> {
     let is_helper = instruction.is_call() && instruction.src() == 0;
     is_helper.then(|| Helper::from_id(instruction.imm)).flatten().map(Helper::name)
 }
 
-/// Names for what linking puts into instructions.
+/// The names of the maps and functions that linked instructions refer to.
 struct Names<'a> {
     subprogs: &'a [Subprog],
     functions: &'a [FunctionSpec],
@@ -149,7 +150,7 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// The instruction as the kernel gets it: fds are shown as the map that they stand for.
+    /// Returns the text of a linked instruction. The name of the map replaces the dry run's fd.
     fn after(&self, code: &[Instruction], slot: usize) -> Option<String> {
         let instruction = *code.get(slot)?;
         let next = code.get(slot + 1).copied();
@@ -164,23 +165,23 @@ impl Names<'_> {
             (opcode::JMP_CALL, opcode::PSEUDO_KFUNC_CALL) => format!("call kernel function, BTF type {imm}"),
             _ => match helper(instruction) {
                 Some(name) => format!("{text} <{name}>"),
-                // What CO-RE and weak externs leave where there is nothing to put.
+                // CO-RE relocations without a candidate and missing weak externs leave such a call.
                 None if instruction.is_call() => format!("{text} <no such function: refused if reached>"),
                 None => text.to_string(),
             },
         })
     }
 
-    /// The map whose stand-in for an fd this is.
-    fn map(&self, number: i32) -> &str {
-        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    /// Returns the name of the map with this fd of the dry run: the map's index plus 1.
+    fn map(&self, fd: i32) -> &str {
+        let index = usize::try_from(fd).ok().and_then(|fd| fd.checked_sub(1));
         index.and_then(|index| self.maps.get(index)).map_or("?", |map| &map.name)
     }
 
-    /// The function at this distance from the slot behind an instruction.
+    /// Returns the name of the function at this distance from the slot that follows the instruction.
     fn function(&self, slot: usize, distance: i32) -> &str {
         let target = (slot + 1).checked_add_signed(distance as isize);
-        // Parts stand one behind the other.
+        // The subprograms are sorted by their start.
         let index = target.and_then(|target| self.subprogs.binary_search_by_key(&target, |part| part.start).ok());
         index
             .and_then(|index| self.subprogs.get(index))

@@ -1,4 +1,4 @@
-//! What is told of an object: a plain value.
+//! The report on an object: a plain value.
 
 use std::collections::HashMap;
 
@@ -13,40 +13,40 @@ use super::{
     requirements,
 };
 
-/// The kernel that the dry run is for.
+/// The kernel that the programs are linked against in the dry run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Against<'b> {
-    /// The running one.
+    /// The running kernel.
     Running,
-    /// The one that these types are from.
+    /// The kernel that this BTF comes from.
     Btf(&'b [u8]),
 }
 
-/// All that is told.
+/// The report. Its fields are those of the JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) object: String,
     pub(super) license: String,
-    /// The reader of the object: `cutaway` or `aya-obj`.
-    pub(super) reader: &'static str,
-    /// Whether aya-obj accepts the object, and whether both readers agree.
+    /// The object reader: `cutaway` or `aya-obj`.
+    pub(super) reader: String,
+    /// Whether aya-obj accepts the object, and whether both object readers agree.
     pub(super) aya_obj: AyaObj,
     /// `big` or `little`.
     pub(super) byte_order: &'static str,
-    /// It is not this machine's: the object can be looked at, and no more.
+    /// Whether the byte order is not this machine's: such an object can be inspected, not loaded.
     pub(super) foreign: bool,
     pub(super) sections: Vec<Section>,
     pub(super) maps: Vec<Map>,
     pub(super) variables: Vec<Variable>,
     pub(super) externs: Vec<Extern>,
     pub(super) programs: Vec<Program>,
-    /// `None` where aya-obj applies them: it does not report them.
+    /// The CO-RE relocations; `None` if aya-obj applies them, because it does not report them.
     pub(super) core: Option<Vec<Core>>,
-    /// What loads and will not do what its author expects.
+    /// Parts of the object that load and do not do what the author expects.
     pub(super) warnings: Vec<String>,
-    /// Why the object as a whole cannot be linked.
+    /// Why the object cannot be linked as a whole.
     pub(super) failure: Option<String>,
-    /// What the running machine would refuse.
+    /// Features that the object requires and the running kernel lacks.
     pub(super) missing: Vec<String>,
 }
 
@@ -65,17 +65,18 @@ pub(super) struct Map {
     pub(super) map_type: String,
     pub(super) key_size: u32,
     pub(super) value_size: u32,
+    /// `max_entries` as passed to the kernel.
     pub(super) max_entries: u32,
-    /// What the object asked for.
+    /// `max_entries` in the object.
     pub(super) asked: u32,
     pub(super) is_ring: bool,
     pub(super) flags: Vec<String>,
     pub(super) pinned: bool,
     pub(super) inner: Option<Box<Map>>,
     pub(super) values: Vec<(u32, String)>,
-    /// It begins with `?`, and is not made.
+    /// Whether its section begins with `?`: it is created only on request.
     pub(super) optional: bool,
-    /// Why it cannot be made.
+    /// Why it cannot be created.
     pub(super) refused: Option<String>,
 }
 
@@ -95,7 +96,7 @@ pub(super) struct Extern {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) weak: bool,
-    /// What it is here; `None` if the dry run did not get so far.
+    /// The value in the dry run; `None` if the dry run failed before.
     pub(super) found: Option<String>,
 }
 
@@ -106,18 +107,18 @@ pub(super) struct Program {
     #[serde(rename = "type")]
     pub(super) program_type: String,
     pub(super) sleepable: bool,
-    /// Its section begins with `?`: it is loaded only if asked for.
+    /// Whether its section begins with `?`: it is loaded only on request.
     pub(super) optional: bool,
-    /// Slots in the file, without what it calls.
+    /// Slots in the file, without the functions that it calls.
     pub(super) slots: usize,
-    /// Slots that the kernel gets.
+    /// Slots of the linked program; `None` if it cannot be linked.
     pub(super) linked_slots: Option<usize>,
     /// Why it cannot be loaded.
     pub(super) refused: Option<String>,
     pub(super) listing: Vec<Row>,
 }
 
-/// A CO-RE relocation as it was applied.
+/// A CO-RE relocation that was applied.
 #[derive(Debug, Serialize)]
 pub(super) struct Core {
     pub(super) section: String,
@@ -144,30 +145,30 @@ impl Report {
         };
         let whole = dry_run.as_ref().map(Whole::of);
         let programs = || object.programs().iter().filter(|spec| chosen.is_empty() || chosen.contains(&spec.name));
-        // Those that are not loaded unless asked for are asked for once, all of them together.
-        let is_left_out = |spec: &ProgramSpec| whole.as_ref().is_some_and(|whole| whole.find(spec).is_none());
-        let others = programs().any(is_left_out).then(|| dry_run_against(all(&object), against));
+        // A second dry run requests all programs, for those that are loaded only on request.
+        let is_optional = |spec: &ProgramSpec| whole.as_ref().is_some_and(|whole| whole.find(spec).is_none());
+        let others = programs().any(is_optional).then(|| dry_run_against(with_all_programs(&object), against));
         let (others, other_failure) = match others.transpose() {
             Ok(others) => (others, None),
             Err(error) => (None, Some(error.to_string())),
         };
         let others = others.as_ref().map(Whole::of);
-        // What is wrong with the object as a whole is wrong with each of its programs.
+        // A fault of the object as a whole is a fault of each program.
         let why = failure.as_ref().or(other_failure.as_ref());
         let dry_runs = [whole.as_ref(), others.as_ref()];
-        let mut programs: Vec<_> = programs().map(|spec| one(spec, &functions, dry_runs, why)).collect();
+        let mut programs: Vec<_> = programs().map(|spec| program(spec, &functions, dry_runs, why)).collect();
         if chosen.is_empty() {
-            programs.extend(object.unknown_programs().iter().map(|aside| {
-                let function = functions.named(&aside.name);
+            programs.extend(object.unknown_programs().iter().map(|unknown| {
+                let function = functions.named(&unknown.name);
                 Program {
-                    name: aside.name.clone(),
-                    section: aside.section_name.clone(),
+                    name: unknown.name.clone(),
+                    section: unknown.section_name.clone(),
                     program_type: "unknown".to_owned(),
                     sleepable: false,
                     optional: false,
                     slots: function.map_or(0, |function| function.instructions.len()),
                     linked_slots: None,
-                    refused: Some(aside.why.clone()),
+                    refused: Some(unknown.why.clone()),
                     listing: function.map(listing::unlinked).unwrap_or_default(),
                 }
             }));
@@ -175,10 +176,7 @@ impl Report {
         Self {
             object: path.to_owned(),
             license: object.license().to_string_lossy().into_owned(),
-            reader: match object.reader() {
-                ObjectReader::AyaObj => "aya-obj",
-                _ => "cutaway",
-            },
+            reader: object.reader().to_string(),
             aya_obj,
             byte_order: if cfg!(target_endian = "big") == foreign { "little" } else { "big" },
             foreign,
@@ -232,7 +230,7 @@ fn externs(object: &Object, dry_run: Option<&DryRun>) -> Vec<Extern> {
     externs.collect()
 }
 
-/// Returns what CO-RE did; `None` if that is unknown.
+/// Returns the CO-RE relocations that were applied; `None` if they are unknown.
 fn relocations(object: &Object, dry_run: Option<&DryRun>) -> Option<Vec<Core>> {
     if object.reader() == ObjectReader::AyaObj && object.has_core_relocations() {
         return None;
@@ -256,8 +254,9 @@ fn dry_run_against(object: Object, against: Against<'_>) -> Result<DryRun, Error
 /// The functions of an object, found by name.
 struct Functions {
     all: Vec<FunctionSpec>,
-    /// Of several of one name the first counts, here and in the next.
+    /// Indices by name. The first of several functions with the same name counts.
     by_name: HashMap<String, usize>,
+    /// Indices by section and name. The first of several functions counts.
     by_section: HashMap<(String, String), usize>,
 }
 
@@ -302,9 +301,13 @@ impl<'r> Whole<'r> {
     }
 }
 
-/// One program, as it is in the first dry run that has it. `why` is the reason if the object
-/// cannot be linked at all.
-fn one(spec: &ProgramSpec, functions: &Functions, dry_runs: [Option<&Whole<'_>>; 2], why: Option<&String>) -> Program {
+/// Describes a program by the first dry run that has it. `why` is the reason if the object cannot be linked at all.
+fn program(
+    spec: &ProgramSpec,
+    functions: &Functions,
+    dry_runs: [Option<&Whole<'_>>; 2],
+    why: Option<&String>,
+) -> Program {
     let own = functions.of_program(spec);
     let mut program = Program {
         name: spec.name.clone(),
@@ -333,13 +336,13 @@ fn one(spec: &ProgramSpec, functions: &Functions, dry_runs: [Option<&Whole<'_>>;
     program
 }
 
-/// The object with all its programs.
-fn all(object: &Object) -> Object {
-    let mut all = object.clone();
-    for program in all.programs_mut() {
+/// Returns a copy of the object with all its programs requested.
+fn with_all_programs(object: &Object) -> Object {
+    let mut object = object.clone();
+    for program in object.programs_mut() {
         program.section.autoload = true;
     }
-    all
+    object
 }
 
 fn map(spec: &MapSpec) -> Map {
@@ -387,7 +390,7 @@ fn extern_text(found: &ExternFound) -> String {
     }
 }
 
-/// A constant as the number it is, or as text.
+/// Formats a constant of 1, 2, 4 or 8 bytes as a number, another one as text.
 fn constant(bytes: &[u8]) -> String {
     if !matches!(bytes.len(), 1 | 2 | 4 | 8) {
         let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The report as text.
+//! Formats the report as text.
 
 use std::fmt::{self, Write as _};
 
@@ -15,7 +15,7 @@ use crate::{
 /// Columns of running text.
 const WIDTH: usize = 80;
 
-/// Writes a line. A name with a newline in it, which a hostile object may have, does not make it two.
+/// Writes one line. Newlines are escaped: a name in a hostile object may contain one.
 macro_rules! line {
     ($to:expr, $($text:tt)*) => {
         writeln!($to, "{}", one_line(&format!($($text)*)))
@@ -32,16 +32,16 @@ pub(super) fn text(report: &Report) -> String {
 fn write(report: &Report, to: &mut String) -> fmt::Result {
     let license = if report.license.is_empty() { "none" } else { &report.license };
     let by = if report.reader == "cutaway" { String::new() } else { format!(", read by {}", report.reader) };
-    line!(to, "object {}, licence {license}{by}", report.object)?;
+    line!(to, "object {}, license {license}{by}", report.object)?;
     if report.foreign {
-        writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
+        writeln!(to, "{}-endian, unlike this machine: it can be inspected here, not loaded", report.byte_order)?;
     }
 
-    to.push_str(&wrapped(&one_line(&report.aya_obj.sentence()), &AyaObj::head(), WIDTH));
+    to.push_str(&wrapped(&one_line(&report.aya_obj.sentence()), &AyaObj::label(), WIDTH));
 
     write_sections(to, &report.sections)?;
     if !report.maps.is_empty() {
-        heading(to, "maps, as the kernel will be asked for them")?;
+        heading(to, "maps, as passed to the kernel")?;
         for map in &report.maps {
             write_map(to, map, 2)?;
         }
@@ -55,11 +55,11 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         }
     }
     if let Some(why) = &report.failure {
-        heading(to, "loading it whole")?;
+        heading(to, "loading all programs")?;
         line!(to, "  fails: {why}")?;
     }
     if !report.missing.is_empty() {
-        heading(to, "what this machine lacks for it")?;
+        heading(to, "requirements that this machine lacks")?;
         for missing in &report.missing {
             line!(to, "  {missing}")?;
         }
@@ -77,15 +77,19 @@ fn write_sections(to: &mut String, sections: &[Section]) -> fmt::Result {
         to,
         sections.iter().map(|section| {
             let size = format!("{} bytes", section.size);
-            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
-            let references = match section.references {
+            let slots = if section.executable { counted(section.size / 8, "instruction") } else { String::new() };
+            let relocations = match section.references {
                 0 => String::new(),
-                1 => "1 reference".to_owned(),
-                many => format!("{many} references"),
+                count => counted(count as u64, "relocation"),
             };
-            vec![section.name.clone(), size, slots, references]
+            vec![section.name.clone(), size, slots, relocations]
         }),
     )
+}
+
+/// Returns a number of things: `1 relocation`, `2 relocations`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn write_variables(to: &mut String, variables: &[Variable]) -> fmt::Result {
@@ -112,7 +116,7 @@ fn write_externs(to: &mut String, externs: &[Extern]) -> fmt::Result {
         to,
         externs.iter().map(|known| {
             let weak = if known.weak { "weak" } else { "" };
-            let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
+            let found = known.found.clone().unwrap_or_else(|| "not resolved".to_owned());
             vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
         }),
     )
@@ -122,7 +126,7 @@ fn heading(to: &mut String, text: &str) -> fmt::Result {
     writeln!(to, "\n{text}")
 }
 
-/// Columns, each as wide as what is in it.
+/// Writes columns, each as wide as its widest cell.
 fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
     let clean = |row: Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
     let rows: Vec<_> = rows.map(clean).collect();
@@ -146,7 +150,7 @@ fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Resul
 }
 
 fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
-    let name = if map.name.is_empty() { "each holds".to_owned() } else { one_line(&map.name) };
+    let name = if map.name.is_empty() { "inner map".to_owned() } else { one_line(&map.name) };
     write!(to, "{:indent$}{name}: {}", "", map.map_type)?;
     if map.is_ring {
         write!(to, ", {} bytes", map.max_entries)?;
@@ -156,7 +160,7 @@ fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
         write!(to, ", {} {entries}, key {}, value {} byte{s}", map.max_entries, map.key_size, map.value_size)?;
     }
     if map.asked != map.max_entries {
-        write!(to, " (the object asks for {})", map.asked)?;
+        write!(to, " ({} in the object)", map.asked)?;
     }
     for flag in &map.flags {
         write!(to, ", {flag}")?;
@@ -165,11 +169,11 @@ fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
         write!(to, ", pinned by name")?;
     }
     if map.optional {
-        write!(to, ", not made unless asked for")?;
+        write!(to, ", created only on request")?;
     }
     writeln!(to)?;
     if let Some(why) = &map.refused {
-        line!(to, "{:indent$}  cannot be made: {why}", "")?;
+        line!(to, "{:indent$}  cannot be created: {why}", "")?;
     }
     if let Some(inner) = &map.inner {
         write_map(to, inner, indent + 2)?;
@@ -182,14 +186,14 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
     line!(to, "{}: {}", program.section, program.name)?;
     write!(to, "  {}", program.program_type)?;
     if program.sleepable {
-        write!(to, ", may sleep")?;
+        write!(to, ", sleepable")?;
     }
     if program.optional {
-        write!(to, ", not loaded unless asked for")?;
+        write!(to, ", loaded only on request")?;
     }
-    write!(to, ", {} slots", program.slots)?;
+    write!(to, ", {}", counted(program.slots as u64, "instruction"))?;
     match program.linked_slots {
-        Some(linked) if linked != program.slots => writeln!(to, ", {linked} with what it calls")?,
+        Some(linked) if linked != program.slots => writeln!(to, ", {linked} with the functions that it calls")?,
         _ => writeln!(to)?,
     }
     if let Some(why) = &program.refused {

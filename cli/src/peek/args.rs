@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "ring", conflicts_with = "from")]
     pub(super) watch: bool,
 
-    /// Seconds between snapshots, with --watch
+    /// Seconds between --watch snapshots
     #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = seconds)]
     pub(super) interval: Duration,
 

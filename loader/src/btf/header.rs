@@ -32,6 +32,6 @@ impl<'a> Header<'a> {
         self.len
             .checked_add(offset)
             .and_then(|start| self.bytes.get(start..start.checked_add(length)?))
-            .ok_or_else(|| Broken(format!("a part of {length} bytes at {offset} reaches beyond its end")))
+            .ok_or_else(|| Broken(format!("a part of {length} bytes at {offset} reaches beyond its end (truncated?)")))
     }
 }

@@ -37,9 +37,8 @@ pub(super) struct Parts {
 
 /// Reads the parts of the file and checks them.
 pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
-    let header = FileHeader64::<Endianness>::parse(data).map_err(|_| {
-        broken(format_args!("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))
-    })?;
+    let header = FileHeader64::<Endianness>::parse(data)
+        .map_err(|_| broken(format_args!("it is not a 64-bit ELF file: truncated, or not the compiler's output?")))?;
     let endian = header.endian().map_err(unread)?;
     if header.e_machine(endian) != elf::EM_BPF {
         return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
@@ -48,7 +47,9 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
         return Err(broken(format_args!("it is no relocatable object: linked or stripped of its relocations?")));
     }
     let foreign = header.is_big_endian() != cfg!(target_endian = "big");
-    let table = header.sections(endian, data).map_err(unread)?;
+    let table = header
+        .sections(endian, data)
+        .map_err(|_| broken(format_args!("its section headers cannot be read: is the file truncated?")))?;
 
     #[cfg(feature = "aya-obj")]
     let oddity = super::oddities::oddity(data, endian, &table);
@@ -271,7 +272,7 @@ fn refuse_overlapping_functions(sections: &[Section], symbols: &[Symbol]) -> Res
     let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
     let location = |symbol: &Symbol| (symbol.section, symbol.address);
     sort(&mut functions, |one, other| (location(one), other.size).cmp(&(location(other), one.size)));
-    // Of several symbols with the same address, the largest counts.
+    // The largest of several symbols with the same address counts.
     functions.dedup_by(|one, before| location(one) == location(before));
     let room: u64 = sections.iter().filter(|section| section.is_code()).map(|section| section.size).sum();
     let mut code = 0;

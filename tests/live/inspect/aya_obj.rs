@@ -66,7 +66,7 @@ fn line_says_whether_readers_agree() {
         ),
         (
             "kinds/code_eb",
-            "unknown: its byte order is not this machine's, so the readers are not compared",
+            "unknown: its byte order is not this machine's, so the object readers are not compared",
             "unknown",
             Value::Null,
         ),
@@ -159,7 +159,7 @@ fn report_by_aya_obj_is_the_same() {
     let programs = chosen["programs"].as_array().unwrap();
     assert_eq!(programs.iter().map(|program| &program["name"]).collect::<Vec<_>>(), ["follow_fork"]);
     let table = inspect(["--reader", "aya-obj", "--built-in", "ring"]);
-    assert!(table.stdout.starts_with("object built-in ring, licence Dual MIT/GPL, read by aya-obj\n"), "{table:?}");
+    assert!(table.stdout.starts_with("object built-in ring, license Dual MIT/GPL, read by aya-obj\n"), "{table:?}");
 }
 
 fn relocations_by_aya_obj_are_unknown() {

@@ -43,7 +43,8 @@ fn garbage_gets_one_clear_sentence() {
         assert!(ended.complaint().contains(part), "{}: {ended:?}", path.display());
         assert_eq!(ended.stdout, "");
     }
-    for (arguments, part) in [(["--program", "absent"], "has no program `absent`"), (["--btf", "/dev/null"], "no BTF")]
+    for (arguments, part) in
+        [(["--program", "absent"], "has no program `absent`"), (["--btf", "/dev/null"], "cannot read BTF from")]
     {
         let ended = inspect(arguments.map(std::path::PathBuf::from).iter().chain([&object]));
         assert!(ended.complaint().contains(part), "{ended:?}");
@@ -56,11 +57,15 @@ fn truncated_object_gets_one_sentence() {
     let path = folder.path().join("cut.o");
     for length in (0..whole.len()).step_by(whole.len() / 20) {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(inspect([&path]).complaint().starts_with("cannot read `"), "{length}");
+        let ended = inspect([&path]);
+        let complaint = ended.complaint();
+        assert!(complaint.starts_with("cannot read `") && complaint.contains("truncated"), "{length}: {complaint}");
     }
 }
 
 fn wrong_usage_of_inspect_ends_with_status_2() {
+    let without = inspect([""; 0]);
+    assert!(without.stderr.contains("cutaway inspect --built-in ring"), "{without:?}");
     for words in ["", "object.o --built-in ring", "--built-in paper", "--built-in ring --format xml"] {
         let ended = inspect(words.split_whitespace());
         assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");

@@ -228,7 +228,7 @@ fn inspect_needs_no_privileges() {
 /// The last example of `cutaway inspect --help`, pasted into a shell.
 fn help_example_of_inspect_works() {
     let help = inspect(["--help"]).stdout;
-    let (_, script) = help.split_once("itself loads:\n").unwrap();
+    let (_, script) = help.split_once("a built-in object:\n").unwrap();
     let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
     let ended = binary::Running::start(Command::new("sh").args(["-c", script]).env("PATH", path)).end();
     assert!(ended.status.success() && ended.stdout.contains("events: RINGBUF"), "{ended:?}");

@@ -6,7 +6,11 @@ use crate::{
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![test!(wrong_usage_ends_with_status_2), test!(help_and_version_go_to_stdout)]
+    vec![
+        test!(wrong_usage_ends_with_status_2),
+        test!(command_without_dashes_gets_a_hint),
+        test!(help_and_version_go_to_stdout),
+    ]
 }
 
 fn wrong_usage_ends_with_status_2() {
@@ -37,6 +41,26 @@ fn wrong_usage_ends_with_status_2() {
         assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
         assert!(ended.stderr.contains(blamed), "{words}: {ended:?}");
         assert_eq!(ended.stdout, "", "{words}");
+    }
+}
+
+fn command_without_dashes_gets_a_hint() {
+    for (words, hint) in [
+        ("trace getent ahosts localhost", Some("put -- before the command: cutaway trace -- getent …\n")),
+        ("--explain trace --count 1 true", Some("put -- before the command: cutaway trace -- true\n")),
+        ("run program.o getent ahosts", Some("put -- before the command: cutaway run OBJECT -- getent …\n")),
+        ("run --built-in ring getent ahosts", Some("cutaway run --built-in TRANSPORT -- COMMAND\n")),
+        ("run --built-in ring true", Some("put -- before it: cutaway run --built-in TRANSPORT -- COMMAND\n")),
+        ("run program.o --built-in ring -- true", None),
+        ("trace --frobnicate", None),
+        ("doctor now", None),
+    ] {
+        let ended = Running::start(&mut command(words.split_whitespace())).end();
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""), "{words}: {ended:?}");
+        match hint {
+            Some(hint) => assert!(ended.stderr.contains(hint), "{words}: {ended:?}"),
+            None => assert!(!ended.stderr.contains("before"), "{words}: {ended:?}"),
+        }
     }
 }
 

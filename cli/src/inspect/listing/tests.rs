@@ -1,4 +1,4 @@
-//! How the work grows with the object.
+//! Checks that the work grows in proportion to the object.
 
 use std::cell::Cell;
 
@@ -13,11 +13,11 @@ use super::super::{
 mod many_core;
 
 thread_local! {
-    /// Relocations that were held against an instruction.
+    /// The number of comparisons of a relocation's offset with an instruction's.
     pub(super) static COMPARED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Inspects an object with so many programs of 100 relocations each; gives how many comparisons that takes.
+/// Inspects an object with `programs` programs of 100 relocations each, and returns the number of comparisons.
 fn compared(programs: usize) -> u64 {
     let bytes = many_core::object(programs, 100);
     let object = Object::parse(&bytes).unwrap();
@@ -27,14 +27,15 @@ fn compared(programs: usize) -> u64 {
     assert_eq!((report.failure, report.core.map_or(0, |core| core.len())), (None, programs * 100));
     for program in &report.programs {
         assert_eq!((&program.refused, program.linked_slots), (&None, Some(102)));
-        let told = program.listing.iter().filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));
-        assert_eq!(told.count(), 100, "{}", program.name);
+        let relocated =
+            program.listing.iter().filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));
+        assert_eq!(relocated.count(), 100, "{}", program.name);
     }
     COMPARED.get()
 }
 
 #[test]
-fn twice_the_relocations_take_little_more_than_twice_the_work() {
+fn work_grows_in_proportion_to_relocations() {
     let (one, two) = (compared(20), compared(40));
     assert!(one > 0 && two * 10 <= one * 22, "{one} comparisons, and {two}");
 }

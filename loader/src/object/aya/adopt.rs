@@ -35,7 +35,8 @@ use crate::{
 /// The limit of section numbers in an object that comes without its file.
 const MOST_SECTIONS: usize = 1 << 16;
 
-/// Makes an object of aya-obj's. `own` is the object as this crate's reader parses the file, if there is a file.
+/// Converts aya-obj's object to this crate's. `own` is the object as this crate's reader parses the file; `None` if the
+/// object comes without its file.
 pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Object, Error> {
     let is_foreign = matches!(read.endianness, object::Endianness::Big) != cfg!(target_endian = "big");
     if is_foreign {
@@ -74,7 +75,7 @@ pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Ob
     })
 }
 
-/// Makes an object without maps and programs, that comes without its file.
+/// Makes an object without maps and programs, for an object that comes without its file.
 fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
     Object {
         license: license.to_owned(),
@@ -98,8 +99,8 @@ fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
 /// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
 const EXTERN: u32 = 2;
 
-/// Completes the object's BTF by aya-obj, for a kernel that knows all kinds of type, and returns it. For older kernels
-/// this crate changes it.
+/// Completes the object's BTF by aya-obj, for a kernel that knows all kinds of types, and returns it. This crate changes
+/// it for older kernels.
 fn completed(read: &mut aya_obj::Object) -> Result<Option<Vec<u8>>, Error> {
     let all = BtfFeatures::new(true, true, true, true, true, true, true, true);
     guarded("complete the object's BTF", 0, || {
@@ -123,7 +124,7 @@ fn described(
     }
     let none = Section { name: String::new(), executable: false, size: 0, bytes: None };
     let mut sections = vec![none.clone(); count];
-    // No file has programs of several kinds in one section; if an object has, the first name decides.
+    // No file has programs of several kinds in one section. If an object has, the program whose name sorts first decides.
     let mut words = BTreeMap::new();
     for (name, program) in &read.programs {
         let known = words.entry(program.section_index).or_insert((name, &program.section));

@@ -29,7 +29,7 @@ const TYPE_ID_LOCAL: u32 = 6;
 /// The maximum length in bytes of an access string, `0:1:5`. libbpf accepts 64 numbers.
 const LONGEST_ACCESS: usize = 1024;
 
-/// Returns the work that would take too long, as the predicate of a sentence about aya-obj; `None` if there is none.
+/// Returns the work that would take aya-obj too long, as the predicate of a sentence about aya-obj; `None` if there is none.
 pub(super) fn effort(own: &Object) -> Option<String> {
     let elf = own.elf();
     let types = elf.contents(".BTF");
@@ -169,8 +169,8 @@ fn names(btf: &Btf<'_>, records: u64, blocks: u64) -> Option<String> {
         .then(|| format!("reads {count} names to their end, the longest of which has {longest} bytes"))
 }
 
-/// Checks the number of types that CO-RE relocations name, their names, and the length of their accesses. Of a name
-/// that begins with a flavor (`___name`) nothing is left, and every type without a name is a candidate.
+/// Checks the number of types that CO-RE relocations name, their names, and the length of their accesses. A name that
+/// begins with a flavor (`___name`) is empty without it, so every type without a name is a candidate.
 fn relocations(btf: &Btf<'_>, ext: &Ext<'_>) -> Option<String> {
     let relocations = || ext.core_relo().flat_map(|records| records.words::<4>());
     if relocations().any(|[_, _, access, _]| btf.string(access).len() > LONGEST_ACCESS) {

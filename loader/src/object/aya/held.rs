@@ -1,6 +1,6 @@
-//! An object that aya-obj has read, as this crate keeps it, and the name of the reader.
+//! An object that aya-obj has read, as this crate keeps it, and the object readers.
 
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 use super::guard;
 
@@ -16,11 +16,11 @@ pub(crate) struct AyaObject {
     pub(crate) types: Option<Arc<[u8]>>,
     /// Whether linking avoids the known faults of aya-obj's linker.
     pub(crate) is_mended: bool,
-    /// Whether this crate's reader has read the same file, so that relocation and linking are compared with its own.
+    /// Whether this crate's reader has read the same file: its relocation and linking are then compared with aya-obj's.
     pub(crate) is_compared: bool,
 }
 
-/// A reader of object files.
+/// A reader of object files. Its display form, which [`FromStr`] parses, is `cutaway` or `aya-obj`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ObjectReader {
@@ -37,5 +37,41 @@ impl ObjectReader {
     #[must_use]
     pub fn is_catching_panics() -> bool {
         guard::is_catching_panics()
+    }
+}
+
+impl fmt::Display for ObjectReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cutaway => "cutaway",
+            Self::AyaObj => "aya-obj",
+        })
+    }
+}
+
+impl FromStr for ObjectReader {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "cutaway" => Ok(Self::Cutaway),
+            "aya-obj" => Ok(Self::AyaObj),
+            _ => Err(format!("unknown object reader `{name}`; the object readers are cutaway, aya-obj")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_form_is_parsed() {
+        for reader in [ObjectReader::Cutaway, ObjectReader::AyaObj] {
+            assert_eq!(reader.to_string().parse(), Ok(reader));
+        }
+        assert_eq!(format!("{:8}|", ObjectReader::AyaObj), "aya-obj |");
+        let error = "libbpf".parse::<ObjectReader>().unwrap_err();
+        assert_eq!(error, "unknown object reader `libbpf`; the object readers are cutaway, aya-obj");
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
             object.kernel_version = own.kernel_version;
         }
         completed_types(object, own, btf.as_ref(), &mut faults)?;
-        // So this crate relocates too: aya-obj's relocation is compared with this crate's.
+        // With this flag this crate relocates too, and aya-obj's relocation is compared with this crate's.
         object.core = own.core && cfg!(feature = "core-relo");
     }
     if let Some(aya) = &mut object.aya {
@@ -57,7 +57,8 @@ pub(super) fn mend(object: &mut Object, own: Option<&Object>) -> Result<Vec<Stri
 }
 
 /// Corrects the sizes of keys and values. aya-obj multiplies the size of an array's elements by the innermost length
-/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C. Another size is one that the caller has set.
+/// alone: `u64[4][8]` has 64 bytes by aya-obj, and 256 in C. A size that differs from both was set by the
+/// caller.
 fn sizes(map: &mut MapSpec, btf: &Btf<'_>, faults: &mut Vec<String>) {
     let MapSpec { name, key_size, value_size, btf_key_type_id, btf_value_type_id, inner, contents, .. } = map;
     if contents.is_some() {
@@ -188,7 +189,7 @@ fn functions(object: &mut Object, own: &Object, faults: &mut Vec<String>) -> Res
             None if programs.get(start).is_some() || called.get(start).is_some() => {
                 return Err(disagrees(format!("aya-obj does not find its function `{}`", known.name)));
             }
-            // Nothing runs it.
+            // No program calls it.
             None => {}
         }
     }
