@@ -196,7 +196,8 @@ fn calls_that_may_be_missed_are_reported() -> Option<String> {
 
 #[expect(unsafe_code, reason = "mmap(2) of a file")]
 fn lost_records_of_mappings_are_reported() -> Option<String> {
-    /// The size of a tracer's buffer for records of mappings in bytes (`cli/src/trace/libraries/mmap_records.rs`): 32 pages.
+    /// The size of a tracer's buffer for records of mappings in bytes, 32 pages
+    /// (`cli/src/trace/libraries/mmap_records.rs`).
     const BUFFER: usize = 32 * 4096;
     /// The length of a path. A record contains the path: a few hundred records fill the buffer, and other tests'
     /// tracers have little to read.

@@ -99,8 +99,8 @@ fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
 /// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
 const EXTERN: u32 = 2;
 
-/// Completes the object's BTF by aya-obj, for a kernel that knows all kinds of types, and returns it. This crate changes
-/// it for older kernels.
+/// Completes the object's BTF by aya-obj, for a kernel that knows all kinds of types, and returns it. This crate
+/// changes it for older kernels.
 fn completed(read: &mut aya_obj::Object) -> Result<Option<Vec<u8>>, Error> {
     let all = BtfFeatures::new(true, true, true, true, true, true, true, true);
     guarded("complete the object's BTF", 0, || {
@@ -124,7 +124,8 @@ fn described(
     }
     let none = Section { name: String::new(), executable: false, size: 0, bytes: None };
     let mut sections = vec![none.clone(); count];
-    // No file has programs of several kinds in one section. If an object has, the program whose name sorts first decides.
+    // No file has programs of several kinds in one section. If an object has, the program whose name sorts first
+    // decides.
     let mut words = BTreeMap::new();
     for (name, program) in &read.programs {
         let known = words.entry(program.section_index).or_insert((name, &program.section));

@@ -29,7 +29,8 @@ const TYPE_ID_LOCAL: u32 = 6;
 /// The maximum length in bytes of an access string, `0:1:5`. libbpf accepts 64 numbers.
 const LONGEST_ACCESS: usize = 1024;
 
-/// Returns the work that would take aya-obj too long, as the predicate of a sentence about aya-obj; `None` if there is none.
+/// Returns the work that would take aya-obj too long, as the predicate of a sentence about aya-obj; `None` if there is
+/// no such work.
 pub(super) fn effort(own: &Object) -> Option<String> {
     let elf = own.elf();
     let types = elf.contents(".BTF");
