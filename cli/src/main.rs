@@ -1,9 +1,9 @@
 //! The command `cutaway`.
 //!
 //! Exit status: 0 on success, 1 on failure, 2 on wrong usage. On failure one line on stderr says what failed, why, and
-//! what to do. Results go to stdout, everything else to stderr. On the first SIGINT, SIGTERM or SIGHUP, a command that watches
-//! something detaches all programs, prints its summary and exits. The second ends any command at once, by that signal
-//! (`signals.rs`).
+//! what to do. Results go to stdout, everything else to stderr. On the first SIGINT, SIGTERM or SIGHUP, a command that
+//! watches something detaches all programs, prints its summary and exits. The second ends any command at once, by that
+//! signal (`signals.rs`).
 
 mod args;
 mod child;

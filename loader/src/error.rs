@@ -34,7 +34,7 @@ pub enum Error {
         operation: String,
         /// The errno that the kernel returned.
         errno: Errno,
-        /// What to do about it, if known.
+        /// The advice, if a remedy is known.
         hint: Option<String>,
     },
 
@@ -143,8 +143,8 @@ impl Error {
         Self::Invalid { operation, why }
     }
 
-    /// If the operation was not permitted, replaces the advice: which of these capabilities are missing, or what else
-    /// forbids the operation.
+    /// Replaces the advice if the operation was not permitted: by those of these capabilities that are missing, or by
+    /// what else forbids the operation.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
         if let Self::Syscall { errno, hint, .. } = &mut self
             && matches!(errno.raw(), libc::EPERM | libc::EACCES)

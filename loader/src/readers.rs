@@ -73,8 +73,8 @@ pub fn compare_readers(bytes: &[u8], kernel: &[u8]) -> Result<ReaderComparison, 
 }
 
 /// Compares as [`compare_readers`] does, for the running kernel. Its BTF, `/sys/kernel/btf/vmlinux`, is read only if
-/// the object has CO-RE relocations, which costs tens of milliseconds. Needs no privileges, and Linux 5.4 for objects with
-/// CO-RE relocations: if the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
+/// the object has CO-RE relocations, which costs tens of milliseconds. Needs no privileges, and Linux 5.4 for objects
+/// with CO-RE relocations: if the kernel has no BTF, that is the reason of [`ReaderComparison::Unlinked`].
 ///
 /// # Errors
 ///

@@ -196,7 +196,7 @@ mod tests {
         (numbers.collect(), cut)
     }
 
-    /// Whatever was written, the newest records come first, without a gap, and as many as fit whole.
+    /// For any records written, the newest come first, without a gap, and as many as fit whole.
     #[test]
     fn newest_records_are_kept() {
         let (mut kernel, pages) = flight_recorder(512);

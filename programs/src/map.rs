@@ -95,7 +95,7 @@ impl MapDef {
         self
     }
 
-    /// Requests that the loader pin the map under its name, and reuse the map that is already pinned there:
+    /// Makes the loader pin the map under its name, and reuse the map that is already pinned there:
     /// `LIBBPF_PIN_BY_NAME`.
     pub fn pinned_by_name(mut self) -> Self {
         self.pinned_by_name = true;

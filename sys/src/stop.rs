@@ -96,7 +96,7 @@ impl Stop {
         self.noticed || self.shared.stopped.load(Ordering::Relaxed)
     }
 
-    /// Records that epoll reported [`Self::fd`] readable.
+    /// Notes that epoll reported [`Self::fd`] readable.
     pub fn notice(&mut self) {
         self.noticed = true;
     }

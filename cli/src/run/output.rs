@@ -9,7 +9,7 @@
 //!     time_ns    the time in CLOCK_MONOTONIC ns     }
 //!     size       bytes, padding included
 //!     type       the type that it is decoded as
-//!     type_is    how the type is known (type_choice.rs): "told", "named", "declared", "sent",
+//!     type_is    how the type is known (type_choice.rs): "given", "named", "declared", "sent",
 //!                or only a "guess" from its size
 //!     value      the decoded record
 //!     omitted    true if the value has more members than are decoded of one record (`Btf::value`)

@@ -60,7 +60,7 @@ impl Basis {
     /// Returns the value of `type_is` in JSON.
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::Given => "told",
+            Self::Given => "given",
             Self::Named => "named",
             Self::Declared => "declared",
             Self::Sent => "sent",

@@ -14,12 +14,12 @@ pub(super) struct Pmu {
 }
 
 impl Pmu {
-    /// The PMU `kprobe`.
+    /// Returns the type of the PMU `kprobe`.
     pub(super) fn kprobe() -> io::Result<Self> {
         Self::read("kprobe", "kprobes, CONFIG_KPROBE_EVENTS")
     }
 
-    /// The PMU `uprobe`.
+    /// Returns the type of the PMU `uprobe`.
     pub(super) fn uprobe() -> io::Result<Self> {
         Self::read("uprobe", "uprobes, CONFIG_UPROBE_EVENTS")
     }

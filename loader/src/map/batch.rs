@@ -191,9 +191,9 @@ impl Map {
         self.batches(false)
     }
 
-    /// Like [`Map::entries`], but each returned element is deleted from the map: `BPF_MAP_LOOKUP_AND_DELETE_BATCH`
-    /// (hashes; Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after the last call of `next` stay in
-    /// the map.
+    /// Returns the elements like [`Map::entries`], but deletes each returned element from the map:
+    /// `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes; Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after
+    /// the last call of `next` stay in the map.
     #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_BATCH", "bpf_map_lookup_and_delete_batch"))]
     pub fn drain_entries(&self) -> Batches<'_> {
         self.batches(true)

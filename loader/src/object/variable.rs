@@ -47,7 +47,7 @@ pub struct VariableSpec {
     pub constant: bool,
     /// The location of its section in the file.
     pub(crate) location: Location,
-    /// What values are checked against; `None` if they are not checked.
+    /// The type that values are checked against; `None` if they are not checked.
     kind: Option<value::Kind>,
 }
 

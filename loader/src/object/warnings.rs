@@ -24,7 +24,7 @@ pub enum Warning {
     /// The kernel does not take the license for GPL-compatible, so programs cannot call GPL-only helpers. Loading does
     /// not log this warning if a program is refused for the same reason, since the error says it.
     License {
-        /// What is wrong with the license, and how to write it.
+        /// The fault of the license, and how to write it.
         why: String,
     },
     /// The object asks for a kind of pinning that only other loaders know; the map is not pinned.

@@ -40,8 +40,8 @@ pub(super) fn is_about_the_license(sentence: &str) -> bool {
     sentence.contains("GPL")
 }
 
-/// For a call of a helper that the kernel does not know, or does not name: returns the helper's name, and the first
-/// kernel version that has it.
+/// Returns the name of a helper that the kernel does not know or does not name, and the first kernel version that has
+/// it.
 ///
 /// The sentences are `invalid func unknown#211`, `invalid func bpf_loop#181` and `unknown func bpf_loop#181`, on later
 /// kernels `program of this type cannot use helper bpf_loop#181`.

@@ -86,7 +86,7 @@ fn unmounted_preemption() -> io::Result<String> {
     Ok(text)
 }
 
-/// The smallest builds cannot attach to probes.
+/// Returns an error: the smallest builds cannot attach to probes.
 #[cfg(not(feature = "uprobe"))]
 fn unmounted_preemption() -> io::Result<String> {
     Err(io::ErrorKind::NotFound.into())

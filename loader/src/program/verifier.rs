@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reason_is_none() {
+    fn log_without_reason_has_none() {
         assert_eq!(reason_in_log(""), None);
         assert_eq!(reason_in_log("0: (95) exit\nprocessed 1 insns\n"), None);
     }

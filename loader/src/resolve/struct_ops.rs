@@ -324,7 +324,7 @@ fn is_function(btf: &Btf<'_>, id: u32) -> bool {
     pointer.and_then(|ty| btf.resolve(ty.referred())).is_some_and(|ty| ty.kind() == Kind::FuncProto)
 }
 
-/// Records which member of which structure a program implements.
+/// Notes which member of which structure a program implements.
 fn record_member(
     programs: &[ProgramSpec],
     start: Start,

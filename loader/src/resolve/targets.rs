@@ -67,7 +67,7 @@ impl Visitor for Targets {
         self.missing != 0
     }
 
-    /// Records the id of a type that is a target. Of several types of one name, the first counts.
+    /// Records the id of a type that is a target. If several types have one name, the first counts.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
         let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.filter.may_contain(names.from(ty.name));
         if !is_sought || self.missing == 0 {

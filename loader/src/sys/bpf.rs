@@ -88,7 +88,7 @@ pub(super) unsafe fn bpf_logged<A: Attr>(
     reported(&Arguments { command, attr, logged, size: size_of::<A>() }, value, why)
 }
 
-/// A separate function, so that it is compiled once and not for each structure.
+/// Logs a call and returns its result. A separate function, so that it is compiled once and not for each structure.
 fn reported(arguments: &Arguments<'_>, value: libc::c_long, why: &str) -> io::Result<i64> {
     let answer = check(value);
     report("bpf", arguments, &answer, why);

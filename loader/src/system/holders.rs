@@ -38,7 +38,7 @@ pub enum FdKind {
 }
 
 impl FdOwner {
-    /// For a perf event: returns whether it runs a program. The event of a probe does; those of perf buffers do not.
+    /// Returns whether a perf event runs a program. The event of a probe does; those of perf buffers do not.
     /// Returns `None` if the kernel does not say (it requires CAP_SYS_ADMIN and Linux 4.18), or the fd has been closed.
     #[doc(alias("BPF_TASK_FD_QUERY", "bpf_task_fd_query"))]
     #[must_use]

@@ -55,7 +55,8 @@ const STRUCT: u32 = 4 << 24;
 const DATASEC: u32 = 15 << 24;
 const VARIABLE: u32 = 14 << 24;
 
-/// An enumeration of 65,536 entries, which aya-obj takes for variables of a linkage that its enum does not have.
+/// Returns an enumeration of 65,536 entries, which aya-obj takes for variables of a linkage that its enum does not
+/// have.
 fn long_enumeration() -> Vec<u8> {
     let entries = [0, VARIABLE, 0, 0xdead_beef].repeat(1 << 15);
     btf(&[&[0, ENUM | 1 << 16, 4][..], &entries].concat(), b"\0")

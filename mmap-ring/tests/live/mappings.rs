@@ -132,7 +132,8 @@ fn closing_a_ring_leaves_no_fd() -> Outcome {
     Ok(())
 }
 
-/// Safe code must not get two readers of one ring through any fd: one would free records that the other has lent.
+/// Checks that safe code does not get two readers of one ring through any fd: one would free records that the other has
+/// lent.
 fn ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);

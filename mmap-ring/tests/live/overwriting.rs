@@ -34,7 +34,7 @@ fn overwriting_ring_keeps_the_newest() -> Outcome {
     Ok(())
 }
 
-/// Each record is read whole or not at all, and the lost bytes are counted exactly.
+/// Checks that each record is read whole or not at all, and the lost bytes are counted exactly.
 fn overwriting_ring_is_read_under_live_producers() -> Outcome {
     const EACH: u64 = 100_000;
     const SIZE: u32 = 8 * PAGE;

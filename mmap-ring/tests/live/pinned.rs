@@ -43,7 +43,7 @@ fn pin(fd: BorrowedFd<'_>, pins: &Mounted) -> CString {
     path
 }
 
-/// The reader is another process. It reports that it holds a batch, and is then killed.
+/// Kills the reader, which is another process. It reports that it holds a batch, and is then killed.
 fn reader_killed_in_mid_batch_loses_nothing() -> Outcome {
     if let Some(ring) = open_pinned() {
         let mut ring = ring?;
@@ -102,7 +102,7 @@ fn observer_does_not_consume() -> Outcome {
     Ok(())
 }
 
-/// Another process reads the ring between two batches of this reader, during a batch, and while this reader sleeps.
+/// Lets another process read the ring between two batches of this reader, during a batch, and while this reader sleeps.
 /// Each time this reader returns the error, and never stores its own position again.
 fn two_readers_of_a_pinned_ring_notice_each_other() -> Outcome {
     const NAME: &str = "two_readers_of_a_pinned_ring_notice_each_other";

@@ -95,7 +95,7 @@ impl Drop for Stop {
     }
 }
 
-/// At each gap, at most 1 % more refusals than with a reader that keeps nothing back.
+/// Allows, at each gap, at most 1 % more refusals than with a reader that keeps nothing back.
 fn trailing_release_refuses_no_large_record() -> Outcome {
     let rounds = std::env::var("MMAP_RING_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100);
     for gap in [0, 20, 100, 400].map(Duration::from_micros) {

@@ -307,7 +307,7 @@ fn reopened_user_ring_continues_where_it_was() -> Outcome {
     Ok(())
 }
 
-/// Two producers would lend the same bytes for writing.
+/// Checks that no second producer opens it: two producers would lend the same bytes for writing.
 fn user_ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let ring = UserRing::open(map.try_clone()?, PAGE)?;

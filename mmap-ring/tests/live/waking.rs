@@ -299,8 +299,7 @@ impl Dawdler {
     }
 }
 
-/// On a loaded machine the two may not run at the same time, so there are several tries. A reader that spins fails
-/// every try.
+/// Tries several times: on a loaded machine the two may not run at the same time. A reader that spins fails every try.
 fn busy_record_at_the_head_lets_the_reader_sleep() -> Outcome {
     const TRIES: u32 = 30;
     // Takes some 100 ms, and is the maximum of `bpf_loop`.

@@ -58,7 +58,7 @@ impl Sealed for Staged {}
 
 // SAFETY: as for the pages in it. Nothing writes data while an observer reads, and only observers read.
 unsafe impl Memory for Staged {
-    /// Each call precedes an access to a word.
+    /// Counts the accesses: each call precedes an access to a word.
     fn base(&self) -> *mut u8 {
         if let Some(&(tail, head)) = self.scenes.get(self.accesses.fetch_add(1, Ordering::Relaxed)) {
             self.set(DATA_TAIL, tail);
@@ -76,7 +76,7 @@ unsafe impl Memory for Staged {
     }
 }
 
-/// Whatever the two sides do between the accesses, the returned positions can have been those of one moment.
+/// For any actions of the two sides between the accesses, the returned positions can have been those of one moment.
 #[test]
 fn positions_are_of_one_moment() {
     const SIZE: u64 = 64;

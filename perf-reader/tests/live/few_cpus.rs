@@ -42,8 +42,8 @@ impl Drop for Offline<'_> {
     }
 }
 
-/// Program and reader take turns on the only CPU: every record that is sent in bursts and after pauses is read or
-/// counted, and a merge of one CPU is in order.
+/// Checks that program and reader take turns on the only CPU: every record that is sent in bursts and after pauses is
+/// read or counted, and a merge of one CPU is in order.
 fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let (&cpu, others) = cpus.split_first().unwrap();
@@ -100,8 +100,8 @@ fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     Completion::Completed
 }
 
-/// The map has a slot for each possible CPU. Offline CPUs have no buffer, which is an error only for a buffer of that
-/// very CPU.
+/// Checks that the map has a slot for each possible CPU. Offline CPUs have no buffer, which is an error only for a
+/// buffer of that very CPU.
 fn offline_cpus_have_slots_and_no_buffers(sender: &Sender) -> Completion {
     let all: Vec<u32> = (0..possible_cpus()).collect();
     let before = online_cpus().unwrap();

@@ -83,8 +83,8 @@ fn every_length_arrives_whole(sender: &Sender) {
     assert_eq!(buffer.lost().unwrap().samples, 0);
 }
 
-/// A ring of one page without a reader. The reader reports exactly the samples that the program was refused, before and
-/// after reading, and the LOST record is where the losses were.
+/// Fills a ring of one page without a reader. The reader reports exactly the samples that the program was refused,
+/// before and after reading, and the LOST record is where the losses were.
 fn losses_are_exact(sender: &Sender) -> Completion {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();

@@ -54,7 +54,7 @@ fn every_online_cpu_is_read_after_one_wait(sender: &Sender) {
     assert_eq!(set.lost().unwrap().samples, 0);
 }
 
-/// Each drain breaks at its first record, and one CPU always has more records.
+/// Breaks each drain at its first record, and one CPU always has more records.
 fn busy_cpu_does_not_keep_a_drain_that_breaks_from_the_others(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let [busy, ref others @ ..] = cpus[..] else { unreachable!("this runs on a CPU") };

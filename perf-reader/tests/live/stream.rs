@@ -247,7 +247,7 @@ impl EventArray for Emptied<'_> {
     }
 }
 
-/// The next refresh that succeeds returns the changes of the other CPUs.
+/// Checks that the next refresh that succeeds returns the changes of the other CPUs.
 fn refresh_that_fails_on_one_cpu_looks_at_the_others(_: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let [first, .., last] = cpus[..] else { return Completion::ignored_with("needs two CPUs") };
@@ -357,7 +357,7 @@ pub(crate) fn switch(cpu: u32, online: bool) {
     std::fs::write(online_file(cpu), if online { "1" } else { "0" }).unwrap();
 }
 
-/// A CPU goes offline while records flow and comes back. Its records before and after are read, and its program is
+/// Takes a CPU offline while records flow, and back online. Its records before and after are read, and its program is
 /// refused in between.
 fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
     let cpu = match victim() {
@@ -417,7 +417,7 @@ fn count(from: u32, cpu: u32, record: Record<'_>) -> u32 {
     u32::from(matches!(record, Record::Sample(_)))
 }
 
-/// A CPU that was offline when the set was opened gets a buffer once it is online.
+/// Checks that a CPU that was offline when the set was opened gets a buffer once it is online.
 fn cpu_comes_online(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,

@@ -48,7 +48,7 @@ binary! {
     and AND 0;
     /// Appends `dst ^= src`.
     xor XOR 0;
-    /// Appends `dst <<= src`. An immediate must be less than the width. Of a register only the low 6 bits count, 5 for
+    /// Appends `dst <<= src`. An immediate must be less than the width. Only the low 6 bits of a register count, 5 for
     /// a lower half.
     lsh LSH 0;
     /// Appends `dst >>= src`, filling with zeroes.

@@ -1,8 +1,8 @@
 //! Atomics: read, modify and write memory in one step.
 //!
 //! All but [`atomic_add`](Assembler::atomic_add) need Linux 5.12; [`load_acquire`](Assembler::load_acquire) and
-//! [`store_release`](Assembler::store_release) need Linux 6.15. Of the read-modify-write forms, only those that return
-//! a value order other accesses.
+//! [`store_release`](Assembler::store_release) need Linux 6.15. Among the read-modify-write forms, only those that
+//! return a value order other accesses.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 

@@ -77,7 +77,7 @@ fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
 
 fn open_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let fd = bpf(command, attr)?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just made this fd for the caller.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -206,7 +206,7 @@ fn kernel_accepts_every_kind_of_type() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The stack limit that the programs with perf buffers have to respect.
+/// Checks the stack limit that the programs with perf buffers have to respect.
 fn frame_above_512_bytes_is_refused() -> Result<(), Failed> {
     for (offset, allowed) in [(-512, true), (-520, false)] {
         let mut asm = Assembler::new();

@@ -158,9 +158,9 @@ fn is_access(text: &str) -> bool {
     text.contains(" = *(") || text.starts_with("*(")
 }
 
-/// LLVM has two dialects. With `alu32`, atomics narrower than 64 bits name the lower half of a register, as we do.
-/// Narrow loads and stores do so too, while we name the whole register, as LLVM does without `alu32` and the kernel's
-/// verifier always does.
+/// Compares both dialects of LLVM. With `alu32`, atomics narrower than 64 bits name the lower half of a register, as we
+/// do. Narrow loads and stores do so too, while we name the whole register, as LLVM does without `alu32` and the
+/// kernel's verifier always does.
 fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
     let isa = isa(tool);
     let big = every_form(isa).byte_order(ByteOrder::Big);
@@ -193,8 +193,8 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every opcode, with offsets, immediates and registers that are valid for some of them; no assembler wrote these
-/// bytes.
+/// Compares every opcode, with offsets, immediates and registers that are valid for some of them; no assembler wrote
+/// these bytes.
 fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
     const IMMEDIATES: [i32; 16] = [0, 1, -9, 16, 32, 64, 0x40, 0x50, 0xa0, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110];
     let mut instructions = Vec::new();
@@ -277,7 +277,8 @@ fn bpftool_prints_every_kind_of_type() -> Result<(), Failed> {
     Ok(())
 }
 
-/// libbpf's linker checks an object more strictly than its loader does, and bpftool makes a skeleton from the result.
+/// Links the object by bpftool: libbpf's linker checks an object more strictly than its loader does, and bpftool makes
+/// a skeleton from the result.
 fn bpftool_links_the_object() -> Result<(), Failed> {
     let (file, linked) = (File::new(&sample::object().write()?)?, File::new(&[])?);
     run("bpftool", &["gen", "object", linked.path(), file.path()])?;

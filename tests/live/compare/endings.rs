@@ -69,7 +69,7 @@ fn right_to_create_maps_is_not_enough() {
         }
         Ok(())
     };
-    // SAFETY: as `drop` says of itself.
+    // SAFETY: as in `drop`.
     unsafe { command.pre_exec(drop) };
     let ended = Running::start(&mut command).end();
     let line = ended.complaint();

@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Does everything that `cutaway trace` does with the crate.
+/// Runs everything that `cutaway trace` does with the crate.
 fn live(transport: Transport) -> Result<(), Error> {
     let mut object = Object::parse(&transport.object().unwrap())?;
     object.set_variable(names::ONLY_FOLLOWED, &1_u32.to_ne_bytes())?;

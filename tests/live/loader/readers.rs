@@ -107,8 +107,8 @@ fn program_info(program: &impl AsFd) -> Vec<u8> {
     request[148..152].copy_from_slice(&lines.to_ne_bytes());
     request[152..160].copy_from_slice(&(of_lines.as_mut_ptr().expose_provenance() as u64).to_ne_bytes());
     request[172..176].copy_from_slice(&16_u32.to_ne_bytes());
-    // SAFETY: `of_functions` has 8 bytes for each of `functions`, `of_lines` 16 for each of `lines`, the sizes of records
-    // given in `request`. Both live on and are not borrowed.
+    // SAFETY: `of_functions` has 8 bytes for each of `functions`, and `of_lines` 16 for each of `lines`. These are the
+    // sizes of records given in `request`. Both live on and are not borrowed.
     unsafe { info(program, request) };
     let kept = [&first[..4], &first[8..16], &first[20..24], &first[52..56], &first[64..80], &first[84..85]].concat();
     // Each reader has other offsets of names in BTF; instructions, lines and columns are the same.

@@ -221,7 +221,7 @@ fn section_is_mapped_once() {
     assert_eq!(last.pairs[0].1, "munmap");
 }
 
-/// The second section `.data` is a map like the first. By the name alone, they cannot be told apart.
+/// The second section `.data` is a map like the first. By the name alone, they cannot be distinguished.
 fn sections_of_the_same_name_are_separate() {
     let mut bytes = corpus::read("data", "variables_without_btf.o");
     let name = b"\0.data.tuning\0";

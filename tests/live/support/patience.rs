@@ -15,7 +15,7 @@ pub(crate) fn wait_until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> 
         if let Some(found) = poll() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?}, and it is not so that {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

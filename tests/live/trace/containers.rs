@@ -178,7 +178,7 @@ fn command_in_another_root_is_traced_from_its_first_call() -> Option<String> {
     None
 }
 
-/// Two containers of one image: two files in the kernel's mappings, one file for its probes.
+/// Starts two containers of one image: two files in the kernel's mappings, one file for its probes.
 fn one_file_in_two_overlays_is_traced_once() -> Option<String> {
     let image = Root::new("127.0.3.1", RootChange::Chroot);
     let tops = [(); 2].map(|()| tempfile::tempdir().unwrap());

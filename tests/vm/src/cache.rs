@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_back_and_garbage_is_none() {
+    fn values_are_read_back_and_garbage_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().join("new")).unwrap();
         assert_eq!(cache.load::<Vec<u32>>("a.json"), None);

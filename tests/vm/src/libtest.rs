@@ -3,7 +3,7 @@
 //!
 //! The text of a whole run cannot be parsed reliably: a test may print `test x ... ok` itself, and a dead process
 //! prints nothing more. So each test runs in a process of its own, `BINARY --exact NAME`. Its exit status, output and
-//! time then belong to it alone. Of the text, only the closing `test result:` line counts, and it must agree with the
+//! time then belong to it alone. Only the closing `test result:` line of the text counts, and it must agree with the
 //! exit status.
 
 /// A command line for a harness, split by purpose.

@@ -46,7 +46,7 @@ const STAGES: &[&[&str]] = &[
     // Readers of maps, and all maps and programs of the machine.
     &["variable", "buffers", "system"],
     &["load", "dry_run"],
-    // What two readers of objects make of one.
+    // The results of two readers for one object.
     &["readers"],
     &["attach"],
 ];

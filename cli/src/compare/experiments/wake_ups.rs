@@ -2,7 +2,8 @@
 //!
 //! Events of 8 bytes with a timestamp are sent at three rates from one CPU, and read on another CPU by readers with
 //! different kinds of wait. The experiment measures how often a reader was woken, how much CPU time it used, and the
-//! age of each event when it was read. The kernel measures the time of the program, which includes sending the wake-ups.
+//! age of each event when it was read. The kernel measures the time of the program, which includes sending the
+//! wake-ups.
 
 mod arms;
 mod reading;

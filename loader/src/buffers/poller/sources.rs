@@ -180,7 +180,7 @@ impl Poller {
     }
 
     /// Recreates the epoll instance and watches all sources again. If the caller has exchanged a source, the former
-    /// file descriptor is still watched, and only this ends it: the kernel identifies a watched file by its descriptor,
+    /// file descriptor is still watched, and only this ends it: the kernel identifies a watched file by its fd,
     /// which may be closed.
     pub(super) fn watch_anew(&mut self) -> io::Result<()> {
         let epoll = watching(&self.stop)?;

@@ -25,7 +25,7 @@ pub(super) fn up() -> io::Result<()> {
 
 fn interface_flags(socket: &UdpSocket, operation: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: both operations read and write exactly one `struct ifreq` behind the pointer, which is a live,
-    // exclusive, fully initialized one; the descriptor is open for as long as `socket` is borrowed.
+    // exclusive, fully initialized one; the fd is open for as long as `socket` is borrowed.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), operation, std::ptr::from_mut(request)) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -97,7 +97,7 @@ fn resolver() -> Ran {
     }
 }
 
-/// A host program, added by `--bring`, runs with its own libraries.
+/// Runs a host program, added by `--bring`, with its own libraries.
 fn program() -> Ran {
     let output = Command::new("getent").args(["hosts", "localhost"]).output();
     match output {

@@ -242,7 +242,7 @@ fn processes() -> Ran {
     daemon.says("test boot sick::daemon ... ok")
 }
 
-/// Failures that look like a success, or like a valid skip.
+/// Checks failures that look like a success, or like a valid skip.
 fn liars() -> Ran {
     for test in ["boot", "sick::other_harness"] {
         let done = sick(test, &[])?;
@@ -262,7 +262,7 @@ fn glutton() -> Ran {
     done.says("0 passed, 0 skipped, 1 failed")
 }
 
-/// Two guests share the tests. The crash of one is reported, and does not affect the other.
+/// Checks that two guests share the tests. The crash of one is reported, and does not affect the other.
 fn shared() -> Ran {
     let folder = tempfile::tempdir()?;
     let junit = folder.path().join("junit.xml");
