@@ -11,7 +11,7 @@ use log::info;
 pub(crate) enum Format {
     /// Columns for people
     Table,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

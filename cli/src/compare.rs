@@ -61,9 +61,9 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   cutaway compare --quick                         all experiments in one minute
-  cutaway compare --report report.html            more rounds, and an HTML page
+  cutaway compare --report report.html            longer, with an HTML report
   cutaway compare --only order --only throughput  two experiments
-  cutaway compare --format json > figures.jsonl   figures for other programs";
+  cutaway compare --format json > figures.jsonl   the results as JSON";
 
 /// The arguments of `cutaway compare`.
 #[derive(Debug, Args)]
@@ -71,11 +71,14 @@ Examples:
 pub(crate) struct Arguments {
     /// Measure less: all experiments in one minute
     ///
-    /// One minute on two CPUs; up to ten minutes without this option.
+    /// The time is for two CPUs. Without --quick, compare takes up to ten
+    /// minutes.
     #[arg(long, verbatim_doc_comment)]
     quick: bool,
 
-    /// Run only this experiment; may be repeated
+    /// Run only this experiment (repeatable)
+    ///
+    /// Default: all experiments. NAME is one of
     ///
     /// stack-limit, copies, full-buffer, shared-memory, variable-length,
     /// wake-ups, order, max-entries, memory, throughput, real-work
@@ -85,15 +88,15 @@ pub(crate) struct Arguments {
 
     /// Write an HTML report with plots
     ///
-    /// One file, which replaces an older one only when it is complete.
-    /// A symbolic link is refused.
+    /// An existing FILE is replaced only when the report is complete. A
+    /// symbolic link is refused.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     report: Option<PathBuf>,
 
     /// Output format: table (default) or json
     ///
     /// table: columns, for people
-    /// json: one JSON object a line
+    /// json: one JSON object per line
     #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
     #[arg(verbatim_doc_comment)]
     format: Format,

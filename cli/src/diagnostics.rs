@@ -28,22 +28,25 @@ use crate::{error::CliError, outlet, terminal};
 const SYSCALL: &str = "syscall";
 
 /// The help of `--explain`: short, since it is in the help of every command.
-pub(crate) const EXPLAIN_HELP: &str = "Log each system call: text (default) or json";
+pub(crate) const EXPLAIN_HELP: &str = "Log each system call; FORMAT is text or json";
 
 /// The long help of `--explain`.
 pub(crate) const EXPLAIN_LONG_HELP: &str = "\
 Log each system call with its arguments, return value and purpose
 
-The calls of loading, attaching and reading; on stderr. Default: text.
+Logs the system calls of loading, attaching and reading, on stderr.
+Without FORMAT: text. completions and man refuse this option.
+
 text: name(argument=value, …) = return value    # purpose
-json: one object a line: syscall, arguments, answer, errno, why";
+json: one JSON object per line, with the keys syscall, arguments,
+answer (the return value), errno and why (the purpose)";
 
 /// The format of explained system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Explain {
     /// name(argument=value, …) = return value    # purpose
     Text,
-    /// One JSON object a line: syscall, arguments, answer, errno, why
+    /// One JSON object per line: syscall, arguments, answer, errno, why
     Json,
 }
 

@@ -22,7 +22,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   cutaway doctor                  what works and what is missing
-  cutaway doctor --format json    the same for other programs";
+  cutaway doctor --format json    the same as JSON, for scripts";
 
 /// The arguments of `cutaway doctor`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Output format: table (default) or json
     ///
     /// table: columns, for people
-    /// json: one JSON object a line
+    /// json: one JSON object per line
     #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
     #[arg(verbatim_doc_comment)]
     format: Format,

@@ -40,8 +40,8 @@ const EXAMPLES: &str = "\
 Examples:
   cutaway inspect program.o                  contents, and what loading would do
   cutaway inspect program.o --program enter  one program only
-  cutaway inspect program.o --btf other.btf  as loaded by the kernel of this BTF
-  cutaway inspect program.o --format json    for other programs
+  cutaway inspect program.o --btf other.btf  linked for the kernel of this BTF
+  cutaway inspect program.o --format json    the same as JSON, for scripts
 
   Without an object file, a built-in object:
   cutaway inspect --built-in ring";
@@ -54,17 +54,18 @@ pub(crate) struct Arguments {
     object: ObjectArg,
 
     #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true)]
+    #[arg(hide_default_value = true)]
     #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     reader: Reader,
 
-    /// Show only this program; may be repeated
+    /// Show only this program (repeatable)
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
 
     /// Apply CO-RE relocations against this BTF
     ///
-    /// BTF of a kernel: a copy of its /sys/kernel/btf/vmlinux, or an object
-    /// with the kernel's types. Default: the running kernel.
+    /// FILE is a copy of a kernel's /sys/kernel/btf/vmlinux, or an object
+    /// with that kernel's types. Default: the running kernel's BTF.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     btf: Option<PathBuf>,
 

@@ -35,8 +35,13 @@ use cutaway::ObjectReader;
 use self::error::CliError;
 
 /// Show how events travel from an eBPF program to user space
+///
+/// Most commands must run as root: `cutaway doctor` names missing privileges.
+/// Results are printed on stdout, everything else on stderr.
+///
+/// Exit status: 0 on success, 1 on failure, 2 on wrong usage.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway", version, disable_help_subcommand = true)]
+#[command(name = "cutaway", version, disable_help_subcommand = true, verbatim_doc_comment)]
 struct Arguments {
     #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "text")]
@@ -50,30 +55,39 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Trace getaddrinfo calls: one event each, by ring or perf buffer
-    Trace(trace::Arguments),
-    /// Benchmark perf and ring buffers and verify common claims
-    Compare(compare::Arguments),
-    /// Show the contents of an object and what loading it would do
     ///
-    /// Maps, programs, and instructions before and after linking. Nothing is loaded,
-    /// and no privileges are needed.
+    /// Uprobes on the C library's function getaddrinfo send an event for each call.
+    /// Run it as root.
+    #[command(verbatim_doc_comment)]
+    Trace(trace::Arguments),
+    /// Benchmark perf and ring buffers and verify claims about them
+    ///
+    /// Each experiment measures on this machine and prints its result. Run it as root.
+    #[command(verbatim_doc_comment)]
+    Compare(compare::Arguments),
+    /// Show the contents of a BPF object and what loading it would do
+    ///
+    /// Shows maps, programs, and instructions before and after linking. Loads
+    /// nothing, and needs no privileges.
     #[command(verbatim_doc_comment)]
     Inspect(inspect::Arguments),
-    /// Load any object, run its programs and print their records
+    /// Load any BPF object, run its programs and print their records
     ///
-    /// Programs are attached by the names of their sections, and records are decoded
-    /// by the object's own types.
+    /// The name of a program's section determines what the program is attached to.
+    /// The object's own types determine how records are decoded. Run it as root.
     #[command(verbatim_doc_comment)]
     Run(run::Arguments),
     /// Show ring and perf buffers of any process, without side effects
     ///
-    /// Without arguments, all ring buffers are listed. Nothing is consumed, and no
-    /// reader is disturbed.
+    /// Without options, lists all ring buffers. One of --id, --pin, --name, --pid
+    /// and --from selects a buffer. Consumes no record, and does not disturb the
+    /// readers. Run it as root.
     #[command(verbatim_doc_comment)]
     Peek(peek::Arguments),
-    /// Check what this kernel and these privileges allow
+    /// Check what this kernel and your privileges allow
     ///
-    /// Each check tries the feature. A failed check says what to do.
+    /// Each check tries a feature. If a check fails, the line after it says what to
+    /// do. The exit status is 0 even if a check fails.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
     /// Print the completion script for a shell

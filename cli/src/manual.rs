@@ -14,7 +14,9 @@ use crate::{
 
 const COMPLETIONS: &str = "\
 Examples:
-  source <(cutaway completions bash)    for this shell; for later shells:
+  source <(cutaway completions bash)    for bash, in this shell only
+
+  In every later shell:
   cutaway completions bash | install -Dm 644 /dev/stdin \\
     ~/.local/share/bash-completion/completions/cutaway
   cutaway completions zsh | install -Dm 644 /dev/stdin \"${fpath[1]}/_cutaway\"
@@ -48,14 +50,18 @@ enum Shell {
 #[derive(Debug, Args)]
 #[command(after_help = MAN)]
 pub(crate) struct Man {
-    /// Command whose page is printed (default: cutaway)
+    /// Command whose page is printed
+    ///
+    /// Default: the page of cutaway itself. Excludes --directory.
+    #[arg(verbatim_doc_comment)]
     #[arg(conflicts_with = "directory")]
     command: Option<String>,
 
     /// Write all pages into this directory
     ///
-    /// A file for each page. The directory is created if it does not exist.
-    #[arg(long, alias = "folder", verbatim_doc_comment)]
+    /// Writes a file for each page, and creates the directory if it does not
+    /// exist.
+    #[arg(long, value_name = "DIR", alias = "folder", verbatim_doc_comment)]
     directory: Option<PathBuf>,
 }
 

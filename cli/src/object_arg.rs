@@ -16,15 +16,19 @@ use crate::{error::CliError, object_reader::Reader};
 #[derive(Debug, Args)]
 pub(crate) struct ObjectArg {
     /// Object file, as clang, rustc or cutaway-programs writes it
+    ///
+    /// An ELF file. Required without --built-in.
+    #[arg(verbatim_doc_comment)]
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
     /// Built-in object: ring, perf-heap or perf-stack
     ///
-    /// One of the objects that trace loads.
-    /// ring: a ring buffer
-    /// perf-heap: a perf buffer; events are built in a per-CPU array
-    /// perf-stack: a perf buffer; events are built on the stack
+    /// The object that trace loads for this transport.
+    ///
+    /// ring: a ring buffer; events are built in it
+    /// perf-heap: perf buffers; events are built in a per-CPU array, copied
+    /// perf-stack: perf buffers; events are built on the BPF stack, copied
     #[arg(long, value_enum, value_name = "TRANSPORT", verbatim_doc_comment, hide_possible_values = true)]
     built_in: Option<BuiltIn>,
 }

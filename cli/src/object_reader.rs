@@ -3,24 +3,28 @@
 use clap::ValueEnum;
 use cutaway::ObjectReader;
 
-/// The help of `--reader`. With the default, it fits on one line of 80 columns in the help of `run`.
-pub(crate) const HELP: &str = "Read with cutaway or aya-obj";
+/// The help of `--reader` where the default is cutaway.
+pub(crate) const HELP: &str = "Object reader: cutaway (default) or aya-obj";
+
+/// The help of `--reader` where the default is aya-obj.
+pub(crate) const HELP_OF_TRACE: &str = "Object reader: cutaway or aya-obj (default)";
 
 /// The long help of `--reader`.
 pub(crate) const LONG_HELP: &str = "\
 Object reader: cutaway or aya-obj
 
 cutaway is the loader's own object reader. aya-obj is the crate
-aya-obj 0.3.0, which aya 0.14 uses: it reads maps, programs and types,
-applies CO-RE relocations and links. The rest of loading is the same.
+aya-obj 0.3.0, which aya 0.14 uses. The selected one reads maps,
+programs and types, applies CO-RE relocations and links. The rest of
+loading is the same with both.
 
-Default: aya-obj for the built-in programs of trace, cutaway for run
-and inspect. With --reader aya-obj, an object that aya-obj would
-misread is refused. Values that aya-obj omits or gets wrong are
-corrected, each with a warning. inspect compares both in any case.
+Default: aya-obj for trace, cutaway for run and inspect. inspect
+compares both readers, whichever is selected.
 
-For an object with CO-RE relocations aya-obj parses all of the
-kernel's BTF, which takes tens of milliseconds.";
+If aya-obj omits values or gets them wrong, the loader corrects them,
+with a warning for each. The loader refuses an object in which aya-obj
+misreads what cannot be corrected. If an object has CO-RE relocations,
+aya-obj parses the kernel's whole BTF: tens of milliseconds.";
 
 /// The version of aya-obj, as Cargo.lock has it.
 pub(crate) const AYA_OBJ: &str = "aya-obj 0.3.0";

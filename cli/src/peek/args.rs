@@ -13,7 +13,7 @@ Examples:
   cutaway peek --name events --watch    the same, live
   cutaway peek --pid 4711 --watch       ring or perf buffers of a process, live
 
-  Fill a ring and draw it (as root):
+  Stop trace so that its ring fills, and draw the ring (as root):
   cutaway trace -- sh -c 'kill -STOP $PPID; getent ahosts localhost; \\
     cutaway peek --pid $PPID --draw; kill -CONT $PPID' 2>&1 | cat";
 
@@ -31,72 +31,95 @@ pub(crate) struct Arguments {
 
     /// Show the ring with this name
     ///
-    /// The kernel keeps the first 15 bytes of a name.
+    /// The kernel keeps only the first 15 bytes of a name, and only these are
+    /// compared.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "NAME", group = "ring")]
     pub(super) name: Option<String>,
 
     /// Show the ring, or the perf buffers, of a process
     ///
-    /// If the process holds no ring, its perf buffers (Linux 5.6). The --id
-    /// and --name of a perf event array also show its perf buffers.
+    /// Shows the perf buffers if the process holds no ring, from Linux 5.6.
+    /// If --id, --name or --pin names a perf event array, peek also shows the
+    /// perf buffers.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
-    /// Replay snapshots from a file (--format json)
+    /// Replay the snapshots in a file
+    ///
+    /// FILE has the output of peek --format json, with or without --watch.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", group = "ring")]
     pub(super) from: Option<PathBuf>,
 
-    /// Take snapshots repeatedly: a live screen
+    /// Take snapshots repeatedly, on a live screen
     ///
-    /// A line for each snapshot, if stdout is not a terminal.
+    /// If stdout is not a terminal, prints a line for each snapshot instead.
+    /// Requires --id, --pin, --name or --pid.
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "ring", conflicts_with = "from")]
     pub(super) watch: bool,
 
     /// Seconds between --watch snapshots
+    ///
+    /// Fractions are allowed.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = seconds)]
     pub(super) interval: Duration,
 
-    /// Exit after N snapshots, with --watch
+    /// Exit after N snapshots of --watch
+    ///
+    /// Default: no limit.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// List N records with their payload (default: 20)
+    /// List N records with their payload [default: 20]
     ///
-    /// Default with --from: all records of the file. All are counted.
+    /// Default with --from: all records of each snapshot. Records that are
+    /// not listed are still counted. The live screen refuses --records, and
+    /// lists the records that fit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]
     pub(super) records: Option<usize>,
 
     /// Decode payloads as this BTF type
     ///
-    /// A structure, union, typedef, enumeration or integer.
+    /// A structure, union, typedef, enumeration or integer. With --from,
+    /// --btf is required too.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     pub(super) decode_as: Option<String>,
 
     /// Object or BTF file that has the type
     ///
-    /// Default: the BTF of the programs that use the ring, then that of the
-    /// kernel. Required with --from: the programs may no longer be loaded.
+    /// Default: the BTF of the loaded programs that use the ring, then the
+    /// kernel's BTF.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     pub(super) btf: Option<PathBuf>,
 
     /// Draw the pages: in the terminal, or to an SVG file
+    ///
+    /// Excludes --records, --type and --format.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "ring")]
     pub(super) draw: Option<String>,
 
     /// Draw one picture at a time; press Enter to advance
+    ///
+    /// Requires --draw; excludes --watch. Enter takes the next snapshot, from
+    /// the file with --from. q and Enter quits. With --from, b and Enter
+    /// returns to the previous picture.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw", conflicts_with = "watch")]
     pub(super) step: bool,
 
     /// Output format: table (default) or json
     ///
     /// table: columns, for people
-    /// json: one JSON object a line
+    /// json: one JSON object per line
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table", conflicts_with = "draw")]
     pub(super) format: Format,

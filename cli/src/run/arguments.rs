@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutaway run program.o                   print all records until Ctrl-C
   cutaway run program.o --type events=event -- ls
-      decode the records of the map `events` as `event`, exit when ls exits
+      decode records of the map `events` as struct event; exit when ls exits
   cutaway run program.o --set 'limit=10' --duration 5 --variables --maps
   cutaway run program.o --interface lo --count 3 --format json
 
@@ -28,19 +28,22 @@ pub(crate) struct Arguments {
     pub(super) object: ObjectArg,
 
     #[arg(long, value_enum, default_value = "cutaway", value_name = "READER", hide_possible_values = true)]
+    #[arg(hide_default_value = true)]
     #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
-    /// Run only this program (can be repeated)
+    /// Run only this program (repeatable)
     ///
-    /// Runs it even if its section begins with `?`.
+    /// Default: every program whose section does not begin with `?`. With
+    /// --program, a program runs even if its section begins with `?`.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "program", value_name = "NAME")]
     pub(super) programs: Vec<String>,
 
-    /// Attach the program NAME to TARGET
+    /// Attach the program NAME to TARGET (repeatable)
     ///
-    /// TARGET as in SEC("type/TARGET"), an interface, or a path. For uprobes:
+    /// TARGET is what follows the type in SEC("type/TARGET"), a network
+    /// interface, or the path of a cgroup. For uprobes:
     ///
     ///   LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET
     ///   LIBRARY:ADDRESS         hexadecimal, as nm prints it
@@ -49,95 +52,120 @@ pub(crate) struct Arguments {
     /// For USDT probes: LIBRARY:PROVIDER:NAME
     ///
     /// A LIBRARY that is a path is passed to the kernel unchanged. A name is
-    /// looked up as the dynamic loader does it; with --pid, as that process
-    /// sees it. A target with several colons is split after the longest
-    /// existing file, so symbols may contain colons.
+    /// looked up as the dynamic loader does; with --pid, as that process sees
+    /// it. If TARGET has several colons, LIBRARY is the longest part that is
+    /// an existing file, so symbols may contain colons.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
 
     /// Load the function NAME as a program of SECTION
     ///
-    /// SECTION as in SEC("SECTION"), such as
-    /// tracepoint/syscalls/sys_enter_openat: for a function whose own section
-    /// names no program type.
+    /// For a function whose own section names no program type. SECTION is
+    /// written as in SEC("SECTION"), such as
+    /// tracepoint/syscalls/sys_enter_openat. Repeatable.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     pub(super) sections: Vec<String>,
 
     /// Interface for XDP and traffic control programs
+    ///
+    /// Such a program is skipped if neither --interface nor --attach names
+    /// its interface.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "NAME")]
     pub(super) interface: Option<String>,
 
     /// Directory of the cgroup for cgroup programs
+    ///
+    /// Such a program is skipped if neither --cgroup nor --attach names its
+    /// cgroup.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATH")]
     pub(super) cgroup: Option<String>,
 
-    /// Frequency of perf_event programs (default: 99)
+    /// Frequency of perf_event programs [default: 99]
     ///
-    /// In Hz, on each CPU, by the software clock of that CPU.
+    /// In Hz: how often such a program runs on each CPU, by the software
+    /// clock of that CPU.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) frequency: Option<u64>,
 
     /// Attach to this process only; exit when it exits
     ///
-    /// Restricts uprobes, USDT probes, perf events, and iterators over tasks
-    /// (Linux 6.1). The kernel attaches other programs to all processes: they
-    /// are named on stderr. If --pid restricts no program, it is an error.
+    /// Restricts uprobes, USDT probes and perf events; from Linux 6.1 also
+    /// iterators over tasks. The kernel attaches other programs to all
+    /// processes, and run prints their names on stderr. If --pid can restrict
+    /// none of the programs, run fails. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
     /// Set a global variable before loading
     ///
-    /// VALUE is 42, 0xff, text, true, an enumerator, a list (1,2,3), or bytes
-    /// (hex:0a0b).
+    /// Repeatable. The type of the variable determines the form of VALUE:
+    ///
+    ///   integer        42, -1, 0xff or 'x'
+    ///   enumeration    an enumerator's name, or a number
+    ///   bool           true or false
+    ///   float, double  1.5
+    ///   array of char  the text
+    ///   other array    1,2,3 (the other elements are 0)
+    ///   any type       hex:0a0b (its bytes)
     #[arg(verbatim_doc_comment)]
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) settings: Vec<String>,
 
     /// Decode records as TYPE: those of MAP, or all
     ///
-    /// A structure, union, typedef, enumeration or integer, from the BTF of
-    /// the object or of the kernel.
+    /// TYPE is a structure, union, typedef, enumeration or integer, from the
+    /// BTF of the object or of the kernel. Repeatable.
+    ///
+    /// Default: run finds the type by the programs' instructions or the size
+    /// of the record, and calls it a guess if it may be wrong.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     pub(super) types: Vec<String>,
 
     /// Size of each ring and of each CPU's perf buffer
     ///
-    /// Rounded up to a power of two of pages. Default: the object's size for
-    /// a ring, 262144 bytes for each CPU's perf buffer.
+    /// In bytes: from 1 to 1073741824, rounded up to a power-of-two number of
+    /// pages. Default: the size in the object for a ring, 262144 for each
+    /// CPU's perf buffer.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     pub(super) buffer: Option<u32>,
 
-    /// Set the number of elements of a map
+    /// Set the number of elements of a map (repeatable)
     ///
-    /// Required if it is 0 in the object. For a ring: its size in bytes.
+    /// For a ring, N is its size in bytes and has precedence over --buffer.
+    /// Required for a hash, array or similar map whose number is 0 in the
+    /// object.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(super) max_entries: Vec<String>,
 
-    /// Directory of a BPF file system for pinned maps
+    /// Directory in a BPF file system for pinned maps
     ///
-    /// The maps that the object pins by name are pinned there, and shared
-    /// with other processes. Default: no map is pinned.
+    /// Pins there the maps that the object pins by name, and reuses existing
+    /// pins, so that processes share the maps. Default: no map is pinned.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "DIR")]
     pub(super) pins: Option<PathBuf>,
 
     /// Exit after N records
     ///
-    /// A COMMAND that still runs is ended.
+    /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
+    /// Default: no limit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit after SECS seconds
+    /// Exit after SECS seconds, fractions allowed
     ///
-    /// Fractions are allowed. A COMMAND that still runs is ended.
+    /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
+    /// Default: no limit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
     pub(super) duration: Option<Duration>,
@@ -146,30 +174,31 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) variables: bool,
 
-    /// Print hash and array elements at the end
+    /// Print elements of hash and array maps at the end
     #[arg(long)]
     pub(super) maps: bool,
 
-    /// Print received and lost records of each map
+    /// Print counts of received and lost records
     ///
-    /// At the end, on stdout. Losses that are not counted are unknown, in
-    /// JSON null.
+    /// At the end, on stdout, for each map. If losses are not counted, the
+    /// count of lost records is `unknown`, in JSON `null`.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) summary: bool,
 
     /// Output format: table (default), json or hex
     ///
-    ///   table  columns, for people
-    ///   json   one JSON object a line
-    ///   hex    the bytes of each record, not decoded
+    /// table: columns, for people
+    /// json: one JSON object per line
+    /// hex: the bytes of each record in hexadecimal, not decoded
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
 
-    /// Run this command, and exit when it exits
+    /// Command to run; exit when it exits
     ///
-    /// It starts when all programs are attached. Its output goes to stderr.
+    /// COMMAND starts when all programs are attached. Its stdout goes to
+    /// stderr. Records that other processes cause are printed too.
     #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
@@ -180,7 +209,7 @@ pub(crate) struct Arguments {
 pub(super) enum Format {
     /// Columns for people
     Table,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// The bytes of each record, not decoded
     Hex,

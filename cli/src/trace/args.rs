@@ -30,63 +30,71 @@ Examples:
 pub(crate) struct Arguments {
     /// Transport: auto, ring, perf-heap or perf-stack
     ///
-    /// auto (default): ring, or perf-heap without ring buffers (Linux 5.8)
-    /// ring: events are built in the ring
-    /// perf-heap: events are built in a per-CPU map, and copied
-    /// perf-stack: events are built on the BPF stack, and copied
+    /// auto (default): ring, or perf-heap if the kernel has no ring buffers
+    /// (before Linux 5.8)
+    /// ring: a ring buffer; events are built in it
+    /// perf-heap: perf buffers; events are built in a per-CPU array, copied
+    /// perf-stack: perf buffers; events are built on the BPF stack, copied
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "auto", value_name = "TRANSPORT")]
     pub(super) transport: TransportArg,
 
     #[arg(long, value_enum, default_value_t = DEFAULT_READER, value_name = "READER", hide_possible_values = true)]
-    #[arg(help = object_reader::HELP, long_help = object_reader::LONG_HELP)]
+    #[arg(hide_default_value = true)]
+    #[arg(help = object_reader::HELP_OF_TRACE, long_help = object_reader::LONG_HELP)]
     pub(super) reader: Reader,
 
     /// Trace only this library: a path or a name
     ///
-    /// A name is searched for as the dynamic loader does. By default calls of
-    /// every C library in use are traced, also in containers, and of those
-    /// that come into use.
+    /// A name is looked up as the dynamic loader does. With --pid, a name or
+    /// path is looked up as that process sees it.
+    ///
+    /// Default: every C library that is in use or comes into use, also in
+    /// containers.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATH")]
     pub(super) library: Option<String>,
 
-    /// Do not hold threads; first calls may be missed
+    /// Do not hold threads that map a new C library
     ///
-    /// Without it, a thread that maps a C library that was not in use before
-    /// is held until the probes are attached. With it, no process waits, and
-    /// no thread runs at real-time priority. The first calls of such a
-    /// process may be missed.
+    /// By default, trace holds a thread that maps a C library not in use
+    /// before, until the probes are attached to the library. For this, trace
+    /// uses real-time priority.
+    ///
+    /// With --no-hold, trace holds no thread and uses no real-time priority.
+    /// It may miss the first calls that use a new library.
     #[arg(verbatim_doc_comment)]
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
-    /// Trace only this process
+    /// Trace only this process; exit when it exits
     ///
-    /// By default every process is traced, or with COMMAND the command and
-    /// its children.
+    /// Default: every process, or with COMMAND the command and its children.
+    /// --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
     /// Exit after N events
     ///
-    /// A COMMAND that still runs is ended too.
+    /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
+    /// Default: no limit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
     /// Exit after SECS seconds, fractions allowed
     ///
-    /// A COMMAND that still runs is ended too.
+    /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
+    /// Default: no limit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(super) duration: Option<Duration>,
 
     /// Buffer size in bytes
     ///
-    /// The size of the ring, or of the perf buffer of each CPU. It is rounded
-    /// up to a power of two of pages.
+    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1073741824,
+    /// rounded up to a power-of-two number of pages.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     pub(super) buffer: u32,
@@ -94,36 +102,38 @@ pub(crate) struct Arguments {
     /// Output format: table (default) or json
     ///
     /// table: columns, for people
-    /// json: one JSON object a line
+    /// json: one JSON object per line
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
 
     /// Show the container and library of each call
     ///
-    /// Two more columns of the table. JSON always has them.
+    /// Adds two columns to the table. JSON always has both.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) containers: bool,
 
     /// Draw the ring before its records are read
     ///
-    /// Each time the ring has unread records, its pages are drawn in the
-    /// terminal, or into an SVG file.
+    /// Draws the pages of the ring each time it has unread records: in the
+    /// terminal, or with FILE into an SVG file. Needs a ring buffer as the
+    /// transport, and without FILE the table format.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) draw: Option<String>,
 
     /// Draw and read one record at a time
     ///
-    /// Press Enter to advance. The stdin of a COMMAND is empty.
+    /// Requires --draw. Enter advances. q and Enter stops drawing, and the
+    /// trace continues. The stdin of COMMAND is empty.
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
 
-    /// Command to run and to trace, with its children
+    /// Command to run and trace, with its children
     ///
-    /// The trace ends with the command. The command's output goes to stderr.
+    /// trace exits when COMMAND exits. The stdout of COMMAND goes to stderr.
     #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,

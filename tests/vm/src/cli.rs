@@ -23,50 +23,62 @@ use crate::suite;
 
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
 ///
-/// Without BINARY: builds the workspace of the current directory and runs its
-/// integration tests. With BINARY: runs it, each test in a process of its own if
-/// it is a test harness, once otherwise.
+/// Without BINARY, builds the workspace of the current directory and runs its
+/// integration tests. With BINARY, runs BINARY: if it is a test harness, once for
+/// each test, in a process of its own; otherwise once.
 ///
 /// Cargo can use it as a runner, so that plain `cargo test` runs in a guest:
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
-/// done; 2 for wrong usage; 3 if no kernel was named and none is available. If
-/// BINARY is not a test harness and one kernel was chosen, it is that of BINARY.
+/// done; 2 for wrong usage; 3 if no kernel was named and none is available; 130
+/// if interrupted. If BINARY is not a test harness and exactly one kernel was
+/// named, the exit status is that of BINARY.
 #[derive(Debug, Parser)]
 #[command(name = "cutaway-vm", version, args_override_self = true, verbatim_doc_comment)]
 pub struct Args {
-    /// Kernel version or `newest`; repeat for a matrix
+    /// Kernel version or `newest` (repeatable)
     ///
-    /// A version is 5.10 or 6.12.107, for example.
-    /// [default: 5.10 6.1 6.12 newest]
+    /// A version is 5.10 or 6.12.107, for example. The tests run on every
+    /// kernel that is named.
+    ///
+    /// Default without --image: 5.10, 6.1, 6.12 and newest.
     #[arg(long = "kernel", value_name = "VERSION", verbatim_doc_comment)]
     kernels: Vec<Request>,
-    /// Kernel image (bzImage) by path; repeatable
+    /// File of a kernel image, a bzImage (repeatable)
     ///
-    /// It may be of any distribution.
-    #[arg(long = "image", value_name = "PATH")]
+    /// The kernel may be of any distribution.
+    #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
-    /// CPUs of a guest
+    /// Number of CPUs of each guest
+    ///
+    /// From 1 to 255.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
-    /// Possible CPUs of a guest, present at boot or not
+    /// Possible CPUs of each guest, at boot or later
+    ///
+    /// From 1 to 255. Default: the value of --cpus. The CPUs beyond --cpus
+    /// are absent at boot.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     max_cpus: Option<u32>,
-    /// Memory of a guest in MiB [default: at least 512]
+    /// Memory of each guest in MiB, at least 64
     ///
-    /// The default is 512, or more if the tests' files need it.
+    /// Default: 512, or more if the tests' files need it.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     memory: Option<u64>,
-    /// Time limit of a guest in seconds
+    /// Time limit of each guest in seconds
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Time limit of a test in seconds
+    /// Time limit of each test in seconds
     #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     test_timeout: u64,
-    /// Seconds until a silent guest is hung
+    /// Seconds of silence that mean a hang
     ///
-    /// A guest sends a message every second.
+    /// A guest sends a message every second. If none comes for this time,
+    /// the guest counts as hung and is ended. At least 5. A guest that boots
+    /// has at least 90 seconds.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     hang_timeout: u64,
     /// `auto`, `kvm` or `tcg` (emulation) [default: auto]
@@ -88,18 +100,20 @@ pub struct Args {
     parallel: usize,
     /// Guests that share one kernel's tests
     ///
-    /// They run at the same time. Under software emulation each uses one CPU.
+    /// The guests run at the same time. Under software emulation each guest
+    /// uses one CPU of this machine.
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     guests: u8,
     /// Keep each guest's files, and print their path
     ///
-    /// They are the console, the tests' files and the initramfs.
+    /// The files are the console, the tests' files and the initramfs.
     #[arg(long)]
     keep: bool,
     /// Directory for consoles and the tests' files
     ///
-    /// Each kernel has a directory there. The tests' files are those that
-    /// they write to $CUTAWAY_VM_RESULTS.
+    /// DIR gets a directory for each kernel. The tests' files are those that
+    /// the tests write to $CUTAWAY_VM_RESULTS.
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     results: Option<PathBuf>,
     /// Write a JUnit XML report
@@ -107,47 +121,51 @@ pub struct Args {
     junit: Option<PathBuf>,
     /// Copy a file, directory or program into the guest
     ///
-    /// A program is given by path, or by a name found in PATH. The copy has
-    /// the same path in the guest.
+    /// PATH may be the name of a program in $PATH. The copy has the same path
+    /// in the guest. Repeatable.
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     bring: Vec<PathBuf>,
-    /// Set a variable in the guest
+    /// Set an environment variable (repeatable)
     ///
-    /// Without a value, this machine's value is passed on.
+    /// Without VALUE, the guest gets this machine's value.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
-    /// Append a word to the kernel command line
+    /// Append to the kernel command line (repeatable)
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
-    /// Exclude a package, or a test binary (PACKAGE::TEST)
+    /// Exclude a package or a test binary (repeatable)
+    ///
+    /// A test binary is written as PACKAGE::TEST.
     #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY)]
     exclude: Vec<String>,
-    /// Pass an argument to `cargo test --no-run`
+    /// Argument for `cargo test --no-run` (repeatable)
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = WITHOUT_BINARY)]
     cargo_arg: Vec<String>,
-    /// Run only the tests whose names contain this
+    /// Run only tests with TEXT in the name (repeatable)
     #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
     filter: Vec<String>,
-    /// Skip the tests whose names contain this
+    /// Skip tests with TEXT in the name (repeatable)
     #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
     skip: Vec<String>,
     /// Run the unit tests too
     #[arg(long, help_heading = WITHOUT_BINARY)]
     unit_tests: bool,
-    /// Output to keep of each test [default: 4194304]
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, hide_default_value = true)]
+    /// Bytes of output kept per test
+    ///
+    /// Of output beyond the limit, only the last bytes are kept.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     output_limit: u64,
     /// Keep debug sections of the guest's executables
     ///
-    /// They are large, and needed for source lines in backtraces.
+    /// They are large. Backtraces need them to show source lines.
     #[arg(long)]
     debug_info: bool,
     /// Run BINARY once even if it is a test harness
     #[arg(long)]
     plain: bool,
-    /// Query the package archives now
+    /// Query the archives of kernel packages now
     ///
-    /// Otherwise they are queried once a week.
+    /// Default: query them if the last query was a week ago or more.
     #[arg(long)]
     refresh: bool,
     /// Binary to run, and its arguments
