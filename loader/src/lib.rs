@@ -38,14 +38,16 @@
 //! - Linux 5.5 or later. If an item needs a newer kernel, its documentation names the version.
 //! - x86_64 or aarch64; the tests run on x86_64.
 //! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
-//!   `CAP_SYS_ADMIN` instead of all of them. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since Linux 6.16.
+//!   `CAP_SYS_ADMIN` instead of `CAP_BPF` and `CAP_PERFMON`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since
+//!   Linux 6.16, and on stable kernels since July 2025.
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!
 //! # Ownership, threads and panics
 //!
 //! A program stays attached until its [`Link`] is dropped, or longer if the link is pinned. The link keeps the program
-//! and its maps in the kernel, even after [`Loaded`] is dropped. A reader of a ring or of perf buffers has its own file
+//! and its maps in the kernel, even after [`Loaded`] is dropped. (Keep the [`Loaded`] if the programs use tail calls,
+//! timers or work queues: its documentation gives the reason.) A reader of a ring or of perf buffers has its own file
 //! descriptors and does not borrow [`Loaded`].
 //!
 //! [`Object`], [`Loaded`], [`Map`], [`Link`] and [`Links`] are `Send` and `Sync`.
@@ -81,7 +83,7 @@
 //! | attach all programs | [`Loaded::attach`] | `bpf_object__attach_skeleton` | — | — |
 //! | attach to a function of the kernel | [`Kprobe`], [`KprobeMulti`] | `bpf_program__attach_kprobe_opts`, `bpf_program__attach_kprobe_multi_opts` | `KProbe::attach` | `link.Kprobe`, `link.KprobeMulti` |
 //! | attach to a function of an executable or library | [`Uprobe`], [`UprobeMulti`] | `bpf_program__attach_uprobe_opts`, `bpf_program__attach_uprobe_multi` | `UProbe::attach` | `Executable.Uprobe`, `Executable.UprobeMulti` |
-//! | attach to a USDT probe of an executable or library | [`Usdt`] | `bpf_program__attach_usdt` | — | — |
+//! | attach to a USDT probe (a static tracepoint) of an executable or library | [`Usdt`] | `bpf_program__attach_usdt` | — | — |
 //! | attach to a tracepoint of the kernel | [`Tracepoint`], [`RawTracepoint`] | `bpf_program__attach_tracepoint`, `bpf_program__attach_raw_tracepoint` | `TracePoint::attach`, `RawTracePoint::attach` | `link.Tracepoint`, `link.AttachRawTracepoint` |
 //! | attach `fentry`, `fexit`, `lsm` programs | [`Tracing`] | `bpf_program__attach_trace`, `bpf_program__attach_lsm` | `FEntry::attach`, `FExit::attach`, `Lsm::attach` | `link.AttachTracing`, `link.AttachLSM` |
 //! | attach an iterator and read its output | [`Iter`], [`Link::read_iterator`] | `bpf_program__attach_iter`, `bpf_iter_create` | `Iter::attach`, `IterLink::into_file` | `link.AttachIter`, `Iter.Open` |
@@ -127,7 +129,7 @@
 //! | `core-relo` | objects with CO-RE relocations, which adapt a program to the running kernel's structures | |
 //! | `externs` | objects with externs (`__kconfig`, `__ksym`), which the kernel provides by name; adds `miniz_oxide` to decompress the kernel's configuration | |
 //! | `struct-ops` | struct_ops maps, whose programs implement functions of a kernel subsystem | `Map::attach` |
-//! | `tracing` | programs whose target is a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace` | `Tracing`, `Iter`, `LoadOptions::replace` |
+//! | `tracing` | programs whose target is a name in the kernel's BTF (`fentry`, `fexit`, `tp_btf`, `lsm`, `iter`), or a function of a loaded program (`freplace`) | `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of executables and libraries | `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to USDT probes, the static tracepoints of executables and libraries; implies `uprobe` | `Usdt` |
 //! | `debugdata` | reading the compressed symbols of a stripped file (`.gnu_debugdata`); adds `lzma-rust2`; implies `uprobe`; not on by default | |

@@ -79,7 +79,8 @@ impl<M: Consume> Consumer<M> {
         positions(&self.memory)
     }
 
-    /// Borrows all records that are committed now.
+    /// Borrows the committed records up to the first uncommitted one, or up to the producer position that this call
+    /// loads.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         self.check_alone()?;
         let producer = self.snapshot()?;
@@ -119,8 +120,9 @@ impl<M: Consume> Consumer<M> {
     /// Loads and checks the producer position. All records from the consumer position to this position lie in the ring.
     fn snapshot(&self) -> Result<u64, Corrupt> {
         let producer = self.memory.producer();
-        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve. All headers up to this
-        // position are new: they have at least the busy bit, and are not old bytes of an earlier record.
+        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve. The kernel has written every
+        // header before this position, with the busy bit. The bit may have been cleared since. No header is old bytes of
+        // an earlier record.
         M::fence(Ordering::Acquire);
         let consumer = self.state.read;
         for (which, position) in [("consumer_pos", consumer), ("producer_pos", producer)] {

@@ -36,7 +36,7 @@
 //!  |                   | u64 pending_pos   |                   | once more         |
 //!  |                   | u64 overwrite_pos |                   |                   |
 //!  +-------------------+-------------------+-------------------+-------------------+
-//!    user space writes   the kernel writes   BPF programs write
+//!    user space writes   the kernel writes   the kernel writes headers, BPF programs write payloads
 //!
 //!  in the data:   consumer_pos                             producer_pos
 //!                 v                                        v
@@ -118,9 +118,10 @@
 //! end of the last record and sleeps, in the order of [the sleep race](#the-sleep-race). After a single record on an
 //! idle stream, it sleeps at once. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
-//! The reader keeps a record back only if the record takes at most 1/32 of the ring. The rest of the ring must also
-//! have room for the largest record that was the last of a batch so far. So trailing release can make the kernel refuse
-//! a record only if the ring would then be more than 31/32 full.
+//! The reader keeps a record back only if the record takes at most 1/32 of the ring. So trailing release takes at most
+//! 1/32 of the ring from the producer. Trailing release makes the kernel refuse a record only if that record would fill
+//! the ring to more than 31/32. A second condition for keeping a record back is that the rest of the ring has room for
+//! one more record, as large as the largest last record of any batch so far.
 //!
 //! # When a reader dies
 //!
@@ -138,7 +139,7 @@
 //! | [`Peek`] | observes any ring, read-only, without disturbing its reader |
 //! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
 //! | [`UserRing`] | the other direction: samples for a BPF program (Linux 6.1) |
-//! | [`Memory`] | access to a ring's words: on its pages, or in a model of them |
+//! | [`Memory`] | access to a ring's words, either on the mapped pages or in a test's model of the pages |
 //! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
 //!
 //! Readers are `Send`: one thread can open a reader, and another thread can read with it. [`Ring`], [`RingSet`],

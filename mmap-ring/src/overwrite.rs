@@ -2,8 +2,8 @@
 //!
 //! The kernel does not wait for the reader. If there is no room for a new record, the kernel moves `overwrite_pos` past
 //! the oldest records and overwrites them. The kernel refuses the new record only if one of these oldest records is
-//! uncommitted, or if the new record is larger than the ring. All records from `overwrite_pos` to `producer_pos` are
-//! whole, whether they were read or not.
+//! uncommitted, or if the new record is larger than the ring. No record from `overwrite_pos` to `producer_pos` is
+//! overwritten, whether it was read or not. Some of these records may be uncommitted.
 //!
 //! The kernel can overwrite a record at any time, so the reader copies records and never lends them. A copy is valid
 //! only if `overwrite_pos` has not passed the record when the copy is complete:
@@ -17,9 +17,9 @@
 //! ```
 //!
 //! Step 3 requires that the kernel's store of `overwrite_pos` becomes visible before the kernel overwrites the freed
-//! bytes. x86-64 and s390x keep stores in order. On other machines a valid copy can in theory mix bytes of two records,
-//! because `__bpf_ringbuf_reserve` has no barrier between the stores. On such machines, stop the producers before
-//! reading.
+//! bytes. x86-64 and s390x keep stores in order. On other machines a copy that passes step 3 can in theory mix bytes of
+//! two records, because `__bpf_ringbuf_reserve` has no barrier between the stores. On such machines, stop the producers
+//! before reading.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -92,8 +92,8 @@ impl<M: Consume> OverwriteRing<M> {
         Self { endpoint: Endpoint::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
-    /// Returns a copy of the oldest record that is whole and unread. The next call replaces the copy. Returns `None` if
-    /// there is no such record, or if it is not committed yet.
+    /// Returns a copy of the oldest unread record that the kernel has not overwritten. The next call replaces the copy.
+    /// Returns `None` if there is no such record, or if it is not committed yet.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the ring holds a value that no kernel writes.
@@ -109,10 +109,11 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
-    /// After a commit, the kernel wakes the reader only if the record begins at the reader's position. If the kernel
-    /// has overwritten records there, no record begins at this position, and no commit wakes the reader. So the reader
-    /// polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval of
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, the program can commit some
+    /// After a commit, the kernel wakes the reader only if the record begins at the reader's offset (`consumer_pos`
+    /// modulo the ring's size). After the kernel has overwritten unread records, a new record need not begin at this
+    /// offset. Then its commit sends no wake-up. The next wake-up comes when a later record happens to begin at this
+    /// offset. So the reader polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms), or at the interval
+    /// of [`set_idle_poll_interval`](Self::set_idle_poll_interval). For a shorter delay, the program can commit some
     /// records with `BPF_RB_FORCE_WAKEUP`.
     ///
     /// # Errors
@@ -225,9 +226,9 @@ impl<M: Consume> Endpoint<M> {
     fn next(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
-        // `is_overtaken` fences before it loads. After this fence, this thread sees all headers up to `producer`, and
-        // an overwrite_pos at least as new as `producer`. The fence pairs with smp_store_release(&rb->producer_pos) in
-        // __bpf_ringbuf_reserve.
+        // `is_overtaken` begins with a fence. After the fence, this thread sees all headers before `producer`, and
+        // every store of overwrite_pos that came before the store of `producer`. The fence pairs with
+        // smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }
@@ -277,7 +278,8 @@ impl<M: Consume> Endpoint<M> {
         self.memory.overwrite().wrapping_sub(self.read).cast_signed()
     }
 
-    /// Moves the reader to `overwrite_pos`, the oldest whole record, if the reader is behind. Counts the loss.
+    /// Moves the reader to `overwrite_pos`, the position of the oldest record that is not overwritten, if the reader is
+    /// behind. Counts the loss.
     fn catch_up(&mut self) {
         let ahead = self.ahead();
         if ahead > 0 {

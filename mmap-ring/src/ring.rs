@@ -41,7 +41,8 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// ([`Peek`](crate::Peek)).
 ///
 /// Neither the kernel nor this crate prevents a second consumer in another process. Such a consumer can change bytes
-/// that this process has borrowed. So trust every process that may write to the map as you trust this process.
+/// that this process has borrowed. So give write access to the map only to processes that you trust as much as this
+/// process.
 ///
 /// This type detects a second consumer by `consumer_pos`. If `consumer_pos` is not the value that this type stored
 /// last, it returns [`Corrupt::Consumer`] and lends no more records. It checks when a batch begins, when a batch ends
@@ -105,7 +106,8 @@ impl Ring<Mapped> {
     ///
     /// # Safety
     /// The fd is a map of type `BPF_MAP_TYPE_RINGBUF`, its `max_entries` is `bytes`, and its `map_flags` do not contain
-    /// `BPF_F_RB_OVERWRITE`. The caller knows this from the kernel (`BPF_OBJ_GET_INFO_BY_FD`).
+    /// `BPF_F_RB_OVERWRITE`. The caller has queried these values (`BPF_OBJ_GET_INFO_BY_FD`), or has created the map
+    /// with them.
     #[expect(unsafe_code, reason = "the caller vouches for the map")]
     pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -138,10 +140,10 @@ impl<M: Consume> Ring<M> {
         &mut self.waiter
     }
 
-    /// Borrows all records that are committed now. The batch is empty if there are none.
+    /// Borrows the committed records up to the first uncommitted one. The batch is empty if there are none.
     ///
-    /// Records that the producer adds during the batch belong to the next batch. So a batch ends even if the producer
-    /// never pauses.
+    /// Records that the producer reserves during the batch belong to the next batch. So a batch ends even if the
+    /// producer never pauses.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a position, or the header of the oldest record, has a value that no kernel writes. No
@@ -160,8 +162,8 @@ impl<M: Consume> Ring<M> {
         Ok(Record::first(self.endpoint.consumer.batch()?))
     }
 
-    /// Calls `each` with every record that is committed now, oldest first. Then one store releases all records that
-    /// were read.
+    /// Calls `each` with every record of a [`batch`](Self::batch), oldest first. Then one store releases all records
+    /// that were read.
     ///
     /// `each` returns `()` or [`ControlFlow`]. If it returns `Break(value)`, the drain ends and returns `Some(value)`.
     /// The record for which `each` returned `Break` counts as read. Later records stay in the ring. The same applies if
@@ -193,17 +195,19 @@ impl<M: Consume> Ring<M> {
     /// [`Wake::Stopped`] if a [`Stopper`] was used. `timeout` is rounded up to milliseconds. `None` waits forever, and
     /// zero does not sleep. A signal alone does not end the wait.
     ///
-    /// The *head* is the oldest unread record. If the head is committed or discarded, this method returns at once and
-    /// makes no system call. If the head is reserved, its commit sends the wake-up. This method checks such a head up
-    /// to 128 times, and then sleeps. It polls the head after 1, 2, 4, 8 and then every 16 milliseconds, because the
-    /// commit may have sent no wake-up.
+    /// The *head* is the oldest unread record. If the head is committed or discarded, this method returns at once. It
+    /// then makes no system call, except that every 64th such wait reads the stopper's pipe, if there is a stopper. If
+    /// the head is reserved, its commit sends the wake-up, unless the program uses `BPF_RB_NO_WAKEUP`. This method
+    /// checks such a head up to 128 times, and then sleeps. Because of this flag, it also polls such a head after 1, 2,
+    /// 4, 8 and then every 16 milliseconds.
     ///
     /// A commit or discard with `BPF_RB_NO_WAKEUP` does not wake the consumer. Later records without a flag do not wake
     /// it either, because `consumer_pos` is not the position of these records. So an empty ring is polled every 90
     /// milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
     /// [`set_idle_poll_interval`](Self::set_idle_poll_interval). On a machine that is not overloaded, a committed head
-    /// is found within 100 ms, whatever flags the program uses. While polls find records, the interval shortens, down
-    /// to one millisecond. A poll that finds no record does not end the wait.
+    /// is found within 100 ms, whatever flags the program uses. After a poll that finds a record without a wake-up,
+    /// later waits poll at a shorter interval, down to one millisecond. A poll that finds no record does not end the
+    /// wait.
     ///
     /// # Errors
     /// [`Error::Syscall`] if epoll cannot be set up or waited for, or if the stopper's pipe cannot be read.

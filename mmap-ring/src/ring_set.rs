@@ -117,8 +117,8 @@ impl<M: Consume> RingSet<M> {
         rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
     }
 
-    /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
-    /// [`Ring::drain`]. Makes no system call.
+    /// Drains one ring after another: calls `each` with every record of a ring's [`batch`](Ring::batch) and the ring's
+    /// index. See [`Ring::drain`]. Makes no system call.
     ///
     /// If `each` returns `Break` for a record, the next drain begins with the ring after that record's ring. So a ring
     /// that always has records does not delay the other rings.

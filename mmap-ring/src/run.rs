@@ -128,7 +128,7 @@ impl<M: Consume> Ring<M> {
         self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
-        // The number of polls without a record that remain before a sleep.
+        // How many more polls may find no record before the reader sleeps in `wait`.
         let mut rounds = 0;
         loop {
             if ring.waiter_mut().is_stopped_meanwhile()? {

@@ -27,7 +27,7 @@ const ASK_EVERY: u32 = 64;
 /// The number of checks of a busy head before a sleep. Most producers commit a record less than a microsecond after
 /// they reserved it.
 const SPINS: u32 = 128;
-/// The default of the time that a wait sleeps at most before it polls its ring: 90 milliseconds.
+/// The default poll interval: a wait sleeps for at most 90 milliseconds before it polls its ring.
 ///
 /// A record that was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is thus read within 100 milliseconds, on a machine
 /// that is not overloaded. If a program is known not to use this flag,

@@ -40,8 +40,8 @@ pub struct Buffer {
 /// The result of the queries of this buffer's map slot. Another reader of the same map may have taken the slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct SlotState {
-    /// Whether a query right after the slot was set found this buffer's event. If false, queries do not work here, and
-    /// their results are not used.
+    /// True if a query, made right after the slot was set, found this buffer's event in the slot. If false, the query
+    /// does not work for this slot, and later results are not used.
     can_query: bool,
     /// Whether a query found another reader's event in the slot.
     is_taken: bool,
@@ -105,7 +105,8 @@ pub struct Lost {
 pub enum LostSource {
     /// The kernel's counter (`PERF_FORMAT_LOST`, since Linux 6.0). It counts all losses.
     Kernel,
-    /// The LOST records that were read (before Linux 6.0). Losses after the last record are not counted.
+    /// The LOST records that were read (before Linux 6.0). Losses after the last LOST record that was read are not
+    /// counted.
     Records,
 }
 

@@ -22,9 +22,10 @@ use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, ascending by id. The ids can have gaps. `Send` and `Sync`.
 ///
-/// The caller puts the fd of each buffer into the program's `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key,
-/// because this crate makes no bpf(2) calls. [`connect`](PerCpuBuffers::connect) does this for all buffers. The kernel
-/// clears a slot when the map fd that set it is closed, so keep that fd open.
+/// This crate makes no bpf(2) calls. So the caller puts the fd of each buffer into the program's
+/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key. [`connect`](PerCpuBuffers::connect) does this for all
+/// buffers, through the caller's [`EventArray`](crate::EventArray). The kernel clears a slot when the map fd that set
+/// it is closed, so keep that fd open.
 ///
 /// Each buffer takes `bytes` bytes and one more page of memory. A CPU that comes online later gets a buffer from
 /// [`refresh`](PerCpuBuffers::refresh); until then its samples are lost.
@@ -210,8 +211,8 @@ impl PerCpuBuffers {
     /// ([`Wakeup::Events(1)`](crate::Wakeup::Events)), the default is no polling.
     ///
     /// `None` turns polling off: an idle reader then does not wake up 11 times a second. But the last records of a
-    /// burst may then stay unread until the kernel has enough records for a wake-up. With
-    /// [`Wakeup::Events(0)`](crate::Wakeup::Events), pass a timeout to each wait, and drain after it.
+    /// burst may then stay unread until the kernel has enough records for a wake-up. Without polling, pass a timeout to
+    /// each wait and drain after it, unless the options have [`Wakeup::Events(1)`](crate::Wakeup::Events).
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll.set(time);
     }
@@ -298,10 +299,9 @@ impl PerCpuBuffers {
     /// Returns [`Wake::Ready`], [`Wake::Stopped`] or [`Wake::TimedOut`] for these reasons. `timeout` is rounded up to
     /// milliseconds. `None` waits forever, and zero does not sleep. A signal alone does not end the wait.
     ///
-    /// Unless each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)), a record can arrive without a
-    /// wake-up. Then this method polls all buffers every 90 milliseconds
-    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval of
-    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval). It also polls when `timeout` is over. On a
+    /// If not every record sends a wake-up (any setting but [`Wakeup::Events(1)`](crate::Wakeup::Events)), this method
+    /// polls all buffers every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)), or at the interval
+    /// of [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval). It also polls when `timeout` is over. On a
     /// machine that is not overloaded, each record is found within 100 ms. A poll that finds no record does not end the
     /// wait.
     ///

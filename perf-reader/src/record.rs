@@ -229,7 +229,8 @@ impl<'d> Rest<'d> {
     }
 
     /// Returns the sample at the start of `front` and the bytes after it, if the sample is whole and valid: the fast
-    /// path. `FIXED` is the minimum size of a sample in bytes: 8 more than the bytes before `raw_size`.
+    /// path. `FIXED` is the minimum size of a sample in bytes: the bytes before `raw_size`, the 4 bytes of `raw_size`,
+    /// and at least 4 bytes after it.
     #[inline(always)]
     fn whole_sample<const FIXED: usize>(&self) -> Option<(Sample<'d>, &'d [u8])> {
         let raw_at = const { FIXED - 8 };

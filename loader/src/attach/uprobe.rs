@@ -32,8 +32,8 @@ use crate::{
 /// [`Uprobe::locate`] search for the file and open it; the methods that build this value do not. Dropping the returned
 /// [`Link`] detaches the program.
 ///
-/// Attaching needs `CAP_SYS_ADMIN`. `CAP_PERFMON` suffices on Linux 5.8 to 6.15, except on stable releases that have
-/// the check of Linux 6.16.
+/// Attaching needs `CAP_SYS_ADMIN` before Linux 5.8, from Linux 6.16 on, and on stable kernels since July 2025. On all
+/// other kernels `CAP_PERFMON` suffices.
 ///
 /// `Send` and `Sync`.
 ///
@@ -140,9 +140,8 @@ impl Uprobe {
 
     /// Attaches `offset` bytes after the selected instruction. Another instruction must begin there.
     ///
-    /// [`Uprobe::locate`] and [`Uprobe::attach`] return [`Error::Symbol`] if the offset is beyond the end of the
-    /// function, as far as its symbol has a size. They also return it for a return probe on a symbol if the offset is
-    /// not 0.
+    /// [`Uprobe::locate`] and [`Uprobe::attach`] return [`Error::Symbol`] if the symbol has a size and the offset is
+    /// beyond the function's end. They also return this error for a return probe on a symbol if the offset is not 0.
     #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -259,7 +258,7 @@ impl Uprobe {
     /// - [`Error::Invalid`] if the kernel has no uprobes (`CONFIG_UPROBE_EVENTS`), if the path contains a NUL byte, or
     ///   if a cookie is set before Linux 5.15.
     /// - [`Error::Syscall`] if the kernel refuses: EPERM or EACCES if privileges are missing, ESRCH if the process of
-    ///   [`Uprobe::pid`] does not exist, ENOTSUPP if the instruction cannot have a probe.
+    ///   [`Uprobe::pid`] does not exist, ENOTSUPP (on aarch64 EINVAL) if the instruction cannot have a probe.
     #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, file_offset) = self.open()?;
@@ -322,7 +321,10 @@ pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> E
             Some(process) if process != pid => format!("{pid} is a thread of the process {process}: pass that"),
             _ => format!("there is no process {pid}"),
         }),
-        (Some(libc::EINVAL), _) => plain.advise("does an instruction start at that offset, in an executable segment?"),
+        // On aarch64, `arch_uprobe_analyze_insn` also returns EINVAL for an instruction that cannot have a probe.
+        (Some(libc::EINVAL), _) => {
+            plain.advise("does an instruction that can have a probe start at that offset, in an executable segment?")
+        }
         (Some(libc::ENOTSUP | ENOTSUPP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
         _ => plain,
     }

@@ -10,10 +10,10 @@
 //!   map's value.
 //!
 //! **Functions.** The kernel has no linker, so a program must contain all functions that it calls. Every called
-//! function is appended once. Each call's immediate becomes the distance, in instruction slots, from the instruction
-//! after the call to the called function. A load of a function's address, for a callback, gets the source register
-//! `BPF_PSEUDO_FUNC` and such a distance. A function is identified by section *and* address, because several text
-//! sections start at address 0.
+//! function is appended once. A call has the source register `BPF_PSEUDO_CALL`. The call's immediate becomes the
+//! distance, in instruction slots, from the instruction after the call to the called function. A load of a function's
+//! address, for a callback, gets the source register `BPF_PSEUDO_FUNC` and such a distance. A function is identified by
+//! section *and* address, because several text sections start at address 0.
 //!
 //! Functions are appended depth-first, in the order of the calls: a callee and its own callees come before the caller's
 //! next callee. This is libbpf's order. The kernel computes a program's tag, a hash, from its instructions, so an
@@ -30,9 +30,10 @@
 //! - A load of a symbol of type `void` gets the symbol's address in the kernel, 64 bits.
 //! - A call gets the source register `BPF_PSEUDO_KFUNC_CALL` and the function's BTF id.
 //!
-//! **Other pseudo source registers.** An instruction that has a pseudo source register (`BPF_PSEUDO_*`) but no
-//! relocation is refused. It would refer to an fd of this process, or to an index outside the array of fds that is
-//! passed with the program.
+//! **Pseudo source registers without a relocation.** A call within a section (`BPF_PSEUDO_CALL`) needs no relocation.
+//! Any other instruction that has a pseudo source register (`BPF_PSEUDO_*`) but no relocation is refused. Its fd or
+//! index was valid only for the loader that wrote it. Here the kernel would use it as an unrelated fd of this process,
+//! or as an index into `fd_array`, which has only the BTF fds of modules.
 
 use std::{fmt, os::fd::AsRawFd};
 
@@ -123,8 +124,8 @@ struct Linker<'a> {
     /// The start of each function in the linked program, in instruction slots, by the function's index in `functions`.
     /// `None` if the function is not appended yet.
     starts: Vec<Option<usize>>,
-    /// A stack of appended functions, each called by the one before it. Each entry has the index in the function of the
-    /// first instruction whose reference is not resolved yet.
+    /// A stack of appended functions, each called by the one before it. Each entry has the function's start in the
+    /// file, and an index into the function's instructions: all references before this instruction are resolved.
     open: Vec<(Start, usize)>,
 }
 
@@ -260,7 +261,7 @@ impl<'a> Linker<'a> {
     }
 
     /// Returns the error for a reference to a symbol that is not in a map, a data section or a function. `addend` is
-    /// the instruction's offset from the symbol, in bytes.
+    /// the immediate of the instruction: the number of bytes to add to the symbol's address.
     fn unresolvable(&self, index: SectionIndex, symbol: &Symbol, addend: i64) -> Error {
         let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {

@@ -6,9 +6,15 @@ use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::
 
 /// An object's maps and programs in the kernel.
 ///
-/// Dropping it closes their file descriptors. A program stays loaded as long as a [`Link`](crate::Link) or a pin refers
-/// to it, and a map as long as a loaded program, a reader or a pin refers to it. So it may be dropped while its links,
-/// rings and perf buffers are in use.
+/// Dropping a `Loaded` closes the file descriptors of its maps and programs. A program stays loaded while a
+/// [`Link`](crate::Link), a pin, a slot of a `PROG_ARRAY` or another file descriptor refers to it. A map stays while a
+/// loaded program, a reader, a pin or another file descriptor refers to it. So the caller may drop a `Loaded` while its
+/// links, rings and perf buffers are in use.
+///
+/// There is one exception. When the last file descriptor and the last pin of a map are gone, the kernel empties the map
+/// if it is a `PROG_ARRAY`, and cancels the timers and work queues in the map (`bpf_map_put_uref` in
+/// `kernel/bpf/syscall.c`). So keep the `Loaded`, or pin the map, while a program uses tail calls, `bpf_timer` or
+/// `bpf_wq`.
 ///
 /// `Send` and `Sync`.
 ///

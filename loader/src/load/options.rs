@@ -23,8 +23,9 @@ use crate::{
     text::no_such,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`], for one load. They are not part of the object,
-/// because an object holds no file descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, and the
+/// loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the loaded programs,
+/// because it has no file descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///

@@ -98,8 +98,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for failures that do not belong to a single program: those of maps, of BTF, of data that
-    /// several programs share, and of a disabled cargo feature.
+    /// As [`Object::load`], for failures that belong to no single program: of a map, of malformed BTF, of the maps for
+    /// USDT arguments, or of a disabled cargo feature.
     pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
@@ -209,9 +209,9 @@ impl Object {
     }
 
     /// Loads the object's BTF. The kernel uses it to describe maps to observers, and to show source lines in verifier
-    /// logs. Most objects load without BTF, so a failure is not an error. Some maps need BTF: those with local storage,
-    /// and those with a `bpf_spin_lock` or `bpf_timer`. The kernel refuses such a map later, and the log has the reason
-    /// for the missing BTF at level `debug`.
+    /// logs. Most objects load without BTF, so it is not an error if the kernel refuses the BTF. Some maps need BTF:
+    /// those with local storage, and those with a `bpf_spin_lock` or `bpf_timer`. The kernel refuses such a map later.
+    /// This crate has then logged, at level `debug`, why the BTF is missing.
     ///
     /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
     /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF

@@ -98,8 +98,8 @@ impl Object {
 
     /// Makes the function `name` a program of the section `section`, as if the source had `SEC(section)`. The section's
     /// name gives the program type and the attach target: `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`,
-    /// `xdp`. The program is loaded even if the name begins with `?`. The function may be the same as for
-    /// [`Object::set_program_type`].
+    /// `xdp`. The program is loaded even if the name begins with `?`. The functions that [`Object::set_program_type`]
+    /// accepts are allowed here, too.
     ///
     /// # Errors
     ///
@@ -133,9 +133,10 @@ impl Object {
     /// Sets the directory for maps that are pinned by name ([`Pinning::ByName`](crate::Pinning::ByName)). The default
     /// is `/sys/fs/bpf`. [`LoadOptions::pin_root`](crate::LoadOptions::pin_root) overrides it for one load.
     ///
-    /// The directory must exist, in a BPF file system; otherwise loading returns [`Error::Syscall`]. If a map of this
-    /// name is pinned there, loading uses the pinned map. It returns [`Error::Invalid`] if the pinned map has another
-    /// type, size or flags. A pin stays until its file is removed; only a failed load removes the pins that it created.
+    /// The directory must exist, in a BPF file system; otherwise loading returns [`Error::Syscall`]. If the directory
+    /// already has a pin with a map's name, loading uses the pinned map. It returns [`Error::Invalid`] if the pinned
+    /// map has another type, size or flags. A pin stays until its file is removed; only a failed load removes the pins
+    /// that it created.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
     pub fn set_pin_root(&mut self, directory: impl AsRef<Path>) {
         self.pins = directory.as_ref().to_owned();

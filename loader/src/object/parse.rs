@@ -154,7 +154,8 @@ impl Object {
     }
 
     /// Returns the programs that cannot be loaded, each with the reason. Either the section's name gives no program
-    /// type, or the function is `static`. [`Object::load`] skips these programs.
+    /// type, or the function is `static`. [`Object::load`] skips these programs. Without this crate's feature `advice`,
+    /// `static` functions are not listed.
     ///
     /// If only the program type is unknown, [`Object::set_program_type`] makes the program loadable.
     #[must_use]
@@ -191,8 +192,8 @@ impl Object {
 
     /// Returns the probable mistakes in the object. Empty without this crate's feature `advice`.
     ///
-    /// [`Object::load`] logs each warning at level `warn`. It does not log [`Warning::License`] if it skips a program
-    /// for the same reason.
+    /// [`Object::load`] logs each warning at level `warn`. [`Object::load_partial`] does not log [`Warning::License`]
+    /// if it skips a program because of the license.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

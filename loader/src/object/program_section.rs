@@ -10,8 +10,9 @@
 //!
 //! A `syscall` program may sleep without `.s`.
 //!
-//! `program/load.rs` later changes the attach type of two kinds of program. A struct_ops program gets the index of its
-//! member. If the kernel has no links for many functions, a `kprobe.multi`, `uprobe.multi` or `usdt` program gets 0.
+//! `program/load.rs` later changes the attach type of two kinds of program. A struct_ops program gets the index of the
+//! structure's member that it implements. If the kernel has no multi links (one link for many functions), a
+//! `kprobe.multi`, `uprobe.multi` or `usdt` program gets the attach type 0.
 //!
 //! The attach types are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
 //! existing objects use.
@@ -253,8 +254,8 @@ fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> 
     found.ok_or(UnknownKind)
 }
 
-/// Splits a name that begins with `word` into the suffix (`.s`, `.frags` or empty) and the text after the slash. The
-/// suffix follows the first part of a word with a slash: `xdp.frags/devmap` has the word `xdp/devmap`.
+/// Splits a name that begins with `word` into the suffix (`.s`, `.frags` or empty) and the text after the slash. If the
+/// word has a slash, the suffix is before the slash: `xdp.frags/devmap` has the word `xdp/devmap`.
 fn split<'n>(name: &'n str, word: &str) -> Option<(&'n str, Option<&'n str>)> {
     let (first, second) = word.split_once('/').map_or((word, None), |(first, second)| (first, Some(second)));
     let behind = name.strip_prefix(first)?;
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn row_of_the_longest_word_wins() {
+    fn first_matching_row_wins() {
         assert_eq!(read("xdp"), (T::XDP, 37));
         assert_eq!(read("xdp/devmap"), (T::XDP, 33));
         assert_eq!(read("xdp.frags/cpumap"), (T::XDP, 35));

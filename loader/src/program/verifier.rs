@@ -15,9 +15,9 @@
 //! The verifier stops at the last instruction before the reason. The source line of this instruction is the last `;`
 //! line before it, because the kernel prints a source line only if it differs from the one printed last.
 //!
-//! Some reasons do not concern an instruction, for example a jump out of the program. The kernel prints such a reason
-//! before the trace, or after it has cleared the trace. The reason `BPF program is too large` follows an instruction of
-//! the trace, on the same line.
+//! The verifier finds some errors before or after it processes the instructions, for example a jump out of the program.
+//! The kernel prints the reason of such an error before the trace, or after it has cleared the trace. The reason `BPF
+//! program is too large` follows an instruction of the trace, on the same line.
 
 use crate::btf::shown;
 
@@ -45,8 +45,8 @@ fn reason_in_line(line: &str) -> Option<&str> {
 /// Processed 1000001 insn`. Some kernels end the line of an instruction only when they print the register state after
 /// it.
 fn reason_after_insn(line: &str) -> Option<&str> {
-    // A build without `advice` saves this code. It finds the reason in the log of the first load, which has no trace,
-    // and does not report where the verifier stopped.
+    // A build without `advice` omits this code, to be smaller. For such a reason, this build uses the log of the first
+    // load (`verify.rs`), which has no trace, and does not report where the verifier stopped.
     if !cfg!(feature = "advice") {
         return None;
     }
@@ -68,7 +68,8 @@ fn reason_after_insn(line: &str) -> Option<&str> {
     (!after.is_empty() && !after.starts_with(';') && !is_state(after) && !after.starts_with("goto ")).then_some(after)
 }
 
-/// The texts before the last operand of a jump, a call and an exit. The end of other instructions cannot be found.
+/// The texts before the last operand of a jump and of a call, and the text of an exit, which has no operand. For other
+/// instructions, the end of the instruction's text cannot be found.
 const ENDS: [&str; 3] = ["goto pc", "call ", "exit"];
 
 /// Returns true if the reason is that the verifier has processed more than `BPF_COMPLEXITY_LIMIT_INSNS` instructions.
@@ -100,8 +101,8 @@ pub(super) fn location(log: &str) -> Option<String> {
     Some(shown(all.as_bytes()).into_owned())
 }
 
-/// Splits a source line into its text and the name of its file, which follows the last ` @ `. (Like [`split`], it
-/// searches for one character.)
+/// Splits a source line into its text and the name of its file, which follows the last ` @ `. (The search for one
+/// character is less code than the search for ` @ `: see [`split`].)
 fn with_file(source: &str) -> Option<(&str, &str)> {
     source.rmatch_indices('@').find_map(|(at, _)| {
         let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
@@ -180,16 +181,16 @@ mod tests {
     use super::{location, reason_in_log};
 
     #[test]
-    fn walk_ends_at_an_instruction_and_its_line() {
-        let walk = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 \
+    fn location_is_the_last_instruction_and_its_line() {
+        let trace = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 \
              -520) = r1\n";
         for (log, expected) in [
             (
-                format!("{walk}invalid write to stack\nprocessed 2 insns\n"),
+                format!("{trace}invalid write to stack\nprocessed 2 insns\n"),
                 "instruction 1: *(u64 *)(r10 -520) = r1; stack.rs:12: let x = 1;",
             ),
             // Kernels before 6.10 do not print the file, and an object without line information has no source lines.
-            (walk.replace(" @ stack.rs:12", ""), "instruction 1: *(u64 *)(r10 -520) = r1; let x = 1;"),
+            (trace.replace(" @ stack.rs:12", ""), "instruction 1: *(u64 *)(r10 -520) = r1; let x = 1;"),
             ("0: (95) exit\nR0 !read_ok\n".to_owned(), "instruction 0: exit"),
             ("from 3 to 7: R0=0\n; a\n7: (95) exit\n; b @ f.c:2\nR0\n".to_owned(), "instruction 7: exit; a"),
             (
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn reason_is_between_walk_and_statistics() {
+    fn reason_is_between_trace_and_statistics() {
         let log = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n\
                    invalid write to stack R10 off=-520 size=8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
         assert_eq!(reason_in_log(log), Some("invalid write to stack R10 off=-520 size=8"));
@@ -231,9 +232,9 @@ mod tests {
         let report = "\nVerification failed: Register Type Safety: Unreadable register\n\nReason:\n  R0 has never been initialized on this path, so the verifier cannot use it as an input.\n\n\
                       At:\n  send @ vlog.rs:14:9\n  Source context:\n  >>> 14 | exit\n         | ^-- error: R0 is not readable\n  Instruction context:\n  >>> 0 | (95) exit\n\n\
                       Suggestion:\n  Initialize R0 on every path before this instruction.\n\nprocessed 1 insns (limit 1000000)\n";
-        let walk = "0: R1=ctx() R10=fp0\n; exit @ vlog.rs:14\n0: (95) exit\n";
-        assert_eq!(reason_in_log(&format!("{walk}R0 !read_ok\n{report}")), Some("R0 !read_ok"));
-        let alone = format!("{walk}{report}");
+        let trace = "0: R1=ctx() R10=fp0\n; exit @ vlog.rs:14\n0: (95) exit\n";
+        assert_eq!(reason_in_log(&format!("{trace}R0 !read_ok\n{report}")), Some("R0 !read_ok"));
+        let alone = format!("{trace}{report}");
         let first = "R0 has never been initialized on this path, so the verifier cannot use it as an input.";
         assert_eq!(reason_in_log(&alone), Some(first));
     }
@@ -246,9 +247,9 @@ mod tests {
 
     #[test]
     #[cfg(feature = "advice")]
-    fn reason_after_a_step_is_found() {
+    fn reason_on_the_line_of_an_instruction_is_found() {
         let too_large = "BPF program is too large. Processed 1000001 insn";
-        for (step, text, reason) in [
+        for (insn, text, reason) in [
             ("4: (05) goto pc-7 ", "goto pc-7", too_large),
             ("4: (a5) if r1 < 0x5 goto pc-7 ", "if r1 < 0x5 goto pc-7", too_large),
             ("4: (bf) r1 = r2 ", "r1 = r2", too_large),
@@ -256,11 +257,11 @@ mod tests {
             ("4: (95) exit ", "exit", "R0 !read_ok"),
             ("4: (05) goto pc+1 ", "goto pc+1", "infinite loop detected at insn 4"),
         ] {
-            let log = format!("3: (b7) r0 = 0 ; R0=0\n{step}{reason}\nprocessed 5 insns (limit 1000000)\n");
+            let log = format!("3: (b7) r0 = 0 ; R0=0\n{insn}{reason}\nprocessed 5 insns (limit 1000000)\n");
             assert_eq!(reason_in_log(&log), Some(reason), "{log}");
             assert_eq!(location(&log), Some(format!("instruction 4: {text}")), "{log}");
         }
-        for step in [
+        for insn in [
             "4: (85) call bpf_loop#181   ; R0=scalar()",
             "4: (15) if r2 == 0x8 goto pc+1   ; R2=8",
             "4: (95) exit",
@@ -268,7 +269,7 @@ mod tests {
             "4: (85) call bpf_loop#181 R0_w=scalar()",
             "4: (15) if r1 == 0 goto pc+2 R1=ctx()",
         ] {
-            assert_eq!(reason_in_log(&format!("{step}\nprocessed 5 insns\n")), None, "{step}");
+            assert_eq!(reason_in_log(&format!("{insn}\nprocessed 5 insns\n")), None, "{insn}");
         }
         assert_eq!(reason_in_log(&format!("from 4 to 2: R0=1 {too_large}\n")), Some(too_large));
         let noise = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22";

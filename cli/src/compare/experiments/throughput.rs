@@ -38,7 +38,7 @@ pub(super) const EXPERIMENT: Experiment =
 const BUFFER: u32 = 512 * 1024;
 /// The number of records that one run of the BPF program sends.
 const BATCH: u64 = 500;
-/// The numbers of records for each wake-up that the mode *sampled* measures.
+/// The numbers of records per wake-up. The experiment measures the mode *sampled* with each of these numbers.
 const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
 /// The values of [`SAMPLED`] that the experiment measures with [`Effort::Quick`].
 const QUICK: [u32; 4] = [1, 10, 100, TYPICAL];

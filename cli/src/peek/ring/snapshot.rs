@@ -86,8 +86,8 @@ impl Mode {
         }
     }
 
-    /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only. In a user
-    /// ring, the process that writes samples can write any value there.
+    /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only, because the
+    /// process that writes to a user ring can store any value in this word.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
         match self {
             Self::Overwrite => positions.consumer.max(positions.overwrite),
@@ -290,7 +290,7 @@ impl Snapshot {
         if self.mode == Mode::Overwrite {
             marks.push(mark('O', "overwrite", "", self.overwrite_pos));
         }
-        // Kernels before 6.10 have no `pending_pos`. It is 0 there.
+        // Kernels before 6.10 have no `pending_pos`, unless it was backported. Without it, the word is 0.
         if self.mode != Mode::User && self.pending_pos != 0 {
             marks.push(mark('B', "pending", "busy at the last reserve", self.pending_pos));
         }
@@ -319,8 +319,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether the counts of all states add up to the number of listed records and `not_listed`, and no count
-    /// is below the number of listed records of its state.
+    /// Returns true if two conditions hold: the sum of the counts is the number of listed records plus `not_listed`,
+    /// and each count is at least the number of listed records of its state.
     fn has_consistent_counts(&self) -> bool {
         let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
         let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
