@@ -119,9 +119,9 @@
 //! idle stream, it sleeps at once. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
 //! The reader keeps a record back only if the record takes at most 1/32 of the ring. So trailing release takes at most
-//! 1/32 of the ring from the producer. Trailing release makes the kernel refuse a record only if that record would fill
-//! the ring to more than 31/32. A second condition for keeping a record back is that the rest of the ring has room for
-//! one more record, as large as the largest last record of any batch so far.
+//! 1/32 of the ring from the producer. A record that fills the ring to at most 31/32 is never refused because of
+//! trailing release. A second condition for keeping a record back is that the rest of the ring has room for one more
+//! record. The reader assumes that this record is as large as the largest record that has ended a batch so far.
 //!
 //! # When a reader dies
 //!

@@ -2,8 +2,9 @@
 //!
 //! The kernel does not wait for the reader. If there is no room for a new record, the kernel moves `overwrite_pos` past
 //! the oldest records and overwrites them. The kernel refuses the new record only if one of these oldest records is
-//! uncommitted, or if the new record is larger than the ring. No record from `overwrite_pos` to `producer_pos` is
-//! overwritten, whether it was read or not. Some of these records may be uncommitted.
+//! uncommitted, or if the new record is as large as the ring or larger. All records from
+//! `overwrite_pos` to `producer_pos` are intact, whether the reader has read them or not. Some of these records may be
+//! uncommitted.
 //!
 //! The kernel can overwrite a record at any time, so the reader copies records and never lends them. A copy is valid
 //! only if `overwrite_pos` has not passed the record when the copy is complete:
@@ -221,8 +222,8 @@ impl<M: Consume> Endpoint<M> {
         Ok(Taken::Record)
     }
 
-    /// Reads the state of the record at the reader's position. The result is consistent, but the kernel may overwrite
-    /// the record at any time.
+    /// Reads the state of the record at the reader's position. The position and the header in the result belong to the
+    /// same record. The kernel may overwrite the record at any time after that.
     fn next(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
@@ -246,8 +247,8 @@ impl<M: Consume> Endpoint<M> {
             return Err(Corrupt::Span { consumer: position, producer, size });
         }
         let word = self.memory.data().header(position);
-        // `is_overtaken` fences before it loads. With this fence, the load of `word` acquires: it pairs with the xchg()
-        // in bpf_ringbuf_commit.
+        // `is_overtaken` fences before it loads. This fence makes the load of `word` an acquire load, which pairs with
+        // the xchg() in bpf_ringbuf_commit.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }

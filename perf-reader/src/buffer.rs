@@ -133,8 +133,8 @@ impl Buffer {
         Ok(Self { reader, event, silent: None, lost_before: 0, slot: SlotState::default() })
     }
 
-    /// Opens a second event for the same CPU and ring, beside the waking event. It sends a wake-up only each time that
-    /// half of the ring was filled.
+    /// Opens a second event for the same CPU and ring, beside the waking event. The second event sends one wake-up for
+    /// each half ring of bytes that programs write.
     pub(crate) fn open_silent_event(&mut self, options: &Options) -> Result<(), Error> {
         self.silent = Some(SilentEvent::new(self.open_silent(options)?));
         Ok(())

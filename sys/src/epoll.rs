@@ -19,8 +19,8 @@ const MAX_EVENTS: usize = 64;
 pub enum Interest {
     /// Each wait reports the fd if it is readable (`EPOLLIN`, level-triggered).
     Readable,
-    /// A wait reports the fd once for each wake-up of readers (`EPOLLIN|EPOLLET`, edge-triggered). It does not report
-    /// again data that stays unread.
+    /// A wait reports the fd once for each wake-up of readers (`EPOLLIN|EPOLLET`, edge-triggered). Later
+    /// waits do not report it again if the data stays unread.
     ReadableEdge,
     /// A wait reports the fd once for each wake-up of writers (`EPOLLOUT|EPOLLET`, edge-triggered).
     WritableEdge,
@@ -65,7 +65,8 @@ impl Event {
 pub struct Epoll(OwnedFd);
 
 impl Epoll {
-    /// Creates an epoll instance. The system call is logged with `why` as its purpose: what the instance will wait for.
+    /// Creates an epoll instance. `why` says what the instance will wait for. It is logged as the purpose of the system
+    /// call.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.

@@ -100,7 +100,8 @@ impl Uprobe {
     }
 
     /// Selects the instruction at the ELF virtual address `address`, as `nm` and `objdump -d` show it. It is the
-    /// address of the instruction in a process minus the file's load bias in that process.
+    /// address of the instruction in a process minus the load bias there: the difference between the address at which
+    /// the process has mapped the file and the address in the file.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
@@ -313,8 +314,8 @@ impl std::fmt::Display for Location {
 
 /// Returns the error of a probe that the kernel refuses.
 pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
-    // Since Linux 6.16, and in later stable releases, opening a uprobe as a perf event needs `CAP_SYS_ADMIN`
-    // (`perf_uprobe_event_init`).
+    // Since Linux 6.16, and in stable releases of older kernels since July 2025, opening a uprobe as a perf event needs
+    // `CAP_SYS_ADMIN` (`perf_uprobe_event_init`).
     let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
         (Some(libc::ESRCH), Some(pid)) => plain.advise(&match process_of(pid) {

@@ -4,7 +4,8 @@
 //! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
 //! The verifier checks that the new program and the function have the same parameter and return types. It refuses to
 //! replace a static function (`kernel/bpf/verifier.c`, `bpf_check_attach_target`, in older kernels
-//! `check_attach_btf_id`): the callers of a static function were verified together with it.
+//! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
+//! function could break the callers.
 
 #[cfg(feature = "tracing")]
 use std::os::fd::AsFd;
@@ -77,8 +78,9 @@ impl<'p> LoadOptions<'p> {
     }
 
     /// Makes the object's `freplace` program `name` replace `function` of the loaded program `program`. `program` is a
-    /// [`Program`](crate::Program) or any other program's fd. If `function` is `None`, the section's name gives the
-    /// function (`freplace/FUNCTION`). A later call with the same `name` replaces an earlier one. Linux 5.6.
+    /// [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is `None`,
+    /// the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces an
+    /// earlier one. Linux 5.6.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

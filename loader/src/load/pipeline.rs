@@ -98,8 +98,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for failures that belong to no single program: of a map, of malformed BTF, of the maps for
-    /// USDT arguments, or of a disabled cargo feature.
+    /// As [`Object::load`], if the failure belongs to no single program: a map cannot be created, the BTF is malformed,
+    /// the maps for USDT arguments cannot be used, or a cargo feature is disabled.
     pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
@@ -209,9 +209,9 @@ impl Object {
     }
 
     /// Loads the object's BTF. The kernel uses it to describe maps to observers, and to show source lines in verifier
-    /// logs. Most objects load without BTF, so it is not an error if the kernel refuses the BTF. Some maps need BTF:
-    /// those with local storage, and those with a `bpf_spin_lock` or `bpf_timer`. The kernel refuses such a map later.
-    /// This crate has then logged, at level `debug`, why the BTF is missing.
+    /// logs. Most objects load without BTF, so it is not an error if the kernel refuses the BTF. This crate then logs
+    /// the reason at level `debug`. If the BTF is missing, the kernel later refuses the maps that need it: maps with
+    /// local storage, and maps with a `bpf_spin_lock` or `bpf_timer`.
     ///
     /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
     /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF

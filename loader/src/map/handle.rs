@@ -167,7 +167,8 @@ impl Map {
         self.elements.info().key_size as usize
     }
 
-    /// Returns the size in bytes of a value, as [`Map::lookup`] returns and [`Map::update`] takes it.
+    /// Returns the size of a value in bytes. [`Map::lookup`] returns values of this size, and [`Map::update`] takes
+    /// them.
     ///
     /// In a per-CPU map, this is the size of the values of all possible CPUs together, in ascending order of the CPU
     /// ids. Each CPU's value is padded to a multiple of 8 bytes.
@@ -224,7 +225,8 @@ impl Map {
     ///
     /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
     /// - [`Error::Invalid`] if `value` is not [`Map::value_size`] bytes long. (No system call is made.)
-    /// - [`Error::Syscall`] if the kernel refuses: E2BIG if the map is full, EPERM if it is frozen.
+    /// - [`Error::Syscall`] if the kernel refuses: E2BIG if the map is full, EPERM if it is frozen
+    ///   (`BPF_MAP_FREEZE`: user space may no longer write to it).
     #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
     pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))

@@ -98,7 +98,7 @@ impl Object {
 
     /// Makes the function `name` a program of the section `section`, as if the source had `SEC(section)`. The section's
     /// name gives the program type and the attach target: `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`,
-    /// `xdp`. The program is loaded even if the name begins with `?`. The functions that [`Object::set_program_type`]
+    /// `xdp`. The program is loaded even if `section` begins with `?`. The functions that [`Object::set_program_type`]
     /// accepts are allowed here, too.
     ///
     /// # Errors

@@ -232,7 +232,7 @@ impl Object {
 
     /// Returns the object's BTF (the descriptions of its types): the bytes of a section `.BTF`, in native byte order.
     /// They are completed as libbpf does it: with the sizes of data sections, and with the offsets of variables in the
-    /// `DATASEC` types.
+    /// BTF types that describe the data sections (`DATASEC`).
     ///
     /// Returns `None` if the object has no BTF. A bug of this crate is logged at level `error`, and also gives `None`.
     #[must_use]
@@ -258,8 +258,9 @@ impl Object {
 ///
 /// - A program is a global function of a section whose name gives a program type.
 /// - If the section's name gives no program type, and another section refers to the section, its functions are
-///   subprograms: other programs call them. Without such a reference they are programs that cannot be loaded.
-/// - A static function is a program that cannot be loaded if no program calls it: its author probably meant a program.
+/// subprograms: other programs call them. Without such a reference they are programs that cannot be loaded. - If no
+/// program calls a static function, it is listed as a program that cannot be loaded: its author probably meant a
+/// program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Section names: the program type, as libbpf reads it.
+//! Section names: the program type. All names that libbpf accepts have the same meaning here.
 //!
 //! ```text
 //!     [?] WORD[.s|.frags] [/ TARGET]
@@ -10,9 +10,10 @@
 //!
 //! A `syscall` program may sleep without `.s`.
 //!
-//! `program/load.rs` later changes the attach type of two kinds of program. A struct_ops program gets the index of the
-//! structure's member that it implements. If the kernel has no multi links (one link for many functions), a
-//! `kprobe.multi`, `uprobe.multi` or `usdt` program gets the attach type 0.
+//! `program/load.rs` later changes the attach type of two kinds of program. The attach type of a struct_ops
+//! program becomes a number: the index of the structure's member that the program implements. If the kernel has no
+//! multi links (one link for many functions), the attach type of a `kprobe.multi`, `uprobe.multi` or `usdt` program
+//! becomes 0; that of a `usdt` program also if the kernel cannot restrict such a link to one process.
 //!
 //! The attach types are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
 //! existing objects use.
@@ -175,8 +176,9 @@ kinds! {
 }
 
 impl Section {
-    /// Parses a section name by libbpf's rules, for example `tracepoint/syscalls/sys_enter_openat`. Returns `None` if
-    /// the name gives no program type.
+    /// Parses a section name, for example `tracepoint/syscalls/sys_enter_openat`. Returns `None` if
+    /// the name gives no program type. All names that libbpf accepts have the same meaning here; some names that libbpf
+    /// refuses, such as `xdp/anything`, are accepted.
     #[must_use]
     #[doc(alias = "libbpf_prog_type_by_name")]
     pub fn named(name: &str) -> Option<Self> {

@@ -42,11 +42,11 @@ fn reason_in_line(line: &str) -> Option<&str> {
 }
 
 /// Returns the reason that follows an instruction on the same line, as in `5: (05) goto pc-7 BPF program is too large.
-/// Processed 1000001 insn`. Some kernels end the line of an instruction only when they print the register state after
-/// it.
+/// Processed 1000001 insn`. Some kernels print the end of an instruction's line only together with the register state.
+/// If the verifier stops before that, its reason follows on the same line.
 fn reason_after_insn(line: &str) -> Option<&str> {
-    // A build without `advice` omits this code, to be smaller. For such a reason, this build uses the log of the first
-    // load (`verify.rs`), which has no trace, and does not report where the verifier stopped.
+    // A build without `advice` omits this code, to be smaller. It takes this kind of reason from the log of the first
+    // load, which has no trace (`verify.rs`). So it cannot report where the verifier stopped.
     if !cfg!(feature = "advice") {
         return None;
     }
@@ -80,7 +80,7 @@ pub(super) fn is_too_large(reason: &str) -> bool {
 const TOO_LARGE: &str = "BPF program is too large";
 
 /// Returns where the verifier stopped, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`. Returns
-/// `None` if the log has no instruction. The source line, and the name of its file since Linux 6.10, come from the
+/// `None` if the log has no instruction. The source line, and the name of its file since Linux 6.9, come from the
 /// object's line information.
 pub(super) fn location(log: &str) -> Option<String> {
     let (mut source, mut location) = (None, None);
@@ -189,7 +189,7 @@ mod tests {
                 format!("{trace}invalid write to stack\nprocessed 2 insns\n"),
                 "instruction 1: *(u64 *)(r10 -520) = r1; stack.rs:12: let x = 1;",
             ),
-            // Kernels before 6.10 do not print the file, and an object without line information has no source lines.
+            // Kernels before 6.9 do not print the file, and an object without line information has no source lines.
             (trace.replace(" @ stack.rs:12", ""), "instruction 1: *(u64 *)(r10 -520) = r1; let x = 1;"),
             ("0: (95) exit\nR0 !read_ok\n".to_owned(), "instruction 0: exit"),
             ("from 3 to 7: R0=0\n; a\n7: (95) exit\n; b @ f.c:2\nR0\n".to_owned(), "instruction 7: exit; a"),

@@ -1,11 +1,11 @@
 //! Measures the throughput of the ring buffer and the perf buffer, with the parameters of the kernel's own benchmark
 //! (`tools/testing/selftests/bpf/benchs/bench_ringbufs.c`).
 //!
-//! Each run of the BPF program sends 500 records of 8 bytes. The ring has 512 KiB. The perf buffer of each CPU has 128
-//! pages. The experiment has five modes:
+//! Each run of the BPF program sends 500 records of 8 bytes, and in the mode *sampled* at most N. The ring has 512 KiB.
+//! The perf buffer of each CPU has 128 pages. The experiment has five modes:
 //!
 //! - **in parallel**: a producer never pauses, and a reader reads on another CPU. The kernel decides on wake-ups.
-//! - **quiet**: as in parallel, with this project's readers, which suppress the kernel's wake-ups.
+//! - **quiet**: as in parallel, but the readers suppress the kernel's wake-ups (trailing release, twin events).
 //! - **back to back**: one thread sends a batch, reads it, and sends the next batch. No side sleeps.
 //! - **sampled**: as in parallel, but with one wake-up for every N records.
 //! - **under contention**: 1, 2, 4 and more producers, each on its own CPU, and one reader.
@@ -36,7 +36,8 @@ pub(super) const EXPERIMENT: Experiment =
 
 /// The size of the ring, and of the perf buffer of each CPU, in bytes.
 const BUFFER: u32 = 512 * 1024;
-/// The number of records that one run of the BPF program sends.
+/// The number of records that one run of the BPF program sends, except in the mode *sampled* with fewer records per
+/// wake-up.
 const BATCH: u64 = 500;
 /// The numbers of records per wake-up. The experiment measures the mode *sampled* with each of these numbers.
 const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
@@ -51,7 +52,7 @@ const MARGIN: f64 = 1.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Parallel,
-    /// As `Parallel`, with this project's readers, which suppress the kernel's wake-ups.
+    /// As `Parallel`, but the readers suppress the kernel's wake-ups.
     Quiet,
     BackToBack,
     /// As `Parallel`, with one wake-up for this number of records.

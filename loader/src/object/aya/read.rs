@@ -13,17 +13,20 @@ impl Object {
     /// Parses an object file by the chosen reader.
     ///
     /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses a file that aya-obj would
-    /// misread. Then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach
-    /// targets and the license come from the file: aya-obj does not keep targets, and takes a missing license for the
-    /// GPL. Other values that aya-obj omits or gets wrong are corrected and logged at level `warn`, here or, for CO-RE
-    /// relocations, while loading. Loading refuses a program that aya-obj links to other instructions than this crate's
-    /// linker.
+    /// misread. Then aya-obj parses the file. The object has the maps, programs and types that aya-obj found, and
+    /// aya-obj does CO-RE relocation and linking. Attach targets and the license come from the file: aya-obj does not
+    /// keep targets, and takes a missing license for the GPL. This crate corrects other values that aya-obj omits or
+    /// gets wrong, and logs each correction at level `warn`. It corrects CO-RE relocations while loading, and the rest
+    /// in this call. Loading refuses a program if aya-obj and this crate link it to different instructions.
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file,
-    /// panics on it, finds other maps or other instructions of a function than this crate, or misses programs or
-    /// functions that are called. A panic can be caught only where panics unwind (not with `panic = "abort"`).
+    /// [`Error::Object`] as for [`Object::parse`]. With [`ObjectReader::AyaObj`] also:
+    ///
+    /// - if aya-obj refuses the file or panics on it. A panic can be caught only where panics unwind (not with
+    ///   `panic = "abort"`);
+    /// - if its maps, or its instructions of a function, differ from this crate's;
+    /// - if it misses a program, or a function that a program calls.
     pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
         let own = Self::parse(bytes)?;
         if reader == ObjectReader::Cutaway {
@@ -40,14 +43,14 @@ impl Object {
         Ok(object)
     }
 
-    /// Converts an object that the caller has parsed by aya-obj, with all changes that the caller has made to it before
-    /// any call of `relocate_btf`, `relocate_maps` or `relocate_calls`: loading makes these calls. Makes no
-    /// system call.
+    /// Converts an object that the caller has parsed by aya-obj. Keeps all changes that the caller has made to it. The
+    /// caller must not call `relocate_btf`, `relocate_maps` or `relocate_calls` before, because loading calls them.
+    /// Makes no system call.
     ///
     /// aya-obj does not keep section names, so a program has no attach target. The caller sets it by
     /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target), or gives it while attaching. aya-obj
-    /// takes a missing license for the GPL. Without BTF the object has no [`Object::variables`]: the caller sets them
-    /// by `aya_obj::Object::patch_map_data` before. Functions that are not programs count as static.
+    /// takes a missing license for the GPL. Without BTF, [`Object::variables`] is empty. To set variables, call
+    /// `aya_obj::Object::patch_map_data` before this conversion. Functions that are not programs count as static.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
