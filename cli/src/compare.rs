@@ -71,8 +71,8 @@ Examples:
 pub(crate) struct Arguments {
     /// Measure less: all experiments in one minute
     ///
-    /// The time is for two CPUs. Without --quick, compare takes up to ten
-    /// minutes.
+    /// On a machine with two CPUs, this takes one minute. Without --quick,
+    /// compare takes up to ten minutes.
     #[arg(long, verbatim_doc_comment)]
     quick: bool,
 

@@ -28,14 +28,15 @@ use crate::{error::CliError, outlet, terminal};
 const SYSCALL: &str = "syscall";
 
 /// The help of `--explain`: short, since it is in the help of every command.
-pub(crate) const EXPLAIN_HELP: &str = "Log each system call; FORMAT is text or json";
+pub(crate) const EXPLAIN_HELP: &str = "Log cutaway's system calls as text or json";
 
 /// The long help of `--explain`.
 pub(crate) const EXPLAIN_LONG_HELP: &str = "\
-Log each system call with its arguments, return value and purpose
+Log cutaway's system calls with arguments, return value and purpose
 
-Logs the system calls of loading, attaching and reading, on stderr.
-Without FORMAT: text. completions and man refuse this option.
+Logs the system calls that cutaway makes to load, attach and read. The
+log goes to stderr. Without FORMAT: text. completions and man refuse
+this option.
 
 text: name(argument=value, …) = return value    # purpose
 json: one JSON object per line, with the keys syscall, arguments,

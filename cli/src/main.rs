@@ -67,14 +67,16 @@ enum Command {
     Compare(compare::Arguments),
     /// Show the contents of a BPF object and what loading it would do
     ///
-    /// Shows maps, programs, and instructions before and after linking. Loads
-    /// nothing, and needs no privileges.
+    /// Shows maps and programs, and the instructions before and after linking.
+    /// Linking joins functions, and fills in references to maps and variables.
+    /// inspect loads nothing, and needs no privileges.
     #[command(verbatim_doc_comment)]
     Inspect(inspect::Arguments),
     /// Load any BPF object, run its programs and print their records
     ///
     /// The name of a program's section determines what the program is attached to.
-    /// The object's own types determine how records are decoded. Run it as root.
+    /// By default, run decodes records by the types in the object's BTF.
+    /// Run it as root.
     #[command(verbatim_doc_comment)]
     Run(run::Arguments),
     /// Show ring and perf buffers of any process, without side effects
@@ -86,8 +88,9 @@ enum Command {
     Peek(peek::Arguments),
     /// Check what this kernel and your privileges allow
     ///
-    /// Each check tries a feature. If a check fails, the line after it says what to
-    /// do. The exit status is 0 even if a check fails.
+    /// Each check tries a feature. If a check fails, doctor prints what to do: in
+    /// the table on the next line, in JSON with the key `advice`. The exit status is
+    /// 0 even if a check fails.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
     /// Print the completion script for a shell

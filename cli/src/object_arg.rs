@@ -15,20 +15,22 @@ use crate::{error::CliError, object_reader::Reader};
 /// The arguments that name an object.
 #[derive(Debug, Args)]
 pub(crate) struct ObjectArg {
-    /// Object file, as clang, rustc or cutaway-programs writes it
+    /// Object file from clang, rustc or cutaway-programs
     ///
-    /// An ELF file. Required without --built-in.
+    /// An ELF file. cutaway-programs is the crate that writes the built-in
+    /// objects. Required without --built-in.
     #[arg(verbatim_doc_comment)]
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
     /// Built-in object: ring, perf-heap or perf-stack
     ///
-    /// The object that trace loads for this transport.
+    /// The object that trace loads for this transport. How its events are
+    /// built and sent:
     ///
-    /// ring: a ring buffer; events are built in it
-    /// perf-heap: perf buffers; events are built in a per-CPU array, copied
-    /// perf-stack: perf buffers; events are built on the BPF stack, copied
+    /// ring: built in a ring buffer
+    /// perf-heap: built in a per-CPU array, then copied to a perf buffer
+    /// perf-stack: built on the BPF stack, then copied to a perf buffer
     #[arg(long, value_enum, value_name = "TRANSPORT", verbatim_doc_comment, hide_possible_values = true)]
     built_in: Option<BuiltIn>,
 }
@@ -46,11 +48,11 @@ pub(crate) struct ReadObject {
 /// The built-in objects, by transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BuiltIn {
-    /// A ring buffer
+    /// Events are built in a ring buffer
     Ring,
-    /// A perf buffer; events are built in a per-CPU array
+    /// Events are built in a per-CPU array, then copied to a perf buffer
     PerfHeap,
-    /// A perf buffer; events are built on the stack
+    /// Events are built on the BPF stack, then copied to a perf buffer
     PerfStack,
 }
 

@@ -14,16 +14,16 @@ pub(crate) const LONG_HELP: &str = "\
 Object reader: cutaway or aya-obj
 
 cutaway is the loader's own object reader. aya-obj is the crate
-aya-obj 0.3.0, which aya 0.14 uses. The selected one reads maps,
-programs and types, applies CO-RE relocations and links. The rest of
-loading is the same with both.
+aya-obj 0.3.0, which aya 0.14 uses. The selected reader reads maps,
+programs and types, applies CO-RE relocations, and links the programs.
+The rest of loading is the same with both readers.
 
 Default: aya-obj for trace, cutaway for run and inspect. inspect
 compares both readers, whichever is selected.
 
 If aya-obj omits values or gets them wrong, the loader corrects them,
-with a warning for each. The loader refuses an object in which aya-obj
-misreads what cannot be corrected. If an object has CO-RE relocations,
+with a warning for each. If the loader cannot correct an error of
+aya-obj, it refuses the object. If an object has CO-RE relocations,
 aya-obj parses the kernel's whole BTF: tens of milliseconds.";
 
 /// The version of aya-obj, as Cargo.lock has it.

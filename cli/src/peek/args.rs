@@ -39,9 +39,11 @@ pub(crate) struct Arguments {
 
     /// Show the ring, or the perf buffers, of a process
     ///
-    /// Shows the perf buffers if the process holds no ring, from Linux 5.6.
-    /// If --id, --name or --pin names a perf event array, peek also shows the
-    /// perf buffers.
+    /// If the process holds no ring, shows its perf buffers. This requires
+    /// Linux 5.6.
+    ///
+    /// --id, --name and --pin may also name a perf event array. peek then
+    /// shows the perf buffers of the processes that hold the array.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
@@ -55,7 +57,8 @@ pub(crate) struct Arguments {
 
     /// Take snapshots repeatedly, on a live screen
     ///
-    /// If stdout is not a terminal, prints a line for each snapshot instead.
+    /// If stdin or stdout is not a terminal, prints a line for each snapshot
+    /// instead. With --format json, prints each snapshot as a JSON object.
     /// Requires --id, --pin, --name or --pid.
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "ring", conflicts_with = "from")]
@@ -86,8 +89,8 @@ pub(crate) struct Arguments {
 
     /// Decode payloads as this BTF type
     ///
-    /// A structure, union, typedef, enumeration or integer. With --from,
-    /// --btf is required too.
+    /// A structure, union, typedef, enumeration or integer. If --type is used
+    /// with --from, --btf is required.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     pub(super) decode_as: Option<String>,
@@ -109,9 +112,11 @@ pub(crate) struct Arguments {
 
     /// Draw one picture at a time; press Enter to advance
     ///
-    /// Requires --draw; excludes --watch. Enter takes the next snapshot, from
-    /// the file with --from. q and Enter quits. With --from, b and Enter
-    /// returns to the previous picture.
+    /// Requires --draw; excludes --watch.
+    ///
+    /// Enter takes the next snapshot. With --from, Enter shows the next
+    /// snapshot of the file. To return to the previous picture with --from,
+    /// type b and press Enter. To quit, type q and press Enter.
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw", conflicts_with = "watch")]
     pub(super) step: bool,

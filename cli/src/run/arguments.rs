@@ -42,8 +42,14 @@ pub(crate) struct Arguments {
 
     /// Attach the program NAME to TARGET (repeatable)
     ///
-    /// TARGET is what follows the type in SEC("type/TARGET"), a network
-    /// interface, or the path of a cgroup. For uprobes:
+    /// TARGET has the form of TARGET in SEC("type/TARGET"), except for these
+    /// programs:
+    ///
+    ///   XDP, traffic control       a network interface
+    ///   cgroup                     the path of a cgroup
+    ///   sk_lookup, flow_dissector  the path of a network namespace
+    ///
+    /// For uprobes:
     ///
     ///   LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET
     ///   LIBRARY:ADDRESS         hexadecimal, as nm prints it
@@ -51,10 +57,16 @@ pub(crate) struct Arguments {
     ///
     /// For USDT probes: LIBRARY:PROVIDER:NAME
     ///
-    /// A LIBRARY that is a path is passed to the kernel unchanged. A name is
-    /// looked up as the dynamic loader does; with --pid, as that process sees
-    /// it. If TARGET has several colons, LIBRARY is the longest part that is
-    /// an existing file, so symbols may contain colons.
+    /// A LIBRARY that is a path is passed to the kernel unchanged.
+    ///
+    /// A name is looked up in the mapped files of cutaway, then as the
+    /// dynamic loader (ld.so) looks up libraries. If the name has no `.so`,
+    /// it is also looked up in PATH. With --pid, a name is looked up with the
+    /// mapped files, environment and root directory of process PID.
+    ///
+    /// LIBRARY and SYMBOL may contain colons. LIBRARY is the longest text
+    /// before a colon that is an existing file, or the name of a library that
+    /// is found.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
@@ -86,18 +98,21 @@ pub(crate) struct Arguments {
 
     /// Frequency of perf_event programs [default: 99]
     ///
-    /// In Hz: how often such a program runs on each CPU, by the software
-    /// clock of that CPU.
+    /// In Hz. On each CPU, the perf event cpu-clock runs the program at this
+    /// frequency. With --pid, the program runs only while process PID runs.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) frequency: Option<u64>,
 
     /// Attach to this process only; exit when it exits
     ///
-    /// Restricts uprobes, USDT probes and perf events; from Linux 6.1 also
-    /// iterators over tasks. The kernel attaches other programs to all
-    /// processes, and run prints their names on stderr. If --pid can restrict
-    /// none of the programs, run fails. --pid and COMMAND exclude each other.
+    /// Restricts uprobes, USDT probes and perf events. From Linux 6.1, also
+    /// restricts programs of SEC("iter/task"), SEC("iter/task_file") and
+    /// SEC("iter/task_vma").
+    ///
+    /// --pid does not restrict programs of other types. run prints the names
+    /// of these programs on stderr. If --pid can restrict none of the
+    /// programs, run fails. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
@@ -117,13 +132,15 @@ pub(crate) struct Arguments {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) settings: Vec<String>,
 
-    /// Decode records as TYPE: those of MAP, or all
+    /// Decode all records, or those of MAP, as TYPE
     ///
     /// TYPE is a structure, union, typedef, enumeration or integer, from the
     /// BTF of the object or of the kernel. Repeatable.
     ///
-    /// Default: run finds the type by the programs' instructions or the size
-    /// of the record, and calls it a guess if it may be wrong.
+    /// By default, run looks for the type in the source line that submits the
+    /// record, in global pointers and in map values. If run finds no type
+    /// there, it guesses the type by the size of the record, and marks the
+    /// type as a guess.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     pub(super) types: Vec<String>,
@@ -140,16 +157,17 @@ pub(crate) struct Arguments {
     /// Set the number of elements of a map (repeatable)
     ///
     /// For a ring, N is its size in bytes and has precedence over --buffer.
-    /// Required for a hash, array or similar map whose number is 0 in the
-    /// object.
+    /// Required for a hash, array or similar map if its max_entries is 0 in
+    /// the object.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(super) max_entries: Vec<String>,
 
     /// Directory in a BPF file system for pinned maps
     ///
-    /// Pins there the maps that the object pins by name, and reuses existing
-    /// pins, so that processes share the maps. Default: no map is pinned.
+    /// run pins in DIR each map that the object declares with
+    /// LIBBPF_PIN_BY_NAME. If the pin exists, run reuses the pinned map.
+    /// Processes can thus share the maps. Default: no map is pinned.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "DIR")]
     pub(super) pins: Option<PathBuf>,
@@ -180,8 +198,8 @@ pub(crate) struct Arguments {
 
     /// Print counts of received and lost records
     ///
-    /// At the end, on stdout, for each map. If losses are not counted, the
-    /// count of lost records is `unknown`, in JSON `null`.
+    /// At the end, on stdout, for each map. The kernel does not count the
+    /// lost records of a ring. Their count is `unknown`, in JSON `null`.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) summary: bool,

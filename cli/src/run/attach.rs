@@ -154,7 +154,7 @@ impl Attached {
         }
         if !self.unrestricted.is_empty() {
             diagnostics::say(&format!(
-                "--pid does not restrict {}: the kernel attaches programs of this type to all processes",
+                "--pid does not restrict {}: the kernel cannot restrict programs of this type to a process",
                 abbreviated(&self.unrestricted, ", ")
             ));
         }

@@ -30,11 +30,13 @@ Examples:
 pub(crate) struct Arguments {
     /// Transport: auto, ring, perf-heap or perf-stack
     ///
-    /// auto (default): ring, or perf-heap if the kernel has no ring buffers
-    /// (before Linux 5.8)
-    /// ring: a ring buffer; events are built in it
-    /// perf-heap: perf buffers; events are built in a per-CPU array, copied
-    /// perf-stack: perf buffers; events are built on the BPF stack, copied
+    /// How events are built and sent:
+    ///
+    /// auto (default): as ring, or as perf-heap if the kernel has no ring
+    /// buffers (before Linux 5.8)
+    /// ring: built in a ring buffer
+    /// perf-heap: built in a per-CPU array, then copied to a perf buffer
+    /// perf-stack: built on the BPF stack, then copied to a perf buffer
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "auto", value_name = "TRANSPORT")]
     pub(super) transport: TransportArg,
@@ -46,8 +48,13 @@ pub(crate) struct Arguments {
 
     /// Trace only this library: a path or a name
     ///
-    /// A name is looked up as the dynamic loader does. With --pid, a name or
-    /// path is looked up as that process sees it.
+    /// A name is looked up in the mapped files of cutaway, then as the
+    /// dynamic loader (ld.so) looks up libraries. If the name has no `.so`,
+    /// it is also looked up in PATH.
+    ///
+    /// With --pid, a name is looked up with the mapped files, environment and
+    /// root directory of process PID. A path is looked up in the root
+    /// directory of process PID.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.
@@ -55,22 +62,23 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub(super) library: Option<String>,
 
-    /// Do not hold threads that map a new C library
+    /// Do not stop threads that map a new C library
     ///
-    /// By default, trace holds a thread that maps a C library not in use
-    /// before, until the probes are attached to the library. For this, trace
-    /// uses real-time priority.
+    /// A C library is new if it was not in use before. By default, trace
+    /// stops a thread that maps a new C library. The thread continues when
+    /// the probes are attached to the library. For this, trace uses real-time
+    /// priority.
     ///
-    /// With --no-hold, trace holds no thread and uses no real-time priority.
-    /// It may miss the first calls that use a new library.
+    /// With --no-hold, trace stops no thread and uses no real-time priority.
+    /// trace may then miss the first calls that use a new library.
     #[arg(verbatim_doc_comment)]
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
     /// Trace only this process; exit when it exits
     ///
-    /// Default: every process, or with COMMAND the command and its children.
-    /// --pid and COMMAND exclude each other.
+    /// Default with COMMAND: COMMAND and its children. Default without
+    /// COMMAND: every process. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
@@ -116,17 +124,17 @@ pub(crate) struct Arguments {
 
     /// Draw the ring before its records are read
     ///
-    /// Draws the pages of the ring each time it has unread records: in the
-    /// terminal, or with FILE into an SVG file. Needs a ring buffer as the
-    /// transport, and without FILE the table format.
+    /// Each time the ring has unread records, trace draws the ring's pages.
+    /// The picture goes to the terminal, or to FILE as SVG. Requires the
+    /// transport ring. Without FILE, also requires --format table.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) draw: Option<String>,
 
     /// Draw and read one record at a time
     ///
-    /// Requires --draw. Enter advances. q and Enter stops drawing, and the
-    /// trace continues. The stdin of COMMAND is empty.
+    /// Requires --draw. To advance, press Enter. To stop drawing, type q and
+    /// press Enter. The trace then continues. The stdin of COMMAND is empty.
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw")]
     pub(super) step: bool,

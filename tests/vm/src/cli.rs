@@ -24,10 +24,11 @@ use crate::suite;
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
 ///
 /// Without BINARY, builds the workspace of the current directory and runs its
-/// integration tests. With BINARY, runs BINARY: if it is a test harness, once for
-/// each test, in a process of its own; otherwise once.
+/// integration tests. With BINARY, runs BINARY once. If BINARY is a Rust test
+/// harness, runs it once for each test, each time in a new process.
 ///
-/// Cargo can use it as a runner, so that plain `cargo test` runs in a guest:
+/// Cargo can use cutaway-vm as a runner. Then plain `cargo test` runs the tests in
+/// a guest, a virtual machine:
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
@@ -55,16 +56,17 @@ pub struct Args {
     /// From 1 to 255.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
-    /// Possible CPUs of each guest, at boot or later
+    /// Maximum number of CPUs of each guest
     ///
-    /// From 1 to 255. Default: the value of --cpus. The CPUs beyond --cpus
-    /// are absent at boot.
+    /// From 1 to 255. Default: the value of --cpus. A guest boots with the
+    /// number of CPUs in --cpus. The others are absent at boot, but the
+    /// guest's kernel counts them as possible CPUs.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     max_cpus: Option<u32>,
     /// Memory of each guest in MiB, at least 64
     ///
-    /// Default: 512, or more if the tests' files need it.
+    /// Default: 512, or more if the files in the guest need it.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     memory: Option<u64>,
     /// Time limit of each guest in seconds
@@ -75,9 +77,9 @@ pub struct Args {
     test_timeout: u64,
     /// Seconds of silence that mean a hang
     ///
-    /// A guest sends a message every second. If none comes for this time,
-    /// the guest counts as hung and is ended. At least 5. A guest that boots
-    /// has at least 90 seconds.
+    /// A guest sends a message every second. If no message comes for SECS
+    /// seconds, the guest counts as hung and is ended. SECS is at least 5.
+    /// While a guest boots, the limit is at least 90 seconds.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     hang_timeout: u64,
@@ -98,22 +100,25 @@ pub struct Args {
     /// Kernels to run at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
-    /// Guests that share one kernel's tests
+    /// Number of guests per kernel
     ///
-    /// The guests run at the same time. Under software emulation each guest
-    /// uses one CPU of this machine.
+    /// The tests of a kernel are divided among its guests, which run at the
+    /// same time. Under software emulation each guest uses one CPU of this
+    /// machine.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     guests: u8,
-    /// Keep each guest's files, and print their path
+    /// Keep each guest's files
     ///
-    /// The files are the console, the tests' files and the initramfs.
-    #[arg(long)]
+    /// The files are the console log, QEMU's messages, the initramfs, and the
+    /// files that the tests write to $CUTAWAY_VM_RESULTS. Without --results,
+    /// prints the path of the files.
+    #[arg(long, verbatim_doc_comment)]
     keep: bool,
-    /// Directory for consoles and the tests' files
+    /// Directory for console logs and the tests' files
     ///
-    /// DIR gets a directory for each kernel. The tests' files are those that
-    /// the tests write to $CUTAWAY_VM_RESULTS.
+    /// DIR gets a directory for each kernel. The tests' files are the files
+    /// that the tests write to $CUTAWAY_VM_RESULTS.
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     results: Option<PathBuf>,
     /// Write a JUnit XML report
@@ -152,8 +157,9 @@ pub struct Args {
     unit_tests: bool,
     /// Bytes of output kept per test
     ///
-    /// Of output beyond the limit, only the last bytes are kept.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    /// Keeps the first BYTES bytes of the output, and the last 16 KiB of the
+    /// rest. Drops the bytes between them.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, verbatim_doc_comment)]
     output_limit: u64,
     /// Keep debug sections of the guest's executables
     ///
