@@ -88,9 +88,9 @@ enum Command {
     Peek(peek::Arguments),
     /// Check what this kernel and your privileges allow
     ///
-    /// Each check tries a feature. If a check fails, doctor prints what to do: in
-    /// the table on the next line, in JSON with the key `advice`. The exit status is
-    /// 0 even if a check fails.
+    /// doctor tries features, and reads settings of the kernel. If something is
+    /// missing, it prints what to do. The table has this advice on the next line,
+    /// JSON has it under the key `advice`. The exit status is 0 even then.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
     /// Print the completion script for a shell

@@ -140,11 +140,13 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
     page.push_str(
         ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on wrong \
          usage.\n\
-         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, a command that watches something detaches all programs, prints its \
-         summary and exits. The second ends any command at once by that signal, which a shell shows as 128 + its number; \
-         a COMMAND that runs is killed. Signals that were ignored at the start, as by nohup, stay ignored.\n\
-         .SH OUTPUT FILES\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
-         old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
+         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, trace and run detach all programs, print their summary and exit. \
+         compare and peek --watch clean up and exit. The second signal ends any command at once. A shell then shows the exit \
+         status 128 + the number of the signal. A COMMAND that still runs is killed. Signals that were ignored at the start, \
+         as by nohup, stay ignored.\n\
+         .SH OUTPUT FILES\nIf the output file is an existing regular file, a complete new file replaces it. The new file gets \
+         the mode of the old one, and its owner and group if that is permitted. On failure, the old file is unchanged. A \
+         symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
     );
     let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));

@@ -25,8 +25,8 @@ pub(crate) struct ObjectArg {
 
     /// Built-in object: ring, perf-heap or perf-stack
     ///
-    /// The object that trace loads for this transport. How its events are
-    /// built and sent:
+    /// The object that `cutaway trace` loads if its transport is TRANSPORT. How
+    /// its events are built and sent:
     ///
     /// ring: built in a ring buffer
     /// perf-heap: built in a per-CPU array, then copied to a perf buffer

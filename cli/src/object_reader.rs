@@ -13,7 +13,7 @@ pub(crate) const HELP_OF_TRACE: &str = "Object reader: cutaway or aya-obj (defau
 pub(crate) const LONG_HELP: &str = "\
 Object reader: cutaway or aya-obj
 
-cutaway is the loader's own object reader. aya-obj is the crate
+cutaway is this project's own object reader. aya-obj is the crate
 aya-obj 0.3.0, which aya 0.14 uses. The selected reader reads maps,
 programs and types, applies CO-RE relocations, and links the programs.
 The rest of loading is the same with both readers.

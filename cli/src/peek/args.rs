@@ -80,9 +80,9 @@ pub(crate) struct Arguments {
 
     /// List N records with their payload [default: 20]
     ///
-    /// Default with --from: all records of each snapshot. Records that are
-    /// not listed are still counted. The live screen refuses --records, and
-    /// lists the records that fit.
+    /// Default with --from: all records of each snapshot. The
+    /// number of records in a snapshot includes those that are not listed. The
+    /// live screen refuses --records, and lists the records that fit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]
     pub(super) records: Option<usize>,
@@ -103,7 +103,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     pub(super) btf: Option<PathBuf>,
 
-    /// Draw the pages: in the terminal, or to an SVG file
+    /// Draw the buffer's pages in the terminal, or to FILE as SVG
     ///
     /// Excludes --records, --type and --format.
     #[arg(verbatim_doc_comment)]

@@ -42,10 +42,11 @@ pub(crate) struct Arguments {
 
     /// Attach the program NAME to TARGET (repeatable)
     ///
-    /// TARGET has the form of TARGET in SEC("type/TARGET"), except for these
-    /// programs:
+    /// TARGET is written as after the slash in SEC("type/TARGET"). For programs
+    /// of these types it is something else:
     ///
-    ///   XDP, traffic control       a network interface
+    ///   XDP, traffic control, netkit
+    ///                              a network interface
     ///   cgroup                     the path of a cgroup
     ///   sk_lookup, flow_dissector  the path of a network namespace
     ///
@@ -59,14 +60,17 @@ pub(crate) struct Arguments {
     ///
     /// A LIBRARY that is a path is passed to the kernel unchanged.
     ///
-    /// A name is looked up in the mapped files of cutaway, then as the
-    /// dynamic loader (ld.so) looks up libraries. If the name has no `.so`,
-    /// it is also looked up in PATH. With --pid, a name is looked up with the
-    /// mapped files, environment and root directory of process PID.
+    /// A name is looked up first among the files that cutaway has mapped.
+    /// After that, cutaway searches as the dynamic loader (ld.so) does. If the
+    /// name has no `.so`, cutaway also searches PATH.
     ///
-    /// LIBRARY and SYMBOL may contain colons. LIBRARY is the longest text
-    /// before a colon that is an existing file, or the name of a library that
-    /// is found.
+    /// With --pid, cutaway searches among the files that process PID has
+    /// mapped. It uses the LD_LIBRARY_PATH, the PATH and the root directory of
+    /// that process.
+    ///
+    /// LIBRARY and SYMBOL may contain colons. run tries the text before each
+    /// colon, the longest first. LIBRARY is the first text that is an existing
+    /// file, or the name of a library that run can find.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
@@ -80,7 +84,7 @@ pub(crate) struct Arguments {
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     pub(super) sections: Vec<String>,
 
-    /// Interface for XDP and traffic control programs
+    /// Interface for XDP, traffic control and netkit programs
     ///
     /// Such a program is skipped if neither --interface nor --attach names
     /// its interface.
@@ -137,10 +141,10 @@ pub(crate) struct Arguments {
     /// TYPE is a structure, union, typedef, enumeration or integer, from the
     /// BTF of the object or of the kernel. Repeatable.
     ///
-    /// By default, run looks for the type in the source line that submits the
-    /// record, in global pointers and in map values. If run finds no type
-    /// there, it guesses the type by the size of the record, and marks the
-    /// type as a guess.
+    /// By default, run takes the type from the object's BTF. It looks at the
+    /// source line that submits the record, at the types of global pointers,
+    /// and at the value types of maps. If run finds no type there, it guesses
+    /// the type by the size of the record, and marks the type as a guess.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     pub(super) types: Vec<String>,

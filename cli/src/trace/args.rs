@@ -48,13 +48,13 @@ pub(crate) struct Arguments {
 
     /// Trace only this library: a path or a name
     ///
-    /// A name is looked up in the mapped files of cutaway, then as the
-    /// dynamic loader (ld.so) looks up libraries. If the name has no `.so`,
-    /// it is also looked up in PATH.
+    /// A name is looked up first among the files that cutaway has mapped.
+    /// After that, cutaway searches as the dynamic loader (ld.so) does. If the
+    /// name has no `.so`, cutaway also searches PATH.
     ///
-    /// With --pid, a name is looked up with the mapped files, environment and
-    /// root directory of process PID. A path is looked up in the root
-    /// directory of process PID.
+    /// With --pid, cutaway searches among the files that process PID has
+    /// mapped. It uses the LD_LIBRARY_PATH, the PATH and the root directory of
+    /// that process. A path is looked up in that root directory, too.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.
@@ -77,8 +77,9 @@ pub(crate) struct Arguments {
 
     /// Trace only this process; exit when it exits
     ///
-    /// Default with COMMAND: COMMAND and its children. Default without
-    /// COMMAND: every process. --pid and COMMAND exclude each other.
+    /// Default with COMMAND: COMMAND and its children; every process, with a
+    /// warning, if children cannot be followed here. Default without COMMAND:
+    /// every process. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
@@ -125,8 +126,9 @@ pub(crate) struct Arguments {
     /// Draw the ring before its records are read
     ///
     /// Each time the ring has unread records, trace draws the ring's pages.
-    /// The picture goes to the terminal, or to FILE as SVG. Requires the
-    /// transport ring. Without FILE, also requires --format table.
+    /// The picture goes to the terminal, or to FILE as SVG. Requires
+    /// the ring: --transport ring, or auto from Linux 5.8 on. Without FILE,
+    /// also requires --format table.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) draw: Option<String>,

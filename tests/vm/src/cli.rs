@@ -27,14 +27,14 @@ use crate::suite;
 /// integration tests. With BINARY, runs BINARY once. If BINARY is a Rust test
 /// harness, runs it once for each test, each time in a new process.
 ///
-/// Cargo can use cutaway-vm as a runner. Then plain `cargo test` runs the tests in
-/// a guest, a virtual machine:
+/// To use cutaway-vm as Cargo's runner, set this variable. Plain `cargo test` then
+/// runs the tests in a guest (a virtual machine):
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
-/// done; 2 for wrong usage; 3 if no kernel was named and none is available; 130
-/// if interrupted. If BINARY is not a test harness and exactly one kernel was
-/// named, the exit status is that of BINARY.
+/// done; 2 for wrong usage; 3 if no kernel was named and none of the default
+/// kernels is available; 130 if interrupted. If BINARY runs once, exactly one
+/// kernel was named, and the guest ends cleanly, the exit status is BINARY's.
 #[derive(Debug, Parser)]
 #[command(name = "cutaway-vm", version, args_override_self = true, verbatim_doc_comment)]
 pub struct Args {
@@ -60,7 +60,7 @@ pub struct Args {
     ///
     /// From 1 to 255. Default: the value of --cpus. A guest boots with the
     /// number of CPUs in --cpus. The others are absent at boot, but the
-    /// guest's kernel counts them as possible CPUs.
+    /// guest's kernel lists them in /sys/devices/system/cpu/possible.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     max_cpus: Option<u32>,
