@@ -61,7 +61,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   cutaway compare --quick                         all experiments in one minute
-  cutaway compare --report report.html            longer, with an HTML report
+  cutaway compare --report report.html            in full, with an HTML report
   cutaway compare --only order --only throughput  two experiments
   cutaway compare --format json > figures.jsonl   the results as JSON";
 

@@ -141,8 +141,9 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on wrong \
          usage.\n\
          .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, trace and run detach all programs, print their summary and exit. \
-         compare and peek --watch clean up and exit. The second signal ends any command at once. A shell then shows the exit \
-         status 128 + the number of the signal. A COMMAND that still runs is killed. Signals that were ignored at the start, \
+         compare and peek --watch clean up and exit. The first signal ends the other commands at once. The second signal ends \
+         any command of cutaway at once, and kills a COMMAND that still runs. A shell then shows the exit status 128 + the \
+         number of the signal. Signals that were ignored at the start, \
          as by nohup, stay ignored.\n\
          .SH OUTPUT FILES\nIf the output file is an existing regular file, a complete new file replaces it. The new file gets \
          the mode of the old one, and its owner and group if that is permitted. On failure, the old file is unchanged. A \

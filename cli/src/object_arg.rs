@@ -17,8 +17,8 @@ use crate::{error::CliError, object_reader::Reader};
 pub(crate) struct ObjectArg {
     /// Object file from clang, rustc or cutaway-programs
     ///
-    /// An ELF file. cutaway-programs is the crate that writes the built-in
-    /// objects. Required without --built-in.
+    /// An ELF file, required without --built-in. cutaway-programs is the crate
+    /// that writes the built-in objects.
     #[arg(verbatim_doc_comment)]
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,

@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     /// List N records with their payload [default: 20]
     ///
     /// Default with --from: all records of each snapshot. The
-    /// number of records in a snapshot includes those that are not listed. The
+    /// counts that peek prints include the records that it does not list. The
     /// live screen refuses --records, and lists the records that fit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]

@@ -60,12 +60,12 @@ pub(crate) struct Arguments {
     ///
     /// A LIBRARY that is a path is passed to the kernel unchanged.
     ///
-    /// A name is looked up first among the files that cutaway has mapped.
-    /// After that, cutaway searches as the dynamic loader (ld.so) does. If the
-    /// name has no `.so`, cutaway also searches PATH.
+    /// A name is looked up first among the files in cutaway's own memory
+    /// (/proc/self/maps). After that, cutaway searches as the dynamic loader
+    /// (ld.so) does. If the name has no `.so`, cutaway also searches PATH.
     ///
-    /// With --pid, cutaway searches among the files that process PID has
-    /// mapped. It uses the LD_LIBRARY_PATH, the PATH and the root directory of
+    /// With --pid, cutaway searches among the files in the memory of process
+    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the root directory of
     /// that process.
     ///
     /// LIBRARY and SYMBOL may contain colons. run tries the text before each
@@ -141,9 +141,9 @@ pub(crate) struct Arguments {
     /// TYPE is a structure, union, typedef, enumeration or integer, from the
     /// BTF of the object or of the kernel. Repeatable.
     ///
-    /// By default, run takes the type from the object's BTF. It looks at the
-    /// source line that submits the record, at the types of global pointers,
-    /// and at the value types of maps. If run finds no type there, it guesses
+    /// By default, run takes the type from the object's BTF, which also has
+    /// source lines. It looks at the line that submits the record, at the
+    /// types that global pointers point to, and at the value types of maps. If run finds no type there, it guesses
     /// the type by the size of the record, and marks the type as a guess.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]

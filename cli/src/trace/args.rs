@@ -32,11 +32,11 @@ pub(crate) struct Arguments {
     ///
     /// How events are built and sent:
     ///
-    /// auto (default): as ring, or as perf-heap if the kernel has no ring
-    /// buffers (before Linux 5.8)
     /// ring: built in a ring buffer
     /// perf-heap: built in a per-CPU array, then copied to a perf buffer
     /// perf-stack: built on the BPF stack, then copied to a perf buffer
+    /// auto (default): ring, or perf-heap if the kernel has no ring buffers
+    /// (before Linux 5.8)
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "auto", value_name = "TRANSPORT")]
     pub(super) transport: TransportArg,
@@ -48,12 +48,12 @@ pub(crate) struct Arguments {
 
     /// Trace only this library: a path or a name
     ///
-    /// A name is looked up first among the files that cutaway has mapped.
-    /// After that, cutaway searches as the dynamic loader (ld.so) does. If the
-    /// name has no `.so`, cutaway also searches PATH.
+    /// A name is looked up first among the files in cutaway's own memory
+    /// (/proc/self/maps). After that, cutaway searches as the dynamic loader
+    /// (ld.so) does. If the name has no `.so`, cutaway also searches PATH.
     ///
-    /// With --pid, cutaway searches among the files that process PID has
-    /// mapped. It uses the LD_LIBRARY_PATH, the PATH and the root directory of
+    /// With --pid, cutaway searches among the files in the memory of process
+    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the root directory of
     /// that process. A path is looked up in that root directory, too.
     ///
     /// Default: every C library that is in use or comes into use, also in
@@ -65,9 +65,10 @@ pub(crate) struct Arguments {
     /// Do not stop threads that map a new C library
     ///
     /// A C library is new if it was not in use before. By default, trace
-    /// stops a thread that maps a new C library. The thread continues when
-    /// the probes are attached to the library. For this, trace uses real-time
-    /// priority.
+    /// stops a thread that maps a new C library. To stop it in time, trace
+    /// uses real-time priority. The thread continues when the probes are
+    /// attached to the library. With COMMAND or --pid, trace stops a thread
+    /// of the traced processes for each new executable file.
     ///
     /// With --no-hold, trace stops no thread and uses no real-time priority.
     /// trace may then miss the first calls that use a new library.
@@ -77,9 +78,10 @@ pub(crate) struct Arguments {
 
     /// Trace only this process; exit when it exits
     ///
-    /// Default with COMMAND: COMMAND and its children; every process, with a
-    /// warning, if children cannot be followed here. Default without COMMAND:
-    /// every process. --pid and COMMAND exclude each other.
+    /// Default with COMMAND: COMMAND and its children. If trace cannot follow
+    /// the children on this machine, it warns and traces every process.
+    /// Default without COMMAND: every process. --pid and COMMAND exclude each
+    /// other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,

@@ -24,11 +24,12 @@ use crate::suite;
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
 ///
 /// Without BINARY, builds the workspace of the current directory and runs its
-/// integration tests. With BINARY, runs BINARY once. If BINARY is a Rust test
-/// harness, runs it once for each test, each time in a new process.
+/// integration tests. With BINARY, runs BINARY once. Exception: a Rust test
+/// harness, the program that `cargo test` builds, runs once for each test, each
+/// time in a new process.
 ///
-/// To use cutaway-vm as Cargo's runner, set this variable. Plain `cargo test` then
-/// runs the tests in a guest (a virtual machine):
+/// This variable makes cutaway-vm Cargo's runner, so that plain `cargo test` runs
+/// the tests in a guest (a virtual machine):
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
