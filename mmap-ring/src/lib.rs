@@ -119,9 +119,10 @@
 //! idle stream, it sleeps at once. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
 //! The reader keeps a record back only if the record takes at most 1/32 of the ring. So trailing release takes at most
-//! 1/32 of the ring from the producer. A record that fills the ring to at most 31/32 is never refused because of
-//! trailing release. A second condition for keeping a record back is that the rest of the ring has room for one more
-//! record. The reader assumes that this record is as large as the largest record that has ended a batch so far.
+//! 1/32 of the ring from the producer. If a new record and all unread records take at most 31/32 of the ring, trailing
+//! release never causes a refusal. A second condition for keeping a record back is that the rest of the ring has room
+//! for one more record. The reader assumes that this record is as large as the largest record so far that was the last
+//! of its batch.
 //!
 //! # When a reader dies
 //!

@@ -2,9 +2,9 @@
 //!
 //! The kernel does not wait for the reader. If there is no room for a new record, the kernel moves `overwrite_pos` past
 //! the oldest records and overwrites them. The kernel refuses the new record only if one of these oldest records is
-//! uncommitted, or if the new record is as large as the ring or larger. All records from
-//! `overwrite_pos` to `producer_pos` are intact, whether the reader has read them or not. Some of these records may be
-//! uncommitted.
+//! uncommitted, if the new record is as large as the ring or larger, or if the ring's lock is not free. All records
+//! from `overwrite_pos` to `producer_pos` are intact, whether the reader has read them or not. Some of these records
+//! may be uncommitted.
 //!
 //! The kernel can overwrite a record at any time, so the reader copies records and never lends them. A copy is valid
 //! only if `overwrite_pos` has not passed the record when the copy is complete:

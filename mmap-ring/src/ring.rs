@@ -197,8 +197,8 @@ impl<M: Consume> Ring<M> {
     ///
     /// The *head* is the oldest unread record. If the head is committed or discarded, this method returns at once. It
     /// then makes no system call, except that every 64th such wait reads the stopper's pipe, if there is a stopper. If
-    /// the head is reserved, this method checks it up to 128 times, and then sleeps. The commit of the head sends a
-    /// wake-up, unless the program uses `BPF_RB_NO_WAKEUP`. Therefore this method checks a reserved head again after
+    /// the head is reserved, this method checks it up to 128 times, and then sleeps. The commit of the head normally
+    /// sends a wake-up. With `BPF_RB_NO_WAKEUP` it sends none. So this method checks a reserved head again after
     /// sleeps of 1, 2, 4, 8 and then 16 milliseconds each.
     ///
     /// A commit or discard with `BPF_RB_NO_WAKEUP` does not wake the consumer. Later records without a flag do not wake
@@ -255,10 +255,10 @@ impl<M: Consume> Ring<M> {
     /// (`EPOLLET`, see epoll(7)) returns only for a wake-up. Level-triggered epoll returns as long as the ring has
     /// unread bytes. So with a busy record, a level-triggered sleep ends at once.
     ///
-    /// A record that is sent with `BPF_RB_NO_WAKEUP` ends neither kind of sleep. Level-triggered epoll checks for
-    /// records only after a wake-up, and at the beginning of the wait after one that reported the ring. So sleep for at
-    /// most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) at a time. Then read the ring, even if its fd was
-    /// not reported. The limit is not needed if the program is known not to use this flag.
+    /// A record that is sent with `BPF_RB_NO_WAKEUP` ends neither kind of sleep. If a wait reported the ring,
+    /// level-triggered epoll checks for records at the beginning of the next wait. Otherwise it checks only after a
+    /// wake-up. So sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) at a time. Then read the
+    /// ring, even if its fd was not reported. The limit is not needed if the program is known not to use this flag.
     ///
     /// # Errors
     /// [`Error::Corrupt`], as [`batch`](Self::batch).

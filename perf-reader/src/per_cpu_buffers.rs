@@ -30,7 +30,8 @@ use crate::wait::{Stopper, Waiter, Wake};
 /// Each buffer takes `bytes` bytes and one more page of memory. A CPU that comes online later gets a buffer from
 /// [`refresh`](PerCpuBuffers::refresh); until then its samples are lost.
 ///
-/// Needs Linux 4.4, and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) or a `perf_event_paranoid` of 0 or less.
+/// Needs Linux 4.4, and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) or a sysctl `kernel.perf_event_paranoid` of 0 or
+/// less.
 ///
 /// ```no_run
 /// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}

@@ -100,8 +100,8 @@ impl Uprobe {
     }
 
     /// Selects the instruction at the ELF virtual address `address`, as `nm` and `objdump -d` show it. It is the
-    /// address of the instruction in a process minus the load bias there: the difference between the address at which
-    /// the process has mapped the file and the address in the file.
+    /// instruction's address in a process minus the load bias. The load bias is the address at which the process has
+    /// mapped the file minus the address in the file.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {

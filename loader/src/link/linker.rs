@@ -218,8 +218,8 @@ impl<'a> Linker<'a> {
     }
 
     /// Returns the start of the function that begins `instructions` instruction slots after `symbol`. If `symbol` is a
-    /// function's symbol, `instructions` is 0. If `symbol` is a section symbol, it is the function's offset in the
-    /// section.
+    /// function's symbol, `instructions` is 0. If `symbol` is a section symbol, `instructions` is the function's offset
+    /// in the section.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
         Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))

@@ -7,9 +7,9 @@ use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::
 /// An object's maps and programs in the kernel.
 ///
 /// Dropping a `Loaded` closes the file descriptors of its maps and programs. A program stays loaded while a
-/// [`Link`](crate::Link), a pin, a slot of a `PROG_ARRAY` or another file descriptor refers to it. A map stays while a
-/// loaded program, a reader, a pin or another file descriptor refers to it. So the caller may drop a `Loaded` while its
-/// links, rings and perf buffers are in use.
+/// [`Link`](crate::Link), a pin, a slot of a `PROG_ARRAY` (the map for tail calls) or another file descriptor refers to
+/// it. A map stays while a loaded program, a reader, a pin or another file descriptor refers to it. So the caller may
+/// drop a `Loaded` while its links, rings and perf buffers are in use.
 ///
 /// There is one exception. When the last file descriptor and the last pin of a map are gone, the kernel empties the map
 /// if it is a `PROG_ARRAY`, and cancels the timers and work queues in the map (`bpf_map_put_uref` in

@@ -231,8 +231,8 @@ impl Object {
     }
 
     /// Returns the object's BTF (the descriptions of its types): the bytes of a section `.BTF`, in native byte order.
-    /// They are completed as libbpf does it: with the sizes of data sections, and with the offsets of variables in the
-    /// BTF types that describe the data sections (`DATASEC`).
+    /// Two values are filled in as libbpf does it: the size of each `DATASEC` (the BTF type of a data section), and the
+    /// offset of each variable in its section.
     ///
     /// Returns `None` if the object has no BTF. A bug of this crate is logged at level `error`, and also gives `None`.
     #[must_use]

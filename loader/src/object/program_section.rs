@@ -13,7 +13,8 @@
 //! `program/load.rs` later changes the attach type of two kinds of program. The attach type of a struct_ops
 //! program becomes a number: the index of the structure's member that the program implements. If the kernel has no
 //! multi links (one link for many functions), the attach type of a `kprobe.multi`, `uprobe.multi` or `usdt` program
-//! becomes 0; that of a `usdt` program also if the kernel cannot restrict such a link to one process.
+//! becomes 0. The attach type of a `usdt` program also becomes 0 if the kernel cannot restrict a multi link to one
+//! process.
 //!
 //! The attach types are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. The words are libbpf's, which
 //! existing objects use.

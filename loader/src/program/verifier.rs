@@ -25,7 +25,7 @@ use crate::btf::shown;
 pub(super) fn reason_in_log(log: &str) -> Option<&str> {
     let mut lines = log.lines().map(str::trim_ascii);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
-    // If there is no reason before the report, use the report's first line.
+    // If there is no reason before the report, use the first line after its heading and `Reason:`.
     let found = before_the_report.filter_map(reason_in_line).last();
     found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason_in_line))
 }
@@ -42,8 +42,8 @@ fn reason_in_line(line: &str) -> Option<&str> {
 }
 
 /// Returns the reason that follows an instruction on the same line, as in `5: (05) goto pc-7 BPF program is too large.
-/// Processed 1000001 insn`. Some kernels print the end of an instruction's line only together with the register state.
-/// If the verifier stops before that, its reason follows on the same line.
+/// Processed 1000001 insn`. Some kernels print the line break after an instruction only together with the register
+/// state. If the verifier stops before that, its reason follows on the same line.
 fn reason_after_insn(line: &str) -> Option<&str> {
     // A build without `advice` omits this code, to be smaller. It takes this kind of reason from the log of the first
     // load, which has no trace (`verify.rs`). So it cannot report where the verifier stopped.

@@ -1,8 +1,9 @@
 //! Measures the throughput of the ring buffer and the perf buffer, with the parameters of the kernel's own benchmark
 //! (`tools/testing/selftests/bpf/benchs/bench_ringbufs.c`).
 //!
-//! Each run of the BPF program sends 500 records of 8 bytes, and in the mode *sampled* at most N. The ring has 512 KiB.
-//! The perf buffer of each CPU has 128 pages. The experiment has five modes:
+//! Each run of the BPF program sends 500 records of 8 bytes. In the mode *sampled*, with one wake-up for every N
+//! records, it sends N if N is less than 500. The ring has 512 KiB. The perf buffer of each CPU has 128 pages. The
+//! experiment has five modes:
 //!
 //! - **in parallel**: a producer never pauses, and a reader reads on another CPU. The kernel decides on wake-ups.
 //! - **quiet**: as in parallel, but the readers suppress the kernel's wake-ups (trailing release, twin events).

@@ -16,8 +16,8 @@ impl Object {
     /// misread. Then aya-obj parses the file. The object has the maps, programs and types that aya-obj found, and
     /// aya-obj does CO-RE relocation and linking. Attach targets and the license come from the file: aya-obj does not
     /// keep targets, and takes a missing license for the GPL. This crate corrects other values that aya-obj omits or
-    /// gets wrong, and logs each correction at level `warn`. It corrects CO-RE relocations while loading, and the rest
-    /// in this call. Loading refuses a program if aya-obj and this crate link it to different instructions.
+    /// gets wrong, and logs each correction at level `warn`. `load` corrects the CO-RE relocations. This call corrects
+    /// all other values. Loading refuses a program if aya-obj and this crate link it to different instructions.
     ///
     /// # Errors
     ///
