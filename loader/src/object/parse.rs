@@ -258,9 +258,9 @@ impl Object {
 ///
 /// - A program is a global function of a section whose name gives a program type.
 /// - If the section's name gives no program type, and another section refers to the section, its functions are
-/// subprograms: other programs call them. Without such a reference they are programs that cannot be loaded. - If no
-/// program calls a static function, it is listed as a program that cannot be loaded: its author probably meant a
-/// program.
+///   subprograms: other programs call them. Without such a reference they are programs that cannot be loaded.
+/// - If no program calls a static function, it is listed as a program that cannot be loaded: its author probably meant
+///   a program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());
