@@ -17,16 +17,16 @@ use crate::{error::CliError, object_reader::Reader};
 pub(crate) struct ObjectArg {
     /// Object file from clang, rustc or cutaway-programs
     ///
-    /// An ELF file, required without --built-in. cutaway-programs is the crate
-    /// that writes the built-in objects.
+    /// An ELF file, required without --built-in. cutaway-programs is the
+    /// crate that writes the built-in objects.
     #[arg(verbatim_doc_comment)]
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
 
     /// Built-in object: ring, perf-heap or perf-stack
     ///
-    /// The object that `cutaway trace` loads if its transport is TRANSPORT. How
-    /// its events are built and sent:
+    /// The object that `cutaway trace` loads if its transport is TRANSPORT.
+    /// How its events are built and sent:
     ///
     /// ring: built in a ring buffer
     /// perf-heap: built in a per-CPU array, then copied to a perf buffer
@@ -64,7 +64,8 @@ impl ObjectArg {
         Ok(ReadObject { shown, bytes, object })
     }
 
-    /// Reads and parses the object like [`Self::read`], but accepts either byte order. aya-obj refuses the other one.
+    /// Reads and parses the object like [`Self::read`], but accepts either
+    /// byte order. aya-obj refuses the other one.
     pub(crate) fn read_any_endian(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
         let own = Object::parse_any_endian(&bytes).map_err(|error| cannot_read(&shown, error))?;
@@ -79,7 +80,8 @@ impl ObjectArg {
         Ok(ReadObject { shown, bytes, object })
     }
 
-    /// Returns the name that messages show, and the contents of the object file.
+    /// Returns the name that messages show, and the contents of the object
+    /// file.
     fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
         if let Some(path) = &self.object {
             let shown = path.display().to_string();

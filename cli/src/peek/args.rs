@@ -103,7 +103,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     pub(super) btf: Option<PathBuf>,
 
-    /// Draw the buffer's pages in the terminal, or to FILE as SVG
+    /// Draw the pages in the terminal, or to FILE as SVG
     ///
     /// Excludes --records, --type and --format.
     #[arg(verbatim_doc_comment)]

@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
 
     /// Attach the program NAME to TARGET (repeatable)
     ///
-    /// TARGET is written as after the slash in SEC("type/TARGET"). For programs
-    /// of these types it is something else:
+    /// TARGET is written as after the slash in SEC("type/TARGET"). For
+    /// programs of these types it is something else:
     ///
     ///   XDP, traffic control, netkit
     ///                              a network interface
@@ -65,12 +65,12 @@ pub(crate) struct Arguments {
     /// (ld.so) does. If the name has no `.so`, cutaway also searches PATH.
     ///
     /// With --pid, cutaway searches among the files in the memory of process
-    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the root directory of
-    /// that process.
+    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the
+    /// root directory of that process.
     ///
     /// LIBRARY and SYMBOL may contain colons. run tries the text before each
-    /// colon, the longest first. LIBRARY is the first text that is an existing
-    /// file, or the name of a library that run can find.
+    /// colon, the longest first. LIBRARY is the first text that is an
+    /// existing file, or the name of a library that run can find.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
@@ -84,7 +84,7 @@ pub(crate) struct Arguments {
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     pub(super) sections: Vec<String>,
 
-    /// Interface for XDP, traffic control and netkit programs
+    /// Interface for XDP, tc and netkit programs
     ///
     /// Such a program is skipped if neither --interface nor --attach names
     /// its interface.
@@ -143,8 +143,9 @@ pub(crate) struct Arguments {
     ///
     /// By default, run takes the type from the object's BTF, which also has
     /// source lines. It looks at the line that submits the record, at the
-    /// types that global pointers point to, and at the value types of maps. If run finds no type there, it guesses
-    /// the type by the size of the record, and marks the type as a guess.
+    /// types that global pointers point to, and at the value types of maps.
+    /// If run finds no type there, it guesses the type by the size of the
+    /// record, and marks the type as a guess.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     pub(super) types: Vec<String>,

@@ -53,8 +53,9 @@ pub(crate) struct Arguments {
     /// (ld.so) does. If the name has no `.so`, cutaway also searches PATH.
     ///
     /// With --pid, cutaway searches among the files in the memory of process
-    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the root directory of
-    /// that process. A path is looked up in that root directory, too.
+    /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the
+    /// root directory of that process. A path is looked up in that root
+    /// directory, too.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.
@@ -161,7 +162,8 @@ pub(super) enum TransportArg {
 }
 
 impl TransportArg {
-    /// Returns the transport. `ring_buffer` returns whether the kernel has ring buffers.
+    /// Returns the transport. `ring_buffer` returns whether the kernel has
+    /// ring buffers.
     pub(super) fn choose(self, ring_buffer: impl FnOnce() -> features::Support) -> Transport {
         match self {
             Self::Ring => Transport::Ring,
