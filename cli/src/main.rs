@@ -36,8 +36,9 @@ use self::error::CliError;
 
 /// Show how events travel from an eBPF program to user space
 ///
-/// trace, compare, run and peek must run as root: `cutaway doctor` names missing
-/// privileges. Results are printed on stdout, everything else on stderr.
+/// trace, compare, run and peek need root, or capabilities: `cutaway doctor`
+/// names missing privileges. Results are printed on stdout, everything else on
+/// stderr.
 ///
 /// Exit status: 0 on success, 1 on failure, 2 on wrong usage.
 #[derive(Debug, Parser)]
@@ -89,8 +90,9 @@ enum Command {
     /// Check what this kernel and your privileges allow
     ///
     /// doctor tries features, and reads settings of the kernel. If something is
-    /// missing, it prints what to do, and still exits with status 0. The table has
-    /// this advice on the next line, JSON has it under the key `advice`.
+    /// missing, it prints what to do, and still exits with status 0. In the
+    /// table, this advice follows on the line after the finding. In JSON, it has
+    /// the key `advice`.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
     /// Print the completion script for a shell

@@ -21,9 +21,9 @@ The rest of loading is the same with both readers.
 Default: aya-obj for trace, cutaway for run and inspect. inspect
 compares both readers, whichever is selected.
 
-If aya-obj omits values or gets them wrong, the loader corrects them,
-with a warning for each. If the loader cannot correct an error of
-aya-obj, it refuses the object. If an object has CO-RE relocations,
+If aya-obj omits values or gets them wrong, cutaway's loader corrects
+them, with a warning for each. If the loader cannot correct an error
+of aya-obj, it refuses the object. If an object has CO-RE relocations,
 aya-obj parses the kernel's whole BTF: tens of milliseconds.";
 
 /// The version of aya-obj, as Cargo.lock has it.

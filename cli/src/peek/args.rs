@@ -13,7 +13,7 @@ Examples:
   cutaway peek --name events --watch    the same, live
   cutaway peek --pid 4711 --watch       ring or perf buffers of a process, live
 
-  Stop trace so that its ring fills, and draw the ring (as root):
+  Suspend trace, so that its ring fills, and draw the ring (as root):
   cutaway trace -- sh -c 'kill -STOP $PPID; getent ahosts localhost; \\
     cutaway peek --pid $PPID --draw; kill -CONT $PPID' 2>&1 | cat";
 
@@ -103,7 +103,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     pub(super) btf: Option<PathBuf>,
 
-    /// Draw the pages in the terminal, or to FILE as SVG
+    /// Draw the buffer in the terminal, or to FILE as SVG
     ///
     /// Excludes --records, --type and --format.
     #[arg(verbatim_doc_comment)]

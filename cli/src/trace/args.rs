@@ -54,8 +54,8 @@ pub(crate) struct Arguments {
     ///
     /// With --pid, cutaway searches among the files in the memory of process
     /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the
-    /// root directory of that process. A path is looked up in that root
-    /// directory, too.
+    /// root directory of that process. With --pid, a path is
+    /// looked up only in that root directory.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.
@@ -68,8 +68,9 @@ pub(crate) struct Arguments {
     /// A C library is new if it was not in use before. By default, trace
     /// stops a thread that maps a new C library. To stop it in time, trace
     /// uses real-time priority. The thread continues when the probes are
-    /// attached to the library. With COMMAND or --pid, trace stops a thread
-    /// of the traced processes for each new executable file.
+    /// attached to the library. With COMMAND or --pid, trace stops a traced
+    /// thread whenever it maps a new executable file, even if that is no C
+    /// library.
     ///
     /// With --no-hold, trace stops no thread and uses no real-time priority.
     /// trace may then miss the first calls that use a new library.

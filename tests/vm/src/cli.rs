@@ -28,8 +28,8 @@ use crate::suite;
 /// harness, the program that `cargo test` builds, runs once for each test, each
 /// time in a new process.
 ///
-/// This variable makes cutaway-vm Cargo's runner, so that plain `cargo test` runs
-/// the tests in a guest (a virtual machine):
+/// If the following variable is set, Cargo starts test binaries with cutaway-vm.
+/// Plain `cargo test` then runs the tests in a guest (a virtual machine).
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
@@ -84,7 +84,7 @@ pub struct Args {
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     hang_timeout: u64,
-    /// `auto`, `kvm` or `tcg` (emulation) [default: auto]
+    /// Accelerator: auto (default), kvm, tcg (emulation)
     ///
     /// auto: KVM where it works, software emulation elsewhere
     /// kvm:  KVM, or an error if it does not work
@@ -127,8 +127,9 @@ pub struct Args {
     junit: Option<PathBuf>,
     /// Copy a file, directory or program into the guest
     ///
-    /// PATH may be the name of a program in $PATH. The copy has the same path
-    /// in the guest. Repeatable.
+    /// If PATH is a name without a slash, cutaway-vm also searches for a
+    /// program of that name, as a shell does. The copy has the same path in
+    /// the guest. Repeatable.
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     bring: Vec<PathBuf>,
     /// Set an environment variable (repeatable)
