@@ -121,7 +121,7 @@ impl<M: Consume> Consumer<M> {
     fn snapshot(&self) -> Result<u64, Corrupt> {
         let producer = self.memory.producer();
         // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve. The kernel has written every
-        // header before this position, with the busy bit. The bit may have been cleared since. No header is old bytes
+        // header before this position, with the busy bit. The bit may have been cleared since. No header has old bytes
         // of an earlier record.
         M::fence(Ordering::Acquire);
         let consumer = self.state.read;

@@ -60,7 +60,7 @@
 //! | | this crate | the kernel |
 //! | --- | --- | --- |
 //! | 1 | Loads `producer_pos`, then executes an acquire fence: all headers before this position are valid. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
-//! | 2 | Loads the length word, then executes an acquire fence. BUSY: stops here, because records are read in order, even if later ones are committed. DISCARD: skips the record. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
+//! | 2 | Loads the length word, then executes an acquire fence. BUSY: stops here, even if later records are committed, because records are read in order. DISCARD: skips the record. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
 //! | 3 | Lends the payload in place. No producer writes there before `consumer_pos` has passed the record. | `__bpf_ringbuf_reserve` fails while `new_prod_pos - cons_pos > rb->mask` |
 //! | 4 | Moves past the record, to the next multiple of 8 bytes. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
 //! | 5 | When the whole [batch](Ring::batch) is dropped, stores `consumer_pos` (release): the space of its records is free. | `smp_load_acquire(&rb->consumer_pos)` in `__bpf_ringbuf_reserve` |

@@ -77,10 +77,10 @@ impl<'p> LoadOptions<'p> {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
-    /// Makes the object's `freplace` program `name` replace `function` of the loaded program `program`. `program` is a
-    /// [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is `None`,
-    /// the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces an
-    /// earlier one. Linux 5.6.
+    /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
+    /// is a [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is
+    /// `None`, the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces
+    /// an earlier one. Linux 5.6.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

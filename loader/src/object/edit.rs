@@ -47,9 +47,9 @@ impl Object {
     /// The program is loaded with `expected_attach_type`. Pass `AttachType::default()`, which is 0, for program types
     /// without attach types.
     ///
-    /// A function that was not a program has no attach target. So [`Loaded::attach`](crate::Loaded::attach) skips it,
-    /// and the caller attaches it as shown below. A function that was a program keeps its attach target and `autoload`.
-    /// To set the attach target too, use [`Object::set_section`].
+    /// A function that was not in [`Object::programs`] has no attach target. So
+    /// [`Loaded::attach`](crate::Loaded::attach) skips it, and the caller attaches it as shown below. A function that
+    /// was a program keeps its attach target and `autoload`. To set the attach target too, use [`Object::set_section`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

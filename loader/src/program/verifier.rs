@@ -25,7 +25,7 @@ use crate::btf::shown;
 pub(super) fn reason_in_log(log: &str) -> Option<&str> {
     let mut lines = log.lines().map(str::trim_ascii);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
-    // If there is no reason before the report, use the first line after its heading and `Reason:`.
+    // If there is no reason before the report, use the first line after the heading of the report and `Reason:`.
     let found = before_the_report.filter_map(reason_in_line).last();
     found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason_in_line))
 }
