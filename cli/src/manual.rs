@@ -138,15 +138,16 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         page.push_str(".fi\n");
     }
     page.push_str(
-        ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on wrong \
-         usage.\n\
-         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, trace and run detach all programs, print their summary and exit. \
-         compare and peek --watch clean up and exit. The first signal ends the other commands at once. The second signal ends \
-         any command of cutaway at once, and kills a COMMAND that still runs. A shell then shows the exit status 128 + the \
-         number of the signal. If a signal was ignored when cutaway started (under nohup, for example), it stays ignored.\n\
-         .SH OUTPUT FILES\nIf the output file is an existing regular file, a complete new file replaces it. The new file gets \
-         the mode of the old one, and its owner and group if that is permitted. On failure, the old file is unchanged. A \
-         symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
+        ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on \
+         wrong usage.\n\
+         .SH SIGNALS\nOn the first SIGINT, SIGTERM or SIGHUP, trace and run detach all programs, print their summary and \
+         exit. compare and peek --watch clean up and exit. The first signal ends the other commands at once. The second \
+         signal ends any command of cutaway at once, and kills a COMMAND that still runs. A shell then shows the exit \
+         status 128 + the number of the signal. If a signal was ignored when cutaway started (under nohup, for example), \
+         it stays ignored.\n\
+         .SH OUTPUT FILES\nIf the output file is an existing regular file, a complete new file replaces it. The new file \
+         gets the mode of the old one, and its owner and group if that is permitted. On failure, the old file is \
+         unchanged. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
     );
     let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));

@@ -140,7 +140,7 @@ impl<M: Consume> Ring<M> {
         &mut self.waiter
     }
 
-    /// Borrows the committed records up to the first uncommitted one. The batch is empty if there are none.
+    /// Borrows the committed records up to the first uncommitted one. The batch may be empty.
     ///
     /// Records that the producer reserves during the batch belong to the next batch. So a batch ends even if the
     /// producer never pauses.

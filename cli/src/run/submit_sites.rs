@@ -80,7 +80,7 @@ impl SubmitSites {
         self.slots.iter().find(|(name, _)| name == map).map(|(_, slot)| *slot)
     }
 
-    /// Returns a sentence on the calls that do not wake the reader of the ring `map`; `None` if there are none.
+    /// Returns a sentence on the calls that do not wake the reader of the ring `map`; `None` if there is no such call.
     pub(super) fn no_wakeup_on(&self, map: &str) -> Option<&'static str> {
         let mine = || self.no_wakeups.iter().filter(|call| call.map.as_deref().is_none_or(|name| name == map));
         match (mine().next(), mine().any(|call| call.certain)) {

@@ -221,6 +221,7 @@ pub(crate) mod tests {
         let held = holder.hold(0, child.id()).unwrap();
         assert_eq!(first_answer(&held), Answer::Held);
         wait_for_state(child.id(), "t");
+        assert!(!held.is_closed());
         // A second holder has to wait.
         let next = holder.hold(0, child.id()).unwrap();
         assert_eq!(first_answer(&next), Answer::Waiting);
@@ -245,6 +246,7 @@ pub(crate) mod tests {
         wait_for_state(child.id(), "S");
         assert!(begin.elapsed() >= HOLD_LIMIT);
         assert_eq!(held.last_answer(), Some(Answer::TooLong));
+        assert!(held.is_closed());
         drop(held);
         child.kill().unwrap();
         child.wait().unwrap();
