@@ -165,6 +165,8 @@ mod elf;
 mod error;
 pub mod features;
 mod gate;
+#[cfg(feature = "instrument")]
+mod instrument;
 mod link;
 mod load;
 mod map;

@@ -43,6 +43,8 @@ const STAGES: &[&[&str]] = &[
     &["resolve"],
     &["link"],
     &["map", "program"],
+    // Changes linked programs, and creates the maps that the inserted instructions write to.
+    &["instrument"],
     // Readers of maps, and all maps and programs of the machine.
     &["variable", "buffers", "system"],
     &["load", "dry_run"],

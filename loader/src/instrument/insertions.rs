@@ -1,0 +1,1 @@
+//! Inserts instructions into a linked program.

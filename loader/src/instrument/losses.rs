@@ -1,0 +1,3 @@
+//! Counts the records that a buffer refused.
+
+mod map_arguments;

@@ -1,0 +1,1 @@
+//! Finds the map that each call site passes.
