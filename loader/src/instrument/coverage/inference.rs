@@ -91,3 +91,67 @@ impl Graph {
         reached
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YES: Option<bool> = Some(true);
+    const NO: Option<bool> = Some(false);
+
+    /// Returns blocks with these successors. A block without successors leaves the function.
+    fn blocks(successors: &[&[usize]]) -> Vec<Block> {
+        let block = |(start, &successors): (usize, &&[usize])| Block {
+            start,
+            end: start + 1,
+            successors: successors.to_vec(),
+            leaves: successors.is_empty(),
+        };
+        successors.iter().enumerate().map(block).collect()
+    }
+
+    /// The function in the head comment of this file.
+    #[test]
+    fn blocks_that_every_path_takes_ran() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[4], &[]]);
+        assert_eq!(inferred(&all, &[None, YES, None, None, None]), [YES, YES, None, YES, YES]);
+        assert_eq!(inferred(&all, &[None, None, NO, None, YES]), [YES, YES, NO, YES, YES]);
+        assert_eq!(inferred(&all, &[NO, None, None, None, None]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None, None, None, None, NO]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None, NO, NO, None, None]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None; 5]), [None; 5]);
+        assert_eq!(inferred(&all, &[YES, YES, NO, YES, YES]), [YES, YES, NO, YES, YES]);
+    }
+
+    #[test]
+    fn block_after_one_that_may_leave_is_unknown() {
+        let mut all = blocks(&[&[1], &[2], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, None]), [YES; 3]);
+        all[1].leaves = true;
+        assert_eq!(inferred(&all, &[YES, None, None]), [YES, YES, None]);
+        assert_eq!(inferred(&all, &[YES, None, NO]), [YES, YES, NO]);
+        assert_eq!(inferred(&all, &[None, None, NO]), [None, None, NO]);
+    }
+
+    #[test]
+    fn loop_that_nothing_enters_did_not_run() {
+        let all = blocks(&[&[1, 3], &[2], &[1, 3], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, NO, None]), [YES, NO, NO, YES]);
+        let unreachable = blocks(&[&[3], &[2], &[1, 3], &[]]);
+        assert_eq!(inferred(&unreachable, &[YES, None, None, None]), [YES, NO, NO, YES]);
+    }
+
+    /// The marks of several runs are together: each of two ways may have been taken.
+    #[test]
+    fn alternatives_stay_unknown() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, None, YES]), [YES, None, None, YES]);
+    }
+
+    #[test]
+    fn missing_marks_are_unknown() {
+        let all = blocks(&[&[1], &[]]);
+        assert_eq!(inferred(&all, &[]), [None, None]);
+        assert_eq!(inferred(&[], &[]), []);
+    }
+}

@@ -81,9 +81,9 @@ pub(super) fn run(linked: &Linked, seed: u64, marks: usize) -> Run {
 
 /// Returns a hash of these values (FNV-1a by words, and a final mix).
 pub(super) fn hash(values: &[u64]) -> u64 {
-    let folded = values.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
-        (hash ^ value).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
-    });
+    let folded = values
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| (hash ^ value).wrapping_mul(0x0100_0000_01b3).rotate_left(23));
     (folded ^ folded >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

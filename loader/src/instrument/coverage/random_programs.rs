@@ -52,8 +52,8 @@ pub(super) fn random_program(seed: u64) -> Linked {
     for (function, start) in functions.iter_mut().zip(&starts) {
         for slot in 0..function.len() {
             let insn = function[slot];
-            let refers = insn.is_call() && insn.src() == PSEUDO_CALL
-                || insn.is_load_imm64() && insn.src() == PSEUDO_FUNC;
+            let refers =
+                insn.is_call() && insn.src() == PSEUDO_CALL || insn.is_load_imm64() && insn.src() == PSEUDO_FUNC;
             if refers {
                 let target = starts[insn.imm as usize];
                 function[slot] = insn.with_imm(target as i32 - (start + slot) as i32 - 1);
@@ -138,11 +138,12 @@ fn arithmetic(random: &mut Random) -> Instruction {
     let class = random.of(&[ALU, ALU64]);
     let (dst, src) = (random.register(), random.register());
     let source = random.of(&[K, X]);
-    let operation =
-        random.of(&[ADD, SUB, MUL, DIV, OR, AND, LSH, RSH, NEG, MOD, XOR, MOV, MOV, MOV, ARSH, END]);
+    let operation = random.of(&[ADD, SUB, MUL, DIV, OR, AND, LSH, RSH, NEG, MOD, XOR, MOV, MOV, MOV, ARSH, END]);
     match operation {
         NEG => Instruction::new(class | NEG, dst, 0, 0, 0),
-        END => Instruction::new(class | END | if class == ALU { source } else { K }, dst, 0, 0, random.of(&[16, 32, 64])),
+        END => {
+            Instruction::new(class | END | if class == ALU { source } else { K }, dst, 0, 0, random.of(&[16, 32, 64]))
+        }
         DIV | MOD => Instruction::new(class | operation | source, dst, src, random.of(&[0, 1]), random.imm()),
         MOV if source == X => {
             let offset = if class == ALU64 { random.of(&[0, 0, 8, 16, 32]) } else { random.of(&[0, 0, 8, 16]) };
