@@ -17,3 +17,11 @@ mod code;
 mod coverage;
 mod insertions;
 mod losses;
+mod map;
+mod stage;
+
+pub(crate) use self::stage::Instrumentation;
+pub use self::{
+    coverage::Coverage,
+    losses::{LossSite, Losses, MapLosses, SourceLine},
+};
