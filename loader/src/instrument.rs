@@ -17,3 +17,5 @@ mod code;
 mod coverage;
 mod insertions;
 mod losses;
+
+pub use self::coverage::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals};

@@ -6,3 +6,5 @@ mod interpreter;
 mod liveness;
 mod marks;
 mod report;
+
+pub use self::report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals};
