@@ -22,6 +22,8 @@ mod stage;
 
 pub(crate) use self::stage::Instrumentation;
 pub use self::{
-    coverage::Coverage,
+    coverage::{
+        Coverage, CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, NotMeasured, Run, Totals,
+    },
     losses::{LossSite, Losses, MapLosses, SourceLine},
 };

@@ -20,10 +20,7 @@ use super::{
 use crate::{
     Error, Object,
     elf::Start,
-    instrument::{
-        code::by_slot,
-        insertions::Insertions,
-    },
+    instrument::{code::by_slot, insertions::Insertions},
     link::Linked,
     sorted::Sorted,
 };

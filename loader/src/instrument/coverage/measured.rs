@@ -136,12 +136,10 @@ impl Coverage {
         let Some(FunctionMarks { blocks: Ok(blocks), first, .. }) = covering.marks.functions().nth(function) else {
             return Vec::new();
         };
-        let ran = blocks.iter().enumerate().map(|(index, _)| {
-            match bytes.get(first + index).copied() {
-                Some(0) if is_partial || covering.unmarked.contains(&(function, index)) => None,
-                Some(mark) => Some(mark != 0),
-                None => None,
-            }
+        let ran = blocks.iter().enumerate().map(|(index, _)| match bytes.get(first + index).copied() {
+            Some(0) if is_partial || covering.unmarked.contains(&(function, index)) => None,
+            Some(mark) => Some(mark != 0),
+            None => None,
         });
         let ran = inferred(blocks, &ran.collect::<Vec<_>>());
         blocks.iter().map(|block| block.start..block.end).zip(ran).collect()

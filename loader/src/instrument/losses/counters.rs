@@ -22,7 +22,10 @@
 
 use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
-use super::{super::{insertions::Insertions, map::CounterMap}, sites::Site};
+use super::{
+    super::{insertions::Insertions, map::CounterMap},
+    sites::Site,
+};
 use crate::{Error, elf::Start};
 
 /// Size of a counter in bytes.

@@ -158,7 +158,9 @@ impl Losses {
         let sites = self.sites()?;
         let unknown_map = sites.iter().filter(|site| site.map.is_none()).find_map(|site| match &site.lost {
             Ok(0) => None,
-            Ok(lost) => Some(format!("{lost} records were lost by a call whose map is unknown, in `{}`", site.function)),
+            Ok(lost) => {
+                Some(format!("{lost} records were lost by a call whose map is unknown, in `{}`", site.function))
+            }
             Err(why) => Some(why.clone()),
         });
         let mut maps = Vec::new();
