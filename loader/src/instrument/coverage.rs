@@ -21,7 +21,11 @@ mod random_programs;
 mod report;
 mod scratch;
 
-pub(super) use self::{directory::directory, marks::Unmarked, measured::Covering};
+pub(super) use self::{
+    directory::directory,
+    marks::{Marks, Unmarked},
+    measured::{Covering, NAME},
+};
 pub use self::{
     measured::{Coverage, NotMeasured},
     report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals},

@@ -18,7 +18,7 @@ use super::{
 use crate::{Error, FunctionSpec, Object, link::Linked, sorted::Sorted};
 
 /// Name of the map with the marks.
-const NAME: &str = "cutaway_cover";
+pub(in crate::instrument) const NAME: &str = "cutaway_cover";
 
 /// The marking of blocks while an object is loaded.
 #[derive(Debug)]
