@@ -2,6 +2,7 @@ use cutaway_programs::{Bits64, Operand, prelude::*};
 
 use super::*;
 
+mod corpus;
 mod random;
 
 /// Two rings and an array of rings, with an object that declares them.
