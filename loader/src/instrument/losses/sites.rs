@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutaway_sys::Helper;
 
 use super::map_arguments::maps_of_calls;
-use crate::{Object, elf::Start, sorted::sort};
+use crate::{Object, elf::Start};
 
 /// A call of a helper that sends a record, or reserves one. The programs that contain its function share it.
 #[derive(Debug)]
@@ -67,26 +67,18 @@ fn sites(object: &Object) -> Vec<Site> {
     // `Object::functions` lists the functions in the order of the table.
     let specs: Vec<_> = object.functions().collect();
     let functions = object.function_table();
-    let sites = calls.into_iter().filter_map(|call| {
-        let (&(function, _), spec) = functions.iter().nth(call.function).zip(specs.get(call.function))?;
-        let before = spec.lines.partition_point(|line| line.slot <= call.slot);
+    let sites = calls.iter().filter_map(|&((function, slot), map)| {
+        let spec = specs.get(functions.position(&function)?)?;
+        let helper = spec.instructions.get(slot).and_then(|call| Helper::from_id(call.imm))?;
+        let before = spec.lines.partition_point(|line| line.slot <= slot);
         let line = before.checked_sub(1).and_then(|index| spec.lines.get(index));
         // The compiler attributes code that belongs to no line to line 0.
-        let line = line.filter(|line| line.line != 0);
-        Some(Site {
-            function,
-            slot: call.slot,
-            helper: call.helper,
-            map: call.map,
-            name: spec.name.clone(),
-            line: line.map(|line| SourceLine {
-                file: Arc::clone(&line.file),
-                line: line.line,
-                text: Arc::clone(&line.text),
-            }),
-        })
+        let line = line.filter(|line| line.line != 0).map(|line| SourceLine {
+            file: Arc::clone(&line.file),
+            line: line.line,
+            text: Arc::clone(&line.text),
+        });
+        Some(Site { function, slot, helper, map, name: spec.name.clone(), line })
     });
-    let mut sites: Vec<_> = sites.collect();
-    sort(&mut sites, |one, other| (one.function, one.slot).cmp(&(other.function, other.slot)));
-    sites
+    sites.collect()
 }

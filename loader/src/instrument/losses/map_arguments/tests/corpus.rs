@@ -49,10 +49,8 @@ fn files(directory: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn straight_line_scan_of_the_corpus_agrees() {
-    let corpus = std::env::var_os("OBJECTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus"),
-        std::path::PathBuf::from,
-    );
+    let corpus = std::env::var_os("OBJECTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus"), std::path::PathBuf::from);
     let (mut objects, mut sites, mut known, mut scanned) = (0, 0, 0, 0);
     for path in files(&corpus).into_iter().filter(|path| path.extension().is_some_and(|it| it == "o")) {
         let Ok(object) = Object::parse(&fs::read(&path).unwrap()) else { continue };
@@ -61,7 +59,9 @@ fn straight_line_scan_of_the_corpus_agrees() {
         assert_eq!(calls(&maps.iter().copied().collect::<Vec<_>>()), calls(&expected), "{}", path.display());
         for ((call, map), (_, expected)) in maps.iter().zip(expected) {
             assert!(expected.is_none() || expected == *map, "{} {call:?}: {map:?}, {expected:?}", path.display());
-            if map.is_none() { println!("unknown: {} {call:?}", path.display()); }
+            if map.is_none() {
+                println!("unknown: {} {call:?}", path.display());
+            }
             sites += 1;
             known += usize::from(map.is_some());
             scanned += usize::from(expected.is_some());
