@@ -285,7 +285,6 @@ impl Functions {
 
 /// A dry run, with its programs indexed by name and its relocations by offset.
 struct Whole<'r> {
-    dry_run: &'r DryRun,
     /// The names of the maps in the order of their fds.
     maps: Vec<&'r str>,
     programs: HashMap<&'r str, &'r LinkedProgram>,
@@ -299,7 +298,7 @@ impl<'r> Whole<'r> {
             programs.entry(linked.name.as_str()).or_insert(linked);
         }
         let maps = dry_run.maps.iter().map(|map| map.name.as_str()).chain(dry_run.counter_maps.iter().copied());
-        Self { dry_run, maps: maps.collect(), programs, core: ByLocation::of(&dry_run.relocated) }
+        Self { maps: maps.collect(), programs, core: ByLocation::of(&dry_run.relocated) }
     }
 
     fn find(&self, spec: &ProgramSpec) -> Option<&'r LinkedProgram> {
