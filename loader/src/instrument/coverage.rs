@@ -1,12 +1,32 @@
-//! Marks the basic blocks that ran.
+//! Marks the basic blocks that ran, and reports the source lines.
+//!
+//! ```text
+//!     blocks.rs      the basic blocks of a function       liveness.rs   the registers that are free at a block
+//!     marks.rs       the inserted instructions            inference.rs  unmarked blocks, from the blocks around them
+//!     scratch.rs     a free slot of the stack
+//!     measured.rs    Coverage: reads the marks            report.rs     CoverageReport: source lines, lcov
+//!     directory.rs   leaves reports of test binaries in a directory
+//! ```
 
 mod blocks;
+mod directory;
 mod inference;
 #[cfg(test)]
 mod interpreter;
 mod liveness;
 mod marks;
+mod measured;
 #[cfg(test)]
 mod random_programs;
 mod report;
 mod scratch;
+
+pub(super) use self::{
+    directory::directory,
+    marks::{Marks, Unmarked},
+    measured::{Covering, NAME},
+};
+pub use self::{
+    measured::{Coverage, NotMeasured},
+    report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals},
+};

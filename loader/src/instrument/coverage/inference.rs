@@ -9,13 +9,16 @@
 //! ```
 //!
 //! So a block ran if a block that ran is on no path without it. A block did not run if no path through it is left.
-//! A path that is under way when the marks are read may end before its last block. Read them when no program runs.
+//!
+//! A run that is under way when the marks are read is a path without its end. The rest of it is then taken for granted.
+//! If the marks are not those of one moment, a block may have run to which no path is left. Nothing is inferred then.
 
 use super::blocks::Block;
 
 /// Returns for each block whether it ran, `None` if that is unknown. `ran` has the marks of the same blocks.
 pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) -> Vec<Option<bool>> {
-    let mut known: Vec<_> = (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect();
+    let marks = || -> Vec<_> { (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect() };
+    let mut known = marks();
     if known.iter().all(Option::is_some) {
         return known;
     }
@@ -24,12 +27,15 @@ pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) ->
     loop {
         let mut changed = false;
         let possible = [&forward, &backward].map(|graph| graph.reached(&known, None));
-        for index in 0..known.len() {
+        for (index, known) in known.iter_mut().enumerate() {
             let is_possible = possible.iter().all(|reached| reached.get(index) == Some(&true));
-            let unknown = known.get_mut(index).filter(|known| known.is_none());
-            if let (false, Some(unknown)) = (is_possible, unknown) {
-                *unknown = Some(false);
-                changed = true;
+            match known {
+                None if !is_possible => {
+                    *known = Some(false);
+                    changed = true;
+                }
+                Some(true) if !is_possible => return marks(),
+                _ => {}
             }
         }
         for index in 0..known.len() {
@@ -146,6 +152,14 @@ mod tests {
     fn alternatives_stay_unknown() {
         let all = blocks(&[&[1, 2], &[3], &[3], &[]]);
         assert_eq!(inferred(&all, &[YES, None, None, YES]), [YES, None, None, YES]);
+    }
+
+    #[test]
+    fn nothing_is_inferred_from_marks_that_contradict_each_other() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[4], &[]]);
+        for marks in [[NO, None, None, YES, None], [None, NO, NO, YES, None], [None, YES, None, None, NO]] {
+            assert_eq!(inferred(&all, &marks), marks);
+        }
     }
 
     #[test]
