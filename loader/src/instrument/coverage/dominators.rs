@@ -145,6 +145,11 @@ impl Dominators {
         iter::successors(self.node(block).and_then(parent), move |node| parent(node)).map(|node| node.block)
     }
 
+    /// Returns the blocks that paths reach, each after its dominators.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().skip(1).map(|node| node.block)
+    }
+
     /// Returns whether each path to `block` takes `dominator`.
     pub(super) fn dominates(&self, dominator: usize, block: usize) -> bool {
         let (Some(dominator), Some(block)) = (self.node(dominator), self.node(block)) else { return false };
