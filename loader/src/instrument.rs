@@ -17,5 +17,13 @@ mod code;
 mod coverage;
 mod insertions;
 mod losses;
+mod map;
+mod stage;
 
-pub use self::coverage::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals};
+pub(crate) use self::stage::Instrumentation;
+pub use self::{
+    coverage::{
+        Coverage, CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, NotMeasured, Run, Totals,
+    },
+    losses::{LossSite, Losses, MapLosses, SourceLine},
+};

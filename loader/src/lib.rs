@@ -196,7 +196,10 @@ pub use cutaway_sys::{Stopper, Wake};
 pub use dry_run::{DryRun, LinkedProgram, Subprog};
 pub use error::Error;
 #[cfg(feature = "instrument")]
-pub use instrument::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals};
+pub use instrument::{
+    Coverage, CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, LossSite, Losses, MapLosses,
+    NotMeasured, Run, SourceLine, Totals,
+};
 pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, PerCpu};
 #[cfg(feature = "aya-obj")]

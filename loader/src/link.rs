@@ -13,4 +13,6 @@ mod linked;
 mod linker;
 mod object_linker;
 
+#[cfg(feature = "instrument")]
+pub(crate) use self::linked::MAX_INSNS;
 pub(crate) use self::{linked::Linked, object_linker::ObjectLinker};

@@ -11,6 +11,7 @@
 //!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
 //!     license.rs          the license                  warnings.rs  probable mistakes
+//!     instruments.rs      what loading is to insert into the programs
 //!     introspect.rs       sections and functions, for tools
 //!     cargo_features.rs   what a build without some cargo features refuses
 //!     aya.rs              objects that the crate aya-obj has read
@@ -30,6 +31,8 @@ mod externs;
 #[cfg(feature = "advice")]
 mod faults;
 mod function;
+#[cfg(feature = "instrument")]
+mod instruments;
 mod introspect;
 #[cfg(feature = "externs")]
 mod kconfig;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// `BPF_COMPLEXITY_LIMIT_INSNS`: the kernel refuses a longer program before it verifies it.
-pub(super) const MAX_INSNS: usize = 1_000_000;
+pub(crate) const MAX_INSNS: usize = 1_000_000;
 
 /// One program, ready for the verifier.
 #[derive(Debug, Clone)]

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
+#[cfg(feature = "instrument")]
+use crate::{Coverage, Losses};
 use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Location, text::no_such};
 
 /// An object's maps and programs in the kernel.
@@ -39,6 +41,10 @@ pub struct Loaded {
     pub(super) programs: Vec<Program>,
     pub(super) variables: Vec<VariableSpec>,
     pub(super) skipped: Vec<Skipped>,
+    #[cfg(feature = "instrument")]
+    pub(super) losses: Option<Losses>,
+    #[cfg(feature = "instrument")]
+    pub(super) coverage: Option<Coverage>,
 }
 
 /// A map in the kernel.
@@ -144,5 +150,20 @@ impl Loaded {
     #[doc(alias("bpf_object__next_program", "bpf_object__for_each_program"))]
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
         self.programs.iter()
+    }
+
+    /// Returns the counts of the records that the programs could not send; `None` without a call of
+    /// [`Object::count_losses`](crate::Object::count_losses).
+    #[cfg(feature = "instrument")]
+    #[must_use]
+    pub fn losses(&self) -> Option<&Losses> {
+        self.losses.as_ref()
+    }
+
+    /// Returns the lines that have run; `None` without a call of [`Object::cover`](crate::Object::cover).
+    #[cfg(feature = "instrument")]
+    #[must_use]
+    pub fn coverage(&self) -> Option<&Coverage> {
+        self.coverage.as_ref()
     }
 }

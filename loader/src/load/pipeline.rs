@@ -17,6 +17,8 @@ use super::{
 };
 #[cfg(feature = "struct-ops")]
 use crate::elf::Start;
+#[cfg(feature = "instrument")]
+use crate::instrument::Instrumentation;
 use crate::{
     Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
@@ -148,6 +150,11 @@ impl Object {
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
         };
+        #[cfg(feature = "instrument")]
+        let mut instrumentation = {
+            let id = |index| maps.iter().find(|created| created.index == index).map(|created| created.map.id());
+            Instrumentation::of(&self, &id)
+        };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
         for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
             let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
@@ -155,6 +162,9 @@ impl Object {
             let entry = spec.entry;
             let loaded = options.target(&mut spec).and_then(|replaced| {
                 let linked = linker.link(&spec)?;
+                #[cfg(feature = "instrument")]
+                return instrumentation.load(spec, &linked, &shared, replaced);
+                #[cfg(not(feature = "instrument"))]
                 Program::load(spec, &linked, &shared, replaced)
             });
             match loaded {
@@ -178,7 +188,18 @@ impl Object {
         }
         #[cfg(feature = "struct-ops")]
         fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
-        let mut loaded = Loaded { maps, programs, variables: self.variables, skipped };
+        #[cfg(feature = "instrument")]
+        let (losses, coverage) = instrumentation.finish();
+        let mut loaded = Loaded {
+            maps,
+            programs,
+            variables: self.variables,
+            skipped,
+            #[cfg(feature = "instrument")]
+            losses,
+            #[cfg(feature = "instrument")]
+            coverage,
+        };
         loaded.fill(&self.maps, &failed_names)?;
         sort(&mut loaded.maps, |one, other| one.map.name().cmp(other.map.name()));
         new_pins.keep();

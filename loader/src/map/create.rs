@@ -94,6 +94,26 @@ impl Map {
         Ok(map)
     }
 
+    /// Creates an array of one element with a value of `size` bytes, which this process can map.
+    #[cfg(feature = "instrument")]
+    pub(crate) fn create_counters(name: &str, size: u32) -> Result<Self, Error> {
+        let attr = MapCreate {
+            map_type: MapType::ARRAY,
+            key_size: 4,
+            value_size: size,
+            max_entries: 1,
+            map_flags: MapFlagBits(MapFlags::MMAPABLE.bits()),
+            map_name: Name::cut(name),
+            ..MapCreate::default()
+        };
+        let map = charged(&mut || bpf::map_create(attr, "creates a map for counts of inserted instructions"));
+        let map = map.map_err(|error| {
+            let attempt = format!("create the map `{name}` (ARRAY, a value of {size} bytes)");
+            Error::kernel(attempt, &error).wanting(privileges::to_create(MapType::ARRAY))
+        })?;
+        Self::wrap(name.to_owned(), map)
+    }
+
     /// Maps an arena. The verifier must know its user-space address: either the description names it, or the first
     /// mapping determines it. Global variables are written into the arena's pages, which makes the kernel allocate
     /// them. If a program ran first, it would find no variables, and its writes would be lost.

@@ -7,6 +7,8 @@ use std::{
 
 #[cfg(feature = "aya-obj")]
 use super::aya::AyaObject;
+#[cfg(feature = "instrument")]
+use super::instruments::Instruments;
 use super::{
     btf,
     btf_ext::Infos,
@@ -61,6 +63,8 @@ pub struct Object {
     /// The reason why the kernel does not count the license as GPL-compatible.
     pub(crate) license_fault: Option<String>,
     pub(crate) pins: PathBuf,
+    #[cfg(feature = "instrument")]
+    pub(crate) instruments: Instruments,
     /// The object as aya-obj read it; `None` if this crate's reader has read the object.
     #[cfg(feature = "aya-obj")]
     pub(crate) aya: Option<Box<AyaObject>>,
@@ -133,6 +137,8 @@ impl Object {
             unknown_programs,
             warnings,
             pins: PathBuf::from(PINS),
+            #[cfg(feature = "instrument")]
+            instruments: Instruments::default(),
             #[cfg(feature = "aya-obj")]
             aya: None,
         })

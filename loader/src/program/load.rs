@@ -22,10 +22,32 @@ const XDP_HAS_FRAGS: u32 = 1 << 5;
 impl Program {
     /// Loads a program. `replaced` is the function of another program that it replaces, if any.
     pub(crate) fn load(
+        spec: ProgramSpec,
+        linked: &Linked,
+        shared: &Shared<'_>,
+        replaced: Option<BtfTarget<'_>>,
+    ) -> Result<Self, Error> {
+        Self::load_in(spec, linked, shared, replaced, true)
+    }
+
+    /// Loads a program into which this crate has inserted instructions. The verifier is asked once: a refusal names its
+    /// reason, but not where, because the caller loads the program without the insertions next.
+    #[cfg(feature = "instrument")]
+    pub(crate) fn load_once(
+        spec: ProgramSpec,
+        linked: &Linked,
+        shared: &Shared<'_>,
+        replaced: Option<BtfTarget<'_>>,
+    ) -> Result<Self, Error> {
+        Self::load_in(spec, linked, shared, replaced, false)
+    }
+
+    fn load_in(
         mut spec: ProgramSpec,
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
+        explains: bool,
     ) -> Result<Self, Error> {
         choose_attach_method(&mut spec);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
@@ -56,6 +78,9 @@ impl Program {
         }
         let program = match verify::first(&asked) {
             Ok(program) => program,
+            Err(refusal) if cfg!(feature = "instrument") && !explains => {
+                return Err(refusal.without_location(&plain, shared));
+            }
             Err(refusal) => {
                 // The error is about the program as its author wrote it, which is the one of the second load.
                 let program = refusal.explain(&plain, shared, prefixed.is_some())?;

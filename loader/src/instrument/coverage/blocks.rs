@@ -1,1 +1,122 @@
-//! blocks
+//! The basic blocks of a function: runs of instructions that control enters only at the first.
+//!
+//! If the first instruction of a block runs, the others run too, with one exception: an instruction can end the
+//! program. Such an instruction ends its block, so that a mark on the next block shows whether control came back.
+//!
+//! ```text
+//!     0: r6 = r1               block 0
+//!     1: call 14
+//!     2: if r0 == 0 goto +2
+//!     ─────────────────────────────────
+//!     3: r1 = r6               block 1      a called function may throw an exception
+//!     4: call +9
+//!     ─────────────────────────────────
+//!     5: r6 += 8               block 2
+//!     ─────────────────────────────────
+//!     6: r0 = 0                block 3      the target of the jump at 2
+//!     7: exit
+//! ```
+
+use cutaway_sys::{Instruction, instruction::opcode};
+
+use crate::instrument::code::{Flow, by_slot, flow};
+
+/// `BPF_FUNC_tail_call`: does not return if it succeeds.
+const TAIL_CALL: i32 = 12;
+
+/// A basic block. Slots are counted from the function's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::instrument) struct Block {
+    /// The slot of the first instruction.
+    pub(in crate::instrument) start: usize,
+    /// The slot after the last instruction.
+    pub(in crate::instrument) end: usize,
+    /// The indices of the blocks that can run next, ascending, each once.
+    pub(in crate::instrument) successors: Vec<usize>,
+    /// Control may leave the function here without reaching a successor: by a return, a tail call, an exception or the
+    /// end of the program.
+    pub(in crate::instrument) leaves: bool,
+}
+
+/// Returns the basic blocks of a function, ascending, or the reason why they are unknown. The first block is the entry.
+pub(super) fn blocks(code: &[Instruction]) -> Result<Vec<Block>, String> {
+    let flows: Vec<_> = by_slot(code).map(|(slot, insn)| (slot, insn, flow(slot, insn))).collect();
+    let starts = starts(code, &flows)?;
+    let index_of = |slot: usize| starts.binary_search(&slot).map_err(|_| outside(slot, slot as i64));
+    let mut blocks: Vec<_> = starts
+        .iter()
+        .zip(starts.iter().skip(1).copied().chain([code.len()]))
+        .map(|(&start, end)| Block { start, end, successors: Vec::new(), leaves: false })
+        .collect();
+    let mut left = flows.into_iter().peekable();
+    for (index, block) in blocks.iter_mut().enumerate() {
+        let mut last = None;
+        while let Some(next) = left.next_if(|(slot, ..)| *slot < block.end) {
+            last = Some(next);
+        }
+        let Some((slot, insn, flow)) = last else { continue };
+        block.leaves = can_leave(insn);
+        let falls_through = !matches!(flow, Flow::Jump(_) | Flow::Exit);
+        if falls_through {
+            if block.end == code.len() {
+                return Err(format!("control runs past its last instruction, {slot}"));
+            }
+            block.successors.push(index + 1);
+        }
+        if let Flow::Jump(target) | Flow::Branch(target) = flow {
+            block.successors.push(index_of(usize::try_from(target).map_err(|_| outside(slot, target))?)?);
+        }
+        block.successors.sort_unstable();
+        block.successors.dedup();
+    }
+    Ok(blocks)
+}
+
+/// Returns the first slots of all blocks, ascending.
+fn starts(code: &[Instruction], flows: &[(usize, Instruction, Flow)]) -> Result<Vec<usize>, String> {
+    if flows.is_empty() {
+        return Err("it has no instructions".to_owned());
+    }
+    let mut starts = vec![0];
+    for &(slot, insn, flow) in flows {
+        let next = slot + insn.slots();
+        if next > code.len() {
+            return Err(format!("instruction {slot} is a 64-bit load without its second half"));
+        }
+        match flow {
+            Flow::Table => return Err(format!("instruction {slot} jumps to an address from a table")),
+            Flow::Next if !can_leave(insn) => continue,
+            Flow::Next | Flow::Exit => {}
+            Flow::Jump(target) | Flow::Branch(target) => {
+                let known = usize::try_from(target).ok();
+                let known = known.and_then(|target| flows.binary_search_by_key(&target, |(slot, ..)| *slot).ok());
+                let (start, ..) = known.and_then(|index| flows.get(index)).ok_or_else(|| outside(slot, target))?;
+                starts.push(*start);
+            }
+        }
+        if next < code.len() {
+            starts.push(next);
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    Ok(starts)
+}
+
+fn outside(slot: usize, target: i64) -> String {
+    format!("instruction {slot} jumps to {target}, where none of its instructions begins")
+}
+
+/// Returns whether the function may end at this instruction.
+///
+/// - A subprogram may throw an exception (Linux 6.7), and any kfunc may be `bpf_throw`: relocations name kfuncs, and
+///   an instruction alone does not.
+/// - A legacy packet load ends the program if the packet is too short (`bpf_gen_ld_abs` in `net/core/filter.c`).
+fn can_leave(insn: Instruction) -> bool {
+    match insn.class() {
+        opcode::JMP if insn.is_call() => insn.src() != 0 || insn.imm == TAIL_CALL,
+        opcode::JMP => insn.code & 0xf0 == opcode::EXIT,
+        opcode::LD => matches!(insn.code & 0xe0, opcode::ABS | opcode::IND),
+        _ => false,
+    }
+}

@@ -15,6 +15,8 @@ use super::{
     held::AyaObject,
     section,
 };
+#[cfg(feature = "instrument")]
+use crate::object::instruments::Instruments;
 use crate::{
     Error, Instruction, MapFlags, MapType,
     btf::{Btf, Kind, Type},
@@ -91,6 +93,8 @@ fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
         unknown_programs: Vec::new(),
         warnings: Vec::new(),
         pins: PathBuf::from(PINS),
+        #[cfg(feature = "instrument")]
+        instruments: Instruments::default(),
         aya: None,
         elf,
     }

@@ -1,0 +1,110 @@
+//! A stack slot that a function does not use, for a register that a mark saves.
+
+use cutaway_sys::{Instruction, instruction::opcode};
+
+use super::{
+    blocks::Block,
+    liveness::{Effects, Liveness, Registers},
+};
+use crate::instrument::code::by_slot;
+
+/// The frame pointer.
+const R10: u8 = 10;
+/// `MAX_BPF_STACK`: the size of the stack in bytes.
+const MAX_STACK: i64 = 512;
+/// `BPF_ALU64 | BPF_MOV | BPF_X`
+const MOVE: u8 = opcode::ALU64 | opcode::MOV | opcode::X;
+/// `BPF_ALU64 | BPF_ADD | BPF_K`
+const ADD: u8 = opcode::ALU64 | opcode::ADD | opcode::K;
+
+/// Returns the offset from r10 of 8 bytes on the stack that the function does not use. Returns `None` if the stack is
+/// full, or if it is unknown which part the function uses.
+///
+/// The part is known if all addresses on the stack have a constant offset from r10, and end in accesses or as arguments
+/// of helpers and kfuncs. These access nothing below the address. A subprogram may do so, also a callback to which a
+/// helper passes the address.
+pub(super) fn free_slot(code: &[Instruction], blocks: &[Block], liveness: &Liveness) -> Option<i16> {
+    let takes_callback = |insn: Instruction| insn.is_load_imm64() && insn.src() == opcode::PSEUDO_FUNC;
+    if by_slot(code).any(|(_, insn)| takes_callback(insn)) {
+        return None;
+    }
+    let mut lowest = 0;
+    let mut left = by_slot(code).peekable();
+    for block in blocks {
+        let mut addresses = Addresses::default();
+        while let Some((_, insn)) = left.next_if(|(slot, _)| *slot < block.end) {
+            lowest = addresses.step(insn)?.map_or(lowest, |used| used.min(lowest));
+        }
+        let starts = block.successors.iter().filter_map(|&index| blocks.get(index));
+        if starts.into_iter().any(|next| addresses.are_in(liveness.before(next.start))) {
+            return None;
+        }
+    }
+    let slot = lowest.div_euclid(8) * 8 - 8;
+    i16::try_from(slot).ok().filter(|_| slot >= -MAX_STACK)
+}
+
+/// The registers that hold an address on the stack, each with its offset from r10.
+#[derive(Default)]
+struct Addresses([Option<i64>; R10 as usize]);
+
+impl Addresses {
+    fn get(&self, register: u8) -> Option<i64> {
+        if register == R10 { Some(0) } else { self.0.get(usize::from(register)).copied().flatten() }
+    }
+
+    fn set(&mut self, register: u8, address: Option<i64>) {
+        if let Some(known) = self.0.get_mut(usize::from(register)) {
+            *known = address;
+        }
+    }
+
+    /// Returns whether one of these registers holds an address.
+    fn are_in(&self, registers: Registers) -> bool {
+        (0..R10).any(|register| registers.has(register) && self.get(register).is_some())
+    }
+
+    /// Follows one instruction. Returns the lowest address that it uses if it uses any. Returns `None` if an address is
+    /// used in an unknown way.
+    #[expect(clippy::option_option, reason = "unknown use and no use differ")]
+    fn step(&mut self, insn: Instruction) -> Option<Option<i64>> {
+        let effects = Effects::of(insn);
+        match insn.code {
+            MOVE if insn.offset == 0 && insn.imm == 0 => {
+                self.set(insn.dst(), self.get(insn.src()));
+                return Some(None);
+            }
+            ADD if self.get(insn.dst()).is_some() => {
+                self.set(insn.dst(), self.get(insn.dst()).map(|address| address + i64::from(insn.imm)));
+                return Some(None);
+            }
+            opcode::JMP_CALL if insn.src() != opcode::PSEUDO_CALL => {
+                let used = (1..=5).filter_map(|register| self.get(register)).min();
+                (0..=5).for_each(|register| self.set(register, None));
+                return Some(used);
+            }
+            _ => {}
+        }
+        let (base, value) = match insn.class() {
+            opcode::LDX => (Some(insn.src()), None),
+            opcode::ST => (Some(insn.dst()), None),
+            opcode::STX if insn.code & 0xe0 == opcode::ATOMIC && insn.imm == opcode::LOAD_ACQ => {
+                (Some(insn.src()), None)
+            }
+            // The stored value must not be an address.
+            opcode::STX => (Some(insn.dst()), Some(insn.src())),
+            _ => (None, None),
+        };
+        let is_address = |register| self.get(register).is_some();
+        if value.is_some_and(is_address) {
+            return None;
+        }
+        let read = (0..=R10).filter(|&register| effects.reads.has(register) && Some(register) != base);
+        if read.into_iter().any(is_address) {
+            return None;
+        }
+        let used = base.and_then(|base| self.get(base)).map(|address| address + i64::from(insn.offset));
+        (0..R10).filter(|&register| effects.writes.has(register)).for_each(|register| self.set(register, None));
+        Some(used)
+    }
+}

@@ -1,0 +1,92 @@
+//! Counts failed calls: the instructions after each call, and the counters that they increment.
+//!
+//! ```text
+//!     call bpf_ringbuf_reserve
+//!     if r0 != 0 goto +4                  the call succeeded
+//!     r1 = &counters[site] ll             direct address of the counter
+//!     r2 = 1
+//!     lock *(u64 *)(r1 + 0) += r2
+//! ```
+//!
+//! `bpf_ringbuf_reserve` returns NULL on failure; the other helpers return a negative errno. No register has to be
+//! saved: after a call the verifier takes r1 to r5 for uninitialized, so the program cannot read them
+//! (`clear_caller_saved_regs`, `kernel/bpf/verifier.c`). If nothing is lost, the cost is the one jump.
+//!
+//! The layout of a counter is an agreement with observers in other processes, such as `cutaway peek`:
+//!
+//! ```text
+//!     byte 0                     byte 8                  byte 12
+//!     u64 failed calls           u32 id of the map       u32 source line
+//!                                (0: unknown)            (0: unknown)
+//! ```
+
+use cutaway_sys::{Helper, Instruction, instruction::opcode};
+
+use super::{
+    super::{insertions::Insertions, map::CounterMap},
+    sites::Site,
+};
+use crate::{Error, elf::Start};
+
+/// Size of a counter in bytes.
+pub(super) const SIZE: usize = 16;
+
+/// Name of the map with the counters.
+pub(super) const NAME: &str = "cutaway_losses";
+
+/// The call sites of an object, and their counters in the kernel.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) sites: Vec<Site>,
+    pub(super) map: CounterMap,
+}
+
+impl Counters {
+    /// Creates the counters. `ids` has the kernel's ids of the object's maps, by their indices in the object.
+    pub(super) fn create(sites: Vec<Site>, ids: &dyn Fn(usize) -> Option<u32>) -> Result<Self, Error> {
+        let map = CounterMap::create(NAME, sites.len().max(1) * SIZE)?;
+        for (index, site) in sites.iter().enumerate() {
+            let id = site.map.and_then(ids).unwrap_or(0);
+            let line = site.line.as_ref().map_or(0, |line| line.line);
+            map.write(index * SIZE + 8, &id.to_ne_bytes())?;
+            map.write(index * SIZE + 12, &line.to_ne_bytes())?;
+        }
+        Ok(Self { sites, map })
+    }
+
+    /// Returns the sites in a function, each with its index.
+    pub(super) fn sites_in(&self, function: Start) -> impl Iterator<Item = (usize, &Site)> {
+        let first = self.sites.partition_point(|site| site.function < function);
+        let rest = self.sites.get(first..).unwrap_or_default();
+        (first..).zip(rest).take_while(move |(_, site)| site.function == function)
+    }
+
+    /// Inserts the counting after each call of a function whose first instruction is at `start` of the linked program.
+    pub(super) fn insert(&self, function: Start, start: usize, into: &mut Insertions) -> Result<(), Error> {
+        for (index, site) in self.sites_in(function) {
+            let offset = u32::try_from(index * SIZE).map_err(|_| Error::bug("a counter is beyond 4 GiB"))?;
+            into.after(start + site.slot, self.counting(site.helper, offset));
+        }
+        Ok(())
+    }
+
+    fn counting(&self, helper: Helper, offset: u32) -> [Instruction; 5] {
+        /// `BPF_JNE` and `BPF_JSGE`
+        const NOT_EQUAL: u8 = 0x50;
+        const NOT_NEGATIVE: u8 = 0x70;
+        let succeeded = if helper == Helper::bpf_ringbuf_reserve { NOT_EQUAL } else { NOT_NEGATIVE };
+        let [low, high] = self.map.load_address(1, offset);
+        [
+            Instruction::new(opcode::JMP | succeeded, 0, 0, 4, 0),
+            low,
+            high,
+            Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1),
+            Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()),
+        ]
+    }
+
+    /// Returns the number of failed calls at the site with this index.
+    pub(super) fn count(&self, index: usize) -> Result<u64, Error> {
+        self.map.read(index * SIZE).map(u64::from_ne_bytes)
+    }
+}

@@ -1,0 +1,67 @@
+//! The call sites that send records: one counter each.
+
+use std::sync::Arc;
+
+use cutaway_sys::Helper;
+
+use super::map_arguments::maps_of_calls;
+use crate::{Object, elf::Start};
+
+/// A call of a helper that sends a record, or reserves one. The programs that contain its function share it.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// The function's start in the object.
+    pub(super) function: Start,
+    /// The slot of the call in the function.
+    pub(super) slot: usize,
+    pub(super) helper: Helper,
+    /// The index of the map in [`Object::maps`]; `None` if it is not exactly one known map.
+    pub(super) map: Option<usize>,
+    pub(super) name: String,
+    pub(super) line: Option<SourceLine>,
+}
+
+/// The source line of a call site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceLine {
+    /// The path of the source file, as the compiler recorded it.
+    pub file: Arc<str>,
+    /// The line; the first line is 1.
+    pub line: u32,
+    /// The text of the line, without leading and trailing space.
+    pub text: Arc<str>,
+}
+
+/// Returns the call sites in all functions of the object, sorted by function and slot.
+pub(super) fn of(object: &Object) -> Vec<Site> {
+    let calls = maps_of_calls(object);
+    if calls.is_empty() {
+        return Vec::new();
+    }
+    // `Object::functions` lists the functions in the order of the table.
+    let specs: Vec<_> = object.functions().collect();
+    let functions = object.function_table();
+    let sites = calls.into_iter().filter_map(|call| {
+        let (&(function, _), spec) = functions.iter().nth(call.function).zip(specs.get(call.function))?;
+        let before = spec.lines.partition_point(|line| line.slot <= call.slot);
+        let line = before.checked_sub(1).and_then(|index| spec.lines.get(index));
+        // The compiler attributes code that belongs to no line to line 0.
+        let line = line.filter(|line| line.line != 0);
+        Some(Site {
+            function,
+            slot: call.slot,
+            helper: call.helper,
+            map: call.map,
+            name: spec.name.clone(),
+            line: line.map(|line| SourceLine {
+                file: Arc::clone(&line.file),
+                line: line.line,
+                text: Arc::clone(&line.text),
+            }),
+        })
+    });
+    let mut sites: Vec<_> = sites.collect();
+    crate::sorted::sort(&mut sites, |one, other| (one.function, one.slot).cmp(&(other.function, other.slot)));
+    sites
+}
