@@ -47,17 +47,18 @@ use cutaway::{
     compare_readers_on_host,
 };
 
-pub(crate) use self::arguments::Arguments;
-use self::{
-    arguments::Format,
-    attach::AttachArgs,
-    buffers::{Buffers, Source},
-    losses::Losses,
-    record_type::Records,
+pub(crate) use self::{
+    arguments::Arguments,
+    attach::{AttachArgs, Attached, all_except as attach_except},
+    buffers::Buffers,
+    choices::apply_unpinned,
+    globals::apply as set_globals,
+    program_args::ProgramArgs,
     skipped::Skipped,
-    stream::Stream,
-    submit_sites::SubmitSites,
-    type_candidates::Candidates,
+};
+use self::{
+    arguments::Format, buffers::Source, losses::Losses, record_type::Records, stream::Stream,
+    submit_sites::SubmitSites, type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 

@@ -119,6 +119,23 @@ pub(crate) struct ProgramArgs {
     pub(crate) max_entries: Vec<String>,
 }
 
+impl ProgramArgs {
+    /// Returns each option, and whether it is given.
+    pub(crate) fn given(&self) -> [(&'static str, bool); 9] {
+        [
+            ("--program", !self.programs.is_empty()),
+            ("--attach", !self.targets.is_empty()),
+            ("--section", !self.sections.is_empty()),
+            ("--interface", self.interface.is_some()),
+            ("--cgroup", self.cgroup.is_some()),
+            ("--frequency", self.frequency.is_some()),
+            ("--pid", self.pid.is_some()),
+            ("--set", !self.settings.is_empty()),
+            ("--max-entries", !self.max_entries.is_empty()),
+        ]
+    }
+}
+
 /// Checks the form `NAME=VALUE`.
 fn pair(text: &str) -> Result<String, String> {
     match text.split_once('=') {
