@@ -41,6 +41,7 @@ Examples:
   cutaway inspect program.o                  contents, and what loading would do
   cutaway inspect program.o --program enter  one program only
   cutaway inspect program.o --btf other.btf  linked for the kernel of this BTF
+  cutaway inspect program.o --count-losses   with what `run` inserts
   cutaway inspect program.o --format json    the same as JSON, for scripts
 
   Without an object file, a built-in object:
@@ -69,6 +70,21 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     btf: Option<PathBuf>,
 
+    /// Show the instructions that count lost records
+    ///
+    /// `cutaway run` inserts them when it loads the object: after each call
+    /// that sends a record to a ring or perf buffer. Their lines begin with
+    /// `+`. Jumps and slot numbers are those without them.
+    #[arg(long, verbatim_doc_comment)]
+    count_losses: bool,
+
+    /// Show the instructions that mark the code that runs
+    ///
+    /// `cutaway cover` inserts them when it loads the object. Their lines
+    /// begin with `+`. Jumps and slot numbers are those without them.
+    #[arg(long, verbatim_doc_comment)]
+    cover: bool,
+
     /// Output format: table (default) or json
     ///
     /// table: columns, for people
@@ -80,7 +96,7 @@ pub(crate) struct Arguments {
 
 /// Reads the object, links it in a dry run, and prints the report.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let ReadObject { shown: path, bytes, object } = arguments.object.read_any_endian(arguments.reader)?;
+    let ReadObject { shown: path, bytes, mut object } = arguments.object.read_any_endian(arguments.reader)?;
     for name in &arguments.programs {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {
@@ -104,6 +120,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let aya_obj = AyaObj::compare(&bytes, &object, btf.as_deref());
     if let (Reader::AyaObj, Some(difference)) = (arguments.reader, &aya_obj.difference) {
         warn!("aya-obj reads `{path}` differently: {difference}");
+    }
+    if arguments.count_losses {
+        object.count_losses();
+    }
+    if arguments.cover {
+        object.cover();
     }
     let report = Report::new(&path, object, against, &arguments.programs, aya_obj);
     if let Some(why) = report.panic().filter(|_| arguments.reader == Reader::AyaObj) {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use cutaway::{FunctionSpec, Helper, Instruction, Line, MapSpec, Subprog, core_relo::Applied, instruction::opcode};
+use cutaway::{FunctionSpec, Helper, Insertion, Instruction, Line, Subprog, core_relo::Applied, instruction::opcode};
 use serde::Serialize;
 
 /// One line of a listing.
@@ -26,6 +26,20 @@ pub(super) enum Row {
         /// The CO-RE relocation that was applied to it.
         core: Option<String>,
     },
+    /// An instruction that loading inserts before or after the instruction at `slot`.
+    Inserted { slot: usize, before: bool, text: String },
+}
+
+/// A linked program and what its instructions refer to.
+pub(super) struct Linked<'a> {
+    pub(super) instructions: &'a [Instruction],
+    pub(super) subprogs: &'a [Subprog],
+    /// The instructions that loading inserts, ascending by slot.
+    pub(super) insertions: &'a [Insertion],
+    /// All functions of the object.
+    pub(super) functions: &'a [FunctionSpec],
+    /// The names of the maps in the order of the dry run's fds, from 1 on.
+    pub(super) maps: &'a [&'a str],
 }
 
 /// CO-RE relocations by section and offset: a listing looks up every instruction.
@@ -75,16 +89,10 @@ pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
 }
 
 /// Lists a linked program with the functions that it calls.
-pub(super) fn linked(
-    instructions: &[Instruction],
-    subprogs: &[Subprog],
-    functions: &[FunctionSpec],
-    maps: &[MapSpec],
-    core: &ByLocation<'_>,
-) -> Vec<Row> {
+pub(super) fn linked(program: &Linked<'_>, core: &ByLocation<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    let names = Names { subprogs, functions, maps };
-    for (number, part) in subprogs.iter().enumerate() {
+    let Linked { instructions, functions, .. } = *program;
+    for (number, part) in program.subprogs.iter().enumerate() {
         let Some(function) = functions.get(part.function) else { continue };
         if number > 0 {
             rows.push(Row::Function { name: function.name.clone(), section: function.section.clone() });
@@ -94,15 +102,17 @@ pub(super) fn linked(
         while index < function.instructions.len() {
             add_source(function, index, &mut rows);
             let slot = part.start + index;
+            program.add_inserted(slot, true, &mut rows);
             let (before, slots) = before(function, index);
             let pair = |code: &[Instruction], at: usize| {
                 (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()))
             };
             let changed = pair(instructions, slot) != pair(&function.instructions, index);
-            let after = changed.then(|| names.after(instructions, slot)).flatten();
+            let after = changed.then(|| program.after(instructions, slot)).flatten();
             let offset = function.offset + index as u64 * 8;
             let core = find(applied, offset).map(ToString::to_string);
             rows.push(Row::Instruction { slot, before, after, core });
+            program.add_inserted(slot, false, &mut rows);
             index += slots;
         }
     }
@@ -142,14 +152,22 @@ fn helper(instruction: Instruction) -> Option<&'static str> {
     is_helper.then(|| Helper::from_id(instruction.imm)).flatten().map(Helper::name)
 }
 
-/// The names of the maps and functions that linked instructions refer to.
-struct Names<'a> {
-    subprogs: &'a [Subprog],
-    functions: &'a [FunctionSpec],
-    maps: &'a [MapSpec],
-}
+impl Linked<'_> {
+    /// Adds the instructions that are inserted before or after the instruction at `slot`.
+    fn add_inserted(&self, slot: usize, before: bool, rows: &mut Vec<Row>) {
+        let first = self.insertions.partition_point(|insertion| insertion.slot < slot);
+        let here = self.insertions.get(first..).unwrap_or_default().iter();
+        let here = here.take_while(|insertion| insertion.slot == slot).filter(|insertion| insertion.before == before);
+        for Insertion { instructions, .. } in here {
+            let mut index = 0;
+            while let Some(instruction) = instructions.get(index) {
+                let text = self.after(instructions, index).unwrap_or_default();
+                rows.push(Row::Inserted { slot, before, text });
+                index += instruction.slots();
+            }
+        }
+    }
 
-impl Names<'_> {
     /// Returns the text of a linked instruction. The name of the map replaces the dry run's fd.
     fn after(&self, code: &[Instruction], slot: usize) -> Option<String> {
         let instruction = *code.get(slot)?;
@@ -175,7 +193,7 @@ impl Names<'_> {
     /// Returns the name of the map with this fd of the dry run: the map's index plus 1.
     fn map(&self, fd: i32) -> &str {
         let index = usize::try_from(fd).ok().and_then(|fd| fd.checked_sub(1));
-        index.and_then(|index| self.maps.get(index)).map_or("?", |map| &map.name)
+        index.and_then(|index| self.maps.get(index)).copied().unwrap_or("?")
     }
 
     /// Returns the name of the function at this distance from the slot that follows the instruction.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     aya_obj::AyaObj,
-    listing::{self, ByLocation, Row},
+    listing::{self, ByLocation, Linked, Row},
     requirements,
 };
 
@@ -115,6 +115,8 @@ pub(super) struct Program {
     pub(super) linked_slots: Option<usize>,
     /// Why it cannot be loaded.
     pub(super) refused: Option<String>,
+    /// Why loading inserts none of the instructions that were asked for.
+    pub(super) not_inserted: Option<String>,
     pub(super) listing: Vec<Row>,
 }
 
@@ -169,6 +171,7 @@ impl Report {
                     slots: function.map_or(0, |function| function.instructions.len()),
                     linked_slots: None,
                     refused: Some(unknown.why.clone()),
+                    not_inserted: None,
                     listing: function.map(listing::unlinked).unwrap_or_default(),
                 }
             }));
@@ -282,7 +285,8 @@ impl Functions {
 
 /// A dry run, with its programs indexed by name and its relocations by offset.
 struct Whole<'r> {
-    dry_run: &'r DryRun,
+    /// The names of the maps in the order of their fds.
+    maps: Vec<&'r str>,
     programs: HashMap<&'r str, &'r LinkedProgram>,
     core: ByLocation<'r>,
 }
@@ -293,7 +297,8 @@ impl<'r> Whole<'r> {
         for linked in &dry_run.programs {
             programs.entry(linked.name.as_str()).or_insert(linked);
         }
-        Self { dry_run, programs, core: ByLocation::of(&dry_run.relocated) }
+        let maps = dry_run.maps.iter().map(|map| map.name.as_str()).chain(dry_run.counter_maps.iter().copied());
+        Self { maps: maps.collect(), programs, core: ByLocation::of(&dry_run.relocated) }
     }
 
     fn find(&self, spec: &ProgramSpec) -> Option<&'r LinkedProgram> {
@@ -318,14 +323,28 @@ fn program(
         slots: own.map_or(0, |function| function.instructions.len()),
         linked_slots: None,
         refused: None,
+        not_inserted: None,
         listing: Vec::new(),
     };
     let found = dry_runs.into_iter().flatten().find_map(|whole| Some((whole, whole.find(spec)?)));
     match found.map(|(whole, linked)| (whole, linked, &linked.instructions)) {
         Some((whole, linked, Ok(instructions))) => {
             program.linked_slots = Some(instructions.len());
-            let maps = &whole.dry_run.maps;
-            program.listing = listing::linked(instructions, &linked.subprogs, &functions.all, maps, &whole.core);
+            let insertions = match &linked.insertions {
+                Ok(insertions) => insertions.as_slice(),
+                Err(why) => {
+                    program.not_inserted = Some(why.to_string());
+                    &[]
+                }
+            };
+            let linked = Linked {
+                instructions,
+                subprogs: &linked.subprogs,
+                insertions,
+                functions: &functions.all,
+                maps: &whole.maps,
+            };
+            program.listing = listing::linked(&linked, &whole.core);
         }
         Some((_, _, Err(why))) => program.refused = Some(why.to_string()),
         None => program.refused = why.cloned(),

@@ -199,6 +199,9 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
     if let Some(why) = &program.refused {
         line!(to, "  cannot be loaded here: {why}")?;
     }
+    if let Some(why) = &program.not_inserted {
+        line!(to, "  loaded without insertions: {why}")?;
+    }
     for row in &program.listing {
         match row {
             Row::Function { name, section } => writeln!(to).and_then(|()| line!(to, "  {section}: {name}"))?,
@@ -212,6 +215,7 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
                     line!(to, "       CO-RE: {core}")?;
                 }
             }
+            Row::Inserted { text, .. } => line!(to, "    + {text}")?,
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::{Object, elf::Start};
 
 /// A call of a helper that sends a record, or reserves one. The programs that contain its function share it.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(in crate::instrument) struct Site {
     /// The function's start in the object.
     pub(super) function: Start,
     /// The slot of the call in the function.
@@ -33,8 +33,33 @@ pub struct SourceLine {
     pub text: Arc<str>,
 }
 
-/// Returns the call sites in all functions of the object, sorted by function and slot.
-pub(super) fn of(object: &Object) -> Vec<Site> {
+/// The call sites of an object, sorted by function and slot.
+#[derive(Debug)]
+pub(in crate::instrument) struct Sites(Vec<Site>);
+
+impl Sites {
+    /// Finds the call sites in all functions of the object.
+    pub(in crate::instrument) fn of(object: &Object) -> Self {
+        Self(sites(object))
+    }
+
+    pub(in crate::instrument) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Site> {
+        self.0.iter()
+    }
+
+    /// Returns the sites in a function, each with its index.
+    pub(super) fn of_function(&self, function: Start) -> impl Iterator<Item = (usize, &Site)> {
+        let first = self.0.partition_point(|site| site.function < function);
+        let rest = self.0.get(first..).unwrap_or_default();
+        (first..).zip(rest).take_while(move |(_, site)| site.function == function)
+    }
+}
+
+fn sites(object: &Object) -> Vec<Site> {
     let calls = maps_of_calls(object);
     if calls.is_empty() {
         return Vec::new();
@@ -42,26 +67,18 @@ pub(super) fn of(object: &Object) -> Vec<Site> {
     // `Object::functions` lists the functions in the order of the table.
     let specs: Vec<_> = object.functions().collect();
     let functions = object.function_table();
-    let sites = calls.into_iter().filter_map(|call| {
-        let (&(function, _), spec) = functions.iter().nth(call.function).zip(specs.get(call.function))?;
-        let before = spec.lines.partition_point(|line| line.slot <= call.slot);
+    let sites = calls.iter().filter_map(|&((function, slot), map)| {
+        let spec = specs.get(functions.position(&function)?)?;
+        let helper = spec.instructions.get(slot).and_then(|call| Helper::from_id(call.imm))?;
+        let before = spec.lines.partition_point(|line| line.slot <= slot);
         let line = before.checked_sub(1).and_then(|index| spec.lines.get(index));
         // The compiler attributes code that belongs to no line to line 0.
-        let line = line.filter(|line| line.line != 0);
-        Some(Site {
-            function,
-            slot: call.slot,
-            helper: call.helper,
-            map: call.map,
-            name: spec.name.clone(),
-            line: line.map(|line| SourceLine {
-                file: Arc::clone(&line.file),
-                line: line.line,
-                text: Arc::clone(&line.text),
-            }),
-        })
+        let line = line.filter(|line| line.line != 0).map(|line| SourceLine {
+            file: Arc::clone(&line.file),
+            line: line.line,
+            text: Arc::clone(&line.text),
+        });
+        Some(Site { function, slot, helper, map, name: spec.name.clone(), line })
     });
-    let mut sites: Vec<_> = sites.collect();
-    crate::sorted::sort(&mut sites, |one, other| (one.function, one.slot).cmp(&(other.function, other.slot)));
-    sites
+    sites.collect()
 }
