@@ -20,7 +20,7 @@ Examples:
 /// The arguments of `cutaway cover`.
 #[derive(Debug, Args)]
 // An earlier result is enough.
-#[command(after_help = EXAMPLES, mut_arg("object", |object| object.required_unless_present_any(["merge"])))]
+#[command(after_help = EXAMPLES, mut_arg("object", |object| object.required_unless_present("merge").index(1)))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) object: ObjectArg,
@@ -28,14 +28,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) program: ProgramArgs,
 
-    /// Run PROGRAM once instead of attaching it (repeatable)
+    /// Run a program once, unattached (repeatable)
     ///
     /// By BPF_PROG_TEST_RUN. INPUT is a file, or bytes as hex:0a0b. It is the
     /// packet, or the context of a program that works on no packet. Default:
     /// 64 zero bytes as the packet, no context. Without COMMAND, --duration
     /// and --pid, cover attaches no program, and exits after these runs.
     #[arg(verbatim_doc_comment)]
-    #[arg(long = "test-run", value_name = "PROGRAM[=INPUT]", value_parser = test_run::form)]
+    #[arg(long = "test-run", value_name = "NAME[=INPUT]", value_parser = test_run::form)]
     pub(super) test_runs: Vec<String>,
 
     /// Exit after SECS seconds, fractions allowed
@@ -82,7 +82,7 @@ pub(crate) struct Arguments {
     /// COMMAND starts when all programs are attached. Its stdout goes to
     /// stderr. Lines that run because of other processes count too.
     #[arg(verbatim_doc_comment)]
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, index = 2, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 }
 

@@ -65,6 +65,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
     attached.report();
     for request in &requests {
         request.run(&loaded)?;
+        buffers.drain(|_| true)?;
     }
     wait(arguments, &mut buffers, attached, process, stop)?;
     let coverage = loaded.coverage().ok_or_else(|| CliError::new("the object was loaded without coverage"))?;

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use cutaway::{CoverageReport, FunctionCoverage, NotMeasured, Run, Totals};
 
 use super::source::{self, Row};
-use crate::{
-    columns::{left, right},
-    terminal,
-};
+use crate::{columns::right, terminal};
 
 /// Columns of a tab.
 const TAB: usize = 4;
@@ -45,12 +42,12 @@ fn line(row: &Row, colors: &Colors) -> String {
 
 /// Returns the numbers of each file, and the functions that were not measured.
 pub(super) fn summary(report: &CoverageReport, not_measured: &[NotMeasured]) -> String {
-    let mut text = format!("{:>8} {:>7} {:>8} {:>13}  file\n", "lines", "ran", "not run", "not measured");
+    let mut text = format!("{:>8} {:>7} {:>8} {:>13}  file\n", "covered", "ran", "not run", "not measured");
     for file in &report.files {
         text.push_str(&row(file.line_totals(), &terminal::one_line(&file.path)));
     }
-    text.push_str(&row(report.line_totals(), "total"));
-    text.push_str(&row_of_functions(report));
+    text.push_str(&row(report.line_totals(), "all lines"));
+    text.push_str(&row(report.function_totals(), "all functions"));
     for FunctionCoverage { name, runs, .. } in &report.functions_without_lines {
         let what = match runs {
             Run::Ran(_) => "ran",
@@ -69,11 +66,6 @@ fn row(totals: Totals, name: &str) -> String {
     let Totals { ran, not_run, not_measured, .. } = totals;
     let row = format!("{} {ran:>7} {not_run:>8} {not_measured:>13}  ", right(&percent(totals), 8));
     terminal::fit(&(row + name)).into_owned() + "\n"
-}
-
-fn row_of_functions(report: &CoverageReport) -> String {
-    let totals = report.function_totals();
-    row(totals, "functions")
 }
 
 /// Returns the percentage, rounded down: 100 % means all.

@@ -46,7 +46,7 @@ fn rows_of(file: &FileCoverage, source: Option<&[String]>) -> Vec<Row> {
     let mut next = None;
     let mut left = file.lines.iter().peekable();
     for line in shown {
-        if next.is_some_and(|next| next < line) {
+        if source.is_some() && next.is_some_and(|next| next < line) {
             rows.push(Row::Gap);
         }
         next = Some(line.saturating_add(1));

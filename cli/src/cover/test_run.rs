@@ -1,4 +1,4 @@
-//! `--test-run PROGRAM=INPUT`: runs a program once, without an event.
+//! `--test-run NAME=INPUT`: runs a program once, without an event.
 
 use std::path::Path;
 
@@ -20,11 +20,11 @@ pub(super) struct Request {
     input: Option<Vec<u8>>,
 }
 
-/// Checks the form `PROGRAM` or `PROGRAM=INPUT`.
+/// Checks the form `NAME` or `NAME=INPUT`.
 pub(super) fn form(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((program, input)) if program.is_empty() || input.is_empty() => {
-            Err("expected PROGRAM, PROGRAM=FILE or PROGRAM=hex:0a0b".to_owned())
+            Err("expected NAME, NAME=FILE or NAME=hex:0a0b".to_owned())
         }
         None if text.is_empty() => Err("expected the name of a program".to_owned()),
         _ => Ok(text.to_owned()),
