@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     arguments.rs        the options, as clap reads them
+//!     program_args.rs     those of the options that `cutaway cover` has too
 //!     globals.rs          --set NAME=VALUE: text ──▶ the bytes of a global variable
 //!     choices.rs          changes that the options make to the object before it is loaded
 //!     effects.rs          options that would have no effect
@@ -31,6 +32,7 @@ mod effects;
 mod globals;
 mod losses;
 mod output;
+mod program_args;
 mod record_type;
 mod skipped;
 mod stream;
@@ -45,22 +47,23 @@ use cutaway::{
     compare_readers_on_host,
 };
 
-pub(crate) use self::arguments::Arguments;
-use self::{
-    arguments::Format,
-    attach::AttachArgs,
-    buffers::{Buffers, Source},
-    losses::Losses,
-    record_type::Records,
+pub(crate) use self::{
+    arguments::Arguments,
+    attach::{AttachArgs, Attached, all_except as attach_except},
+    buffers::Buffers,
+    choices::apply_unpinned,
+    globals::apply as set_globals,
+    program_args::ProgramArgs,
     skipped::Skipped,
-    stream::Stream,
-    submit_sites::SubmitSites,
-    type_candidates::Candidates,
+};
+use self::{
+    arguments::Format, buffers::Source, losses::Losses, record_type::Records, stream::Stream,
+    submit_sites::SubmitSites, type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
 /// Default size of each CPU's perf buffer in bytes.
-const DEFAULT_BUFFER: u32 = 256 * 1024;
+pub(crate) const DEFAULT_BUFFER: u32 = 256 * 1024;
 
 /// Runs the object until the command exits, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
@@ -72,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     choices::apply(&mut object, arguments)?;
-    globals::apply(&mut object, &arguments.settings, own.as_ref())?;
+    globals::apply(&mut object, &arguments.program.settings, own.as_ref())?;
 
     // Types are found before anything is loaded, so that a wrong name fails early.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
@@ -86,14 +89,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let sites = submit_sites::of(&object);
     let specs = object.maps().to_vec();
 
-    let process = arguments.pid.map(Process::open).transpose()?;
+    let process = arguments.program.pid.map(Process::open).transpose()?;
     let (loaded, refused) = object.load_partial()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
-    let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
-    let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
+    let mut attached = attach::all(&loaded, &AttachArgs::of(&arguments.program));
+    let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
     skipped.add(std::mem::take(&mut attached.skipped));
     skipped.report(&shown, attached.is_empty())?;
 

@@ -15,7 +15,7 @@ use super::losses::{Losses, OtherReaders};
 use crate::{args::perf_buffer_size, error::CliError};
 
 /// The readers of all buffers.
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     sources: Vec<Source>,
     poller: Poller,
 }
@@ -34,7 +34,7 @@ pub(super) struct Source {
 }
 
 /// A record in its buffer.
-pub(super) struct Record<'r> {
+pub(crate) struct Record<'r> {
     /// The index of its source.
     pub(super) source: usize,
     /// The CPU that sent it, if it comes from a perf buffer.
@@ -46,7 +46,7 @@ pub(super) struct Record<'r> {
 
 impl Buffers {
     /// Opens every ring and perf event array. `bytes` is the size of each CPU's perf buffer.
-    pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
+    pub(crate) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let mut buffers = Self { sources: Vec::new(), poller: Poller::new()? };
         for map in loaded.maps() {
             match map.map_type() {
@@ -83,7 +83,7 @@ impl Buffers {
     }
 
     /// Returns a handle that ends waits.
-    pub(super) fn stopper(&self) -> Stopper {
+    pub(crate) fn stopper(&self) -> Stopper {
         self.poller.stopper()
     }
 
@@ -92,7 +92,7 @@ impl Buffers {
     }
 
     /// Sleeps until a source may have records, the stopper is used, or the timeout expires.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
         let wake = self.poller.wait(timeout).map_err(|error| self.failure(error))?;
         for source in &mut self.sources {
             source.other_readers.report(&source.name, &self.poller.take_changes(source.token));
@@ -111,7 +111,7 @@ impl Buffers {
 
     /// Passes every available record to `each`, until `each` returns false. Returns the number of corrupt records that
     /// were skipped. Once `each` returns false, later records stay in a ring, and those of a perf buffer are dropped.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
         for (index, source) in self.sources.iter().enumerate() {
             match self.poller.source_mut(source.token) {

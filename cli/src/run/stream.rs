@@ -91,8 +91,10 @@ impl<'a, 'b> Stream<'a, 'b> {
         };
         let outcome = self.iterate(&attached).and_then(|()| {
             // Without attached programs no records follow: those that were run once and the iterators are done.
-            let idle =
-                attached.attached.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
+            let idle = attached.attached.is_empty()
+                && command.is_none()
+                && arguments.program.pid.is_none()
+                && deadline.is_none();
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
         });
         let command = command.map(Child::end).transpose();
