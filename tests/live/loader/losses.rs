@@ -177,11 +177,14 @@ fn losses_are_per_map_and_line() {
     assert!((lost(&loaded, "second") - (1000 - second)) <= 1, "{} of {second}", lost(&loaded, "second"));
     let sites = sites(&loaded);
     let found: Vec<_> = sites.iter().map(|(site, _)| (site.map.as_deref().unwrap(), site.helper)).collect();
-    assert_eq!(found, [
-        ("first", Helper::bpf_ringbuf_reserve),
-        ("second", Helper::bpf_ringbuf_reserve),
-        ("first", Helper::bpf_ringbuf_output)
-    ]);
+    assert_eq!(
+        found,
+        [
+            ("first", Helper::bpf_ringbuf_reserve),
+            ("second", Helper::bpf_ringbuf_reserve),
+            ("first", Helper::bpf_ringbuf_output)
+        ]
+    );
     let lines: Vec<_> = sites.iter().map(|(site, _)| site.line.clone().unwrap()).collect();
     assert_eq!(lines[0].line, lines[1].line, "the same Rust line appends both calls");
     assert!(lines[2].text.contains("bpf_ringbuf_output") && lines[2].line != lines[0].line, "{lines:?}");

@@ -292,3 +292,98 @@ pub(super) fn skb_output() -> Object {
     object.program("tp_btf/net_dev_queue", "send", asm);
     parse(object)
 }
+
+/// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows the loop turn by
+/// turn, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of these
+/// (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
+pub(super) fn many_turns() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", ring_map());
+    let mut asm = Assembler::new();
+    let turn = asm.label("turn");
+    asm.mov(R6, 0);
+    asm.bind(turn);
+    asm.store(DW, R10, -8, 7);
+    asm.load_map(R1, events);
+    asm.mov(R2, R10);
+    asm.add(R2, -8);
+    asm.mov(R3, 8);
+    asm.mov(R4, 0);
+    asm.call(Helper::bpf_ringbuf_output);
+    asm.add(R6, 1);
+    asm.jump_if(Lt, R6, 10_000, turn);
+    asm.mov(R0, R6);
+    asm.exit();
+    object.program(SECTION, "send", asm);
+    parse(object)
+}
+
+/// Returns an object whose program `send` and its function `deep` fill the stack of 512 bytes that they share. At one
+/// place of `deep` all registers are in use, so a mark there needs stack.
+pub(super) fn full_stack() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", ring_map());
+    let mut function = Assembler::new();
+    let (first, second) = (function.label("first"), function.label("second"));
+    function.call(Helper::bpf_get_prandom_u32);
+    function.store(DW, R10, -256, R0);
+    macro_rules! copies {
+        ($($register:ident),+) => { $(function.mov($register, R0);)+ };
+    }
+    copies!(R1, R2, R3, R4, R5, R6, R7, R8, R9);
+    function.jump_if(Eq, R0, 7, first);
+    function.bind(first);
+    function.jump_if(Eq, R0, R1, second);
+    function.bind(second);
+    macro_rules! sum {
+        ($($register:ident),+) => { $(function.add(R0, $register);)+ };
+    }
+    sum!(R1, R2, R3, R4, R5, R6, R7, R8, R9);
+    function.exit();
+    let deep = object.function("deep", Signature::returning(i32::describe()), function);
+    let mut asm = Assembler::new();
+    asm.store(DW, R10, -256, 0);
+    asm.call_function(deep);
+    reserve(&mut asm, events, 8);
+    finish(&mut asm);
+    object.program(SECTION, "send", asm);
+    parse(object)
+}
+
+/// Returns an object whose program `good` sends, and whose program `bad` the verifier refuses: it sends and then reads
+/// an uninitialized register.
+pub(super) fn good_and_bad() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", ring_map());
+    let mut asm = Assembler::new();
+    reserve(&mut asm, events, 8);
+    finish(&mut asm);
+    object.program(SECTION, "good", asm);
+    let mut asm = Assembler::new();
+    reserve(&mut asm, events, 8);
+    asm.mov(R0, R9);
+    asm.exit();
+    object.program(SECTION, "bad", asm);
+    parse(object)
+}
+
+/// Returns an object whose program `send` sends to the ring `events`, which is pinned by name.
+pub(super) fn pinned() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", ring_map().pinned_by_name());
+    let mut asm = Assembler::new();
+    reserve(&mut asm, events, 8);
+    finish(&mut asm);
+    object.program(SECTION, "send", asm);
+    parse(object)
+}
+
+/// Returns an object with a ring to which its program sends nothing.
+pub(super) fn silent() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("events", ring_map());
+    let mut asm = Assembler::new();
+    finish(&mut asm);
+    object.program(SECTION, "idle", asm);
+    parse(object)
+}
