@@ -7,6 +7,8 @@
 
 use cutaway_sys::Instruction;
 
+#[cfg(feature = "instrument")]
+use crate::instrument::{Insertion, Preview};
 use crate::{
     Error, ExternFound, MapSpec, Object,
     btf::{Btf, sanitize, visitor::Types},
@@ -25,6 +27,9 @@ pub struct DryRun {
     pub btf_of_old: Option<Vec<u8>>,
     /// The maps, in the order of their placeholder fds. The first map has the fd 1.
     pub maps: Vec<MapSpec>,
+    /// The names of the maps that [`LinkedProgram::insertions`] use. Their placeholder fds follow those of `maps`.
+    #[cfg(feature = "instrument")]
+    pub counter_maps: Vec<&'static str>,
     /// The results of the CO-RE relocations.
     pub relocated: Vec<Applied>,
     /// The result for each of [`Object::externs`], in that order.
@@ -44,6 +49,10 @@ pub struct LinkedProgram {
     /// Its functions in the order of its instructions: the program first, then the functions that it calls. Empty if it
     /// cannot be linked.
     pub subprogs: Vec<Subprog>,
+    /// The instructions that loading inserts, ascending by slot, or the reason why it inserts none. `instructions` does
+    /// not have them.
+    #[cfg(feature = "instrument")]
+    pub insertions: Result<Vec<Insertion>, Error>,
 }
 
 /// A function within a linked program.
@@ -96,6 +105,8 @@ impl Object {
         let plan = Plan::of(self, types)?;
         let maps: Vec<_> = plan.maps(self).map(|(_, spec)| spec.into_owned()).collect();
         let mut linker = ObjectLinker::new(self, &plan.resolved, maps.iter().zip(1..));
+        #[cfg(feature = "instrument")]
+        let preview = Preview::of(self, maps.len() as i32 + 1);
         let (mut room, mut is_full) = (MOST, false);
         let programs = plan.programs(self).map(|program| {
             // Refuses a target in a module whose BTF cannot be opened. Whether the kernel has the target is not
@@ -112,17 +123,37 @@ impl Object {
                     let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;
                     Ok(Subprog { start: *start, function })
                 });
-                Ok((subprogs.collect::<Result<_, Error>>()?, linked.instructions))
+                let subprogs = subprogs.collect::<Result<_, Error>>()?;
+                #[cfg(feature = "instrument")]
+                let insertions = preview.insertions(&linked);
+                Ok(LinkedProgram {
+                    name: program.name.clone(),
+                    subprogs,
+                    instructions: Ok(linked.instructions),
+                    #[cfg(feature = "instrument")]
+                    insertions,
+                })
             });
-            let (subprogs, instructions) = match linked {
-                Ok((subprogs, instructions)) => (subprogs, Ok(instructions)),
-                Err(why) => (Vec::new(), Err(why)),
-            };
-            LinkedProgram { name: program.name.clone(), subprogs, instructions }
+            linked.unwrap_or_else(|why| LinkedProgram {
+                name: program.name.clone(),
+                instructions: Err(why),
+                subprogs: Vec::new(),
+                #[cfg(feature = "instrument")]
+                insertions: Ok(Vec::new()),
+            })
         });
         let programs = programs.collect();
         let externs = self.externs().iter().map(|known| externs::found(known, &plan.resolved.externs)).collect();
-        Ok(DryRun { btf, btf_of_old, maps, relocated: plan.resolved.applied, externs, programs })
+        Ok(DryRun {
+            btf,
+            btf_of_old,
+            maps,
+            #[cfg(feature = "instrument")]
+            counter_maps: preview.maps,
+            relocated: plan.resolved.applied,
+            externs,
+            programs,
+        })
     }
 }
 

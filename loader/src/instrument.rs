@@ -5,6 +5,7 @@
 //!     insertions.rs      the insertion itself: jumps, calls, func_info and line_info stay right
 //!     code.rs            one instruction: its jump target, the registers that it reads and writes
 //!     stage.rs           Instrumentation: what is inserted into the programs of one object
+//!     preview.rs         the insertions of a dry run
 //!     map.rs             the array map that the inserted instructions write to
 //!     losses/            Object::count_losses: sites, the map of each site, counters, counts
 //!     coverage/          Object::cover: blocks, liveness, marks, reports
@@ -18,12 +19,14 @@ mod coverage;
 mod insertions;
 mod losses;
 mod map;
+mod preview;
 mod stage;
 
-pub(crate) use self::stage::Instrumentation;
 pub use self::{
     coverage::{
         Coverage, CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, NotMeasured, Run, Totals,
     },
     losses::{LossSite, Losses, MapLosses, SourceLine},
+    preview::Insertion,
 };
+pub(crate) use self::{preview::Preview, stage::Instrumentation};

@@ -197,8 +197,8 @@ pub use dry_run::{DryRun, LinkedProgram, Subprog};
 pub use error::Error;
 #[cfg(feature = "instrument")]
 pub use instrument::{
-    Coverage, CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, LossSite, Losses, MapLosses,
-    NotMeasured, Run, SourceLine, Totals,
+    Coverage, CoverageReport, FileCoverage, FunctionCoverage, Insertion, LcovError, LineCoverage, LossSite, Losses,
+    MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
 pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, PerCpu};

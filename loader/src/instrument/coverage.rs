@@ -5,9 +5,11 @@
 //!     marks.rs       the inserted instructions            inference.rs  unmarked blocks, from the blocks around them
 //!     scratch.rs     a free slot of the stack
 //!     measured.rs    Coverage: reads the marks            report.rs     CoverageReport: source lines, lcov
+//!     directory.rs   leaves reports of test binaries in a directory
 //! ```
 
 mod blocks;
+mod directory;
 mod inference;
 #[cfg(test)]
 mod interpreter;
@@ -19,7 +21,11 @@ mod random_programs;
 mod report;
 mod scratch;
 
-pub(super) use self::{marks::Unmarked, measured::Covering};
+pub(super) use self::{
+    directory::directory,
+    marks::{Marks, Unmarked},
+    measured::{Covering, NAME},
+};
 pub use self::{
     measured::{Coverage, NotMeasured},
     report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals},

@@ -34,6 +34,7 @@ use super::code::{self, Encoding, Flow, JUMP, LONG_JUMP};
 use crate::{
     Error,
     link::{Linked, MAX_INSNS},
+    sorted::sort,
 };
 
 /// Instructions to insert into one linked program. Slots are those of the linked program.
@@ -61,6 +62,15 @@ impl Insertions {
     /// Returns whether nothing is to be inserted.
     pub(super) fn is_empty(&self) -> bool {
         self.before.is_empty() && self.after.is_empty()
+    }
+
+    /// Returns the insertions, ascending by slot: the slot, whether they are inserted before it, and the instructions.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, bool, &[Instruction])> {
+        let before = self.before.iter().map(|(slot, code)| (*slot, true, code.as_slice()));
+        let after = self.after.iter().map(|(slot, code)| (*slot, false, code.as_slice()));
+        let mut all: Vec<_> = before.chain(after).collect();
+        sort(&mut all, |one, other| (one.0, !one.1).cmp(&(other.0, !other.1)));
+        all.into_iter()
     }
 
     /// Returns the program with the insertions. Without insertions, the result is the program itself.

@@ -10,7 +10,11 @@ mod counts;
 mod map_arguments;
 mod sites;
 
-pub(super) use self::counts::LossCounting;
+pub(super) use self::{
+    counters::NAME,
+    counts::{LossCounting, insert},
+    sites::Sites,
+};
 pub use self::{
     counts::{LossSite, Losses, MapLosses},
     sites::SourceLine,

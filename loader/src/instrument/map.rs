@@ -9,6 +9,12 @@ use cutaway_sys::{Instruction, instruction::opcode};
 
 use crate::{Error, Map};
 
+/// Returns the two slots that load the address of the byte `offset` of the value of the map `fd` into `register`.
+pub(super) fn load_address(register: u8, fd: i32, offset: u32) -> [Instruction; 2] {
+    let value = u64::from(offset) << 32 | u64::from(fd.cast_unsigned());
+    Instruction::load_imm64(register, opcode::PSEUDO_MAP_VALUE, value)
+}
+
 /// An array map of one element.
 #[derive(Debug)]
 pub(super) struct CounterMap(Map);
@@ -25,12 +31,6 @@ impl CounterMap {
 
     pub(super) fn fd(&self) -> i32 {
         self.0.as_fd().as_raw_fd()
-    }
-
-    /// Returns the two slots that load the address of the byte `offset` of the value into `register`.
-    pub(super) fn load_address(&self, register: u8, offset: u32) -> [Instruction; 2] {
-        let fd = self.fd().cast_unsigned();
-        Instruction::load_imm64(register, opcode::PSEUDO_MAP_VALUE, u64::from(offset) << 32 | u64::from(fd))
     }
 
     /// Copies `N` bytes of the value from `offset`.

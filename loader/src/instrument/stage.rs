@@ -5,11 +5,13 @@
 //! those for coverage, and at last as it is. The reason of the first refusal is kept: the losses of the program are then
 //! unknown, or its lines not measured.
 
+use std::path::PathBuf;
+
 use cutaway_sys::Instruction;
 
 use super::{
     code,
-    coverage::{Covering, Unmarked},
+    coverage::{Covering, Unmarked, directory},
     insertions::Insertions,
     losses::LossCounting,
 };
@@ -24,6 +26,8 @@ pub(crate) struct Instrumentation {
     coverage: Option<Covering>,
     /// True to insert an instruction without effect before each one.
     no_ops: bool,
+    /// The directory for a report of the coverage.
+    directory: Option<PathBuf>,
 }
 
 /// The insertions of one attempt to load a program.
@@ -39,10 +43,12 @@ impl Instrumentation {
     ///
     /// If the kernel refuses a map for the counts, the reason is kept, and the programs are loaded as they are.
     pub(crate) fn of(object: &Object, map_ids: &dyn Fn(usize) -> Option<u32>) -> Self {
+        let directory = directory().filter(|_| !object.instruments.no_ops);
         Self {
             losses: object.instruments.losses.then(|| LossCounting::of(object, map_ids)),
-            coverage: object.instruments.coverage.then(|| Covering::of(object)),
+            coverage: (object.instruments.coverage || directory.is_some()).then(|| Covering::of(object)),
             no_ops: object.instruments.no_ops,
+            directory,
         }
     }
 
@@ -118,7 +124,8 @@ impl Instrumentation {
 
     /// Ends loading: returns the counts of losses and the marks, if the object asked for them.
     pub(crate) fn finish(self) -> (Option<Losses>, Option<Coverage>) {
-        (self.losses.map(LossCounting::finish), self.coverage.map(Covering::finish))
+        let coverage = self.coverage.map(|coverage| coverage.finish(self.directory));
+        (self.losses.map(LossCounting::finish), coverage)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Error, Object,
     elf::Start,
-    instrument::{code::by_slot, insertions::Insertions},
+    instrument::{code::by_slot, insertions::Insertions, map::load_address},
     link::Linked,
     sorted::Sorted,
 };
@@ -155,8 +155,7 @@ impl<'a> Places<'a> {
 
 /// Returns the instructions that set the byte at `offset`. Returns `None` if it is beyond the size of any map.
 fn mark(register: u8, map_fd: i32, offset: usize) -> Option<Vec<Instruction>> {
-    let value = u64::from(u32::try_from(offset).ok()?) << 32 | u64::from(map_fd.cast_unsigned());
-    let [first, second] = Instruction::load_imm64(register, opcode::PSEUDO_MAP_VALUE, value);
+    let [first, second] = load_address(register, map_fd, u32::try_from(offset).ok()?);
     let store = Instruction::new(opcode::ST | opcode::MEM | opcode::SIZE_B, register, 0, 0, 1);
     Some(vec![first, second, store])
 }

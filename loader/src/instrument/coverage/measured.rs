@@ -3,10 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    path::PathBuf,
 };
+
+use log::warn;
 
 use super::{
     super::{insertions::Insertions, map::CounterMap},
+    directory::leave,
     inference::inferred,
     marks::{FunctionMarks, Marks, Unmarked},
     report::{CoverageReport, FunctionRun},
@@ -14,7 +18,7 @@ use super::{
 use crate::{Error, FunctionSpec, Object, link::Linked, sorted::Sorted};
 
 /// Name of the map with the marks.
-const NAME: &str = "cutaway_cover";
+pub(in crate::instrument) const NAME: &str = "cutaway_cover";
 
 /// The marking of blocks while an object is loaded.
 #[derive(Debug)]
@@ -79,9 +83,9 @@ impl Covering {
         }
     }
 
-    /// Ends loading.
-    pub(in crate::instrument) fn finish(self) -> Coverage {
-        Coverage { covering: self }
+    /// Ends loading. A report is left in `directory`, if any, when the result is dropped.
+    pub(in crate::instrument) fn finish(self, directory: Option<PathBuf>) -> Coverage {
+        Coverage { covering: self, directory }
     }
 }
 
@@ -90,10 +94,27 @@ impl Covering {
 ///
 /// A function that several programs contain has one set of marks: a line has run if it has run in one of them.
 ///
+/// If the environment variable `CUTAWAY_COVERAGE` names a directory, every object is loaded as after
+/// [`Object::cover`]. When this value is dropped, it then writes its report there, to a new file `cutaway-PID-N.info` in
+/// lcov's format. Drop the links before, so that the report is complete. A process that has more privileges than its
+/// caller (`AT_SECURE`) ignores the variable.
+///
 /// `Send` and `Sync`.
 #[derive(Debug)]
 pub struct Coverage {
     covering: Covering,
+    /// Where to leave a report.
+    directory: Option<PathBuf>,
+}
+
+impl Drop for Coverage {
+    fn drop(&mut self) {
+        let Some(directory) = &self.directory else { return };
+        match self.report() {
+            Ok(report) => leave(&report, directory),
+            Err(why) => warn!("cannot read the coverage: {why}"),
+        }
+    }
 }
 
 /// A function that runs without marks: an element of [`Coverage::not_measured`].

@@ -23,70 +23,75 @@
 use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
 use super::{
-    super::{insertions::Insertions, map::CounterMap},
-    sites::Site,
+    super::{
+        insertions::Insertions,
+        map::{CounterMap, load_address},
+    },
+    sites::{Site, Sites},
 };
 use crate::{Error, elf::Start};
 
 /// Size of a counter in bytes.
-pub(super) const SIZE: usize = 16;
+const SIZE: usize = 16;
 
 /// Name of the map with the counters.
-pub(super) const NAME: &str = "cutaway_losses";
+pub(in crate::instrument) const NAME: &str = "cutaway_losses";
 
-/// The call sites of an object, and their counters in the kernel.
-#[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) sites: Vec<Site>,
-    pub(super) map: CounterMap,
+/// Inserts the counting after each call of a function whose first instruction is at `start` of the linked program. `fd`
+/// is the fd of the map with the counters.
+pub(super) fn insert(
+    sites: &Sites,
+    function: Start,
+    start: usize,
+    fd: i32,
+    into: &mut Insertions,
+) -> Result<(), Error> {
+    for (index, site) in sites.of_function(function) {
+        let offset = u32::try_from(index * SIZE).map_err(|_| Error::bug("a counter is beyond 4 GiB"))?;
+        into.after(start + site.slot, counting(site.helper, fd, offset));
+    }
+    Ok(())
 }
+
+/// Returns the instructions that count a failed call of the helper.
+fn counting(helper: Helper, fd: i32, offset: u32) -> [Instruction; 5] {
+    /// `BPF_JNE` and `BPF_JSGE`
+    const NOT_EQUAL: u8 = 0x50;
+    const NOT_NEGATIVE: u8 = 0x70;
+    let succeeded = if helper == Helper::bpf_ringbuf_reserve { NOT_EQUAL } else { NOT_NEGATIVE };
+    let [low, high] = load_address(1, fd, offset);
+    [
+        Instruction::new(opcode::JMP | succeeded, 0, 0, 4, 0),
+        low,
+        high,
+        Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1),
+        Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()),
+    ]
+}
+
+/// The counters in the kernel.
+#[derive(Debug)]
+pub(super) struct Counters(CounterMap);
 
 impl Counters {
     /// Creates the counters. `ids` has the kernel's ids of the object's maps, by their indices in the object.
-    pub(super) fn create(sites: Vec<Site>, ids: &dyn Fn(usize) -> Option<u32>) -> Result<Self, Error> {
-        let map = CounterMap::create(NAME, sites.len().max(1) * SIZE)?;
-        for (index, site) in sites.iter().enumerate() {
-            let id = site.map.and_then(ids).unwrap_or(0);
-            let line = site.line.as_ref().map_or(0, |line| line.line);
+    pub(super) fn create(sites: &Sites, ids: &dyn Fn(usize) -> Option<u32>) -> Result<Self, Error> {
+        let map = CounterMap::create(NAME, sites.len() * SIZE)?;
+        for (index, Site { map: of, line, .. }) in sites.iter().enumerate() {
+            let id = of.and_then(ids).unwrap_or(0);
+            let line = line.as_ref().map_or(0, |line| line.line);
             map.write(index * SIZE + 8, &id.to_ne_bytes())?;
             map.write(index * SIZE + 12, &line.to_ne_bytes())?;
         }
-        Ok(Self { sites, map })
+        Ok(Self(map))
     }
 
-    /// Returns the sites in a function, each with its index.
-    pub(super) fn sites_in(&self, function: Start) -> impl Iterator<Item = (usize, &Site)> {
-        let first = self.sites.partition_point(|site| site.function < function);
-        let rest = self.sites.get(first..).unwrap_or_default();
-        (first..).zip(rest).take_while(move |(_, site)| site.function == function)
-    }
-
-    /// Inserts the counting after each call of a function whose first instruction is at `start` of the linked program.
-    pub(super) fn insert(&self, function: Start, start: usize, into: &mut Insertions) -> Result<(), Error> {
-        for (index, site) in self.sites_in(function) {
-            let offset = u32::try_from(index * SIZE).map_err(|_| Error::bug("a counter is beyond 4 GiB"))?;
-            into.after(start + site.slot, self.counting(site.helper, offset));
-        }
-        Ok(())
-    }
-
-    fn counting(&self, helper: Helper, offset: u32) -> [Instruction; 5] {
-        /// `BPF_JNE` and `BPF_JSGE`
-        const NOT_EQUAL: u8 = 0x50;
-        const NOT_NEGATIVE: u8 = 0x70;
-        let succeeded = if helper == Helper::bpf_ringbuf_reserve { NOT_EQUAL } else { NOT_NEGATIVE };
-        let [low, high] = self.map.load_address(1, offset);
-        [
-            Instruction::new(opcode::JMP | succeeded, 0, 0, 4, 0),
-            low,
-            high,
-            Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1),
-            Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()),
-        ]
+    pub(super) fn fd(&self) -> i32 {
+        self.0.fd()
     }
 
     /// Returns the number of failed calls at the site with this index.
     pub(super) fn count(&self, index: usize) -> Result<u64, Error> {
-        self.map.read(index * SIZE).map(u64::from_ne_bytes)
+        self.0.read(index * SIZE).map(u64::from_ne_bytes)
     }
 }

@@ -6,16 +6,27 @@ use cutaway_sys::Helper;
 
 use super::{
     super::insertions::Insertions,
-    counters::Counters,
-    sites::{self, Site, SourceLine},
+    counters::{self, Counters},
+    sites::{Sites, SourceLine},
 };
 use crate::{Error, Object, elf::Start, link::Linked};
+
+/// Inserts the counting after each call of a program that sends records. `fd` is the fd of the map with the counters.
+pub(in crate::instrument) fn insert(
+    sites: &Sites,
+    linked: &Linked,
+    fd: i32,
+    into: &mut Insertions,
+) -> Result<(), Error> {
+    linked.functions.iter().try_for_each(|(function, start)| counters::insert(sites, *function, *start, fd, into))
+}
 
 /// The counting of losses while an object is loaded.
 #[derive(Debug)]
 pub(in crate::instrument) struct LossCounting {
-    /// The counters, or the call sites and the reason why there are none.
-    counters: Result<Counters, (Vec<Site>, String)>,
+    sites: Sites,
+    /// The counters, or the reason why there are none.
+    counters: Result<Counters, String>,
     /// The names of the object's maps.
     maps: Vec<String>,
     /// The functions of the loaded programs, each with the reason why a program that contains it does not count.
@@ -25,27 +36,25 @@ pub(in crate::instrument) struct LossCounting {
 impl LossCounting {
     /// Finds the call sites and creates the counters.
     pub(in crate::instrument) fn of(object: &Object, ids: &dyn Fn(usize) -> Option<u32>) -> Self {
+        let sites = Sites::of(object);
+        let counters = match sites.len() {
+            0 => Err("the object sends no records".to_owned()),
+            _ => Counters::create(&sites, ids).map_err(|error| error.to_string()),
+        };
         let maps = object.maps().iter().map(|map| map.name.clone()).collect();
-        let sites = sites::of(object);
-        // Without a call site no counters are needed, and no map is created.
-        if sites.is_empty() {
-            return Self { counters: Err((sites, String::new())), maps, functions: BTreeMap::new() };
-        }
-        let counters = Counters::create(sites, ids);
-        let counters = counters.map_err(|error| (sites::of(object), error.to_string()));
-        Self { counters, maps, functions: BTreeMap::new() }
+        Self { sites, counters, maps, functions: BTreeMap::new() }
     }
 
     /// Returns whether calls of a program can be counted.
     pub(in crate::instrument) fn has_sites(&self, linked: &Linked) -> bool {
-        let Ok(counters) = &self.counters else { return false };
-        linked.functions.iter().any(|(function, _)| counters.sites_in(*function).next().is_some())
+        let has_site = |function: Start| self.sites.of_function(function).next().is_some();
+        self.counters.is_ok() && linked.functions.iter().any(|(function, _)| has_site(*function))
     }
 
     /// Inserts the counting into a program.
     pub(in crate::instrument) fn insert(&self, linked: &Linked, into: &mut Insertions) -> Result<(), Error> {
         let Ok(counters) = &self.counters else { return Ok(()) };
-        linked.functions.iter().try_for_each(|(function, start)| counters.insert(*function, *start, into))
+        insert(&self.sites, linked, counters.fd(), into)
     }
 
     /// Notes that a program is loaded with the counting, or without it for a reason.
@@ -124,15 +133,11 @@ impl Losses {
     /// [`Error::Syscall`] if the counters cannot be mapped.
     pub fn sites(&self) -> Result<Vec<LossSite>, Error> {
         let counting = &self.counting;
-        let sites = match &counting.counters {
-            Ok(counters) => &counters.sites,
-            Err((sites, _)) => sites,
-        };
         let mut found = Vec::new();
-        for (index, site) in sites.iter().enumerate() {
+        for (index, site) in counting.sites.iter().enumerate() {
             let Some(uncounted) = counting.functions.get(&site.function) else { continue };
             let lost = match (&counting.counters, uncounted) {
-                (Err((_, why)), _) | (_, Some(why)) => Err(why.clone()),
+                (Err(why), _) | (_, Some(why)) => Err(why.clone()),
                 (Ok(counters), None) => Ok(counters.count(index)?),
             };
             found.push(LossSite {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use cutaway_sys::Helper;
 
 use super::map_arguments::maps_of_calls;
-use crate::{Object, elf::Start};
+use crate::{Object, elf::Start, sorted::sort};
 
 /// A call of a helper that sends a record, or reserves one. The programs that contain its function share it.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(in crate::instrument) struct Site {
     /// The function's start in the object.
     pub(super) function: Start,
     /// The slot of the call in the function.
@@ -33,8 +33,33 @@ pub struct SourceLine {
     pub text: Arc<str>,
 }
 
-/// Returns the call sites in all functions of the object, sorted by function and slot.
-pub(super) fn of(object: &Object) -> Vec<Site> {
+/// The call sites of an object, sorted by function and slot.
+#[derive(Debug)]
+pub(in crate::instrument) struct Sites(Vec<Site>);
+
+impl Sites {
+    /// Finds the call sites in all functions of the object.
+    pub(in crate::instrument) fn of(object: &Object) -> Self {
+        Self(sites(object))
+    }
+
+    pub(in crate::instrument) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Site> {
+        self.0.iter()
+    }
+
+    /// Returns the sites in a function, each with its index.
+    pub(super) fn of_function(&self, function: Start) -> impl Iterator<Item = (usize, &Site)> {
+        let first = self.0.partition_point(|site| site.function < function);
+        let rest = self.0.get(first..).unwrap_or_default();
+        (first..).zip(rest).take_while(move |(_, site)| site.function == function)
+    }
+}
+
+fn sites(object: &Object) -> Vec<Site> {
     let calls = maps_of_calls(object);
     if calls.is_empty() {
         return Vec::new();
@@ -62,6 +87,6 @@ pub(super) fn of(object: &Object) -> Vec<Site> {
         })
     });
     let mut sites: Vec<_> = sites.collect();
-    crate::sorted::sort(&mut sites, |one, other| (one.function, one.slot).cmp(&(other.function, other.slot)));
+    sort(&mut sites, |one, other| (one.function, one.slot).cmp(&(other.function, other.slot)));
     sites
 }
