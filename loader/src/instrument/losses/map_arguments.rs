@@ -28,7 +28,7 @@ use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
 use self::{
     references::{Called, References},
-    state::{State, Value},
+    state::{Parameters, State, Value},
 };
 use crate::{
     elf::Start,
@@ -76,9 +76,6 @@ fn calls_back(helper: Helper) -> bool {
         Helper::bpf_for_each_map_elem | Helper::bpf_find_vma | Helper::bpf_loop | Helper::bpf_user_ringbuf_drain
     )
 }
-
-/// The values of r1 to r5 at a function's start.
-type Parameters = [Value; 5];
 
 struct Analysis<'o> {
     functions: &'o Functions,

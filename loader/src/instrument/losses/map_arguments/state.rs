@@ -7,8 +7,6 @@
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::Parameters;
-
 /// The value of a register or of 8 bytes of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
@@ -47,6 +45,9 @@ impl Value {
         }
     }
 }
+
+/// The values of r1 to r5 at a function's start.
+pub(super) type Parameters = [Value; 5];
 
 /// `MAX_BPF_STACK` (`include/linux/filter.h`): the size of a stack frame in bytes.
 const STACK: i32 = 512;
