@@ -120,3 +120,88 @@ fn can_leave(insn: Instruction) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXIT: Instruction = insn(0x95, 0, 0, 0);
+    const MOVE: Instruction = insn(0xb7, 0, 0, 0);
+
+    const fn insn(code: u8, src: u8, offset: i16, imm: i32) -> Instruction {
+        Instruction::new(code, 0, src, offset, imm)
+    }
+
+    fn block(start: usize, end: usize, successors: &[usize], leaves: bool) -> Block {
+        Block { start, end, successors: successors.to_vec(), leaves }
+    }
+
+    /// The function in the head comment of this file.
+    #[test]
+    fn blocks_begin_at_jump_targets_and_after_instructions_that_may_leave() {
+        let [first, second] = [insn(0x15, 0, 2, 0), insn(0x85, 1, 0, 9)];
+        let code = [MOVE, insn(0x85, 0, 0, 14), insn(0x15, 0, 3, 0), MOVE, second, MOVE, MOVE, EXIT];
+        let expected = [block(0, 3, &[1, 3], false), block(3, 5, &[2], true), block(5, 6, &[3], false)];
+        let all = blocks(&code).unwrap();
+        assert_eq!(all[..3], expected);
+        assert_eq!(all[3..], [block(6, 8, &[], true)]);
+        let nearer = [MOVE, insn(0x85, 0, 0, 14), first, MOVE, EXIT, MOVE, EXIT];
+        let expected = [block(0, 3, &[1, 2], false), block(3, 5, &[], true), block(5, 7, &[], true)];
+        assert_eq!(blocks(&nearer).unwrap(), expected);
+    }
+
+    #[test]
+    fn each_instruction_that_may_leave_ends_its_block() {
+        for (last, leaves) in [
+            (insn(0x85, 0, 0, 12), true),
+            (insn(0x85, 0, 0, 13), false),
+            (insn(0x85, 1, 0, 12), true),
+            (insn(0x85, 2, 0, 12), true),
+            (insn(0x20, 0, 0, 12), true),
+            (insn(0x28, 0, 0, 12), true),
+            (insn(0x50, 1, 0, 12), true),
+            (insn(0xdb, 1, 0, 12), false),
+        ] {
+            let all = blocks(&[MOVE, last, EXIT]).unwrap();
+            let expected = [block(0, 2, &[1], true), block(2, 3, &[], true)];
+            assert_eq!(all, if leaves { expected.to_vec() } else { vec![block(0, 3, &[], true)] }, "{last:?}");
+        }
+    }
+
+    #[test]
+    fn both_ways_of_a_branch_may_lead_to_the_same_block() {
+        let all = blocks(&[insn(0x15, 0, 0, 0), insn(0xe5, 0, -2, 0), EXIT]).unwrap();
+        assert_eq!(all, [block(0, 1, &[1], false), block(1, 2, &[0, 2], false), block(2, 3, &[], true)]);
+    }
+
+    #[test]
+    fn unreachable_code_is_a_block() {
+        let all = blocks(&[insn(0x06, 0, 0, 1), MOVE, EXIT]).unwrap();
+        assert_eq!(all, [block(0, 1, &[2], false), block(1, 2, &[2], false), block(2, 3, &[], true)]);
+    }
+
+    #[test]
+    fn unknown_control_flow_has_a_reason() {
+        let [first, second] = Instruction::load_imm64(0, 0, 7);
+        for (code, reason) in [
+            (vec![], "it has no instructions"),
+            (vec![MOVE], "control runs past its last instruction, 0"),
+            (vec![MOVE, first, second], "control runs past its last instruction, 1"),
+            (vec![insn(0x15, 0, -1, 0)], "control runs past its last instruction, 0"),
+            (vec![EXIT, first], "instruction 1 is a 64-bit load without its second half"),
+            (vec![MOVE, insn(0x0d, 0, 0, 0), EXIT], "instruction 1 jumps to an address from a table"),
+            (vec![insn(0x05, 0, 1, 0), EXIT], "instruction 0 jumps to 2, where none of its instructions begins"),
+            (vec![insn(0x05, 0, -2, 0), EXIT], "instruction 0 jumps to -1, where none of its instructions begins"),
+            (
+                vec![insn(0x06, 0, 0, i32::MAX)],
+                "instruction 0 jumps to 2147483648, where none of its instructions begins",
+            ),
+            (
+                vec![insn(0x15, 0, 1, 0), first, second, EXIT],
+                "instruction 0 jumps to 2, where none of its instructions begins",
+            ),
+        ] {
+            assert_eq!(blocks(&code).unwrap_err(), reason, "{code:?}");
+        }
+    }
+}

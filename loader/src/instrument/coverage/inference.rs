@@ -9,13 +9,16 @@
 //! ```
 //!
 //! So a block ran if a block that ran is on no path without it. A block did not run if no path through it is left.
-//! A path that is under way when the marks are read may end before its last block. Read them when no program runs.
+//!
+//! A run that is under way when the marks are read is a path without its end. The rest of it is then taken for granted.
+//! If the marks are not those of one moment, a block may have run to which no path is left. Nothing is inferred then.
 
 use super::blocks::Block;
 
 /// Returns for each block whether it ran, `None` if that is unknown. `ran` has the marks of the same blocks.
 pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) -> Vec<Option<bool>> {
-    let mut known: Vec<_> = (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect();
+    let marks = || -> Vec<_> { (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect() };
+    let mut known = marks();
     if known.iter().all(Option::is_some) {
         return known;
     }
@@ -24,12 +27,15 @@ pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) ->
     loop {
         let mut changed = false;
         let possible = [&forward, &backward].map(|graph| graph.reached(&known, None));
-        for index in 0..known.len() {
+        for (index, known) in known.iter_mut().enumerate() {
             let is_possible = possible.iter().all(|reached| reached.get(index) == Some(&true));
-            let unknown = known.get_mut(index).filter(|known| known.is_none());
-            if let (false, Some(unknown)) = (is_possible, unknown) {
-                *unknown = Some(false);
-                changed = true;
+            match known {
+                None if !is_possible => {
+                    *known = Some(false);
+                    changed = true;
+                }
+                Some(true) if !is_possible => return marks(),
+                _ => {}
             }
         }
         for index in 0..known.len() {
@@ -89,5 +95,77 @@ impl Graph {
             left.extend(self.next.get(index).into_iter().flatten());
         }
         reached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YES: Option<bool> = Some(true);
+    const NO: Option<bool> = Some(false);
+
+    /// Returns blocks with these successors. A block without successors leaves the function.
+    fn blocks(successors: &[&[usize]]) -> Vec<Block> {
+        let block = |(start, &successors): (usize, &&[usize])| Block {
+            start,
+            end: start + 1,
+            successors: successors.to_vec(),
+            leaves: successors.is_empty(),
+        };
+        successors.iter().enumerate().map(block).collect()
+    }
+
+    /// The function in the head comment of this file.
+    #[test]
+    fn blocks_that_every_path_takes_ran() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[4], &[]]);
+        assert_eq!(inferred(&all, &[None, YES, None, None, None]), [YES, YES, None, YES, YES]);
+        assert_eq!(inferred(&all, &[None, None, NO, None, YES]), [YES, YES, NO, YES, YES]);
+        assert_eq!(inferred(&all, &[NO, None, None, None, None]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None, None, None, None, NO]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None, NO, NO, None, None]), [NO; 5]);
+        assert_eq!(inferred(&all, &[None; 5]), [None; 5]);
+        assert_eq!(inferred(&all, &[YES, YES, NO, YES, YES]), [YES, YES, NO, YES, YES]);
+    }
+
+    #[test]
+    fn block_after_one_that_may_leave_is_unknown() {
+        let mut all = blocks(&[&[1], &[2], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, None]), [YES; 3]);
+        all[1].leaves = true;
+        assert_eq!(inferred(&all, &[YES, None, None]), [YES, YES, None]);
+        assert_eq!(inferred(&all, &[YES, None, NO]), [YES, YES, NO]);
+        assert_eq!(inferred(&all, &[None, None, NO]), [None, None, NO]);
+    }
+
+    #[test]
+    fn loop_that_nothing_enters_did_not_run() {
+        let all = blocks(&[&[1, 3], &[2], &[1, 3], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, NO, None]), [YES, NO, NO, YES]);
+        let unreachable = blocks(&[&[3], &[2], &[1, 3], &[]]);
+        assert_eq!(inferred(&unreachable, &[YES, None, None, None]), [YES, NO, NO, YES]);
+    }
+
+    /// The marks of several runs are together: each of two ways may have been taken.
+    #[test]
+    fn alternatives_stay_unknown() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[]]);
+        assert_eq!(inferred(&all, &[YES, None, None, YES]), [YES, None, None, YES]);
+    }
+
+    #[test]
+    fn nothing_is_inferred_from_marks_that_contradict_each_other() {
+        let all = blocks(&[&[1, 2], &[3], &[3], &[4], &[]]);
+        for marks in [[NO, None, None, YES, None], [None, NO, NO, YES, None], [None, YES, None, None, NO]] {
+            assert_eq!(inferred(&all, &marks), marks);
+        }
+    }
+
+    #[test]
+    fn missing_marks_are_unknown() {
+        let all = blocks(&[&[1], &[]]);
+        assert_eq!(inferred(&all, &[]), [None, None]);
+        assert_eq!(inferred(&[], &[]), []);
     }
 }

@@ -163,3 +163,121 @@ impl Liveness {
         self.before.get(slot).copied().unwrap_or(Registers::ALL)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instrument::coverage::blocks::blocks;
+
+    const EXIT: Instruction = insn(0x95, 0, 0, 0, 0);
+
+    const fn insn(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> Instruction {
+        Instruction::new(code, dst, src, offset, imm)
+    }
+
+    fn registers(of: &[u8]) -> Registers {
+        of.iter().fold(Registers::NONE, |all, &register| all.and(Registers::of(register)))
+    }
+
+    #[test]
+    fn each_form_of_an_instruction_reads_and_writes_its_registers() {
+        const CALLED: &[u8] = &[0, 1, 2, 3, 4, 5];
+        let cases: &[(Instruction, &[u8], &[u8])] = &[
+            // r6 = imm ll; legacy loads
+            (insn(0x18, 6, 2, 0, 0), &[], &[6]),
+            (insn(0x20, 0, 0, 0, 0), &[6], CALLED),
+            (insn(0x48, 0, 7, 0, 0), &[6, 7], CALLED),
+            // Loads and stores
+            (insn(0x79, 3, 7, 0, 0), &[7], &[3]),
+            (insn(0x91, 3, 7, 0, 0), &[7], &[3]),
+            (insn(0x62, 3, 7, 0, 0), &[3], &[]),
+            (insn(0x7b, 3, 7, 0, 0), &[3, 7], &[]),
+            // Atomic operations
+            (insn(0xdb, 3, 7, 0, 0x00), &[3, 7], &[]),
+            (insn(0xc3, 3, 7, 0, 0x50), &[3, 7], &[]),
+            (insn(0xdb, 3, 7, 0, 0x41), &[3, 7], &[7]),
+            (insn(0xdb, 3, 7, 0, 0xe1), &[3, 7], &[7]),
+            (insn(0xdb, 3, 7, 0, 0xf1), &[0, 3, 7], &[0]),
+            (insn(0xd3, 3, 7, 0, 0x100), &[7], &[3]),
+            (insn(0xd3, 3, 7, 0, 0x110), &[3, 7], &[]),
+            // Arithmetic
+            (insn(0x07, 3, 7, 0, 0), &[3], &[3]),
+            (insn(0x0c, 3, 7, 0, 0), &[3, 7], &[3]),
+            (insn(0xcf, 3, 7, 0, 0), &[3, 7], &[3]),
+            (insn(0xb4, 3, 7, 0, 0), &[], &[3]),
+            (insn(0xbf, 3, 7, 8, 0), &[7], &[3]),
+            (insn(0xbf, 3, 7, 1, 0x10000), &[7], &[3]),
+            (insn(0x87, 3, 7, 0, 0), &[3], &[3]),
+            (insn(0xdc, 3, 7, 0, 64), &[3], &[3]),
+            (insn(0xd7, 3, 7, 0, 64), &[3], &[3]),
+            // Jumps
+            (insn(0x05, 3, 7, 0, 0), &[], &[]),
+            (insn(0x06, 3, 7, 0, 0), &[], &[]),
+            (insn(0xe5, 3, 7, 0, 0), &[], &[]),
+            (insn(0x15, 3, 7, 0, 0), &[3], &[]),
+            (insn(0xde, 3, 7, 0, 0), &[3, 7], &[]),
+            (EXIT, &[0], &[]),
+            (insn(0x85, 0, 0, 0, 1), &[1, 2, 3, 4, 5], CALLED),
+            (insn(0x85, 0, 1, 0, 1), &[1, 2, 3, 4, 5], CALLED),
+            (insn(0x85, 0, 2, 0, 1), &[1, 2, 3, 4, 5], CALLED),
+        ];
+        for (insn, reads, writes) in cases {
+            let expected = Effects { reads: registers(reads), writes: registers(writes) };
+            assert_eq!(Effects::of(*insn), expected, "{insn:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_instruction_reads_everything() {
+        let unknown = Effects { reads: Registers::ALL, writes: Registers::NONE };
+        // gotox, callx, conditions and operations without a meaning, other modes, other atomic operations.
+        for (code, imm) in [
+            (0x0d, 0),
+            (0x8d, 0),
+            (0x86, 0),
+            (0x96, 0),
+            (0xe6, 0),
+            (0xf5, 0),
+            (0xe7, 0),
+            (0xf4, 0),
+            (0x00, 0),
+            (0xb8, 0),
+            (0x19, 0),
+            (0xf1, 0),
+            (0x82, 0),
+            (0x9b, 0),
+            (0xdb, 0x10),
+            (0xdb, 0xe0),
+            (0xdb, 0x101),
+        ] {
+            assert_eq!(Effects::of(insn(code, 1, 2, 0, imm)), unknown, "{code:#x}");
+        }
+    }
+
+    #[test]
+    fn register_is_live_until_its_last_read_on_any_path() {
+        let code = [
+            insn(0xbf, 6, 1, 0, 0),  // 0: r6 = r1
+            insn(0xb7, 7, 0, 0, 5),  // 1: r7 = 5
+            insn(0x15, 6, 0, 2, 0),  // 2: if r6 == 0 goto 5
+            insn(0x17, 7, 0, 0, 1),  // 3: r7 -= 1
+            insn(0x55, 7, 0, -2, 0), // 4: if r7 != 0 goto 3
+            insn(0xbf, 0, 8, 0, 0),  // 5: r0 = r8
+            EXIT,
+        ];
+        let liveness = Liveness::of(&code, &blocks(&code).unwrap());
+        let expected: [&[u8]; 7] = [&[1, 8], &[6, 8], &[6, 7, 8], &[7, 8], &[7, 8], &[8], &[0]];
+        for (slot, live) in expected.into_iter().enumerate() {
+            assert_eq!(liveness.before(slot), registers(live), "before {slot}");
+        }
+        assert_eq!(liveness.before(7), Registers::ALL);
+    }
+
+    #[test]
+    fn second_slot_of_a_load_is_unknown() {
+        let [first, second] = Instruction::load_imm64(0, 0, 7);
+        let code = [first, second, EXIT];
+        let liveness = Liveness::of(&code, &blocks(&code).unwrap());
+        assert_eq!([0, 1, 2].map(|slot| liveness.before(slot)), [Registers::NONE, Registers::ALL, registers(&[0])]);
+    }
+}

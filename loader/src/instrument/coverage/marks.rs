@@ -159,3 +159,6 @@ fn mark(register: u8, map_fd: i32, offset: usize) -> Option<Vec<Instruction>> {
     let store = Instruction::new(opcode::ST | opcode::MEM | opcode::SIZE_B, register, 0, 0, 1);
     Some(vec![first, second, store])
 }
+
+#[cfg(test)]
+mod tests;

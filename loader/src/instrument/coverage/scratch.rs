@@ -108,3 +108,80 @@ impl Addresses {
         Some(used)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instrument::coverage::blocks::blocks;
+
+    const EXIT: Instruction = insn(0x95, 0, 0, 0, 0);
+
+    const fn insn(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> Instruction {
+        Instruction::new(code, dst, src, offset, imm)
+    }
+
+    /// Returns the free slot of a function with these instructions and an exit.
+    fn free(code: &[Instruction]) -> Option<i16> {
+        let code = [code, &[insn(0xb7, 0, 0, 0, 0), EXIT]].concat();
+        let blocks = blocks(&code).unwrap();
+        free_slot(&code, &blocks, &Liveness::of(&code, &blocks))
+    }
+
+    /// r2 = r10; r2 += `offset`
+    const fn address(offset: i32) -> [Instruction; 2] {
+        [insn(0xbf, 2, 10, 0, 0), insn(0x07, 2, 0, 0, offset)]
+    }
+
+    #[test]
+    fn free_slot_is_below_all_that_the_function_uses() {
+        let [copy, add] = address(-40);
+        let call = insn(0x85, 0, 0, 0, 1);
+        for (code, expected) in [
+            (vec![], -8),
+            (vec![insn(0x7b, 10, 1, -8, 0)], -16),
+            (vec![insn(0x72, 10, 0, -9, 0)], -24),
+            (vec![insn(0x71, 1, 10, -17, 0)], -32),
+            (vec![insn(0xdb, 10, 1, -24, 0)], -32),
+            (vec![insn(0xdb, 1, 10, -24, 0x100)], -32),
+            (vec![copy, add, call], -48),
+            (vec![copy, call], -8),
+            (vec![copy, add, insn(0x7b, 2, 1, -8, 0)], -56),
+            (vec![copy, add, insn(0xbf, 3, 2, 0, 0), insn(0x07, 3, 0, 0, -20), call], -72),
+            (vec![copy, add, insn(0x85, 0, 2, 0, 1)], -48),
+            (vec![insn(0x7b, 10, 1, -504, 0)], -512),
+            // The address is overwritten before another block begins.
+            (vec![copy, add, insn(0xb7, 2, 0, 0, 0), insn(0x15, 2, 0, 0, 0)], -8),
+        ] {
+            assert_eq!(free(&code), Some(expected), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn no_slot_is_free_if_the_use_of_the_stack_is_unknown() {
+        let [copy, add] = address(-8);
+        let [callback, second] = Instruction::load_imm64(2, opcode::PSEUDO_FUNC, 0);
+        for code in [
+            // The stack is full.
+            vec![insn(0x7b, 10, 1, -512, 0)],
+            // The address is stored, subtracted from, compared, and combined with another register.
+            vec![copy, add, insn(0x7b, 10, 2, -16, 0)],
+            vec![insn(0xdb, 1, 10, 0, 0x01)],
+            vec![insn(0x7b, 1, 10, 0, 0)],
+            vec![copy, insn(0x17, 2, 0, 0, 8)],
+            vec![copy, add, insn(0x15, 2, 0, 0, 0)],
+            vec![copy, add, insn(0x0f, 2, 3, 0, 0)],
+            vec![copy, add, insn(0x0f, 3, 2, 0, 0)],
+            // The lower half of the address.
+            vec![insn(0xbc, 2, 10, 0, 0)],
+            // It is passed to a subprogram, or to a callback.
+            vec![copy, add, insn(0x85, 0, 1, 0, 0)],
+            vec![callback, second],
+            // It is read in another block.
+            vec![copy, add, insn(0x15, 3, 0, 0, 0), insn(0x79, 1, 2, 0, 0)],
+            // An unknown instruction.
+            vec![insn(0xe7, 1, 0, 0, 0)],
+        ] {
+            assert_eq!(free(&code), None, "{code:?}");
+        }
+    }
+}

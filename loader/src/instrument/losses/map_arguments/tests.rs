@@ -3,6 +3,7 @@ use cutaway_programs::{Bits64, Operand, prelude::*};
 use super::*;
 
 mod corpus;
+mod effort;
 mod random;
 
 /// Two rings and an array of rings, with an object that declares them.
@@ -300,6 +301,53 @@ fn pointer_that_two_paths_move_differently_reaches_all_slots() {
         asm.add(R2, 8);
         asm.bind(skip);
         asm.store(DW, R2, 0, R7);
+        asm.load(DW, R1, R10, -8);
+    });
+    assert_eq!(map, None);
+}
+
+#[test]
+fn pointer_stored_at_an_unknown_place_reaches_all_slots() {
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.store(DW, R10, -8, R6);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.store(DW, R3, 0, R2);
+        asm.load(DW, R4, R10, -16); // maybe the pointer in r2
+        asm.store(DW, R4, 0, R7);
+        asm.store(DW, R10, -24, R6);
+        asm.load(DW, R1, R10, -24);
+    });
+    assert_eq!(map, one(), "stored after the pointer");
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.store(DW, R3, 0, R2);
+        asm.store(DW, R10, -8, R6);
+        asm.load(DW, R4, R10, -16);
+        asm.store(DW, R4, 0, R7);
+        asm.load(DW, R1, R10, -8);
+    });
+    assert_eq!(map, None);
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.store(DW, R10, -8, R6);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.store(DW, R10, -16, R2);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.load(DW, R4, R3, 0); // maybe the pointer in r2
+        asm.store(DW, R4, 0, R7);
         asm.load(DW, R1, R10, -8);
     });
     assert_eq!(map, None);
