@@ -94,3 +94,47 @@ impl Colors {
         if terminal::is_colored() { Self::ANSI } else { Self::NONE }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lines: &str) -> CoverageReport {
+        CoverageReport::from_lcov(&format!("SF:/nonexistent/a.c\n{lines}end_of_record\n")).unwrap()
+    }
+
+    #[test]
+    fn each_state_of_a_line_has_its_mark() {
+        let row = |runs, text: &str| line(&Row::Line { line: 7, runs, text: Some(text.to_owned()) }, &Colors::NONE);
+        assert_eq!(row(Some(Run::Ran(12)), "\treturn 0;"), "      12     7      return 0;");
+        assert_eq!(row(Some(Run::NotRun), "}"), "   #####     7  }");
+        assert_eq!(row(Some(Run::NotMeasured), "}"), "       ?     7  }");
+        assert_eq!(row(None, ""), "       -     7");
+        assert_eq!(row(None, "a\u{1b}[2J"), "       -     7  a\\u{1b}[2J", "a terminal does not obey the source");
+        let colored = line(&Row::Line { line: 7, runs: Some(Run::NotRun), text: None }, &Colors::ANSI);
+        assert_eq!(colored, "\x1b[31m   #####\x1b[0m     7");
+        assert_eq!(line(&Row::Gap, &Colors::NONE), "       …");
+    }
+
+    #[test]
+    fn summary_has_a_row_for_each_file_and_the_unmeasured_functions() {
+        let report = report("FN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\n# cutaway: lines not measured: 3\n");
+        let text = summary(&report, &[]);
+        let expected = " covered     ran  not run  not measured  file\n\
+                        \x20 50.0 %       1        1             1  /nonexistent/a.c\n\
+                        \x20 50.0 %       1        1             1  all lines\n\
+                        \x20100.0 %       1        0             0  all functions\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn hundred_percent_is_all() {
+        let lines = |ran: u32, not_run: u32| {
+            let lines = (1..=ran).map(|line| format!("DA:{line},1\n"));
+            let others = (1..=not_run).map(|line| format!("DA:{},0\n", ran + line));
+            percent(report(&lines.chain(others).collect::<String>()).line_totals())
+        };
+        assert_eq!([lines(1, 0), lines(2999, 1), lines(2, 1)], ["100.0 %", "99.9 %", "66.6 %"]);
+        assert_eq!(lines(0, 0), "-");
+    }
+}

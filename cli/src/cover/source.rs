@@ -75,3 +75,51 @@ fn is_source_of(source: &[String], lines: &[LineCoverage]) -> bool {
         there.is_some_and(|there| line.text.as_deref().is_none_or(|text| text == there.trim_ascii()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use cutaway::CoverageReport;
+
+    use super::*;
+
+    fn file(lines: &str) -> FileCoverage {
+        let text = format!("SF:/nonexistent/a.c\n{lines}end_of_record\n");
+        CoverageReport::from_lcov(&text).unwrap().files.remove(0)
+    }
+
+    fn lines(rows: &[Row]) -> Vec<Option<u32>> {
+        rows.iter().map(|row| if let Row::Line { line, .. } = row { Some(*line) } else { None }).collect()
+    }
+
+    #[test]
+    fn lines_without_code_are_shown_near_lines_with_code() {
+        let source: Vec<_> = (1..=20).map(|line| format!("\ttext {line}")).collect();
+        let rows = rows_of(&file("DA:2,1\nDA:9,0\nDA:20,0\n"), Some(&source));
+        let expected = [1, 2, 3, 4, 0, 7, 8, 9, 10, 11, 0, 18, 19, 20].map(|line| Some(line).filter(|&line| line > 0));
+        assert_eq!(lines(&rows), expected);
+        assert_eq!(rows[0], Row::Line { line: 1, runs: None, text: Some("\ttext 1".to_owned()) });
+        assert_eq!(rows[1], Row::Line { line: 2, runs: Some(Run::Ran(1)), text: Some("\ttext 2".to_owned()) });
+    }
+
+    #[test]
+    fn without_the_file_only_lines_with_code_are_shown() {
+        let mut file = file("DA:2,1\nDA:9,0\nDA:4294967295,0\n");
+        file.lines[1].text = Some("from BTF".into());
+        let rows = rows(&file);
+        assert_eq!(lines(&rows), [Some(2), Some(9), Some(u32::MAX)]);
+        assert_eq!(rows[1], Row::Line { line: 9, runs: Some(Run::NotRun), text: Some("from BTF".to_owned()) });
+    }
+
+    #[test]
+    fn file_with_other_lines_is_not_the_source() {
+        let source = ["first".to_owned(), "\tsecond".to_owned()];
+        let mut file = file("DA:2,1\n");
+        assert!(is_source_of(&source, &file.lines));
+        file.lines[0].text = Some("second".into());
+        assert!(is_source_of(&source, &file.lines));
+        file.lines[0].text = Some("third".into());
+        assert!(!is_source_of(&source, &file.lines));
+        file.lines[0].text = None;
+        assert!(!is_source_of(&source[..1], &file.lines), "the file is too short");
+    }
+}
