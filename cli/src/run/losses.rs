@@ -63,8 +63,7 @@ impl OtherReaders {
         }
         if !changes.regained.is_empty() && !std::mem::replace(&mut self.reported_end, true) {
             warn!(
-                "`{map}`: the slots on CPU {} were empty and are taken back; records sent in between are lost and not \
-                 counted",
+                "`{map}`: the slots on CPU {} were empty and are taken back; records sent in between are lost",
                 listed(&changes.regained)
             );
         }
