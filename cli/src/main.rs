@@ -9,6 +9,7 @@ mod args;
 mod child;
 mod columns;
 mod compare;
+mod cover;
 mod decode;
 mod diagnostics;
 mod doctor;
@@ -80,6 +81,13 @@ enum Command {
     /// Run it as root.
     #[command(verbatim_doc_comment)]
     Run(run::Arguments),
+    /// Measure which lines of a BPF object's source run
+    ///
+    /// cover marks the code that runs, and shows each line of source with its
+    /// count. The marks cost one store for each basic block. Objects need line
+    /// information (clang -g). Run it as root.
+    #[command(verbatim_doc_comment)]
+    Cover(cover::Arguments),
     /// Show ring and perf buffers of any process, without side effects
     ///
     /// Without options, lists all ring buffers. One of --id, --pin, --name, --pid
@@ -133,6 +141,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Cover(arguments) => cover::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),

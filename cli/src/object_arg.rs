@@ -57,6 +57,11 @@ enum BuiltIn {
 }
 
 impl ObjectArg {
+    /// Returns whether an object is named: a command can make it optional.
+    pub(crate) fn is_given(&self) -> bool {
+        self.object.is_some() || self.built_in.is_some()
+    }
+
     /// Reads and parses the object.
     pub(crate) fn read(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;

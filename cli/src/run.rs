@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     arguments.rs        the options, as clap reads them
+//!     program_args.rs     those of the options that `cutaway cover` has too
 //!     globals.rs          --set NAME=VALUE: text ──▶ the bytes of a global variable
 //!     choices.rs          changes that the options make to the object before it is loaded
 //!     effects.rs          options that would have no effect
@@ -13,6 +14,7 @@
 //!     type_choice.rs      the chosen type, and how it is known
 //!     buffers.rs          all rings and perf event arrays, polled together
 //!     losses.rs           counted and uncounted losses, and other readers
+//!     counted.rs          the losses of each buffer, as the programs count them and as the kernel reports them
 //!     stream.rs           the loop that prints records until the run ends
 //!     output.rs           record ──▶ line: table, JSON or hex
 //!     dump.rs             at the end: variables and map elements
@@ -26,11 +28,13 @@ mod arguments;
 mod attach;
 mod buffers;
 mod choices;
+mod counted;
 mod dump;
 mod effects;
 mod globals;
 mod losses;
 mod output;
+mod program_args;
 mod record_type;
 mod skipped;
 mod stream;
@@ -45,22 +49,23 @@ use cutaway::{
     compare_readers_on_host,
 };
 
-pub(crate) use self::arguments::Arguments;
-use self::{
-    arguments::Format,
-    attach::AttachArgs,
-    buffers::{Buffers, Source},
-    losses::Losses,
-    record_type::Records,
+pub(crate) use self::{
+    arguments::Arguments,
+    attach::{AttachArgs, Attached, all_except as attach_except},
+    buffers::Buffers,
+    choices::apply_unpinned,
+    globals::apply as set_globals,
+    program_args::ProgramArgs,
     skipped::Skipped,
-    stream::Stream,
-    submit_sites::SubmitSites,
+};
+use self::{
+    arguments::Format, buffers::Source, record_type::Records, stream::Stream, submit_sites::SubmitSites,
     type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
 /// Default size of each CPU's perf buffer in bytes.
-const DEFAULT_BUFFER: u32 = 256 * 1024;
+pub(crate) const DEFAULT_BUFFER: u32 = 256 * 1024;
 
 /// Runs the object until the command exits, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
@@ -72,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     choices::apply(&mut object, arguments)?;
-    globals::apply(&mut object, &arguments.settings, own.as_ref())?;
+    globals::apply(&mut object, &arguments.program.settings, own.as_ref())?;
 
     // Types are found before anything is loaded, so that a wrong name fails early.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
@@ -86,14 +91,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let sites = submit_sites::of(&object);
     let specs = object.maps().to_vec();
 
-    let process = arguments.pid.map(Process::open).transpose()?;
+    let process = arguments.program.pid.map(Process::open).transpose()?;
     let (loaded, refused) = object.load_partial()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
-    let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
-    let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
+    let mut attached = attach::all(&loaded, &AttachArgs::of(&arguments.program));
+    let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
     skipped.add(std::mem::take(&mut attached.skipped));
     skipped.report(&shown, attached.is_empty())?;
 
@@ -108,14 +113,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut stream = Stream::new(arguments, &records, stop);
     let outcome = stream.run(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.print_state(&loaded, &specs, own.as_ref()));
-    let lost = losses(&buffers, &sites)?;
-    let summary = stream.summary(buffers.sources(), &lost);
+    let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
+    let summary = stream.summary(buffers.sources(), lost);
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
-    let (line, overflowed) = (summary.text(), summary.overflowed());
+    let (lines, line) = (summary.reasons(), summary.text());
     drop((buffers, loaded));
-    if overflowed > 0 {
-        diagnostics::say(&format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
-    }
+    lines.iter().for_each(|line| diagnostics::say(line));
     diagnostics::say(&line);
     outcome
 }
@@ -162,17 +165,6 @@ fn warn_of_inner_buffers(specs: &[MapSpec]) {
             map.name
         ));
     }
-}
-
-/// Returns the lost records of each buffer. The count is a lower bound if the kernel refuses records uncounted.
-fn losses(buffers: &Buffers, sites: &SubmitSites) -> Result<Vec<Losses>, CliError> {
-    let mut lost = buffers.lost()?;
-    for (source, lost) in buffers.sources().iter().zip(&mut lost) {
-        if sites.slot_on(&source.name).is_some() {
-            *lost = lost.at_least("records sent to another CPU's slot are refused and not counted");
-        }
-    }
-    Ok(lost)
 }
 
 fn is_buffer(map: &MapSpec) -> bool {

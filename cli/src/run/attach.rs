@@ -21,7 +21,7 @@ use cutaway::{
 };
 
 use super::{
-    arguments::{Arguments, pairs},
+    program_args::{ProgramArgs, pairs},
     record_type::abbreviated,
 };
 use crate::diagnostics;
@@ -31,7 +31,7 @@ const FREQUENCY: u64 = 99;
 
 /// The options that determine how programs are attached.
 #[derive(Debug)]
-pub(super) struct AttachArgs<'a> {
+pub(crate) struct AttachArgs<'a> {
     interface: Option<&'a str>,
     cgroup: Option<&'a str>,
     frequency: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) struct AttachArgs<'a> {
 }
 
 impl<'a> AttachArgs<'a> {
-    pub(super) fn of(arguments: &'a Arguments) -> Self {
+    pub(crate) fn of(arguments: &'a ProgramArgs) -> Self {
         Self {
             interface: arguments.interface.as_deref(),
             cgroup: arguments.cgroup.as_deref(),
@@ -79,24 +79,30 @@ impl<'a> AttachArgs<'a> {
 
 /// The result of attaching an object's programs.
 #[derive(Default)]
-pub(super) struct Attached {
-    pub(super) links: Links,
+pub(crate) struct Attached {
+    pub(crate) links: Links,
     /// The iterators: they run when their links are read.
-    pub(super) iterators: Vec<(String, Link)>,
+    pub(crate) iterators: Vec<(String, Link)>,
     /// The attached programs, each with its section and the target from `--attach`.
-    pub(super) attached: Vec<String>,
+    pub(crate) attached: Vec<String>,
     /// The programs that were run once, with their return values.
-    pub(super) ran: Vec<(String, u32)>,
+    pub(crate) ran: Vec<(String, u32)>,
     /// The programs that cannot be attached here, each with the reason.
-    pub(super) skipped: Vec<(String, String)>,
+    pub(crate) skipped: Vec<(String, String)>,
     /// The programs that run for every process although `--pid` names one.
-    pub(super) unrestricted: Vec<String>,
+    pub(crate) unrestricted: Vec<String>,
 }
 
 /// Attaches all programs and struct_ops maps that can be attached.
 pub(super) fn all(loaded: &Loaded, arguments: &AttachArgs<'_>) -> Attached {
+    all_except(loaded, arguments, |_| false)
+}
+
+/// Attaches all programs and struct_ops maps that can be attached, except these programs.
+pub(crate) fn all_except(loaded: &Loaded, arguments: &AttachArgs<'_>, except: impl Fn(&str) -> bool) -> Attached {
     let mut attached = Attached::default();
-    for program in loaded.programs().filter(|program| program.spec().section.program_type != T::STRUCT_OPS) {
+    let programs = loaded.programs().filter(|program| !except(program.name()));
+    for program in programs.filter(|program| program.spec().section.program_type != T::STRUCT_OPS) {
         attached.add(program, arguments);
     }
     for map in loaded.maps().filter(|map| map.map_type() == MapType::STRUCT_OPS) {
@@ -142,12 +148,12 @@ impl Attached {
     }
 
     /// Returns whether no program is attached or has run.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.attached.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
     }
 
     /// Prints the return values, the programs that `--pid` does not restrict, and the attached programs.
-    pub(super) fn report(&self) {
+    pub(crate) fn report(&self) {
         const SHOWN: usize = 8;
         for (name, value) in &self.ran {
             diagnostics::say(&format!("`{name}` returned {value}"));

@@ -11,11 +11,11 @@ use cutaway::{
 };
 use log::warn;
 
-use super::losses::{Losses, OtherReaders};
+use super::{counted::Reported, losses::OtherReaders};
 use crate::{args::perf_buffer_size, error::CliError};
 
 /// The readers of all buffers.
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     sources: Vec<Source>,
     poller: Poller,
 }
@@ -34,7 +34,7 @@ pub(super) struct Source {
 }
 
 /// A record in its buffer.
-pub(super) struct Record<'r> {
+pub(crate) struct Record<'r> {
     /// The index of its source.
     pub(super) source: usize,
     /// The CPU that sent it, if it comes from a perf buffer.
@@ -46,7 +46,7 @@ pub(super) struct Record<'r> {
 
 impl Buffers {
     /// Opens every ring and perf event array. `bytes` is the size of each CPU's perf buffer.
-    pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
+    pub(crate) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let mut buffers = Self { sources: Vec::new(), poller: Poller::new()? };
         for map in loaded.maps() {
             match map.map_type() {
@@ -83,7 +83,7 @@ impl Buffers {
     }
 
     /// Returns a handle that ends waits.
-    pub(super) fn stopper(&self) -> Stopper {
+    pub(crate) fn stopper(&self) -> Stopper {
         self.poller.stopper()
     }
 
@@ -92,7 +92,7 @@ impl Buffers {
     }
 
     /// Sleeps until a source may have records, the stopper is used, or the timeout expires.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
         let wake = self.poller.wait(timeout).map_err(|error| self.failure(error))?;
         for source in &mut self.sources {
             source.other_readers.report(&source.name, &self.poller.take_changes(source.token));
@@ -111,7 +111,7 @@ impl Buffers {
 
     /// Passes every available record to `each`, until `each` returns false. Returns the number of corrupt records that
     /// were skipped. Once `each` returns false, later records stay in a ring, and those of a perf buffer are dropped.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
         for (index, source) in self.sources.iter().enumerate() {
             match self.poller.source_mut(source.token) {
@@ -160,30 +160,29 @@ impl Buffers {
         Ok(unreadable)
     }
 
-    /// Returns the losses of each source, in the order of the sources.
-    pub(super) fn lost(&self) -> Result<Vec<Losses>, CliError> {
-        let lost = |source: &Source| match self.poller.source(source.token) {
-            Some(Reader::Perf(stream)) => source.lost(stream),
-            // A full ring refuses a record before it is sent: only the program can count that.
-            _ => Ok(Losses::Unknown),
+    /// Returns the losses of each source that the kernel reports, in the order of the sources; `None` for a ring.
+    pub(super) fn reported(&self) -> Result<Vec<Option<Reported>>, CliError> {
+        let reported = |source: &Source| match self.poller.source(source.token) {
+            Some(Reader::Perf(stream)) => source.reported(stream).map(Some),
+            // A full ring refuses a record before it is sent: only the program sees that.
+            _ => Ok(None),
         };
-        self.sources.iter().map(lost).collect()
+        self.sources.iter().map(reported).collect()
     }
 }
 
 impl Source {
-    /// Returns the losses of its perf buffers.
-    fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, CliError> {
+    /// Returns the losses of its perf buffers that the kernel reports.
+    fn reported(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Reported, CliError> {
         let lost = stream.lost().map_err(cutaway::Error::from)?;
-        Ok(if lost.source != LostSource::Kernel {
-            Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not report the last ones")
+        let unreported = if lost.source != LostSource::Kernel {
+            Some("before Linux 6.0 the kernel does not report the last ones")
         } else if !stream.set().without_slot().is_empty() {
-            Losses::AtLeast(lost.samples, "records of CPUs without a slot are not counted")
-        } else if self.other_readers.were_found() {
-            Losses::AtLeast(lost.samples, "records that another reader received are not included")
+            Some("records of CPUs without a slot are not counted")
         } else {
-            Losses::Exactly(lost.samples)
-        })
+            None
+        };
+        Ok(Reported { lost: lost.samples, unreported, other_reader: self.other_readers.were_found() })
     }
 
     /// Returns the `max_entries` that gives each CPU a slot; `None` if each CPU has one.

@@ -1,16 +1,51 @@
 //! Changes the object by the options before it is loaded: which programs run, their sections and targets, the sizes of
-//! maps, the directory of pins.
+//! maps, the directory of pins,
+//! and whether losses are counted.
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
 use super::{
-    arguments::{Arguments, pairs},
-    attach, effects, record_type, skipped,
+    arguments::Arguments,
+    attach, effects,
+    program_args::{ProgramArgs, pairs},
+    record_type, skipped,
 };
 use crate::error::CliError;
 
-/// Applies the options to the object.
+/// Applies the options of `cutaway run` to the object.
 pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
+    effects::check_types(arguments)?;
+    apply_to_programs(object, &arguments.program)?;
+    effects::check_maps(object, arguments)?;
+    for map in names_of_maps(object) {
+        let map = object.map_mut(&map)?;
+        if arguments.pins.is_none() {
+            map.pinning = Pinning::None;
+        }
+        if let (Some(bytes), MapType::RINGBUF) = (arguments.buffer, map.map_type) {
+            map.max_entries = bytes;
+        }
+    }
+    if let Some(directory) = &arguments.pins {
+        object.set_pin_root(directory);
+    }
+    if !arguments.no_count_losses {
+        object.count_losses();
+    }
+    size_maps(object, &arguments.program)
+}
+
+/// Applies the options to an object whose maps are neither pinned nor taken from pins.
+pub(crate) fn apply_unpinned(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
+    apply_to_programs(object, arguments)?;
+    for map in names_of_maps(object) {
+        object.map_mut(&map)?.pinning = Pinning::None;
+    }
+    size_maps(object, arguments)
+}
+
+/// Selects the programs, and sets their sections and targets.
+fn apply_to_programs(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     effects::check_duplicates(arguments)?;
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
@@ -26,16 +61,11 @@ pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), Cl
         }
     }
     // The check reads the targets of the programs, which are set above.
-    effects::check(object, arguments)?;
-    configure_maps(object, arguments)?;
-    if let Some(directory) = &arguments.pins {
-        object.set_pin_root(directory);
-    }
-    Ok(())
+    effects::check_programs(object, arguments)
 }
 
 /// Selects the programs to load.
-fn select_programs(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
+fn select_programs(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     let all: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
     for name in &arguments.programs {
         if !all.contains(name)
@@ -51,18 +81,12 @@ fn select_programs(object: &mut Object, arguments: &Arguments) -> Result<(), Cli
     Ok(())
 }
 
-/// Sets the sizes of the maps, and removes their pinning without `--pins`.
-fn configure_maps(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
-    let names: Vec<String> = object.maps().iter().map(|map| map.name.clone()).collect();
-    for name in names {
-        let map = object.map_mut(&name)?;
-        if arguments.pins.is_none() {
-            map.pinning = Pinning::None;
-        }
-        if let (Some(bytes), MapType::RINGBUF) = (arguments.buffer, map.map_type) {
-            map.max_entries = bytes;
-        }
-    }
+fn names_of_maps(object: &Object) -> Vec<String> {
+    object.maps().iter().map(|map| map.name.clone()).collect()
+}
+
+/// Sets the sizes of the maps.
+fn size_maps(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     for (name, number) in pairs(&arguments.max_entries) {
         let entries =
             number.parse().map_err(|_| CliError::usage(format!("--max-entries {name}={number}: N is not a number")))?;

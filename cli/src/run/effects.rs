@@ -18,34 +18,36 @@ use std::collections::BTreeSet;
 use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramSpec};
 
 use super::{
-    arguments::{Arguments, Format, pairs},
+    arguments::{Arguments, Format},
     attach::takes_attach_point,
+    program_args::{ProgramArgs, pairs},
     record_type::abbreviated,
 };
 use crate::error::CliError;
 
-/// Refuses the first option without effect. The caller has selected the programs and set their targets.
-pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
-    let selected: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
-    // Without a program to run, that is the error, and not an option.
-    if !selected.is_empty() {
-        programs(object, &selected, arguments)?;
-    }
-    maps(object, arguments)
-}
-
-/// Refuses a second value for the same name, and `--type` with `--format hex`.
-pub(super) fn check_duplicates(arguments: &Arguments) -> Result<(), CliError> {
-    let options = [
+/// Refuses a second value for the same name.
+pub(super) fn check_duplicates(arguments: &ProgramArgs) -> Result<(), CliError> {
+    given_once(&[
         ("--attach", &arguments.targets),
         ("--section", &arguments.sections),
         ("--set", &arguments.settings),
         ("--max-entries", &arguments.max_entries),
-        ("--type", &arguments.types),
-    ];
+    ])
+}
+
+/// Refuses a second type for the same map, and `--type` with `--format hex`.
+pub(super) fn check_types(arguments: &Arguments) -> Result<(), CliError> {
+    given_once(&[("--type", &arguments.types)])?;
+    if arguments.format == Format::Hex && !arguments.types.is_empty() {
+        return Err(CliError::usage("--type has no effect with --format hex, which decodes nothing; drop one of them"));
+    }
+    Ok(())
+}
+
+fn given_once(options: &[(&str, &Vec<String>)]) -> Result<(), CliError> {
     for (option, given) in options {
         let mut names = BTreeSet::new();
-        for text in given {
+        for text in *given {
             let name = text.split_once('=').map(|(name, _)| name);
             if !names.insert(name) {
                 let whose = name.map_or_else(|| "all maps".to_owned(), |name| format!("`{name}`"));
@@ -53,13 +55,17 @@ pub(super) fn check_duplicates(arguments: &Arguments) -> Result<(), CliError> {
             }
         }
     }
-    if arguments.format == Format::Hex && !arguments.types.is_empty() {
-        return Err(CliError::usage("--type has no effect with --format hex, which decodes nothing; drop one of them"));
-    }
     Ok(())
 }
 
-fn programs(object: &Object, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+/// Refuses the first option without effect on a program. The caller has selected the programs and set their targets.
+pub(super) fn check_programs(object: &Object, arguments: &ProgramArgs) -> Result<(), CliError> {
+    let selected: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
+    // Without a program to run, that is the error, and not an option.
+    if selected.is_empty() { Ok(()) } else { programs(object, &selected, arguments) }
+}
+
+fn programs(object: &Object, selected: &[&ProgramSpec], arguments: &ProgramArgs) -> Result<(), CliError> {
     for (option, given) in [("--attach", &arguments.targets), ("--section", &arguments.sections)] {
         for (name, _) in pairs(given) {
             // An unknown program is another error.
@@ -117,7 +123,7 @@ struct AttachOption {
 }
 
 impl AttachOption {
-    fn check(self, selected: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
+    fn check(self, selected: &[&ProgramSpec], arguments: &ProgramArgs) -> Result<(), CliError> {
         let Self { option, value: Some(value), field, sections } = self else { return Ok(()) };
         let mut takers = selected.iter().filter(|program| program.takes(field)).peekable();
         if takers.peek().is_none() {
@@ -140,10 +146,11 @@ impl AttachOption {
     }
 }
 
-fn maps(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
+/// Refuses the first option without effect on a map.
+pub(super) fn check_maps(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
     let is_ring = |map: &MapSpec| map.map_type == MapType::RINGBUF;
     let is_perf = |map: &MapSpec| map.map_type == MapType::PERF_EVENT_ARRAY;
-    let sized = |map: &MapSpec| pairs(&arguments.max_entries).any(|(name, _)| name == map.name);
+    let sized = |map: &MapSpec| pairs(&arguments.program.max_entries).any(|(name, _)| name == map.name);
     let has = |fits: &dyn Fn(&MapSpec) -> bool| object.maps().iter().any(fits);
     const NO_BUFFER: &str = "the object has no ring buffer and no perf event array";
     let refuse = |option: String, why: &str| Err(CliError::new(format!("{option} has no effect: {why}; drop it")));

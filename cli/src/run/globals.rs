@@ -20,7 +20,7 @@ use cutaway::{
 use crate::{decode, error::CliError};
 
 /// Sets the variables of all `NAME=VALUE` in `options`.
-pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
+pub(crate) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
     for option in options {
         // clap has checked the form.
         let (name, text) = option.split_once('=').unwrap_or((option, ""));

@@ -49,7 +49,7 @@ impl SkippedProgram {
 
 /// All programs that do not run.
 #[derive(Debug, Default)]
-pub(super) struct Skipped {
+pub(crate) struct Skipped {
     programs: Vec<SkippedProgram>,
     /// The verifier's log of the first program that it refuses.
     details: Option<String>,
@@ -59,7 +59,7 @@ pub(super) struct Skipped {
 
 impl Skipped {
     /// Collects the programs that were not loaded, each with the reason. With `--program`, only those that it selects.
-    pub(super) fn of(loaded: &Loaded, refused: Vec<FailedProgram>, chosen: &[String]) -> Self {
+    pub(crate) fn of(loaded: &Loaded, refused: Vec<FailedProgram>, chosen: &[String]) -> Self {
         let mut all = Self::default();
         let is_refused = |name: &str| refused.iter().any(|refused| refused.name == name);
         let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
@@ -85,12 +85,12 @@ impl Skipped {
     }
 
     /// Adds the programs that cannot be attached, each with the reason.
-    pub(super) fn add(&mut self, unattached: Vec<(String, String)>) {
+    pub(crate) fn add(&mut self, unattached: Vec<(String, String)>) {
         self.programs.extend(unattached.into_iter().map(|(name, why)| SkippedProgram::new(name, why)));
     }
 
     /// Prints the reasons. Returns an error if no program runs.
-    pub(super) fn report(self, shown: &str, nothing_runs: bool) -> Result<(), CliError> {
+    pub(crate) fn report(self, shown: &str, nothing_runs: bool) -> Result<(), CliError> {
         let lines = lines(&self.programs);
         if !nothing_runs {
             for line in lines {

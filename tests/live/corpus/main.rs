@@ -5,6 +5,9 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod code;
+#[cfg(feature = "instrument")]
+#[path = "instrumented.rs"]
+mod instrumented_objects;
 mod maps;
 mod resolver;
 mod sections;
@@ -12,6 +15,9 @@ mod sections;
 #[path = "../support/harness.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
+#[cfg(feature = "instrument")]
+#[path = "../support/instrumented.rs"]
+mod instrumented;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
@@ -34,7 +40,14 @@ pub(crate) use object;
 
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
-    let tables = [sections::tests(), maps::tests(), code::tests(), resolver::tests()];
+    let tables = [
+        sections::tests(),
+        maps::tests(),
+        code::tests(),
+        resolver::tests(),
+        #[cfg(feature = "instrument")]
+        instrumented_objects::tests(),
+    ];
     Suite::new(tables).all_need(requirements::root).run()
 }
 

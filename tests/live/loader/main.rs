@@ -17,6 +17,8 @@ mod descriptors;
 mod externs;
 mod journal;
 mod lockdown;
+#[cfg(feature = "instrument")]
+mod losses;
 mod maps;
 mod objects;
 mod polling;
@@ -60,6 +62,8 @@ fn main() {
         externs::tests(),
         privileges::tests(),
         lockdown::tests(),
+        #[cfg(feature = "instrument")]
+        losses::tests(),
         variables::tests(),
         sysfs::tests(),
         #[cfg(feature = "aya-obj")]

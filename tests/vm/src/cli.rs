@@ -10,6 +10,7 @@ use clap::Parser;
 
 use crate::accel::Choice;
 use crate::cache::Cache;
+use crate::coverage;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
 use crate::kernel::{MATRIX, Request};
@@ -122,6 +123,14 @@ pub struct Args {
     /// that the tests write to $CUTAWAY_VM_RESULTS.
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     results: Option<PathBuf>,
+    /// Collect BPF coverage of the tests' processes
+    ///
+    /// Sets CUTAWAY_COVERAGE in the guests. A process that loads BPF objects
+    /// with the crate cutaway then leaves reports of the source lines that
+    /// ran. DIR/KERNEL gets these reports, in the format of lcov, and
+    /// DIR/all.info gets all of them, merged.
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    coverage: Option<PathBuf>,
     /// Write a JUnit XML report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -230,7 +239,7 @@ impl Args {
             .tempdir()
             .map_err(Error::file("create", std::env::temp_dir()))?;
         let folder = match &self.results {
-            Some(folder) => std::path::absolute(folder).map_err(Error::file("find", folder))?,
+            Some(folder) => absolute(folder)?,
             None => temporary.path().to_path_buf(),
         };
         let limit = Duration::from_secs;
@@ -253,10 +262,15 @@ impl Args {
             parallel: self.parallel,
             guests: self.guests.into(),
             refresh: self.refresh,
+            coverage: self.coverage.as_ref().map(|path| absolute(path)).transpose()?,
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
         let matrix = job.run(&requests, named, &cache, &screen)?;
         self.print_report(&matrix, detail)?;
+        if let Some(directory) = &job.coverage {
+            let merged = coverage::merge(directory, matrix.guests.iter().map(|guest| guest.name.as_str()))?;
+            eprintln!("{}", coverage::outcome(merged.as_deref()));
+        }
         let own_failure = transparent && matrix.guests.iter().all(|guest| guest.end == crate::report::End::Clean);
         let worth_keeping = !matrix.guests.is_empty() && !matrix.succeeded() && !own_failure;
         if self.results.is_none() && (self.keep || worth_keeping) {
@@ -301,6 +315,9 @@ impl Args {
                 Some((name, value)) => plan.environment.insert(name.to_owned(), value.to_owned()),
                 None => std::env::var(word).ok().and_then(|value| plan.environment.insert(word.to_owned(), value)),
             };
+        }
+        if self.coverage.is_some() {
+            coverage::request(&mut plan);
         }
         Ok((plan, bring))
     }
@@ -413,11 +430,15 @@ fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
     if matrix.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(Error::file("find", path))
+}
+
 /// Returns a path as it is, or the path of a program that is found by name in PATH, as a shell does.
 fn found(path: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(Error::file("find", path))?;
-    if absolute.exists() {
-        return Ok(absolute);
+    let whole = absolute(path)?;
+    if whole.exists() {
+        return Ok(whole);
     }
     if path.components().count() == 1 {
         let folders = std::env::var_os("PATH").unwrap_or_default();

@@ -18,6 +18,7 @@ mod accel;
 mod cache;
 pub mod cli;
 pub mod console;
+mod coverage;
 mod error;
 pub mod guest;
 pub mod initramfs;

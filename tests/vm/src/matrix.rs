@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::accel::{self, Choice};
 use crate::cache::Cache;
+use crate::coverage;
 use crate::error::{Error, Result, chain};
 use crate::initramfs::Tree;
 use crate::interrupt;
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     /// The number of guests that share the tests of one kernel.
     pub(crate) guests: usize,
     pub(crate) refresh: bool,
+    /// The directory for coverage reports.
+    pub(crate) coverage: Option<PathBuf>,
 }
 
 /// The smallest default memory of a guest.
@@ -110,6 +113,9 @@ impl Job {
             clear(&folder.join(own))?;
         }
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+        if let Some(directory) = &self.coverage {
+            coverage::clear(&directory.join(name))?;
+        }
         let line = screen.guest(name);
         let (plan, tree) = self.files(kernel)?;
         let memory_mib = self.memory(tree.size())?;
@@ -136,7 +142,16 @@ impl Job {
                 .collect();
             running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
-        let guest = shard::merge(guests?).ok_or(Error::Interrupted)?;
+        let guests = guests?;
+        if let Some(directory) = &self.coverage {
+            // A crash or Ctrl-C keeps the reports that were sent before.
+            let to = directory.join(name);
+            coverage::collect(&folder, None, &to)?;
+            for own in Shard::all(self.guests).filter_map(Shard::folder) {
+                coverage::collect(&folder.join(&own), Some(&own), &to)?;
+            }
+        }
+        let guest = shard::merge(guests).ok_or(Error::Interrupted)?;
         line.end(&guest);
         if !self.keep {
             fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;

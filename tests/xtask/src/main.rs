@@ -4,6 +4,8 @@ mod bench;
 mod ci;
 mod compare_matrix;
 mod damaged;
+mod instrumented;
+mod loss_cost;
 mod messages;
 mod mutants;
 mod objects;
@@ -82,6 +84,18 @@ enum Routine {
     /// object or one message, within seconds and 1 GiB.
     #[command(verbatim_doc_comment)]
     Damaged(damaged::Arguments),
+    /// Compile C and compare its programs with and without counts
+    ///
+    /// Each source of tests/instrument becomes many objects. Each object must
+    /// load and do the same with inserted instructions. Needs clang and root.
+    #[command(verbatim_doc_comment)]
+    Instrumented(instrumented::Arguments),
+    /// Measure the cost of counting losses and of coverage
+    ///
+    /// Time per run, by the kernel's statistics, with and without inserted
+    /// instructions in turn. Needs root.
+    #[command(verbatim_doc_comment)]
+    LossCost(loss_cost::Arguments),
     /// Measure the readers and the loader against others
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -114,6 +128,8 @@ fn main() -> ExitCode {
             &[("CUTAWAY_MUTANTS", &count.to_string())],
         ),
         Routine::Damaged(arguments) => damaged::run(&arguments),
+        Routine::Instrumented(arguments) => instrumented::run(&arguments),
+        Routine::LossCost(arguments) => loss_cost::run(&arguments),
         Routine::Bench(bench) => bench::run(&bench),
         Routine::Listing(transport) => objects::listing(&transport),
     };

@@ -146,7 +146,7 @@ impl Coverage {
         Ok(CoverageReport::of(functions.iter().map(|(spec, blocks)| FunctionRun {
             name: &spec.name,
             lines: &spec.lines,
-            size: spec.instructions.len(),
+            instructions: &spec.instructions,
             blocks,
         })))
     }

@@ -14,10 +14,12 @@ mod stacks;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use channel::Channel;
 
+use crate::coverage;
 use crate::plan::{PLAN, Plan, RESULTS};
 use crate::protocol::Message;
 use crate::shard::Shard;
@@ -70,12 +72,23 @@ fn work(channel: &Channel) -> bool {
         }
     };
     let environment = environment(&plan);
+    if let Some(directory) = plan.environment.get(coverage::VARIABLE)
+        && let Err(error) = open_directory(Path::new(directory))
+    {
+        channel.note(format!("cannot create {directory}, so there is no coverage: {error}"));
+    }
     let shard = Shard::of_this_guest();
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
         harness::run(channel, &plan, index, shard, &environment, &mut leftovers);
     }
     true
+}
+
+/// Creates a directory that processes of every user can write to: a test may drop its privileges.
+fn open_directory(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o1777))
 }
 
 /// Returns the environment of every process.

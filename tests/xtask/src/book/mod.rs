@@ -73,6 +73,7 @@ pub const PAGES: &[&str] = &[
     "docs/8-testing.md",
     "docs/9-embedding.md",
     "docs/10-two-readers.md",
+    "docs/11-instrumentation.md",
     "docs/commands.md",
     "docs/compare.md",
 ];

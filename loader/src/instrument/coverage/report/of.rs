@@ -1,9 +1,19 @@
 //! Computes the report of an object: a line ran if one of its instructions is in a block that ran.
 
+//!
+//! Compilers give no line to some instructions, such as moves of constants at the beginning of a block. The format has no
+//! place for that: an instruction without a record of its own follows the record of another instruction, perhaps of
+//! another block. So the block in which a record begins decides whether the line ran.
+//!
+//! LLVM: `BTFDebug::beginInstruction` in `llvm/lib/Target/BPF/BTFDebug.cpp` skips instructions without a `DebugLoc`.
+
 use std::{ops::Range, sync::Arc};
 
 use super::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
-use crate::Line;
+use crate::{
+    Instruction, Line,
+    instrument::code::{Flow, flow},
+};
 
 /// The blocks of one function, each with the result of the measurement.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +21,7 @@ pub(crate) struct FunctionRun<'a> {
     pub(crate) name: &'a str,
     /// The source lines of its instructions, in ascending order of their slots.
     pub(crate) lines: &'a [Line],
-    /// The number of its instruction slots.
-    pub(crate) size: usize,
+    pub(crate) instructions: &'a [Instruction],
     /// The slots of each block, and whether it ran. `None` if it was not measured. Slots in no block are not measured.
     pub(crate) blocks: &'a [(Range<usize>, Option<bool>)],
 }
@@ -37,13 +46,11 @@ impl CoverageReport {
             return;
         };
         self.push(&first.file, None, Some(coverage(Some(first.line))));
-        let slots = slots(function);
-        let ends = function.lines.iter().skip(1).map(|line| line.slot).chain([function.size]);
+        let slots = Slots::of(function);
+        let ends = function.lines.iter().skip(1).map(|line| line.slot).chain([function.instructions.len()]);
         for (line, end) in function.lines.iter().zip(ends).filter(|(line, _)| is_source(line)) {
             // Without an instruction, the line has nothing to run.
-            let Some(runs) = slots.get(line.slot..end).and_then(|slots| slots.iter().copied().reduce(Run::join)) else {
-                continue;
-            };
+            let Some(runs) = slots.run_of(line.slot..end) else { continue };
             let text = Some(&line.text).filter(|text| !text.is_empty()).cloned();
             self.push(&line.file, Some(LineCoverage { line: line.line, runs, text }), None);
         }
@@ -70,15 +77,46 @@ fn is_source(line: &Line) -> bool {
     line.line > 0 && !line.file.is_empty()
 }
 
-/// Returns for each instruction slot of a function whether it ran.
-fn slots(function: FunctionRun<'_>) -> Vec<Run> {
-    let mut slots = vec![Run::NotMeasured; function.size];
-    for (range, ran) in function.blocks {
-        if let Some(slots) = slots.get_mut(range.start..range.end.min(function.size)) {
-            slots.fill(run(*ran));
+/// The slots of a function, each with its block and whether that ran. Slots in no block are not measured.
+struct Slots<'a> {
+    instructions: &'a [Instruction],
+    blocks: Vec<(Option<usize>, Run)>,
+}
+
+impl<'a> Slots<'a> {
+    fn of(function: FunctionRun<'a>) -> Self {
+        let instructions = function.instructions;
+        let mut blocks = vec![(None, Run::NotMeasured); instructions.len()];
+        for (index, (range, ran)) in function.blocks.iter().enumerate() {
+            if let Some(slots) = blocks.get_mut(range.start..range.end.min(instructions.len())) {
+                slots.fill((Some(index), run(*ran)));
+            }
         }
+        Self { instructions, blocks }
     }
-    slots
+
+    /// Returns whether the line of these slots ran. `None` if there are no slots.
+    ///
+    /// If the first block did not run and a later one did, the line is unknown: the compiler may have given no line to
+    /// the later instructions. After a jump without a condition, other code begins.
+    fn run_of(&self, slots: Range<usize>) -> Option<Run> {
+        let start = slots.start;
+        let slots = self.blocks.get(slots)?;
+        let &(mut block, first) = slots.first()?;
+        for (slot, &(next, runs)) in (start..).zip(slots).skip(1) {
+            let previous = self.instructions.get(slot - 1).copied();
+            if next != block
+                && previous.is_some_and(|insn| matches!(flow(slot - 1, insn), Flow::Jump(_) | Flow::Exit | Flow::Table))
+            {
+                break;
+            }
+            if !first.ran() && runs != first {
+                return Some(Run::NotMeasured);
+            }
+            block = next;
+        }
+        Some(first)
+    }
 }
 
 fn run(ran: Option<bool>) -> Run {

@@ -1,14 +1,19 @@
 use std::{ops::Range, sync::Arc};
 
 use super::*;
-use crate::Line;
+use crate::{Instruction, Line};
 
 fn line(slot: usize, file: &str, line: u32) -> Line {
     Line { slot, file: Arc::from(file), line, column: 0, text: Arc::from(format!("text {line}")) }
 }
 
+/// `r0 = 0`
+const MOVE: Instruction = Instruction::new(0xb7, 0, 0, 0, 0);
+const EXIT: Instruction = Instruction::new(0x95, 0, 0, 0, 0);
+
 fn report(name: &str, lines: &[Line], size: usize, blocks: &[(Range<usize>, Option<bool>)]) -> CoverageReport {
-    CoverageReport::of([FunctionRun { name, lines, size, blocks }].into_iter())
+    let instructions = vec![MOVE; size];
+    CoverageReport::of([FunctionRun { name, lines, instructions: &instructions, blocks }].into_iter())
 }
 
 fn lines(report: &CoverageReport, path: &str) -> Vec<(u32, Run)> {
@@ -45,11 +50,33 @@ fn line_with_an_unmeasured_part_is_not_called_not_run() {
     assert_eq!(lines(&report("f", &[line(0, "a.c", 1)], 2, &ran), "a.c"), [(1, Run::Ran(1))]);
 }
 
+/// LLVM gives no line to `r1 = 2` at the beginning of a block: the record of line 1 extends to it.
+#[test]
+fn line_does_not_extend_to_code_behind_a_jump() {
+    let instructions = [MOVE, EXIT, MOVE, MOVE];
+    let lines_of = |first, second| {
+        let blocks = [(0..2, first), (2..4, second)];
+        let all = [line(0, "a.c", 1), line(3, "a.c", 2)];
+        let function = FunctionRun { name: "f", lines: &all, instructions: &instructions, blocks: &blocks };
+        lines(&CoverageReport::of([function].into_iter()), "a.c")
+    };
+    assert_eq!(lines_of(Some(false), Some(true)), [(1, Run::NotRun), (2, Run::Ran(1))]);
+    assert_eq!(lines_of(Some(true), Some(false)), [(1, Run::Ran(1)), (2, Run::NotRun)]);
+    assert_eq!(lines_of(None, Some(true)), [(1, Run::NotMeasured), (2, Run::Ran(1))]);
+}
+
+/// Either the line continues, or the compiler gave no line to the instructions that ran.
+#[test]
+fn line_whose_end_alone_ran_is_unknown() {
+    let blocks = [(0..1, Some(false)), (1..2, Some(true))];
+    assert_eq!(lines(&report("f", &[line(0, "a.c", 1)], 2, &blocks), "a.c"), [(1, Run::NotMeasured)]);
+}
+
 #[test]
 fn line_of_a_header_is_joined_over_the_functions_that_inline_it() {
     let inlined = [line(0, "a.c", 5), line(1, "b.h", 7)];
     let (ran, not) = ([(0..2, Some(true))], [(0..2, Some(false))]);
-    let function = |name, blocks| FunctionRun { name, lines: &inlined, size: 2, blocks };
+    let function = |name, blocks| FunctionRun { name, lines: &inlined, instructions: &[MOVE, EXIT], blocks };
     let report =
         CoverageReport::of([function("one", &not[..]), function("two", &ran), function("three", &ran)].into_iter());
     assert_eq!(lines(&report, "b.h"), [(7, Run::Ran(1))], "one run counts once");

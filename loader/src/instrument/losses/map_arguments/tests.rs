@@ -3,6 +3,7 @@ use cutaway_programs::{Bits64, Operand, prelude::*};
 use super::*;
 
 mod corpus;
+mod effort;
 mod random;
 
 /// Two rings and an array of rings, with an object that declares them.
@@ -306,6 +307,53 @@ fn pointer_that_two_paths_move_differently_reaches_all_slots() {
 }
 
 #[test]
+fn pointer_stored_at_an_unknown_place_reaches_all_slots() {
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.store(DW, R10, -8, R6);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.store(DW, R3, 0, R2);
+        asm.load(DW, R4, R10, -16); // maybe the pointer in r2
+        asm.store(DW, R4, 0, R7);
+        asm.store(DW, R10, -24, R6);
+        asm.load(DW, R1, R10, -24);
+    });
+    assert_eq!(map, one(), "stored after the pointer");
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.store(DW, R3, 0, R2);
+        asm.store(DW, R10, -8, R6);
+        asm.load(DW, R4, R10, -16);
+        asm.store(DW, R4, 0, R7);
+        asm.load(DW, R1, R10, -8);
+    });
+    assert_eq!(map, None);
+    let map = map_after(|asm, rings| {
+        asm.load_map(R6, rings.one);
+        asm.load_map(R7, rings.other);
+        asm.store(DW, R10, -8, R6);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.store(DW, R10, -16, R2);
+        asm.mov(R3, R10);
+        asm.sub(R3, R1);
+        asm.load(DW, R4, R3, 0); // maybe the pointer in r2
+        asm.store(DW, R4, 0, R7);
+        asm.load(DW, R1, R10, -8);
+    });
+    assert_eq!(map, None);
+}
+
+#[test]
 fn unreachable_call_is_unknown() {
     let mut rings = Rings::new();
     let mut asm = Assembler::new();
@@ -441,6 +489,63 @@ fn address_of_a_variable_is_no_map() {
     reserve(&mut asm);
     rings.program(asm);
     assert_eq!(rings.passed(), [None]);
+}
+
+/// Returns an object whose program passes the map `one` to the global function `global_sender`.
+fn calls_global() -> Object {
+    let mut rings = Rings::new();
+    let mut asm = Assembler::new();
+    reserve(&mut asm);
+    let sender = rings.object.global_function("global_sender", signature(), asm);
+    let mut asm = Assembler::new();
+    asm.load_map(R1, rings.one);
+    asm.call_function(sender);
+    asm.exit();
+    rings.program(asm);
+    Object::parse(&rings.object.write().unwrap()).unwrap()
+}
+
+#[test]
+fn parameter_of_a_called_program_is_unknown() {
+    let mut object = calls_global();
+    assert_eq!(passed(&object), [one()]);
+    object.set_program_type("global_sender", crate::ProgramType::KPROBE, crate::AttachType::default()).unwrap();
+    assert_eq!(passed(&object), [None]);
+}
+
+#[test]
+fn parameter_of_an_exception_callback_is_unknown() {
+    let mut object = calls_global();
+    let mut functions = object.function_table().iter();
+    let &(callback, _) = functions.find(|(_, function)| function.name == "global_sender").unwrap();
+    for function in object.function_table_mut().values_mut() {
+        function.exception_callback = Some(Ok(callback));
+    }
+    assert_eq!(passed(&object), [None]);
+}
+
+#[test]
+fn table_of_jumps_can_lead_to_any_call() {
+    let mut rings = Rings::new();
+    let sender = rings.sender(R1);
+    let mut asm = Assembler::new();
+    let both = asm.label("both");
+    asm.load_map(R1, rings.one);
+    asm.jump_if(Eq, R0, 0, both);
+    asm.load_map(R1, rings.other);
+    asm.exit(); // slot 5
+    asm.bind(both);
+    asm.mov(R6, R1);
+    asm.call_function(sender);
+    asm.mov(R1, R6);
+    reserve(&mut asm);
+    rings.program(asm);
+    let mut object = Object::parse(&rings.object.write().unwrap()).unwrap();
+    assert_eq!(passed(&object), [one(), one()]);
+    for function in object.function_table_mut().values_mut().filter(|function| function.name == "sends") {
+        function.instructions[5] = Instruction::new(0x0d, 0, 0, 0, 0); // gotox r0
+    }
+    assert_eq!(passed(&object), [None, None]);
 }
 
 /// The verifier refuses such code. It must neither panic nor run forever here.

@@ -1,0 +1,123 @@
+//! The arguments of `cutaway cover`.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::test_run;
+use crate::{error::CliError, object_arg::ObjectArg, run::ProgramArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  cutaway cover program.o -- ls              lines that run while ls runs
+  cutaway cover program.o --duration 10      lines that run within 10 seconds
+  cutaway cover program.o --test-run filter=packet.bin
+      run the program `filter` once, on the bytes of the file
+  cutaway cover program.o --output a.info -- ls
+      the same as lcov, for genhtml
+  cutaway cover --merge a.info b.info        several runs together";
+
+/// The arguments of `cutaway cover`.
+#[derive(Debug, Args)]
+// An earlier result is enough.
+#[command(after_help = EXAMPLES, mut_arg("object", |object| object.required_unless_present("merge").index(1)))]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(super) object: ObjectArg,
+
+    #[command(flatten)]
+    pub(super) program: ProgramArgs,
+
+    /// Run a program once, unattached (repeatable)
+    ///
+    /// By BPF_PROG_TEST_RUN. INPUT is a file, or bytes as hex:0a0b. It is the
+    /// packet, or the context of a program that works on no packet. Default:
+    /// 64 zero bytes as the packet, no context. Without COMMAND, --duration
+    /// and --pid, cover attaches no program, and exits after these runs.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long = "test-run", value_name = "NAME[=INPUT]", value_parser = test_run::form)]
+    pub(super) test_runs: Vec<String>,
+
+    /// Exit after SECS seconds, fractions allowed
+    ///
+    /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
+    /// Default: no limit.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
+    pub(super) duration: Option<Duration>,
+
+    /// Add the results in these lcov files
+    ///
+    /// Of earlier runs, on this or other kernels, or of other tools. Counts
+    /// of a line are added. A line is not measured if it ran in none of the
+    /// results and was not measured in one of them. OBJECT is optional, and
+    /// must precede --merge.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) merge: Vec<PathBuf>,
+
+    /// Write lcov to FILE
+    ///
+    /// For genhtml and services for coverage. Lines that were not measured
+    /// are in comments, which only cutaway reads. With --output, the table
+    /// has no source lines, only the numbers of each file.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Output format: table (default), json or lcov
+    ///
+    /// table: each line of source with its count, then the numbers of each
+    ///     file. ##### is a line that did not run, ? a line that was not
+    ///     measured, - a line without code. The count is the number of runs
+    ///     of cutaway that ran the line: 1, or more with --merge.
+    /// json: one JSON object per file and line, then one for all files
+    /// lcov: the format of lcov, for genhtml
+    #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value = "table")]
+    pub(super) format: Format,
+
+    /// Command to run; exit when it exits
+    ///
+    /// COMMAND starts when all programs are attached. Its stdout goes to
+    /// stderr. Lines that run because of other processes count too.
+    #[arg(verbatim_doc_comment)]
+    #[arg(last = true, index = 2, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
+/// The format of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Source lines and numbers
+    Table,
+    /// One JSON object per file and line
+    Json,
+    /// The format of lcov
+    Lcov,
+}
+
+impl Arguments {
+    /// Refuses options that need an object, if none is given.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        if self.object.is_given() {
+            return Ok(());
+        }
+        let others = [
+            ("--test-run", !self.test_runs.is_empty()),
+            ("--duration", self.duration.is_some()),
+            ("COMMAND", !self.command.is_empty()),
+        ];
+        match self.program.given().into_iter().chain(others).find(|(_, given)| *given) {
+            Some((option, _)) => Err(CliError::usage(format!(
+                "{option} has no effect without OBJECT; give OBJECT before --merge, or drop {option}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether the programs are attached: test runs alone need none of them attached.
+    pub(super) fn attaches(&self) -> bool {
+        self.test_runs.is_empty() || !self.command.is_empty() || self.duration.is_some() || self.program.pid.is_some()
+    }
+}

@@ -1,0 +1,140 @@
+//! The report as text: the source with the count of each line, and the numbers of each file.
+
+use std::fmt::Write as _;
+
+use cutaway::{CoverageReport, FunctionCoverage, NotMeasured, Run, Totals};
+
+use super::source::{self, Row};
+use crate::{columns::right, terminal};
+
+/// Columns of a tab.
+const TAB: usize = 4;
+
+/// Returns the lines of all files.
+pub(super) fn lines(report: &CoverageReport) -> String {
+    let colors = Colors::of_stdout();
+    let mut text = String::new();
+    for file in &report.files {
+        let _ = writeln!(text, "{}{}{}", colors.bold, terminal::one_line(&file.path), colors.plain);
+        for row in source::rows(file) {
+            text.push_str(&terminal::fit(&line(&row, &colors)));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn line(row: &Row, colors: &Colors) -> String {
+    let Row::Line { line, runs, text } = row else { return format!("{:>8}", "…") };
+    let text =
+        text.as_deref().map(|text| terminal::one_line(&text.replace('\t', &" ".repeat(TAB)))).unwrap_or_default();
+    let (count, color) = match runs {
+        None => ("-".to_owned(), ""),
+        Some(Run::Ran(count)) => (count.to_string(), colors.green),
+        Some(Run::NotRun) => ("#####".to_owned(), colors.red),
+        Some(Run::NotMeasured) => ("?".to_owned(), colors.yellow),
+    };
+    let plain = if color.is_empty() { "" } else { colors.plain };
+    let row = format!("{color}{}{plain} {line:>5}  {text}", right(&count, 8));
+    row.trim_end().to_owned()
+}
+
+/// Returns the numbers of each file, and the functions that were not measured.
+pub(super) fn summary(report: &CoverageReport, not_measured: &[NotMeasured]) -> String {
+    let mut text = format!("{:>8} {:>7} {:>8} {:>13}  file\n", "covered", "ran", "not run", "not measured");
+    for file in &report.files {
+        text.push_str(&row(file.line_totals(), &terminal::one_line(&file.path)));
+    }
+    text.push_str(&row(report.line_totals(), "all lines"));
+    text.push_str(&row(report.function_totals(), "all functions"));
+    for FunctionCoverage { name, runs, .. } in &report.functions_without_lines {
+        let what = match runs {
+            Run::Ran(_) => "ran",
+            Run::NotRun => "did not run",
+            Run::NotMeasured => "was not measured",
+        };
+        let _ = writeln!(text, "`{}` {what}; it has no line information", terminal::one_line(name));
+    }
+    for NotMeasured { function, why, .. } in not_measured {
+        let _ = writeln!(text, "not measured: `{}`: {}", terminal::one_line(function), terminal::one_line(why));
+    }
+    text
+}
+
+fn row(totals: Totals, name: &str) -> String {
+    let Totals { ran, not_run, not_measured, .. } = totals;
+    let row = format!("{} {ran:>7} {not_run:>8} {not_measured:>13}  ", right(&percent(totals), 8));
+    terminal::fit(&(row + name)).into_owned() + "\n"
+}
+
+/// Returns the percentage, rounded down: 100 % means all.
+fn percent(totals: Totals) -> String {
+    match totals.percent() {
+        Some(percent) => format!("{:.1} %", (percent * 10.0).floor() / 10.0),
+        None => "-".to_owned(),
+    }
+}
+
+/// Sequences that color text on a terminal.
+struct Colors {
+    bold: &'static str,
+    green: &'static str,
+    red: &'static str,
+    yellow: &'static str,
+    plain: &'static str,
+}
+
+impl Colors {
+    const NONE: Self = Self { bold: "", green: "", red: "", yellow: "", plain: "" };
+    const ANSI: Self =
+        Self { bold: "\x1b[1m", green: "\x1b[32m", red: "\x1b[31m", yellow: "\x1b[33m", plain: "\x1b[0m" };
+
+    fn of_stdout() -> Self {
+        if terminal::is_colored() { Self::ANSI } else { Self::NONE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lines: &str) -> CoverageReport {
+        CoverageReport::from_lcov(&format!("SF:/nonexistent/a.c\n{lines}end_of_record\n")).unwrap()
+    }
+
+    #[test]
+    fn each_state_of_a_line_has_its_mark() {
+        let row = |runs, text: &str| line(&Row::Line { line: 7, runs, text: Some(text.to_owned()) }, &Colors::NONE);
+        assert_eq!(row(Some(Run::Ran(12)), "\treturn 0;"), "      12     7      return 0;");
+        assert_eq!(row(Some(Run::NotRun), "}"), "   #####     7  }");
+        assert_eq!(row(Some(Run::NotMeasured), "}"), "       ?     7  }");
+        assert_eq!(row(None, ""), "       -     7");
+        assert_eq!(row(None, "a\u{1b}[2J"), "       -     7  a\\u{1b}[2J", "a terminal does not obey the source");
+        let colored = line(&Row::Line { line: 7, runs: Some(Run::NotRun), text: None }, &Colors::ANSI);
+        assert_eq!(colored, "\x1b[31m   #####\x1b[0m     7");
+        assert_eq!(line(&Row::Gap, &Colors::NONE), "       …");
+    }
+
+    #[test]
+    fn summary_has_a_row_for_each_file_and_the_unmeasured_functions() {
+        let report = report("FN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\n# cutaway: lines not measured: 3\n");
+        let text = summary(&report, &[]);
+        let expected = " covered     ran  not run  not measured  file\n\
+                        \x20 50.0 %       1        1             1  /nonexistent/a.c\n\
+                        \x20 50.0 %       1        1             1  all lines\n\
+                        \x20100.0 %       1        0             0  all functions\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn hundred_percent_is_all() {
+        let lines = |ran: u32, not_run: u32| {
+            let lines = (1..=ran).map(|line| format!("DA:{line},1\n"));
+            let others = (1..=not_run).map(|line| format!("DA:{},0\n", ran + line));
+            percent(report(&lines.chain(others).collect::<String>()).line_totals())
+        };
+        assert_eq!([lines(1, 0), lines(2999, 1), lines(2, 1)], ["100.0 %", "99.9 %", "66.6 %"]);
+        assert_eq!(lines(0, 0), "-");
+    }
+}
