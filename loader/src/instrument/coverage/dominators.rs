@@ -40,7 +40,7 @@ impl Graph {
         self.next.get(block).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the blocks that a path through allowed blocks reaches, each after all that it leads to, except for loops.
+    /// Returns the blocks that a path through allowed blocks reaches. Except in loops, each is after all that it leads to.
     fn postorder(&self, is_allowed: &dyn Fn(usize) -> bool) -> Vec<usize> {
         let mut seen: Vec<_> = (0..self.next.len()).map(|block| !is_allowed(block)).collect();
         let mut first_time = |block: usize| seen.get_mut(block).is_some_and(|seen| !std::mem::replace(seen, true));
