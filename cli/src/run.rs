@@ -14,6 +14,7 @@
 //!     type_choice.rs      the chosen type, and how it is known
 //!     buffers.rs          all rings and perf event arrays, polled together
 //!     losses.rs           counted and uncounted losses, and other readers
+//!     counted.rs          the losses of each buffer, as the programs count them and as the kernel reports them
 //!     stream.rs           the loop that prints records until the run ends
 //!     output.rs           record ──▶ line: table, JSON or hex
 //!     dump.rs             at the end: variables and map elements
@@ -27,6 +28,7 @@ mod arguments;
 mod attach;
 mod buffers;
 mod choices;
+mod counted;
 mod dump;
 mod effects;
 mod globals;
@@ -57,8 +59,8 @@ pub(crate) use self::{
     skipped::Skipped,
 };
 use self::{
-    arguments::Format, buffers::Source, losses::Losses, record_type::Records, stream::Stream,
-    submit_sites::SubmitSites, type_candidates::Candidates,
+    arguments::Format, buffers::Source, record_type::Records, stream::Stream, submit_sites::SubmitSites,
+    type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
@@ -111,14 +113,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut stream = Stream::new(arguments, &records, stop);
     let outcome = stream.run(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.print_state(&loaded, &specs, own.as_ref()));
-    let lost = losses(&buffers, &sites)?;
-    let summary = stream.summary(buffers.sources(), &lost);
+    let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
+    let summary = stream.summary(buffers.sources(), lost);
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
-    let (line, overflowed) = (summary.text(), summary.overflowed());
+    let (lines, line) = (summary.reasons(), summary.text());
     drop((buffers, loaded));
-    if overflowed > 0 {
-        diagnostics::say(&format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
-    }
+    lines.iter().for_each(|line| diagnostics::say(line));
     diagnostics::say(&line);
     outcome
 }
@@ -165,17 +165,6 @@ fn warn_of_inner_buffers(specs: &[MapSpec]) {
             map.name
         ));
     }
-}
-
-/// Returns the lost records of each buffer. The count is a lower bound if the kernel refuses records uncounted.
-fn losses(buffers: &Buffers, sites: &SubmitSites) -> Result<Vec<Losses>, CliError> {
-    let mut lost = buffers.lost()?;
-    for (source, lost) in buffers.sources().iter().zip(&mut lost) {
-        if sites.slot_on(&source.name).is_some() {
-            *lost = lost.at_least("records sent to another CPU's slot are refused and not counted");
-        }
-    }
-    Ok(lost)
 }
 
 fn is_buffer(map: &MapSpec) -> bool {

@@ -36,7 +36,8 @@ SEC("tc") int locks(struct skb *ctx)
 
 SEC("tc") int remembers(struct skb *ctx)
 {
-	for (u32 key = 0; key < 10; key++) {
+	for (u32 turn = 0; turn < 10; turn++) {
+		u32 key = turn;
 		u64 one = 1, *value = map_lookup_elem(&recent, &key);
 
 		if (value && *value > 2)

@@ -94,11 +94,22 @@ pub(crate) struct Arguments {
 
     /// Print counts of received and lost records
     ///
-    /// At the end, on stdout, for each map. The kernel does not count the
-    /// lost records of a ring. Their count is `unknown`, in JSON `null`.
+    /// At the end, on stdout, for each map, with the source lines that lost
+    /// records. A count that is not exact is `at least N` or `unknown`, with
+    /// the reason; in JSON it is `null`.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) summary: bool,
+
+    /// Do not count in the programs which records are lost
+    ///
+    /// By default, run inserts instructions into the programs when it loads
+    /// them. They count the failed calls of the helpers that send records
+    /// (bpf_ringbuf_reserve, bpf_perf_event_output and others). The kernel
+    /// itself counts no losses of a ring.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long)]
+    pub(super) no_count_losses: bool,
 
     /// Output format: table (default), json or hex
     ///

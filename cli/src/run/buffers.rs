@@ -11,7 +11,7 @@ use cutaway::{
 };
 use log::warn;
 
-use super::losses::{Losses, OtherReaders};
+use super::{counted::Reported, losses::OtherReaders};
 use crate::{args::perf_buffer_size, error::CliError};
 
 /// The readers of all buffers.
@@ -160,30 +160,29 @@ impl Buffers {
         Ok(unreadable)
     }
 
-    /// Returns the losses of each source, in the order of the sources.
-    pub(super) fn lost(&self) -> Result<Vec<Losses>, CliError> {
-        let lost = |source: &Source| match self.poller.source(source.token) {
-            Some(Reader::Perf(stream)) => source.lost(stream),
-            // A full ring refuses a record before it is sent: only the program can count that.
-            _ => Ok(Losses::Unknown),
+    /// Returns the losses of each source that the kernel reports, in the order of the sources; `None` for a ring.
+    pub(super) fn reported(&self) -> Result<Vec<Option<Reported>>, CliError> {
+        let reported = |source: &Source| match self.poller.source(source.token) {
+            Some(Reader::Perf(stream)) => source.reported(stream).map(Some),
+            // A full ring refuses a record before it is sent: only the program sees that.
+            _ => Ok(None),
         };
-        self.sources.iter().map(lost).collect()
+        self.sources.iter().map(reported).collect()
     }
 }
 
 impl Source {
-    /// Returns the losses of its perf buffers.
-    fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, CliError> {
+    /// Returns the losses of its perf buffers that the kernel reports.
+    fn reported(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Reported, CliError> {
         let lost = stream.lost().map_err(cutaway::Error::from)?;
-        Ok(if lost.source != LostSource::Kernel {
-            Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not report the last ones")
+        let unreported = if lost.source != LostSource::Kernel {
+            Some("before Linux 6.0 the kernel does not report the last ones")
         } else if !stream.set().without_slot().is_empty() {
-            Losses::AtLeast(lost.samples, "records of CPUs without a slot are not counted")
-        } else if self.other_readers.were_found() {
-            Losses::AtLeast(lost.samples, "records that another reader received are not included")
+            Some("records of CPUs without a slot are not counted")
         } else {
-            Losses::Exactly(lost.samples)
-        })
+            None
+        };
+        Ok(Reported { lost: lost.samples, unreported, other_reader: self.other_readers.were_found() })
     }
 
     /// Returns the `max_entries` that gives each CPU a slot; `None` if each CPU has one.

@@ -1,5 +1,6 @@
 //! Changes the object by the options before it is loaded: which programs run, their sections and targets, the sizes of
-//! maps, the directory of pins.
+//! maps, the directory of pins,
+//! and whether losses are counted.
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
@@ -27,6 +28,9 @@ pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), Cl
     }
     if let Some(directory) = &arguments.pins {
         object.set_pin_root(directory);
+    }
+    if !arguments.no_count_losses {
+        object.count_losses();
     }
     size_maps(object, &arguments.program)
 }

@@ -4,33 +4,38 @@ use cutaway::perf_reader::HotplugChanges;
 use log::warn;
 
 /// The number of lost records, as far as it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Losses {
     /// All losses are counted.
     Exactly(u64),
     /// The counted losses, and the reason why more may be lost.
-    AtLeast(u64, &'static str),
-    /// Losses are not counted: the kernel reports a full ring only to the program.
-    Unknown,
+    AtLeast(u64, String),
+    /// Losses are not counted, for this reason.
+    Unknown(String),
 }
 
 impl Losses {
-    /// The reason why the losses of a ring are unknown.
-    pub(super) const OF_RINGS: &str = "a ring buffer counts no losses";
-
-    /// Turns an exact number into a lower bound, for the reason `why`.
-    pub(super) fn at_least(self, why: &'static str) -> Self {
+    /// Returns the number if all losses are counted.
+    pub(super) fn exact(&self) -> Option<u64> {
         match self {
-            Self::Exactly(lost) => Self::AtLeast(lost, why),
-            inexact => inexact,
+            Self::Exactly(lost) => Some(*lost),
+            Self::AtLeast(..) | Self::Unknown(_) => None,
         }
     }
 
-    /// Returns the number if all losses are counted.
-    pub(super) fn exact(self) -> Option<u64> {
+    /// Returns the counted losses.
+    pub(super) fn counted(&self) -> Option<u64> {
         match self {
-            Self::Exactly(lost) => Some(lost),
-            Self::AtLeast(..) | Self::Unknown => None,
+            Self::Exactly(lost) | Self::AtLeast(lost, _) => Some(*lost),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Returns the reason why the number is not exact.
+    pub(super) fn why(&self) -> Option<&str> {
+        match self {
+            Self::Exactly(_) => None,
+            Self::AtLeast(_, why) | Self::Unknown(why) => Some(why),
         }
     }
 }
@@ -58,8 +63,7 @@ impl OtherReaders {
         }
         if !changes.regained.is_empty() && !std::mem::replace(&mut self.reported_end, true) {
             warn!(
-                "`{map}`: the slots on CPU {} were empty and are taken back; records sent in between are lost and not \
-                 counted",
+                "`{map}`: the slots on CPU {} were empty and are taken back; records sent in between are lost",
                 listed(&changes.regained)
             );
         }

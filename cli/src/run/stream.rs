@@ -15,8 +15,8 @@ use super::{
     arguments::{Arguments, Format},
     attach::Attached,
     buffers::{Buffers, Source},
+    counted::LossesOfRun,
     dump,
-    losses::Losses,
     output::Output,
     record_type::Records,
     summary::{SourceSummary, Summary},
@@ -52,10 +52,10 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Returns the received and lost records of all sources.
-    pub(super) fn summary<'s>(&self, sources: &'s [Source], lost: &[Losses]) -> Summary<'s> {
-        let each = sources.iter().zip(lost).zip(&self.received_by_source);
-        let each = each.map(|((source, &lost), &received)| SourceSummary { source, received, lost }).collect();
-        Summary { received: self.received, unreadable: self.unreadable, each }
+    pub(super) fn summary<'s>(&self, sources: &'s [Source], lost: LossesOfRun) -> Summary<'s> {
+        let each = sources.iter().zip(lost.each).zip(&self.received_by_source);
+        let each = each.map(|((source, lost), &received)| SourceSummary { source, received, lost }).collect();
+        Summary { received: self.received, unreadable: self.unreadable, each, of_unknown_maps: lost.of_unknown_maps }
     }
 
     /// Prints the summary to stdout if `--summary` is given.

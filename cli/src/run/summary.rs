@@ -1,16 +1,19 @@
 //! Formats received and lost records: a line on stderr, and with `--summary` an object or lines on stdout.
 //!
-//! Losses that are not counted are unknown, and never 0. The kernel counts the records that a perf buffer has no room
-//! for. Only the program sees that a ring is full, and may count it or not.
+//! A number that is not exact is never shown as exact, nor as 0: it is a lower bound or unknown, with the reason.
 //!
 //! ```text
-//!     {"received": 12, "lost": null,
-//!      "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": null, "why": "…"}]}
+//!     {"received": 12, "lost": 3, "unreadable": 0, "unknown_map_sites": [],
+//!      "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": 3, "lost_at_least": null, "why": null,
+//!                "sites": [{"function": "sends", "helper": "bpf_ringbuf_reserve", "file": "program.c", "line": 42,
+//!                           "text": "…", "lost": 3, "why": null}]}]}
 //! ```
 
+use cutaway::LossSite;
 use serde_json::{Value as Json, json};
 
-use super::{buffers::Source, losses::Losses};
+use super::{buffers::Source, counted::LossesOfSource, losses::Losses};
+use crate::terminal;
 
 /// The received and lost records of a run.
 pub(super) struct Summary<'s> {
@@ -19,98 +22,128 @@ pub(super) struct Summary<'s> {
     pub(super) unreadable: u64,
     /// The numbers of each source, in the order of the sources.
     pub(super) each: Vec<SourceSummary<'s>>,
+    /// The calls that send to an unknown map.
+    pub(super) of_unknown_maps: Vec<LossSite>,
 }
 
 /// The received and lost records of a source.
 pub(super) struct SourceSummary<'s> {
     pub(super) source: &'s Source,
     pub(super) received: u64,
-    pub(super) lost: Losses,
+    pub(super) lost: LossesOfSource,
 }
 
 impl Summary<'_> {
     /// Returns the summary on one line.
     pub(super) fn text(&self) -> String {
-        text(self.received, self.unreadable, self.each.iter().map(|of| of.lost))
+        text(self.received, self.unreadable, self.each.iter().map(|of| &of.lost.lost))
     }
 
-    /// Returns a line for each map, and the line for all of them.
+    /// Returns a line for each map, followed by its lines of source that lost records, and the line for all maps.
     pub(super) fn lines(&self) -> Vec<String> {
-        let each =
-            self.each.iter().map(|of| format!("`{}`: {}", of.source.name, text(of.received, 0, [of.lost].into_iter())));
-        each.chain([self.text()]).collect()
+        let of_map = |of: &SourceSummary<'_>| {
+            let line = format!("`{}`: {}", of.source.name, text(of.received, 0, [&of.lost.lost].into_iter()));
+            [line].into_iter().chain(site_lines(&of.lost.sites))
+        };
+        let mut lines: Vec<_> = self.each.iter().flat_map(of_map).collect();
+        lines.extend(site_lines(&self.of_unknown_maps));
+        lines.push(self.text());
+        lines
     }
 
-    /// Returns the number of records that a perf buffer had no room for, as far as they are counted.
-    pub(super) fn overflowed(&self) -> u64 {
-        let counted = self.each.iter().map(|of| match of.lost {
-            Losses::Exactly(lost) | Losses::AtLeast(lost, _) => lost,
-            Losses::Unknown => 0,
-        });
-        counted.sum()
+    /// Returns the lines of source that lost records, and the advice to enlarge a buffer.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let sites = self.each.iter().flat_map(|of| &of.lost.sites).chain(&self.of_unknown_maps);
+        let mut lines = site_lines(sites);
+        let overflowed: u64 = self.each.iter().map(|of| of.lost.overflowed).sum();
+        if overflowed > 0 {
+            lines.push(format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
+        }
+        let rings = self.each.iter().filter(|of| of.source.is_ring());
+        let refused: u64 = rings.filter_map(|of| of.lost.lost.counted()).sum();
+        if refused > 0 {
+            lines.push(format!("{refused} refused by a ring, usually for want of room: make it larger with --buffer"));
+        }
+        lines
     }
 
     /// Returns the summary as a JSON object.
     pub(super) fn json(&self) -> String {
         // Without a buffer nothing is counted, but the sum would be 0.
-        let lost: Option<u64> = self.each.iter().map(|of| of.lost.exact()).sum();
+        let lost: Option<u64> = self.each.iter().map(|of| of.lost.lost.exact()).sum();
         let lost = lost.filter(|_| !self.each.is_empty());
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
         let lost = lost.map(|lost| lost + self.unreadable);
-        json!({ "received": self.received, "lost": lost, "unreadable": self.unreadable, "maps": each }).to_string()
+        let of_unknown_maps: Vec<Json> = self.of_unknown_maps.iter().map(site_json).collect();
+        json!({
+            "received": self.received, "lost": lost, "unreadable": self.unreadable, "maps": each,
+            "unknown_map_sites": of_unknown_maps,
+        })
+        .to_string()
     }
 }
 
 impl SourceSummary<'_> {
     fn json(&self) -> Json {
-        let (at_least, why) = match self.lost {
-            Losses::Exactly(_) => (None, None),
-            Losses::AtLeast(lost, why) => (Some(lost), Some(why)),
-            Losses::Unknown => (None, Some(Losses::OF_RINGS)),
-        };
+        let lost = &self.lost.lost;
+        let at_least = lost.counted().filter(|_| lost.exact().is_none());
+        let sites: Vec<Json> = self.lost.sites.iter().map(site_json).collect();
         json!({
             "map": self.source.name, "kind": if self.source.is_ring() { "ring" } else { "perf" },
-            "received": self.received, "lost": self.lost.exact(), "lost_at_least": at_least, "why": why,
+            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least, "why": lost.why(),
+            "sites": sites,
         })
     }
+}
+
+fn site_json(site: &LossSite) -> Json {
+    let line = site.line.as_ref();
+    json!({
+        "function": site.function, "helper": site.helper.name(), "file": line.map(|line| &*line.file),
+        "line": line.map(|line| line.line), "text": line.map(|line| &*line.text), "lost": site.lost.as_ref().ok(),
+        "why": site.lost.as_ref().err(),
+    })
+}
+
+/// Returns a line for each line of source that lost records, in the order of the calls. Several calls on one line of
+/// source, as in an unrolled loop, are one.
+fn site_lines<'s>(sites: impl IntoIterator<Item = &'s LossSite>) -> Vec<String> {
+    let mut lost_at: Vec<(String, u64)> = Vec::new();
+    for site in sites {
+        let Ok(lost @ 1..) = site.lost else { continue };
+        let place = match &site.line {
+            Some(line) => format!("{}:{}: {}", line.file, line.line, site.function),
+            None => site.function.clone(),
+        };
+        let place = if site.map.is_some() { place } else { format!("{place}, to an unknown map") };
+        match lost_at.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, all)) => *all += lost,
+            None => lost_at.push((place, lost)),
+        }
+    }
+    lost_at.into_iter().map(|(place, lost)| terminal::one_line(&format!("{place}: {lost} lost"))).collect()
 }
 
 /// The summary of an object without a buffer that is read.
 const NO_BUFFER: &str = "no buffer: the object has no ring and no perf event array that is read";
 
-fn text(received: u64, unreadable: u64, each: impl Iterator<Item = Losses> + Clone) -> String {
+fn text<'l>(received: u64, unreadable: u64, each: impl Iterator<Item = &'l Losses> + Clone) -> String {
     if each.clone().next().is_none() {
         return NO_BUFFER.to_owned();
     }
-    let rings = each.clone().any(|lost| lost == Losses::Unknown);
-    let mut counted = None;
-    let mut uncounted = None;
-    for lost in each {
-        match lost {
-            Losses::Exactly(lost) => *counted.get_or_insert(0) += lost,
-            Losses::AtLeast(lost, why) => {
-                *counted.get_or_insert(0) += lost;
-                uncounted = Some(why);
-            }
-            Losses::Unknown => {}
+    let mut counted = each.clone().filter_map(Losses::counted).peekable();
+    let is_counted = unreadable > 0 || counted.peek().is_some();
+    let lost = counted.sum::<u64>() + unreadable;
+    let mut whys: Vec<&str> = Vec::new();
+    for why in each.filter_map(Losses::why) {
+        if !whys.contains(&why) {
+            whys.push(why);
         }
     }
-    let why = Losses::OF_RINGS;
-    match (rings, counted, uncounted) {
-        (true, None, _) => format!("received {received}, lost unknown ({why})"),
-        (true, Some(lost), None) => {
-            format!("received {received}, lost {} in perf buffers, unknown in rings ({why})", lost + unreadable)
-        }
-        (true, Some(lost), Some(uncounted)) => {
-            format!(
-                "received {received}, lost at least {} in perf buffers ({uncounted}), unknown in rings ({why})",
-                lost + unreadable
-            )
-        }
-        (false, lost, None) => format!("received {received}, lost {}", lost.unwrap_or(0) + unreadable),
-        (false, lost, Some(uncounted)) => {
-            format!("received {received}, lost at least {} ({uncounted})", lost.unwrap_or(0) + unreadable)
-        }
+    match (whys.is_empty(), is_counted) {
+        (true, _) => format!("received {received}, lost {lost}"),
+        (false, true) => format!("received {received}, lost at least {lost} ({})", whys.join("; ")),
+        (false, false) => format!("received {received}, lost unknown ({})", whys.join("; ")),
     }
 }
 
@@ -119,14 +152,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uncounted_losses_are_unknown() {
-        let summary = |each: &[Losses]| text(7, 0, each.iter().copied());
+    fn inexact_losses_are_a_lower_bound_or_unknown() {
+        let at_least = |lost, why: &str| Losses::AtLeast(lost, why.to_owned());
+        let unknown = |why: &str| Losses::Unknown(why.to_owned());
+        let summary = |each: &[Losses]| text(7, 0, each.iter());
         assert_eq!(summary(&[]), NO_BUFFER);
-        assert_eq!(summary(&[Losses::Unknown; 2]), "received 7, lost unknown (a ring buffer counts no losses)");
+        assert_eq!(summary(&[unknown("why"), unknown("why")]), "received 7, lost unknown (why)");
         assert_eq!(summary(&[Losses::Exactly(1), Losses::Exactly(2)]), "received 7, lost 3");
-        assert_eq!(summary(&[Losses::AtLeast(0, "why"), Losses::Exactly(2)]), "received 7, lost at least 2 (why)");
-        let both = "received 7, lost 2 in perf buffers, unknown in rings (a ring buffer counts no losses)";
-        assert_eq!(summary(&[Losses::Exactly(2), Losses::Unknown]), both);
-        assert_eq!(text(7, 1, [Losses::Exactly(2)].into_iter()), "received 7, lost 3");
+        assert_eq!(summary(&[at_least(0, "why"), Losses::Exactly(2)]), "received 7, lost at least 2 (why)");
+        let both = "received 7, lost at least 2 (one; two)";
+        assert_eq!(summary(&[Losses::Exactly(2), unknown("one"), at_least(0, "two")]), both);
+        assert_eq!(text(7, 1, [Losses::Exactly(2)].iter()), "received 7, lost 3");
     }
 }

@@ -14,28 +14,56 @@ macro_rules! objects {
     };
 }
 
-const OBJECTS: [(&str, &[u8]); 96] = objects! {
-    "core/ambiguous" "core/ambiguous_id" "core/anonymous" "core/bitfield_too_wide" "core/bitfields" "core/enums"
-    "core/enums_high" "core/enums_high_target" "core/fields" "core/flavours" "core/live" "core/matches"
-    "core/narrowed" "core/offsets" "core/poison" "core/sizes" "core/subprograms" "core/target" "core/types" "core/v4"
-    "core/writes" "data/variables" "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields"
-    "events/both" "events/chooses" "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap"
-    "events/integers" "events/kindless" "events/lengths" "events/named" "events/nested" "events/pins" "events/several"
-    "events/tables" "events/unions" "events/wide" "externs/all_types" "externs/kconfig" "externs/kconfig_features"
-    "externs/kconfig_kernel" "externs/kconfig_missing" "externs/kfuncs" "externs/ksyms" "externs/ksyms_missing"
-    "faults/conflicting_sizes" "faults/elsewhere" "faults/legacy_pin" "faults/pinned_elsewhere"
-    "faults/pointer_to_map" "faults/pointers" "faults/static_map" "faults/static_programs" "faults/unknown_sections"
-    "faults/without_symbols" "faults/without_types" "kinds/arena" "kinds/arena_globals" "kinds/callbacks" "kinds/code"
-    "kinds/code_O1" "kinds/code_linked" "kinds/code_old" "kinds/code_stripped" "kinds/code_v1" "kinds/code_v2"
-    "kinds/code_v4" "kinds/core_reads" "kinds/exceptions" "kinds/freplace" "kinds/freplace_by"
-    "kinds/getaddrinfo_heap" "kinds/getaddrinfo_ring" "kinds/getaddrinfo_ring_old" "kinds/getaddrinfo_ring_stripped"
-    "kinds/getaddrinfo_stack" "kinds/halves" "kinds/legacy" "kinds/legacy_no_btf" "kinds/legacy_stripped" "kinds/maps"
-    "kinds/one_ring" "kinds/pinned" "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops"
-    "kinds/struct_ops_link" "kinds/usdt" "kinds/uses" "kinds/uses_old"
+const OBJECTS: [(&str, &[u8]); 70] = objects! {
+    "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "data/variables"
+    "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
+    "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
+    "events/kindless" "events/lengths" "events/named" "events/nested" "events/pins" "events/several" "events/tables"
+    "events/unions" "events/wide" "externs/all_types" "externs/kconfig_features" "externs/kconfig_kernel"
+    "externs/kconfig_missing" "externs/kfuncs" "externs/ksyms" "faults/legacy_pin" "faults/pointers"
+    "faults/static_programs" "faults/unknown_sections" "kinds/arena" "kinds/arena_globals" "kinds/callbacks"
+    "kinds/code" "kinds/code_O1" "kinds/code_linked" "kinds/code_old" "kinds/code_stripped" "kinds/code_v1"
+    "kinds/code_v2" "kinds/code_v4" "kinds/core_reads" "kinds/exceptions" "kinds/freplace" "kinds/getaddrinfo_heap"
+    "kinds/getaddrinfo_ring" "kinds/getaddrinfo_ring_old" "kinds/getaddrinfo_ring_stripped" "kinds/getaddrinfo_stack"
+    "kinds/halves" "kinds/legacy" "kinds/legacy_no_btf" "kinds/legacy_stripped" "kinds/one_ring" "kinds/pinned"
+    "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops" "kinds/struct_ops_link" "kinds/usdt" "kinds/uses"
+    "kinds/uses_old"
 };
 
-/// Objects for another byte order.
-const FOREIGN: [&str; 4] = ["kinds/code_eb", "kinds/core_reads_eb", "kinds/legacy_eb", "kinds/struct_ops_eb"];
+/// Objects that load on no kernel as they are: their types, settings or maps exist nowhere, they are malformed, or for
+/// another byte order.
+const REFUSED: [&str; 30] = [
+    "core/ambiguous",
+    "core/anonymous",
+    "core/bitfield_too_wide",
+    "core/bitfields",
+    "core/enums",
+    "core/enums_high",
+    "core/enums_high_target",
+    "core/flavours",
+    "core/live",
+    "core/offsets",
+    "core/poison",
+    "core/sizes",
+    "core/subprograms",
+    "core/v4",
+    "core/writes",
+    "externs/kconfig",
+    "externs/ksyms_missing",
+    "faults/conflicting_sizes",
+    "faults/elsewhere",
+    "faults/pinned_elsewhere",
+    "faults/pointer_to_map",
+    "faults/static_map",
+    "faults/without_symbols",
+    "faults/without_types",
+    "kinds/code_eb",
+    "kinds/core_reads_eb",
+    "kinds/freplace_by",
+    "kinds/legacy_eb",
+    "kinds/maps",
+    "kinds/struct_ops_eb",
+];
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(object_does_the_same_with_inserted_instructions, OBJECTS).collect();
@@ -59,7 +87,7 @@ fn each_object_of_the_corpus_is_listed() -> Option<String> {
     }
     for path in objects_in(&corpus) {
         let name = path.strip_prefix(&corpus).unwrap().with_extension("");
-        let mut listed = OBJECTS.iter().map(|(name, _)| *name).chain(FOREIGN);
+        let mut listed = OBJECTS.iter().map(|(name, _)| *name).chain(REFUSED);
         assert!(listed.any(|listed| Path::new(listed) == name), "{} is not listed", name.display());
     }
     None

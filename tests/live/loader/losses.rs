@@ -118,14 +118,17 @@ fn send_and_receive(loaded: &Loaded, programs: &[&Program], map: &str) -> (u64, 
 /// The reader of a map.
 enum Buffer {
     Ring(cutaway::mmap_ring::Ring),
-    Perf(perf_reader::AdaptiveReader<cutaway::PerfEventArray>),
+    Perf(Box<perf_reader::AdaptiveReader<cutaway::PerfEventArray>>),
 }
 
 impl Buffer {
     fn open(map: &Map) -> Self {
         match map.map_type() {
             MapType::RINGBUF => Self::Ring(map.ring().unwrap()),
-            _ => Self::Perf(map.perf_buffers(programs::page(), &perf_reader::Options::new()).unwrap()),
+            _ => {
+                let buffers = map.perf_buffers(programs::page(), &perf_reader::Options::new()).unwrap();
+                Self::Perf(Box::new(buffers))
+            }
         }
     }
 

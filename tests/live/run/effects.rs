@@ -99,7 +99,10 @@ fn object_without_buffers_reports_no_lost_count() {
     let last = ended.stderr.lines().last();
     assert_eq!(last, Some("no buffer: the object has no ring and no perf event array that is read"), "{ended:?}");
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!(summary, serde_json::json!({ "received": 0, "lost": null, "unreadable": 0, "maps": [] }));
+    assert_eq!(
+        summary,
+        serde_json::json!({ "received": 0, "lost": null, "unreadable": 0, "maps": [], "unknown_map_sites": [] })
+    );
     for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
         assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
     }

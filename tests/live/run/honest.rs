@@ -19,8 +19,7 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test!(losses_of_a_ring_are_unknown).needs(ring),
-        test!(losses_of_a_perf_buffer_are_counted).needs(root),
+        test!(run_without_losses_says_so).needs(root),
         test!(record_without_wakeup_is_read_in_time).needs(ring),
         test!(cpu_without_a_slot_is_named).needs(root).unless(one_cpu),
         test!(guessed_type_is_called_a_guess).needs(ring),
@@ -33,31 +32,22 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(pid_without_effect_is_refused_or_named).needs(root),
         test!(empty_map_of_rings_is_named).needs(ring),
         test!(type_option_holds_for_longer_records).needs(ring),
-        test!(output_to_another_cpus_slot_is_not_counted).needs(root),
+        test!(output_to_another_cpus_slot_is_not_counted_by_the_kernel).needs(root),
     ]
 }
 
 /// Returns the last line on stdout, which is an object.
-fn last(ran: &Ended) -> Value {
+pub(crate) fn last(ran: &Ended) -> Value {
     serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
 }
 
-fn losses_of_a_ring_are_unknown() {
-    let ran = run_own("events/named", &["--summary"], 3);
-    assert!(ran.ended.status.success());
-    let why = "a ring buffer counts no losses";
-    let last_line = ran.ended.stderr.lines().last().unwrap();
-    assert_eq!(last_line, format!("received 3, lost unknown ({why})"));
-    let of_ring =
-        json!({ "map": "events", "kind": "ring", "received": 3, "lost": null, "lost_at_least": null, "why": why });
-    assert_eq!(last(&ran.ended), json!({ "received": 3, "lost": null, "unreadable": 0, "maps": [of_ring] }));
-}
-
-fn losses_of_a_perf_buffer_are_counted() {
-    let ran = run_own("events/heap", &["--summary"], 3);
-    assert_eq!(ran.ended.stderr.lines().last(), Some("received 3, lost 0"), "{:?}", ran.ended);
-    let summary = last(&ran.ended);
-    assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&json!(0), &json!(0)), "{summary}");
+fn run_without_losses_says_so() {
+    for object in ["events/named", "events/heap"] {
+        let ran = run_own(object, &["--summary"], 3);
+        assert_eq!(ran.ended.stderr.lines().last(), Some("received 3, lost 0"), "{:?}", ran.ended);
+        let summary = last(&ran.ended);
+        assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&json!(0), &json!(0)), "{summary}");
+    }
 }
 
 /// Writes an object that `build` fills to a file.
@@ -111,7 +101,7 @@ fn record_without_wakeup_is_read_in_time() {
     }
 }
 
-fn one_cpu() -> Option<String> {
+pub(crate) fn one_cpu() -> Option<String> {
     let online = cutaway::perf_reader::online_cpus().unwrap();
     (!online.starts_with(&[0, 1])).then(|| "needs CPUs 0 and 1".to_owned())
 }
@@ -136,7 +126,7 @@ fn cpu_without_a_slot_is_named() {
         asm.exit();
         object.program(GETPGID, "sends", asm);
     });
-    let running = started(file.path(), &["--type", "u64"]);
+    let running = started(file.path(), &["--type", "u64", "--no-count-losses"]);
     running.stderr_line("it is reported", |line| line.contains("the map has no slot for CPU 1"));
     running.stderr_line("and what to do", |line| {
         line.starts_with("`events`: give each CPU a slot with --max-entries 'events=")
@@ -354,7 +344,7 @@ fn type_option_holds_for_longer_records() {
 }
 
 /// Sends to slot 0 from any CPU: the kernel refuses it on other CPUs, and does not count it.
-fn output_to_another_cpus_slot_is_not_counted() {
+fn output_to_another_cpus_slot_is_not_counted_by_the_kernel() {
     let file = object(|object| {
         let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
         let events = object.map("events", definition);
@@ -370,7 +360,7 @@ fn output_to_another_cpus_slot_is_not_counted() {
         asm.exit();
         object.program(GETPGID, "sends", asm);
     });
-    let running = started(file.path(), &["--type", "u64", "--summary"]);
+    let running = started(file.path(), &["--type", "u64", "--summary", "--no-count-losses"]);
     running
         .stderr_line("it is reported", |line| line.starts_with("`events`: a program sends to slot 0 from every CPU"));
     running.send(rustix::process::Signal::INT);

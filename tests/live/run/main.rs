@@ -6,6 +6,7 @@
 
 mod attach_args;
 mod compiled;
+mod counted;
 mod damage;
 mod decoded;
 mod effects;
@@ -61,6 +62,7 @@ fn main() {
     let tables = [
         decoded::tests(),
         compiled::tests(),
+        counted::tests(),
         state::tests(),
         endings::tests(),
         refusals::tests(),
@@ -88,7 +90,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// Returns the lines of stdout as JSON. Asserts success without counted losses.
+    /// Returns the lines of stdout as JSON. Asserts success without losses.
     fn lines(&self) -> Vec<Value> {
         self.ended.received();
         self.ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

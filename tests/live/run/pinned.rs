@@ -28,10 +28,10 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A directory of pins that is removed on drop.
-struct Pins(PathBuf);
+pub(crate) struct Pins(pub(crate) PathBuf);
 
 impl Pins {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let directory = Path::new(own_mounts::BPFFS.1).join(format!("cutaway-run-{}-{test}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         Self(directory)
@@ -78,8 +78,10 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
     first.stdout_nth("the first run gets it again", before);
     first.send(rustix::process::Signal::INT);
     let ended = first.end();
-    let expected = "lost at least 0 (records that another reader received are not included)";
-    assert!(ended.stderr.lines().last().unwrap().ends_with(expected), "{ended:?}");
+    // While the slots were empty, its program may have failed to send: other tests call getpgid, too.
+    let last = ended.stderr.lines().last().unwrap();
+    let why = "(records that another reader received are not included)";
+    assert!(last.contains(", lost at least ") && last.ends_with(why), "{ended:?}");
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 

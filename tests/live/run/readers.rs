@@ -107,7 +107,8 @@ fn readers_deliver_the_same_records((object, words): (&str, &[&str])) {
 fn relocations_of_aya_obj_find_the_fields() {
     let mut command = binary::command(["run", "--reader", "aya-obj", "--format", "json", "--duration", "0.3"]);
     let ended = Running::start(command.arg(corpus("kinds/core_reads"))).end();
-    assert!(ended.received() > 0, "{ended:?}");
+    // It sends at each system call of the machine, and may lose records.
+    assert!(ended.success().0 > 0);
     let inode = fs::metadata("/proc/self/ns/pid").unwrap().ino() as u32;
     let digits: String = inode.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let hex = |line: &str| serde_json::from_str::<Value>(line).unwrap()["hex"].as_str().unwrap().to_owned();

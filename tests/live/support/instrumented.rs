@@ -226,16 +226,16 @@ fn ethernet(kind: [u8; 2], header: &[u8]) -> Vec<u8> {
 enum Reader {
     None,
     Ring(cutaway::mmap_ring::Ring),
-    Perf(perf_reader::AdaptiveReader<cutaway::PerfEventArray>),
+    Perf(Box<perf_reader::AdaptiveReader<cutaway::PerfEventArray>>),
 }
 
 impl Reader {
     fn open(map: &Map) -> Self {
         match map.map_type() {
             MapType::RINGBUF => map.ring().map_or(Self::None, Self::Ring),
-            MapType::PERF_EVENT_ARRAY => {
-                map.perf_buffers(64 * 1024, &perf_reader::Options::new()).map_or(Self::None, Self::Perf)
-            }
+            MapType::PERF_EVENT_ARRAY => map
+                .perf_buffers(64 * 1024, &perf_reader::Options::new())
+                .map_or(Self::None, |buffers| Self::Perf(Box::new(buffers))),
             _ => Self::None,
         }
     }

@@ -163,14 +163,14 @@ fn ratios(times: &[f64], plain: &[f64]) -> Vec<f64> {
 /// The reader of the map `events`.
 enum Reader {
     Ring(cutaway::mmap_ring::Ring),
-    Perf(perf_reader::AdaptiveReader<cutaway::PerfEventArray>),
+    Perf(Box<perf_reader::AdaptiveReader<cutaway::PerfEventArray>>),
 }
 
 impl Reader {
     fn open(map: &Map) -> std::result::Result<Self, String> {
         match map.map_type() {
             MapType::RINGBUF => map.ring().map(Self::Ring),
-            _ => map.perf_buffers(BUFFER, &perf_reader::Options::new()).map(Self::Perf),
+            _ => map.perf_buffers(BUFFER, &perf_reader::Options::new()).map(|buffers| Self::Perf(Box::new(buffers))),
         }
         .map_err(|error| error.to_string())
     }

@@ -13,89 +13,49 @@
 //! A run that is under way when the marks are read is a path without its end. The rest of it is then taken for granted.
 //! If the marks are not those of one moment, a block may have run to which no path is left. Nothing is inferred then.
 
-use super::blocks::Block;
+use std::mem;
+
+use super::{
+    blocks::Block,
+    dominators::{Dominators, Graph},
+};
 
 /// Returns for each block whether it ran, `None` if that is unknown. `ran` has the marks of the same blocks.
 pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) -> Vec<Option<bool>> {
-    let marks = || -> Vec<_> { (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect() };
-    let mut known = marks();
-    if known.iter().all(Option::is_some) {
-        return known;
-    }
-    let forward = Graph::forward(blocks);
-    let backward = Graph::backward(blocks);
-    loop {
-        let mut changed = false;
-        let possible = [&forward, &backward].map(|graph| graph.reached(&known, None));
+    let marks: Vec<_> = (0..blocks.len()).map(|index| ran.get(index).copied().flatten()).collect();
+    let graphs = [Graph::forward(blocks), Graph::backward(blocks)];
+    let mut known = marks.clone();
+    while known.contains(&None) {
+        let before = known.clone();
+        let paths =
+            graphs.each_ref().map(|graph| Dominators::of(graph, &|block| before.get(block) != Some(&Some(false))));
         for (index, known) in known.iter_mut().enumerate() {
-            let is_possible = possible.iter().all(|reached| reached.get(index) == Some(&true));
+            let is_possible = paths.iter().all(|paths| paths.reach(index));
             match known {
-                None if !is_possible => {
-                    *known = Some(false);
-                    changed = true;
-                }
-                Some(true) if !is_possible => return marks(),
+                None if !is_possible => *known = Some(false),
+                Some(true) if !is_possible => return marks,
                 _ => {}
             }
         }
-        for index in 0..known.len() {
-            if known.get(index) != Some(&None) || !known.contains(&Some(true)) {
-                continue;
-            }
-            let is_necessary = [&forward, &backward].iter().any(|graph| {
-                let reached = graph.reached(&known, Some(index));
-                known.iter().zip(reached).any(|(ran, reached)| *ran == Some(true) && !reached)
-            });
-            if let (true, Some(unknown)) = (is_necessary, known.get_mut(index)) {
-                *unknown = Some(true);
-                changed = true;
-            }
-        }
-        if !changed {
-            return known;
-        }
-    }
-}
-
-/// Blocks in the order of control, or against it.
-struct Graph {
-    roots: Vec<usize>,
-    next: Vec<Vec<usize>>,
-}
-
-impl Graph {
-    fn forward(blocks: &[Block]) -> Self {
-        Self { roots: vec![0], next: blocks.iter().map(|block| block.successors.clone()).collect() }
-    }
-
-    fn backward(blocks: &[Block]) -> Self {
-        let mut next = vec![Vec::new(); blocks.len()];
-        for (index, block) in blocks.iter().enumerate() {
-            for &successor in &block.successors {
-                if let Some(predecessors) = next.get_mut(successor) {
-                    predecessors.push(index);
+        for paths in &paths {
+            let mut seen = vec![false; blocks.len()];
+            for index in (0..blocks.len()).filter(|index| before.get(*index) == Some(&Some(true))) {
+                for dominator in paths.of_block(index) {
+                    // The rest of the chain has been seen, too.
+                    if seen.get_mut(dominator).is_none_or(|seen| mem::replace(seen, true)) {
+                        break;
+                    }
+                    if let Some(known) = known.get_mut(dominator) {
+                        *known = Some(true);
+                    }
                 }
             }
         }
-        let leaving = blocks.iter().enumerate().filter(|(_, block)| block.leaves);
-        Self { roots: leaving.map(|(index, _)| index).collect(), next }
-    }
-
-    /// Returns for each block whether a path from a root reaches it without `avoided` and without blocks that did not
-    /// run.
-    fn reached(&self, ran: &[Option<bool>], avoided: Option<usize>) -> Vec<bool> {
-        let mut reached = vec![false; self.next.len()];
-        let mut left = self.roots.clone();
-        while let Some(index) = left.pop() {
-            if Some(index) == avoided || ran.get(index) == Some(&Some(false)) {
-                continue;
-            }
-            let Some(known) = reached.get_mut(index).filter(|known| !**known) else { continue };
-            *known = true;
-            left.extend(self.next.get(index).into_iter().flatten());
+        if known == before {
+            break;
         }
-        reached
     }
+    known
 }
 
 #[cfg(test)]

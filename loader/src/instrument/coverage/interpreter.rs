@@ -255,7 +255,7 @@ impl Machine<'_> {
         let index = if insn.code & 0xe0 == IND { self.get(insn.src()) } else { 0 };
         let value = hash(&[self.get(6), index, insn.imm as u64]);
         self.clobber(value);
-        if value % 8 != 0 {
+        if !value.is_multiple_of(8) {
             return Some(at + 1);
         }
         self.registers[0] = 0;
@@ -270,8 +270,8 @@ impl Machine<'_> {
         }
         let seen: Vec<_> = self.registers[1..6].iter().copied().chain([insn.imm as u64]).collect();
         let result = hash(&seen);
-        let leaves = insn.src() == PSEUDO_KFUNC_CALL && result % 8 == 0 || insn.imm == 12 && result % 2 == 0;
-        if leaves {
+        let throws = insn.src() == PSEUDO_KFUNC_CALL && result.is_multiple_of(8);
+        if throws || insn.imm == 12 && result.is_multiple_of(2) {
             return self.end(End::Left);
         }
         self.store(self.get(2), 64, result);

@@ -15,6 +15,7 @@ use cutaway_sys::{Instruction, instruction::opcode};
 use super::{
     blocks::{Block, blocks},
     liveness::Liveness,
+    needless::needless,
     scratch::free_slot,
 };
 use crate::{
@@ -50,9 +51,12 @@ pub(in crate::instrument) struct FunctionMarks {
     pub(in crate::instrument) first: usize,
     /// The number of slots.
     slots: usize,
+    /// For each block whether it gets no mark, because the marks of other blocks stand for it.
+    needless: Vec<bool>,
 }
 
-/// The blocks of one program that could not be marked: indices of functions in [`Object::function_table`], each with
+/// The blocks of one program without a mark: those that need none, because [`inferred`](super::inference::inferred)
+/// finds out whether they ran, and those that could not be marked. Indices of functions in [`Object::function_table`], each with
 /// the index of a block.
 pub(in crate::instrument) type Unmarked = Vec<(usize, usize)>;
 
@@ -71,7 +75,8 @@ impl Marks {
             let blocks = blocks(code);
             let first = length;
             length += blocks.as_ref().map_or(0, Vec::len);
-            (start, FunctionMarks { blocks, first, slots: code.len() })
+            let needless = blocks.as_ref().map_or_else(|_| Vec::new(), |blocks| needless(blocks));
+            (start, FunctionMarks { blocks, first, slots: code.len(), needless })
         });
         let functions = Sorted::in_order(marks.collect());
         Self { functions, length }
@@ -87,8 +92,8 @@ impl Marks {
         self.functions.iter().map(|(_, marks)| marks)
     }
 
-    /// Inserts the marks of all blocks of a program. Returns the blocks that cannot be marked. Does not list those of
-    /// functions whose blocks are unknown.
+    /// Inserts the marks of the blocks of a program. Returns the blocks without a mark, except those of functions whose
+    /// blocks are unknown.
     ///
     /// # Errors
     ///
@@ -108,7 +113,9 @@ impl Marks {
             let code = linked.instructions.get(*first_slot..first_slot + marks.slots).ok_or_else(unknown)?;
             let places = Places::of(code, blocks);
             for (number, block) in blocks.iter().enumerate() {
-                match places.mark(block, map_fd, marks.first + number) {
+                let is_needless = marks.needless.get(number) == Some(&true);
+                let mark = if is_needless { None } else { places.mark(block, map_fd, marks.first + number) };
+                match mark {
                     Some((slot, mark)) => into.before(first_slot + slot, mark),
                     None => unmarked.push((index, number)),
                 }

@@ -50,13 +50,12 @@ pub(super) fn random_program(seed: u64) -> Linked {
     }
     // The immediate of a call is the callee's index so far.
     for (function, start) in functions.iter_mut().zip(&starts) {
-        for slot in 0..function.len() {
-            let insn = function[slot];
+        for (slot, insn) in function.iter_mut().enumerate() {
             let refers =
                 insn.is_call() && insn.src() == PSEUDO_CALL || insn.is_load_imm64() && insn.src() == PSEUDO_FUNC;
             if refers {
                 let target = starts[insn.imm as usize];
-                function[slot] = insn.with_imm(target as i32 - (start + slot) as i32 - 1);
+                *insn = insn.with_imm(target as i32 - (start + slot) as i32 - 1);
             }
         }
     }

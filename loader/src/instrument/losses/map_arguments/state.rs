@@ -2,12 +2,10 @@
 //!
 //! The verifier allows the address of a map only in a register, or in 8 aligned bytes of the stack that one store of 8
 //! bytes wrote (`check_stack_write_fixed_off`, `kernel/bpf/verifier.c`, Linux 6.18). A store finds these bytes through
-//! r10, or through an address computed from r10. So the state also has these addresses. If such an address gets out of
-//! sight, a store through it may write to any part of the stack.
+//! r10, or through an address computed from r10. So the state also has these addresses. A store through an address that
+//! may be one of these, with an unknown offset, may write to any part of the stack.
 
 use cutaway_sys::{Instruction, instruction::opcode};
-
-use super::Parameters;
 
 /// The value of a register or of 8 bytes of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +45,9 @@ impl Value {
         }
     }
 }
+
+/// The values of r1 to r5 at a function's start.
+pub(super) type Parameters = [Value; 5];
 
 /// `MAX_BPF_STACK` (`include/linux/filter.h`): the size of a stack frame in bytes.
 const STACK: i32 = 512;

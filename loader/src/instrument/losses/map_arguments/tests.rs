@@ -491,6 +491,63 @@ fn address_of_a_variable_is_no_map() {
     assert_eq!(rings.passed(), [None]);
 }
 
+/// Returns an object whose program passes the map `one` to the global function `global_sender`.
+fn calls_global() -> Object {
+    let mut rings = Rings::new();
+    let mut asm = Assembler::new();
+    reserve(&mut asm);
+    let sender = rings.object.global_function("global_sender", signature(), asm);
+    let mut asm = Assembler::new();
+    asm.load_map(R1, rings.one);
+    asm.call_function(sender);
+    asm.exit();
+    rings.program(asm);
+    Object::parse(&rings.object.write().unwrap()).unwrap()
+}
+
+#[test]
+fn parameter_of_a_called_program_is_unknown() {
+    let mut object = calls_global();
+    assert_eq!(passed(&object), [one()]);
+    object.set_program_type("global_sender", crate::ProgramType::KPROBE, crate::AttachType::default()).unwrap();
+    assert_eq!(passed(&object), [None]);
+}
+
+#[test]
+fn parameter_of_an_exception_callback_is_unknown() {
+    let mut object = calls_global();
+    let mut functions = object.function_table().iter();
+    let &(callback, _) = functions.find(|(_, function)| function.name == "global_sender").unwrap();
+    for function in object.function_table_mut().values_mut() {
+        function.exception_callback = Some(Ok(callback));
+    }
+    assert_eq!(passed(&object), [None]);
+}
+
+#[test]
+fn table_of_jumps_can_lead_to_any_call() {
+    let mut rings = Rings::new();
+    let sender = rings.sender(R1);
+    let mut asm = Assembler::new();
+    let both = asm.label("both");
+    asm.load_map(R1, rings.one);
+    asm.jump_if(Eq, R0, 0, both);
+    asm.load_map(R1, rings.other);
+    asm.exit(); // slot 5
+    asm.bind(both);
+    asm.mov(R6, R1);
+    asm.call_function(sender);
+    asm.mov(R1, R6);
+    reserve(&mut asm);
+    rings.program(asm);
+    let mut object = Object::parse(&rings.object.write().unwrap()).unwrap();
+    assert_eq!(passed(&object), [one(), one()]);
+    for function in object.function_table_mut().values_mut().filter(|function| function.name == "sends") {
+        function.instructions[5] = Instruction::new(0x0d, 0, 0, 0, 0); // gotox r0
+    }
+    assert_eq!(passed(&object), [None, None]);
+}
+
 /// The verifier refuses such code. It must neither panic nor run forever here.
 #[test]
 fn malformed_code_is_read() {

@@ -1,0 +1,242 @@
+//! The blocks that every path to a block takes: its *dominators*.
+//!
+//! The dominators of a block form a chain: each has a nearest other dominator, its parent in a tree. The algorithm is
+//! that of Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm" (2001). The root of the tree is no block;
+//! its children are the blocks where paths begin.
+
+use std::iter;
+
+use super::blocks::Block;
+
+/// The blocks of a function in the order of control, or against it.
+pub(super) struct Graph {
+    /// Where paths begin.
+    roots: Vec<usize>,
+    next: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    /// Returns the paths from the entry.
+    pub(super) fn forward(blocks: &[Block]) -> Self {
+        Self { roots: vec![0], next: blocks.iter().map(|block| block.successors.clone()).collect() }
+    }
+
+    /// Returns the paths from the blocks that leave the function, against the order of control.
+    pub(super) fn backward(blocks: &[Block]) -> Self {
+        let mut next = vec![Vec::new(); blocks.len()];
+        for (index, block) in blocks.iter().enumerate() {
+            for &successor in &block.successors {
+                if let Some(predecessors) = next.get_mut(successor) {
+                    predecessors.push(index);
+                }
+            }
+        }
+        let leaving = blocks.iter().enumerate().filter(|(_, block)| block.leaves);
+        Self { roots: leaving.map(|(index, _)| index).collect(), next }
+    }
+
+    /// Returns the blocks that follow a block.
+    pub(super) fn next(&self, block: usize) -> &[usize] {
+        self.next.get(block).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the blocks that a path through allowed blocks reaches, each after all that it leads to, except for loops.
+    fn postorder(&self, is_allowed: &dyn Fn(usize) -> bool) -> Vec<usize> {
+        let mut seen: Vec<_> = (0..self.next.len()).map(|block| !is_allowed(block)).collect();
+        let mut first_time = |block: usize| seen.get_mut(block).is_some_and(|seen| !std::mem::replace(seen, true));
+        let mut order = Vec::new();
+        for &root in &self.roots {
+            if !first_time(root) {
+                continue;
+            }
+            let mut path = vec![(root, self.next(root).iter())];
+            while let Some((block, left)) = path.last_mut() {
+                match left.find(|next| first_time(**next)) {
+                    Some(&next) => path.push((next, self.next(next).iter())),
+                    None => {
+                        order.push(*block);
+                        path.pop();
+                    }
+                }
+            }
+        }
+        order
+    }
+}
+
+/// The number of the tree's root. The blocks have the numbers from 1 on, each a higher one than its parent.
+const ROOT: usize = 0;
+
+/// The dominators of the blocks of a graph.
+pub(super) struct Dominators {
+    /// The number of each block; `None` if no path reaches it.
+    numbers: Vec<Option<usize>>,
+    /// The nodes of the tree by number.
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    block: usize,
+    parent: usize,
+    /// The place of the node if each node is before its children, and a child's children are before the next child.
+    place: usize,
+    /// The number of nodes in the subtree.
+    size: usize,
+}
+
+impl Dominators {
+    /// Finds the dominators on paths through allowed blocks.
+    pub(super) fn of(graph: &Graph, is_allowed: &dyn Fn(usize) -> bool) -> Self {
+        let order = graph.postorder(is_allowed);
+        let mut numbers = vec![None; graph.next.len()];
+        for (number, &block) in (1..).zip(order.iter().rev()) {
+            if let Some(known) = numbers.get_mut(block) {
+                *known = Some(number);
+            }
+        }
+        let number = |block: usize| numbers.get(block).copied().flatten();
+        let mut previous = vec![Vec::new(); order.len() + 1];
+        let roots = graph.roots.iter().map(|&root| (ROOT, root));
+        let edges = order.iter().flat_map(|&block| graph.next(block).iter().map(move |&next| (block, next)));
+        let edges = edges.filter_map(|(block, next)| Some((number(block)?, next)));
+        for (from, to) in roots.chain(edges) {
+            if let Some(previous) = number(to).and_then(|to| previous.get_mut(to)) {
+                previous.push(from);
+            }
+        }
+        let parents = parents(&previous);
+        let blocks = iter::once(usize::MAX).chain(order.into_iter().rev());
+        let mut nodes: Vec<_> =
+            blocks.zip(parents).map(|(block, parent)| Node { block, parent, place: 0, size: 1 }).collect();
+        for number in (1..nodes.len()).rev() {
+            let Some(Node { parent, size, .. }) = nodes.get(number).copied() else { continue };
+            if let Some(parent) = nodes.get_mut(parent) {
+                parent.size += size;
+            }
+        }
+        // The place of each node's next child.
+        let mut places = vec![1; nodes.len()];
+        for number in 1..nodes.len() {
+            let Some(node) = nodes.get_mut(number) else { continue };
+            let Some(next) = places.get_mut(node.parent) else { continue };
+            node.place = *next;
+            *next += node.size;
+            let first_child = node.place + 1;
+            if let Some(next) = places.get_mut(number) {
+                *next = first_child;
+            }
+        }
+        Self { numbers, nodes }
+    }
+
+    fn node(&self, block: usize) -> Option<&Node> {
+        self.nodes.get(self.numbers.get(block).copied().flatten()?)
+    }
+
+    /// Returns whether a path reaches the block.
+    pub(super) fn reach(&self, block: usize) -> bool {
+        self.node(block).is_some()
+    }
+
+    /// Returns the dominators of a block from the nearest on, without itself.
+    pub(super) fn of_block(&self, block: usize) -> impl Iterator<Item = usize> {
+        let parent = |node: &Node| self.nodes.get(node.parent).filter(|_| node.parent != ROOT);
+        iter::successors(self.node(block).and_then(parent), move |node| parent(node)).map(|node| node.block)
+    }
+
+    /// Returns whether each path to `block` takes `dominator`.
+    pub(super) fn dominates(&self, dominator: usize, block: usize) -> bool {
+        let (Some(dominator), Some(block)) = (self.node(dominator), self.node(block)) else { return false };
+        (dominator.place..dominator.place + dominator.size).contains(&block.place)
+    }
+}
+
+/// Returns the parents of all nodes by number, given the previous nodes of each.
+fn parents(previous: &[Vec<usize>]) -> Vec<usize> {
+    let mut parents = vec![None; previous.len()];
+    if let Some(root) = parents.first_mut() {
+        *root = Some(ROOT);
+    }
+    loop {
+        let mut changed = false;
+        for (number, previous) in previous.iter().enumerate().skip(1) {
+            let known = previous.iter().copied().filter(|&from| parents.get(from).is_some_and(Option::is_some));
+            let parent = known.reduce(|one, other| common(&parents, one, other));
+            if let Some(known) = parents.get_mut(number).filter(|known| **known != parent) {
+                *known = parent;
+                changed = true;
+            }
+        }
+        if !changed {
+            // A path reaches each node, so each has a parent.
+            return parents.into_iter().map(|parent| parent.unwrap_or(ROOT)).collect();
+        }
+    }
+}
+
+/// Returns the nearest common dominator of two nodes. A node's parent has a lower number.
+fn common(parents: &[Option<usize>], mut one: usize, mut other: usize) -> usize {
+    let parent = |node: usize| parents.get(node).copied().flatten().filter(|&parent| parent < node).unwrap_or(ROOT);
+    while one != other {
+        if one > other {
+            one = parent(one);
+        } else {
+            other = parent(other);
+        }
+    }
+    one
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instrument::coverage::random_programs::Random;
+
+    /// Returns whether a path from a root reaches `block` without `avoided`.
+    fn is_reached(graph: &Graph, block: usize, avoided: Option<usize>) -> bool {
+        let mut seen = vec![false; graph.next.len()];
+        let mut left = graph.roots.clone();
+        while let Some(next) = left.pop() {
+            if Some(next) != avoided && !std::mem::replace(&mut seen[next], true) {
+                left.extend(graph.next(next));
+            }
+        }
+        seen[block]
+    }
+
+    #[test]
+    fn dominators_of_random_graphs_are_on_every_path() {
+        let mut random = Random::new(1);
+        let mut pairs = 0;
+        for _ in 0..500 {
+            let count = 1 + random.below(12);
+            let next = |random: &mut Random| (0..random.below(3)).map(|_| random.below(count)).collect();
+            let next: Vec<Vec<usize>> = (0..count).map(|_| next(&mut random)).collect();
+            let roots = (0..=random.below(3)).map(|_| random.below(count)).collect();
+            let graph = Graph { roots, next };
+            let dominators = Dominators::of(&graph, &|_| true);
+            for block in 0..count {
+                assert_eq!(dominators.reach(block), is_reached(&graph, block, None));
+                let chain: Vec<_> = dominators.of_block(block).collect();
+                for other in 0..count {
+                    let expected = dominators.reach(block) && !is_reached(&graph, block, Some(other));
+                    assert_eq!(dominators.dominates(other, block), expected, "{other}, {block}");
+                    assert_eq!(chain.contains(&other), expected && other != block, "{other}, {block}");
+                    pairs += usize::from(expected && other != block);
+                }
+                assert!(chain.windows(2).all(|pair| dominators.dominates(pair[1], pair[0])));
+            }
+        }
+        assert!(pairs > 1_000, "{pairs}");
+    }
+
+    #[test]
+    fn paths_take_only_allowed_blocks() {
+        let graph = Graph { roots: vec![0], next: vec![vec![1, 2], vec![3], vec![3], vec![]] };
+        let dominators = Dominators::of(&graph, &|block| block != 1);
+        assert!(!dominators.reach(1) && dominators.dominates(2, 3));
+        assert_eq!(dominators.of_block(3).collect::<Vec<_>>(), [2, 0]);
+        assert!(!Dominators::of(&graph, &|block| block != 0).reach(3));
+    }
+}
