@@ -1,4 +1,4 @@
-//! What `cutaway cover` refuses.
+//! Usage, files and objects that `cutaway cover` refuses.
 
 use std::fs;
 

@@ -103,7 +103,7 @@ pub struct FileCoverage {
 pub struct CoverageReport {
     /// The source files, sorted by path.
     pub files: Vec<FileCoverage>,
-    /// The functions without line information, sorted by name. lcov has no place for them.
+    /// The functions without line information, sorted by name. lcov has no record for them.
     pub functions_without_lines: Vec<FunctionCoverage>,
 }
 
