@@ -162,7 +162,9 @@ impl Live for LiveRing {
             format!("lost      {lost}"),
             format!("wake-up   {}", show::wakeup(snapshot).unwrap_or("does not apply: a program drains it")),
         ];
-        lines.extend(snapshot.lost.lines().map(|lines| format!("{:10}{lines}", "")));
+        if !snapshot.lost.lost_lines.is_empty() {
+            lines.push(format!("{:10}{}", "", snapshot.lost.lines().join(", ")));
+        }
         lines.extend(snapshot.corrupt.clone());
         if view.drawn {
             // Skips the lines that repeat those above.

@@ -78,14 +78,13 @@ impl Lost {
         }
     }
 
-    /// Formats the losses of each source line; `None` if there are none.
-    pub(crate) fn lines(&self) -> Option<String> {
+    /// Formats the losses of each source line.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let line = |of: &LostLine| match of.line {
             0 => format!("{} at an unknown line", of.lost),
             line => format!("{} at line {line}", of.lost),
         };
-        let lines: Vec<_> = self.lost_lines.iter().map(line).collect();
-        (!lines.is_empty()).then(|| lines.join(", "))
+        self.lost_lines.iter().map(line).collect()
     }
 }
 
@@ -217,7 +216,7 @@ mod tests {
         sums.add(&counter(4, 7, 42), 7);
         assert_eq!(sums.of_unknown_maps, 2);
         let lost = sums.lost(None);
-        assert_eq!((lost.lost, lost.lines().as_deref()), (Some(12), Some("7 at line 42, 5 at an unknown line")));
+        assert_eq!((lost.lost, lost.lines().join(", ").as_str()), (Some(12), "7 at line 42, 5 at an unknown line"));
     }
 
     #[test]

@@ -162,8 +162,8 @@ fn numbers(snapshot: &Snapshot) -> String {
     if let Some(lost) = lost(snapshot, "") {
         let _ = writeln!(text, "  lost           {lost}");
     }
-    if let Some(lines) = snapshot.lost.lines() {
-        let _ = writeln!(text, "{:17}{lines}", "");
+    for line in snapshot.lost.lines() {
+        let _ = writeln!(text, "{:17}{line}", "");
     }
     if let Some(wakeup) = wakeup(snapshot) {
         let _ = writeln!(text, "  wake-up        {wakeup}");
