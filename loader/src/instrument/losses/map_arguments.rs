@@ -15,6 +15,8 @@
 //! stack leaves no address of a map there (`check_stack_range_initialized`, `check_stack_write_var_off` in
 //! `kernel/bpf/verifier.c`, Linux 6.18).
 //!
+//! CO-RE relocation comes later. It changes offsets in kernel structures and constants, which hold no maps.
+//!
 //! The effort grows linearly with the object: a value changes at most twice, so each block is read a bounded number of
 //! times for each set of parameters, and each parameter changes at most twice.
 
@@ -42,6 +44,8 @@ use crate::{
 pub(in crate::instrument) type MapsOfCalls = Sorted<(Start, usize), Option<usize>>;
 
 /// Finds the map of each call that sends records, in all functions of the object.
+///
+/// The object must be as it is loaded: the parameters of a function that becomes a program later are unknown.
 pub(in crate::instrument) fn maps_of_calls(object: &Object) -> MapsOfCalls {
     let mut analysis = Analysis::of(object);
     while let Some(function) = analysis.open.pop_front() {
@@ -59,7 +63,8 @@ pub(in crate::instrument) fn maps_of_calls(object: &Object) -> MapsOfCalls {
     Sorted::in_order(calls.collect())
 }
 
-/// Returns the argument register of a helper that sends records which holds the map. `None` for another helper.
+/// Returns the number of the argument register that holds the map, for a helper that sends records. `None` for another
+/// helper.
 pub(in crate::instrument) fn map_register(helper: Helper) -> Option<u8> {
     match helper {
         Helper::bpf_ringbuf_reserve | Helper::bpf_ringbuf_output | Helper::bpf_ringbuf_reserve_dynptr => Some(1),

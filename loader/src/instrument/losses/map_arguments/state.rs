@@ -2,8 +2,8 @@
 //!
 //! The verifier allows the address of a map only in a register, or in 8 aligned bytes of the stack that one store of 8
 //! bytes wrote (`check_stack_write_fixed_off`, `kernel/bpf/verifier.c`, Linux 6.18). A store finds these bytes through
-//! r10, or through an address computed from r10. So the state also has these addresses. If such an address gets out of
-//! sight, a store through it may write to any part of the stack.
+//! r10, or through an address computed from r10. So the state also has these addresses. A store through an address that
+//! may be one of these, with an unknown offset, may write to any part of the stack.
 
 use cutaway_sys::{Instruction, instruction::opcode};
 

@@ -525,20 +525,25 @@ fn parameter_of_an_exception_callback_is_unknown() {
 }
 
 #[test]
-fn function_with_a_table_of_jumps_is_unknown() {
+fn table_of_jumps_can_lead_to_any_call() {
     let mut rings = Rings::new();
     let sender = rings.sender(R1);
     let mut asm = Assembler::new();
+    let both = asm.label("both");
     asm.load_map(R1, rings.one);
-    asm.mov(R0, 0);
+    asm.jump_if(Eq, R0, 0, both);
+    asm.load_map(R1, rings.other);
+    asm.exit(); // slot 5
+    asm.bind(both);
+    asm.mov(R6, R1);
     asm.call_function(sender);
-    asm.load_map(R1, rings.one);
+    asm.mov(R1, R6);
     reserve(&mut asm);
     rings.program(asm);
     let mut object = Object::parse(&rings.object.write().unwrap()).unwrap();
     assert_eq!(passed(&object), [one(), one()]);
     for function in object.function_table_mut().values_mut().filter(|function| function.name == "sends") {
-        function.instructions[2] = Instruction::new(0x0d, 0, 0, 0, 0); // gotox r0
+        function.instructions[5] = Instruction::new(0x0d, 0, 0, 0, 0); // gotox r0
     }
     assert_eq!(passed(&object), [None, None]);
 }
