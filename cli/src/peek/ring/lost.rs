@@ -1,9 +1,9 @@
 //! The lost records of a ring, as instructions in its programs count them.
 //!
 //! `cutaway run` and other users of the library insert such instructions when they load a program
-//! (`Object::count_losses`). The counters are in an array `cutaway_losses`, which the program refers to like to any other
-//! map, so they are found through the programs that use the ring. Their layout is in
-//! `loader/src/instrument/losses/counters.rs`: a u64 count, the u32 id of the map, a u32 source line.
+//! (`Object::count_losses`). The counters are in an array `cutaway_losses`, which is one of the program's maps. So they
+//! are found through the programs that use the ring. `loader/src/instrument/losses/counters.rs` has their layout: a u64
+//! count, the u32 id of the map, a u32 source line.
 //!
 //! Any program can have a map of this name. The numbers are shown as what they are: counted by the ring's programs.
 

@@ -189,8 +189,8 @@ pub(crate) fn counts(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Formats the number of lost records, followed by its rate: only the programs see that a reservation failed. `None` for
-/// a user ring, whose process sees it.
+/// Formats the number of lost records, followed by its rate. `None` for a user ring: only the process that writes to it
+/// sees that it is full.
 pub(crate) fn lost(snapshot: &Snapshot, rate: &str) -> Option<String> {
     // The reason may come from a file, or have a program's name.
     (snapshot.mode != Mode::User).then(|| terminal::one_line(&snapshot.lost.text(rate)))
