@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
-    CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run,
     lcov::{FUNCTION_NOT_MEASURED, LINES_NOT_MEASURED},
+    model::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
 };
 use crate::btf::shown;
 
