@@ -5,7 +5,7 @@ use cutaway_sys::Instruction;
 use super::{
     coverage::{self, Marks},
     insertions::Insertions,
-    losses::{self, Sites},
+    losses::{self, NullCheck, Sites},
 };
 use crate::{Error, Object, link::Linked};
 
@@ -49,7 +49,7 @@ impl Preview {
     pub(crate) fn insertions(&self, linked: &Linked) -> Result<Vec<Insertion>, Error> {
         let mut insertions = Insertions::default();
         if let Some((sites, fd)) = &self.sites {
-            losses::insert(sites, linked, *fd, &mut insertions)?;
+            losses::insert(sites, linked, *fd, NullCheck::Number, &mut insertions)?;
         }
         if let Some((marks, fd)) = &self.marks {
             marks.insert(linked, *fd, &mut insertions)?;

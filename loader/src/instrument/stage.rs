@@ -69,10 +69,16 @@ impl Instrumentation {
         }
         let mut refusal = None;
         for attempt in self.attempts(linked) {
-            let loaded = self.changed(attempt, linked).and_then(|(changed, unmarked)| {
-                let program = Program::load_once(spec.clone(), &changed, shared, replaced)?;
-                Ok((program, unmarked))
-            });
+            let load = |this: &Self| {
+                let (changed, unmarked) = this.changed(attempt, linked)?;
+                Ok((Program::load_once(spec.clone(), &changed, shared, replaced)?, unmarked))
+            };
+            let mut loaded: Result<_, Error> = load(self);
+            if let (Err(why), true, Some(losses)) = (&loaded, attempt.losses, &mut self.losses)
+                && losses.changes_form(&why.to_string())
+            {
+                loaded = load(self);
+            }
             match loaded {
                 Ok((program, unmarked)) => {
                     self.note(attempt, linked, &unmarked, refusal.as_deref());

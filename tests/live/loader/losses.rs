@@ -52,7 +52,12 @@ fn load(mut object: Object) -> Loaded {
     object.load().unwrap_or_else(|error| panic!("{error}\n{}", error.verifier_log().unwrap_or_default()))
 }
 
-fn packet(repeat: u32) -> TestRun {
+/// Returns an object whose program `send` reserves and submits a record.
+pub(crate) fn reserving() -> Object {
+    programs::object(Way::Reserve, 8)
+}
+
+pub(crate) fn packet(repeat: u32) -> TestRun {
     TestRun { data: vec![0; 64], repeat, ..TestRun::default() }
 }
 

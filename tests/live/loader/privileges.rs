@@ -34,6 +34,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(missing_cap_net_admin_is_named).since(5, 8, what).needs(root),
         test!(hidden_addresses_are_explained).since(5, 8, what).needs(root),
         test!(frozen_map_is_not_blamed_on_privileges).needs(root),
+        #[cfg(feature = "instrument")]
+        test!(losses_are_counted_without_cap_perfmon)
+            .since(6, 12, "records that the verifier knows not to be NULL")
+            .needs(root),
     ]
 }
 
@@ -162,4 +166,16 @@ fn frozen_map_is_not_blamed_on_privileges() {
         "cannot set a value in the map `.rodata` (ARRAY): EPERM (Operation not permitted); it is frozen, its flags \
          forbid this to user space, or (before 5.19) CAP_BPF is missing"
     );
+}
+
+/// Without CAP_PERFMON the verifier refuses to use a pointer as a number.
+#[cfg(feature = "instrument")]
+fn losses_are_counted_without_cap_perfmon() {
+    keep(Set::BPF | Set::NET_ADMIN);
+    let mut object = crate::losses::reserving();
+    object.count_losses();
+    let loaded = object.load().unwrap();
+    loaded.program("send").unwrap().test_run(&crate::losses::packet(1000)).unwrap();
+    let maps = loaded.losses().unwrap().maps().unwrap();
+    assert!(maps[0].exact().unwrap() > 0, "{maps:?}");
 }

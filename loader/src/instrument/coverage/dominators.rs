@@ -40,7 +40,7 @@ impl Graph {
         self.next.get(block).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the blocks that a path through allowed blocks reaches, each after all that it leads to, except for loops.
+    /// Returns the blocks that a path through allowed blocks reaches. Except in loops, each is after all that it leads to.
     fn postorder(&self, is_allowed: &dyn Fn(usize) -> bool) -> Vec<usize> {
         let mut seen: Vec<_> = (0..self.next.len()).map(|block| !is_allowed(block)).collect();
         let mut first_time = |block: usize| seen.get_mut(block).is_some_and(|seen| !std::mem::replace(seen, true));
@@ -143,6 +143,11 @@ impl Dominators {
     pub(super) fn of_block(&self, block: usize) -> impl Iterator<Item = usize> {
         let parent = |node: &Node| self.nodes.get(node.parent).filter(|_| node.parent != ROOT);
         iter::successors(self.node(block).and_then(parent), move |node| parent(node)).map(|node| node.block)
+    }
+
+    /// Returns the blocks that paths reach, each after its dominators.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().skip(1).map(|node| node.block)
     }
 
     /// Returns whether each path to `block` takes `dominator`.

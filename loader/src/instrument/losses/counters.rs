@@ -1,9 +1,11 @@
 //! Counts failed calls: the instructions after each call, and the counters that they increment.
 //!
 //! ```text
-//!     call bpf_ringbuf_reserve
-//!     if r0 != 0 goto +4                  the call succeeded
-//!     r1 = &counters[site] ll             direct address of the counter
+//!     call bpf_ringbuf_output             call bpf_ringbuf_reserve
+//!                                         r1 = r0
+//!                                         r1 = le64 r1            the address as a number
+//!     if r0 s>= 0 goto +4                 if r1 != 0 goto +4      the call succeeded
+//!     r1 = &counters[site] ll             …                       direct address of the counter
 //!     r2 = 1
 //!     lock *(u64 *)(r1 + 0) += r2
 //! ```
@@ -11,6 +13,13 @@
 //! `bpf_ringbuf_reserve` returns NULL on failure; the other helpers return a negative errno. No register has to be
 //! saved: after a call the verifier takes r1 to r5 for uninitialized, so the program cannot read them
 //! (`clear_caller_saved_regs`, `kernel/bpf/verifier.c`). If nothing is lost, the cost is the one jump.
+//!
+//! **Why NULL is not compared with the pointer itself.** The program compares it afterwards. The verifier of Linux 6.1
+//! and older does not know that a record that is not NULL stays so: it follows the second comparison into the case of
+//! NULL, and finds a record there that is neither submitted nor discarded (`reg_type_not_null` has no `PTR_TO_MEM`). The
+//! byte swap turns the pointer into a number (`check_alu_op`, `BPF_END`). Both ways then join in the same state. On
+//! machines of the same byte order it is no operation; on others it keeps zero. Without CAP_PERFMON the verifier
+//! refuses the swap ("pointer arithmetic prohibited"); then the pointer is compared.
 //!
 //! The layout of a counter is an agreement with observers in other processes, such as `cutaway peek`:
 //!
@@ -37,6 +46,15 @@ const SIZE: usize = 16;
 /// Name of the map with the counters.
 pub(in crate::instrument) const NAME: &str = "cutaway_losses";
 
+/// How an inserted instruction compares the result of `bpf_ringbuf_reserve` with NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::instrument) enum NullCheck {
+    /// As a number.
+    Number,
+    /// As a pointer.
+    Pointer,
+}
+
 /// Inserts the counting after each call of a function whose first instruction is at `start` of the linked program. `fd`
 /// is the fd of the map with the counters.
 pub(super) fn insert(
@@ -44,29 +62,37 @@ pub(super) fn insert(
     function: Start,
     start: usize,
     fd: i32,
+    check: NullCheck,
     into: &mut Insertions,
 ) -> Result<(), Error> {
     for (index, site) in sites.of_function(function) {
         let offset = u32::try_from(index * SIZE).map_err(|_| Error::bug("a counter is beyond 4 GiB"))?;
-        into.after(start + site.slot, counting(site.helper, fd, offset));
+        into.after(start + site.slot, counting(site.helper, fd, offset, check));
     }
     Ok(())
 }
 
 /// Returns the instructions that count a failed call of the helper.
-fn counting(helper: Helper, fd: i32, offset: u32) -> [Instruction; 5] {
+fn counting(helper: Helper, fd: i32, offset: u32, check: NullCheck) -> Vec<Instruction> {
     /// `BPF_JNE` and `BPF_JSGE`
-    const NOT_EQUAL: u8 = 0x50;
-    const NOT_NEGATIVE: u8 = 0x70;
-    let succeeded = if helper == Helper::bpf_ringbuf_reserve { NOT_EQUAL } else { NOT_NEGATIVE };
-    let [low, high] = load_address(1, fd, offset);
-    [
-        Instruction::new(opcode::JMP | succeeded, 0, 0, 4, 0),
-        low,
-        high,
-        Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1),
-        Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()),
-    ]
+    const NOT_EQUAL: u8 = opcode::JMP | 0x50;
+    const NOT_NEGATIVE: u8 = opcode::JMP | 0x70;
+    /// `BPF_ALU64 | BPF_MOV | BPF_X` and `BPF_ALU | BPF_END | BPF_TO_LE`
+    const MOVE: u8 = opcode::ALU64 | opcode::MOV | opcode::X;
+    const TO_LITTLE_ENDIAN: u8 = opcode::ALU | opcode::END;
+    let mut code = match (helper, check) {
+        (Helper::bpf_ringbuf_reserve, NullCheck::Number) => vec![
+            Instruction::new(MOVE, 1, 0, 0, 0),
+            Instruction::new(TO_LITTLE_ENDIAN, 1, 0, 0, 64),
+            Instruction::new(NOT_EQUAL, 1, 0, 4, 0),
+        ],
+        (Helper::bpf_ringbuf_reserve, NullCheck::Pointer) => vec![Instruction::new(NOT_EQUAL, 0, 0, 4, 0)],
+        _ => vec![Instruction::new(NOT_NEGATIVE, 0, 0, 4, 0)],
+    };
+    code.extend(load_address(1, fd, offset));
+    code.push(Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1));
+    code.push(Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()));
+    code
 }
 
 /// The counters in the kernel.

@@ -6,7 +6,7 @@ use cutaway_sys::Helper;
 
 use super::{
     super::insertions::Insertions,
-    counters::{self, Counters},
+    counters::{self, Counters, NullCheck},
     sites::{Sites, SourceLine},
 };
 use crate::{Error, Object, elf::Start, link::Linked};
@@ -16,9 +16,11 @@ pub(in crate::instrument) fn insert(
     sites: &Sites,
     linked: &Linked,
     fd: i32,
+    check: NullCheck,
     into: &mut Insertions,
 ) -> Result<(), Error> {
-    linked.functions.iter().try_for_each(|(function, start)| counters::insert(sites, *function, *start, fd, into))
+    let mut functions = linked.functions.iter();
+    functions.try_for_each(|(function, start)| counters::insert(sites, *function, *start, fd, check, into))
 }
 
 /// The counting of losses while an object is loaded.
@@ -27,6 +29,7 @@ pub(in crate::instrument) struct LossCounting {
     sites: Sites,
     /// The counters, or the reason why there are none.
     counters: Result<Counters, String>,
+    check: NullCheck,
     /// The names of the object's maps.
     maps: Vec<String>,
     /// The functions of the loaded programs, each with the reason why a program that contains it does not count.
@@ -42,7 +45,7 @@ impl LossCounting {
             _ => Counters::create(&sites, ids).map_err(|error| error.to_string()),
         };
         let maps = object.maps().iter().map(|map| map.name.clone()).collect();
-        Self { sites, counters, maps, functions: BTreeMap::new() }
+        Self { sites, counters, check: NullCheck::Number, maps, functions: BTreeMap::new() }
     }
 
     /// Returns whether calls of a program can be counted.
@@ -54,7 +57,17 @@ impl LossCounting {
     /// Inserts the counting into a program.
     pub(in crate::instrument) fn insert(&self, linked: &Linked, into: &mut Insertions) -> Result<(), Error> {
         let Ok(counters) = &self.counters else { return Ok(()) };
-        insert(&self.sites, linked, counters.fd(), into)
+        insert(&self.sites, linked, counters.fd(), self.check, into)
+    }
+
+    /// Returns whether the verifier may accept the counting in another form, and changes the form. `why` is the reason
+    /// for the refusal.
+    pub(in crate::instrument) fn changes_form(&mut self, why: &str) -> bool {
+        let changes = self.check == NullCheck::Number && why.contains("pointer arithmetic prohibited");
+        if changes {
+            self.check = NullCheck::Pointer;
+        }
+        changes
     }
 
     /// Notes that a program is loaded with the counting, or without it for a reason.

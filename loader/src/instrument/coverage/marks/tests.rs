@@ -59,12 +59,12 @@ fn marks_of_random_programs_are_exactly_the_blocks_that_ran() {
         // A mark has three slots; with a saved register five.
         saved += (count(&changed) - count(&plain) - 3 * is_marked.iter().filter(|marked| **marked).count()) / 2;
     }
-    eprintln!("{all} blocks, {unmarked} unmarked, {needless} needless, {saved} save a register, {ran} ran");
+    eprintln!("{all} blocks, {unmarked} unmarked ({needless} needless), {saved} registers saved, {ran} ran");
     assert!(unmarked > needless && saved > 0 && ran > all / 4, "{all} {unmarked} {needless} {saved} {ran}");
 }
 
-/// Returns the blocks that any of the runs reached; marks of several runs are together, as in a map. Returns `None` if a
-/// run is too long: a path that is cut off proves nothing.
+/// Returns the blocks that any of the runs reached; marks of several runs are together, as in a map. Returns `None` if
+/// a run is too long: a path that is cut off proves nothing.
 fn reached_by_any(marks: &Marks, linked: &Linked, runs: u64) -> Option<Vec<bool>> {
     let mut all = vec![false; marks.len()];
     for input in 0..runs {

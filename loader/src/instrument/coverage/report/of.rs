@@ -9,7 +9,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::model::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
 use crate::{
     Instruction, Line,
     instrument::code::{Flow, flow},

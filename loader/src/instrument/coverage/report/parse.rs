@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     lcov::{FUNCTION_NOT_MEASURED, LINES_NOT_MEASURED},
-    model::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
 };
 use crate::btf::shown;
 

@@ -1,4 +1,4 @@
-//! The values of a report, and how reports are merged.
+//! The values of a coverage report, and how reports are merged.
 
 use std::sync::Arc;
 
