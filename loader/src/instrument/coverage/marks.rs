@@ -87,6 +87,11 @@ impl Marks {
         self.length
     }
 
+    /// Returns the marks of a function, by its index in [`Object::function_table`].
+    pub(in crate::instrument) fn function(&self, index: usize) -> Option<&FunctionMarks> {
+        self.functions.at(index)
+    }
+
     /// Returns the functions in the order of [`Object::function_table`].
     pub(in crate::instrument) fn functions(&self) -> impl ExactSizeIterator<Item = &FunctionMarks> {
         self.functions.iter().map(|(_, marks)| marks)

@@ -4,9 +4,11 @@
 //!     0  ──▶ 1 ──▶ 2       2: every path through 0 takes it, and every path to it takes 0
 //!     └────────────┘       a mark on 0 stands for both
 //!
-//!     0  ──▶ 1 ──▶ 3       0: ran if 1 or 2 ran, to which no other path leads
-//!     └────▶ 2 ──▶ 4       marks on 1 and 2 stand for it
+//!     1  ──▶ 3 ──▶ 4       3: ran if 1 or 2 ran, from which no other path leads
+//!     2  ────┘             marks on 1 and 2 stand for it
 //! ```
+//!
+//! The marks of the blocks after a block cannot stand for it: a program may sleep in it and not have come to them.
 //!
 //! Fewer marks make programs faster, and the verifier too: it may have to walk through each mark many times.
 
@@ -34,28 +36,23 @@ pub(super) fn needless(blocks: &[Block]) -> Vec<bool> {
     let first = |block: usize| firsts.get(block).copied().unwrap_or(block);
     // For first blocks. `Some(true)`: needs no mark. `Some(false)`: its mark stands for another block's.
     let mut choices = vec![None; blocks.len()];
-    for (index, block) in blocks.iter().enumerate() {
-        let own = first(index);
-        if choices.get(own) != Some(&None) || !before.reach(index) || !after.reach(index) {
+    for index in 0..blocks.len() {
+        // The mark of a block stands for those after it, so only the first block can do without.
+        if first(index) != index || choices.get(index) != Some(&None) || !before.reach(index) || !after.reach(index) {
             continue;
         }
         let has_mark = |other: usize| {
             let other = first(other);
-            other != own && choices.get(other).is_some_and(|choice| *choice != Some(true))
+            other != index && choices.get(other).is_some_and(|choice| *choice != Some(true))
         };
-        let is_only_way = |other: usize| other != 0 && backward.next(other) == [index];
         let leads_only_here =
             |other: usize| forward.next(other) == [index] && blocks.get(other).is_some_and(|block| !block.leaves);
-        let (next, previous) = (block.successors.as_slice(), backward.next(index));
-        let stand = if !block.leaves && next.iter().all(|&other| has_mark(other) && is_only_way(other)) {
-            next
-        } else if index != 0 && previous.iter().all(|&other| has_mark(other) && leads_only_here(other)) {
-            previous
-        } else {
+        let previous = backward.next(index);
+        if index == 0 || !previous.iter().all(|&other| has_mark(other) && leads_only_here(other)) {
             continue;
-        };
-        let stand = stand.iter().map(|&other| (first(other), false));
-        for (other, choice) in stand.chain([(own, true)]) {
+        }
+        let stand = previous.iter().map(|&other| (first(other), false));
+        for (other, choice) in stand.chain([(index, true)]) {
             if let Some(known) = choices.get_mut(other) {
                 *known = Some(choice);
             }
@@ -87,18 +84,22 @@ mod tests {
         assert_eq!(needless_of(&[&[1], &[2], &[]]), [1, 2]);
         // A condition without and with an alternative.
         assert_eq!(needless_of(&[&[1, 2], &[2], &[]]), [2]);
-        assert_eq!(needless_of(&[&[1, 2], &[3], &[3], &[]]), [0, 3]);
+        assert_eq!(needless_of(&[&[1, 2], &[3], &[3], &[]]), [3]);
         // A loop: its head runs if the entry does, its body may not run.
         assert_eq!(needless_of(&[&[1], &[2, 3], &[1], &[]]), [1, 3]);
     }
 
     #[test]
-    fn marks_of_successors_stand_for_a_block() {
-        assert_eq!(needless_of(&[&[1, 2], &[], &[]]), [0]);
-        assert_eq!(needless_of(&[&[1, 2], &[0], &[]]), [2]);
-        // Another way leads to a successor: from another block, or from the function's caller.
-        assert_eq!(needless_of(&[&[1, 2], &[2, 3], &[], &[]]), []);
+    fn marks_of_predecessors_stand_for_a_block() {
+        assert_eq!(needless_of(&[&[1, 2, 4], &[3], &[3], &[], &[]]), [3]);
+        // Another way leads from a predecessor, or the function's caller leads to the block.
+        assert_eq!(needless_of(&[&[1, 2, 4], &[3], &[3, 4], &[], &[]]), []);
         assert_eq!(needless_of(&[&[0, 1], &[]]), [1]);
+    }
+
+    #[test]
+    fn marks_of_successors_do_not_stand_for_a_block() {
+        assert_eq!(needless_of(&[&[1, 2], &[], &[]]), []);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     elf::Start,
-    instrument::code::by_slot,
+    instrument::code::{by_slot, calls_back},
     object::{Functions, Object},
     sorted::Sorted,
 };
@@ -71,15 +71,6 @@ pub(in crate::instrument) fn map_register(helper: Helper) -> Option<u8> {
         Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output => Some(2),
         _ => None,
     }
-}
-
-/// Returns whether a helper calls a function of the program while it runs, and passes it a pointer from the caller.
-/// `bpf_timer_set_callback` passes none.
-fn calls_back(helper: Helper) -> bool {
-    matches!(
-        helper,
-        Helper::bpf_for_each_map_elem | Helper::bpf_find_vma | Helper::bpf_loop | Helper::bpf_user_ringbuf_drain
-    )
 }
 
 struct Analysis<'o> {
