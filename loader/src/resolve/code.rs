@@ -12,7 +12,7 @@ use crate::{
 
 /// The changed instructions of functions, by the function's index.
 #[derive(Debug, Default)]
-pub(crate) struct Relocated(Vec<Option<Vec<Instruction>>>);
+pub(crate) struct Relocated(pub(super) Vec<Option<Vec<Instruction>>>);
 
 impl Relocated {
     /// Returns the instructions of a function; `None` if relocation changed none of them.
