@@ -19,7 +19,8 @@ static NOINLINE u64 middle(u64 value, u32 depth)
 {
 	u64 sum = 0;
 
-	for (u32 turn = 0; turn < 4; turn++)
+	/* 64 bits: without optimization the number is on the stack, where the verifier follows only whole slots. */
+	for (u64 turn = 0; turn < 4; turn++)
 		sum += leaf(value, turn, depth, sum, value ^ turn);
 	calls[1]++;
 	return sum;
@@ -42,7 +43,7 @@ NOINLINE u32 global_one(u32 value)
 
 NOINLINE u32 global_two(struct skb *ctx, u32 value)
 {
-	for (int turn = 0; turn < 5; turn++)
+	for (u64 turn = 0; turn < 5; turn++)
 		value = global_one(value);
 	return value + ctx->len;
 }
@@ -83,7 +84,7 @@ SEC("tc") int stack(struct skb *ctx)
 	__builtin_memset(bytes, 0, sizeof(bytes));
 	if (skb_load_bytes(ctx, 0, bytes, 14))
 		return 1;
-	for (int at = 0; at < 14; at++)
-		bytes[STACK - 1 - at] += bytes[at];
-	return bytes[STACK - 3] + bytes[STACK - 14];
+	for (u64 at = 0; at < 14; at++)
+		bytes[at + 14] += bytes[at];
+	return bytes[16] + bytes[27] + bytes[STACK - 1];
 }

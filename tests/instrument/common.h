@@ -63,7 +63,9 @@ enum { HASH = 1, ARRAY = 2, PERCPU_HASH = 5, PERCPU_ARRAY = 6, LRU_HASH = 9 };
 #define dynptr_write ((long (*)(void *, u32, const void *, u32, u64))202)
 #define dynptr_data ((void *(*)(const void *, u32, u32))203)
 
-/* struct __sk_buff and struct xdp_md, as far as they are used. */
+/* The contexts, as far as they are used. The verifier knows them by these names in arguments of global functions. */
+#define skb __sk_buff
+#define xdp xdp_md
 struct skb {
 	u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto, priority, ingress_ifindex,
 		ifindex, tc_index, cb[5], hash, tc_classid, data, data_end, napi_id;

@@ -119,5 +119,5 @@ SEC("socket") int legacy(struct skb *ctx)
 
 SEC("flow_dissector") int dissects(struct skb *ctx)
 {
-	return ctx->protocol ? 0 : 2;
+	return DATA(ctx) + 14 > END(ctx) ? 2 : 0;
 }
