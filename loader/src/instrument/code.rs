@@ -1,4 +1,4 @@
-//! The control flow of one instruction: where it jumps to, and how it encodes the distance.
+//! The control flow of one instruction: where it jumps to, how it encodes the distance, and whether it calls back.
 //!
 //! Kernel: `Documentation/bpf/standardization/instruction-set.rst`, `kernel/bpf/core.c` (`bpf_adj_branches`).
 

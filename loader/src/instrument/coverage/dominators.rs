@@ -210,7 +210,7 @@ mod tests {
     fn effort_grows_with_the_number_of_blocks() {
         const COUNT: usize = 200_000;
         let next = |block: usize| {
-            let far = if block % 2 == 0 { COUNT - 1 - block / 2 } else { block / 2 };
+            let far = if block.is_multiple_of(2) { COUNT - 1 - block / 2 } else { block / 2 };
             [block + 1, far, COUNT - 1 - block].into_iter().filter(|next| *next < COUNT).collect()
         };
         let irreducible = Graph { roots: vec![0, COUNT / 2], next: (0..COUNT).map(next).collect() };

@@ -279,6 +279,18 @@ mod tests {
         assert_eq!(liveness.before(7), Registers::ALL);
     }
 
+    /// Each jump leads to the one before it, so that a pass over all blocks learns of only one.
+    #[test]
+    fn effort_grows_with_the_number_of_jumps_backward() {
+        const COUNT: usize = 200_000;
+        // goto the last; r0 = r6; exit; goto 1; goto the previous; …
+        let mut code =
+            vec![insn(0x06, 0, 0, 0, COUNT as i32 + 1), insn(0xbf, 0, 6, 0, 0), EXIT, insn(0x05, 0, 0, -3, 0)];
+        code.resize(COUNT + 3, insn(0x05, 0, 0, -2, 0));
+        let liveness = Liveness::of(&code, &blocks(&code).unwrap());
+        assert_eq!([0, 1, COUNT + 2].map(|slot| liveness.before(slot)), [registers(&[6]); 3]);
+    }
+
     #[test]
     fn second_slot_of_a_load_is_unknown() {
         let [first, second] = Instruction::load_imm64(0, 0, 7);

@@ -93,6 +93,7 @@ impl Marks {
     }
 
     /// Returns the functions in the order of [`Object::function_table`].
+    #[cfg(test)]
     pub(in crate::instrument) fn functions(&self) -> impl ExactSizeIterator<Item = &FunctionMarks> {
         self.functions.iter().map(|(_, marks)| marks)
     }

@@ -203,3 +203,35 @@ impl Coverage {
         loaded.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first block leads to one of two, and these to the last.
+    #[test]
+    fn marks_that_are_set_between_the_reads_prove_nothing_about_others() {
+        let successors: [&[usize]; 4] = [&[1, 2], &[3], &[3], &[]];
+        let block = |successors: &[usize]| Block {
+            start: 0,
+            end: 1,
+            successors: successors.to_vec(),
+            leaves: successors.is_empty(),
+        };
+        let blocks = successors.map(block);
+        let inferred = |first: [u8; 4], second: [u8; 4]| {
+            let reads = TwoReads { first: [&[9], &first[..]].concat(), second: [&[9], &second[..]].concat() };
+            // Block 1 has no mark.
+            reads.inferred(&blocks, 1, |block| block != 1)
+        };
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(inferred([1, 0, 0, 1], [1, 0, 0, 1]), [yes, yes, no, yes]);
+        // Block 2 ran after its mark was read, and before that of 3 was.
+        assert_eq!(inferred([1, 0, 0, 1], [1, 0, 1, 1]), [yes, None, yes, yes]);
+        // The same in the second read, in which the mark of 2 is missing.
+        assert_eq!(inferred([1, 0, 0, 0], [1, 0, 0, 1]), [yes, None, no, yes]);
+        assert_eq!(inferred([0; 4], [0; 4]), [no, no, no, no]);
+        let unread = TwoReads { first: Vec::new(), second: Vec::new() };
+        assert_eq!(unread.inferred(&blocks, 1, |_| true), [None; 4]);
+    }
+}
