@@ -35,7 +35,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(hidden_addresses_are_explained).since(5, 8, what).needs(root),
         test!(frozen_map_is_not_blamed_on_privileges).needs(root),
         #[cfg(feature = "instrument")]
-        test!(losses_are_counted_without_cap_perfmon).since(6, 12, "records that the verifier knows not to be NULL").needs(root),
+        test!(losses_are_counted_without_cap_perfmon)
+            .since(6, 12, "records that the verifier knows not to be NULL")
+            .needs(root),
     ]
 }
 
