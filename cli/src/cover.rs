@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     arguments.rs   the options, as clap reads them
-//!     test_run.rs    --test-run NAME=INPUT: text ──▶ the input of one run
+//!     test_run.rs    --test-run NAME=DATA: text ──▶ the input of one run
 //!     measure.rs     loads the object with marks, runs it, and reads the marks
 //!     lcov.rs        files of lcov: --merge and --output
 //!     source.rs      the text of the source lines, and which lines are shown

@@ -106,7 +106,7 @@ impl Object {
         let maps: Vec<_> = plan.maps(self).map(|(_, spec)| spec.into_owned()).collect();
         let mut linker = ObjectLinker::new(self, &plan.resolved, maps.iter().zip(1..));
         #[cfg(feature = "instrument")]
-        let preview = Preview::of(self, maps.len() as i32 + 1);
+        let preview = Preview::of(self, &plan.resolved, maps.len() as i32 + 1)?;
         let (mut room, mut is_full) = (MOST, false);
         let programs = plan.programs(self).map(|program| {
             // Refuses a target in a module whose BTF cannot be opened. Whether the kernel has the target is not

@@ -24,6 +24,9 @@ mod targets;
 
 use std::borrow::Cow;
 
+#[cfg(feature = "instrument")]
+use cutaway_sys::Instruction;
+
 #[cfg(not(feature = "externs"))]
 use self::disabled::{Ksyms, resolve_externs};
 #[cfg(feature = "externs")]
@@ -114,6 +117,29 @@ fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
 }
 
 impl Resolved {
+    /// Returns the instructions of each function after CO-RE relocation, by the function's index in
+    /// [`Object::function_table`]: those that linking takes.
+    #[cfg(feature = "instrument")]
+    pub(crate) fn code<'a>(&'a self, object: &'a Object) -> Result<Vec<Cow<'a, [Instruction]>>, Error> {
+        #[cfg(feature = "aya-obj")]
+        if let Some(aya) = &self.aya {
+            return aya::code(object, aya);
+        }
+        let functions = object.function_table().iter().enumerate();
+        let code = functions.map(|(index, (_, function))| {
+            Cow::Borrowed(self.relocated.instructions(index).unwrap_or(&function.instructions))
+        });
+        Ok(code.collect())
+    }
+
+    /// Returns the result of a relocation that changes one function.
+    #[cfg(all(test, feature = "instrument"))]
+    pub(crate) fn relocating(object: &Object, function: usize, code: Vec<Instruction>) -> Self {
+        let functions = 0..object.function_table().len();
+        let relocated = functions.map(|index| (index == function).then(|| code.clone()));
+        Self { relocated: Relocated(relocated.collect()), ..Self::default() }
+    }
+
     /// Returns a map's description, completed by the kernel: the size of a struct_ops map, the constants of `.kconfig`.
     pub(crate) fn completed<'s>(&self, index: usize, spec: &'s MapSpec) -> Cow<'s, MapSpec> {
         let mut spec = Cow::Borrowed(spec);

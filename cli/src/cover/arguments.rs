@@ -30,12 +30,12 @@ pub(crate) struct Arguments {
 
     /// Run a program once, unattached (repeatable)
     ///
-    /// By BPF_PROG_TEST_RUN. INPUT is a file, or bytes as hex:0a0b. It is the
+    /// By BPF_PROG_TEST_RUN. DATA is a file, or bytes as hex:0a0b. It is the
     /// packet, or the context of a program that works on no packet. Default:
     /// 64 zero bytes as the packet, no context. Without COMMAND, --duration
     /// and --pid, cover attaches no program, and exits after these runs.
     #[arg(verbatim_doc_comment)]
-    #[arg(long = "test-run", value_name = "NAME[=INPUT]", value_parser = test_run::form)]
+    #[arg(long = "test-run", value_name = "NAME[=DATA]", value_parser = test_run::form)]
     pub(super) test_runs: Vec<String>,
 
     /// Exit after SECS seconds, fractions allowed
@@ -48,10 +48,10 @@ pub(crate) struct Arguments {
 
     /// Add the results in these lcov files
     ///
-    /// Of earlier runs, on this or other kernels, or of other tools. Counts
-    /// of a line are added. A line is not measured if it ran in none of the
-    /// results and was not measured in one of them. OBJECT is optional, and
-    /// must precede --merge.
+    /// The results of earlier runs, on this or other kernels, or those of
+    /// other tools. Counts of a line are added. A line is not measured if it
+    /// ran in none of the results and was not measured in one of them. OBJECT
+    /// is optional, and must precede --merge.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) merge: Vec<PathBuf>,

@@ -40,14 +40,11 @@ pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
     object.cover();
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
+    let is_run = |name: &str| requests.iter().any(|request| request.program == name);
     let (loaded, refused) = object.load_partial()?;
-    if let Some(failed) =
-        refused.iter().position(|failed| requests.iter().any(|request| request.program == failed.name))
-    {
-        return Err(refused
-            .into_iter()
-            .nth(failed)
-            .map_or_else(|| CliError::new("no program"), |failed| failed.why.into()));
+    let (required, refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(|refused| is_run(&refused.name));
+    if let Some(first) = required.into_iter().next() {
+        return Err(first.why.into());
     }
     // Without a reader, a full buffer would send the programs into their error paths.
     let mut buffers = Buffers::open(&loaded, DEFAULT_BUFFER)?;
@@ -56,7 +53,6 @@ pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
     let mut attached = Attached::default();
     if arguments.attaches() {
-        let is_run = |name: &str| requests.iter().any(|request| request.program == name);
         attached = attach_except(&loaded, &AttachArgs::of(&arguments.program), is_run);
     }
     let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);

@@ -1,7 +1,7 @@
 //! The rows of a source file that are shown: the lines with code, and a few lines around them.
 //!
-//! The text of a line with code is in the object's BTF. The lines without code are only in the file itself. It is read if it
-//! exists here and its lines are those of the object: it may have changed since, or be another file.
+//! The text of a line with code is in the object's BTF. The lines without code are only in the file itself. It is read
+//! if it exists here and its lines are those of the object: it may have changed since, or be another file.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! `--test-run NAME=INPUT`: runs a program once, without an event.
+//! `--test-run NAME=DATA`: runs a program once, without an event.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(super) struct Request {
     input: Option<Vec<u8>>,
 }
 
-/// Checks the form `NAME` or `NAME=INPUT`.
+/// Checks the form `NAME` or `NAME=DATA`.
 pub(super) fn form(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((program, input)) if program.is_empty() || input.is_empty() => {

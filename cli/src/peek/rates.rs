@@ -209,8 +209,13 @@ pub(crate) fn rate(bytes: f64) -> String {
 /// Formats records a second, in three digits; a dash if unknown.
 pub(crate) fn records(rate: Option<RecordRate>) -> String {
     let Some(RecordRate { rate, guessed }) = rate else { return "-".to_owned() };
+    format!("{}{}", if guessed { "≈ " } else { "" }, a_second(rate))
+}
+
+/// Formats a number a second, in three digits.
+pub(crate) fn a_second(rate: f64) -> String {
     let (number, prefix) = scaled(rate);
-    format!("{}{number}{}{prefix}/s", if guessed { "≈ " } else { "" }, if prefix.is_empty() { "" } else { " " })
+    format!("{number}{}{prefix}/s", if prefix.is_empty() { "" } else { " " })
 }
 
 fn scaled(rate: f64) -> (String, &'static str) {

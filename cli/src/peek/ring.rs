@@ -3,11 +3,13 @@
 //! ```text
 //!     mapped.rs     one ring, its pages mapped read-only
 //!     snapshot.rs   positions and headers at one moment, a plain value
+//!     lost.rs       lost records, as the ring's programs count them
 //!     show.rs       a snapshot as text or JSON
 //!     live.rs       repeated snapshots of a ring
 //! ```
 
 mod live;
+mod lost;
 mod mapped;
 mod show;
 mod snapshot;

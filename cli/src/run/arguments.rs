@@ -101,7 +101,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) summary: bool,
 
-    /// Do not count in the programs which records are lost
+    /// Do not count lost records in the programs
     ///
     /// By default, run inserts instructions into the programs when it loads
     /// them. They count the failed calls of the helpers that send records

@@ -11,7 +11,7 @@ use cutaway::{
 };
 use log::warn;
 
-use super::{counted::Reported, losses::OtherReaders};
+use super::losses::{OtherReaders, Reported};
 use crate::{args::perf_buffer_size, error::CliError};
 
 /// The readers of all buffers.

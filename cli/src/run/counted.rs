@@ -14,7 +14,7 @@ use cutaway::{Loaded, LossSite, MapSpec, Pinning};
 
 use super::{
     buffers::{Buffers, Source},
-    losses::Losses,
+    losses::{Losses, Reported},
     submit_sites::SubmitSites,
 };
 use crate::error::CliError;
@@ -37,16 +37,6 @@ pub(super) struct LossesOfSource {
     pub(super) overflowed: u64,
     /// The calls that send to it; empty if the programs do not count.
     pub(super) sites: Vec<LossSite>,
-}
-
-/// The losses of a perf event array that the kernel reports.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Reported {
-    pub(super) lost: u64,
-    /// The reason why the kernel does not report all losses.
-    pub(super) unreported: Option<&'static str>,
-    /// Another reader has received records.
-    pub(super) other_reader: bool,
 }
 
 /// The failed calls that the programs count.

@@ -40,6 +40,16 @@ impl Losses {
     }
 }
 
+/// The losses of a perf event array that the kernel reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reported {
+    pub(super) lost: u64,
+    /// The reason why the kernel does not report all losses.
+    pub(super) unreported: Option<&'static str>,
+    /// Another reader has received records.
+    pub(super) other_reader: bool,
+}
+
 /// Other readers of the same perf event array, as far as they are found and reported.
 #[derive(Debug, Default)]
 pub(super) struct OtherReaders {

@@ -9,6 +9,8 @@
 //!                           "text": "…", "lost": 3, "why": null}]}]}
 //! ```
 
+use std::collections::BTreeMap;
+
 use cutaway::LossSite;
 use serde_json::{Value as Json, json};
 
@@ -55,12 +57,12 @@ impl Summary<'_> {
     pub(super) fn reasons(&self) -> Vec<String> {
         let sites = self.each.iter().flat_map(|of| &of.lost.sites).chain(&self.of_unknown_maps);
         let mut lines = site_lines(sites);
-        let overflowed: u64 = self.each.iter().map(|of| of.lost.overflowed).sum();
+        let overflowed = self.each.iter().map(|of| of.lost.overflowed).fold(0, u64::saturating_add);
         if overflowed > 0 {
             lines.push(format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
         }
         let rings = self.each.iter().filter(|of| of.source.is_ring());
-        let refused: u64 = rings.filter_map(|of| of.lost.lost.counted()).sum();
+        let refused = rings.filter_map(|of| of.lost.lost.counted()).fold(0, u64::saturating_add);
         if refused > 0 {
             lines.push(format!("{refused} refused by a ring, usually for want of room: make it larger with --buffer"));
         }
@@ -70,10 +72,11 @@ impl Summary<'_> {
     /// Returns the summary as a JSON object.
     pub(super) fn json(&self) -> String {
         // Without a buffer nothing is counted, but the sum would be 0.
-        let lost: Option<u64> = self.each.iter().map(|of| of.lost.lost.exact()).sum();
+        let lost = self.each.iter().map(|of| of.lost.lost.exact());
+        let lost = lost.fold(Some(0), |all: Option<u64>, lost| Some(all?.saturating_add(lost?)));
         let lost = lost.filter(|_| !self.each.is_empty());
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
-        let lost = lost.map(|lost| lost + self.unreadable);
+        let lost = lost.map(|lost| lost.saturating_add(self.unreadable));
         let of_unknown_maps: Vec<Json> = self.of_unknown_maps.iter().map(site_json).collect();
         json!({
             "received": self.received, "lost": lost, "unreadable": self.unreadable, "maps": each,
@@ -109,6 +112,7 @@ fn site_json(site: &LossSite) -> Json {
 /// source, as in an unrolled loop, are one.
 fn site_lines<'s>(sites: impl IntoIterator<Item = &'s LossSite>) -> Vec<String> {
     let mut lost_at: Vec<(String, u64)> = Vec::new();
+    let mut known = BTreeMap::new();
     for site in sites {
         let Ok(lost @ 1..) = site.lost else { continue };
         let place = match &site.line {
@@ -116,8 +120,9 @@ fn site_lines<'s>(sites: impl IntoIterator<Item = &'s LossSite>) -> Vec<String> 
             None => site.function.clone(),
         };
         let place = if site.map.is_some() { place } else { format!("{place}, to an unknown map") };
-        match lost_at.iter_mut().find(|(known, _)| *known == place) {
-            Some((_, all)) => *all += lost,
+        let index = *known.entry(place.clone()).or_insert(lost_at.len());
+        match lost_at.get_mut(index) {
+            Some((_, all)) => *all = all.saturating_add(lost),
             None => lost_at.push((place, lost)),
         }
     }
@@ -131,9 +136,9 @@ fn text<'l>(received: u64, unreadable: u64, each: impl Iterator<Item = &'l Losse
     if each.clone().next().is_none() {
         return NO_BUFFER.to_owned();
     }
-    let mut counted = each.clone().filter_map(Losses::counted).peekable();
-    let is_counted = unreadable > 0 || counted.peek().is_some();
-    let lost = counted.sum::<u64>() + unreadable;
+    let counted = each.clone().filter_map(Losses::counted);
+    let is_counted = unreadable > 0 || counted.clone().next().is_some();
+    let lost = counted.fold(unreadable, u64::saturating_add);
     let mut whys: Vec<&str> = Vec::new();
     for why in each.filter_map(Losses::why) {
         if !whys.contains(&why) {
@@ -163,5 +168,7 @@ mod tests {
         let both = "received 7, lost at least 2 (one; two)";
         assert_eq!(summary(&[Losses::Exactly(2), unknown("one"), at_least(0, "two")]), both);
         assert_eq!(text(7, 1, [Losses::Exactly(2)].iter()), "received 7, lost 3");
+        let most = format!("received 7, lost {}", u64::MAX);
+        assert_eq!(summary(&[Losses::Exactly(u64::MAX), Losses::Exactly(1)]), most);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Kernel: `Documentation/bpf/standardization/instruction-set.rst`, `kernel/bpf/core.c` (`bpf_adj_branches`).
 
-use cutaway_sys::{Instruction, instruction::opcode};
+use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
 /// `BPF_JMP32 | BPF_JA`, the only jump with a distance of 32 bits.
 pub(super) const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
@@ -64,6 +64,18 @@ pub(super) fn flow(at: usize, insn: Instruction) -> Flow {
         (_, Some((target, Encoding::Offset))) => Flow::Branch(target),
         _ => Flow::Next,
     }
+}
+
+/// Returns whether a helper calls a function of the program while it runs, and passes it a pointer from the caller.
+/// `bpf_timer_set_callback` passes none.
+///
+/// Kernel: `is_sync_callback_calling_function` in `kernel/bpf/verifier.c` (Linux 6.18). The only such kfunc,
+/// `bpf_rbtree_add`, passes nodes of the tree.
+pub(super) fn calls_back(helper: Helper) -> bool {
+    matches!(
+        helper,
+        Helper::bpf_for_each_map_elem | Helper::bpf_find_vma | Helper::bpf_loop | Helper::bpf_user_ringbuf_drain
+    )
 }
 
 /// Returns the instructions with their slots. The second slot of a 64-bit load is part of the first.

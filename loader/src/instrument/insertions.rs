@@ -91,25 +91,42 @@ impl Insertions {
         if let Some(slot) = self.before.keys().chain(self.after.keys()).find(|slot| !starts.contains(slot)) {
             return Err(refused(&format!("no instruction starts at {slot}")));
         }
-        let mut long = BTreeSet::new();
-        let layout = loop {
-            let layout = Layout::of(self, &instructions, linked.instructions.len(), &long);
-            let known = long.len();
-            for &(slot, insn) in &instructions {
-                let Some((target, Encoding::Offset)) = code::reference(slot, insn) else { continue };
-                if i16::try_from(layout.distance(slot, target)?).is_err() {
-                    long.insert(slot);
-                }
-            }
-            // Longer jumps move other instructions, so more jumps can become too long.
-            if long.len() == known {
-                break layout;
-            }
-        };
+        let (long, layout) = self.layout(&instructions, linked.instructions.len())?;
         if layout.length > MAX_INSNS {
             return Err(refused(&format!("it would have more than {MAX_INSNS} instructions")));
         }
         self.write(linked, &instructions, &layout, &long)
+    }
+
+    /// Finds the jumps that must get 32 bits, and the places of all instructions.
+    fn layout(&self, instructions: &[(usize, Instruction)], slots: usize) -> Result<(BTreeSet<usize>, Layout), Error> {
+        // Longer jumps move other instructions, so more jumps can become too long, and in a hostile program only one in
+        // each round. After some rounds a jump counts as too long if it would be when all jumps that it spans get longer.
+        const ROUNDS: usize = 4;
+        let is_short = |&(slot, insn): &(usize, Instruction)| match code::reference(slot, insn) {
+            Some((target, Encoding::Offset)) => Some((slot, target)),
+            _ => None,
+        };
+        let jumps: Vec<_> = instructions.iter().filter_map(is_short).collect();
+        let mut long = BTreeSet::new();
+        for round in 0.. {
+            let layout = Layout::of(self, instructions, slots, &long);
+            let known = long.len();
+            for &(slot, target) in &jumps {
+                let spanned = || {
+                    let before = |end: i64| jumps.partition_point(|(slot, _)| (*slot as i64) < end);
+                    before(target).abs_diff(before(slot as i64)) + 1
+                };
+                let growth = if round < ROUNDS { 0 } else { 2 * spanned() as i64 };
+                if i16::try_from(layout.distance(slot, target)?.abs() + growth).is_err() {
+                    long.insert(slot);
+                }
+            }
+            if long.len() == known {
+                return Ok((long, layout));
+            }
+        }
+        Err(Error::bug("the search for long jumps has ended"))
     }
 
     /// Writes the program in its new layout.

@@ -7,7 +7,7 @@ use super::{
     insertions::Insertions,
     losses::{self, NullCheck, Sites},
 };
-use crate::{Error, Object, link::Linked};
+use crate::{Error, Object, link::Linked, resolve::Resolved};
 
 /// Instructions that loading inserts into a linked program: see [`Object::count_losses`] and [`Object::cover`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +32,17 @@ pub(crate) struct Preview {
 
 impl Preview {
     /// Finds what the object asks to insert. `fd` is the first free placeholder fd.
-    pub(crate) fn of(object: &Object, mut fd: i32) -> Self {
+    pub(crate) fn of(object: &Object, resolved: &Resolved, mut fd: i32) -> Result<Self, Error> {
         let mut maps = Vec::new();
         let mut new = |name| {
             maps.push(name);
             fd += 1;
             fd - 1
         };
-        let sites = object.instruments.losses.then(|| Sites::of(object)).filter(|sites| sites.len() > 0);
-        let sites = sites.map(|sites| (sites, new(losses::NAME)));
+        let sites = object.instruments.losses.then(|| Sites::of(object, resolved)).transpose()?;
+        let sites = sites.filter(|sites| sites.len() > 0).map(|sites| (sites, new(losses::NAME)));
         let marks = object.instruments.coverage.then(|| (Marks::of(object), new(coverage::NAME)));
-        Self { sites, marks, maps }
+        Ok(Self { sites, marks, maps })
     }
 
     /// Returns the insertions of a linked program, ascending by slot. The errors are those of [`Insertions::apply`].

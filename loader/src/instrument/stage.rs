@@ -16,7 +16,8 @@ use super::{
     losses::LossCounting,
 };
 use crate::{
-    Coverage, Error, Losses, Object, Program, link::Linked, object::ProgramSpec, program::Shared, sys::bpf::BtfTarget,
+    Coverage, Error, Losses, Map, Object, Program, link::Linked, object::ProgramSpec, program::Shared,
+    resolve::Resolved, sys::bpf::BtfTarget,
 };
 
 /// The insertions for the programs of one object.
@@ -38,18 +39,22 @@ struct Attempt {
 }
 
 impl Instrumentation {
-    /// Prepares the insertions that the object asks for. `map_ids` returns the kernel's id of a map, by the map's index
-    /// in the object.
+    /// Prepares the insertions that the object asks for. `created` returns a map by its index in the object.
     ///
     /// If the kernel refuses a map for the counts, the reason is kept, and the programs are loaded as they are.
-    pub(crate) fn of(object: &Object, map_ids: &dyn Fn(usize) -> Option<u32>) -> Self {
+    pub(crate) fn of<'m>(
+        object: &Object,
+        resolved: &Resolved,
+        created: &dyn Fn(usize) -> Option<&'m Map>,
+    ) -> Result<Self, Error> {
         let directory = directory().filter(|_| !object.instruments.no_ops);
-        Self {
-            losses: object.instruments.losses.then(|| LossCounting::of(object, map_ids)),
+        let losses = object.instruments.losses.then(|| LossCounting::of(object, resolved, created));
+        Ok(Self {
+            losses: losses.transpose()?,
             coverage: (object.instruments.coverage || directory.is_some()).then(|| Covering::of(object)),
             no_ops: object.instruments.no_ops,
             directory,
-        }
+        })
     }
 
     /// Loads a program with the insertions, or with as many of them as the verifier accepts.

@@ -152,8 +152,8 @@ impl Object {
         };
         #[cfg(feature = "instrument")]
         let mut instrumentation = {
-            let id = |index| maps.iter().find(|created| created.index == index).map(|created| created.map.id());
-            Instrumentation::of(&self, &id)
+            let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
+            Instrumentation::of(&self, &plan.resolved, &created)?
         };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
         for mut spec in specs.into_iter().filter(|program| plan.has(program)) {

@@ -1,6 +1,11 @@
 //! CO-RE relocation by aya-obj, of an object that aya-obj has read.
 
+#[cfg(feature = "instrument")]
+use std::borrow::Cow;
+
 use aya_obj::btf::Btf;
+#[cfg(feature = "instrument")]
+use cutaway_sys::Instruction;
 
 use super::{Relocated, core_relo::is_poison};
 use crate::{
@@ -44,6 +49,17 @@ pub(super) fn relocated(
         correct(&mut relocated, object, own)?;
     }
     Ok(Some(relocated))
+}
+
+/// Returns the instructions of each function, by the function's index in [`Object::function_table`].
+#[cfg(feature = "instrument")]
+pub(super) fn code<'a>(object: &Object, relocated: &aya_obj::Object) -> Result<Vec<Cow<'a, [Instruction]>>, Error> {
+    let code = object.function_table().iter().map(|(start, _)| {
+        let read = relocated.functions.get(&(start.0.number(), start.1));
+        let read = read.ok_or_else(|| Error::bug("a function of the object is not one that aya-obj has read"))?;
+        Ok(read.instructions.iter().map(instruction).collect())
+    });
+    code.collect()
 }
 
 /// Gives the functions the instructions of this crate's relocation.

@@ -12,7 +12,7 @@ use crate::{
 
 /// The changed instructions of functions, by the function's index.
 #[derive(Debug, Default)]
-pub(crate) struct Relocated(Vec<Option<Vec<Instruction>>>);
+pub(crate) struct Relocated(pub(super) Vec<Option<Vec<Instruction>>>);
 
 impl Relocated {
     /// Returns the instructions of a function; `None` if relocation changed none of them.
@@ -96,6 +96,58 @@ impl core_relo::Code for Code<'_> {
 mod tests {
     use super::{super::core_relo::Code as _, *};
     use crate::Object;
+    #[cfg(feature = "instrument")]
+    use crate::{btf::visitor::Types, link::ObjectLinker, object::ProgramSpec, resolve::resolve};
+
+    /// Checks that the code of an object is what is linked for a kernel with these types. Returns the number of
+    /// instructions that relocation changed.
+    #[cfg(feature = "instrument")]
+    fn changed_and_linked(object: &Object, kernel: &[u8]) -> usize {
+        let resolved = resolve(object, Types::Given(kernel)).unwrap();
+        let code = resolved.code(object).unwrap();
+        assert_eq!(code.len(), object.function_table().len());
+        let mut linker = ObjectLinker::new(object, &resolved, object.maps().iter().zip(1..));
+        let programs = object.programs().iter().filter(|program: &&ProgramSpec| program.section.autoload);
+        let mut compared = 0;
+        for linked in programs.filter_map(|program| linker.link(program).ok()) {
+            for (function, start) in &linked.functions {
+                let code = &code[object.function_table().position(function).unwrap()];
+                for (insn, linked) in code.iter().zip(&linked.instructions[*start..]) {
+                    // Linking changes loads of addresses, and calls.
+                    if matches!(insn.class(), 1 | 2 | 3 | 4 | 7) {
+                        assert_eq!(insn, linked);
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 0);
+        let functions = object.function_table().iter().zip(&code);
+        functions
+            .flat_map(|((_, function), code)| function.instructions.iter().zip(&**code))
+            .filter(|(a, b)| a != b)
+            .count()
+    }
+
+    #[cfg(feature = "instrument")]
+    #[test]
+    fn code_of_a_function_is_that_which_is_linked() {
+        let read = |name: &str| {
+            std::fs::read(format!("{}/../tests/corpus/core/{name}.o", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let kernel = Object::parse(&read("target")).unwrap().btf().unwrap();
+        for name in ["fields", "offsets", "subprograms"] {
+            let bytes = read(name);
+            let object = Object::parse(&bytes).unwrap();
+            let changed = changed_and_linked(&object, &kernel);
+            assert!(changed > 0 || !cfg!(feature = "core-relo"), "{name}");
+            #[cfg(feature = "aya-obj")]
+            {
+                let object = Object::parse_with(crate::ObjectReader::AyaObj, &bytes).unwrap();
+                assert_eq!(changed_and_linked(&object, &kernel), changed, "{name}");
+            }
+        }
+    }
 
     #[test]
     fn write_outside_all_functions_is_a_bug() {

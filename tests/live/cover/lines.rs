@@ -6,7 +6,7 @@ use crate::{
     Report, branches, cover,
     harness::{Test, test},
     packet,
-    requirements::ring,
+    requirements::{ring, root},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -17,7 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(full_ring_does_not_change_the_lines_that_run).needs(ring),
         test!(table_shows_the_source_with_counts).needs(ring),
         test!(input_of_a_test_run_can_be_a_file).needs(ring),
-        test!(object_without_line_information_has_functions).needs(ring),
+        test!(object_without_line_information_has_functions).needs(root).since(5, 14, "programs of the type syscall"),
     ]
 }
 

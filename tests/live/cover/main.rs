@@ -40,7 +40,7 @@ fn cover<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> binary::End
     binary::Running::start(&mut command).end()
 }
 
-/// The words of a test run of `filter` on a packet that begins with this byte.
+/// Returns the words of a test run of `filter` on a packet that begins with this byte.
 fn packet(first: u8) -> [String; 2] {
     ["--test-run".to_owned(), format!("filter=hex:{first:02x}{}", "00".repeat(19))]
 }

@@ -1,4 +1,4 @@
-//! What `cutaway cover` refuses.
+//! Usage, files and objects that `cutaway cover` refuses.
 
 use std::fs;
 
@@ -65,8 +65,9 @@ fn output_that_cannot_be_written_is_refused_before_loading() {
 }
 
 fn failed_test_run_ends_with_its_reason() {
-    // Shorter than an Ethernet header.
-    let ended = cover([branches().to_str().unwrap(), "--test-run", "filter=hex:00"]);
+    // A raw tracepoint has at most 12 arguments (`bpf_prog_test_run_raw_tp` in `net/bpf/test_run.c`).
+    let arguments = format!("enter=hex:{}", "00".repeat(13 * 8));
+    let ended = cover([branches().to_str().unwrap(), "--test-run", &arguments]);
     assert!(ended.complaint().contains("EINVAL"), "{ended:?}");
 }
 

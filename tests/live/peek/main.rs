@@ -16,6 +16,7 @@
 mod drawing;
 mod files;
 mod kept;
+mod lost;
 mod owner;
 mod perf;
 mod screen;
@@ -38,12 +39,15 @@ mod patience;
 mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[path = "../run/sender.rs"]
+mod sender;
 
 use harness::Suite;
 
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
     owner::be_one_if_asked();
+    sender::be_one_if_asked();
     let tables = [
         snapshot::tests(),
         drawing::tests(),
@@ -51,6 +55,7 @@ fn main() {
         perf::tests(),
         usage::tests(),
         kept::tests(),
+        lost::tests(),
         files::tests(),
     ];
     Suite::new(tables).run()

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The reports have the format of lcov, with two comments that the crate `cutaway` adds
-//! (`loader/src/instrument/coverage/report/lcov.rs`). This package does not depend on the crates under test, so it has a
-//! merge of its own (`coverage/tracefile.rs`), for the records that `cutaway` writes.
+//! (`loader/src/instrument/coverage/report/lcov.rs`). This package does not depend on the crates under test, so it has
+//! a merge of its own (`coverage/tracefile.rs`), for the records that `cutaway` writes.
 
 mod tracefile;
 
@@ -36,8 +36,8 @@ pub(crate) fn request(plan: &mut Plan) {
     plan.environment.insert(VARIABLE.to_owned(), format!("{RESULTS}/{DIRECTORY}"));
 }
 
-/// Moves the reports from a guest's directory to `to`, and returns their number. With a prefix, the names begin with it:
-/// several guests of one kernel have the same process ids.
+/// Moves the reports from a guest's directory to `to`, and returns their number. With a prefix, the names begin with
+/// it: several guests of one kernel have the same process ids.
 pub(crate) fn collect(guest: &Path, prefix: Option<&str>, to: &Path) -> Result<usize> {
     let from = guest.join(run::FILES).join(DIRECTORY);
     let reports = reports(&from)?;

@@ -8,6 +8,7 @@ use super::{
         rates::{self, Found, Positions, Rates},
         view::{Live, View},
     },
+    lost::Counters,
     mapped::Ring,
     show::{self, About},
     snapshot::{Snapshot, UnreadRecord},
@@ -18,6 +19,9 @@ use crate::{
     error::CliError,
 };
 
+/// Interval at which the programs that use the ring are searched for counters of lost records.
+const SEARCH: Duration = Duration::from_secs(2);
+
 /// A ring, its last snapshot, and what changed since the one before.
 pub(crate) struct LiveRing {
     ring: Ring,
@@ -25,12 +29,37 @@ pub(crate) struct LiveRing {
     snapshot: Snapshot,
     /// `None` before [`Live::find_users`].
     about: Option<About>,
+    /// The counters of lost records, and when they were searched for.
+    counters: Option<(Counters, Instant)>,
+    /// The counted losses of the last snapshot, and its time.
+    lost: Option<(u64, Instant)>,
+    /// Lost records a second between the last two snapshots; `None` if they are not counted.
+    lost_rate: Option<f64>,
 }
 
 impl LiveRing {
     pub(crate) fn new(ring: Ring) -> Self {
         let snapshot = ring.snapshot(0);
-        Self { ring, rates: Rates::default(), snapshot, about: None }
+        Self { ring, rates: Rates::default(), snapshot, about: None, counters: None, lost: None, lost_rate: None }
+    }
+
+    /// Reads the counters of lost records for the last snapshot.
+    fn count_lost(&mut self, now: Instant) {
+        let is_due = |searched: Instant| now.saturating_duration_since(searched) >= SEARCH;
+        if self.counters.as_ref().is_none_or(|(_, searched)| is_due(*searched)) {
+            // Without file descriptors for the search, the next one may succeed.
+            let found = self.ring.counters().unwrap_or_else(|error| Counters::none(&error.to_string()));
+            self.counters = Some((found, now));
+        }
+        if let Some((counters, _)) = &self.counters {
+            self.snapshot.lost = counters.read();
+        }
+        let lost = self.snapshot.lost.counted().map(|lost| (lost, now));
+        self.lost_rate = self.lost.zip(lost).map(|((before, then), (lost, now))| {
+            // Counters are gone with their program, and the sum is then smaller.
+            lost.saturating_sub(before) as f64 / now.duration_since(then).as_secs_f64().max(1e-6)
+        });
+        self.lost = lost;
     }
 }
 
@@ -46,6 +75,7 @@ impl Live for LiveRing {
             Positions { oldest: snapshot.oldest(), released: snapshot.consumer_pos, written: snapshot.producer_pos };
         let (fill, bytes, records) = (snapshot.fill_bytes, snapshot.bytes, snapshot.waiting());
         self.rates.update(&self.ring, Found { positions, fill, bytes, records }, now);
+        self.count_lost(now);
     }
 
     fn find_users(&mut self) {
@@ -61,7 +91,7 @@ impl Live for LiveRing {
 
     fn heading(&self) -> String {
         format!(
-            "{:>8} {:>16} {:>16} {:>7} {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+            "{:>8} {:>16} {:>16} {:>7} {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10} {:>10}\n",
             "SECONDS",
             "CONSUMER",
             "PRODUCER",
@@ -72,14 +102,15 @@ impl Live for LiveRing {
             "RECORDS",
             "RELEASED",
             "RECORDS",
-            "OLDEST"
+            "OLDEST",
+            "LOST"
         )
     }
 
     fn short(&self, since: Duration) -> String {
         let (snapshot, rates) = (&self.snapshot, &self.rates);
         format!(
-            "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+            "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10} {:>10}\n",
             since.as_secs_f64(),
             snapshot.consumer_pos,
             snapshot.producer_pos,
@@ -90,7 +121,8 @@ impl Live for LiveRing {
             rates::records(rates.written_records),
             rates::rate(rates.released),
             rates::records(rates.released_records),
-            rates.age().unwrap_or_else(|| "-".to_owned())
+            rates.age().unwrap_or_else(|| "-".to_owned()),
+            snapshot.lost.short()
         )
     }
 
@@ -106,6 +138,9 @@ impl Live for LiveRing {
             Some(about) => (about.owners(), about.programs()),
             None => Default::default(),
         };
+        let rate = self.lost_rate.map(|lost| format!(" ({})", view.rate(rates::a_second(lost))));
+        let lost = show::lost(snapshot, rate.as_deref().unwrap_or_default());
+        let lost = lost.unwrap_or_else(|| "known to the writing process only".to_owned());
         let mut lines = vec![
             view.title(
                 &format!("{} {} `{}`, {} bytes", snapshot.mode.word(), snapshot.id, snapshot.name, snapshot.bytes),
@@ -124,9 +159,12 @@ impl Live for LiveRing {
             format!("fill      {}", show::fill(snapshot, (columns / 2).clamp(10, 60))),
             format!("over time {}", rates.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::counts(snapshot)),
-            format!("lost      {}", show::lost(snapshot).unwrap_or("known to the writing process only")),
+            format!("lost      {lost}"),
             format!("wake-up   {}", show::wakeup(snapshot).unwrap_or("does not apply: a program drains it")),
         ];
+        if !snapshot.lost.lost_lines.is_empty() {
+            lines.push(format!("{:10}{}", "", snapshot.lost.lines().join(", ")));
+        }
         lines.extend(snapshot.corrupt.clone());
         if view.drawn {
             // Skips the lines that repeat those above.

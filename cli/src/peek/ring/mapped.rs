@@ -14,6 +14,7 @@ use super::{
         rates::{Positions, Watched},
         types::Types,
     },
+    lost::Counters,
     snapshot::{Mode, Snapshot},
 };
 use crate::error::CliError;
@@ -89,6 +90,15 @@ impl Ring {
             programs.retain(|program| program.maps.contains(&self.id()));
         }
         Ok(programs)
+    }
+
+    /// Finds the counters of lost records in the programs that use the ring.
+    pub(crate) fn counters(&self) -> Result<Counters, CliError> {
+        Ok(match self.mode {
+            Mode::Ring => Counters::find(self.id(), self.programs()?.as_deref()),
+            Mode::Overwrite => Counters::none("a ring buffer does not count what is overwritten"),
+            Mode::User => Counters::none("only the process that writes to it knows"),
+        })
     }
 }
 

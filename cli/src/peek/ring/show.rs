@@ -25,7 +25,8 @@ const BAR: usize = 40;
 
 /// Takes a snapshot and prints it.
 pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
-    let snapshot = ring.full_snapshot();
+    let mut snapshot = ring.full_snapshot();
+    snapshot.lost = ring.counters()?.read();
     let about = About::of(ring)?;
     terminal::print(&match format {
         Format::Json => json_about(&snapshot, Some(&about))?,
@@ -127,10 +128,6 @@ impl About {
 fn json_about(snapshot: &Snapshot, about: Option<&About>) -> Result<String, CliError> {
     let failed = |error| CliError::new(format!("cannot write JSON: {error}"));
     let mut value = serde_json::to_value(snapshot).map_err(failed)?;
-    if let Value::Object(fields) = &mut value {
-        // The same field as for perf buffers, where the kernel counts lost samples.
-        fields.insert("lost".to_owned(), Value::Null);
-    }
     if let (Some(about), Value::Object(fields)) = (about, &mut value)
         && let Value::Object(more) = serde_json::to_value(about).map_err(failed)?
     {
@@ -162,8 +159,11 @@ fn numbers(snapshot: &Snapshot) -> String {
     position("producer_pos", snapshot.producer_pos, "");
     let _ = writeln!(text, "  fill           {}", fill(snapshot, BAR));
     let _ = writeln!(text, "  waiting        {}", counts(snapshot));
-    if let Some(lost) = lost(snapshot) {
+    if let Some(lost) = lost(snapshot, "") {
         let _ = writeln!(text, "  lost           {lost}");
+    }
+    for line in snapshot.lost.lines() {
+        let _ = writeln!(text, "{:17}{line}", "");
     }
     if let Some(wakeup) = wakeup(snapshot) {
         let _ = writeln!(text, "  wake-up        {wakeup}");
@@ -189,14 +189,11 @@ pub(crate) fn counts(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Returns the text that the number of lost records is unknown: only the program sees that a reservation failed. `None`
-/// for a user ring, whose process sees it.
-pub(crate) fn lost(snapshot: &Snapshot) -> Option<&'static str> {
-    match snapshot.mode {
-        Mode::Ring => Some("unknown: a ring buffer counts no losses"),
-        Mode::Overwrite => Some("unknown: a ring buffer does not count what is overwritten"),
-        Mode::User => None,
-    }
+/// Formats the number of lost records, followed by its rate. `None` for a user ring: only the process that writes to it
+/// sees that it is full.
+pub(crate) fn lost(snapshot: &Snapshot, rate: &str) -> Option<String> {
+    // The reason may come from a file, or have a program's name.
+    (snapshot.mode != Mode::User).then(|| terminal::one_line(&snapshot.lost.text(rate)))
 }
 
 /// Returns the text that says whether the next commit wakes the reader. That depends on the consumer position

@@ -8,9 +8,12 @@ use cutaway::{
 use cutaway_sys::clock;
 use serde::{Deserialize, Serialize};
 
-use super::super::{
-    payload::{of_hex, to_hex},
-    types::Types,
+use super::{
+    super::{
+        payload::{of_hex, to_hex},
+        types::Types,
+    },
+    lost::Lost,
 };
 use crate::{
     draw::{Block, Kind, Mark, Picture, Word},
@@ -41,6 +44,8 @@ pub(crate) struct Snapshot {
     pub(crate) committed: u64,
     pub(crate) busy: u64,
     pub(crate) discarded: u64,
+    #[serde(flatten)]
+    pub(crate) lost: Lost,
     /// Bytes that were released while the snapshot was taken.
     pub(crate) released_meanwhile: u64,
     /// The error of a position or header that no kernel writes, if one was found.
@@ -164,6 +169,7 @@ impl Snapshot {
             committed: 0,
             busy: 0,
             discarded: 0,
+            lost: Lost::default(),
             released_meanwhile: 0,
             corrupt: None,
             not_listed: 0,

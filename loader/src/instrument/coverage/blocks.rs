@@ -72,6 +72,19 @@ pub(super) fn blocks(code: &[Instruction]) -> Result<Vec<Block>, String> {
     Ok(blocks)
 }
 
+/// Returns for each block the blocks after which it can run, ascending.
+pub(super) fn predecessors(blocks: &[Block]) -> Vec<Vec<usize>> {
+    let mut predecessors = vec![Vec::new(); blocks.len()];
+    for (index, block) in blocks.iter().enumerate() {
+        for &successor in &block.successors {
+            if let Some(predecessors) = predecessors.get_mut(successor) {
+                predecessors.push(index);
+            }
+        }
+    }
+    predecessors
+}
+
 /// Returns the first slots of all blocks, ascending.
 fn starts(code: &[Instruction], flows: &[(usize, Instruction, Flow)]) -> Result<Vec<usize>, String> {
     if flows.is_empty() {
@@ -109,13 +122,13 @@ fn outside(slot: usize, target: i64) -> String {
 
 /// Returns whether the function may end at this instruction.
 ///
-/// - A subprogram may throw an exception (Linux 6.7), and any kfunc may be `bpf_throw`: relocations name kfuncs, and
-///   an instruction alone does not.
+/// - A subprogram may throw an exception (Linux 6.7), also one whose address is in a register (`callx`). Any kfunc may
+///   be `bpf_throw`: relocations name kfuncs, and an instruction alone does not.
 /// - A legacy packet load ends the program if the packet is too short (`bpf_gen_ld_abs` in `net/core/filter.c`).
 fn can_leave(insn: Instruction) -> bool {
     match insn.class() {
         opcode::JMP if insn.is_call() => insn.src() != 0 || insn.imm == TAIL_CALL,
-        opcode::JMP => insn.code & 0xf0 == opcode::EXIT,
+        opcode::JMP => matches!(insn.code & 0xf0, opcode::EXIT | opcode::CALL),
         opcode::LD => matches!(insn.code & 0xe0, opcode::ABS | opcode::IND),
         _ => false,
     }
@@ -157,6 +170,7 @@ mod tests {
             (insn(0x85, 0, 0, 13), false),
             (insn(0x85, 1, 0, 12), true),
             (insn(0x85, 2, 0, 12), true),
+            (insn(0x8d, 0, 0, 0), true),
             (insn(0x20, 0, 0, 12), true),
             (insn(0x28, 0, 0, 12), true),
             (insn(0x50, 1, 0, 12), true),

@@ -1,12 +1,14 @@
 //! The blocks that every path to a block takes: its *dominators*.
 //!
-//! The dominators of a block form a chain: each has a nearest other dominator, its parent in a tree. The algorithm is
-//! that of Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm" (2001). The root of the tree is no block;
-//! its children are the blocks where paths begin.
+//! The dominators of a block form a chain: each has a nearest other dominator, its parent in a tree (`parents.rs`). The
+//! root of the tree is no block. It leads to the blocks where paths begin.
+
+mod parents;
 
 use std::iter;
 
-use super::blocks::Block;
+use self::parents::parents;
+use super::blocks::{Block, predecessors};
 
 /// The blocks of a function in the order of control, or against it.
 pub(super) struct Graph {
@@ -23,16 +25,8 @@ impl Graph {
 
     /// Returns the paths from the blocks that leave the function, against the order of control.
     pub(super) fn backward(blocks: &[Block]) -> Self {
-        let mut next = vec![Vec::new(); blocks.len()];
-        for (index, block) in blocks.iter().enumerate() {
-            for &successor in &block.successors {
-                if let Some(predecessors) = next.get_mut(successor) {
-                    predecessors.push(index);
-                }
-            }
-        }
         let leaving = blocks.iter().enumerate().filter(|(_, block)| block.leaves);
-        Self { roots: leaving.map(|(index, _)| index).collect(), next }
+        Self { roots: leaving.map(|(index, _)| index).collect(), next: predecessors(blocks) }
     }
 
     /// Returns the blocks that follow a block.
@@ -40,28 +34,34 @@ impl Graph {
         self.next.get(block).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the blocks that a path through allowed blocks reaches, each after all that it leads to, except for loops.
-    fn postorder(&self, is_allowed: &dyn Fn(usize) -> bool) -> Vec<usize> {
+    /// Searches the blocks that a path through allowed blocks reaches, depth first.
+    fn search(&self, is_allowed: &dyn Fn(usize) -> bool) -> Search {
         let mut seen: Vec<_> = (0..self.next.len()).map(|block| !is_allowed(block)).collect();
         let mut first_time = |block: usize| seen.get_mut(block).is_some_and(|seen| !std::mem::replace(seen, true));
-        let mut order = Vec::new();
-        for &root in &self.roots {
-            if !first_time(root) {
-                continue;
-            }
-            let mut path = vec![(root, self.next(root).iter())];
-            while let Some((block, left)) = path.last_mut() {
-                match left.find(|next| first_time(**next)) {
-                    Some(&next) => path.push((next, self.next(next).iter())),
-                    None => {
-                        order.push(*block);
-                        path.pop();
-                    }
+        let mut search = Search { blocks: Vec::new(), found_from: vec![ROOT] };
+        let mut path = vec![(ROOT, self.roots.iter())];
+        while let Some((from, left)) = path.last_mut() {
+            match left.find(|next| first_time(**next)) {
+                Some(&next) => {
+                    search.blocks.push(next);
+                    search.found_from.push(*from);
+                    path.push((search.blocks.len(), self.next(next).iter()));
+                }
+                None => {
+                    path.pop();
                 }
             }
         }
-        order
+        search
     }
+}
+
+/// The blocks in the order in which a search finds them.
+struct Search {
+    /// The blocks by number from 1 on.
+    blocks: Vec<usize>,
+    /// For each number that of the block from which the search came. [`ROOT`] comes from itself.
+    found_from: Vec<usize>,
 }
 
 /// The number of the tree's root. The blocks have the numbers from 1 on, each a higher one than its parent.
@@ -88,9 +88,9 @@ struct Node {
 impl Dominators {
     /// Finds the dominators on paths through allowed blocks.
     pub(super) fn of(graph: &Graph, is_allowed: &dyn Fn(usize) -> bool) -> Self {
-        let order = graph.postorder(is_allowed);
+        let Search { blocks: order, found_from } = graph.search(is_allowed);
         let mut numbers = vec![None; graph.next.len()];
-        for (number, &block) in (1..).zip(order.iter().rev()) {
+        for (number, &block) in (1..).zip(&order) {
             if let Some(known) = numbers.get_mut(block) {
                 *known = Some(number);
             }
@@ -105,8 +105,8 @@ impl Dominators {
                 previous.push(from);
             }
         }
-        let parents = parents(&previous);
-        let blocks = iter::once(usize::MAX).chain(order.into_iter().rev());
+        let parents = parents(&found_from, &previous);
+        let blocks = iter::once(usize::MAX).chain(order);
         let mut nodes: Vec<_> =
             blocks.zip(parents).map(|(block, parent)| Node { block, parent, place: 0, size: 1 }).collect();
         for number in (1..nodes.len()).rev() {
@@ -139,10 +139,20 @@ impl Dominators {
         self.node(block).is_some()
     }
 
+    /// Returns the nearest dominator of a block other than itself.
+    pub(super) fn nearest(&self, block: usize) -> Option<usize> {
+        let parent = self.node(block)?.parent;
+        self.nodes.get(parent).filter(|_| parent != ROOT).map(|node| node.block)
+    }
+
     /// Returns the dominators of a block from the nearest on, without itself.
     pub(super) fn of_block(&self, block: usize) -> impl Iterator<Item = usize> {
-        let parent = |node: &Node| self.nodes.get(node.parent).filter(|_| node.parent != ROOT);
-        iter::successors(self.node(block).and_then(parent), move |node| parent(node)).map(|node| node.block)
+        iter::successors(self.nearest(block), |block| self.nearest(*block))
+    }
+
+    /// Returns the blocks that paths reach, each after its dominators.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().skip(1).map(|node| node.block)
     }
 
     /// Returns whether each path to `block` takes `dominator`.
@@ -150,42 +160,6 @@ impl Dominators {
         let (Some(dominator), Some(block)) = (self.node(dominator), self.node(block)) else { return false };
         (dominator.place..dominator.place + dominator.size).contains(&block.place)
     }
-}
-
-/// Returns the parents of all nodes by number, given the previous nodes of each.
-fn parents(previous: &[Vec<usize>]) -> Vec<usize> {
-    let mut parents = vec![None; previous.len()];
-    if let Some(root) = parents.first_mut() {
-        *root = Some(ROOT);
-    }
-    loop {
-        let mut changed = false;
-        for (number, previous) in previous.iter().enumerate().skip(1) {
-            let known = previous.iter().copied().filter(|&from| parents.get(from).is_some_and(Option::is_some));
-            let parent = known.reduce(|one, other| common(&parents, one, other));
-            if let Some(known) = parents.get_mut(number).filter(|known| **known != parent) {
-                *known = parent;
-                changed = true;
-            }
-        }
-        if !changed {
-            // A path reaches each node, so each has a parent.
-            return parents.into_iter().map(|parent| parent.unwrap_or(ROOT)).collect();
-        }
-    }
-}
-
-/// Returns the nearest common dominator of two nodes. A node's parent has a lower number.
-fn common(parents: &[Option<usize>], mut one: usize, mut other: usize) -> usize {
-    let parent = |node: usize| parents.get(node).copied().flatten().filter(|&parent| parent < node).unwrap_or(ROOT);
-    while one != other {
-        if one > other {
-            one = parent(one);
-        } else {
-            other = parent(other);
-        }
-    }
-    one
 }
 
 #[cfg(test)]
@@ -229,6 +203,24 @@ mod tests {
             }
         }
         assert!(pairs > 1_000, "{pairs}");
+    }
+
+    /// A ladder whose rungs lead in and out of nested loops, in an order that repeats work in simpler algorithms.
+    #[test]
+    fn effort_grows_with_the_number_of_blocks() {
+        const COUNT: usize = 200_000;
+        let next = |block: usize| {
+            let far = if block % 2 == 0 { COUNT - 1 - block / 2 } else { block / 2 };
+            [block + 1, far, COUNT - 1 - block].into_iter().filter(|next| *next < COUNT).collect()
+        };
+        let irreducible = Graph { roots: vec![0, COUNT / 2], next: (0..COUNT).map(next).collect() };
+        // All blocks lead to the last one.
+        let fan = (0..COUNT).map(|block| [block + 1, COUNT - 1].into_iter().filter(|next| *next < COUNT).collect());
+        let fan = Graph { roots: vec![0], next: fan.collect() };
+        for graph in [irreducible, fan] {
+            let dominators = Dominators::of(&graph, &|_| true);
+            assert!((0..COUNT).all(|block| dominators.reach(block)));
+        }
     }
 
     #[test]

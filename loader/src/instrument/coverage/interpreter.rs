@@ -53,6 +53,11 @@ pub(super) struct Run {
 
 /// Runs a program with this value in its registers' hash.
 pub(super) fn run(linked: &Linked, seed: u64, marks: usize) -> Run {
+    run_until(linked, seed, marks, FUEL)
+}
+
+/// Runs a program until its end, or until this number of jumps and calls.
+pub(super) fn run_until(linked: &Linked, seed: u64, marks: usize, jumps: usize) -> Run {
     let mut machine = Machine {
         linked,
         registers: [0; 11],
@@ -72,7 +77,7 @@ pub(super) fn run(linked: &Linked, seed: u64, marks: usize) -> Run {
     let mut at = 0;
     while let Some(next) = machine.step(at) {
         at = next;
-        if machine.run.jumps == FUEL {
+        if machine.run.jumps >= jumps {
             break;
         }
     }

@@ -5,9 +5,11 @@
 //!
 //! Kernel: `compute_insn_live_regs` in `kernel/bpf/verifier.c` (Linux 6.16) makes the same analysis to compare states.
 
+use std::mem;
+
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::blocks::Block;
+use super::blocks::{Block, predecessors};
 use crate::instrument::code::by_slot;
 
 /// A set of registers, a bit for each.
@@ -132,17 +134,21 @@ impl Liveness {
             let next = block.successors.iter().filter_map(|&index| at_starts.get(index));
             next.fold(Registers::NONE, |live, &next| live.and(next))
         };
-        loop {
-            let mut changed = false;
-            for (index, (block, summary)) in blocks.iter().zip(&summaries).enumerate().rev() {
-                let live = summary.before(after(block, &at_starts));
-                if let Some(known) = at_starts.get_mut(index).filter(|known| **known != live) {
-                    *known = live;
-                    changed = true;
-                }
+        // The sets only grow, so each block is read again at most once for each register of each successor.
+        let predecessors = predecessors(blocks);
+        let (mut open, mut is_open): (Vec<_>, _) = ((0..blocks.len()).collect(), vec![true; blocks.len()]);
+        while let Some(index) = open.pop() {
+            let (Some(block), Some(summary)) = (blocks.get(index), summaries.get(index)) else { continue };
+            let live = summary.before(after(block, &at_starts));
+            if let Some(is_open) = is_open.get_mut(index) {
+                *is_open = false;
             }
-            if !changed {
-                break;
+            let Some(known) = at_starts.get_mut(index).filter(|known| **known != live) else { continue };
+            *known = live;
+            for &previous in predecessors.get(index).into_iter().flatten() {
+                if is_open.get_mut(previous).is_some_and(|is_open| !mem::replace(is_open, true)) {
+                    open.push(previous);
+                }
             }
         }
         let mut before = vec![Registers::ALL; code.len()];

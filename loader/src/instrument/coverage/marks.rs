@@ -56,8 +56,8 @@ pub(in crate::instrument) struct FunctionMarks {
 }
 
 /// The blocks of one program without a mark: those that need none, because [`inferred`](super::inference::inferred)
-/// finds out whether they ran, and those that could not be marked. Indices of functions in [`Object::function_table`], each with
-/// the index of a block.
+/// finds out whether they ran, and those that could not be marked. Indices of functions in [`Object::function_table`],
+/// each with the index of a block.
 pub(in crate::instrument) type Unmarked = Vec<(usize, usize)>;
 
 impl Marks {
@@ -85,6 +85,11 @@ impl Marks {
     /// Returns the number of marks, each a byte.
     pub(in crate::instrument) fn len(&self) -> usize {
         self.length
+    }
+
+    /// Returns the marks of a function, by its index in [`Object::function_table`].
+    pub(in crate::instrument) fn function(&self, index: usize) -> Option<&FunctionMarks> {
+        self.functions.at(index)
     }
 
     /// Returns the functions in the order of [`Object::function_table`].

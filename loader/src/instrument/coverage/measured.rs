@@ -10,6 +10,7 @@ use log::warn;
 
 use super::{
     super::{insertions::Insertions, map::CounterMap},
+    blocks::Block,
     directory::leave,
     inference::inferred,
     marks::{FunctionMarks, Marks, Unmarked},
@@ -95,7 +96,7 @@ impl Covering {
 /// A function that several programs contain has one set of marks: a line has run if it has run in one of them.
 ///
 /// If the environment variable `CUTAWAY_COVERAGE` names a directory, every object is loaded as after
-/// [`Object::cover`]. When this value is dropped, it then writes its report there, to a new file `cutaway-PID-N.info` in
+/// [`Object::cover`]. When this value is dropped, it then writes its report there, to a new file `cutaway-PID-TIME-N.info` in
 /// lcov's format. Drop the links before, so that the report is complete. A process that has more privileges than its
 /// caller (`AT_SECURE`) ignores the variable.
 ///
@@ -117,6 +118,30 @@ impl Drop for Coverage {
     }
 }
 
+/// Two reads of all marks, one after the other. A read takes time: it can have the mark of a block, and miss that of
+/// an earlier block which was read before.
+struct TwoReads {
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+impl TwoReads {
+    /// Returns for each block of a function whether it ran; `None` if that is unknown. `offset` is that of the first
+    /// block's mark.
+    fn inferred(&self, blocks: &[Block], offset: usize, is_marked: impl Fn(usize) -> bool) -> Vec<Option<bool>> {
+        let is_set = |read: &[u8], block: usize| read.get(offset + block).map(|mark| *mark != 0);
+        // The second read has the marks of all blocks that ran before one with a mark in the first.
+        let known = (0..blocks.len()).map(|block| match (is_set(&self.first, block)?, is_set(&self.second, block)?) {
+            (true, _) => Some(true),
+            (false, false) if is_marked(block) => Some(false),
+            _ => None,
+        });
+        let inferred = inferred(blocks, &known.collect::<Vec<_>>());
+        let ran = |block| is_set(&self.second, block).filter(|ran| *ran);
+        (0..).zip(inferred).map(|(block, inferred)| ran(block).or(inferred)).collect()
+    }
+}
+
 /// A function that runs without marks: an element of [`Coverage::not_measured`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -130,18 +155,20 @@ pub struct NotMeasured {
 impl Coverage {
     /// Returns the source lines of the loaded programs, with those that have run until now.
     ///
-    /// Programs may run meanwhile: the report has the marks of the moment of the call. A mark is never taken back.
+    /// Programs may run meanwhile: the report has the marks of the moment of the call. A mark is never taken back. If
+    /// a program is running, for example because it sleeps, the code that it will reach for certain counts as run.
     ///
     /// # Errors
     ///
     /// [`Error::Syscall`] if the marks cannot be mapped.
     pub fn report(&self) -> Result<CoverageReport, Error> {
         let covering = &self.covering;
-        let bytes = covering.map.as_ref().map(|map| map.read_all(covering.marks.len())).ok().transpose()?;
+        let read = || covering.map.as_ref().map(|map| map.read_all(covering.marks.len())).ok().transpose();
+        let marks = TwoReads { first: read()?.unwrap_or_default(), second: read()?.unwrap_or_default() };
         let mut functions = Vec::new();
         for (&index, uncovered) in &covering.loaded {
             let Some(spec) = covering.functions.get(index) else { continue };
-            functions.push((spec, self.blocks(index, uncovered.is_some(), bytes.as_deref().unwrap_or_default())));
+            functions.push((spec, self.blocks(index, uncovered.is_some(), &marks)));
         }
         Ok(CoverageReport::of(functions.iter().map(|(spec, blocks)| FunctionRun {
             name: &spec.name,
@@ -152,17 +179,13 @@ impl Coverage {
     }
 
     /// Returns the blocks of a function, and for each whether it ran; `None` if that is unknown.
-    fn blocks(&self, function: usize, is_partial: bool, bytes: &[u8]) -> Vec<(Range<usize>, Option<bool>)> {
+    fn blocks(&self, function: usize, is_partial: bool, marks: &TwoReads) -> Vec<(Range<usize>, Option<bool>)> {
         let covering = &self.covering;
-        let Some(FunctionMarks { blocks: Ok(blocks), first, .. }) = covering.marks.functions().nth(function) else {
+        let Some(FunctionMarks { blocks: Ok(blocks), first, .. }) = covering.marks.function(function) else {
             return Vec::new();
         };
-        let ran = blocks.iter().enumerate().map(|(index, _)| match bytes.get(first + index).copied() {
-            Some(0) if is_partial || covering.unmarked.contains(&(function, index)) => None,
-            Some(mark) => Some(mark != 0),
-            None => None,
-        });
-        let ran = inferred(blocks, &ran.collect::<Vec<_>>());
+        let is_marked = |block: usize| !is_partial && !covering.unmarked.contains(&(function, block));
+        let ran = marks.inferred(blocks, *first, is_marked);
         blocks.iter().map(|block| block.start..block.end).zip(ran).collect()
     }
 
@@ -172,7 +195,7 @@ impl Coverage {
     pub fn not_measured(&self) -> Vec<NotMeasured> {
         let covering = &self.covering;
         let loaded = covering.loaded.iter().filter_map(|(index, why)| {
-            let marks = covering.marks.functions().nth(*index)?;
+            let marks = covering.marks.function(*index)?;
             let why = why.as_ref().or_else(|| marks.blocks.as_ref().err())?;
             let function = covering.functions.get(*index)?.name.clone();
             Some(NotMeasured { function, why: why.clone() })

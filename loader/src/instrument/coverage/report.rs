@@ -1,7 +1,7 @@
 //! The coverage report: which lines and functions of the source ran.
 //!
 //! ```text
-//!     report.rs            the values, and how reports are merged
+//!     report/values.rs     CoverageReport and its parts, and how reports are merged
 //!     report/of.rs         blocks that ran × line information ──▶ report
 //!     report/totals.rs     counts and percentages
 //!     report/lcov.rs       report ──▶ lcov
@@ -13,153 +13,14 @@
 mod lcov;
 mod of;
 mod parse;
-mod totals;
-
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
+mod totals;
+mod values;
 
 pub(crate) use self::of::FunctionRun;
-pub use self::{parse::LcovError, totals::Totals};
-
-/// Whether a line or function ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Run {
-    /// It ran, in this many of the merged reports. In lcov files of other tools, the count is the number of executions.
-    Ran(u64),
-    /// It did not run. All of it was measured.
-    NotRun,
-    /// It is unknown whether it ran: a part of it was not measured, and no other part ran.
-    NotMeasured,
-}
-
-impl Run {
-    /// Returns whether it ran.
-    pub fn ran(self) -> bool {
-        matches!(self, Self::Ran(_))
-    }
-
-    /// Joins two parts of the same line or function in the same run.
-    fn join(self, part: Self) -> Self {
-        match (self, part) {
-            (Self::Ran(a), Self::Ran(b)) => Self::Ran(a.max(b)),
-            (ran @ Self::Ran(_), _) | (_, ran @ Self::Ran(_)) => ran,
-            (Self::NotMeasured, _) | (_, Self::NotMeasured) => Self::NotMeasured,
-            (Self::NotRun, Self::NotRun) => Self::NotRun,
-        }
-    }
-
-    /// Adds the same line or function in another run.
-    fn add(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Ran(a), Self::Ran(b)) => Self::Ran(a.saturating_add(b)),
-            (one, other) => one.join(other),
-        }
-    }
-}
-
-/// A line of source that has instructions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LineCoverage {
-    /// The line; the first line is 1.
-    pub line: u32,
-    /// Whether any instruction of the line ran.
-    pub runs: Run,
-    /// The text of the line, without leading and trailing space. `None` if the report was read from lcov, which has no
-    /// texts.
-    pub text: Option<Arc<str>>,
-}
-
-/// A function.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FunctionCoverage {
-    /// Its name in the source.
-    pub name: String,
-    /// Its first line that has instructions. `None` if it is unknown.
-    pub line: Option<u32>,
-    /// Whether any instruction of the function ran.
-    pub runs: Run,
-}
-
-/// A source file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileCoverage {
-    /// The path, as the compiler recorded it.
-    pub path: Arc<str>,
-    /// Its lines that have instructions, in ascending order. Functions that are inlined from a header have their lines
-    /// in the header's file.
-    pub lines: Vec<LineCoverage>,
-    /// Its functions, sorted by name.
-    pub functions: Vec<FunctionCoverage>,
-}
-
-/// The lines and functions that ran, by source file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CoverageReport {
-    /// The source files, sorted by path.
-    pub files: Vec<FileCoverage>,
-    /// The functions without line information, sorted by name. lcov has no place for them.
-    pub functions_without_lines: Vec<FunctionCoverage>,
-}
-
-impl CoverageReport {
-    /// Adds the lines and functions of another report, of the same or another object.
-    ///
-    /// Counts of the same line are added. A line that ran in one of the reports ran, even if the other one did not
-    /// measure it. A line that did not run in one report and was not measured in the other is not measured.
-    pub fn merge(&mut self, other: Self) {
-        self.files.extend(other.files);
-        self.functions_without_lines.extend(other.functions_without_lines);
-        self.sort(Run::add);
-    }
-
-    /// Sorts the report, and combines entries for the same file, line or function.
-    fn sort(&mut self, combine: fn(Run, Run) -> Run) {
-        let files = &mut self.files;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        files.dedup_by(|file, kept| {
-            let same = file.path == kept.path;
-            if same {
-                kept.lines.append(&mut file.lines);
-                kept.functions.append(&mut file.functions);
-            }
-            same
-        });
-        for file in files {
-            sort_lines(&mut file.lines, combine);
-            sort_functions(&mut file.functions, combine);
-        }
-        sort_functions(&mut self.functions_without_lines, combine);
-    }
-}
-
-fn sort_lines(lines: &mut Vec<LineCoverage>, combine: fn(Run, Run) -> Run) {
-    lines.retain(|line| line.line > 0);
-    lines.sort_by_key(|line| line.line);
-    lines.dedup_by(|line, kept| {
-        let same = line.line == kept.line;
-        if same {
-            kept.runs = combine(kept.runs, line.runs);
-            kept.text = kept.text.take().or_else(|| line.text.take());
-        }
-        same
-    });
-}
-
-/// Sorts functions. lcov knows a function of a file by its name alone, so two functions of the same name are the same.
-fn sort_functions(functions: &mut Vec<FunctionCoverage>, combine: fn(Run, Run) -> Run) {
-    functions.sort_by(|a, b| a.name.cmp(&b.name));
-    functions.dedup_by(|function, kept| {
-        let same = function.name == kept.name;
-        if same {
-            kept.runs = combine(kept.runs, function.runs);
-            kept.line = [kept.line, function.line].into_iter().flatten().min();
-        }
-        same
-    });
-}
+pub use self::{
+    parse::LcovError,
+    totals::Totals,
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
+};

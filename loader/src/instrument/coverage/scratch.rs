@@ -1,12 +1,12 @@
 //! A stack slot that a function does not use, for a register that a mark saves.
 
-use cutaway_sys::{Instruction, instruction::opcode};
+use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
 use super::{
     blocks::Block,
     liveness::{Effects, Liveness, Registers},
 };
-use crate::instrument::code::by_slot;
+use crate::instrument::code::{by_slot, calls_back};
 
 /// The frame pointer.
 const R10: u8 = 10;
@@ -21,8 +21,8 @@ const ADD: u8 = opcode::ALU64 | opcode::ADD | opcode::K;
 /// full, or if it is unknown which part the function uses.
 ///
 /// The part is known if all addresses on the stack have a constant offset from r10, and end in accesses or as arguments
-/// of helpers and kfuncs. These access nothing below the address. A subprogram may do so, also a callback to which a
-/// helper passes the address.
+/// of helpers and kfuncs. These access nothing below the address. A subprogram may do so, and a callback to which a
+/// helper passes the address. The function may have the callback's address as a parameter.
 pub(super) fn free_slot(code: &[Instruction], blocks: &[Block], liveness: &Liveness) -> Option<i16> {
     let takes_callback = |insn: Instruction| insn.is_load_imm64() && insn.src() == opcode::PSEUDO_FUNC;
     if by_slot(code).any(|(_, insn)| takes_callback(insn)) {
@@ -80,6 +80,11 @@ impl Addresses {
             }
             opcode::JMP_CALL if insn.src() != opcode::PSEUDO_CALL => {
                 let used = (1..=5).filter_map(|register| self.get(register)).min();
+                // What a helper without a name does is unknown.
+                let may_call_back = insn.src() == 0 && Helper::from_id(insn.imm).is_none_or(calls_back);
+                if used.is_some() && may_call_back {
+                    return None;
+                }
                 (0..=5).for_each(|register| self.set(register, None));
                 return Some(used);
             }
@@ -145,6 +150,8 @@ mod tests {
             (vec![insn(0xdb, 1, 10, -24, 0x100)], -32),
             (vec![copy, add, call], -48),
             (vec![copy, call], -8),
+            // A helper that calls back gets no address of this frame.
+            (vec![insn(0x85, 0, 0, 0, Helper::bpf_loop.id())], -8),
             (vec![copy, add, insn(0x7b, 2, 1, -8, 0)], -56),
             (vec![copy, add, insn(0xbf, 3, 2, 0, 0), insn(0x07, 3, 0, 0, -20), call], -72),
             (vec![copy, add, insn(0x85, 0, 2, 0, 1)], -48),
@@ -160,6 +167,7 @@ mod tests {
     fn no_slot_is_free_if_the_use_of_the_stack_is_unknown() {
         let [copy, add] = address(-8);
         let [callback, second] = Instruction::load_imm64(2, opcode::PSEUDO_FUNC, 0);
+        let call = |helper| insn(0x85, 0, 0, 0, helper);
         for code in [
             // The stack is full.
             vec![insn(0x7b, 10, 1, -512, 0)],
@@ -173,9 +181,17 @@ mod tests {
             vec![copy, add, insn(0x0f, 3, 2, 0, 0)],
             // The lower half of the address.
             vec![insn(0xbc, 2, 10, 0, 0)],
-            // It is passed to a subprogram, or to a callback.
+            // It is passed to a subprogram, in a register and on the stack (r11), or to one whose address is computed.
             vec![copy, add, insn(0x85, 0, 1, 0, 0)],
+            vec![copy, add, insn(0x7b, 11, 2, -8, 0), insn(0x85, 0, 1, 0, 0)],
+            vec![copy, add, insn(0x8d, 3, 0, 0, 0)],
+            // It is passed to a callback, which this function loads or has as a parameter, or to an unknown helper.
             vec![callback, second],
+            vec![copy, add, call(Helper::bpf_for_each_map_elem.id())],
+            vec![copy, add, call(Helper::bpf_find_vma.id())],
+            vec![copy, add, call(Helper::bpf_loop.id())],
+            vec![copy, add, call(Helper::bpf_user_ringbuf_drain.id())],
+            vec![copy, add, call(9999)],
             // It is read in another block.
             vec![copy, add, insn(0x15, 3, 0, 0, 0), insn(0x79, 1, 2, 0, 0)],
             // An unknown instruction.

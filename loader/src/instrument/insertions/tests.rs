@@ -155,6 +155,28 @@ fn jump_that_becomes_too_long_gets_32_bits() {
     }
 }
 
+/// Each jump is as long as it may be, and spans the next one: a longer jump makes only one other jump too long.
+#[test]
+fn chain_of_lengthened_jumps_takes_little_time() {
+    const REACH: usize = 32_767;
+    const JUMPS: usize = 10_000;
+    // Jump number n, at slot n * 3, spans jump n + 1 but not jump n + REACH / 3.
+    let length = JUMPS * 3 + REACH + 10;
+    let mut code_of = vec![NOP; length];
+    for jump in 0..JUMPS {
+        code_of[jump * 3] = insn(0x15, 2, REACH as i16, 0);
+    }
+    code_of[length - 1] = EXIT;
+    let plain = linked(code_of);
+    let mut insertions = Insertions::default();
+    insertions.before(JUMPS * 3 + 1, [NOP]);
+    let start = std::time::Instant::now();
+    let changed = insertions.apply(&plain).unwrap().instructions;
+    // One round takes milliseconds; a round for each jump would take a minute.
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(changed.iter().filter(|insn| insn.code == LONG_JUMP).count() > JUMPS / 2);
+}
+
 #[test]
 fn refusals_give_the_reason() {
     let table = linked(vec![insn(0x0d, 0, 0, 0), EXIT]);

@@ -7,9 +7,9 @@ use cutaway_sys::Helper;
 use super::{
     super::insertions::Insertions,
     counters::{self, Counters, NullCheck},
-    sites::{Sites, SourceLine},
+    sites::{Site, Sites, SourceLine},
 };
-use crate::{Error, Object, elf::Start, link::Linked};
+use crate::{Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved};
 
 /// Inserts the counting after each call of a program that sends records. `fd` is the fd of the map with the counters.
 pub(in crate::instrument) fn insert(
@@ -30,22 +30,33 @@ pub(in crate::instrument) struct LossCounting {
     /// The counters, or the reason why there are none.
     counters: Result<Counters, String>,
     check: NullCheck,
-    /// The names of the object's maps.
-    maps: Vec<String>,
+    /// The object's maps.
+    buffers: Vec<Buffer>,
     /// The functions of the loaded programs, each with the reason why a program that contains it does not count.
     functions: BTreeMap<Start, Option<String>>,
 }
 
 impl LossCounting {
     /// Finds the call sites and creates the counters.
-    pub(in crate::instrument) fn of(object: &Object, ids: &dyn Fn(usize) -> Option<u32>) -> Self {
-        let sites = Sites::of(object);
+    /// `created` returns a map by its index in the object.
+    pub(in crate::instrument) fn of<'m>(
+        object: &Object,
+        resolved: &Resolved,
+        created: &dyn Fn(usize) -> Option<&'m Map>,
+    ) -> Result<Self, Error> {
+        let sites = Sites::of(object, resolved)?;
+        let maps: Vec<_> = (0..object.maps().len()).map(created).collect();
+        let id = |map: usize| maps.get(map).copied().flatten().map(Map::id);
         let counters = match sites.len() {
             0 => Err("the object sends no records".to_owned()),
-            _ => Counters::create(&sites, ids).map_err(|error| error.to_string()),
+            _ => Counters::create(&sites, &id).map_err(|error| error.to_string()),
         };
-        let maps = object.maps().iter().map(|map| map.name.clone()).collect();
-        Self { sites, counters, check: NullCheck::Number, maps, functions: BTreeMap::new() }
+        let buffers = object.maps().iter().zip(&maps).map(|(spec, map)| {
+            // A map that is reused from a pin has the flags that it was created with.
+            Buffer::of(spec, map.map_or(spec.map_flags, Map::flags))
+        });
+        let buffers = buffers.collect();
+        Ok(Self { sites, counters, check: NullCheck::Number, buffers, functions: BTreeMap::new() })
     }
 
     /// Returns whether calls of a program can be counted.
@@ -145,23 +156,15 @@ impl Losses {
     ///
     /// [`Error::Syscall`] if the counters cannot be mapped.
     pub fn sites(&self) -> Result<Vec<LossSite>, Error> {
-        let counting = &self.counting;
-        let mut found = Vec::new();
-        for (index, site) in counting.sites.iter().enumerate() {
-            let Some(uncounted) = counting.functions.get(&site.function) else { continue };
-            let lost = match (&counting.counters, uncounted) {
-                (Err(why), _) | (_, Some(why)) => Err(why.clone()),
-                (Ok(counters), None) => Ok(counters.count(index)?),
-            };
-            found.push(LossSite {
-                function: site.name.clone(),
-                helper: site.helper,
-                map: site.map.and_then(|map| counting.maps.get(map)).cloned(),
-                line: site.line.clone(),
-                lost,
-            });
-        }
-        Ok(found)
+        let buffers = &self.counting.buffers;
+        let sites = self.counted()?.into_iter().map(|(site, lost)| LossSite {
+            function: site.name.clone(),
+            helper: site.helper,
+            map: site.map.and_then(|map| buffers.get(map)).map(|buffer| buffer.name.clone()),
+            line: site.line.clone(),
+            lost: lost.map_err(str::to_owned),
+        });
+        Ok(sites.collect())
     }
 
     /// Returns the losses of each map that a call site of the loaded programs passes, in the object's order.
@@ -169,33 +172,91 @@ impl Losses {
     /// A call site whose map is unknown may have lost records of any map. So if such a site has failures or is not
     /// counted, [`MapLosses::unknown`] says so for each map.
     ///
+    /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed call.
+    /// So its losses are always unknown.
+    ///
     /// # Errors
     ///
     /// As [`Losses::sites`].
     pub fn maps(&self) -> Result<Vec<MapLosses>, Error> {
-        let sites = self.sites()?;
-        let unknown_map = sites.iter().filter(|site| site.map.is_none()).find_map(|site| match &site.lost {
-            Ok(0) => None,
-            Ok(lost) => {
-                Some(format!("{lost} records were lost by a call whose map is unknown, in `{}`", site.function))
-            }
-            Err(why) => Some(why.clone()),
-        });
-        let mut maps = Vec::new();
-        for map in &self.counting.maps {
-            let mut of_map = sites.iter().filter(|site| site.map.as_ref() == Some(map)).peekable();
-            if of_map.peek().is_none() && unknown_map.is_none() {
-                continue;
-            }
-            let mut losses = MapLosses { map: map.clone(), counted: 0, unknown: unknown_map.clone() };
-            for site in of_map {
-                match &site.lost {
-                    Ok(lost) => losses.counted += lost,
-                    Err(why) => losses.unknown = Some(why.clone()),
-                }
-            }
-            maps.push(losses);
+        let sites = self.counted()?;
+        Ok(of_maps(&self.counting.buffers, &sites))
+    }
+
+    /// Returns the call sites in the functions of the loaded programs, each with its failures.
+    fn counted(&self) -> Result<Vec<(&Site, Result<u64, &str>)>, Error> {
+        let counting = &self.counting;
+        let mut found = Vec::new();
+        for (index, site) in counting.sites.iter().enumerate() {
+            let Some(uncounted) = counting.functions.get(&site.function) else { continue };
+            let lost = match (&counting.counters, uncounted) {
+                (Err(why), _) | (_, Some(why)) => Err(why.as_str()),
+                (Ok(counters), None) => Ok(counters.count(index)?),
+            };
+            found.push((site, lost));
         }
-        Ok(maps)
+        Ok(found)
     }
 }
+
+/// A map of the object, as far as its losses need it.
+#[derive(Debug)]
+struct Buffer {
+    name: String,
+    /// True if it is a ring that overwrites its oldest records.
+    overwrites: bool,
+}
+
+const OVERWRITES: &str =
+    "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call tells of them";
+
+impl Buffer {
+    fn of(spec: &MapSpec, flags: MapFlags) -> Self {
+        let overwrites = spec.map_type == MapType::RINGBUF && flags.contains(MapFlags::RB_OVERWRITE);
+        Self { name: spec.name.clone(), overwrites }
+    }
+}
+
+/// Sums the failures of the call sites for each map.
+fn of_maps(buffers: &[Buffer], sites: &[(&Site, Result<u64, &str>)]) -> Vec<MapLosses> {
+    /// The losses of one map.
+    #[derive(Default)]
+    struct Sum<'s> {
+        has_site: bool,
+        counted: u64,
+        unknown: Option<&'s str>,
+    }
+    let mut sums: Vec<_> = buffers.iter().map(|_| Sum::default()).collect();
+    let (mut unknown_map, mut has_unknown_map) = (None, false);
+    for (site, lost) in sites {
+        match (site.map.and_then(|map| sums.get_mut(map)), *lost) {
+            (Some(sum), lost) => {
+                sum.has_site = true;
+                match lost {
+                    Ok(lost) => sum.counted = sum.counted.saturating_add(lost),
+                    Err(why) => sum.unknown = Some(why),
+                }
+            }
+            (None, lost) => {
+                has_unknown_map = true;
+                unknown_map = unknown_map.or_else(|| match lost {
+                    Ok(0) => None,
+                    Ok(lost) => {
+                        Some(format!("{lost} records were lost by a call whose map is unknown, in `{}`", site.name))
+                    }
+                    Err(why) => Some(why.to_owned()),
+                });
+            }
+        }
+    }
+    let of_map = |(buffer, sum): (&Buffer, Sum<'_>)| {
+        let overwrites = buffer.overwrites.then_some(OVERWRITES);
+        let may_lose = sum.has_site || unknown_map.is_some() || buffer.overwrites && has_unknown_map;
+        let unknown = sum.unknown.or(unknown_map.as_deref()).or(overwrites).map(str::to_owned);
+        may_lose.then(|| MapLosses { map: buffer.name.clone(), counted: sum.counted, unknown })
+    };
+    buffers.iter().zip(sums).filter_map(of_map).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,26 +15,30 @@
 //! stack leaves no address of a map there (`check_stack_range_initialized`, `check_stack_write_var_off` in
 //! `kernel/bpf/verifier.c`, Linux 6.18).
 //!
-//! CO-RE relocation comes later. It changes offsets in kernel structures and constants, which hold no maps.
+//! The instructions are those after CO-RE relocation: an access with a relocated offset may be one to the stack.
 //!
 //! The effort grows linearly with the object: a value changes at most twice, so each block is read a bounded number of
-//! times for each set of parameters, and each parameter changes at most twice.
+//! times for each set of parameters, and each parameter changes at most twice. The states of a function with very many
+//! values take too much memory: nothing is then known of its calls.
 
 mod paths;
 mod references;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
 use self::{
     references::{Called, References},
-    state::{Parameters, State, Value},
+    state::{Parameters, State, Value, Writes},
 };
 use crate::{
     elf::Start,
-    instrument::code::by_slot,
+    instrument::code::{by_slot, calls_back},
     object::{Functions, Object},
     sorted::Sorted,
 };
@@ -45,9 +49,10 @@ pub(in crate::instrument) type MapsOfCalls = Sorted<(Start, usize), Option<usize
 
 /// Finds the map of each call that sends records, in all functions of the object.
 ///
-/// The object must be as it is loaded: the parameters of a function that becomes a program later are unknown.
-pub(in crate::instrument) fn maps_of_calls(object: &Object) -> MapsOfCalls {
-    let mut analysis = Analysis::of(object);
+/// `code` has the functions' instructions as they are linked, by the functions' indices. The object must be as it is
+/// loaded: the parameters of a function that becomes a program later are unknown.
+pub(in crate::instrument) fn maps_of_calls(object: &Object, code: &[Cow<'_, [Instruction]>]) -> MapsOfCalls {
+    let mut analysis = Analysis::of(object, code);
     while let Some(function) = analysis.open.pop_front() {
         analysis.read(function);
     }
@@ -73,17 +78,14 @@ pub(in crate::instrument) fn map_register(helper: Helper) -> Option<u8> {
     }
 }
 
-/// Returns whether a helper calls a function of the program while it runs, and passes it a pointer from the caller.
-/// `bpf_timer_set_callback` passes none.
-fn calls_back(helper: Helper) -> bool {
-    matches!(
-        helper,
-        Helper::bpf_for_each_map_elem | Helper::bpf_find_vma | Helper::bpf_loop | Helper::bpf_user_ringbuf_drain
-    )
-}
+/// r10, the last register that programs can name without arguments on the stack. With them, r11 is the base of the
+/// arguments beyond the fifth, of subprograms and kernel functions (`BPF_REG_PARAMS`, `include/linux/filter.h`).
+const FRAME: u8 = 10;
 
 struct Analysis<'o> {
     functions: &'o Functions,
+    /// The instructions of each function, by its index.
+    code: &'o [Cow<'o, [Instruction]>],
     references: References<'o>,
     /// The parameters of each function, by its index; `None` if no call of it was found yet.
     parameters: Vec<Option<Parameters>>,
@@ -96,10 +98,11 @@ struct Analysis<'o> {
 }
 
 impl<'o> Analysis<'o> {
-    fn of(object: &'o Object) -> Self {
+    fn of(object: &'o Object, code: &'o [Cow<'o, [Instruction]>]) -> Self {
         let (functions, references) = (object.function_table(), References::of(object));
         let mut analysis = Self {
             functions,
+            code,
             references,
             parameters: vec![None; functions.len()],
             open: VecDeque::new(),
@@ -108,9 +111,9 @@ impl<'o> Analysis<'o> {
         };
         let mut called = vec![false; functions.len()];
         let mut starts: Vec<_> = object.programs().iter().map(|program| program.entry).collect();
-        for (index, (start, function)) in functions.iter().enumerate() {
+        for (index, ((start, function), code)) in functions.iter().zip(code).enumerate() {
             starts.extend(function.exception_callback.iter().flatten());
-            for (slot, insn) in by_slot(&function.instructions) {
+            for (slot, insn) in by_slot(code) {
                 match analysis.references.call(*start, slot, insn) {
                     Some(Called::Helper(helper)) if map_register(helper).is_some() => {
                         analysis.sites.insert((index, slot), None);
@@ -157,20 +160,34 @@ impl<'o> Analysis<'o> {
             *is_open = false;
         }
         let parameters = self.parameters.get(index).copied().flatten();
-        let (Some(parameters), Some(&(start, ref function))) = (parameters, self.functions.pair(index)) else { return };
-        paths::follow(&function.instructions, State::at_entry(parameters), &mut |slot, insn, state| {
+        let (Some(parameters), Some(&(start, _)), Some(code)) =
+            (parameters, self.functions.pair(index), self.code.get(index))
+        else {
+            return;
+        };
+        // The called function may get an address of the frame this way.
+        let passes_on_stack = code.iter().any(|insn| insn.dst() > FRAME || insn.src() > FRAME);
+        paths::follow(code, State::at_entry(parameters), &mut |slot, insn, state| {
             if insn.is_load_imm64() {
                 let map = self.references.map(start, slot);
                 state.set(insn.dst(), map.map_or(Value::Unknown, Value::Map));
             } else if is_any_call(insn) {
-                self.call(index, (start, slot), insn, state);
+                let keeps_frame = self.call(index, (start, slot), insn, state);
+                state.call(if keeps_frame {
+                    Writes::Nothing
+                } else if passes_on_stack {
+                    Writes::Anywhere
+                } else {
+                    Writes::ByArgument
+                });
             } else {
                 state.step(insn);
             }
         });
     }
 
-    fn call(&mut self, index: usize, (start, slot): (Start, usize), insn: Instruction, state: &mut State) {
+    /// Adds a call. Returns whether it leaves the addresses of maps in the caller's stack frame as they are.
+    fn call(&mut self, index: usize, (start, slot): (Start, usize), insn: Instruction, state: &State) -> bool {
         let called = self.references.call(start, slot, insn);
         match called {
             Some(Called::Helper(helper)) => {
@@ -183,8 +200,7 @@ impl<'o> Analysis<'o> {
             Some(Called::Function(callee)) => self.pass(callee, state.parameters()),
             _ => {}
         }
-        let keeps_frame = matches!(called, Some(Called::Helper(helper)) if !calls_back(helper));
-        state.call(!keeps_frame);
+        matches!(called, Some(Called::Helper(helper)) if !calls_back(helper))
     }
 }
 

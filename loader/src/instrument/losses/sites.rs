@@ -1,11 +1,11 @@
 //! The call sites that send records: one counter each.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use cutaway_sys::Helper;
+use cutaway_sys::{Helper, Instruction};
 
 use super::map_arguments::maps_of_calls;
-use crate::{Object, elf::Start};
+use crate::{Error, Object, elf::Start, resolve::Resolved};
 
 /// A call of a helper that sends a record, or reserves one. The programs that contain its function share it.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(in crate::instrument) struct Sites(Vec<Site>);
 
 impl Sites {
     /// Finds the call sites in all functions of the object.
-    pub(in crate::instrument) fn of(object: &Object) -> Self {
-        Self(sites(object))
+    pub(in crate::instrument) fn of(object: &Object, resolved: &Resolved) -> Result<Self, Error> {
+        Ok(Self(sites(object, &resolved.code(object)?)))
     }
 
     pub(in crate::instrument) fn len(&self) -> usize {
@@ -59,8 +59,8 @@ impl Sites {
     }
 }
 
-fn sites(object: &Object) -> Vec<Site> {
-    let calls = maps_of_calls(object);
+fn sites(object: &Object, code: &[Cow<'_, [Instruction]>]) -> Vec<Site> {
+    let calls = maps_of_calls(object, code);
     if calls.is_empty() {
         return Vec::new();
     }
@@ -68,8 +68,9 @@ fn sites(object: &Object) -> Vec<Site> {
     let specs: Vec<_> = object.functions().collect();
     let functions = object.function_table();
     let sites = calls.iter().filter_map(|&((function, slot), map)| {
-        let spec = specs.get(functions.position(&function)?)?;
-        let helper = spec.instructions.get(slot).and_then(|call| Helper::from_id(call.imm))?;
+        let index = functions.position(&function)?;
+        let spec = specs.get(index)?;
+        let helper = code.get(index)?.get(slot).and_then(|call| Helper::from_id(call.imm))?;
         let before = spec.lines.partition_point(|line| line.slot <= slot);
         let line = before.checked_sub(1).and_then(|index| spec.lines.get(index));
         // The compiler attributes code that belongs to no line to line 0.

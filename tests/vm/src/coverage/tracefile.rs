@@ -98,7 +98,8 @@ fn add(entry: Entry<'_, u32, Count>, count: Count) {
     entry.and_modify(|sum| *sum = added(*sum, count)).or_insert(count);
 }
 
-/// Adds the counts of two reports. What ran in one has run. Otherwise, what one did not measure is not measured.
+/// Adds the counts of two reports. A line that ran in one has run. Otherwise, a line that one did not measure is not
+/// measured.
 fn added(a: Count, b: Count) -> Count {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.saturating_add(b)),

@@ -124,7 +124,9 @@ fn healthy() -> Ran {
     let folder = tempfile::tempdir()?;
     let junit = folder.path().join("junit.xml");
     let results = folder.path().join("results");
+    let coverage = folder.path().join("coverage");
     let (junit_path, results_path) = (junit.display().to_string(), results.display().to_string());
+    let coverage_path = coverage.display().to_string();
     let options = [
         "--bring",
         "getent",
@@ -136,6 +138,8 @@ fn healthy() -> Ran {
         &junit_path,
         "--results",
         &results_path,
+        "--coverage",
+        &coverage_path,
     ];
     let done = on(KERNEL, &options, &[])?;
     done.left(0)?;
@@ -149,6 +153,10 @@ fn healthy() -> Ran {
     assert_eq!(fs::read(files.join("empty"))?, b"");
     assert_eq!(fs::read(files.join("large"))?, vec![b'x'; (1 << 20) + 1]);
     assert!(fs::read_to_string(files.join("kernel"))?.starts_with("6.1."));
+    assert!(!results.join(KERNEL).join("files/coverage").exists(), "the reports are moved");
+    let report = fs::read_to_string(coverage.join(KERNEL).join("cutaway-1-0.info"))?;
+    assert!(report.ends_with("DA:1,1\nDA:2,0\nend_of_record\n"), "{report}");
+    assert!(fs::read_to_string(coverage.join("all.info"))?.contains("DA:1,1\nDA:2,0\nLF:2\nLH:1\n"));
     assert!(fs::read_to_string(results.join(KERNEL).join("console.log"))?.contains("Linux version 6.1."));
     let report = fs::read_to_string(&junit)?;
     assert!(report.contains(r#"failures="0" errors="0""#) && report.contains(r#"name="hotplug""#), "{report}");

@@ -54,6 +54,16 @@ fn circle_of_three_files_is_found_through_a_facade_and_a_renaming() {
 }
 
 #[test]
+fn visibility_is_no_import() {
+    let files = [
+        ("src/lib.rs", "mod outer;"),
+        ("src/outer.rs", "mod inner; pub struct Outer(inner::Inner);"),
+        ("src/outer/inner.rs", "pub(in crate::outer) struct Inner(pub(in crate::outer) u8);"),
+    ];
+    assert_eq!(checked("visibility", "src/lib.rs", &files), [""; 0]);
+}
+
+#[test]
 fn paths_in_macros_count() {
     let faults = checked(
         "macros",

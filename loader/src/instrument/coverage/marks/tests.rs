@@ -1,7 +1,7 @@
 use super::*;
 use crate::instrument::coverage::{
     inference::inferred,
-    interpreter::{End, MARKS_FD, Run, run},
+    interpreter::{End, MARKS_FD, Run, run, run_until},
     random_programs::{Random, random_program, start_of},
 };
 
@@ -59,12 +59,12 @@ fn marks_of_random_programs_are_exactly_the_blocks_that_ran() {
         // A mark has three slots; with a saved register five.
         saved += (count(&changed) - count(&plain) - 3 * is_marked.iter().filter(|marked| **marked).count()) / 2;
     }
-    eprintln!("{all} blocks, {unmarked} unmarked, {needless} needless, {saved} save a register, {ran} ran");
+    eprintln!("{all} blocks, {unmarked} unmarked ({needless} needless), {saved} registers saved, {ran} ran");
     assert!(unmarked > needless && saved > 0 && ran > all / 4, "{all} {unmarked} {needless} {saved} {ran}");
 }
 
-/// Returns the blocks that any of the runs reached; marks of several runs are together, as in a map. Returns `None` if a
-/// run is too long: a path that is cut off proves nothing.
+/// Returns the blocks that any of the runs reached; marks of several runs are together, as in a map. Returns `None` if
+/// a run is too long: a path that is cut off proves nothing.
 fn reached_by_any(marks: &Marks, linked: &Linked, runs: u64) -> Option<Vec<bool>> {
     let mut all = vec![false; marks.len()];
     for input in 0..runs {
@@ -95,6 +95,35 @@ fn needless_marks_of_random_programs_are_inferred() {
         }
     }
     assert!(needless > 5_000, "{needless}");
+}
+
+/// A run that is cut off is like one that sleeps while the marks are read.
+#[test]
+fn blocks_of_random_runs_under_way_are_not_called_unreached() {
+    let (mut cut, mut granted) = (0, 0);
+    for seed in 0..PROGRAMS {
+        let plain = random_program(seed);
+        let marks = marks_of(&plain);
+        let mut random = Random::new(seed);
+        let whole = run(&plain, seed, 0);
+        let slept = run_until(&plain, seed, 0, random.below(whole.jumps + 1));
+        let truth = reached(&marks, &plain, &slept);
+        for function in marks.functions() {
+            let blocks = function.blocks.as_ref().unwrap();
+            let truth = &truth[function.first..function.first + blocks.len()];
+            let rate = random.below(4);
+            let seen = truth.iter().zip(&function.needless);
+            let seen: Vec<_> =
+                seen.map(|(ran, needless)| (!needless && random.below(8) >= rate).then_some(*ran)).collect();
+            for (index, inferred) in inferred(blocks, &seen).into_iter().enumerate() {
+                assert!(!(truth[index] && inferred == Some(false)), "{seed}: block {index} of {blocks:?}");
+                granted += usize::from(!truth[index] && inferred == Some(true));
+            }
+        }
+        cut += usize::from(slept.jumps < whole.jumps);
+    }
+    eprintln!("{cut} runs cut off, {granted} blocks taken for granted");
+    assert!(cut > PROGRAMS as usize / 4 && granted > 0, "{cut}, {granted}");
 }
 
 #[test]

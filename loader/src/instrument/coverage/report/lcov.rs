@@ -27,7 +27,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
 use crate::btf::shown;
 
 /// The beginning of the comment that lists the lines that were not measured.

@@ -1,15 +1,15 @@
 //! Computes the report of an object: a line ran if one of its instructions is in a block that ran.
 
 //!
-//! Compilers give no line to some instructions, such as moves of constants at the beginning of a block. The format has no
-//! place for that: an instruction without a record of its own follows the record of another instruction, perhaps of
-//! another block. So the block in which a record begins decides whether the line ran.
+//! Compilers give no line to some instructions, such as moves of constants at the beginning of a block. The format
+//! cannot express that: an instruction without a record of its own follows the record of another instruction, perhaps
+//! of another block. So the block in which a record begins decides whether the line ran.
 //!
 //! LLVM: `BTFDebug::beginInstruction` in `llvm/lib/Target/BPF/BTFDebug.cpp` skips instructions without a `DebugLoc`.
 
 use std::{ops::Range, sync::Arc};
 
-use super::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
 use crate::{
     Instruction, Line,
     instrument::code::{Flow, flow},

@@ -1,13 +1,13 @@
 //! Reads tracefiles of lcov: those of this crate, and those of other tools.
 //!
-//! Records without a meaning for a report are skipped: branches, checksums, versions, totals. A text that is no tracefile,
-//! and a tracefile that was cut off, are refused: an empty report would say that nothing has to run.
+//! Records without a meaning for a report are skipped: branches, checksums, versions, totals. A text that is no
+//! tracefile, and a tracefile that was cut off, are refused: an empty report would say that nothing has to run.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
-    CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run,
     lcov::{FUNCTION_NOT_MEASURED, LINES_NOT_MEASURED},
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
 };
 use crate::btf::shown;
 
@@ -32,8 +32,8 @@ impl std::error::Error for LcovError {}
 impl CoverageReport {
     /// Reads a tracefile of lcov.
     ///
-    /// If a file or line is in it more than once, its counts are added. The paths are not changed. The texts of the lines
-    /// are unknown.
+    /// If a file or line is in it more than once, its counts are added. The paths are not changed. The texts of the
+    /// lines are unknown.
     ///
     /// # Errors
     /// A line that no tracefile has, a number out of range, or a missing `end_of_record`. The error names the line.

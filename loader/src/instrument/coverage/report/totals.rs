@@ -2,7 +2,7 @@
 
 use std::{iter::Sum, ops::Add};
 
-use super::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
 
 /// Numbers of lines or functions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

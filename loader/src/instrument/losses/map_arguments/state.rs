@@ -49,6 +49,16 @@ impl Value {
 /// The values of r1 to r5 at a function's start.
 pub(super) type Parameters = [Value; 5];
 
+/// The addresses of maps that a called function may write to the stack frame of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writes {
+    Nothing,
+    /// Any, if an argument register has an address in the frame.
+    ByArgument,
+    /// Any.
+    Anywhere,
+}
+
 /// `MAX_BPF_STACK` (`include/linux/filter.h`): the size of a stack frame in bytes.
 const STACK: i32 = 512;
 
@@ -76,6 +86,11 @@ impl State {
         let mut state = Self { registers: [Value::Anything; 10], stack: Vec::new() };
         state.store_anywhere(Value::Anything);
         state
+    }
+
+    /// Returns the number of values that the state has.
+    pub(super) fn values(&self) -> usize {
+        self.registers.len() + self.stack.len()
     }
 
     /// Returns the value of a register.
@@ -142,10 +157,15 @@ impl State {
         }
     }
 
-    /// Changes the state by a call. `may_write`: a called function may write to the stack through an argument.
-    pub(super) fn call(&mut self, may_write: bool) {
+    /// Changes the state by a call.
+    pub(super) fn call(&mut self, writes: Writes) {
+        let may_write = match writes {
+            Writes::Nothing => false,
+            Writes::ByArgument => (1..=5).any(|register| self.get(register).may_be_frame()),
+            Writes::Anywhere => true,
+        };
         // The verifier refuses a store of an address in a stack frame to a caller's frame.
-        if may_write && (1..=5).any(|register| self.get(register).may_be_frame()) {
+        if may_write {
             self.store_anywhere(Value::Unknown);
         }
         self.lose_scratch_registers();

@@ -1,6 +1,7 @@
 use cutaway_programs::{Bits64, Operand, prelude::*};
 
 use super::*;
+use crate::{instrument::losses::Sites, resolve::Resolved};
 
 mod corpus;
 mod effort;
@@ -45,9 +46,14 @@ fn signature() -> Signature {
     ["a", "b", "c"].iter().fold(Signature::returning(i32::describe()), |all, name| all.takes(name, u64::describe()))
 }
 
+/// Finds the maps in an object that CO-RE relocation does not change.
+fn maps_as_written(object: &Object) -> MapsOfCalls {
+    maps_of_calls(object, &Resolved::default().code(object).unwrap())
+}
+
 fn passed(object: &Object) -> Vec<Option<String>> {
     let name = |map: &usize| object.maps()[*map].name.clone();
-    maps_of_calls(object).iter().map(|(_, map)| map.as_ref().map(name)).collect()
+    maps_as_written(object).iter().map(|(_, map)| map.as_ref().map(name)).collect()
 }
 
 /// Appends a call of `bpf_ringbuf_reserve` with the ring in r1, and the end of the function.
@@ -466,6 +472,72 @@ fn called_function_may_write_to_the_stack_through_an_argument() {
     }
 }
 
+/// `BPF_REG_PARAMS`: the caller stores arguments below r11, the called function loads them above.
+#[test]
+fn called_function_may_get_an_address_of_the_frame_on_the_stack() {
+    const PARAMS: u8 = 11;
+    let after = |on_stack: bool| {
+        let mut rings = Rings::new();
+        let mut writer = Assembler::new();
+        writer.load(DW, R1, R10, 8);
+        writer.load_map(R2, rings.other);
+        writer.store(DW, R1, 0, R2);
+        writer.mov(R0, 0);
+        writer.exit();
+        let writer = rings.object.function("writer", signature(), writer);
+        let mut asm = Assembler::new();
+        asm.mov(R6, R10);
+        asm.add(R6, -16);
+        asm.store(DW, R10, -8, R6);
+        asm.load_map(R7, rings.one);
+        asm.store(DW, R10, -16, R7);
+        asm.mov(R1, 0);
+        asm.mov(R2, 0);
+        asm.mov(R3, 0);
+        asm.call_function(writer);
+        asm.load(DW, R1, R10, -16);
+        reserve(&mut asm);
+        rings.program(asm);
+        let mut object = Object::parse(&rings.object.write().unwrap()).unwrap();
+        for function in object.function_table_mut().values_mut().filter(|_| on_stack) {
+            match function.name.as_str() {
+                "sends" => function.instructions[2] = Instruction::new(0x7b, PARAMS, 6, -8, 0),
+                _ => function.instructions[0] = Instruction::new(0x79, 1, PARAMS, 8, 0),
+            }
+        }
+        passed(&object)
+    };
+    assert_eq!((after(true), after(false)), (vec![None], vec![one()]));
+}
+
+#[test]
+fn relocated_offset_decides_which_part_of_the_stack_is_written() {
+    const STORE: usize = 7;
+    let mut rings = Rings::new();
+    let mut asm = Assembler::new();
+    asm.load_map(R6, rings.one);
+    asm.load_map(R7, rings.other);
+    asm.mov(R8, R10);
+    asm.add(R8, -16);
+    asm.store(DW, R8, 8, R6);
+    asm.store(DW, R8, 8, R7);
+    asm.load(DW, R1, R8, 8);
+    reserve(&mut asm);
+    rings.program(asm);
+    let object = Object::parse(&rings.object.write().unwrap()).unwrap();
+    let function = object.function_table().position(&object.programs()[0].entry).unwrap();
+    let mut code = object.function_table().at(function).unwrap().instructions.clone();
+    assert_eq!(code[STORE], Instruction::new(0x7b, 8, 7, 8, 0));
+    code[STORE].offset = 0;
+    let map = |resolved: &Resolved| {
+        let sites = Sites::of(&object, resolved).unwrap();
+        let maps: Vec<_> = sites.iter().map(|site| site.map.unwrap()).collect();
+        maps.into_iter().map(|map| object.maps()[map].name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(map(&Resolved::default()), ["other"]);
+    assert_eq!(map(&Resolved::relocating(&object, function, code)), ["one"]);
+}
+
 #[test]
 fn map_of_a_lookup_is_unknown() {
     let inner = map_after(|asm, rings| {
@@ -575,7 +647,7 @@ fn malformed_code_is_read() {
             function.instructions[slot] = Instruction::new(code, 15, 15, offset, imm);
             // The call is at slot 4. The first slot of a 64-bit load hides the one after it.
             let hidden = slot == 4 || slot == 3 && code == 0x18;
-            assert_eq!(maps_of_calls(&object).len(), usize::from(!hidden), "{code:#x} at {slot}");
+            assert_eq!(maps_as_written(&object).len(), usize::from(!hidden), "{code:#x} at {slot}");
         }
     }
 }

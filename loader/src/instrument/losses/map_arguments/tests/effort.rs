@@ -1,7 +1,10 @@
 //! Counts how often the analysis reads an instruction of large functions.
 
 use super::{
-    super::{Value, paths::follow},
+    super::{
+        Value,
+        paths::{follow, follow_within},
+    },
     random::Random,
     *,
 };
@@ -59,4 +62,48 @@ fn steps_grow_linearly() {
     backwards.extend((0..1000).flat_map(|_| [branch(1), Instruction::new(0x95, 0, 0, 0, 0), jump(-6)]));
     let steps = steps(&backwards);
     assert!(steps < 3.0, "{steps}");
+}
+
+/// Branches, each to the next instruction, with a full stack. Then a map is loaded from the stack.
+fn branches(count: usize) -> Vec<Instruction> {
+    let mut code = Vec::from(Instruction::load_imm64(6, 0, 7));
+    code.extend((1..=64).map(|slot| Instruction::new(0x7b, 10, 6, -8 * slot, 0)));
+    code.extend(vec![branch(0); count]);
+    code.push(Instruction::new(0x79, 1, 10, -8, 0));
+    code.push(Instruction::new(0x95, 0, 0, 0, 0));
+    code
+}
+
+/// Returns the values of r1 at the exit, in the order of the visits.
+fn at_exit(room: usize, code: &[Instruction]) -> Vec<Value> {
+    let mut found = Vec::new();
+    follow_within(room, code, State::at_entry([Value::Unknown; 5]), &mut |_, insn, state| match insn.code {
+        0x18 => state.set(insn.dst(), Value::Map(insn.imm.unsigned_abs() as usize)),
+        0x95 => found.push(state.get(1)),
+        _ => state.step(insn),
+    });
+    found
+}
+
+#[test]
+fn nothing_is_known_if_the_states_have_too_many_values() {
+    let code = branches(100);
+    // After each branch, 10 registers and 64 parts of the stack.
+    let values = 100 * 74;
+    assert_eq!(at_exit(values, &code), [Value::Map(7)]);
+    assert_eq!(at_exit(values - 1, &code).last(), Some(&Value::Anything));
+}
+
+#[test]
+fn values_of_many_targets_are_limited() {
+    let known = |count: usize| {
+        let mut found = Value::Unknown;
+        follow(&branches(count), State::at_entry([Value::Unknown; 5]), &mut |_, insn, state| match insn.code {
+            0x18 => state.set(insn.dst(), Value::Map(insn.imm.unsigned_abs() as usize)),
+            0x95 => found = state.get(1),
+            _ => state.step(insn),
+        });
+        found
+    };
+    assert_eq!((known(10_000), known(400_000)), (Value::Map(7), Value::Anything));
 }

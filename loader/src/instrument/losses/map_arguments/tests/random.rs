@@ -267,7 +267,7 @@ fn known_maps_are_those_that_random_programs_pass() {
         let asm = body(&mut random, &rings, &callees, false);
         rings.program(asm);
         let object = Object::parse(&rings.object.write().unwrap()).unwrap();
-        let maps = maps_of_calls(&object);
+        let maps = maps_as_written(&object);
         let functions = object.function_table();
         let entry = functions.position(&object.programs()[0].entry).unwrap();
         let mut machine = Machine {
