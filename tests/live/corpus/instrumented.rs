@@ -14,8 +14,8 @@ macro_rules! objects {
     };
 }
 
-const OBJECTS: [(&str, &[u8]); 70] = objects! {
-    "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "data/variables"
+const OBJECTS: [(&str, &[u8]); 71] = objects! {
+    "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
     "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
     "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
     "events/kindless" "events/lengths" "events/named" "events/nested" "events/pins" "events/several" "events/tables"
@@ -67,7 +67,11 @@ const REFUSED: [&str; 30] = [
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = test!(object_does_the_same_with_inserted_instructions, OBJECTS).collect();
-    tests.extend([test!(each_object_of_the_corpus_is_listed), test!(objects_of_a_directory)]);
+    tests.extend([
+        test!(programs_run_while_they_are_compared).since(5, 10, "test runs of raw tracepoints"),
+        test!(each_object_of_the_corpus_is_listed),
+        test!(objects_of_a_directory),
+    ]);
     tests
 }
 
@@ -77,6 +81,12 @@ fn object_does_the_same_with_inserted_instructions(bytes: &[u8]) -> Option<Strin
     assert!(found.uncounted.is_empty(), "{:#?}", found.uncounted);
     assert!(found.unmarked.is_empty(), "{:#?}", found.unmarked);
     found.refused
+}
+
+fn programs_run_while_they_are_compared() {
+    let found = compare(crate::object!("code"));
+    assert_eq!((found.programs, found.counted, found.runs), (2, 2, 6), "{found:?}");
+    assert!(found.equal > 20 && found.faults.is_empty(), "{found:?}");
 }
 
 /// The tree is not on every machine where this binary runs.
