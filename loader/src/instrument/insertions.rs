@@ -98,10 +98,10 @@ impl Insertions {
         self.write(linked, &instructions, &layout, &long)
     }
 
-    /// Finds the jumps that must get 32 bits, and the places of all instructions.
+    /// Finds the jumps that must get 32 bits, and the new slots of all instructions.
     fn layout(&self, instructions: &[(usize, Instruction)], slots: usize) -> Result<(BTreeSet<usize>, Layout), Error> {
         // Longer jumps move other instructions, so more jumps can become too long, and in a hostile program only one in
-        // each round. After some rounds a jump counts as too long if it would be when all jumps that it spans get longer.
+        // each round. After some rounds a jump counts as too long if it would be with all jumps lengthened that it spans.
         const ROUNDS: usize = 4;
         let is_short = |&(slot, insn): &(usize, Instruction)| match code::reference(slot, insn) {
             Some((target, Encoding::Offset)) => Some((slot, target)),
@@ -170,7 +170,7 @@ impl Insertions {
     }
 }
 
-/// The new places of instructions, by their slots in the linked program.
+/// The new slots of instructions, by their slots in the linked program.
 struct Layout {
     /// Where the instructions inserted before it begin. The last entry is the program's end.
     entries: Vec<usize>,
@@ -215,7 +215,7 @@ impl Layout {
 
     /// Returns the distance from the instruction after the one at `slot` to `target`.
     fn distance(&self, slot: usize, target: i64) -> Result<i64, Error> {
-        let place = self.places.get(slot).ok_or_else(|| Error::bug("an instruction has no place"))?;
+        let place = self.places.get(slot).ok_or_else(|| Error::bug("an instruction has no new slot"))?;
         Ok(self.entry(target)? as i64 - *place as i64 - 1)
     }
 }

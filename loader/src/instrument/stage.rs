@@ -1,9 +1,9 @@
-//! What is inserted into the programs of one object, and what becomes of a program that the verifier then refuses.
+//! The insertions for the programs of one object, and the fallbacks if the verifier refuses them.
 //!
-//! The verifier may refuse a program with the insertions and accept it without: more instructions have more states, and
-//! a saved register takes stack. So each program is tried with all insertions, then with those for losses, then with
-//! those for coverage, and at last as it is. The reason of the first refusal is kept: the losses of the program are then
-//! unknown, or its lines not measured.
+//! The verifier may refuse a program with the insertions and accept it without: more instructions have more states,
+//! and a saved register takes stack. So each program is tried with all insertions, then with those for losses, then
+//! with those for coverage, and at last as it is. The reason of the first refusal is kept: the losses of the program
+//! are then unknown, or its lines not measured.
 
 use std::path::PathBuf;
 

@@ -17,10 +17,12 @@ use super::{
 };
 #[cfg(feature = "struct-ops")]
 use crate::elf::Start;
+#[cfg(any(feature = "struct-ops", not(feature = "instrument")))]
+use crate::Program;
 #[cfg(feature = "instrument")]
 use crate::instrument::Instrumentation;
 use crate::{
-    Errno, Error, Map, Object, Program, Skipped, Warning,
+    Errno, Error, Map, Object, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
     features::{self, Support},
     link::ObjectLinker,

@@ -1,4 +1,4 @@
-//! What the caller asks to be inserted into the programs when they are loaded.
+//! The insertions that the caller requests for the programs of an object.
 
 /// The insertions that the caller asks for.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,4 +1,4 @@
-//! Counted losses: attempts = received records + counted failures, exactly, for each way to send a record.
+//! Counted losses: attempts = received records + counted failures, exactly, for each helper that sends records.
 //!
 //! A thread on each CPU runs the program by `BPF_PROG_TEST_RUN`, while one thread reads a buffer of one page.
 
@@ -179,7 +179,7 @@ fn losses_are_per_map_and_line() {
     let capacity = |map: &str| loaded.map(map).unwrap().ring().unwrap().capacity() / 16;
     let program = loaded.program("send").unwrap();
     program.test_run(&packet(1000)).unwrap();
-    // Of each run's three records, the first and the last go to the first ring.
+    // Each run sends three records: the first and the last go to the first ring.
     let (first, second) = (capacity("first"), capacity("second"));
     assert!((lost(&loaded, "first") - (2000 - first)) <= 1, "{} of {first}", lost(&loaded, "first"));
     assert!((lost(&loaded, "second") - (1000 - second)) <= 1, "{} of {second}", lost(&loaded, "second"));

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Write the objects to this directory and keep them
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// Compare the objects of this directory, and compile nothing
+    /// Compare the objects of this directory
     #[arg(long, conflicts_with_all = ["filter", "keep"])]
     objects: Option<PathBuf>,
     /// Print each object

@@ -1,7 +1,8 @@
 //! Measures what inserted instructions cost: the time of a program's run as it is, with counted losses and with marks.
 //!
-//! The variants of a program run in turn on one CPU, so that a change of the machine's speed meets all of them. While a
-//! record is refused, the program does something else, so nothing may be lost: a round sends less than the buffer holds.
+//! The variants of a program run in turn on one CPU, so that a change of the machine's speed meets all of them. While
+//! a record is refused, the program does something else, so nothing may be lost: a round sends less than the buffer
+//! holds.
 
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ const WAYS: [(&str, Way); 4] = [
     ("perf_event_output", Way::Perf),
 ];
 
-/// Measures each way, and prints medians.
+/// Measures each method, and prints medians.
 pub(crate) fn run(arguments: &Arguments) -> Result {
     if let Some(why) = unprivileged() {
         return Ok(Outcome::Skipped(why));

@@ -79,7 +79,7 @@ pub(super) struct Dominators {
 struct Node {
     block: usize,
     parent: usize,
-    /// The place of the node if each node is before its children, and a child's children are before the next child.
+    /// The position of the node if each node is before its children, and a child's children are before the next child.
     place: usize,
     /// The number of nodes in the subtree.
     size: usize,
@@ -115,7 +115,7 @@ impl Dominators {
                 parent.size += size;
             }
         }
-        // The place of each node's next child.
+        // The position of each node's next child.
         let mut places = vec![1; nodes.len()];
         for number in 1..nodes.len() {
             let Some(node) = nodes.get_mut(number) else { continue };

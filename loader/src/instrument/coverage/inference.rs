@@ -46,7 +46,7 @@ pub(in crate::instrument) fn inferred(blocks: &[Block], ran: &[Option<bool>]) ->
             *is_under_way = ends_before;
         }
     }
-    // What is granted proves nothing about the way to it, which may be yet to come.
+    // A granted block proves nothing about the path to it, which may not have run yet.
     add(&mut known, |block| before.nearest(block));
     add(&mut known, |block| after.nearest(block).filter(|_| is_under_way.get(block) == Some(&false)));
     known
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(inferred(&unreachable, &[YES, None, None, None]), [YES, NO, NO, YES]);
     }
 
-    /// The marks of several runs are together: each of two ways may have been taken.
+    /// The marks of several runs are together: each of two paths may have been taken.
     #[test]
     fn alternatives_stay_unknown() {
         let all = blocks(&[&[1, 2], &[3], &[3], &[]]);

@@ -1,7 +1,7 @@
 //! An interpreter of linked programs, to compare a program with its marked form.
 //!
 //! The outside world is a function of what the program can see: a helper's result is a hash of its arguments, and so is
-//! whether a tail call succeeds or a kfunc throws. What a real program may not read has a value here too, the same in
+//! whether a tail call succeeds or a kfunc throws. Values that a real program may not read are defined here too, the same in
 //! each run: registers after a call, the stack before a store, memory that does not exist.
 
 use std::collections::BTreeSet;
@@ -255,7 +255,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A legacy load from a packet. The function returns 0 if the packet is too short.
+    /// Loads from a packet by a legacy instruction. The function returns 0 if the packet is too short.
     fn packet_load(&mut self, at: usize, insn: Instruction) -> Option<usize> {
         let index = if insn.code & 0xe0 == IND { self.get(insn.src()) } else { 0 };
         let value = hash(&[self.get(6), index, insn.imm as u64]);

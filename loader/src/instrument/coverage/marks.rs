@@ -131,7 +131,7 @@ impl Marks {
     }
 }
 
-/// The places for the marks of a function.
+/// The slots where the marks of a function go.
 struct Places<'a> {
     code: &'a [Instruction],
     liveness: Liveness,
@@ -149,7 +149,7 @@ impl<'a> Places<'a> {
     /// registers are live and the stack has no free slot.
     fn mark(&self, block: &Block, map_fd: i32, offset: usize) -> Option<(usize, Vec<Instruction>)> {
         let code = self.code.get(block.start..block.end)?;
-        // The instructions of a block run together, so each place in it is as good as the first.
+        // The instructions of a block run together, so each slot in it is as good as the first.
         let dead = by_slot(code).find_map(|(slot, _)| {
             let live = self.liveness.before(block.start + slot);
             PREFERRED.into_iter().find(|&register| !live.has(register)).map(|register| (block.start + slot, register))

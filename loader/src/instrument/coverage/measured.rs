@@ -96,9 +96,9 @@ impl Covering {
 /// A function that several programs contain has one set of marks: a line has run if it has run in one of them.
 ///
 /// If the environment variable `CUTAWAY_COVERAGE` names a directory, every object is loaded as after
-/// [`Object::cover`]. When this value is dropped, it then writes its report there, to a new file `cutaway-PID-TIME-N.info` in
-/// lcov's format. Drop the links before, so that the report is complete. A process that has more privileges than its
-/// caller (`AT_SECURE`) ignores the variable.
+/// [`Object::cover`]. When this value is dropped, it then writes its report there, to a new file
+/// `cutaway-PID-TIME-N.info` in lcov's format. Drop the links before, so that the report is complete. A process that
+/// has more privileges than its caller (`AT_SECURE`) ignores the variable.
 ///
 /// `Send` and `Sync`.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn marks_of_predecessors_stand_for_a_block() {
         assert_eq!(needless_of(&[&[1, 2, 4], &[3], &[3], &[], &[]]), [3]);
-        // Another way leads from a predecessor, or the function's caller leads to the block.
+        // Another path leads from a predecessor, or the function's caller leads to the block.
         assert_eq!(needless_of(&[&[1, 2, 4], &[3], &[3, 4], &[], &[]]), []);
         assert_eq!(needless_of(&[&[0, 1], &[]]), [1]);
     }

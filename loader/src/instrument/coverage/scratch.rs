@@ -65,7 +65,7 @@ impl Addresses {
     }
 
     /// Follows one instruction. Returns the lowest address that it uses if it uses any. Returns `None` if an address is
-    /// used in an unknown way.
+    /// used otherwise.
     #[expect(clippy::option_option, reason = "unknown use and no use differ")]
     fn step(&mut self, insn: Instruction) -> Option<Option<i64>> {
         let effects = Effects::of(insn);
@@ -80,7 +80,7 @@ impl Addresses {
             }
             opcode::JMP_CALL if insn.src() != opcode::PSEUDO_CALL => {
                 let used = (1..=5).filter_map(|register| self.get(register)).min();
-                // What a helper without a name does is unknown.
+                // The effects of a helper without a name are unknown.
                 let may_call_back = insn.src() == 0 && Helper::from_id(insn.imm).is_none_or(calls_back);
                 if used.is_some() && may_call_back {
                     return None;

@@ -172,8 +172,8 @@ impl Losses {
     /// A call site whose map is unknown may have lost records of any map. So if such a site has failures or is not
     /// counted, [`MapLosses::unknown`] says so for each map.
     ///
-    /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed call.
-    /// So its losses are always unknown.
+    /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed
+    /// call. So its losses are always unknown.
     ///
     /// # Errors
     ///
@@ -207,8 +207,7 @@ struct Buffer {
     overwrites: bool,
 }
 
-const OVERWRITES: &str =
-    "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call tells of them";
+const OVERWRITES: &str = "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call reports them";
 
 impl Buffer {
     fn of(spec: &MapSpec, flags: MapFlags) -> Self {

@@ -1,4 +1,4 @@
-//! Programs that send records in each way, from the assembler: so each call has a Rust line.
+//! Programs that send records by each helper, from the assembler: so each call has a Rust line.
 
 use cutaway::Object;
 use cutaway_programs::{
@@ -35,12 +35,12 @@ impl Way {
         ("callback", Self::Callback),
     ];
 
-    /// Returns the ways that can send a record of any size: the stack has 512 bytes.
+    /// Returns the methods that can send a record of any size: the stack has 512 bytes.
     pub(super) fn of_any_size() -> impl Iterator<Item = (&'static str, Self)> {
         Self::ALL.into_iter().filter(|(_, way)| *way != Self::PerfStack)
     }
 
-    /// Returns the reason why the kernel lacks the way.
+    /// Returns the reason why the kernel lacks the method.
     pub(super) fn missing(self) -> Option<String> {
         match self {
             Self::PerfStack | Self::PerfHeap => root().or_else(|| older_than(5, 5, "arrays that can be mapped")),
@@ -293,8 +293,8 @@ pub(super) fn skb_output() -> Object {
     parse(object)
 }
 
-/// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows the loop turn by
-/// turn, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of these
+/// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows the loop turn
+/// by turn, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of these
 /// (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub(super) fn many_turns() -> Object {
     let mut object = ObjectBuilder::new("GPL");
@@ -319,7 +319,7 @@ pub(super) fn many_turns() -> Object {
 }
 
 /// Returns an object whose program `send` and its function `deep` fill the stack of 512 bytes that they share. At one
-/// place of `deep` all registers are in use, so a mark there needs stack.
+/// point of `deep` all registers are in use, so a mark there needs stack.
 pub(super) fn full_stack() -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let events = object.map("events", ring_map());

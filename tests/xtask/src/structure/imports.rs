@@ -164,7 +164,7 @@ impl<'ast> Visit<'ast> for Found {
         self.paths.extend(leaves.into_iter().map(|(path, _)| path));
     }
 
-    /// The path in `pub(in path)` names the files that may import an item, and imports nothing.
+    /// Skips the path in `pub(in path)`: it names the files that may import an item, and imports nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

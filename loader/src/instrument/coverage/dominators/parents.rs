@@ -1,7 +1,7 @@
 //! The nearest dominator of each node, in nearly linear time.
 //!
-//! Lengauer and Tarjan, "A Fast Algorithm for Finding Dominators in a Flowgraph" (1979), with path compression. It needs
-//! at most O(m log n) steps for n nodes and m edges, also if a hostile object has deep and irreducible loops.
+//! Lengauer and Tarjan, "A Fast Algorithm for Finding Dominators in a Flowgraph" (1979), with path compression. It
+//! needs at most O(m log n) steps for n nodes and m edges, also if a hostile object has deep and irreducible loops.
 //!
 //! Nodes have the numbers of a depth-first search from [`ROOT`]. The *semidominator* of a node is the lowest node from
 //! which a path leads to it through higher nodes only.
@@ -10,7 +10,7 @@ use std::mem;
 
 use super::ROOT;
 
-/// What is known about a node. Before its turn, a node is the root of a tree in the forest of treated nodes.
+/// The state of a node. Before its turn, a node is the root of a tree in the forest of treated nodes.
 #[derive(Clone, Copy, Default)]
 struct Node {
     /// The node from which the search came here.
@@ -19,7 +19,7 @@ struct Node {
     semi: usize,
     /// The node above in the forest; higher nodes are skipped once they were looked at.
     above: Option<usize>,
-    /// The node with the lowest semidominator on the skipped way.
+    /// The node with the lowest semidominator on the skipped path.
     best: usize,
     dominator: usize,
 }

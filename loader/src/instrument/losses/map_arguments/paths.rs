@@ -19,8 +19,8 @@ pub(super) fn follow(code: &[Instruction], entry: State, step: &mut Step<'_>) {
     follow_within(MOST, code, entry, step);
 }
 
-/// Limit of values in the states of a function, 24 bytes each at most. A function of 20,000 targets, each with ten spilled
-/// maps, has 400,000.
+/// Limit of values in the states of a function, 24 bytes each at most. A function of 20,000 targets, each with ten
+/// spilled maps, has 400,000.
 const MOST: usize = 1 << 20;
 
 /// Follows all paths with at most `room` values in the states.

@@ -1,4 +1,4 @@
-//! What the instructions of an object refer to: maps and functions.
+//! The maps and functions that the instructions of an object refer to.
 
 use cutaway_sys::{Helper, Instruction, instruction::opcode};
 
@@ -8,7 +8,7 @@ use crate::{
     sorted::Sorted,
 };
 
-/// What an instruction calls.
+/// The callee of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Called {
     Helper(Helper),

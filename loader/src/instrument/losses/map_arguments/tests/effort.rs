@@ -31,7 +31,7 @@ const fn branch(offset: i16) -> Instruction {
     Instruction::new(0x15, 9, 0, offset, 0)
 }
 
-/// Spills of different maps and frame addresses, and branches: each next one up to `reach` slots away.
+/// Returns spills of different maps and frame addresses, and branches: each next one up to `reach` slots away.
 fn random_code(length: usize, reach: u64) -> Vec<Instruction> {
     let mut random = Random(length as u64);
     let mut code = Vec::new();
