@@ -173,7 +173,8 @@ impl Losses {
     /// counted, [`MapLosses::unknown`] says so for each map.
     ///
     /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed call.
-    /// So its losses are always unknown.
+    /// So its losses are always unknown. Records that a perf buffer overwrites, because its reader opened it so
+    /// (`write_backward`), are not counted either; the map does not show this.
     ///
     /// # Errors
     ///
