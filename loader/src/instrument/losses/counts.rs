@@ -185,7 +185,7 @@ impl Losses {
     }
 
     /// Returns the call sites in the functions of the loaded programs, each with its failures.
-    fn counted(&self) -> Result<Vec<(&Site, Result<u64, &str>)>, Error> {
+    fn counted(&self) -> Result<Vec<Counted<'_>>, Error> {
         let counting = &self.counting;
         let mut found = Vec::new();
         for (index, site) in counting.sites.iter().enumerate() {
@@ -208,6 +208,9 @@ struct Buffer {
     overwrites: bool,
 }
 
+/// A call site, and its failures or the reason why they are unknown.
+type Counted<'s> = (&'s Site, Result<u64, &'s str>);
+
 const OVERWRITES: &str =
     "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call tells of them";
 
@@ -219,7 +222,7 @@ impl Buffer {
 }
 
 /// Sums the failures of the call sites for each map.
-fn of_maps(buffers: &[Buffer], sites: &[(&Site, Result<u64, &str>)]) -> Vec<MapLosses> {
+fn of_maps(buffers: &[Buffer], sites: &[Counted<'_>]) -> Vec<MapLosses> {
     /// The losses of one map.
     #[derive(Default)]
     struct Sum<'s> {
