@@ -72,8 +72,8 @@ impl Summary<'_> {
     /// Returns the summary as a JSON object.
     pub(super) fn json(&self) -> String {
         // Without a buffer nothing is counted, but the sum would be 0.
-        let lost = self.each.iter().map(|of| of.lost.lost.exact());
-        let lost = lost.fold(Some(0), |all: Option<u64>, lost| Some(all?.saturating_add(lost?)));
+        let mut exact = self.each.iter().map(|of| of.lost.lost.exact());
+        let lost = exact.try_fold(0_u64, |all, lost| Some(all.saturating_add(lost?)));
         let lost = lost.filter(|_| !self.each.is_empty());
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
         let lost = lost.map(|lost| lost.saturating_add(self.unreadable));

@@ -212,6 +212,9 @@ impl Object {
     /// record can be larger than the buffer, or a perf event array can have no buffer for the CPU. While no call fails,
     /// the cost is one conditional jump for each call.
     ///
+    /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses them without a failed call.
+    /// So its losses are unknown.
+    ///
     /// If the verifier refuses a program with these instructions, the program is loaded without them, and its losses
     /// are unknown, with the verifier's reason. The counters are in an array map `cutaway_losses`, which is not one of
     /// [`Loaded::maps`](crate::Loaded::maps). An object without such calls is loaded as it is. Linux 5.5.

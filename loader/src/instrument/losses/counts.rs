@@ -173,7 +173,8 @@ impl Losses {
     /// counted, [`MapLosses::unknown`] says so for each map.
     ///
     /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed
-    /// call. So its losses are always unknown.
+    /// call. So its losses are always unknown. Records that a perf buffer overwrites, because its reader opened it so
+    /// (`write_backward`), are not counted either; the map does not show this.
     ///
     /// # Errors
     ///
@@ -184,7 +185,7 @@ impl Losses {
     }
 
     /// Returns the call sites in the functions of the loaded programs, each with its failures.
-    fn counted(&self) -> Result<Vec<(&Site, Result<u64, &str>)>, Error> {
+    fn counted(&self) -> Result<Vec<Counted<'_>>, Error> {
         let counting = &self.counting;
         let mut found = Vec::new();
         for (index, site) in counting.sites.iter().enumerate() {
@@ -207,7 +208,11 @@ struct Buffer {
     overwrites: bool,
 }
 
-const OVERWRITES: &str = "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call reports them";
+/// A call site, and its failures or the reason why they are unknown.
+type Counted<'s> = (&'s Site, Result<u64, &'s str>);
+
+const OVERWRITES: &str =
+    "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call reports them";
 
 impl Buffer {
     fn of(spec: &MapSpec, flags: MapFlags) -> Self {
@@ -217,7 +222,7 @@ impl Buffer {
 }
 
 /// Sums the failures of the call sites for each map.
-fn of_maps(buffers: &[Buffer], sites: &[(&Site, Result<u64, &str>)]) -> Vec<MapLosses> {
+fn of_maps(buffers: &[Buffer], sites: &[Counted<'_>]) -> Vec<MapLosses> {
     /// The losses of one map.
     #[derive(Default)]
     struct Sum<'s> {
