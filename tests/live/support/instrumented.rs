@@ -227,7 +227,7 @@ fn inputs(program: &Program) -> impl Iterator<Item = TestRun> + use<> {
             vec![context(vec![0; 96]), context(pattern(96)), TestRun::default()]
         }
         ProgramType::SK_LOOKUP => {
-            // AF_INET and IPPROTO_TCP at their places in `struct bpf_sk_lookup`.
+            // AF_INET and IPPROTO_TCP at their offsets in `struct bpf_sk_lookup`.
             let mut lookup = vec![0; 72];
             lookup.splice(8..16, [2_u32, 6].into_iter().flat_map(u32::to_ne_bytes));
             vec![context(lookup)]
