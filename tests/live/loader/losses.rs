@@ -1,4 +1,4 @@
-//! Counted losses: attempts = received records + counted failures, exactly, for each helper that sends records.
+//! Counted losses: attempts = received records + counted failures, exactly, for each method to send.
 //!
 //! A thread on each CPU runs the program by `BPF_PROG_TEST_RUN`, while one thread reads a buffer of one page.
 
@@ -20,11 +20,11 @@ use crate::{
     harness::{Test, older_than, test},
     requirements::{ring, root},
 };
-use programs::Way;
+use programs::Method;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let mut tests: Vec<_> = test!(each_attempt_is_received_or_counted, Way::ALL, Way::missing).collect();
-    tests.extend(test!(record_larger_than_its_buffer_is_counted, Way::of_any_size(), Way::missing));
+    let mut tests: Vec<_> = test!(each_attempt_is_received_or_counted, Method::ALL, Method::missing).collect();
+    tests.extend(test!(record_larger_than_its_buffer_is_counted, Method::of_any_size(), Method::missing));
     tests.extend([
         test!(function_of_two_programs_has_one_count).needs(ring),
         test!(losses_are_per_map_and_line).needs(ring),
@@ -54,7 +54,7 @@ fn load(mut object: Object) -> Loaded {
 
 /// Returns an object whose program `send` reserves and submits a record.
 pub(crate) fn reserving() -> Object {
-    programs::object(Way::Reserve, 8)
+    programs::object(Method::Reserve, 8)
 }
 
 pub(crate) fn packet(repeat: u32) -> TestRun {
@@ -74,18 +74,18 @@ fn lost(loaded: &Loaded, map: &str) -> u64 {
     found.exact().unwrap_or_else(|| panic!("{found:?}"))
 }
 
-fn each_attempt_is_received_or_counted(way: Way) {
-    let loaded = load(programs::object(way, 8));
+fn each_attempt_is_received_or_counted(method: Method) {
+    let loaded = load(programs::object(method, 8));
     let (attempts, received) = send_and_receive(&loaded, &[loaded.program("send").unwrap()], "events");
     let lost = lost(&loaded, "events");
     assert_eq!(attempts, received + lost, "received {received}, lost {lost}");
     assert!(received > 0 && lost > 0, "received {received}, lost {lost}");
     let sites = sites(&loaded);
     let [(site, at_site)] = sites.as_slice() else { panic!("{sites:?}") };
-    assert_eq!((site.helper, site.function.as_str(), *at_site), (way.helper(), way.function(), lost));
+    assert_eq!((site.helper, site.function.as_str(), *at_site), (method.helper(), method.function(), lost));
     assert_eq!(site.map.as_deref(), Some("events"));
     let line = site.line.as_ref().unwrap();
-    assert!(line.file.ends_with("losses/programs.rs") && line.text.contains(way.helper().name()), "{line:?}");
+    assert!(line.file.ends_with("losses/programs.rs") && line.text.contains(method.helper().name()), "{line:?}");
 }
 
 /// Runs the programs in threads, one on each CPU, each thread all of them in turn, and reads the buffers of the map.
@@ -156,8 +156,8 @@ impl Buffer {
 }
 
 /// No reader helps: each attempt fails.
-fn record_larger_than_its_buffer_is_counted(way: Way) {
-    let loaded = load(programs::object(way, 2 * programs::page()));
+fn record_larger_than_its_buffer_is_counted(method: Method) {
+    let loaded = load(programs::object(method, 2 * programs::page()));
     let mut buffer = Buffer::open(loaded.map("events").unwrap());
     loaded.program("send").unwrap().test_run(&packet(10)).unwrap();
     assert_eq!(buffer.drain(), 0);
@@ -179,7 +179,7 @@ fn losses_are_per_map_and_line() {
     let capacity = |map: &str| loaded.map(map).unwrap().ring().unwrap().capacity() / 16;
     let program = loaded.program("send").unwrap();
     program.test_run(&packet(1000)).unwrap();
-    // Each run sends three records: the first and the last go to the first ring.
+    // Each run sends its first and its last record to the first ring.
     let (first, second) = (capacity("first"), capacity("second"));
     assert!((lost(&loaded, "first") - (2000 - first)) <= 1, "{} of {first}", lost(&loaded, "first"));
     assert!((lost(&loaded, "second") - (1000 - second)) <= 1, "{} of {second}", lost(&loaded, "second"));

@@ -21,10 +21,10 @@ pub(crate) struct Arguments {
     /// Compile only sources whose name contains this
     filter: Option<String>,
     /// Write the objects to this directory and keep them
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Compare the objects of this directory
-    #[arg(long, conflicts_with_all = ["filter", "keep"])]
+    /// Compile nothing; compare the objects of this directory
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["filter", "keep"])]
     objects: Option<PathBuf>,
     /// Print each object
     #[arg(long)]

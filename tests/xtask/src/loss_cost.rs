@@ -1,8 +1,7 @@
 //! Measures what inserted instructions cost: the time of a program's run as it is, with counted losses and with marks.
 //!
-//! The variants of a program run in turn on one CPU, so that a change of the machine's speed meets all of them. While
-//! a record is refused, the program does something else, so nothing may be lost: a round sends less than the buffer
-//! holds.
+//! The variants of a program run in turn on one CPU, so that a change of the machine's speed meets all of them. A round
+//! sends less than the buffer holds: a program that loses records does something else.
 
 use std::time::Instant;
 
@@ -31,18 +30,18 @@ const MOST: f64 = 0.05;
 
 /// How a program sends one record.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Method {
     Discard,
     Submit,
     Output,
     Perf,
 }
 
-const WAYS: [(&str, Way); 4] = [
-    ("reserve, discard", Way::Discard),
-    ("reserve, submit", Way::Submit),
-    ("ringbuf_output", Way::Output),
-    ("perf_event_output", Way::Perf),
+const METHODS: [(&str, Method); 4] = [
+    ("reserve, discard", Method::Discard),
+    ("reserve, submit", Method::Submit),
+    ("ringbuf_output", Method::Output),
+    ("perf_event_output", Method::Perf),
 ];
 
 /// Measures each method, and prints medians.
@@ -54,8 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
     println!("nanoseconds per run, medians of {} rounds of {RUNS} runs in turn; nothing is lost", arguments.rounds);
     println!("{:20} {:>12} {:>8} {:>16} {:>16}", "", "clock", "plain", "counted", "covered");
     let mut missed = Vec::new();
-    for (name, way) in WAYS {
-        let times = measure(way, arguments.rounds).map_err(|error| format!("{name}: {error}"))?;
+    for (name, method) in METHODS {
+        let times = measure(method, arguments.rounds).map_err(|error| format!("{name}: {error}"))?;
         for (clock, times) in [("caller's", &times.outside), ("kernel's", &times.inside)] {
             let [plain, counted, covered] = times;
             let shares = [counted, covered].map(|times| median(ratios(times, plain)) - 1.0);
@@ -88,11 +87,11 @@ struct Times {
     inside: [Vec<f64>; 3],
 }
 
-fn measure(way: Way, rounds: usize) -> std::result::Result<Times, String> {
+fn measure(method: Method, rounds: usize) -> std::result::Result<Times, String> {
     let plain = |object: Object| object;
     let counted = |mut object: Object| object.count_losses().clone();
     let covered = |mut object: Object| object.cover().clone();
-    let variants = [variant(way, plain)?, variant(way, counted)?, variant(way, covered)?];
+    let variants = [variant(method, plain)?, variant(method, counted)?, variant(method, covered)?];
     let mut subjects = Vec::new();
     for loaded in &variants {
         let program = loaded.program("send").map_err(|error| error.to_string())?;
@@ -117,7 +116,7 @@ fn measure(way: Way, rounds: usize) -> std::result::Result<Times, String> {
     for times in times.outside.iter_mut().chain(&mut times.inside) {
         times.remove(0);
     }
-    let expected = if matches!(way, Way::Discard) { 0 } else { (rounds as u64 + 1) * 6 * u64::from(RUNS) };
+    let expected = if matches!(method, Method::Discard) { 0 } else { (rounds as u64 + 1) * 6 * u64::from(RUNS) };
     if received != expected {
         return Err(format!("{received} of {expected} records were received"));
     }
@@ -195,24 +194,24 @@ impl Reader {
 }
 
 /// Loads the program with what `instrument` adds.
-fn variant(way: Way, instrument: impl FnOnce(Object) -> Object) -> std::result::Result<Loaded, String> {
-    let bytes = object(way).map_err(|error| error.to_string())?;
+fn variant(method: Method, instrument: impl FnOnce(Object) -> Object) -> std::result::Result<Loaded, String> {
+    let bytes = object(method).map_err(|error| error.to_string())?;
     let object = Object::parse(&bytes).map_err(|error| error.to_string())?;
     instrument(object).load().map_err(|error| error.to_string())
 }
 
 /// Returns the object whose program `send` sends 32 bytes.
-fn object(way: Way) -> std::result::Result<Vec<u8>, cutaway_programs::Error> {
+fn object(method: Method) -> std::result::Result<Vec<u8>, cutaway_programs::Error> {
     let mut object = ObjectBuilder::new("GPL");
-    let events = match way {
-        Way::Perf => MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(0),
+    let events = match method {
+        Method::Perf => MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(0),
         _ => MapDef::new(MapType::RINGBUF).max_entries(BUFFER),
     };
     let events = object.map("events", events);
     let mut asm = Assembler::new();
     let done = asm.label("done");
-    match way {
-        Way::Discard | Way::Submit => {
+    match method {
+        Method::Discard | Method::Submit => {
             asm.load_map(R1, events);
             asm.mov(R2, 32);
             asm.mov(R3, 0);
@@ -221,10 +220,10 @@ fn object(way: Way) -> std::result::Result<Vec<u8>, cutaway_programs::Error> {
             fill(&mut asm, R0, 0);
             asm.mov(R1, R0);
             asm.mov(R2, 1); // BPF_RB_NO_WAKEUP
-            let end = matches!(way, Way::Submit);
+            let end = matches!(method, Method::Submit);
             asm.call(if end { Helper::bpf_ringbuf_submit } else { Helper::bpf_ringbuf_discard });
         }
-        Way::Output => {
+        Method::Output => {
             fill(&mut asm, R10, -32);
             asm.load_map(R1, events);
             asm.mov(R2, R10);
@@ -233,7 +232,7 @@ fn object(way: Way) -> std::result::Result<Vec<u8>, cutaway_programs::Error> {
             asm.mov(R4, 1);
             asm.call(Helper::bpf_ringbuf_output);
         }
-        Way::Perf => {
+        Method::Perf => {
             fill(&mut asm, R10, -32);
             asm.load_map(R2, events);
             asm.mov(W3, -1); // BPF_F_CURRENT_CPU

@@ -14,12 +14,12 @@
 //! saved: after a call the verifier takes r1 to r5 for uninitialized, so the program cannot read them
 //! (`clear_caller_saved_regs`, `kernel/bpf/verifier.c`). If nothing is lost, the cost is the one jump.
 //!
-//! **Why NULL is not compared with the pointer itself.** The program compares it afterwards. The verifier of Linux 6.1
-//! and older does not know that a record that is not NULL stays so: it follows the second comparison into the case of
-//! NULL, and finds a record there that is neither submitted nor discarded (`reg_type_not_null` has no `PTR_TO_MEM`).
-//! The byte swap turns the pointer into a number (`check_alu_op`, `BPF_END`). Both ways then join in the same state.
-//! On machines of the same byte order it is no operation; on others it keeps zero. Without CAP_PERFMON the verifier
-//! refuses the swap ("pointer arithmetic prohibited"); then the pointer is compared.
+//! **The pointer as a number.** The program compares the pointer with NULL after these instructions. The verifier of
+//! Linux 6.1 and older does not know that a record that is not NULL stays so (`reg_type_not_null` has no `PTR_TO_MEM`).
+//! It would follow the second comparison into the case of NULL, and find a record that is neither submitted nor
+//! discarded. The byte swap turns a copy into a number (`check_alu_op`, `BPF_END`), and both branches join in the same
+//! state. It does nothing on little-endian machines; on others it keeps zero. Without CAP_PERFMON the verifier refuses
+//! the swap ("pointer arithmetic prohibited"); then the pointer is compared.
 //!
 //! The layout of a counter is an agreement with observers in other processes, such as `cutaway peek`:
 //!

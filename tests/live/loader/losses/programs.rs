@@ -1,4 +1,4 @@
-//! Programs that send records by each helper, from the assembler: so each call has a Rust line.
+//! Programs that send records by each method, from the assembler: so each call has a Rust line.
 
 use cutaway::Object;
 use cutaway_programs::{
@@ -14,7 +14,7 @@ const SECTION: &str = "tc";
 
 /// How the program `send` sends one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Method {
     Reserve,
     Output,
     Dynptr,
@@ -24,7 +24,7 @@ pub(super) enum Way {
     Callback,
 }
 
-impl Way {
+impl Method {
     pub(super) const ALL: [(&str, Self); 7] = [
         ("reserve", Self::Reserve),
         ("output", Self::Output),
@@ -37,7 +37,7 @@ impl Way {
 
     /// Returns the methods that can send a record of any size: the stack has 512 bytes.
     pub(super) fn of_any_size() -> impl Iterator<Item = (&'static str, Self)> {
-        Self::ALL.into_iter().filter(|(_, way)| *way != Self::PerfStack)
+        Self::ALL.into_iter().filter(|(_, method)| *method != Self::PerfStack)
     }
 
     /// Returns the reason why the kernel lacks the method.
@@ -84,19 +84,19 @@ fn parse(mut object: ObjectBuilder) -> Object {
 }
 
 /// Returns an object whose program `send` sends one record of this size to the map `events`.
-pub(super) fn object(way: Way, size: u32) -> Object {
+pub(super) fn object(method: Method, size: u32) -> Object {
     let mut object = ObjectBuilder::new("GPL");
-    let events = match way {
-        Way::PerfStack | Way::PerfHeap => MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4),
+    let events = match method {
+        Method::PerfStack | Method::PerfHeap => MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4),
         _ => ring_map(),
     };
-    let events = object.map("events", events.max_entries(if way.is_ring() { page() } else { 0 }));
+    let events = object.map("events", events.max_entries(if method.is_ring() { page() } else { 0 }));
     let size = size.cast_signed();
     let mut asm = Assembler::new();
     asm.mov(R6, R1);
-    match way {
-        Way::Reserve => reserve(&mut asm, events, size),
-        Way::Output => {
+    match method {
+        Method::Reserve => reserve(&mut asm, events, size),
+        Method::Output => {
             heap(&mut asm, &mut object, size);
             asm.mov(R2, R0);
             asm.load_map(R1, events);
@@ -104,7 +104,7 @@ pub(super) fn object(way: Way, size: u32) -> Object {
             asm.mov(R4, 0);
             asm.call(Helper::bpf_ringbuf_output);
         }
-        Way::Dynptr => {
+        Method::Dynptr => {
             asm.load_map(R1, events);
             asm.mov(R2, size);
             asm.mov(R3, 0);
@@ -116,25 +116,25 @@ pub(super) fn object(way: Way, size: u32) -> Object {
             asm.mov(R2, 0);
             asm.call(Helper::bpf_ringbuf_submit_dynptr);
         }
-        Way::PerfStack => {
+        Method::PerfStack => {
             asm.store(DW, R10, -8, 7);
             asm.mov(R4, R10);
             asm.add(R4, -8);
             perf(&mut asm, events, size);
         }
-        Way::PerfHeap => {
+        Method::PerfHeap => {
             heap(&mut asm, &mut object, size);
             asm.mov(R4, R0);
             perf(&mut asm, events, size);
         }
-        Way::Subprogram => {
+        Method::Subprogram => {
             let mut function = Assembler::new();
             reserve(&mut function, events, size);
             finish(&mut function);
             let emit = object.function("emit", Signature::returning(i32::describe()), function);
             asm.call_function(emit);
         }
-        Way::Callback => {
+        Method::Callback => {
             let mut function = Assembler::new();
             reserve(&mut function, events, size);
             finish(&mut function);
@@ -151,7 +151,7 @@ pub(super) fn object(way: Way, size: u32) -> Object {
     parse(object)
 }
 
-impl Way {
+impl Method {
     fn is_ring(self) -> bool {
         !matches!(self, Self::PerfStack | Self::PerfHeap)
     }
@@ -293,8 +293,8 @@ pub(super) fn skb_output() -> Object {
     parse(object)
 }
 
-/// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows the loop turn
-/// by turn, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of these
+/// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows each turn of
+/// the loop, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of them
 /// (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub(super) fn many_turns() -> Object {
     let mut object = ObjectBuilder::new("GPL");
@@ -318,8 +318,8 @@ pub(super) fn many_turns() -> Object {
     parse(object)
 }
 
-/// Returns an object whose program `send` and its function `deep` fill the stack of 512 bytes that they share. At one
-/// point of `deep` all registers are in use, so a mark there needs stack.
+/// Returns an object whose program `send` and its function `deep` fill the stack of 512 bytes that they share. One
+/// block of `deep` uses all registers, so a mark there needs stack.
 pub(super) fn full_stack() -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let events = object.map("events", ring_map());
