@@ -100,8 +100,9 @@ impl Insertions {
 
     /// Finds the jumps that must get 32 bits, and the new slots of all instructions.
     fn layout(&self, instructions: &[(usize, Instruction)], slots: usize) -> Result<(BTreeSet<usize>, Layout), Error> {
-        // Longer jumps move other instructions, so more jumps can become too long, and in a hostile program only one in
-        // each round. After some rounds a jump counts as too long if it would be with all jumps lengthened that it spans.
+        // Longer jumps move other instructions, so more jumps can become too long, and in a hostile program only one
+        // in each round. After some rounds a jump counts as too long if it would be with all jumps lengthened that it
+        // spans.
         const ROUNDS: usize = 4;
         let is_short = |&(slot, insn): &(usize, Instruction)| match code::reference(slot, insn) {
             Some((target, Encoding::Offset)) => Some((slot, target)),

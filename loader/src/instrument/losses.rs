@@ -11,7 +11,7 @@ mod map_arguments;
 mod sites;
 
 pub(super) use self::{
-    counters::{NAME, NullCheck},
+    counters::{Form, NAME},
     counts::{LossCounting, insert},
     sites::Sites,
 };

@@ -5,7 +5,7 @@ use cutaway_sys::Instruction;
 use super::{
     coverage::{self, Marks},
     insertions::Insertions,
-    losses::{self, NullCheck, Sites},
+    losses::{self, Form, Sites},
 };
 use crate::{Error, Object, link::Linked, resolve::Resolved};
 
@@ -49,10 +49,10 @@ impl Preview {
     pub(crate) fn insertions(&self, linked: &Linked) -> Result<Vec<Insertion>, Error> {
         let mut insertions = Insertions::default();
         if let Some((sites, fd)) = &self.sites {
-            losses::insert(sites, linked, *fd, NullCheck::Number, &mut insertions)?;
+            losses::insert(sites, linked, *fd, Form::Number, &mut insertions)?;
         }
         if let Some((marks, fd)) = &self.marks {
-            marks.insert(linked, *fd, &mut insertions)?;
+            marks.insert(linked, *fd, true, &mut insertions)?;
         }
         let list =
             insertions.iter().map(|(slot, before, code)| Insertion { slot, before, instructions: code.to_vec() });

@@ -1,9 +1,9 @@
 //! The insertions for the programs of one object, and the fallbacks if the verifier refuses them.
 //!
-//! The verifier may refuse a program with the insertions and accept it without: more instructions have more states,
-//! and a saved register takes stack. So each program is tried with all insertions, then with those for losses, then
-//! with those for coverage, and at last as it is. The reason of the first refusal is kept: the losses of the program
-//! are then unknown, or its lines not measured.
+//! The verifier may refuse a program with the insertions and accept it without: more instructions have more states, and
+//! a saved register takes stack. So each program is tried with all insertions, then with fewer ([`ATTEMPTS`]), and at
+//! last as it is. The reason of the first refusal is kept: the losses of the program are then unknown, or its lines not
+//! measured.
 
 use std::path::PathBuf;
 
@@ -34,9 +34,43 @@ pub(crate) struct Instrumentation {
 /// The insertions of one attempt to load a program.
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
-    losses: bool,
-    coverage: bool,
+    losses: Counting,
+    coverage: Marking,
 }
+
+/// How an attempt counts losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    None,
+    /// By a jump after each call.
+    Jump,
+    /// Without jumps, where possible.
+    Sum,
+}
+
+/// How an attempt marks blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marking {
+    None,
+    /// All blocks for which a register is free, or can be saved.
+    All,
+    /// The blocks for which a register is free.
+    WithoutSaving,
+}
+
+/// The attempts, in order. Losses are worth more than coverage.
+const ATTEMPTS: [Attempt; 7] = [
+    Attempt { losses: Counting::Jump, coverage: Marking::All },
+    Attempt { losses: Counting::Jump, coverage: Marking::WithoutSaving },
+    Attempt { losses: Counting::Sum, coverage: Marking::WithoutSaving },
+    Attempt { losses: Counting::Jump, coverage: Marking::None },
+    Attempt { losses: Counting::Sum, coverage: Marking::None },
+    Attempt { losses: Counting::None, coverage: Marking::All },
+    Attempt { losses: Counting::None, coverage: Marking::WithoutSaving },
+];
+
+/// The last attempt: nothing is inserted.
+const PLAIN: Attempt = Attempt { losses: Counting::None, coverage: Marking::None };
 
 impl Instrumentation {
     /// Prepares the insertions that the object asks for. `created` returns a map by its index in the object.
@@ -73,51 +107,74 @@ impl Instrumentation {
             return Program::load(spec, &with_no_ops(linked)?, shared, replaced);
         }
         let mut refusal = None;
+        let mut refused: Vec<Vec<Instruction>> = Vec::new();
         for attempt in self.attempts(linked) {
-            let load = |this: &Self| {
-                let (changed, unmarked) = this.changed(attempt, linked)?;
-                Ok((Program::load_once(spec.clone(), &changed, shared, replaced)?, unmarked))
-            };
-            let mut loaded: Result<_, Error> = load(self);
-            if let (Err(why), true, Some(losses)) = (&loaded, attempt.losses, &mut self.losses)
+            let mut loaded = self.load_once(attempt, &spec, linked, shared, replaced, &mut refused);
+            if let (Err(why), Counting::Jump, Some(losses)) = (&loaded, attempt.losses, &mut self.losses)
                 && losses.changes_form(&why.to_string())
             {
-                loaded = load(self);
+                loaded = self.load_once(attempt, &spec, linked, shared, replaced, &mut refused);
             }
             match loaded {
-                Ok((program, unmarked)) => {
+                Ok(Some((program, unmarked))) => {
                     self.note(attempt, linked, &unmarked, refusal.as_deref());
                     return Ok(program);
                 }
+                // The same program was refused before.
+                Ok(None) => {}
                 Err(why) => {
                     refusal.get_or_insert(why.to_string());
                 }
             }
         }
         let program = Program::load(spec, linked, shared, replaced)?;
-        self.note(Attempt { losses: false, coverage: false }, linked, &Unmarked::default(), refusal.as_deref());
+        self.note(PLAIN, linked, &Unmarked::default(), refusal.as_deref());
         Ok(program)
     }
 
-    /// Returns the combinations of insertions to try, in order.
+    /// Makes one attempt. Returns the program and its blocks without a mark; `None` if the same instructions are among
+    /// those that were refused.
+    fn load_once(
+        &self,
+        attempt: Attempt,
+        spec: &ProgramSpec,
+        linked: &Linked,
+        shared: &Shared<'_>,
+        replaced: Option<BtfTarget<'_>>,
+        refused: &mut Vec<Vec<Instruction>>,
+    ) -> Result<Option<(Program, Unmarked)>, Error> {
+        let (changed, unmarked) = self.changed(attempt, linked)?;
+        if refused.contains(&changed.instructions) {
+            return Ok(None);
+        }
+        match Program::load_once(spec.clone(), &changed, shared, replaced) {
+            Ok(program) => Ok(Some((program, unmarked))),
+            Err(why) => {
+                refused.push(changed.instructions);
+                Err(why)
+            }
+        }
+    }
+
+    /// Returns the attempts for a program, in order.
     fn attempts(&self, linked: &Linked) -> impl Iterator<Item = Attempt> + use<> {
         let losses = self.losses.as_ref().is_some_and(|losses| losses.has_sites(linked));
         let coverage = self.coverage.as_ref().is_some_and(Covering::is_possible);
-        let all = [(true, true), (true, false), (false, true)];
-        let all = all.map(|(losses, coverage)| Attempt { losses, coverage });
-        let possible = move |attempt: &Attempt| (attempt.losses <= losses) && (attempt.coverage <= coverage);
-        all.into_iter().filter(possible)
+        let possible = move |attempt: &Attempt| {
+            (losses || attempt.losses == Counting::None) && (coverage || attempt.coverage == Marking::None)
+        };
+        ATTEMPTS.into_iter().filter(possible)
     }
 
     /// Returns the program with the insertions of an attempt, and the blocks that got no mark.
     fn changed(&self, attempt: Attempt, linked: &Linked) -> Result<(Linked, Unmarked), Error> {
         let mut insertions = Insertions::default();
-        if let Some(losses) = self.losses.as_ref().filter(|_| attempt.losses) {
-            losses.insert(linked, &mut insertions)?;
+        if let Some(losses) = self.losses.as_ref().filter(|_| attempt.losses != Counting::None) {
+            losses.insert(linked, attempt.losses == Counting::Sum, &mut insertions)?;
         }
         let mut unmarked = Unmarked::default();
-        if let Some(coverage) = self.coverage.as_ref().filter(|_| attempt.coverage) {
-            unmarked = coverage.insert(linked, &mut insertions)?;
+        if let Some(coverage) = self.coverage.as_ref().filter(|_| attempt.coverage != Marking::None) {
+            unmarked = coverage.insert(linked, attempt.coverage == Marking::All, &mut insertions)?;
         }
         Ok((insertions.apply(linked)?, unmarked))
     }
@@ -126,10 +183,10 @@ impl Instrumentation {
     fn note(&mut self, attempt: Attempt, linked: &Linked, unmarked: &Unmarked, refusal: Option<&str>) {
         let refusal = refusal.unwrap_or_default();
         if let Some(losses) = &mut self.losses {
-            losses.note(linked, if attempt.losses { Ok(()) } else { Err(refusal) });
+            losses.note(linked, if attempt.losses == Counting::None { Err(refusal) } else { Ok(()) });
         }
         if let Some(coverage) = &mut self.coverage {
-            coverage.note(linked, if attempt.coverage { Ok(unmarked) } else { Err(refusal) });
+            coverage.note(linked, if attempt.coverage == Marking::None { Err(refusal) } else { Ok(unmarked) });
         }
     }
 

@@ -15,10 +15,10 @@ use super::{
     options::LoadOptions,
     plan::Plan,
 };
-#[cfg(feature = "struct-ops")]
-use crate::elf::Start;
 #[cfg(any(feature = "struct-ops", not(feature = "instrument")))]
 use crate::Program;
+#[cfg(feature = "struct-ops")]
+use crate::elf::Start;
 #[cfg(feature = "instrument")]
 use crate::instrument::Instrumentation;
 use crate::{

@@ -7,7 +7,7 @@ mod parents;
 
 use std::iter;
 
-use self::parents::parents;
+use self::parents::{ROOT, parents};
 use super::blocks::{Block, predecessors};
 
 /// The blocks of a function in the order of control, or against it.
@@ -63,9 +63,6 @@ struct Search {
     /// For each number that of the block from which the search came. [`ROOT`] comes from itself.
     found_from: Vec<usize>,
 }
-
-/// The number of the tree's root. The blocks have the numbers from 1 on, each a higher one than its parent.
-const ROOT: usize = 0;
 
 /// The dominators of the blocks of a graph.
 pub(super) struct Dominators {

@@ -1,8 +1,8 @@
 //! An interpreter of linked programs, to compare a program with its marked form.
 //!
-//! The outside world is a function of what the program can see: a helper's result is a hash of its arguments, and so is
-//! whether a tail call succeeds or a kfunc throws. Values that a real program may not read are defined here too, the same in
-//! each run: registers after a call, the stack before a store, memory that does not exist.
+//! The outside world is a function of what the program can see: a helper's result is a hash of its arguments, and so
+//! is whether a tail call succeeds or a kfunc throws. Values that a real program may not read are defined here too,
+//! the same in each run: registers after a call, the stack before a store, memory that does not exist.
 
 use std::collections::BTreeSet;
 

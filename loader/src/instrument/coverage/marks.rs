@@ -99,7 +99,7 @@ impl Marks {
     }
 
     /// Inserts the marks of the blocks of a program. Returns the blocks without a mark, except those of functions whose
-    /// blocks are unknown.
+    /// blocks are unknown. Without `saving`, no mark saves a register on the stack.
     ///
     /// # Errors
     ///
@@ -108,6 +108,7 @@ impl Marks {
         &self,
         linked: &Linked,
         map_fd: i32,
+        saving: bool,
         into: &mut Insertions,
     ) -> Result<Unmarked, Error> {
         let mut unmarked = Vec::new();
@@ -117,7 +118,7 @@ impl Marks {
             let marks = self.functions.at(index).ok_or_else(unknown)?;
             let Ok(blocks) = &marks.blocks else { continue };
             let code = linked.instructions.get(*first_slot..first_slot + marks.slots).ok_or_else(unknown)?;
-            let places = Places::of(code, blocks);
+            let places = Places::of(code, blocks, saving);
             for (number, block) in blocks.iter().enumerate() {
                 let is_needless = marks.needless.get(number) == Some(&true);
                 let mark = if is_needless { None } else { places.mark(block, map_fd, marks.first + number) };
@@ -139,9 +140,9 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(code: &'a [Instruction], blocks: &[Block]) -> Self {
+    fn of(code: &'a [Instruction], blocks: &[Block], saving: bool) -> Self {
         let liveness = Liveness::of(code, blocks);
-        let free_slot = free_slot(code, blocks, &liveness);
+        let free_slot = if saving { free_slot(code, blocks, &liveness) } else { None };
         Self { code, liveness, free_slot }
     }
 

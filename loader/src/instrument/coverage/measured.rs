@@ -60,9 +60,14 @@ impl Covering {
     }
 
     /// Inserts the marks into a program. Returns the blocks that get none.
-    pub(in crate::instrument) fn insert(&self, linked: &Linked, into: &mut Insertions) -> Result<Unmarked, Error> {
+    pub(in crate::instrument) fn insert(
+        &self,
+        linked: &Linked,
+        saving: bool,
+        into: &mut Insertions,
+    ) -> Result<Unmarked, Error> {
         match &self.map {
-            Ok(map) => self.marks.insert(linked, map.fd(), into),
+            Ok(map) => self.marks.insert(linked, map.fd(), saving, into),
             Err(_) => Ok(Unmarked::default()),
         }
     }

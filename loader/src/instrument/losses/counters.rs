@@ -21,6 +21,18 @@
 //! state. It does nothing on little-endian machines; on others it keeps zero. Without CAP_PERFMON the verifier refuses
 //! the swap ("pointer arithmetic prohibited"); then the pointer is compared.
 //!
+//! **Without a jump.** The verifier follows both ways of each jump, and refuses a program with more than 8192 of them on
+//! one path (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`). So a loop that ignores the result of `bpf_ringbuf_output` can be refused
+//! because of the counting. Then the sign of the result is added to the counter. This costs an atomic operation for each
+//! call, so it is not the first choice:
+//!
+//! ```text
+//!     r2 = r0
+//!     r2 >>= 63                           1 if the result is negative, otherwise 0
+//!     r1 = &counters[site] ll
+//!     lock *(u64 *)(r1 + 0) += r2
+//! ```
+//!
 //! The layout of a counter is an agreement with observers in other processes, such as `cutaway peek`:
 //!
 //! ```text
@@ -46,13 +58,15 @@ const SIZE: usize = 16;
 /// Name of the map with the counters.
 pub(in crate::instrument) const NAME: &str = "cutaway_losses";
 
-/// How an inserted instruction compares the result of `bpf_ringbuf_reserve` with NULL.
+/// The form of the counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::instrument) enum NullCheck {
-    /// As a number.
+pub(in crate::instrument) enum Form {
+    /// The result of `bpf_ringbuf_reserve` is compared as a number.
     Number,
-    /// As a pointer.
+    /// The result of `bpf_ringbuf_reserve` is compared as a pointer.
     Pointer,
+    /// The sign of a result is added to the counter, without a jump. `bpf_ringbuf_reserve` is counted as by `Number`.
+    Sum,
 }
 
 /// Inserts the counting after each call of a function whose first instruction is at `start` of the linked program. `fd`
@@ -62,36 +76,41 @@ pub(super) fn insert(
     function: Start,
     start: usize,
     fd: i32,
-    check: NullCheck,
+    form: Form,
     into: &mut Insertions,
 ) -> Result<(), Error> {
     for (index, site) in sites.of_function(function) {
         let offset = u32::try_from(index * SIZE).map_err(|_| Error::bug("a counter is beyond 4 GiB"))?;
-        into.after(start + site.slot, counting(site.helper, fd, offset, check));
+        into.after(start + site.slot, counting(site.helper, fd, offset, form));
     }
     Ok(())
 }
 
 /// Returns the instructions that count a failed call of the helper.
-fn counting(helper: Helper, fd: i32, offset: u32, check: NullCheck) -> Vec<Instruction> {
+fn counting(helper: Helper, fd: i32, offset: u32, form: Form) -> Vec<Instruction> {
     /// `BPF_JNE` and `BPF_JSGE`
     const NOT_EQUAL: u8 = opcode::JMP | 0x50;
     const NOT_NEGATIVE: u8 = opcode::JMP | 0x70;
     /// `BPF_ALU64 | BPF_MOV | BPF_X` and `BPF_ALU | BPF_END | BPF_TO_LE`
     const MOVE: u8 = opcode::ALU64 | opcode::MOV | opcode::X;
     const TO_LITTLE_ENDIAN: u8 = opcode::ALU | opcode::END;
-    let mut code = match (helper, check) {
-        (Helper::bpf_ringbuf_reserve, NullCheck::Number) => vec![
+    const SHIFT_RIGHT: u8 = opcode::ALU64 | opcode::RSH;
+    let [low, high] = load_address(1, fd, offset);
+    let add = Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into());
+    let mut code = match (helper, form) {
+        (Helper::bpf_ringbuf_reserve, Form::Number | Form::Sum) => vec![
             Instruction::new(MOVE, 1, 0, 0, 0),
             Instruction::new(TO_LITTLE_ENDIAN, 1, 0, 0, 64),
             Instruction::new(NOT_EQUAL, 1, 0, 4, 0),
         ],
-        (Helper::bpf_ringbuf_reserve, NullCheck::Pointer) => vec![Instruction::new(NOT_EQUAL, 0, 0, 4, 0)],
-        _ => vec![Instruction::new(NOT_NEGATIVE, 0, 0, 4, 0)],
+        (Helper::bpf_ringbuf_reserve, Form::Pointer) => vec![Instruction::new(NOT_EQUAL, 0, 0, 4, 0)],
+        (_, Form::Sum) => {
+            let sign = [Instruction::new(MOVE, 2, 0, 0, 0), Instruction::new(SHIFT_RIGHT, 2, 0, 0, 63)];
+            return [sign.as_slice(), &[low, high, add]].concat();
+        }
+        (_, Form::Number | Form::Pointer) => vec![Instruction::new(NOT_NEGATIVE, 0, 0, 4, 0)],
     };
-    code.extend(load_address(1, fd, offset));
-    code.push(Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1));
-    code.push(Instruction::new(opcode::STX | opcode::ATOMIC | opcode::SIZE_DW, 1, 2, 0, opcode::ADD.into()));
+    code.extend([low, high, Instruction::new(opcode::ALU64 | opcode::MOV, 2, 0, 0, 1), add]);
     code
 }
 

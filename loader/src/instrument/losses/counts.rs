@@ -6,7 +6,7 @@ use cutaway_sys::Helper;
 
 use super::{
     super::insertions::Insertions,
-    counters::{self, Counters, NullCheck},
+    counters::{self, Counters, Form},
     sites::{Site, Sites, SourceLine},
 };
 use crate::{Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved};
@@ -16,11 +16,11 @@ pub(in crate::instrument) fn insert(
     sites: &Sites,
     linked: &Linked,
     fd: i32,
-    check: NullCheck,
+    form: Form,
     into: &mut Insertions,
 ) -> Result<(), Error> {
     let mut functions = linked.functions.iter();
-    functions.try_for_each(|(function, start)| counters::insert(sites, *function, *start, fd, check, into))
+    functions.try_for_each(|(function, start)| counters::insert(sites, *function, *start, fd, form, into))
 }
 
 /// The counting of losses while an object is loaded.
@@ -29,7 +29,7 @@ pub(in crate::instrument) struct LossCounting {
     sites: Sites,
     /// The counters, or the reason why there are none.
     counters: Result<Counters, String>,
-    check: NullCheck,
+    form: Form,
     /// The object's maps.
     buffers: Vec<Buffer>,
     /// The functions of the loaded programs, each with the reason why a program that contains it does not count.
@@ -56,7 +56,7 @@ impl LossCounting {
             Buffer::of(spec, map.map_or(spec.map_flags, Map::flags))
         });
         let buffers = buffers.collect();
-        Ok(Self { sites, counters, check: NullCheck::Number, buffers, functions: BTreeMap::new() })
+        Ok(Self { sites, counters, form: Form::Number, buffers, functions: BTreeMap::new() })
     }
 
     /// Returns whether calls of a program can be counted.
@@ -65,18 +65,18 @@ impl LossCounting {
         self.counters.is_ok() && linked.functions.iter().any(|(function, _)| has_site(*function))
     }
 
-    /// Inserts the counting into a program.
-    pub(in crate::instrument) fn insert(&self, linked: &Linked, into: &mut Insertions) -> Result<(), Error> {
+    /// Inserts the counting into a program; with `sum` in the form [`Form::Sum`].
+    pub(in crate::instrument) fn insert(&self, linked: &Linked, sum: bool, into: &mut Insertions) -> Result<(), Error> {
         let Ok(counters) = &self.counters else { return Ok(()) };
-        insert(&self.sites, linked, counters.fd(), self.check, into)
+        insert(&self.sites, linked, counters.fd(), if sum { Form::Sum } else { self.form }, into)
     }
 
     /// Returns whether the verifier may accept the counting in another form, and changes the form. `why` is the reason
     /// for the refusal.
     pub(in crate::instrument) fn changes_form(&mut self, why: &str) -> bool {
-        let changes = self.check == NullCheck::Number && why.contains("pointer arithmetic prohibited");
+        let changes = self.form == Form::Number && why.contains("pointer arithmetic prohibited");
         if changes {
-            self.check = NullCheck::Pointer;
+            self.form = Form::Pointer;
         }
         changes
     }
@@ -211,8 +211,7 @@ struct Buffer {
 /// A call site, and its failures or the reason why they are unknown.
 type Counted<'s> = (&'s Site, Result<u64, &'s str>);
 
-const OVERWRITES: &str =
-    "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call reports them";
+const OVERWRITES: &str = "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), and no failed call reports them";
 
 impl Buffer {
     fn of(spec: &MapSpec, flags: MapFlags) -> Self {

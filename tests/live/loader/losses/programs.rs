@@ -293,6 +293,25 @@ pub(super) fn skb_output() -> Object {
     parse(object)
 }
 
+/// The records that the program of [`many_turns`] sends in a run.
+pub(super) const TURNS: u64 = 10_000;
+
+/// Returns an object whose program `send` uses as many maps as the kernel allows (`MAX_USED_MAPS`, 64).
+pub(super) fn most_maps() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", ring_map());
+    let mut asm = Assembler::new();
+    for number in 1..64 {
+        let map = MapDef::new(MapType::ARRAY).key_size(4).value_size(4).max_entries(1);
+        let map = object.map(&format!("map{number}"), map);
+        asm.load_map(R1, map);
+    }
+    reserve(&mut asm, events, 8);
+    finish(&mut asm);
+    object.program(SECTION, "send", asm);
+    parse(object)
+}
+
 /// Returns an object whose program `send` sends in a loop and ignores the results. The verifier follows each turn of
 /// the loop, with one state. A condition on each result is a state to come back to, and it keeps at most 8192 of them
 /// (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -311,7 +330,7 @@ pub(super) fn many_turns() -> Object {
     asm.mov(R4, 0);
     asm.call(Helper::bpf_ringbuf_output);
     asm.add(R6, 1);
-    asm.jump_if(Lt, R6, 10_000, turn);
+    asm.jump_if(Lt, R6, TURNS as i32, turn);
     asm.mov(R0, R6);
     asm.exit();
     object.program(SECTION, "send", asm);

@@ -8,7 +8,8 @@
 
 use std::mem;
 
-use super::ROOT;
+/// The number of the tree's root. The blocks have the numbers from 1 on, each a higher one than its parent.
+pub(super) const ROOT: usize = 0;
 
 /// The state of a node. Before its turn, a node is the root of a tree in the forest of treated nodes.
 #[derive(Clone, Copy, Default)]

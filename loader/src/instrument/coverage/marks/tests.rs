@@ -17,7 +17,7 @@ fn marks_of(linked: &Linked) -> Marks {
 /// Returns the marked program, and for each mark whether its block could be marked.
 fn marked(marks: &Marks, linked: &Linked) -> (Linked, Vec<bool>) {
     let mut insertions = Insertions::default();
-    let unmarked = marks.insert(linked, MARKS_FD, &mut insertions).unwrap();
+    let unmarked = marks.insert(linked, MARKS_FD, true, &mut insertions).unwrap();
     let mut is_marked = vec![true; marks.len()];
     for (function, block) in unmarked {
         is_marked[marks.functions.at(function).unwrap().first + block] = false;
@@ -241,7 +241,7 @@ fn program_with_an_unknown_function_is_a_bug() {
     let other = Linked { functions: vec![(start_of(1), 0)], ..plain.clone() };
     let shorter = Linked { instructions: vec![EXIT], ..plain };
     for linked in [other, shorter] {
-        let outcome = marks.insert(&linked, MARKS_FD, &mut Insertions::default());
+        let outcome = marks.insert(&linked, MARKS_FD, true, &mut Insertions::default());
         assert!(matches!(outcome, Err(Error::Bug { .. })), "{outcome:?}");
     }
 }
