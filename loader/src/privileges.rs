@@ -10,6 +10,9 @@
 
 use std::fs;
 
+#[cfg(feature = "uprobe")]
+use cutaway_sys::mount;
+
 use crate::{MapType, ProgramType};
 
 /// A capability by its number.
@@ -75,8 +78,22 @@ pub(crate) fn advice(wanted: &[Capability]) -> Option<String> {
 }
 
 /// Returns the mode of the kernel's lockdown: `integrity` or `confidentiality`; `None` without lockdown.
-pub(crate) fn lockdown() -> Option<String> {
-    locked(&fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
+fn lockdown() -> Option<String> {
+    let modes = fs::read_to_string("/sys/kernel/security/lockdown").ok().or_else(unmounted_lockdown)?;
+    locked(&modes).map(str::to_owned)
+}
+
+/// Reads the modes by a private mount of securityfs, because it is not mounted.
+#[cfg(feature = "uprobe")]
+fn unmounted_lockdown() -> Option<String> {
+    mount::read(c"securityfs", c"lockdown", "reads the mode of lockdown, which forbids some operations even to root")
+        .ok()
+}
+
+/// Returns `None`: the smallest builds mount no file systems.
+#[cfg(not(feature = "uprobe"))]
+fn unmounted_lockdown() -> Option<String> {
+    None
 }
 
 /// Returns true if the user namespace is the initial one.
@@ -129,11 +146,13 @@ pub(crate) fn under_lockdown(sentence: &str) -> Option<String> {
     if !cfg!(feature = "advice") {
         return None;
     }
-    let lockdown = lockdown()?;
     let forbidden = ["bpf_probe_write_user", "bpf_probe_read"];
     let is_helper = forbidden.iter().any(|helper| sentence.contains(helper));
-    (is_helper && (sentence.contains("cannot use helper") || sentence.contains("unknown func")))
-        .then(|| format!("{sentence} (the kernel is locked down for {lockdown}, see /sys/kernel/security/lockdown)"))
+    if !is_helper || !(sentence.contains("cannot use helper") || sentence.contains("unknown func")) {
+        return None;
+    }
+    let lockdown = lockdown()?;
+    Some(format!("{sentence} (the kernel is locked down for {lockdown}, see /sys/kernel/security/lockdown)"))
 }
 
 #[cfg(test)]

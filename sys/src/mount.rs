@@ -9,8 +9,8 @@
 use std::{
     ffi::CStr,
     fs::File,
-    io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    io::{self, Read as _},
+    os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
 };
 
@@ -49,6 +49,19 @@ pub fn private(kind: &CStr, why: &str) -> io::Result<OwnedFd> {
         "fd" = context.as_raw_fd(), "flags" = "FSMOUNT_CLOEXEC", "attr_flags" = 0);
     // SAFETY: the kernel has just created this fd for the caller.
     unsafe { owned(answer) }
+}
+
+/// Reads the file at `path` of the file system `kind` (e.g. `securityfs`) by a private mount.
+///
+/// Needs `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// Those of [`private`], ENOENT if there is no such file, and EINVAL if it is not text.
+pub fn read(kind: &CStr, path: &CStr, why: &str) -> io::Result<String> {
+    let directory = private(kind, "opens the file system by a private mount, because it is not mounted")?;
+    let mut text = String::new();
+    open_below(directory.as_fd(), path, why)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Opens for reading the file at `path` below `directory`.

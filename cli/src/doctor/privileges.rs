@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cutaway_sys::mount;
+
 use super::finding::Finding;
 
 pub(super) fn findings() -> Vec<Finding> {
@@ -64,7 +66,9 @@ fn paranoid() -> Finding {
 
 fn lockdown() -> Finding {
     const CHECK: &str = "lockdown";
-    let text = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let unmounted = || mount::read(c"securityfs", c"lockdown", "reads the mode of lockdown");
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok().or_else(|| unmounted().ok());
+    let text = text.unwrap_or_default();
     let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(level, _)| level);
     match level {
         Some("confidentiality") => Finding::no(

@@ -78,12 +78,7 @@ fn preemption() -> String {
 /// Does the same if debugfs is not mounted.
 #[cfg(feature = "uprobe")]
 fn unmounted_preemption() -> io::Result<String> {
-    use std::{io::Read, os::fd::AsFd};
-    let directory = mount::private(c"debugfs", "opens debugfs by a private mount, because it is not mounted")?;
-    let mut text = String::new();
-    let why = "reads whether this kernel preempts programs";
-    mount::open_below(directory.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
-    Ok(text)
+    mount::read(c"debugfs", c"sched/preempt", "reads whether this kernel preempts programs")
 }
 
 /// Returns an error: the smallest builds cannot attach to probes.

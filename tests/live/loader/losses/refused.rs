@@ -65,7 +65,8 @@ fn program_with_the_most_maps_loads_without_counts_and_marks() {
     let sites = losses.sites().unwrap();
     assert_eq!(sites.len(), 1, "{sites:?}");
     let why = sites[0].lost.as_ref().unwrap_err();
-    assert!(why.contains("E2BIG"), "{why}");
+    // Older verifiers give no reason.
+    assert!(why.contains("limit of 64") || why.contains("E2BIG"), "{why}");
     let maps = losses.maps().unwrap();
     assert_eq!((maps.len(), maps[0].exact(), maps[0].unknown.as_ref()), (1, None, Some(why)), "{maps:?}");
     let not_measured = loaded.coverage().unwrap().not_measured();
