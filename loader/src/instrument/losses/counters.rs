@@ -21,10 +21,10 @@
 //! state. It does nothing on little-endian machines; on others it keeps zero. Without CAP_PERFMON the verifier refuses
 //! the swap ("pointer arithmetic prohibited"); then the pointer is compared.
 //!
-//! **Without a jump.** The verifier follows both ways of each jump, and refuses a program with more than 8192 of them on
-//! one path (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`). So a loop that ignores the result of `bpf_ringbuf_output` can be refused
-//! because of the counting. Then the sign of the result is added to the counter. This costs an atomic operation for each
-//! call, so it is not the first choice:
+//! **Without a jump.** The verifier follows both ways of each jump, and refuses a program with more than 8192 of them
+//! on one path (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`). So a loop that ignores the result of `bpf_ringbuf_output` can be
+//! refused because of the counting. Then the sign of the result is added to the counter. This costs an atomic
+//! operation for each call, so it is not the first choice:
 //!
 //! ```text
 //!     r2 = r0

@@ -79,7 +79,7 @@ fn program_with_the_most_maps_loads_without_counts_and_marks() {
     assert!(!lines.is_empty() && lines.iter().all(|line| line.runs == Run::NotMeasured), "{lines:?}");
 }
 
-/// One mark would need stack, and is left out.
+/// One mark would need stack, so it is skipped.
 fn program_whose_stack_is_full_is_counted_and_marked() {
     let mut object = counted(programs::full_stack());
     object.cover();
