@@ -2,6 +2,7 @@
 //!
 //! A thread on each CPU runs the program by `BPF_PROG_TEST_RUN`, while one thread reads a buffer of one page.
 
+mod compiled;
 mod programs;
 mod refused;
 
@@ -31,6 +32,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(lost_record_of_an_unknown_map_makes_all_maps_unknown).needs(ring),
         test!(skb_output_is_counted).needs(root).since(5, 5, "tracing programs with BTF").unless(no_btf),
     ]);
+    tests.extend(compiled::tests());
     tests.extend(refused::tests());
     tests
 }
