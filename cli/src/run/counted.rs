@@ -79,7 +79,7 @@ pub(super) fn losses(
             Some(None) => Counted { lost: 0, unknown: None, uncounted: false },
             Some(Some(map)) => Counted {
                 lost: map.counted,
-                unknown: map.unknown.as_deref().map(refusal),
+                unknown: map.unknown.clone(),
                 uncounted: !map.all_calls_counted,
             },
         };
@@ -144,11 +144,6 @@ fn total(both: &[Both], of_rings: u64, mut of_perf: u64) -> Losses {
     }
     each.extend([of_rings, of_perf].map(Losses::Exactly));
     Losses::sum(&each)
-}
-
-/// Returns the first line of a reason: a refusal of the verifier is followed by a part of its log.
-fn refusal(why: &str) -> String {
-    why.lines().next().unwrap_or_default().to_owned()
 }
 
 fn of_ring(counted: &Counted) -> Losses {
