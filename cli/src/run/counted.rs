@@ -77,11 +77,9 @@ pub(super) fn losses(
             None => Counted { lost: 0, unknown: Some(NOT_COUNTED.to_owned()), uncounted: true },
             // No program sends to it.
             Some(None) => Counted { lost: 0, unknown: None, uncounted: false },
-            Some(Some(map)) => Counted {
-                lost: map.counted,
-                unknown: map.unknown.clone(),
-                uncounted: !map.all_calls_counted,
-            },
+            Some(Some(map)) => {
+                Counted { lost: map.counted, unknown: map.unknown.clone(), uncounted: !map.all_calls_counted }
+            }
         };
         if !counted.uncounted && specs.iter().any(|spec| &spec.name == name && spec.pinning != Pinning::None) {
             counted = Counted { unknown: Some(PINNED.to_owned()), uncounted: true, ..counted };

@@ -72,7 +72,7 @@ impl Refusal {
     }
 }
 
-/// What the insertions do, in reasons.
+/// The purposes of the insertions, as reasons name them.
 const COUNT: &str = "count losses";
 const MARK: &str = "mark the code that runs";
 
@@ -259,7 +259,7 @@ mod tests {
 
     /// The program runs, so the reason must not say that the verifier refuses it as it is.
     #[test]
-    fn reason_names_what_was_inserted_and_what_was_left_out() {
+    fn reason_names_what_was_inserted_and_what_was_not() {
         let [both, _, _, losses, _, coverage, _] = ATTEMPTS;
         let text = |attempt, loaded, missing| Refusal { attempt, why: verifier() }.text("p", loaded, missing);
         let with = |with: &str, without: &str| {
