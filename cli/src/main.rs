@@ -37,9 +37,9 @@ use self::error::CliError;
 
 /// Show how events travel from an eBPF program to user space
 ///
-/// trace, compare, run and peek need root, or capabilities: `cutaway doctor`
-/// names missing privileges. Results are printed on stdout, everything else on
-/// stderr.
+/// trace, compare, run, cover and peek need root, or capabilities: `cutaway
+/// doctor` names missing privileges. Results are printed on stdout, everything
+/// else on stderr.
 ///
 /// Exit status: 0 on success, 1 on failure, 2 on wrong usage.
 #[derive(Debug, Parser)]

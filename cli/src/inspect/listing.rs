@@ -27,7 +27,20 @@ pub(super) enum Row {
         core: Option<String>,
     },
     /// An instruction that loading inserts before or after the instruction at `slot`.
-    Inserted { slot: usize, before: bool, text: String },
+    Inserted {
+        slot: usize,
+        #[serde(rename = "where")]
+        place: Place,
+        text: String,
+    },
+}
+
+/// On which side of an instruction others are inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Place {
+    Before,
+    After,
 }
 
 /// A linked program and what its instructions refer to.
@@ -102,7 +115,7 @@ pub(super) fn linked(program: &Linked<'_>, core: &ByLocation<'_>) -> Vec<Row> {
         while index < function.instructions.len() {
             add_source(function, index, &mut rows);
             let slot = part.start + index;
-            program.add_inserted(slot, true, &mut rows);
+            program.add_inserted(slot, Place::Before, &mut rows);
             let (before, slots) = before(function, index);
             let pair = |code: &[Instruction], at: usize| {
                 (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()))
@@ -112,7 +125,7 @@ pub(super) fn linked(program: &Linked<'_>, core: &ByLocation<'_>) -> Vec<Row> {
             let offset = function.offset + index as u64 * 8;
             let core = find(applied, offset).map(ToString::to_string);
             rows.push(Row::Instruction { slot, before, after, core });
-            program.add_inserted(slot, false, &mut rows);
+            program.add_inserted(slot, Place::After, &mut rows);
             index += slots;
         }
     }
@@ -154,15 +167,16 @@ fn helper(instruction: Instruction) -> Option<&'static str> {
 
 impl Linked<'_> {
     /// Adds the instructions that are inserted before or after the instruction at `slot`.
-    fn add_inserted(&self, slot: usize, before: bool, rows: &mut Vec<Row>) {
+    fn add_inserted(&self, slot: usize, place: Place, rows: &mut Vec<Row>) {
         let first = self.insertions.partition_point(|insertion| insertion.slot < slot);
         let here = self.insertions.get(first..).unwrap_or_default().iter();
-        let here = here.take_while(|insertion| insertion.slot == slot).filter(|insertion| insertion.before == before);
+        let here = here.take_while(|insertion| insertion.slot == slot);
+        let here = here.filter(|insertion| insertion.before == (place == Place::Before));
         for Insertion { instructions, .. } in here {
             let mut index = 0;
             while let Some(instruction) = instructions.get(index) {
                 let text = self.after(instructions, index).unwrap_or_default();
-                rows.push(Row::Inserted { slot, before, text });
+                rows.push(Row::Inserted { slot, place, text });
                 index += instruction.slots();
             }
         }

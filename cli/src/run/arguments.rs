@@ -96,7 +96,7 @@ pub(crate) struct Arguments {
     ///
     /// At the end, on stdout, for each map, with the source lines that lost
     /// records. A count that is not exact is `at least N` or `unknown`, with
-    /// the reason; in JSON it is `null`.
+    /// the reason; in JSON, `lost` is then null, and `lost_at_least` is N.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) summary: bool,

@@ -15,6 +15,25 @@ pub(super) enum Losses {
 }
 
 impl Losses {
+    /// Returns counted losses: exact ones, unless there is a reason why more may be lost.
+    pub(super) fn of(counted: u64, why: Option<&str>) -> Self {
+        match (counted, why) {
+            (_, None) => Self::Exactly(counted),
+            (0, Some(why)) => Self::Unknown(why.to_owned()),
+            (_, Some(why)) => Self::AtLeast(counted, why.to_owned()),
+        }
+    }
+
+    /// Returns the sum of losses, with each reason once.
+    pub(super) fn sum<'l>(each: impl IntoIterator<Item = &'l Self>) -> Self {
+        let (mut all, mut whys) = (0_u64, Vec::new());
+        for losses in each {
+            all = all.saturating_add(losses.counted().unwrap_or(0));
+            whys.extend(losses.why().filter(|why| !whys.contains(why)));
+        }
+        Self::of(all, (!whys.is_empty()).then(|| whys.join("; ")).as_deref())
+    }
+
     /// Returns the number if all losses are counted.
     pub(super) fn exact(&self) -> Option<u64> {
         match self {

@@ -55,7 +55,13 @@ impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn summary<'s>(&self, sources: &'s [Source], lost: LossesOfRun) -> Summary<'s> {
         let each = sources.iter().zip(lost.each).zip(&self.received_by_source);
         let each = each.map(|((source, lost), &received)| SourceSummary { source, received, lost }).collect();
-        Summary { received: self.received, unreadable: self.unreadable, each, of_unknown_maps: lost.of_unknown_maps }
+        Summary {
+            received: self.received,
+            unreadable: self.unreadable,
+            each,
+            of_unknown_maps: lost.of_unknown_maps,
+            total: lost.total,
+        }
     }
 
     /// Prints the summary to stdout if `--summary` is given.

@@ -3,7 +3,7 @@
 //! A number that is not exact is never shown as exact, nor as 0: it is a lower bound or unknown, with the reason.
 //!
 //! ```text
-//!     {"received": 12, "lost": 3, "unreadable": 0, "unknown_map_sites": [],
+//!     {"received": 12, "lost": 3, "lost_at_least": null, "why": null, "unreadable": 0, "unknown_map_sites": [],
 //!      "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": 3, "lost_at_least": null, "why": null,
 //!                "sites": [{"function": "sends", "helper": "bpf_ringbuf_reserve", "file": "program.c", "line": 42,
 //!                           "text": "…", "lost": 3, "why": null}]}]}
@@ -14,7 +14,11 @@ use std::collections::BTreeMap;
 use cutaway::LossSite;
 use serde_json::{Value as Json, json};
 
-use super::{buffers::Source, counted::LossesOfSource, losses::Losses};
+use super::{
+    buffers::Source,
+    counted::{LossesOfSource, sends_to_ring},
+    losses::Losses,
+};
 use crate::terminal;
 
 /// The received and lost records of a run.
@@ -26,6 +30,8 @@ pub(super) struct Summary<'s> {
     pub(super) each: Vec<SourceSummary<'s>>,
     /// The calls that send to an unknown map.
     pub(super) of_unknown_maps: Vec<LossSite>,
+    /// The losses of all sources and of these calls.
+    pub(super) total: Losses,
 }
 
 /// The received and lost records of a source.
@@ -38,13 +44,18 @@ pub(super) struct SourceSummary<'s> {
 impl Summary<'_> {
     /// Returns the summary on one line.
     pub(super) fn text(&self) -> String {
-        text(self.received, self.unreadable, self.each.iter().map(|of| &of.lost.lost))
+        if self.each.is_empty() { NO_BUFFER.to_owned() } else { text(self.received, &self.lost()) }
+    }
+
+    /// Returns the lost records and those that cannot be read.
+    fn lost(&self) -> Losses {
+        Losses::sum([&self.total, &Losses::Exactly(self.unreadable)])
     }
 
     /// Returns a line for each map, followed by its lines of source that lost records, and the line for all maps.
     pub(super) fn lines(&self) -> Vec<String> {
         let of_map = |of: &SourceSummary<'_>| {
-            let line = format!("`{}`: {}", of.source.name, text(of.received, 0, [&of.lost.lost].into_iter()));
+            let line = format!("`{}`: {}", of.source.name, text(of.received, &of.lost.lost));
             [line].into_iter().chain(site_lines(&of.lost.sites))
         };
         let mut lines: Vec<_> = self.each.iter().flat_map(of_map).collect();
@@ -62,7 +73,10 @@ impl Summary<'_> {
             lines.push(format!("{overflowed} lost for want of room in a perf buffer: make it larger with --buffer"));
         }
         let rings = self.each.iter().filter(|of| of.source.is_ring());
-        let refused = rings.filter_map(|of| of.lost.lost.counted()).fold(0, u64::saturating_add);
+        let of_maps = rings.filter_map(|of| of.lost.lost.counted());
+        let of_unknown_maps = self.of_unknown_maps.iter().filter(|site| sends_to_ring(site));
+        let of_unknown_maps = of_unknown_maps.filter_map(|site| site.lost.as_ref().ok().copied());
+        let refused = of_maps.chain(of_unknown_maps).fold(0, u64::saturating_add);
         if refused > 0 {
             lines.push(format!("{refused} refused by a ring, usually for want of room: make it larger with --buffer"));
         }
@@ -72,15 +86,12 @@ impl Summary<'_> {
     /// Returns the summary as a JSON object.
     pub(super) fn json(&self) -> String {
         // Without a buffer nothing is counted, but the sum would be 0.
-        let mut exact = self.each.iter().map(|of| of.lost.lost.exact());
-        let lost = exact.try_fold(0_u64, |all, lost| Some(all.saturating_add(lost?)));
-        let lost = lost.filter(|_| !self.each.is_empty());
+        let lost = if self.each.is_empty() { Losses::Unknown(NO_BUFFER.to_owned()) } else { self.lost() };
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
-        let lost = lost.map(|lost| lost.saturating_add(self.unreadable));
         let of_unknown_maps: Vec<Json> = self.of_unknown_maps.iter().map(site_json).collect();
         json!({
-            "received": self.received, "lost": lost, "unreadable": self.unreadable, "maps": each,
-            "unknown_map_sites": of_unknown_maps,
+            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(&lost), "why": lost.why(),
+            "unreadable": self.unreadable, "maps": each, "unknown_map_sites": of_unknown_maps,
         })
         .to_string()
     }
@@ -89,14 +100,18 @@ impl Summary<'_> {
 impl SourceSummary<'_> {
     fn json(&self) -> Json {
         let lost = &self.lost.lost;
-        let at_least = lost.counted().filter(|_| lost.exact().is_none());
         let sites: Vec<Json> = self.lost.sites.iter().map(site_json).collect();
         json!({
             "map": self.source.name, "kind": if self.source.is_ring() { "ring" } else { "perf" },
-            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least, "why": lost.why(),
+            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(lost), "why": lost.why(),
             "sites": sites,
         })
     }
+}
+
+/// Returns the counted losses if more may be lost.
+fn at_least(lost: &Losses) -> Option<u64> {
+    lost.counted().filter(|_| lost.exact().is_none())
 }
 
 fn site_json(site: &LossSite) -> Json {
@@ -132,23 +147,11 @@ fn site_lines<'s>(sites: impl IntoIterator<Item = &'s LossSite>) -> Vec<String> 
 /// The summary of an object without a buffer that is read.
 const NO_BUFFER: &str = "no buffer: the object has no ring and no perf event array that is read";
 
-fn text<'l>(received: u64, unreadable: u64, each: impl Iterator<Item = &'l Losses> + Clone) -> String {
-    if each.clone().next().is_none() {
-        return NO_BUFFER.to_owned();
-    }
-    let counted = each.clone().filter_map(Losses::counted);
-    let is_counted = unreadable > 0 || counted.clone().next().is_some();
-    let lost = counted.fold(unreadable, u64::saturating_add);
-    let mut whys: Vec<&str> = Vec::new();
-    for why in each.filter_map(Losses::why) {
-        if !whys.contains(&why) {
-            whys.push(why);
-        }
-    }
-    match (whys.is_empty(), is_counted) {
-        (true, _) => format!("received {received}, lost {lost}"),
-        (false, true) => format!("received {received}, lost at least {lost} ({})", whys.join("; ")),
-        (false, false) => format!("received {received}, lost unknown ({})", whys.join("; ")),
+fn text(received: u64, lost: &Losses) -> String {
+    match lost {
+        Losses::Exactly(lost) => format!("received {received}, lost {lost}"),
+        Losses::AtLeast(lost, why) => format!("received {received}, lost at least {lost} ({why})"),
+        Losses::Unknown(why) => format!("received {received}, lost unknown ({why})"),
     }
 }
 
@@ -160,14 +163,13 @@ mod tests {
     fn inexact_losses_are_a_lower_bound_or_unknown() {
         let at_least = |lost, why: &str| Losses::AtLeast(lost, why.to_owned());
         let unknown = |why: &str| Losses::Unknown(why.to_owned());
-        let summary = |each: &[Losses]| text(7, 0, each.iter());
-        assert_eq!(summary(&[]), NO_BUFFER);
+        let summary = |each: &[Losses]| text(7, &Losses::sum(each));
         assert_eq!(summary(&[unknown("why"), unknown("why")]), "received 7, lost unknown (why)");
         assert_eq!(summary(&[Losses::Exactly(1), Losses::Exactly(2)]), "received 7, lost 3");
-        assert_eq!(summary(&[at_least(0, "why"), Losses::Exactly(2)]), "received 7, lost at least 2 (why)");
-        let both = "received 7, lost at least 2 (one; two)";
-        assert_eq!(summary(&[Losses::Exactly(2), unknown("one"), at_least(0, "two")]), both);
-        assert_eq!(text(7, 1, [Losses::Exactly(2)].iter()), "received 7, lost 3");
+        assert_eq!(summary(&[Losses::Exactly(0), unknown("why")]), "received 7, lost unknown (why)");
+        assert_eq!(summary(&[at_least(1, "why"), Losses::Exactly(2)]), "received 7, lost at least 3 (why)");
+        let both = "received 7, lost at least 3 (one; two)";
+        assert_eq!(summary(&[Losses::Exactly(2), unknown("one"), at_least(1, "two")]), both);
         let most = format!("received 7, lost {}", u64::MAX);
         assert_eq!(summary(&[Losses::Exactly(u64::MAX), Losses::Exactly(1)]), most);
     }

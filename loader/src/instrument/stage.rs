@@ -38,6 +38,44 @@ struct Attempt {
     coverage: Marking,
 }
 
+/// The first attempt that the kernel refused.
+#[derive(Debug)]
+struct Refusal {
+    attempt: Attempt,
+    why: Error,
+}
+
+impl Refusal {
+    /// Returns the reason why a program is loaded as in `loaded`, without the instructions that do `missing`.
+    fn text(&self, program: &str, loaded: Attempt, missing: &str) -> String {
+        let with = match (self.attempt.losses, self.attempt.coverage) {
+            (_, Marking::None) => COUNT.to_owned(),
+            (Counting::None, _) => MARK.to_owned(),
+            _ => format!("{COUNT} and {MARK}"),
+        };
+        let without = match (loaded.losses, loaded.coverage) {
+            (Counting::None, Marking::None) => "them".to_owned(),
+            _ => format!("those that {missing}"),
+        };
+        match &self.why {
+            Error::Verifier { sentence, at, .. } => {
+                let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+                format!(
+                    "the verifier refuses `{program}` with the instructions that {with}: {sentence}{at}; it was loaded \
+                     without {without}"
+                )
+            }
+            why => format!(
+                "`{program}` does not load with the instructions that {with}: {why}; it was loaded without {without}"
+            ),
+        }
+    }
+}
+
+/// The purposes of the insertions, as reasons name them.
+const COUNT: &str = "count losses";
+const MARK: &str = "mark the code that runs";
+
 /// How an attempt counts losses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counting {
@@ -106,7 +144,8 @@ impl Instrumentation {
         if self.no_ops {
             return Program::load(spec, &with_no_ops(linked)?, shared, replaced);
         }
-        let mut refusal = None;
+        let name = spec.name.clone();
+        let mut refusal: Option<Refusal> = None;
         let mut refused: Vec<Vec<Instruction>> = Vec::new();
         for attempt in self.attempts(linked) {
             let mut loaded = self.load_once(attempt, &spec, linked, shared, replaced, &mut refused);
@@ -117,18 +156,18 @@ impl Instrumentation {
             }
             match loaded {
                 Ok(Some((program, unmarked))) => {
-                    self.note(attempt, linked, &unmarked, refusal.as_deref());
+                    self.note(&name, attempt, linked, &unmarked, refusal.as_ref());
                     return Ok(program);
                 }
                 // The same program was refused before.
                 Ok(None) => {}
                 Err(why) => {
-                    refusal.get_or_insert(why.to_string());
+                    refusal.get_or_insert(Refusal { attempt, why });
                 }
             }
         }
         let program = Program::load(spec, linked, shared, replaced)?;
-        self.note(PLAIN, linked, &Unmarked::default(), refusal.as_deref());
+        self.note(&name, PLAIN, linked, &Unmarked::default(), refusal.as_ref());
         Ok(program)
     }
 
@@ -180,13 +219,14 @@ impl Instrumentation {
     }
 
     /// Notes with which insertions a program is loaded.
-    fn note(&mut self, attempt: Attempt, linked: &Linked, unmarked: &Unmarked, refusal: Option<&str>) {
-        let refusal = refusal.unwrap_or_default();
+    fn note(&mut self, name: &str, attempt: Attempt, linked: &Linked, unmarked: &Unmarked, refusal: Option<&Refusal>) {
+        let why = |missing| refusal.map(|refusal| refusal.text(name, attempt, missing)).unwrap_or_default();
+        let (uncounted, unmeasured) = (why(COUNT), why(MARK));
         if let Some(losses) = &mut self.losses {
-            losses.note(linked, if attempt.losses == Counting::None { Err(refusal) } else { Ok(()) });
+            losses.note(linked, if attempt.losses == Counting::None { Err(&uncounted) } else { Ok(()) });
         }
         if let Some(coverage) = &mut self.coverage {
-            coverage.note(linked, if attempt.coverage == Marking::None { Err(refusal) } else { Ok(unmarked) });
+            coverage.note(linked, if attempt.coverage == Marking::None { Err(&unmeasured) } else { Ok(unmarked) });
         }
     }
 
@@ -204,4 +244,35 @@ fn with_no_ops(linked: &Linked) -> Result<Linked, Error> {
         insertions.before(slot, [Instruction::new(code::JUMP, 0, 0, 0, 0)]);
     }
     insertions.apply(linked)
+}
+
+#[cfg(test)]
+mod tests {
+    use cutaway_sys::Errno;
+
+    use super::*;
+
+    fn verifier() -> Error {
+        let (sentence, at) = ("too complex".to_owned(), Some("instruction 5".to_owned()));
+        Error::Verifier { program: "p".to_owned(), sentence, at, errno: Errno::new(libc::E2BIG), log: String::new() }
+    }
+
+    /// The program runs, so the reason must not say that the verifier refuses it as it is.
+    #[test]
+    fn reason_names_what_was_inserted_and_what_was_not() {
+        let [both, _, _, losses, _, coverage, _] = ATTEMPTS;
+        let text = |attempt, loaded, missing| Refusal { attempt, why: verifier() }.text("p", loaded, missing);
+        let with = |with: &str, without: &str| {
+            format!(
+                "the verifier refuses `p` with the instructions that {with}: too complex (instruction 5); it was loaded \
+                 without {without}"
+            )
+        };
+        assert_eq!(text(losses, PLAIN, COUNT), with("count losses", "them"));
+        assert_eq!(text(coverage, PLAIN, MARK), with("mark the code that runs", "them"));
+        let all = "count losses and mark the code that runs";
+        assert_eq!(text(both, PLAIN, COUNT), with(all, "them"));
+        assert_eq!(text(both, losses, MARK), with(all, "those that mark the code that runs"));
+        assert_eq!(text(both, coverage, COUNT), with(all, "those that count losses"));
+    }
 }

@@ -210,7 +210,8 @@ impl Object {
     /// Counted are failed calls of `bpf_ringbuf_reserve`, `bpf_ringbuf_output`, `bpf_ringbuf_reserve_dynptr`,
     /// `bpf_perf_event_output`, `bpf_skb_output` and `bpf_xdp_output`. A failure is not always a full buffer: the
     /// record can be larger than the buffer, or a perf event array can have no buffer for the CPU. While no call fails,
-    /// the cost is one conditional jump for each call.
+    /// the cost of each call is one conditional jump, and two more instructions after `bpf_ringbuf_reserve`. If the
+    /// verifier refuses the jumps, an atomic addition after each call replaces them.
     ///
     /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses them without a failed call.
     /// So its losses are unknown.

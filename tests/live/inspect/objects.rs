@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(sizes_are_those_sent_to_the_kernel),
         test!(relocations_are_shown_at_their_instructions),
         test!(instructions_are_shown_before_and_after),
+        test!(inserted_instructions_are_before_or_after_others),
         test!(core_against_own_types_changes_nothing),
         test!(externs_are_found_or_named_as_missing),
         test!(foreign_byte_order_is_inspected_alike),
@@ -162,6 +163,23 @@ fn sizes_are_those_sent_to_the_kernel() {
     }
     ring.max_entries = u32::MAX;
     assert!(ring.normalized().is_err());
+}
+
+/// The marks precede the first instruction of a block, and the counting follows the call.
+fn inserted_instructions_are_before_or_after_others() {
+    let object = corpus("kinds/one_ring.o").into_os_string();
+    let reported = report([object, "--count-losses".into(), "--cover".into()]);
+    let rows = reported["programs"][0]["listing"].as_array().unwrap();
+    let inserted: Vec<_> = rows.iter().filter(|row| row["row"] == "inserted").collect();
+    assert!(inserted.iter().all(|row| row["before"].is_null()), "the key is that of a text: {inserted:?}");
+    let places: Vec<_> = inserted.iter().map(|row| row["where"].as_str().unwrap()).collect();
+    assert_eq!((places[0], places.last()), ("before", Some(&"after")));
+    for row in inserted {
+        let marks = row["text"].as_str().unwrap().contains("cutaway_cover");
+        assert!(!marks || row["where"] == "before", "{row}");
+        let counts = row["text"].as_str().unwrap().contains("cutaway_losses");
+        assert!(!counts || row["where"] == "after", "{row}");
+    }
 }
 
 fn instructions_are_shown_before_and_after() {

@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend([
         test!(losses_are_counted_in_json).needs(ring).since(5, 5, feature),
         test!(losses_without_counting_are_unknown).needs(ring),
+        test!(total_of_a_call_that_sends_to_two_rings_is_exact).needs(ring).since(5, 5, feature),
         test!(losses_are_unknown_if_the_kernel_refuses_the_counting).needs(ring).since(5, 5, feature),
         test!(losses_of_a_pinned_ring_are_a_lower_bound).needs(ring).since(5, 5, feature),
         test!(failures_that_the_kernel_does_not_report_are_counted)
@@ -86,7 +87,10 @@ fn losses_are_counted_in_json() {
         "map": "events", "kind": "ring", "received": HELD, "lost": LOST, "lost_at_least": null, "why": null,
         "sites": [site],
     });
-    let all = json!({ "received": HELD, "lost": LOST, "unreadable": 0, "maps": [map], "unknown_map_sites": [] });
+    let all = json!({
+        "received": HELD, "lost": LOST, "lost_at_least": null, "why": null, "unreadable": 0, "maps": [map],
+        "unknown_map_sites": [],
+    });
     assert_eq!(honest::last(&ended), all);
 }
 
@@ -97,7 +101,10 @@ fn losses_without_counting_are_unknown() {
     let map = json!({
         "map": "events", "kind": "ring", "received": HELD, "lost": null, "lost_at_least": null, "why": why, "sites": [],
     });
-    let all = json!({ "received": HELD, "lost": null, "unreadable": 0, "maps": [map], "unknown_map_sites": [] });
+    let all = json!({
+        "received": HELD, "lost": null, "lost_at_least": null, "why": why, "unreadable": 0, "maps": [map],
+        "unknown_map_sites": [],
+    });
     assert_eq!(honest::last(&ended), all);
 }
 
@@ -151,6 +158,49 @@ fn losses_are_unknown_if_the_kernel_refuses_the_counting() {
     assert!(map["why"].as_str().unwrap().contains("the limit of 64"), "{map}");
     assert_eq!((&map["lost"], &map["sites"][0]["lost"]), (&Value::Null, &Value::Null));
     assert_eq!(map["sites"][0]["why"], map["why"]);
+}
+
+/// Chance selects the ring, so the map of the call is unknown. Each ring becomes full.
+fn total_of_a_call_that_sends_to_two_rings_is_exact() {
+    let sender = Sender::start(CALLS);
+    let file = honest::object(|object| {
+        let rings = ["one", "other"].map(|name| object.map(name, ring_map()));
+        let mut asm = Assembler::new();
+        let (done, send) = (asm.label("done"), asm.label("send"));
+        asm.call(Helper::bpf_get_current_pid_tgid);
+        asm.rsh(R0, 32);
+        asm.jump_if(Condition::Ne, R0, i32::try_from(sender.pid()).unwrap(), done);
+        asm.store(DW, R10, -8, 1);
+        asm.call(Helper::bpf_get_prandom_u32);
+        asm.and(R0, 1);
+        asm.load_map(R1, rings[0]);
+        asm.jump_if(Condition::Eq, R0, 0, send);
+        asm.load_map(R1, rings[1]);
+        asm.bind(send);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, 8);
+        asm.mov(R4, 0);
+        asm.call(Helper::bpf_ringbuf_output);
+        asm.bind(done);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("tracepoint/syscalls/sys_enter_getpgid", "sends", asm);
+    });
+    let words = ["--type", "one=u64", "--type", "other=u64", "--summary", "--format", "json"];
+    let ended = run_stopped(file.path(), sender, &words);
+    let (received, lost) = (2 * HELD, u64::from(CALLS) - 2 * HELD);
+    assert_eq!(ended.success(), (received, lost));
+    let hint = format!("{lost} refused by a ring, usually for want of room: make it larger with --buffer");
+    assert!(ended.stderr.lines().any(|line| line == hint), "{ended:?}");
+    let all = honest::last(&ended);
+    assert_eq!((&all["lost"], &all["lost_at_least"], &all["why"]), (&json!(lost), &Value::Null, &Value::Null));
+    assert_eq!(all["unknown_map_sites"][0]["lost"], lost);
+    let why = format!("{lost} lost by calls whose map is unknown");
+    for map in [0, 1].map(|map| &all["maps"][map]) {
+        let shown = ["lost", "lost_at_least", "why"].map(|key| map[key].clone());
+        assert_eq!(shown, [Value::Null, Value::Null, json!(why)], "{map}");
+    }
 }
 
 /// Another process may load programs that use the pinned ring, and nothing counts the losses of these.

@@ -29,7 +29,7 @@ pub(crate) struct Lost {
     /// The number of lost records, if all of them are counted.
     #[serde(default)]
     pub(crate) lost: Option<u64>,
-    /// The counted losses, if more may be lost.
+    /// The counted losses, if there are any and more may be lost.
     #[serde(default)]
     pub(crate) lost_at_least: Option<u64>,
     /// The reason why `lost` is `None`.
@@ -124,7 +124,11 @@ impl Counters {
             None => Some("programs cannot be inspected (CAP_SYS_ADMIN)".to_owned()),
             Some([]) => Some("no program uses it".to_owned()),
             Some(_) if maps.is_empty() => Some(format!("its programs have no map `{NAME}`")),
-            Some(_) => (!without.is_empty()).then(|| format!("{} without the map `{NAME}`", listed(&without))),
+            Some(_) => match without.as_slice() {
+                [] => None,
+                [one] => Some(format!("the program {one} does not count")),
+                _ => Some(format!("the programs {} do not count", listed(&without))),
+            },
         };
         Self { ring, maps: maps.into_values().collect(), uncounted }
     }
@@ -149,7 +153,8 @@ impl Counters {
             return Lost::unknown(&uncounted.unwrap_or_default());
         }
         if sums.of_unknown_maps > 0 {
-            uncounted = Some(format!("{} more were lost by calls whose map is unknown", sums.of_unknown_maps));
+            // As `MapLosses::unknown` says it.
+            uncounted.get_or_insert_with(|| format!("{} lost by calls whose map is unknown", sums.of_unknown_maps));
         }
         sums.lost(uncounted)
     }
@@ -195,7 +200,8 @@ impl Sums {
         let lines = self.by_line.into_iter().filter(|(_, lost)| *lost > 0);
         let mut lines: Vec<_> = lines.map(|(line, lost)| LostLine { line, lost }).collect();
         lines.sort_by_key(|of| std::cmp::Reverse(of.lost));
-        let (lost, lost_at_least) = if uncounted.is_none() { (Some(all), None) } else { (None, Some(all)) };
+        let (lost, lost_at_least) =
+            if uncounted.is_none() { (Some(all), None) } else { (None, Some(all).filter(|all| *all > 0)) };
         Lost { lost, lost_at_least, lost_why: uncounted, lost_lines: lines }
     }
 }
@@ -228,5 +234,11 @@ mod tests {
         let lost = sums.lost(Some("why".to_owned()));
         assert_eq!(lost.text(""), format!("at least {}: why", u64::MAX));
         assert_eq!(lost.short(), format!("≥ {}", u64::MAX));
+    }
+
+    #[test]
+    fn nothing_counted_is_unknown_if_more_may_be_lost() {
+        let lost = Sums::default().lost(Some("why".to_owned()));
+        assert_eq!((lost.text("").as_str(), lost.short().as_str(), lost.counted()), ("unknown: why", "-", None));
     }
 }

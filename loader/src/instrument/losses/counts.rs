@@ -136,8 +136,11 @@ pub struct MapLosses {
     pub map: String,
     /// The number of counted failures.
     pub counted: u64,
-    /// The reason why more records may be lost; `None` if all failures are counted.
+    /// The reason why more records may be lost; `None` if `counted` has all failures.
     pub unknown: Option<String>,
+    /// True if each call that may send to this map is counted. If it is true and the losses are unknown, only their
+    /// distribution over the maps is: the failures of calls whose map is unknown are in [`Losses::sites`].
+    pub all_calls_counted: bool,
 }
 
 impl MapLosses {
@@ -170,7 +173,8 @@ impl Losses {
     /// Returns the losses of each map that a call site of the loaded programs passes, in the object's order.
     ///
     /// A call site whose map is unknown may have lost records of any map. So if such a site has failures or is not
-    /// counted, [`MapLosses::unknown`] says so for each map.
+    /// counted, [`MapLosses::unknown`] says so for each map. Its failures are in [`MapLosses::counted`] of no map:
+    /// [`sites`](Self::sites) has them.
     ///
     /// A ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`, Linux 6.19) loses records without a failed
     /// call. So its losses are always unknown. Records that a perf buffer overwrites, because its reader opened it so
@@ -230,7 +234,7 @@ fn of_maps(buffers: &[Buffer], sites: &[Counted<'_>]) -> Vec<MapLosses> {
         unknown: Option<&'s str>,
     }
     let mut sums: Vec<_> = buffers.iter().map(|_| Sum::default()).collect();
-    let (mut unknown_map, mut has_unknown_map) = (None, false);
+    let (mut uncounted, mut of_unknown_maps, mut has_unknown_map) = (None, 0_u64, false);
     for (site, lost) in sites {
         match (site.map.and_then(|map| sums.get_mut(map)), *lost) {
             (Some(sum), lost) => {
@@ -242,21 +246,25 @@ fn of_maps(buffers: &[Buffer], sites: &[Counted<'_>]) -> Vec<MapLosses> {
             }
             (None, lost) => {
                 has_unknown_map = true;
-                unknown_map = unknown_map.or_else(|| match lost {
-                    Ok(0) => None,
-                    Ok(lost) => {
-                        Some(format!("{lost} records were lost by a call whose map is unknown, in `{}`", site.name))
-                    }
-                    Err(why) => Some(why.to_owned()),
-                });
+                match lost {
+                    Ok(lost) => of_unknown_maps = of_unknown_maps.saturating_add(lost),
+                    Err(why) => uncounted = uncounted.or(Some(why)),
+                }
             }
         }
     }
+    let undistributed = (of_unknown_maps > 0).then(|| format!("{of_unknown_maps} lost by calls whose map is unknown"));
+    let any_map = uncounted.is_some() || undistributed.is_some();
     let of_map = |(buffer, sum): (&Buffer, Sum<'_>)| {
         let overwrites = buffer.overwrites.then_some(OVERWRITES);
-        let may_lose = sum.has_site || unknown_map.is_some() || buffer.overwrites && has_unknown_map;
-        let unknown = sum.unknown.or(unknown_map.as_deref()).or(overwrites).map(str::to_owned);
-        may_lose.then(|| MapLosses { map: buffer.name.clone(), counted: sum.counted, unknown })
+        let may_lose = sum.has_site || any_map || buffer.overwrites && has_unknown_map;
+        let unseen = sum.unknown.or(uncounted).or(overwrites);
+        may_lose.then(|| MapLosses {
+            map: buffer.name.clone(),
+            counted: sum.counted,
+            unknown: unseen.or(undistributed.as_deref()).map(str::to_owned),
+            all_calls_counted: unseen.is_none(),
+        })
     };
     buffers.iter().zip(sums).filter_map(of_map).collect()
 }

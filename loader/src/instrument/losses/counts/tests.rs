@@ -67,6 +67,17 @@ fn uncounted_call_makes_its_map_or_all_maps_unknown() {
     assert_eq!(losses(&maps, &sites), [of("one", 0, Some("refused")), of("other", 0, Some("refused"))]);
 }
 
+/// Their number is known, and only the map is not. A reason why calls are not counted says more.
+#[test]
+fn failures_of_calls_of_unknown_maps_are_summed() {
+    let maps = [buffer("one", false), buffer("overwrites", true)];
+    let sites = [(site(None), Ok(3)), (site(Some(0)), Ok(1)), (site(None), Ok(4))];
+    let unknown = "7 lost by calls whose map is unknown";
+    assert_eq!(losses(&maps, &sites), [of("one", 1, Some(unknown)), of("overwrites", 0, Some(OVERWRITES))]);
+    let sites: Vec<_> = sites.iter().map(|(site, lost)| (site, *lost)).collect();
+    assert_eq!(of_maps(&maps, &sites).iter().map(|of| of.all_calls_counted).collect::<Vec<_>>(), [true, false]);
+}
+
 #[test]
 fn losses_of_many_maps_and_calls_are_summed_in_one_pass() {
     let maps: Vec<_> = (0..20_000).map(|map| buffer(&format!("map{map}"), false)).collect();
