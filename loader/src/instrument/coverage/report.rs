@@ -3,6 +3,8 @@
 //! ```text
 //!     report/values.rs     CoverageReport and its parts, and how reports are merged
 //!     report/of.rs         blocks that ran × line information ──▶ report
+//!     report/parts.rs      the parts of a line ──▶ the line
+//!     report/unlined.rs    blocks without a line, and the lines that lead to them
 //!     report/totals.rs     counts and percentages
 //!     report/lcov.rs       report ──▶ lcov
 //!     report/parse.rs      lcov ──▶ report
@@ -13,9 +15,11 @@
 mod lcov;
 mod of;
 mod parse;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod unlined;
 mod values;
 
 pub(crate) use self::of::FunctionRun;

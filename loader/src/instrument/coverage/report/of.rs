@@ -9,7 +9,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::{
+    parts::{self, Part},
+    unlined::leading_to_unlined,
+    values::{CoverageReport, FileCoverage, FunctionCoverage, Run},
+};
 use crate::{
     Instruction, Line,
     instrument::code::{Flow, flow},
@@ -30,50 +34,46 @@ impl CoverageReport {
     /// Returns the report of one run of an object with these functions.
     pub(crate) fn of<'a>(functions: impl Iterator<Item = FunctionRun<'a>>) -> Self {
         let mut report = Self::default();
-        for function in functions {
-            report.add(function);
+        let mut all = Vec::new();
+        for (number, function) in functions.enumerate() {
+            report.add(number, function, &mut all);
         }
-        // A header's line can be part of several functions.
+        report.files.extend(parts::lines(all));
         report.sort(Run::join);
         report
     }
 
-    fn add(&mut self, function: FunctionRun<'_>) {
+    /// Adds a function, and its lines to `parts`.
+    fn add(&mut self, number: usize, function: FunctionRun<'_>, parts: &mut Vec<Part>) {
         let runs = function.blocks.iter().map(|(_, ran)| run(*ran)).reduce(Run::join).unwrap_or(Run::NotMeasured);
         let coverage = |line| FunctionCoverage { name: function.name.to_owned(), line, runs };
         let Some(first) = function.lines.iter().find(|line| is_source(line)) else {
             self.functions_without_lines.push(coverage(None));
             return;
         };
-        self.push(&first.file, None, Some(coverage(Some(first.line))));
+        let functions = vec![coverage(Some(first.line))];
+        self.files.push(FileCoverage { path: Arc::clone(&first.file), lines: Vec::new(), functions });
         let slots = Slots::of(function);
+        let partial = leading_to_unlined(&function, |slot| slots.block(slot));
         let ends = function.lines.iter().skip(1).map(|line| line.slot).chain([function.instructions.len()]);
         for (line, end) in function.lines.iter().zip(ends).filter(|(line, _)| is_source(line)) {
             // Without an instruction, the line has nothing to run.
             let Some(runs) = slots.run_of(line.slot..end) else { continue };
-            let text = Some(&line.text).filter(|text| !text.is_empty()).cloned();
-            self.push(&line.file, Some(LineCoverage { line: line.line, runs, text }), None);
-        }
-    }
-
-    /// Adds a line or function of this file. [`Self::sort`] combines files of the same path.
-    fn push(&mut self, path: &Arc<str>, line: Option<LineCoverage>, function: Option<FunctionCoverage>) {
-        match self.files.last_mut().filter(|last| last.path == *path) {
-            Some(last) => {
-                last.lines.extend(line);
-                last.functions.extend(function);
-            }
-            None => self.files.push(FileCoverage {
-                path: Arc::clone(path),
-                lines: line.into_iter().collect(),
-                functions: function.into_iter().collect(),
-            }),
+            parts.push(Part {
+                path: Arc::clone(&line.file),
+                line: line.line,
+                column: line.column,
+                text: Some(&line.text).filter(|text| !text.is_empty()).cloned(),
+                function: number,
+                runs,
+                is_partial: partial.contains(&line.slot),
+            });
         }
     }
 }
 
 /// Returns whether it is a line of the source. Line 0 is code that the compiler made.
-fn is_source(line: &Line) -> bool {
+pub(super) fn is_source(line: &Line) -> bool {
     line.line > 0 && !line.file.is_empty()
 }
 
@@ -93,6 +93,11 @@ impl<'a> Slots<'a> {
             }
         }
         Self { instructions, blocks }
+    }
+
+    /// Returns the block that contains this slot.
+    fn block(&self, slot: usize) -> Option<usize> {
+        self.blocks.get(slot)?.0
     }
 
     /// Returns whether the line of these slots ran. `None` if there are no slots.

@@ -3,10 +3,14 @@
 //! Records without a meaning for a report are skipped: branches, checksums, versions, totals. A text that is no
 //! tracefile, and a tracefile that was cut off, are refused: an empty report would say that nothing has to run.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use super::{
-    lcov::{FUNCTION_NOT_MEASURED, LINES_NOT_MEASURED},
+    lcov::{FUNCTION_NOT_MEASURED, LINES_IN_PART, LINES_NOT_MEASURED},
     values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
 };
 use crate::btf::shown;
@@ -62,12 +66,21 @@ struct Section {
     file: FileCoverage,
     /// The first lines of functions by the functions' index, from `FNL` records (since lcov 2.2).
     function_lines: BTreeMap<u32, u32>,
+    /// The lines that ran in part.
+    partial: BTreeSet<u32>,
 }
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), String> {
         if let Some(list) = line.strip_prefix(LINES_NOT_MEASURED) {
             return self.lines_not_measured(list);
+        }
+        if let Some(list) = line.strip_prefix(LINES_IN_PART) {
+            let section = self.section()?;
+            for line in list.split(',') {
+                section.partial.extend(line_number(line)?);
+            }
+            return Ok(());
         }
         if let Some(not_measured) = line.strip_prefix(FUNCTION_NOT_MEASURED) {
             let (line, name) = field(not_measured, "function not measured")?;
@@ -79,7 +92,10 @@ impl Parser {
             return Ok(());
         }
         if line.trim_ascii_end() == "end_of_record" {
-            let section = self.file.take().ok_or("`end_of_record` without `SF:` before it")?;
+            let mut section = self.file.take().ok_or("`end_of_record` without `SF:` before it")?;
+            for line in &mut section.file.lines {
+                line.partial = line.runs.ran() && section.partial.contains(&line.line);
+            }
             self.report.files.push(section.file);
             return Ok(());
         }
@@ -98,7 +114,12 @@ impl Parser {
                 // A checksum of the line can follow.
                 let count = count.split(',').next().unwrap_or(count);
                 let (line, runs) = (line_number(line)?, run(count)?);
-                self.section()?.file.lines.extend(line.map(|line| LineCoverage { line, runs, text: None }));
+                self.section()?.file.lines.extend(line.map(|line| LineCoverage {
+                    line,
+                    runs,
+                    partial: false,
+                    text: None,
+                }));
                 Ok(())
             }
             "FN" => {
@@ -144,7 +165,7 @@ impl Parser {
             return Err("`SF:` has no path".to_owned());
         }
         let file = FileCoverage { path: Arc::from(shown(path.as_bytes())), lines: Vec::new(), functions: Vec::new() };
-        self.file = Some(Section { file, function_lines: BTreeMap::new() });
+        self.file = Some(Section { file, function_lines: BTreeMap::new(), partial: BTreeSet::new() });
         Ok(())
     }
 
@@ -156,7 +177,7 @@ impl Parser {
         let section = self.section()?;
         for line in list.split(',') {
             let line = line_number(line)?;
-            let not_measured = |line| LineCoverage { line, runs: Run::NotMeasured, text: None };
+            let not_measured = |line| LineCoverage { line, runs: Run::NotMeasured, partial: false, text: None };
             section.file.lines.extend(line.map(not_measured));
         }
         Ok(())

@@ -46,6 +46,10 @@ pub struct LineCoverage {
     pub line: u32,
     /// Whether any instruction of the line ran.
     pub runs: Run,
+    /// The line ran in part: some of its code did not run, or it is unknown whether it did. This includes code without
+    /// a line of its own to which the line leads. False if the line did not run or was not measured, and for lcov files
+    /// of other tools.
+    pub partial: bool,
     /// The text of the line, without leading and trailing space. `None` if the report was read from lcov, which has no
     /// texts.
     pub text: Option<Arc<str>>,
@@ -90,7 +94,8 @@ impl CoverageReport {
     /// Adds the lines and functions of another report, of the same or another object.
     ///
     /// Counts of the same line are added. A line that ran in one of the reports ran, even if the other one did not
-    /// measure it. A line that did not run in one report and was not measured in the other is not measured.
+    /// measure it. A line that did not run in one report and was not measured in the other is not measured. A line ran
+    /// in part if it ran in part in each report in which it ran.
     pub fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.functions_without_lines.extend(other.functions_without_lines);
@@ -123,6 +128,9 @@ fn sort_lines(lines: &mut Vec<LineCoverage>, combine: fn(Run, Run) -> Run) {
     lines.dedup_by(|line, kept| {
         let same = line.line == kept.line;
         if same {
+            // All of the line ran if all of it ran in one of them.
+            kept.partial = [&*kept, &*line].into_iter().filter(|one| one.runs.ran()).all(|one| one.partial)
+                && (kept.runs.ran() || line.runs.ran());
             kept.runs = combine(kept.runs, line.runs);
             kept.text = kept.text.take().or_else(|| line.text.take());
         }
