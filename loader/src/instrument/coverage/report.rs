@@ -26,5 +26,5 @@ pub(crate) use self::of::FunctionRun;
 pub use self::{
     parse::LcovError,
     totals::Totals,
-    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, NotMeasured, Run},
 };

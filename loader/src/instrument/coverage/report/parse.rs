@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    lcov::{FUNCTION_NOT_MEASURED, LINES_IN_PART, LINES_NOT_MEASURED},
-    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
+    lcov::{FUNCTION_NOT_MEASURED, LINES_IN_PART, LINES_NOT_MEASURED, REASON, TEXT},
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, NotMeasured, Run},
 };
 use crate::btf::shown;
 
@@ -37,7 +37,7 @@ impl CoverageReport {
     /// Reads a tracefile of lcov.
     ///
     /// If a file or line is in it more than once, its counts are added. The paths are not changed. The texts of the
-    /// lines are unknown.
+    /// lines are known only if this crate wrote the file.
     ///
     /// # Errors
     /// A line that no tracefile has, a number out of range, or a missing `end_of_record`. The error names the line.
@@ -68,6 +68,23 @@ struct Section {
     function_lines: BTreeMap<u32, u32>,
     /// The lines that ran in part.
     partial: BTreeSet<u32>,
+    texts: BTreeMap<u32, Arc<str>>,
+}
+
+impl Section {
+    fn of(path: &str) -> Self {
+        let file = FileCoverage { path: Arc::from(shown(path.as_bytes())), lines: Vec::new(), functions: Vec::new() };
+        Self { file, function_lines: BTreeMap::new(), partial: BTreeSet::new(), texts: BTreeMap::new() }
+    }
+
+    /// Returns the file. What the comments say about its lines may be behind them.
+    fn end(mut self) -> FileCoverage {
+        for line in &mut self.file.lines {
+            line.partial = line.runs.ran() && self.partial.contains(&line.line);
+            line.text = self.texts.get(&line.line).cloned();
+        }
+        self.file
+    }
 }
 
 impl Parser {
@@ -82,6 +99,17 @@ impl Parser {
             }
             return Ok(());
         }
+        if let Some(text) = line.strip_prefix(TEXT) {
+            let (line, text) = text.split_once(": ").ok_or("the text of a line is missing")?;
+            let (line, text) = (line_number(line)?, Some(text).filter(|text| !text.is_empty()));
+            self.section()?.texts.extend(line.zip(text.map(Arc::from)));
+            return Ok(());
+        }
+        if let Some(reason) = line.strip_prefix(REASON) {
+            let (function, why) = reason.split_once('\t').ok_or("the reason is missing")?;
+            self.report.add_not_measured([NotMeasured::new(shown(function.as_bytes()), shown(why.as_bytes()))]);
+            return Ok(());
+        }
         if let Some(not_measured) = line.strip_prefix(FUNCTION_NOT_MEASURED) {
             let (line, name) = field(not_measured, "function not measured")?;
             let line = line_number(line)?;
@@ -92,11 +120,8 @@ impl Parser {
             return Ok(());
         }
         if line.trim_ascii_end() == "end_of_record" {
-            let mut section = self.file.take().ok_or("`end_of_record` without `SF:` before it")?;
-            for line in &mut section.file.lines {
-                line.partial = line.runs.ran() && section.partial.contains(&line.line);
-            }
-            self.report.files.push(section.file);
+            let section = self.file.take().ok_or("`end_of_record` without `SF:` before it")?;
+            self.report.files.push(section.end());
             return Ok(());
         }
         let (kind, rest) = line.split_once(':').filter(|(kind, _)| is_kind(kind)).ok_or_else(|| {
@@ -164,8 +189,7 @@ impl Parser {
         if path.is_empty() {
             return Err("`SF:` has no path".to_owned());
         }
-        let file = FileCoverage { path: Arc::from(shown(path.as_bytes())), lines: Vec::new(), functions: Vec::new() };
-        self.file = Some(Section { file, function_lines: BTreeMap::new(), partial: BTreeSet::new() });
+        self.file = Some(Section::of(path));
         Ok(())
     }
 

@@ -25,7 +25,7 @@ fn lines(report: &CoverageReport, path: &str) -> Vec<(u32, Run)> {
 fn of_lines(lines: &[(u32, Run)]) -> CoverageReport {
     let lines = lines.iter().map(|&(line, runs)| LineCoverage { line, runs, partial: false, text: None }).collect();
     let file = FileCoverage { path: Arc::from("a.c"), lines, functions: Vec::new() };
-    CoverageReport { files: vec![file], functions_without_lines: Vec::new() }
+    CoverageReport { files: vec![file], functions_without_lines: Vec::new(), not_measured: Vec::new() }
 }
 
 #[test]
@@ -220,14 +220,14 @@ fn lcov_has_each_measured_line_and_function() {
     let mut of_two = report("enter", &all, 3, &[(0..1, Some(true)), (1..2, Some(false)), (2..3, None)]);
     of_two.merge(report("leave", &[line(0, "/src/a.c", 20)], 1, &[(0..1, None)]));
     of_two.merge(report("unused", &[line(0, "/src/a.c", 30)], 1, &[(0..1, Some(false))]));
-    let expected = "TN:\nSF:/src/a.c\nFN:10,enter\nFN:30,unused\nFNDA:1,enter\nFNDA:0,unused\nFNF:2\nFNH:1\nDA:10,1\n\
-                    DA:11,0\nDA:30,0\nLF:3\nLH:1\n# cutaway: lines not measured: 12,20\n\
+    of_two.add_not_measured([NotMeasured::new("leave", "no: room")]);
+    let expected = "TN:\n# cutaway: not measured: leave\tno: room\nSF:/src/a.c\nFN:10,enter\nFN:30,unused\nFNDA:1,enter\nFNDA:0,unused\nFNF:2\nFNH:1\nDA:10,1\n\
+                    DA:11,0\nDA:30,0\nLF:3\nLH:1\n# cutaway: text of line 10: text 10\n\
+                    # cutaway: text of line 11: text 11\n# cutaway: text of line 12: text 12\n\
+                    # cutaway: text of line 20: text 20\n# cutaway: text of line 30: text 30\n# cutaway: lines not measured: 12,20\n\
                     # cutaway: function not measured: 20,leave\nend_of_record\n";
     assert_eq!(of_two.to_lcov(), expected);
     let mut read = CoverageReport::from_lcov(expected).unwrap();
-    for line in of_two.files.iter_mut().flat_map(|file| &mut file.lines) {
-        line.text = None;
-    }
     assert_eq!(read, of_two);
     read.merge(of_two);
     assert_eq!(read.files[0].lines[0].runs, Run::Ran(2));
@@ -267,6 +267,8 @@ fn text_that_is_no_lcov_is_refused_with_the_line() {
         ("SF:a.c\nFN:x,f\n", 2, "a line is"),
         ("SF:a.c\nFNA:x,1,f\n", 2, "the index"),
         ("SF:a.c\n# cutaway: lines not measured: 1-9\n", 2, "a line is"),
+        ("# cutaway: not measured: f\n", 1, "the reason"),
+        ("SF:a.c\n# cutaway: text of line 1\n", 2, "the text"),
         ("SF:a.c\n# cutaway: lines that ran in part: x\n", 2, "a line is"),
         ("SF:a.c\n# cutaway: function not measured: f\n", 2, "two values"),
         ("TN:\n\u{7f}ELF", 2, "`\u{fffd}ELF` is not a record"),
@@ -307,13 +309,18 @@ impl Random {
     }
 
     fn report(&mut self) -> CoverageReport {
+        let text = |line: u32| (line % 3 > 0).then(|| Arc::from(format!("}}\t: # {line}")));
         let mut report = CoverageReport::default();
+        for _ in 0..self.below(3) {
+            let function = ["enter", "", "a::b"][self.below(3)];
+            report.add_not_measured([NotMeasured::new(function, ["", "why: that"][self.below(2)])]);
+        }
         for _ in 0..self.below(4) {
             let path = Arc::from(["a.c", "b.h", "/usr/include/c d.h", ","][self.below(4)]);
             let line = |random: &mut Self| {
                 let line = 1 + random.below(12) as u32;
                 let runs = random.run();
-                LineCoverage { line, runs, partial: runs.ran() && random.below(2) == 0, text: None }
+                LineCoverage { line, runs, partial: runs.ran() && random.below(2) == 0, text: text(line) }
             };
             let lines = (0..self.below(9)).map(|_| line(self)).collect();
             let function = |random: &mut Self| {

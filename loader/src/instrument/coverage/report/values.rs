@@ -50,8 +50,8 @@ pub struct LineCoverage {
     /// a line of its own to which the line leads. False if the line did not run or was not measured, and for lcov files
     /// of other tools.
     pub partial: bool,
-    /// The text of the line, without leading and trailing space. `None` if the report was read from lcov, which has no
-    /// texts.
+    /// The text of the line, without leading and trailing space. `None` if it is unknown: lcov files of other
+    /// tools have no texts.
     pub text: Option<Arc<str>>,
 }
 
@@ -80,6 +80,23 @@ pub struct FileCoverage {
     pub functions: Vec<FunctionCoverage>,
 }
 
+/// A function that was not measured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct NotMeasured {
+    /// The function's name.
+    pub function: String,
+    /// The reason, for example the verifier's.
+    pub why: String,
+}
+
+impl NotMeasured {
+    /// Returns the function with this name, and the reason.
+    pub fn new(function: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { function: function.into(), why: why.into() }
+    }
+}
+
 /// The lines and functions that ran, by source file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,6 +105,9 @@ pub struct CoverageReport {
     pub files: Vec<FileCoverage>,
     /// The functions without line information, sorted by name. lcov has no record for them.
     pub functions_without_lines: Vec<FunctionCoverage>,
+    /// The functions that were not measured, sorted by name. In a merged report, those that were not measured in one of
+    /// the reports.
+    pub not_measured: Vec<NotMeasured>,
 }
 
 impl CoverageReport {
@@ -99,7 +119,16 @@ impl CoverageReport {
     pub fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.functions_without_lines.extend(other.functions_without_lines);
+        self.add_not_measured(other.not_measured);
         self.sort(Run::add);
+    }
+
+    /// Adds functions that were not measured, for example of programs that were not loaded. Each is listed once with
+    /// the same reason.
+    pub fn add_not_measured(&mut self, functions: impl IntoIterator<Item = NotMeasured>) {
+        self.not_measured.extend(functions);
+        self.not_measured.sort();
+        self.not_measured.dedup();
     }
 
     /// Sorts the report, and combines entries for the same file, line or function.
