@@ -10,25 +10,15 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
+    function::{FunctionRun, is_source},
     parts::{self, Part},
     unlined::leading_to_unlined,
     values::{CoverageReport, FileCoverage, FunctionCoverage, Run},
 };
 use crate::{
-    Instruction, Line,
+    Instruction,
     instrument::code::{Flow, flow},
 };
-
-/// The blocks of one function, each with the result of the measurement.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FunctionRun<'a> {
-    pub(crate) name: &'a str,
-    /// The source lines of its instructions, in ascending order of their slots.
-    pub(crate) lines: &'a [Line],
-    pub(crate) instructions: &'a [Instruction],
-    /// The slots of each block, and whether it ran. `None` if it was not measured. Slots in no block are not measured.
-    pub(crate) blocks: &'a [(Range<usize>, Option<bool>)],
-}
 
 impl CoverageReport {
     /// Returns the report of one run of an object with these functions.
@@ -70,11 +60,6 @@ impl CoverageReport {
             });
         }
     }
-}
-
-/// Returns whether it is a line of the source. Line 0 is code that the compiler made.
-pub(super) fn is_source(line: &Line) -> bool {
-    line.line > 0 && !line.file.is_empty()
 }
 
 /// The slots of a function, each with its block and whether that ran. Slots in no block are not measured.

@@ -309,7 +309,7 @@ impl Random {
     }
 
     fn report(&mut self) -> CoverageReport {
-        let text = |line: u32| (line % 3 > 0).then(|| Arc::from(format!("}}\t: # {line}")));
+        let text = |line: u32| (!line.is_multiple_of(3)).then(|| Arc::from(format!("}}\t: # {line}")));
         let mut report = CoverageReport::default();
         for _ in 0..self.below(3) {
             let function = ["enter", "", "a::b"][self.below(3)];

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::of::{FunctionRun, is_source};
+use super::function::{FunctionRun, is_source};
 use crate::instrument::code::{Flow, by_slot, flow};
 
 /// Returns the slots of the lines that lead to a block without a line which is not known to have run.
