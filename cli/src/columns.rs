@@ -50,6 +50,20 @@ pub(crate) fn cut(line: &str, width: usize) -> String {
     cut
 }
 
+/// Returns the last `width` columns of a text without colors. A wide letter that would be cut in half is omitted.
+pub(crate) fn cut_left(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let mut start = text.len();
+    for (at, character) in text.char_indices().rev() {
+        used += character.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        start = at;
+    }
+    text.get(start..).unwrap_or_default()
+}
+
 /// Returns running text behind a head, in lines of at most `width` columns; a longer word has a line of its own. The
 /// lines after the first are indented by the width of the head.
 pub(crate) fn wrapped(text: &str, head: &str, width: usize) -> String {
@@ -100,6 +114,7 @@ mod tests {
     fn wide_letter_is_never_cut_in_half() {
         assert_eq!((cut("a漢字b", 3).as_str(), cut("a漢字b", 4).as_str()), ("a漢", "a漢"));
         assert_eq!(cut("e\u{301}xy", 2), "e\u{301}x");
+        assert_eq!([cut_left("a漢字b", 3), cut_left("a漢字b", 2), cut_left("größe", 9)], ["字b", "b", "größe"]);
         // Text after an omitted letter does not move into its column.
         assert_eq!(cut("漢ab", 1), "");
     }

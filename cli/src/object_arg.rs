@@ -62,6 +62,11 @@ impl ObjectArg {
         self.object.is_some() || self.built_in.is_some()
     }
 
+    /// Returns the path of the object, if it is a file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.object.as_deref()
+    }
+
     /// Reads and parses the object.
     pub(crate) fn read(&self, reader: Reader) -> Result<ReadObject, CliError> {
         let (shown, bytes) = self.bytes()?;
@@ -136,12 +141,17 @@ const MAX_FILE: u64 = 2 << 30;
 
 /// Reads a file that holds an object or BTF. `attempt` is the purpose, for errors: `read FILE`.
 pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, CliError> {
+    read_whole_as(path, attempt, "object")
+}
+
+/// Reads a file like [`read_whole`]. `what` is what it should be, for errors.
+pub(crate) fn read_whole_as(path: &Path, attempt: &str, what: &str) -> Result<Vec<u8>, CliError> {
     let failed = |error: std::io::Error| CliError::system(attempt, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let (most, length) = if metadata.is_file() { (MAX_FILE, metadata.len()) } else { (MAX_INPUT, 0) };
     let too_long =
-        || CliError::new(format!("cannot {attempt}: it is larger than {} MiB, and no object is", most >> 20));
+        || CliError::new(format!("cannot {attempt}: it is larger than {} MiB, and no {what} is", most >> 20));
     if length > most {
         return Err(too_long());
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
 use crate::{
-    columns::{cut, display_width},
+    columns::{cut, cut_left, display_width},
     error::CliError,
     outlet,
 };
@@ -111,6 +111,16 @@ pub(crate) fn fit(line: &str) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     Cow::Owned(cut(line, width.saturating_sub(1)) + "…")
+}
+
+/// Returns a line of `head` and a path, which loses its beginning, with a mark, if the terminal is too narrow for it.
+pub(crate) fn fit_path(head: &str, path: &str) -> String {
+    let width = if io::stdout().is_terminal() { width() } else { usize::MAX };
+    let left = width.saturating_sub(display_width(head));
+    if display_width(path) <= left {
+        return format!("{head}{path}");
+    }
+    format!("{head}…{}", cut_left(path, left.saturating_sub(1)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 
 use super::test_run;
 use crate::{error::CliError, object_arg::ObjectArg, run::ProgramArgs};
@@ -20,7 +20,7 @@ Examples:
 /// The arguments of `cutaway cover`.
 #[derive(Debug, Args)]
 // An earlier result is enough.
-#[command(after_help = EXAMPLES, mut_arg("object", |object| object.required_unless_present("merge").index(1)))]
+#[command(after_help = EXAMPLES, mut_arg("object", optional))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) object: ObjectArg,
@@ -49,18 +49,21 @@ pub(crate) struct Arguments {
     /// Add the results in these lcov files
     ///
     /// The results of earlier runs, on this or other kernels, or those of
-    /// other tools. Counts of a line are added. A line is not measured if it
-    /// ran in none of the results and was not measured in one of them. OBJECT
-    /// is optional, and must precede --merge.
+    /// other tools. Counts of a line are added. If no result has run the
+    /// line, and one result has not measured it, it is not measured. A line
+    /// ran in part if no result has run all of it. OBJECT is optional, and
+    /// must precede --merge.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) merge: Vec<PathBuf>,
 
     /// Write lcov to FILE
     ///
-    /// For genhtml and services for coverage. Lines that were not measured
-    /// are in comments, which only cutaway reads. With --output, the table
-    /// has no source lines, only the numbers of each file.
+    /// For genhtml and services for coverage. lcov has no record for lines
+    /// that were not measured or ran in part: they are in comments, which
+    /// only cutaway reads. --output works together with each --format, which
+    /// is for stdout: the table then has no source lines, only the numbers
+    /// of each file; lcov is not printed again.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -69,9 +72,12 @@ pub(crate) struct Arguments {
     ///
     /// table: each line of source with its count, then the numbers of each
     ///     file. ##### is a line that did not run, ? a line that was not
-    ///     measured, - a line without code. The count is the number of runs
-    ///     of cutaway that ran the line: 1, or more with --merge.
-    /// json: one JSON object per file and line, then one for all files
+    ///     measured, - a line without code, … lines that are not shown. The
+    ///     count is the number of runs of cutaway that ran the line: 1, or
+    ///     more with --merge. 1* is a line that ran in part: some of its
+    ///     code did not run, or was not measured. It counts as run, so 100 %
+    ///     of the lines is not 100 % of the branches.
+    /// json: one JSON object per file, then one for all files
     /// lcov: the format of lcov, for genhtml
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
@@ -86,22 +92,39 @@ pub(crate) struct Arguments {
     pub(super) command: Vec<OsString>,
 }
 
+/// Makes the argument optional. [`Arguments::check`] refuses that neither an object nor an earlier result is given:
+/// clap's own message does not name --merge.
+fn optional(object: Arg) -> Arg {
+    let help = object.get_help().cloned().unwrap_or_default();
+    let long = object.get_long_help().cloned().unwrap_or_default();
+    Arg::new("object")
+        .index(1)
+        .value_name("OBJECT")
+        .value_parser(clap::value_parser!(PathBuf))
+        .conflicts_with("built_in")
+        .help(help)
+        .long_help(long)
+}
+
 /// The format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// Source lines and numbers
     Table,
-    /// One JSON object per file and line
+    /// One JSON object per file
     Json,
     /// The format of lcov
     Lcov,
 }
 
 impl Arguments {
-    /// Refuses options that need an object, if none is given.
+    /// Refuses options without effect.
     pub(super) fn check(&self) -> Result<(), CliError> {
         if self.object.is_given() {
-            return Ok(());
+            return self.check_unattached();
+        }
+        if self.merge.is_empty() {
+            return Err(CliError::usage("give OBJECT, --built-in TRANSPORT, or --merge FILE"));
         }
         let others = [
             ("--test-run", !self.test_runs.is_empty()),
@@ -111,6 +134,30 @@ impl Arguments {
         match self.program.given().into_iter().chain(others).find(|(_, given)| *given) {
             Some((option, _)) => Err(CliError::usage(format!(
                 "{option} has no effect without OBJECT; give OBJECT before --merge, or drop {option}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses options for programs that are attached, if none is.
+    fn check_unattached(&self) -> Result<(), CliError> {
+        if self.attaches() {
+            return Ok(());
+        }
+        let name = |run: &String| run.split_once('=').map_or(run.clone(), |(name, _)| name.to_owned());
+        let runs: Vec<_> = self.test_runs.iter().map(name).collect();
+        let idle = self.program.programs.iter().find(|name| !runs.contains(name));
+        let attaching = [
+            ("--interface", self.program.interface.is_some()),
+            ("--cgroup", self.program.cgroup.is_some()),
+            ("--frequency", self.program.frequency.is_some()),
+        ];
+        let without_effect = idle
+            .map(|name| format!("--program {name}"))
+            .or_else(|| attaching.into_iter().find(|(_, given)| *given).map(|(option, _)| option.to_owned()));
+        match without_effect {
+            Some(option) => Err(CliError::usage(format!(
+                "{option} has no effect: --test-run attaches no program without COMMAND, --duration and --pid"
             ))),
             None => Ok(()),
         }

@@ -1,26 +1,27 @@
 //! The report as JSON: one object for each file, and one for all of them.
 
-use cutaway::{CoverageReport, FunctionCoverage, LineCoverage, NotMeasured, Run, Totals};
+use cutaway::{CoverageReport, FunctionCoverage, LineCoverage, Run, Totals};
 use serde_json::{Value, json};
 
 use crate::{error::CliError, terminal};
 
 /// Returns the lines of JSON.
-pub(super) fn text(report: &CoverageReport, not_measured: &[NotMeasured]) -> Result<String, CliError> {
+pub(super) fn text(report: &CoverageReport) -> Result<String, CliError> {
     let files = report.files.iter().map(|file| {
         json!({
             "file": &*file.path,
             "lines": file.lines.iter().map(line).collect::<Vec<_>>(),
             "functions": file.functions.iter().map(function).collect::<Vec<_>>(),
-            "line_totals": totals(file.line_totals()),
+            "line_totals": line_totals(file.line_totals()),
             "function_totals": totals(file.function_totals()),
         })
     });
     let all = json!({
-        "line_totals": totals(report.line_totals()),
+        "line_totals": line_totals(report.line_totals()),
         "function_totals": totals(report.function_totals()),
         "functions_without_lines": report.functions_without_lines.iter().map(function).collect::<Vec<_>>(),
-        "not_measured": not_measured
+        "not_measured": report
+            .not_measured
             .iter()
             .map(|one| json!({ "function": one.function, "why": one.why }))
             .collect::<Vec<_>>(),
@@ -34,7 +35,7 @@ pub(super) fn text(report: &CoverageReport, not_measured: &[NotMeasured]) -> Res
 }
 
 fn line(line: &LineCoverage) -> Value {
-    json!({ "line": line.line, "runs": runs(line.runs), "text": line.text.as_deref() })
+    json!({ "line": line.line, "runs": runs(line.runs), "partial": line.partial, "text": line.text.as_deref() })
 }
 
 fn function(function: &FunctionCoverage) -> Value {
@@ -48,6 +49,15 @@ fn runs(runs: Run) -> Option<u64> {
         Run::NotRun => Some(0),
         Run::NotMeasured => None,
     }
+}
+
+/// Returns the totals of lines, which can run in part.
+fn line_totals(lines: Totals) -> Value {
+    let mut all = totals(lines);
+    if let Value::Object(all) = &mut all {
+        all.insert("ran_in_part".to_owned(), lines.ran_in_part.into());
+    }
+    all
 }
 
 fn totals(totals: Totals) -> Value {

@@ -6,14 +6,17 @@ use cutaway::CoverageReport;
 
 use crate::{
     error::CliError,
-    object_arg::read_whole,
+    object_arg::read_whole_as,
     output_file::{self, OutputFile, Refused},
 };
 
 /// Reads the report in a file.
 pub(super) fn read(path: &Path) -> Result<CoverageReport, CliError> {
     let shown = path.display();
-    let bytes = read_whole(path, &format!("read `{shown}`"))?;
+    let bytes = read_whole_as(path, &format!("read `{shown}`"), "lcov file")?;
+    if bytes.starts_with(b"\x7fELF") {
+        return Err(CliError::usage(format!("`{shown}` is an object, not lcov; give OBJECT before --merge")));
+    }
     CoverageReport::from_lcov(&String::from_utf8_lossy(&bytes))
         .map_err(|error| CliError::new(format!("cannot read `{shown}` as lcov: {error}")))
 }

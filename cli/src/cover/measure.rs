@@ -18,16 +18,8 @@ use crate::{
     signals,
 };
 
-/// The result of one run of an object.
-#[derive(Debug, Default)]
-pub(super) struct Measured {
-    pub(super) report: CoverageReport,
-    /// The functions that ran without marks, each with the reason.
-    pub(super) not_measured: Vec<NotMeasured>,
-}
-
 /// Runs the object until the command exits, the time is over, or a signal arrives.
-pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
+pub(super) fn measure(arguments: &Arguments) -> Result<CoverageReport, CliError> {
     let ReadObject { shown, mut object, .. } = arguments.object.read(Reader::Cutaway)?;
     let requests = arguments.test_runs.iter().map(|text| Request::read(text)).collect::<Result<Vec<_>, _>>()?;
     let section = object.btf();
@@ -56,6 +48,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
         attached = attach_except(&loaded, &AttachArgs::of(&arguments.program), is_run);
     }
     let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
+    let unloaded: Vec<_> = skipped.reasons().map(|(name, why)| NotMeasured::new(name, why)).collect();
     skipped.add(std::mem::take(&mut attached.skipped));
     skipped.report(&shown, attached.is_empty() && requests.is_empty())?;
     attached.report();
@@ -65,7 +58,9 @@ pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
     }
     wait(arguments, &mut buffers, attached, process, stop)?;
     let coverage = loaded.coverage().ok_or_else(|| CliError::new("the object was loaded without coverage"))?;
-    Ok(Measured { report: coverage.report()?, not_measured: coverage.not_measured() })
+    let mut report = coverage.report()?;
+    report.add_not_measured(unloaded);
+    Ok(report)
 }
 
 /// Waits until the run ends, then detaches the programs. Records are read and dropped.

@@ -26,12 +26,12 @@ pub(super) fn lines(report: &CoverageReport) -> String {
 }
 
 fn line(row: &Row, colors: &Colors) -> String {
-    let Row::Line { line, runs, text } = row else { return format!("{:>8}", "…") };
+    let Row::Line { line, runs, partial, text } = row else { return format!("{:>8}", "…") };
     let text =
         text.as_deref().map(|text| terminal::one_line(&text.replace('\t', &" ".repeat(TAB)))).unwrap_or_default();
     let (count, color) = match runs {
         None => ("-".to_owned(), ""),
-        Some(Run::Ran(count)) => (count.to_string(), colors.green),
+        Some(Run::Ran(count)) => (format!("{count}{}", if *partial { "*" } else { "" }), colors.green),
         Some(Run::NotRun) => ("#####".to_owned(), colors.red),
         Some(Run::NotMeasured) => ("?".to_owned(), colors.yellow),
     };
@@ -41,13 +41,20 @@ fn line(row: &Row, colors: &Colors) -> String {
 }
 
 /// Returns the numbers of each file, and the functions that were not measured.
-pub(super) fn summary(report: &CoverageReport, not_measured: &[NotMeasured]) -> String {
+pub(super) fn summary(report: &CoverageReport) -> String {
     let mut text = format!("{:>8} {:>7} {:>8} {:>13}  file\n", "covered", "ran", "not run", "not measured");
     for file in &report.files {
         text.push_str(&row(file.line_totals(), &terminal::one_line(&file.path)));
     }
     text.push_str(&row(report.line_totals(), "all lines"));
     text.push_str(&row(report.function_totals(), "all functions"));
+    match report.line_totals().ran_in_part {
+        0 => {}
+        1 => text.push_str("1 line ran in part (*)\n"),
+        many => {
+            let _ = writeln!(text, "{many} lines ran in part (*)");
+        }
+    }
     for FunctionCoverage { name, runs, .. } in &report.functions_without_lines {
         let what = match runs {
             Run::Ran(_) => "ran",
@@ -56,7 +63,7 @@ pub(super) fn summary(report: &CoverageReport, not_measured: &[NotMeasured]) -> 
         };
         let _ = writeln!(text, "`{}` {what}; it has no line information", terminal::one_line(name));
     }
-    for NotMeasured { function, why, .. } in not_measured {
+    for NotMeasured { function, why, .. } in &report.not_measured {
         let _ = writeln!(text, "not measured: `{}`: {}", terminal::one_line(function), terminal::one_line(why));
     }
     text
@@ -64,8 +71,8 @@ pub(super) fn summary(report: &CoverageReport, not_measured: &[NotMeasured]) -> 
 
 fn row(totals: Totals, name: &str) -> String {
     let Totals { ran, not_run, not_measured, .. } = totals;
-    let row = format!("{} {ran:>7} {not_run:>8} {not_measured:>13}  ", right(&percent(totals), 8));
-    terminal::fit(&(row + name)).into_owned() + "\n"
+    let numbers = format!("{} {ran:>7} {not_run:>8} {not_measured:>13}  ", right(&percent(totals), 8));
+    terminal::fit_path(&numbers, name) + "\n"
 }
 
 /// Returns the percentage, rounded down: 100 % means all.
@@ -105,25 +112,34 @@ mod tests {
 
     #[test]
     fn each_state_of_a_line_has_its_mark() {
-        let row = |runs, text: &str| line(&Row::Line { line: 7, runs, text: Some(text.to_owned()) }, &Colors::NONE);
+        let row_of = |runs, partial, text: &str| {
+            line(&Row::Line { line: 7, runs, partial, text: Some(text.to_owned()) }, &Colors::NONE)
+        };
+        let row = |runs, text: &str| row_of(runs, false, text);
+        assert_eq!(row_of(Some(Run::Ran(12)), true, "}"), "     12*     7  }");
         assert_eq!(row(Some(Run::Ran(12)), "\treturn 0;"), "      12     7      return 0;");
         assert_eq!(row(Some(Run::NotRun), "}"), "   #####     7  }");
         assert_eq!(row(Some(Run::NotMeasured), "}"), "       ?     7  }");
         assert_eq!(row(None, ""), "       -     7");
         assert_eq!(row(None, "a\u{1b}[2J"), "       -     7  a\\u{1b}[2J", "a terminal does not obey the source");
-        let colored = line(&Row::Line { line: 7, runs: Some(Run::NotRun), text: None }, &Colors::ANSI);
+        let colored = line(&Row::Line { line: 7, runs: Some(Run::NotRun), partial: false, text: None }, &Colors::ANSI);
         assert_eq!(colored, "\x1b[31m   #####\x1b[0m     7");
         assert_eq!(line(&Row::Gap, &Colors::NONE), "       …");
     }
 
     #[test]
     fn summary_has_a_row_for_each_file_and_the_unmeasured_functions() {
-        let report = report("FN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\n# cutaway: lines not measured: 3\n");
-        let text = summary(&report, &[]);
+        let in_part = "# cutaway: lines that ran in part: 1\n";
+        let mut report =
+            report(&format!("FN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\n{in_part}# cutaway: lines not measured: 3\n"));
+        report.add_not_measured([NotMeasured::new("g", "no room")]);
+        let text = summary(&report);
         let expected = " covered     ran  not run  not measured  file\n\
                         \x20 50.0 %       1        1             1  /nonexistent/a.c\n\
                         \x20 50.0 %       1        1             1  all lines\n\
-                        \x20100.0 %       1        0             0  all functions\n";
+                        \x20100.0 %       1        0             0  all functions\n\
+                        1 line ran in part (*)\n\
+                        not measured: `g`: no room\n";
         assert_eq!(text, expected);
     }
 

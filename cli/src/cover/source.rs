@@ -5,9 +5,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{File, OpenOptions},
     io::Read,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::SystemTime,
 };
 
 use cutaway::{FileCoverage, LineCoverage, Run};
@@ -20,8 +22,9 @@ const MAX_SOURCE: u64 = 16 << 20;
 /// A row of the listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Row {
-    /// A line. `runs` is `None` if it has no code; `text` is `None` if it is unknown.
-    Line { line: u32, runs: Option<Run>, text: Option<String> },
+    /// A line. `runs` is `None` if it has no code; `partial` says that it ran in part.
+    /// `text` is `None` if it is unknown.
+    Line { line: u32, runs: Option<Run>, partial: bool, text: Option<String> },
     /// Lines that are not shown.
     Gap,
 }
@@ -52,23 +55,42 @@ fn rows_of(file: &FileCoverage, source: Option<&[String]>) -> Vec<Row> {
         next = Some(line.saturating_add(1));
         let found = left.next_if(|found| found.line == line);
         let text = text(line).or_else(|| found.and_then(|found| found.text.as_deref().map(str::to_owned)));
-        rows.push(Row::Line { line, runs: found.map(|found| found.runs), text });
+        rows.push(Row::Line {
+            line,
+            runs: found.map(|found| found.runs),
+            partial: found.is_some_and(|found| found.partial),
+            text,
+        });
     }
     rows
 }
 
+/// Returns whether the file may not be the source of the results: it has changed since the oldest of them, and no line
+/// has a text to compare. Then it is shown anyway.
+pub(super) fn may_have_changed(file: &FileCoverage, oldest: Option<SystemTime>) -> bool {
+    let is_unchecked = !file.lines.is_empty() && file.lines.iter().all(|line| line.text.is_none());
+    let changed = || open(&file.path)?.metadata().ok()?.modified().ok();
+    is_unchecked && changed().zip(oldest).is_some_and(|(changed, oldest)| changed > oldest)
+}
+
+/// Opens a source file. The path is from an object or an lcov file. `None` if it is no regular file.
+fn open(path: &str) -> Option<File> {
+    // Without O_NONBLOCK, open(2) of a FIFO blocks until another process opens it.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(Path::new(path)).ok()?;
+    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
+}
+
 /// Reads the lines of a source file. `None` if it cannot be read.
 fn read(path: &str) -> Option<Vec<String>> {
-    // Opening a FIFO would block.
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    let file = File::open(Path::new(path)).ok().filter(|_| is_file)?;
+    let file = open(path)?;
     let mut bytes = Vec::new();
     let length = file.take(MAX_SOURCE + 1).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     (length as u64 <= MAX_SOURCE).then(|| text.lines().map(str::to_owned).collect())
 }
 
-/// Returns whether these are the lines that the object was compiled from. Lines of lcov have no text to compare.
+/// Returns whether these are the lines that the object was compiled from. Lines of other tools' lcov have no text to compare.
 fn is_source_of(source: &[String], lines: &[LineCoverage]) -> bool {
     lines.iter().all(|line| {
         let there = (line.line as usize).checked_sub(1).and_then(|index| source.get(index));
@@ -97,8 +119,11 @@ mod tests {
         let rows = rows_of(&file("DA:2,1\nDA:9,0\nDA:20,0\n"), Some(&source));
         let expected = [1, 2, 3, 4, 0, 7, 8, 9, 10, 11, 0, 18, 19, 20].map(|line| Some(line).filter(|&line| line > 0));
         assert_eq!(lines(&rows), expected);
-        assert_eq!(rows[0], Row::Line { line: 1, runs: None, text: Some("\ttext 1".to_owned()) });
-        assert_eq!(rows[1], Row::Line { line: 2, runs: Some(Run::Ran(1)), text: Some("\ttext 2".to_owned()) });
+        assert_eq!(rows[0], Row::Line { line: 1, runs: None, partial: false, text: Some("\ttext 1".to_owned()) });
+        assert_eq!(
+            rows[1],
+            Row::Line { line: 2, runs: Some(Run::Ran(1)), partial: false, text: Some("\ttext 2".to_owned()) }
+        );
     }
 
     #[test]
@@ -107,7 +132,37 @@ mod tests {
         file.lines[1].text = Some("from BTF".into());
         let rows = rows(&file);
         assert_eq!(lines(&rows), [Some(2), Some(9), Some(u32::MAX)]);
-        assert_eq!(rows[1], Row::Line { line: 9, runs: Some(Run::NotRun), text: Some("from BTF".to_owned()) });
+        assert_eq!(
+            rows[1],
+            Row::Line { line: 9, runs: Some(Run::NotRun), partial: false, text: Some("from BTF".to_owned()) }
+        );
+    }
+
+    #[test]
+    fn file_without_texts_that_is_newer_than_the_results_may_have_changed() {
+        let source = tempfile::NamedTempFile::new().unwrap();
+        let mut file = file("DA:1,1\n");
+        file.path = source.path().to_str().unwrap().into();
+        let changed = source.as_file().metadata().unwrap().modified().unwrap();
+        let before = changed - std::time::Duration::from_secs(1);
+        assert!(may_have_changed(&file, Some(before)) && !may_have_changed(&file, Some(changed)));
+        file.lines[0].text = Some("x".into());
+        assert!(!may_have_changed(&file, Some(before)), "the text is compared");
+    }
+
+    #[test]
+    fn fifo_is_no_source() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.c");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert_eq!(read(path.to_str().unwrap()), None);
     }
 
     #[test]

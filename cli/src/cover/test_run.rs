@@ -7,7 +7,7 @@ use cutaway::{Loaded, ProgramType as T, TestRun};
 use crate::{
     decode, diagnostics,
     error::{CliError, listed},
-    object_arg::read_whole,
+    object_arg::read_whole_as,
 };
 
 /// The default packet. The kernel requires an Ethernet header of 14 bytes.
@@ -59,7 +59,10 @@ fn bytes(program: &str, input: &str) -> Result<Vec<u8>, CliError> {
         Some(digits) => decode::from_hex(digits).ok_or_else(|| {
             CliError::usage(format!("--test-run {program}={input}: hex: requires two hexadecimal digits for each byte"))
         }),
-        None => read_whole(Path::new(input), &format!("read the input of `{program}` from `{input}`")),
+        None => {
+            let attempt = format!("read the input of `{program}` from `{input}`");
+            read_whole_as(Path::new(input), &attempt, "input of a program")
+        }
     }
 }
 

@@ -84,6 +84,11 @@ impl Skipped {
         all
     }
 
+    /// Returns the names of the programs, each with the reason.
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = (&str, String)> {
+        self.programs.iter().map(|program| (program.name.as_str(), cut(&program.full_reason())))
+    }
+
     /// Adds the programs that cannot be attached, each with the reason.
     pub(crate) fn add(&mut self, unattached: Vec<(String, String)>) {
         self.programs.extend(unattached.into_iter().map(|(name, why)| SkippedProgram::new(name, why)));

@@ -30,6 +30,6 @@ pub(super) use self::{
     measured::{Covering, NAME},
 };
 pub use self::{
-    measured::{Coverage, NotMeasured},
-    report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, Run, Totals},
+    measured::Coverage,
+    report::{CoverageReport, FileCoverage, FunctionCoverage, LcovError, LineCoverage, NotMeasured, Run, Totals},
 };

@@ -15,6 +15,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(output_is_the_same_as_the_format_lcov).needs(ring),
         test!(lcov_files_are_merged_without_an_object),
         test!(unmeasured_line_is_merged_as_unmeasured),
+        test!(texts_and_lines_in_part_survive_the_merge).needs(ring),
+        test!(source_newer_than_results_without_texts_is_named),
+        test!(source_that_is_a_fifo_is_not_opened),
         test!(source_that_changed_is_not_shown_for_the_object).needs(ring),
     ]
 }
@@ -86,6 +89,49 @@ fn unmeasured_line_is_merged_as_unmeasured() {
     assert!(table.contains("       ?     1\n"), "{table}");
     let table = merged(&[not_run, not_run], "table");
     assert!(table.contains("   #####     1\n"), "{table}");
+}
+
+fn texts_and_lines_in_part_survive_the_merge() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("one.info");
+    write(1, &file);
+    let file = file.to_str().unwrap();
+    let table = cover(["--merge", file, file]).stdout;
+    let row = |text: &str| table.lines().find(|line| line.contains(text)).unwrap().trim_start();
+    assert!(row("/* one */").starts_with("2 "), "{table}");
+    let changed = fs::read_to_string(file).unwrap().replace("/* one */", "/* another */");
+    let other = directory.path().join("other.info");
+    fs::write(&other, changed).unwrap();
+    let ended = cover(["--merge", file, other.to_str().unwrap()]);
+    assert!(ended.stderr.contains("has another text there"), "{ended:?}");
+    let table =
+        merged(&["SF:/nonexistent/a.c\nDA:1,1\n# cutaway: lines that ran in part: 1\nend_of_record\n"], "table");
+    assert!(table.contains("      1*     1\n") && table.contains("1 line ran in part"), "{table}");
+}
+
+/// Writes a result without texts of this source, and returns the merged table.
+fn table_of_source(source: &Path) -> crate::binary::Ended {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), format!("SF:{}\nDA:1,1\nend_of_record\n", source.display())).unwrap();
+    cover([Path::new("--merge"), file.path()])
+}
+
+fn source_newer_than_results_without_texts_is_named() {
+    let source = tempfile::NamedTempFile::new().unwrap();
+    fs::write(source.path(), "new text\n").unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    source.as_file().set_modified(later).unwrap();
+    assert!(table_of_source(source.path()).stderr.contains("is newer than the results"));
+    source.as_file().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(table_of_source(source.path()).stderr, "");
+}
+
+fn source_that_is_a_fifo_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.c");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let ended = table_of_source(&path);
+    assert!(ended.stdout.contains("       1     1\n"), "{ended:?}");
 }
 
 /// The text of the lines with code is the object's, whatever the file on this machine has.

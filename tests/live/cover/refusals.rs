@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(wrong_usage_of_cover_ends_with_status_2),
         test!(broken_lcov_is_refused_with_its_line),
+        test!(endless_input_of_a_test_run_is_refused),
         test!(unknown_program_of_a_test_run_is_refused),
         test!(output_that_cannot_be_written_is_refused_before_loading),
         test!(failed_test_run_ends_with_its_reason).needs(ring),
@@ -25,10 +26,13 @@ fn wrong_usage_of_cover_ends_with_status_2() {
     for words in [
         &[][..],
         &["--merge"],
+        &["--merge", object],
         &["--merge", object, "--pid", "1"],
         &["--merge", object, "--duration", "1"],
         &["--merge", object, "--test-run", "filter"],
         &["--merge", object, "--", "true"],
+        &[object, "--program", "enter", "--test-run", "filter"],
+        &[object, "--interface", "lo", "--test-run", "filter"],
         &[object, "--test-run", "=hex:00"],
         &[object, "--test-run", "filter="],
         &[object, "--format", "xml"],
@@ -49,9 +53,17 @@ fn broken_lcov_is_refused_with_its_line() {
     let ended = cover(["--merge", path]);
     let why = ended.complaint();
     assert!(why.starts_with(&format!("cannot read `{path}` as lcov: line 3: a count is")), "{why}");
-    fs::write(file.path(), [0x7f, b'E', b'L', b'F', 0xff]).unwrap();
+    fs::write(file.path(), [0x7f, b'E', b'L', 0xff]).unwrap();
     assert!(cover(["--merge", path]).complaint().contains("line 1: "));
+    let object = cover(["--merge".into(), branches().into_os_string()]);
+    assert!(object.stderr.contains("give OBJECT before --merge"), "{object:?}");
+    assert!(cover([""; 0]).stderr.contains("--merge"));
     assert!(cover(["--merge", "/nonexistent"]).complaint().contains("ENOENT"));
+}
+
+fn endless_input_of_a_test_run_is_refused() {
+    let ended = cover([branches().to_str().unwrap(), "--test-run", "filter=/dev/zero"]);
+    assert!(ended.complaint().ends_with("no input of a program is"), "{ended:?}");
 }
 
 fn unknown_program_of_a_test_run_is_refused() {

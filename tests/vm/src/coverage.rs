@@ -7,7 +7,7 @@
 //!            DIR/all.info                           all reports of all kernels, merged
 //! ```
 //!
-//! The reports have the format of lcov, with two comments that the crate `cutaway` adds
+//! The reports have the format of lcov, with comments that the crate `cutaway` adds
 //! (`loader/src/instrument/coverage/report/lcov.rs`). This package does not depend on the crates under test, so it has
 //! a merge of its own (`coverage/tracefile.rs`), for the records that `cutaway` writes.
 

@@ -14,7 +14,7 @@ use super::{
     directory::leave,
     inference::inferred,
     marks::{FunctionMarks, Marks, Unmarked},
-    report::{CoverageReport, FunctionRun},
+    report::{CoverageReport, FunctionRun, NotMeasured},
 };
 use crate::{Error, FunctionSpec, Object, link::Linked, sorted::Sorted};
 
@@ -147,16 +147,6 @@ impl TwoReads {
     }
 }
 
-/// A function that runs without marks: an element of [`Coverage::not_measured`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NotMeasured {
-    /// The function's name.
-    pub function: String,
-    /// The reason, for example the verifier's.
-    pub why: String,
-}
-
 impl Coverage {
     /// Returns the source lines of the loaded programs, with those that have run until now.
     ///
@@ -175,12 +165,14 @@ impl Coverage {
             let Some(spec) = covering.functions.get(index) else { continue };
             functions.push((spec, self.blocks(index, uncovered.is_some(), &marks)));
         }
-        Ok(CoverageReport::of(functions.iter().map(|(spec, blocks)| FunctionRun {
+        let mut report = CoverageReport::of(functions.iter().map(|(spec, blocks)| FunctionRun {
             name: &spec.name,
             lines: &spec.lines,
             instructions: &spec.instructions,
             blocks,
-        })))
+        }));
+        report.add_not_measured(self.not_measured());
+        Ok(report)
     }
 
     /// Returns the blocks of a function, and for each whether it ran; `None` if that is unknown.
@@ -203,7 +195,7 @@ impl Coverage {
             let marks = covering.marks.function(*index)?;
             let why = why.as_ref().or_else(|| marks.blocks.as_ref().err())?;
             let function = covering.functions.get(*index)?.name.clone();
-            Some(NotMeasured { function, why: why.clone() })
+            Some(NotMeasured::new(function, why.clone()))
         });
         loaded.collect()
     }

@@ -1,6 +1,7 @@
 //! Merges tracefiles of lcov that the crate `cutaway` has written.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
@@ -8,16 +9,29 @@ use std::fmt;
 const LINES_NOT_MEASURED: &str = "# cutaway: lines not measured: ";
 const FUNCTION_NOT_MEASURED: &str = "# cutaway: function not measured: ";
 
+/// The comment for lines that ran in part, which is for lines that ran as a whole in no report.
+const LINES_IN_PART: &str = "# cutaway: lines that ran in part: ";
+/// The comments that are kept as they are: reasons, and texts of lines.
+const REASON: &str = "# cutaway: not measured: ";
+const TEXT: &str = "# cutaway: text of line ";
+
 /// The number of reports in which a line or function ran. `None` if it was not measured.
 type Count = Option<u64>;
 
 /// The merged files of source, by path.
 #[derive(Debug, Default)]
-pub(super) struct Tracefile(BTreeMap<String, Source>);
+pub(super) struct Tracefile {
+    files: BTreeMap<String, Source>,
+    reasons: BTreeSet<String>,
+}
 
 #[derive(Debug, Default)]
 struct Source {
     lines: BTreeMap<u32, Count>,
+    /// The lines of the current report that ran, and those of them that ran as a whole in a report.
+    ran: BTreeSet<u32>,
+    whole: BTreeSet<u32>,
+    texts: BTreeMap<u32, String>,
     /// By name: the first line (0 if unknown), and the count.
     functions: BTreeMap<String, (u32, Count)>,
 }
@@ -33,11 +47,15 @@ impl Tracefile {
             if let Some(begun) = line.strip_prefix("SF:") {
                 starts.clear();
                 path = Some(begun.to_owned());
-                self.0.entry(begun.to_owned()).or_default();
+                self.files.entry(begun.to_owned()).or_default();
             } else if line == "end_of_record" {
-                path.take().ok_or_else(wrong)?;
+                let path = path.take().ok_or_else(wrong)?;
+                let source = self.files.entry(path).or_default();
+                source.whole.append(&mut source.ran);
+            } else if line.starts_with(REASON) && path.is_none() {
+                self.reasons.insert(line.to_owned());
             } else if !line.starts_with("TN:") {
-                let source = path.as_ref().and_then(|path| self.0.get_mut(path)).ok_or_else(wrong)?;
+                let source = path.as_ref().and_then(|path| self.files.get_mut(path)).ok_or_else(wrong)?;
                 source.add(line, &mut starts).ok_or_else(wrong)?;
             }
         }
@@ -57,6 +75,17 @@ impl Source {
             }
             return Some(());
         }
+        if let Some(list) = line.strip_prefix(LINES_IN_PART) {
+            for line in list.split(',') {
+                self.ran.remove(&line.parse().ok()?);
+            }
+            return Some(());
+        }
+        if let Some(text) = line.strip_prefix(TEXT) {
+            let (line, text) = text.split_once(": ")?;
+            self.texts.insert(line.parse().ok()?, text.to_owned());
+            return Some(());
+        }
         if let Some(function) = line.strip_prefix(FUNCTION_NOT_MEASURED) {
             let (start, name) = function.split_once(',')?;
             self.add_function(name, start.parse().ok()?, None);
@@ -65,7 +94,11 @@ impl Source {
         match line.split_once(':')? {
             ("DA", rest) => {
                 let (line, count) = rest.split_once(',')?;
-                add(self.lines.entry(line.parse().ok()?), Some(count.parse().ok()?));
+                let (line, count) = (line.parse().ok()?, count.parse().ok()?);
+                if count > 0 {
+                    self.ran.insert(line);
+                }
+                add(self.lines.entry(line), Some(count));
             }
             ("FN", rest) => {
                 let (start, name) = rest.split_once(',')?;
@@ -111,7 +144,10 @@ fn added(a: Count, b: Count) -> Count {
 impl fmt::Display for Tracefile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "TN:")?;
-        for (path, source) in &self.0 {
+        for reason in &self.reasons {
+            writeln!(out, "{reason}")?;
+        }
+        for (path, source) in &self.files {
             writeln!(out, "SF:{path}\n{source}end_of_record")?;
         }
         Ok(())
@@ -133,6 +169,16 @@ impl fmt::Display for Source {
             writeln!(out, "DA:{line},{count}")?;
         }
         writeln!(out, "LF:{}\nLH:{}", lines().count(), lines().filter(|(_, count)| *count > 0).count())?;
+        for (line, text) in &self.texts {
+            writeln!(out, "{TEXT}{line}: {text}")?;
+        }
+        let partial: Vec<String> = lines()
+            .filter(|(line, count)| *count > 0 && !self.whole.contains(line))
+            .map(|(line, _)| line.to_string())
+            .collect();
+        if !partial.is_empty() {
+            writeln!(out, "{LINES_IN_PART}{}", partial.join(","))?;
+        }
         let missing: Vec<String> =
             self.lines.iter().filter(|(_, count)| count.is_none()).map(|(line, _)| line.to_string()).collect();
         if !missing.is_empty() {
@@ -150,8 +196,9 @@ mod tests {
     use super::*;
 
     /// The example in `loader/src/instrument/coverage/report/lcov.rs`.
-    const WRITTEN: &str = "TN:\nSF:/src/program.bpf.c\nFN:10,enter\nFNDA:1,enter\nFNF:1\nFNH:1\nDA:10,1\nDA:11,0\nLF:2\n\
-                           LH:1\n# cutaway: lines not measured: 12,13\n# cutaway: function not measured: 20,leave\n\
+    const WRITTEN: &str = "TN:\n# cutaway: not measured: leave\tthere is no free register\nSF:/src/program.bpf.c\nFN:10,enter\nFNDA:1,enter\nFNF:1\nFNH:1\nDA:10,1\nDA:11,0\nLF:2\n\
+                           LH:1\n# cutaway: text of line 10: int enter(void *ctx)\n\
+                           # cutaway: lines that ran in part: 10\n# cutaway: lines not measured: 12,13\n# cutaway: function not measured: 20,leave\n\
                            end_of_record\n";
 
     #[test]
@@ -170,8 +217,8 @@ mod tests {
             "TN:\nSF:/src/program.bpf.c\nFN:20,leave\nFNDA:0,leave\nFN:9,enter\nFNDA:2,enter\nDA:10,1\nDA:12,0\nDA:13,5\n\
              # cutaway: lines not measured: 11\nend_of_record\nSF:b.c\nDA:1,0\nend_of_record\n",
         )?;
-        let expected = "TN:\nSF:/src/program.bpf.c\nFN:9,enter\nFNDA:3,enter\nFNF:1\nFNH:1\nDA:10,2\nDA:13,5\nLF:2\n\
-                        LH:2\n# cutaway: lines not measured: 11,12\n# cutaway: function not measured: 20,leave\n\
+        let expected = "TN:\n# cutaway: not measured: leave\tthere is no free register\nSF:/src/program.bpf.c\nFN:9,enter\nFNDA:3,enter\nFNF:1\nFNH:1\nDA:10,2\nDA:13,5\nLF:2\n\
+                        LH:2\n# cutaway: text of line 10: int enter(void *ctx)\n# cutaway: lines not measured: 11,12\n# cutaway: function not measured: 20,leave\n\
                         end_of_record\nSF:b.c\nFNF:0\nFNH:0\nDA:1,0\nLF:1\nLH:0\nend_of_record\n";
         assert_eq!(file.to_string(), expected);
         Ok(())

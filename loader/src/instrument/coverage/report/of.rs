@@ -9,72 +9,57 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run};
+use super::{
+    function::{FunctionRun, is_source},
+    parts::{self, Part},
+    unlined::leading_to_unlined,
+    values::{CoverageReport, FileCoverage, FunctionCoverage, Run},
+};
 use crate::{
-    Instruction, Line,
+    Instruction,
     instrument::code::{Flow, flow},
 };
-
-/// The blocks of one function, each with the result of the measurement.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FunctionRun<'a> {
-    pub(crate) name: &'a str,
-    /// The source lines of its instructions, in ascending order of their slots.
-    pub(crate) lines: &'a [Line],
-    pub(crate) instructions: &'a [Instruction],
-    /// The slots of each block, and whether it ran. `None` if it was not measured. Slots in no block are not measured.
-    pub(crate) blocks: &'a [(Range<usize>, Option<bool>)],
-}
 
 impl CoverageReport {
     /// Returns the report of one run of an object with these functions.
     pub(crate) fn of<'a>(functions: impl Iterator<Item = FunctionRun<'a>>) -> Self {
         let mut report = Self::default();
-        for function in functions {
-            report.add(function);
+        let mut all = Vec::new();
+        for (number, function) in functions.enumerate() {
+            report.add(number, function, &mut all);
         }
-        // A header's line can be part of several functions.
+        report.files.extend(parts::lines(all));
         report.sort(Run::join);
         report
     }
 
-    fn add(&mut self, function: FunctionRun<'_>) {
+    /// Adds a function, and its lines to `parts`.
+    fn add(&mut self, number: usize, function: FunctionRun<'_>, parts: &mut Vec<Part>) {
         let runs = function.blocks.iter().map(|(_, ran)| run(*ran)).reduce(Run::join).unwrap_or(Run::NotMeasured);
         let coverage = |line| FunctionCoverage { name: function.name.to_owned(), line, runs };
         let Some(first) = function.lines.iter().find(|line| is_source(line)) else {
             self.functions_without_lines.push(coverage(None));
             return;
         };
-        self.push(&first.file, None, Some(coverage(Some(first.line))));
+        let functions = vec![coverage(Some(first.line))];
+        self.files.push(FileCoverage { path: Arc::clone(&first.file), lines: Vec::new(), functions });
         let slots = Slots::of(function);
+        let partial = leading_to_unlined(&function, |slot| slots.block(slot));
         let ends = function.lines.iter().skip(1).map(|line| line.slot).chain([function.instructions.len()]);
         for (line, end) in function.lines.iter().zip(ends).filter(|(line, _)| is_source(line)) {
             // Without an instruction, the line has nothing to run.
             let Some(runs) = slots.run_of(line.slot..end) else { continue };
-            let text = Some(&line.text).filter(|text| !text.is_empty()).cloned();
-            self.push(&line.file, Some(LineCoverage { line: line.line, runs, text }), None);
+            parts.push(Part {
+                path: Arc::clone(&line.file),
+                line: line.line,
+                column: line.column,
+                text: Some(&line.text).filter(|text| !text.is_empty()).cloned(),
+                function: number,
+                runs,
+                is_partial: partial.contains(&line.slot),
+            });
         }
     }
-
-    /// Adds a line or function of this file. [`Self::sort`] combines files of the same path.
-    fn push(&mut self, path: &Arc<str>, line: Option<LineCoverage>, function: Option<FunctionCoverage>) {
-        match self.files.last_mut().filter(|last| last.path == *path) {
-            Some(last) => {
-                last.lines.extend(line);
-                last.functions.extend(function);
-            }
-            None => self.files.push(FileCoverage {
-                path: Arc::clone(path),
-                lines: line.into_iter().collect(),
-                functions: function.into_iter().collect(),
-            }),
-        }
-    }
-}
-
-/// Returns whether it is a line of the source. Line 0 is code that the compiler made.
-fn is_source(line: &Line) -> bool {
-    line.line > 0 && !line.file.is_empty()
 }
 
 /// The slots of a function, each with its block and whether that ran. Slots in no block are not measured.
@@ -93,6 +78,11 @@ impl<'a> Slots<'a> {
             }
         }
         Self { instructions, blocks }
+    }
+
+    /// Returns the block that contains this slot.
+    fn block(&self, slot: usize) -> Option<usize> {
+        self.blocks.get(slot)?.0
     }
 
     /// Returns whether the line of these slots ran. `None` if there are no slots.

@@ -3,11 +3,15 @@
 //! Records without a meaning for a report are skipped: branches, checksums, versions, totals. A text that is no
 //! tracefile, and a tracefile that was cut off, are refused: an empty report would say that nothing has to run.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use super::{
-    lcov::{FUNCTION_NOT_MEASURED, LINES_NOT_MEASURED},
-    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, Run},
+    lcov::{FUNCTION_NOT_MEASURED, LINES_IN_PART, LINES_NOT_MEASURED, REASON, TEXT},
+    values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage, NotMeasured, Run},
 };
 use crate::btf::shown;
 
@@ -33,7 +37,7 @@ impl CoverageReport {
     /// Reads a tracefile of lcov.
     ///
     /// If a file or line is in it more than once, its counts are added. The paths are not changed. The texts of the
-    /// lines are unknown.
+    /// lines are known only if this crate wrote the file.
     ///
     /// # Errors
     /// A line that no tracefile has, a number out of range, or a missing `end_of_record`. The error names the line.
@@ -62,12 +66,49 @@ struct Section {
     file: FileCoverage,
     /// The first lines of functions by the functions' index, from `FNL` records (since lcov 2.2).
     function_lines: BTreeMap<u32, u32>,
+    /// The lines that ran in part.
+    partial: BTreeSet<u32>,
+    texts: BTreeMap<u32, Arc<str>>,
+}
+
+impl Section {
+    fn of(path: &str) -> Self {
+        let file = FileCoverage { path: Arc::from(shown(path.as_bytes())), lines: Vec::new(), functions: Vec::new() };
+        Self { file, function_lines: BTreeMap::new(), partial: BTreeSet::new(), texts: BTreeMap::new() }
+    }
+
+    /// Returns the file. What the comments say about its lines may be behind them.
+    fn end(mut self) -> FileCoverage {
+        for line in &mut self.file.lines {
+            line.partial = line.runs.ran() && self.partial.contains(&line.line);
+            line.text = self.texts.get(&line.line).cloned();
+        }
+        self.file
+    }
 }
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), String> {
         if let Some(list) = line.strip_prefix(LINES_NOT_MEASURED) {
             return self.lines_not_measured(list);
+        }
+        if let Some(list) = line.strip_prefix(LINES_IN_PART) {
+            let section = self.section()?;
+            for line in list.split(',') {
+                section.partial.extend(line_number(line)?);
+            }
+            return Ok(());
+        }
+        if let Some(text) = line.strip_prefix(TEXT) {
+            let (line, text) = text.split_once(": ").ok_or("the text of a line is missing")?;
+            let (line, text) = (line_number(line)?, Some(text).filter(|text| !text.is_empty()));
+            self.section()?.texts.extend(line.zip(text.map(Arc::from)));
+            return Ok(());
+        }
+        if let Some(reason) = line.strip_prefix(REASON) {
+            let (function, why) = reason.split_once('\t').ok_or("the reason is missing")?;
+            self.report.add_not_measured([NotMeasured::new(shown(function.as_bytes()), shown(why.as_bytes()))]);
+            return Ok(());
         }
         if let Some(not_measured) = line.strip_prefix(FUNCTION_NOT_MEASURED) {
             let (line, name) = field(not_measured, "function not measured")?;
@@ -80,7 +121,7 @@ impl Parser {
         }
         if line.trim_ascii_end() == "end_of_record" {
             let section = self.file.take().ok_or("`end_of_record` without `SF:` before it")?;
-            self.report.files.push(section.file);
+            self.report.files.push(section.end());
             return Ok(());
         }
         let (kind, rest) = line.split_once(':').filter(|(kind, _)| is_kind(kind)).ok_or_else(|| {
@@ -98,7 +139,12 @@ impl Parser {
                 // A checksum of the line can follow.
                 let count = count.split(',').next().unwrap_or(count);
                 let (line, runs) = (line_number(line)?, run(count)?);
-                self.section()?.file.lines.extend(line.map(|line| LineCoverage { line, runs, text: None }));
+                self.section()?.file.lines.extend(line.map(|line| LineCoverage {
+                    line,
+                    runs,
+                    partial: false,
+                    text: None,
+                }));
                 Ok(())
             }
             "FN" => {
@@ -143,8 +189,7 @@ impl Parser {
         if path.is_empty() {
             return Err("`SF:` has no path".to_owned());
         }
-        let file = FileCoverage { path: Arc::from(shown(path.as_bytes())), lines: Vec::new(), functions: Vec::new() };
-        self.file = Some(Section { file, function_lines: BTreeMap::new() });
+        self.file = Some(Section::of(path));
         Ok(())
     }
 
@@ -156,7 +201,7 @@ impl Parser {
         let section = self.section()?;
         for line in list.split(',') {
             let line = line_number(line)?;
-            let not_measured = |line| LineCoverage { line, runs: Run::NotMeasured, text: None };
+            let not_measured = |line| LineCoverage { line, runs: Run::NotMeasured, partial: false, text: None };
             section.file.lines.extend(line.map(not_measured));
         }
         Ok(())

@@ -23,9 +23,9 @@ fn lines(report: &CoverageReport, path: &str) -> Vec<(u32, Run)> {
 
 /// Returns a report of one file `a.c` with these lines.
 fn of_lines(lines: &[(u32, Run)]) -> CoverageReport {
-    let lines = lines.iter().map(|&(line, runs)| LineCoverage { line, runs, text: None }).collect();
+    let lines = lines.iter().map(|&(line, runs)| LineCoverage { line, runs, partial: false, text: None }).collect();
     let file = FileCoverage { path: Arc::from("a.c"), lines, functions: Vec::new() };
-    CoverageReport { files: vec![file], functions_without_lines: Vec::new() }
+    CoverageReport { files: vec![file], functions_without_lines: Vec::new(), not_measured: Vec::new() }
 }
 
 #[test]
@@ -70,6 +70,81 @@ fn line_does_not_extend_to_code_behind_a_jump() {
 fn line_whose_end_alone_ran_is_unknown() {
     let blocks = [(0..1, Some(false)), (1..2, Some(true))];
     assert_eq!(lines(&report("f", &[line(0, "a.c", 1)], 2, &blocks), "a.c"), [(1, Run::NotMeasured)]);
+}
+
+/// Returns the lines of `a.c` that ran in part.
+fn partial(report: &CoverageReport) -> Vec<u32> {
+    report.files[0].lines.iter().filter(|line| line.partial).map(|line| line.line).collect()
+}
+
+/// `if (r) { out = 3; return 0; }` has a column for each statement.
+#[test]
+fn line_of_which_a_statement_did_not_run_ran_in_part() {
+    let at = |slot, number, column| Line { column, ..line(slot, "a.c", number) };
+    let all = [at(0, 1, 5), at(1, 1, 14), at(2, 2, 5)];
+    let of = |inner| report("f", &all, 3, &[(0..1, Some(true)), (1..2, inner), (2..3, Some(true))]);
+    assert_eq!(lines(&of(Some(false)), "a.c"), [(1, Run::Ran(1)), (2, Run::Ran(1))]);
+    assert_eq!((partial(&of(Some(false))), partial(&of(None))), (vec![1], vec![1]));
+    assert_eq!(of(Some(false)).line_totals().ran_in_part, 1);
+    assert_eq!(partial(&of(Some(true))), []);
+    let none = report("f", &all, 3, &[(0..1, Some(false)), (1..2, Some(false)), (2..3, Some(false))]);
+    assert_eq!(partial(&none), []);
+}
+
+/// The branch at line 1 leads to a block that the compiler gave no line, or line 0, behind the end of line 2.
+#[test]
+fn code_without_a_line_is_a_part_of_the_lines_that_lead_to_it() {
+    let instructions = [MOVE, Instruction::new(0x15, 0, 0, 2, 0), MOVE, EXIT, MOVE, EXIT];
+    let blocks = [(0..2, Some(true)), (2..4, Some(true)), (4..6, Some(false))];
+    let partial_of = |all: &[Line], blocks: &[_]| {
+        partial(&CoverageReport::of(
+            [FunctionRun { name: "f", lines: all, instructions: &instructions, blocks }].into_iter(),
+        ))
+    };
+    let mut all = vec![line(0, "a.c", 9), line(1, "a.c", 1), line(2, "a.c", 2)];
+    assert_eq!(partial_of(&all, &blocks), [1], "neither the line behind which it lies, nor line 9");
+    all.push(line(4, "a.c", 0));
+    assert_eq!(partial_of(&all, &blocks), [1]);
+    // Another block without a line is on the way.
+    all.pop();
+    all.pop();
+    let [entry, _, last] = blocks.clone();
+    assert_eq!(partial_of(&all, &[entry.clone(), (2..4, Some(true)), last]), [1]);
+    let all_ran = [entry, (2..4, Some(true)), (4..6, Some(true))];
+    assert_eq!(partial_of(&all, &all_ran), []);
+    // A line at its end shows that the block did not run.
+    all.push(line(5, "a.c", 3));
+    let [entry, second, last] = blocks;
+    assert_eq!(partial_of(&all, &[entry, second, last]), []);
+}
+
+#[test]
+fn copy_in_a_function_that_did_not_run_is_no_part_but_a_closure_is() {
+    let at = |column| [Line { column, ..line(0, "a.c", 1) }];
+    let (copy, closure) = (at(5), at(20));
+    let (ran, not) = ([(0..2, Some(true))], [(0..2, Some(false))]);
+    let of = |other: &[Line]| {
+        let function = |name, lines, blocks| FunctionRun { name, lines, instructions: &[MOVE, EXIT], blocks };
+        CoverageReport::of([function("f", &copy[..], &ran[..]), function("g", other, &not)].into_iter())
+    };
+    assert_eq!((partial(&of(&copy)), partial(&of(&closure))), (vec![], vec![1]));
+}
+
+#[test]
+fn merged_line_ran_in_part_if_no_report_ran_all_of_it() {
+    let of = |text: &str| CoverageReport::from_lcov(&format!("SF:a.c\n{text}end_of_record\n")).unwrap();
+    let part = || of("DA:1,1\nDA:2,1\n# cutaway: lines that ran in part: 1,2,7\n");
+    assert_eq!(partial(&part()), [1, 2]);
+    for (other, expected) in [
+        ("DA:1,1\n", vec![2]),
+        ("DA:1,0\n# cutaway: lines not measured: 2\n", vec![1, 2]),
+        ("DA:1,1\n# cutaway: lines that ran in part: 1\n", vec![1, 2]),
+    ] {
+        let [mut one, mut two] = [part(), of(other)];
+        one.merge(of(other));
+        two.merge(part());
+        assert_eq!((partial(&one), one), (expected, two), "{other}");
+    }
 }
 
 #[test]
@@ -145,14 +220,14 @@ fn lcov_has_each_measured_line_and_function() {
     let mut of_two = report("enter", &all, 3, &[(0..1, Some(true)), (1..2, Some(false)), (2..3, None)]);
     of_two.merge(report("leave", &[line(0, "/src/a.c", 20)], 1, &[(0..1, None)]));
     of_two.merge(report("unused", &[line(0, "/src/a.c", 30)], 1, &[(0..1, Some(false))]));
-    let expected = "TN:\nSF:/src/a.c\nFN:10,enter\nFN:30,unused\nFNDA:1,enter\nFNDA:0,unused\nFNF:2\nFNH:1\nDA:10,1\n\
-                    DA:11,0\nDA:30,0\nLF:3\nLH:1\n# cutaway: lines not measured: 12,20\n\
+    of_two.add_not_measured([NotMeasured::new("leave", "no: room")]);
+    let expected = "TN:\n# cutaway: not measured: leave\tno: room\nSF:/src/a.c\nFN:10,enter\nFN:30,unused\nFNDA:1,enter\nFNDA:0,unused\nFNF:2\nFNH:1\nDA:10,1\n\
+                    DA:11,0\nDA:30,0\nLF:3\nLH:1\n# cutaway: text of line 10: text 10\n\
+                    # cutaway: text of line 11: text 11\n# cutaway: text of line 12: text 12\n\
+                    # cutaway: text of line 20: text 20\n# cutaway: text of line 30: text 30\n# cutaway: lines not measured: 12,20\n\
                     # cutaway: function not measured: 20,leave\nend_of_record\n";
     assert_eq!(of_two.to_lcov(), expected);
     let mut read = CoverageReport::from_lcov(expected).unwrap();
-    for line in of_two.files.iter_mut().flat_map(|file| &mut file.lines) {
-        line.text = None;
-    }
     assert_eq!(read, of_two);
     read.merge(of_two);
     assert_eq!(read.files[0].lines[0].runs, Run::Ran(2));
@@ -192,6 +267,9 @@ fn text_that_is_no_lcov_is_refused_with_the_line() {
         ("SF:a.c\nFN:x,f\n", 2, "a line is"),
         ("SF:a.c\nFNA:x,1,f\n", 2, "the index"),
         ("SF:a.c\n# cutaway: lines not measured: 1-9\n", 2, "a line is"),
+        ("# cutaway: not measured: f\n", 1, "the reason"),
+        ("SF:a.c\n# cutaway: text of line 1\n", 2, "the text"),
+        ("SF:a.c\n# cutaway: lines that ran in part: x\n", 2, "a line is"),
         ("SF:a.c\n# cutaway: function not measured: f\n", 2, "two values"),
         ("TN:\n\u{7f}ELF", 2, "`\u{fffd}ELF` is not a record"),
         ("{\"a\":1}", 1, "is not a record"),
@@ -231,12 +309,18 @@ impl Random {
     }
 
     fn report(&mut self) -> CoverageReport {
+        let text = |line: u32| (!line.is_multiple_of(3)).then(|| Arc::from(format!("}}\t: # {line}")));
         let mut report = CoverageReport::default();
+        for _ in 0..self.below(3) {
+            let function = ["enter", "", "a::b"][self.below(3)];
+            report.add_not_measured([NotMeasured::new(function, ["", "why: that"][self.below(2)])]);
+        }
         for _ in 0..self.below(4) {
             let path = Arc::from(["a.c", "b.h", "/usr/include/c d.h", ","][self.below(4)]);
             let line = |random: &mut Self| {
                 let line = 1 + random.below(12) as u32;
-                LineCoverage { line, runs: random.run(), text: None }
+                let runs = random.run();
+                LineCoverage { line, runs, partial: runs.ran() && random.below(2) == 0, text: text(line) }
             };
             let lines = (0..self.below(9)).map(|_| line(self)).collect();
             let function = |random: &mut Self| {

@@ -8,8 +8,10 @@ use super::values::{CoverageReport, FileCoverage, FunctionCoverage, LineCoverage
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Those that ran.
+    /// Those that ran, as a whole or in part.
     pub ran: usize,
+    /// Those of them that ran in part, see [`LineCoverage::partial`]. 0 for functions.
+    pub ran_in_part: usize,
     /// Those that did not run.
     pub not_run: usize,
     /// Those that were not measured.
@@ -23,6 +25,8 @@ impl Totals {
     }
 
     /// Returns the percentage of those that ran among those that were measured. `None` if none was measured.
+    ///
+    /// Lines that ran in part count as run, so 100 % of lines is not 100 % of branches.
     pub fn percent(&self) -> Option<f64> {
         let measured = self.measured();
         (measured > 0).then(|| self.ran as f64 * 100.0 / measured as f64)
@@ -35,6 +39,7 @@ impl Add for Totals {
     fn add(self, other: Self) -> Self {
         Self {
             ran: self.ran.saturating_add(other.ran),
+            ran_in_part: self.ran_in_part.saturating_add(other.ran_in_part),
             not_run: self.not_run.saturating_add(other.not_run),
             not_measured: self.not_measured.saturating_add(other.not_measured),
         }
@@ -64,7 +69,8 @@ impl FromIterator<Run> for Totals {
 impl FileCoverage {
     /// Returns the numbers of lines of this file.
     pub fn line_totals(&self) -> Totals {
-        self.lines.iter().map(|line: &LineCoverage| line.runs).collect()
+        let totals: Totals = self.lines.iter().map(|line: &LineCoverage| line.runs).collect();
+        Totals { ran_in_part: self.lines.iter().filter(|line| line.partial).count(), ..totals }
     }
 
     /// Returns the numbers of functions of this file.

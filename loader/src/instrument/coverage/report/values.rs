@@ -46,8 +46,12 @@ pub struct LineCoverage {
     pub line: u32,
     /// Whether any instruction of the line ran.
     pub runs: Run,
-    /// The text of the line, without leading and trailing space. `None` if the report was read from lcov, which has no
-    /// texts.
+    /// The line ran in part: some of its code did not run, or it is unknown whether it did. This includes code without
+    /// a line of its own to which the line leads. False if the line did not run or was not measured, and for lcov files
+    /// of other tools.
+    pub partial: bool,
+    /// The text of the line, without leading and trailing space. `None` if it is unknown: lcov files of other
+    /// tools have no texts.
     pub text: Option<Arc<str>>,
 }
 
@@ -76,6 +80,23 @@ pub struct FileCoverage {
     pub functions: Vec<FunctionCoverage>,
 }
 
+/// A function that was not measured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct NotMeasured {
+    /// The function's name.
+    pub function: String,
+    /// The reason, for example the verifier's.
+    pub why: String,
+}
+
+impl NotMeasured {
+    /// Returns the function with this name, and the reason.
+    pub fn new(function: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { function: function.into(), why: why.into() }
+    }
+}
+
 /// The lines and functions that ran, by source file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -84,17 +105,30 @@ pub struct CoverageReport {
     pub files: Vec<FileCoverage>,
     /// The functions without line information, sorted by name. lcov has no record for them.
     pub functions_without_lines: Vec<FunctionCoverage>,
+    /// The functions that were not measured, sorted by name. In a merged report, those that were not measured in one of
+    /// the reports.
+    pub not_measured: Vec<NotMeasured>,
 }
 
 impl CoverageReport {
     /// Adds the lines and functions of another report, of the same or another object.
     ///
     /// Counts of the same line are added. A line that ran in one of the reports ran, even if the other one did not
-    /// measure it. A line that did not run in one report and was not measured in the other is not measured.
+    /// measure it. A line that did not run in one report and was not measured in the other is not measured. A line ran
+    /// in part if it ran in part in each report in which it ran.
     pub fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.functions_without_lines.extend(other.functions_without_lines);
+        self.add_not_measured(other.not_measured);
         self.sort(Run::add);
+    }
+
+    /// Adds functions that were not measured, for example of programs that were not loaded. Each is listed once with
+    /// the same reason.
+    pub fn add_not_measured(&mut self, functions: impl IntoIterator<Item = NotMeasured>) {
+        self.not_measured.extend(functions);
+        self.not_measured.sort();
+        self.not_measured.dedup();
     }
 
     /// Sorts the report, and combines entries for the same file, line or function.
@@ -123,6 +157,9 @@ fn sort_lines(lines: &mut Vec<LineCoverage>, combine: fn(Run, Run) -> Run) {
     lines.dedup_by(|line, kept| {
         let same = line.line == kept.line;
         if same {
+            // All of the line ran if all of it ran in one of them.
+            kept.partial = [&*kept, &*line].into_iter().filter(|one| one.runs.ran()).all(|one| one.partial)
+                && (kept.runs.ran() || line.runs.ran());
             kept.runs = combine(kept.runs, line.runs);
             kept.text = kept.text.take().or_else(|| line.text.take());
         }
