@@ -90,7 +90,8 @@ fn read(path: &str) -> Option<Vec<String>> {
     (length as u64 <= MAX_SOURCE).then(|| text.lines().map(str::to_owned).collect())
 }
 
-/// Returns whether these are the lines that the object was compiled from. Lines of other tools' lcov have no text to compare.
+/// Returns whether these are the lines that the object was compiled from. Lines of other tools' lcov have no text to
+/// compare.
 fn is_source_of(source: &[String], lines: &[LineCoverage]) -> bool {
     lines.iter().all(|line| {
         let there = (line.line as usize).checked_sub(1).and_then(|index| source.get(index));

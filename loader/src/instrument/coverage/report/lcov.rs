@@ -2,8 +2,8 @@
 //!
 //! A `DA` record says that a line ran or did not, so a line that was not measured has none. A comment names such lines
 //! and functions, and the lines that ran in part, for [`CoverageReport::from_lcov`]. Other comments have the texts of
-//! lines, because the source may change, and the reasons why functions were not measured. `lcov` 2 ignores comments, `lcov` 1 ignores any unknown line; in
-//! what `lcov -a` writes, lines that were not measured are missing.
+//! lines, because the source may change, and the reasons why functions were not measured. `lcov` 2 ignores comments,
+//! `lcov` 1 ignores any unknown line; in what `lcov -a` writes, lines that were not measured are missing.
 //!
 //! ```text
 //! TN:
@@ -48,8 +48,8 @@ pub(super) const FUNCTION_NOT_MEASURED: &str = "# cutaway: function not measured
 impl CoverageReport {
     /// Returns the report as a tracefile of lcov.
     ///
-    /// Lines and functions that were not measured, lines that ran in part, texts of lines and reasons are in comments, which
-    /// [`Self::from_lcov`] reads. Functions without line information are not part of the format.
+    /// Lines and functions that were not measured, lines that ran in part, texts of lines and reasons are in comments,
+    /// which [`Self::from_lcov`] reads. Functions without line information are not part of the format.
     pub fn to_lcov(&self) -> String {
         let mut text = String::from("TN:\n");
         for NotMeasured { function, why } in &self.not_measured {

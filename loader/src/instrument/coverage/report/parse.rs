@@ -77,7 +77,7 @@ impl Section {
         Self { file, function_lines: BTreeMap::new(), partial: BTreeSet::new(), texts: BTreeMap::new() }
     }
 
-    /// Returns the file. What the comments say about its lines may be behind them.
+    /// Returns the file. Comments may be about lines that precede them.
     fn end(mut self) -> FileCoverage {
         for line in &mut self.file.lines {
             line.partial = line.runs.ran() && self.partial.contains(&line.line);

@@ -28,7 +28,7 @@ pub(super) fn lines(mut parts: Vec<Part>) -> impl Iterator<Item = FileCoverage> 
 
 /// Joins the parts of one line.
 ///
-/// A copy in a function in which no part of the line ran is left out: if one inlined copy ran as a whole, the line did.
+/// A copy in a function in which no part of the line ran is skipped: if one inlined copy ran as a whole, the line did.
 /// But if the copy has a column that ran nowhere, it is more than a copy. For example, it is a closure.
 fn line(parts: &[Part]) -> Option<(Arc<str>, LineCoverage)> {
     let first = parts.first()?;
