@@ -92,8 +92,9 @@ pub(super) fn warn_if_unmapped(pid: u32, path: &Path) {
 fn warn_if_not_mapped(pid: u32, path: &Path, file: &fs::Metadata) {
     let Ok((task, maps)) = maps(pid) else { return };
     let is_it = |mapping: &Mapping<'_>| {
-        // Some file systems show another inode in `maps` than to stat(2).
-        mapping.inode == file.ino()
+        // Some file systems show another inode in `maps` than to stat(2). And the links may be unreadable: then the
+        // inode counts, but not alone, because files of other file systems can have the same.
+        mapping.inode == file.ino() && Path::new(OsStr::from_bytes(mapping.path)).file_name() == path.file_name()
             || fs::metadata(mapping.link(task)).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()))
     };
     let mut all = mappings(&maps).peekable();

@@ -147,7 +147,7 @@ fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
         libc::EINVAL => {
             plain.advise("the verifier gives no reason; perhaps this kernel does not know this program type")
         }
-        libc::E2BIG => plain.advise("it has more instructions than the kernel accepts"),
+        libc::E2BIG => plain.advise("it has more instructions or uses more maps than the kernel accepts"),
         _ => plain.wanting(privileges::to_load(program.program_type)),
     }
 }

@@ -155,7 +155,9 @@ fn losses_are_unknown_if_the_kernel_refuses_the_counting() {
     let last = ended.stderr.lines().last().unwrap();
     assert!(last.starts_with("received 255, lost unknown ("), "{last}");
     let map = &honest::last(&ended)["maps"][0];
-    assert!(map["why"].as_str().unwrap().contains("the limit of 64"), "{map}");
+    // Older verifiers give no reason.
+    let why = map["why"].as_str().unwrap();
+    assert!(why.contains("the limit of 64") || why.contains("E2BIG"), "{map}");
     assert_eq!((&map["lost"], &map["sites"][0]["lost"]), (&Value::Null, &Value::Null));
     assert_eq!(map["sites"][0]["why"], map["why"]);
 }
