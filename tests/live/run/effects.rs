@@ -96,12 +96,15 @@ fn object_without_buffers_reports_no_lost_count() {
     let file = silent();
     let words = ["run", "--duration", "0.1", "--summary", "--format", "json", "--variables", "--maps"];
     let ended = Running::start(binary::command(words).arg(file.path())).end();
-    let last = ended.stderr.lines().last();
-    assert_eq!(last, Some("no buffer: the object has no ring and no perf event array that is read"), "{ended:?}");
+    let why = "no buffer: the object has no ring and no perf event array that is read";
+    assert_eq!(ended.stderr.lines().last(), Some(why), "{ended:?}");
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
         summary,
-        serde_json::json!({ "received": 0, "lost": null, "unreadable": 0, "maps": [], "unknown_map_sites": [] })
+        serde_json::json!({
+            "received": 0, "lost": null, "lost_at_least": null, "why": why, "unreadable": 0, "maps": [],
+            "unknown_map_sites": [],
+        })
     );
     for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
         assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
