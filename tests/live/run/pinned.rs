@@ -81,7 +81,8 @@ fn two_readers_of_one_perf_event_array_notice_each_other() {
     // While the slots were empty, its program may have failed to send: other tests call getpgid, too.
     let last = ended.stderr.lines().last().unwrap();
     let why = "(records that another reader received are not included)";
-    assert!(last.contains(", lost at least ") && last.ends_with(why), "{ended:?}");
+    let inexact = [", lost at least ", ", lost unknown "].iter().any(|lost| last.contains(lost));
+    assert!(inexact && last.ends_with(why), "{ended:?}");
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 
