@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use cutaway::{Loaded, Map, Object, Program, StatsGuard, TestRun, perf_reader};
 use cutaway_programs::prelude::*;
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::{
     instrumented::unprivileged,
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
     if let Some(why) = unprivileged() {
         return Ok(Outcome::Skipped(why));
     }
-    pin_to_this_cpu();
+    pin_to_this_cpu()?;
     println!("nanoseconds per run, medians of {} rounds of {RUNS} runs in turn; nothing is lost", arguments.rounds);
     println!("{:20} {:>12} {:>8} {:>16} {:>16}", "", "clock", "plain", "counted", "covered");
     let mut missed = Vec::new();
@@ -257,16 +258,8 @@ fn fill<B: Register<Width = cutaway_programs::Bits64>>(asm: &mut Assembler, base
 }
 
 /// Keeps this thread on the CPU that it runs on.
-#[expect(unsafe_code, reason = "calls libc")]
-fn pin_to_this_cpu() {
-    // SAFETY: a set of CPUs is plain bits, of which none is set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: reads a number.
-    let cpu = unsafe { libc::sched_getcpu() };
-    if let Ok(cpu) = usize::try_from(cpu) {
-        // SAFETY: sets a bit; the macro checks the index.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
-        // SAFETY: the kernel reads the set. If it refuses, the figures vary more.
-        unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-    }
+fn pin_to_this_cpu() -> std::result::Result<(), String> {
+    let mut own = CpuSet::new();
+    own.set(sched_getcpu());
+    sched_setaffinity(None, &own).map_err(|error| format!("cannot keep the measurement on one CPU: {error}"))
 }

@@ -82,6 +82,11 @@ impl Marks {
         Self { functions, length }
     }
 
+    /// Returns the index of the function that starts there; `None` if the object has no such function.
+    pub(in crate::instrument) fn position(&self, function: Start) -> Option<usize> {
+        self.functions.position(&function)
+    }
+
     /// Returns the number of marks, each a byte.
     pub(in crate::instrument) fn len(&self) -> usize {
         self.length

@@ -16,7 +16,7 @@ use super::{
     marks::{FunctionMarks, Marks, Unmarked},
     report::{CoverageReport, FunctionRun, NotMeasured},
 };
-use crate::{Error, FunctionSpec, Object, link::Linked, sorted::Sorted};
+use crate::{Error, FunctionSpec, Object, link::Linked};
 
 /// Name of the map with the marks.
 pub(in crate::instrument) const NAME: &str = "cutaway_cover";
@@ -34,8 +34,6 @@ pub(in crate::instrument) struct Covering {
     loaded: BTreeMap<usize, Option<String>>,
     /// The blocks that a loaded program does not mark: function and block.
     unmarked: BTreeSet<(usize, usize)>,
-    /// The indices of the functions.
-    indices: Sorted<crate::elf::Start, usize>,
 }
 
 impl Covering {
@@ -43,15 +41,7 @@ impl Covering {
     pub(in crate::instrument) fn of(object: &Object) -> Self {
         let marks = Marks::of(object);
         let map = CounterMap::create(NAME, marks.len().max(1)).map_err(|error| error.to_string());
-        let indices = object.function_table().iter().enumerate().map(|(index, (start, _))| (*start, index));
-        Self {
-            marks,
-            map,
-            functions: object.functions().collect(),
-            loaded: BTreeMap::new(),
-            unmarked: BTreeSet::new(),
-            indices: Sorted::of(indices),
-        }
+        Self { marks, map, functions: object.functions().collect(), loaded: BTreeMap::new(), unmarked: BTreeSet::new() }
     }
 
     /// Returns whether blocks can be marked.
@@ -83,7 +73,7 @@ impl Covering {
             (Err(why), _) => Some(why.to_owned()),
         };
         for (function, _) in &linked.functions {
-            let Some(&index) = self.indices.get(function) else { continue };
+            let Some(index) = self.marks.position(*function) else { continue };
             let known = self.loaded.entry(index).or_default();
             *known = known.take().or_else(|| why.clone());
         }
