@@ -206,7 +206,7 @@ pub use instrument::{
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
 pub use load::{FailedProgram, LoadOptions, Loaded};
-pub use map::{Batches, Entries, Map, PerCpu, TypedMap};
+pub use map::{Batches, Entries, Map, MapBuilder, MapInfo, MapMemory, PerCpu, TypedMap, program_hash};
 #[cfg(feature = "aya-obj")]
 pub use object::ObjectReader;
 pub use object::{

@@ -1,4 +1,5 @@
-//! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of loaded programs.
+//! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of maps and loaded
+//! programs.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
 //! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
@@ -7,26 +8,23 @@
 //! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
 //! function could break the callers.
 
-#[cfg(feature = "tracing")]
-use std::os::fd::AsFd;
 use std::{
     marker::PhantomData,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
+use crate::{Error, Map, MapSpec, Object, ProgramSpec, sys::bpf::BtfTarget, text::no_such};
 #[cfg(feature = "tracing")]
 use crate::{
     ProgramType, Target,
     btf::{Btf, Kind},
     sys::btf,
-    text::no_such,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, and the
-/// loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the loaded programs,
-/// because it has no file descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
+/// maps to use, and the loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the
+/// maps and programs, because it has no file descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -42,9 +40,19 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
+    maps: Vec<MapReplacement<'p>>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
+}
+
+/// A map of the object, and the one that is used in its place.
+#[derive(Debug, Clone)]
+struct MapReplacement<'p> {
+    name: String,
+    map: BorrowedFd<'p>,
+    /// Opens it. A pointer, so that programs that replace no map do not contain the function.
+    open: fn(&MapSpec, BorrowedFd<'_>) -> Result<Map, Error>,
 }
 
 /// A program of the object, and the function that it replaces.
@@ -75,6 +83,51 @@ impl<'p> LoadOptions<'p> {
     /// Returns the directory for maps that are pinned by name; `otherwise` if these options do not set it.
     pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
         self.pin_root.as_deref().unwrap_or(otherwise)
+    }
+
+    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map
+    /// that another process has created. A later call with the same `name` replaces an earlier one.
+    ///
+    /// The type and the sizes of key and value must be the same, and the flags that change what programs see or may do
+    /// (`RDONLY_PROG`, `WRONLY_PROG`, `STACK_BUILD_ID`, `CLONE`, `RB_OVERWRITE`, and bits without a name here). The
+    /// number of elements, `map_extra` and the other flags may differ: the verifier uses those of the map. For a map of
+    /// maps, the kernel compares the inner maps when they are inserted.
+    ///
+    /// The map keeps its contents: the object's initial values of a data section are not written, and a constant
+    /// section (`.rodata`) is frozen only if the map is. Initial entries of maps of maps and of a `PROG_ARRAY` are
+    /// written. The map is not pinned, whatever its description says.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Map, Object};
+    /// let shared = Map::from_pin("/sys/fs/bpf/flows")?;
+    /// let mut options = LoadOptions::new();
+    /// options.map("flows", &shared);
+    /// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+    /// assert_eq!(loaded.map("flows")?.id(), shared.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns:
+    ///
+    /// - [`Error::NoSuchName`] if the object has no map `name`;
+    /// - [`Error::Invalid`] if `map` is not a map, or differs from the description;
+    /// - [`Error::Invalid`] for a struct_ops map, and for an arena with global variables: their contents are laid out
+    ///   when they are created.
+    #[doc(alias("bpf_map__reuse_fd", "MapReplacements", "reuse_fd"))]
+    pub fn map(&mut self, name: &str, map: &'p impl AsFd) -> &mut Self {
+        self.maps.retain(|known| known.name != name);
+        self.maps.push(MapReplacement { name: name.to_owned(), map: map.as_fd(), open: Map::in_place_of });
+        self
+    }
+
+    /// Returns the map to use in place of the one that `spec` describes.
+    pub(super) fn replaced(&self, spec: &MapSpec) -> Option<Result<Map, Error>> {
+        let known = self.maps.iter().find(|known| known.name == spec.name)?;
+        Some((known.open)(spec, known.map))
     }
 
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
@@ -111,9 +164,13 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks for each replacement that the object has the program, and that it is loaded and of the type `EXT`.
-    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "there are no settings"))]
+    /// Checks for each replacement that the object has the map, or has the program, and that the program is loaded and
+    /// of the type `EXT`.
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
+        let names = || object.maps().iter().map(|map| map.name.as_str());
+        if let Some(unknown) = self.maps.iter().find(|known| names().all(|name| name != known.name)) {
+            return Err(no_such("map", &unknown.name, names()));
+        }
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {
             let Some(program) = object.programs().iter().find(|program| program.name == replacement.name) else {
@@ -131,8 +188,6 @@ impl<'p> LoadOptions<'p> {
                 return unfit("it is not loaded: set its `section.autoload` to true".to_owned());
             }
         }
-        #[cfg(not(feature = "tracing"))]
-        let _ = object;
         Ok(())
     }
 

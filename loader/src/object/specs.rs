@@ -1,6 +1,6 @@
 //! Descriptions of maps and programs: plain values as in the file, to be changed before loading.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
@@ -42,6 +42,18 @@ pub struct MapSpec {
     pub numa_node: u32,
     /// Whether it is pinned by name.
     pub pinning: Pinning,
+    /// Where it is pinned, whatever its name and the directory for pins: a path in a BPF file system. Loading uses the
+    /// map that is pinned there, if it has the same description, and otherwise pins the new map there.
+    #[doc(alias("bpf_map__set_pin_path", "bpf_map__pin_path", "PinPath"))]
+    pub pin_path: Option<PathBuf>,
+    /// The SHA-256 of the only program that may use the map ([`program_hash`](crate::program_hash)); `None` for any
+    /// program. Linux 6.18 (`map_create` in `kernel/bpf/syscall.c`).
+    #[doc(alias("excl_prog_hash", "bpf_map__set_exclusive_program"))]
+    pub exclusive_hash: Option<[u8; 32]>,
+    /// The index of the network device that the map is offloaded to; 0 for a map of the kernel itself. Only drivers
+    /// that run programs on the device have such maps (Linux 4.16).
+    #[doc(alias("map_ifindex", "bpf_map__set_ifindex"))]
+    pub ifindex: u32,
     /// For a map of maps: the description of its inner maps.
     #[doc(alias("inner_map_fd", "bpf_map__set_inner_map_fd"))]
     pub inner: Option<Box<MapSpec>>,
@@ -180,7 +192,15 @@ impl MapSpec {
         if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
     }
 
-    pub(super) fn new(name: &str, map_type: MapType, location: Location) -> Self {
+    /// Returns the description of a map of no object, for [`Map::create`](crate::Map::create). Its sizes are 0, except
+    /// what the caller sets.
+    #[doc(alias("bpf_map_create_opts", "MapSpec"))]
+    #[must_use]
+    pub fn new(name: &str, map_type: MapType) -> Self {
+        Self::at(name, map_type, Location::Nowhere)
+    }
+
+    pub(super) fn at(name: &str, map_type: MapType, location: Location) -> Self {
         Self {
             name: name.to_owned(),
             autocreate: true,
@@ -192,6 +212,9 @@ impl MapSpec {
             map_extra: 0,
             numa_node: 0,
             pinning: Pinning::None,
+            pin_path: None,
+            exclusive_hash: None,
+            ifindex: 0,
             inner: None,
             initial_entries: Vec::new(),
             btf_key_type_id: 0,

@@ -19,7 +19,7 @@ mod tests;
 pub(super) use self::define::Attr;
 pub(crate) use self::{
     commands::{
-        BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
+        BtfLoad, CommonAttr, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
         LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateUprobeMulti, MapBatch, MapCreate,
         MapElem, Obj, ObjGetInfo, ProgAttach, ProgLoad, ProgTestRun, ProgTestRunOn, RawTracepointOpen, TaskFdQuery,
     },

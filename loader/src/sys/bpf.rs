@@ -18,7 +18,7 @@ use cutaway_sys::{
     report::{check, report},
 };
 
-use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::attr::{Attr, BtfLoad, CommonAttr, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
@@ -57,6 +57,8 @@ pub(super) enum Command {
     LINK_CREATE = 28,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    /// `BPF_MAP_CREATE` with the flag for common attributes (7.x).
+    MAP_CREATE_COMMON_ATTRS = 1 << 16,
 }
 
 /// Calls bpf(2) and logs the call.
@@ -150,7 +152,10 @@ impl kv::Source for Arguments<'_> {
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BPF_{self:?}")
+        match self {
+            Self::MAP_CREATE_COMMON_ATTRS => f.write_str("BPF_MAP_CREATE|BPF_COMMON_ATTRS"),
+            _ => write!(f, "BPF_{self:?}"),
+        }
     }
 }
 
@@ -161,8 +166,61 @@ pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
 
 /// Creates a map.
 pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
-    // SAFETY: `MapCreate` holds no address.
-    unsafe { bpf_fd(Command::MAP_CREATE, &mut { attr }, why) }
+    map_create_for(attr, None, why)
+}
+
+/// The SHA-256 of a program's instructions.
+pub(crate) type ProgramHash = [u8; 32];
+
+/// Creates a map that only the program with this hash may use (6.18), if one is given.
+pub(crate) fn map_create_for(mut attr: MapCreate, program: Option<&ProgramHash>, why: &str) -> io::Result<OwnedFd> {
+    set_program(&mut attr, program);
+    // SAFETY: the only address in `MapCreate` is that of `program`, borrowed for the call, with its length.
+    unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
+}
+
+/// Creates a map as [`map_create_for`] does, and has the kernel write the reason of a refusal into `log` (7.x; EINVAL
+/// before, without a log).
+pub(crate) fn map_create_logged(
+    mut attr: MapCreate,
+    program: Option<&ProgramHash>,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    /// `BPF_LOG_LEVEL1`
+    const LEVEL: u32 = 1;
+    set_program(&mut attr, program);
+    let mut common = CommonAttr {
+        log_size: length(log.len())?,
+        log_level: LEVEL,
+        log_buf: Pointer::to_mut(log),
+        ..CommonAttr::default()
+    };
+    let command = Command::MAP_CREATE_COMMON_ATTRS;
+    let size = size_of::<MapCreate>();
+    // SAFETY: both structures are alive, without padding, and as long as said. The address in `attr` is that of
+    // `program`, the one in `common` that of `log`; both are borrowed for the call, with their own lengths.
+    let value = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_mut(&mut attr),
+            size,
+            std::ptr::from_mut(&mut common),
+            size_of::<CommonAttr>(),
+        )
+    };
+    let answer = reported(&Arguments { command, attr: &attr, logged: &[], size }, value, why);
+    // SAFETY: the answer of a command that answers with a new fd.
+    unsafe { owned_fd(answer) }
+}
+
+/// Sets the only program that may use a new map.
+fn set_program(attr: &mut MapCreate, program: Option<&ProgramHash>) {
+    if let Some(hash) = program {
+        attr.excl_prog_hash = Pointer::to(hash);
+        attr.excl_prog_hash_size = hash.len() as u32;
+    }
 }
 
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.

@@ -31,6 +31,19 @@ attr! {
         map_extra: u64,
         value_type_btf_obj_fd: u32,
         map_token_fd: u32,
+        /// The SHA-256 of the only program that may use the map (6.18).
+        excl_prog_hash: Pointer,
+        excl_prog_hash_size: u32,
+        padding: u32,
+    }
+
+    /// `struct bpf_common_attr`: the fourth argument of bpf(2), with `BPF_COMMON_ATTRS` in the command
+    struct CommonAttr {
+        log_buf: Pointer,
+        log_size: u32,
+        log_level: u32,
+        log_true_size: u32,
+        padding: u32,
     }
 
     /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_FREEZE`

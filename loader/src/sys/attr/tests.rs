@@ -8,6 +8,9 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(MapCreate, map_name), 28);
     assert_eq!(offset_of!(MapCreate, btf_fd), 48);
     assert_eq!(offset_of!(MapCreate, map_extra), 64);
+    assert_eq!(offset_of!(MapCreate, excl_prog_hash), 80);
+    assert_eq!(offset_of!(MapCreate, excl_prog_hash_size), 88);
+    assert_eq!((offset_of!(CommonAttr, log_true_size), size_of::<CommonAttr>()), (16, 24));
     assert_eq!(offset_of!(MapBatch, map_fd), 36);
     assert_eq!(offset_of!(ProgLoad, log_buf), 32);
     assert_eq!(offset_of!(ProgLoad, prog_name), 48);
