@@ -72,7 +72,18 @@
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned map | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program by name | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
+//! | read and write keys and values as types | [`Map::typed`], [`Pod`], [`pod!`] | — | `Pod`, `HashMap<_, K, V>` | any type of fixed size |
+//! | create a map without an object | [`MapBuilder`], [`Map::create`] | `bpf_map_create` | `HashMap::create` | `NewMap` |
+//! | open a map by its fd or id | [`Map::from_fd`], `Map::from_id` | `bpf_map_get_fd_by_id` | `MapData::from_fd`, `MapData::from_id` | `NewMapFromFD`, `NewMapFromID` |
+//! | use an existing map in place of an object's | [`LoadOptions::map`] | `bpf_map__reuse_fd` | `EbpfLoader::map_pin_path` (pins only) | `CollectionOptions.MapReplacements` |
+//! | pin a map at a path of its own, remove a pin | [`MapSpec::pin_path`], [`Map::unpin`], [`Loaded::unpin_maps`] | `bpf_map__set_pin_path`, `bpf_map__unpin` | `EbpfLoader::map_pin_path` | `Map.Unpin` |
 //! | read, set and delete an element | [`Map::lookup`], [`Map::update`], [`Map::delete`] | `bpf_map__lookup_elem`, `bpf_map__update_elem`, `bpf_map__delete_elem` | `HashMap::get`, `HashMap::insert`, `HashMap::remove` | `Map.Lookup`, `Map.Put`, `Map.Delete` |
+//! | add only new keys, change only existing ones, lock the value | [`Map::update_with`], [`UpdateFlags`] | `flags` of `bpf_map__update_elem` | `flags` of `insert` | `Map.Update` |
+//! | push to and pop from queues and stacks; Bloom filters | [`Map::push`], [`Map::pop`], [`Map::contains`] | `bpf_map_update_elem` without a key | `Queue`, `Stack`, `BloomFilter` | `Map.Put`, `Map.LookupAndDelete` with a nil key |
+//! | read and write an array without system calls | [`Map::mapped`] | `mmap` | — | `Map.Memory` |
+//! | forbid user space to write to a map | [`Map::freeze`] | `bpf_map_freeze` | — | `Map.Freeze` |
+//! | read the kernel's description of a map | [`Map::info`] | `bpf_map_get_info_by_fd` | `MapInfo` | `Map.Info` |
+//! | allow only one program to use a map | [`MapSpec::exclusive_hash`], [`program_hash`] | `bpf_map__set_exclusive_program` | — | — |
 //! | read all elements in batches, or read and delete them | [`Map::entries`], [`Map::drain_entries`] | `bpf_map_lookup_batch`, `bpf_map_lookup_and_delete_batch` | — | `Map.BatchLookup`, `Map.BatchLookupAndDelete` |
 //! | set or delete many elements | [`Map::update_batch`], [`Map::delete_batch`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
 //! | read a ring buffer | [`Map::ring`] | `ring_buffer__new` | `RingBuf` | `ringbuf.NewReader` |
@@ -113,6 +124,7 @@
 //! | `poller.rs` | wait for several rings and perf buffers at once |
 //! | `global.rs` | set a global variable, and read another one while the program runs |
 //! | `batch.rs` | set, delete and read many elements of a map in one system call |
+//! | `maps.rs` | create a map, use it in place of an object's, read and write it as Rust types |
 //! | `pin.rs` | pin a map, or reuse the pinned map |
 //! | `uprobe.rs` | attach a uprobe whose section names no function |
 //! | `from_aya.rs` | load an object that aya-obj has parsed |
