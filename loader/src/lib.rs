@@ -154,6 +154,7 @@
 //! | `network` | attaching to network devices, sockets and network namespaces | `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
+//! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins | the module `system`, `Map::from_id` |
@@ -218,7 +219,9 @@ pub use instrument::{
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
 pub use load::{FailedProgram, LoadOptions, Loaded};
-pub use map::{Batches, Entries, Map, MapBuilder, MapInfo, MapMemory, PerCpu, TypedMap, program_hash};
+pub use map::{Batches, Entries, Map, MapInfo, MapMemory, PerCpu, TypedMap};
+#[cfg(feature = "maps")]
+pub use map::{MapBuilder, program_hash};
 #[cfg(feature = "aya-obj")]
 pub use object::ObjectReader;
 pub use object::{

@@ -19,30 +19,34 @@
 //! | `by_id` | maps of any process, by id |
 
 mod batch;
+#[cfg(feature = "maps")]
 mod build;
 #[cfg(feature = "system")]
 mod by_id;
 mod create;
+#[cfg(feature = "maps")]
 mod exclusive;
 mod handle;
 mod info;
 mod memory;
 mod no_key;
 mod pin;
+#[cfg(feature = "maps")]
 mod replace;
 mod single;
 mod typed;
+#[cfg(feature = "maps")]
 mod types;
 mod verdict;
 
 pub(crate) use self::pin::NewPins;
 pub use self::{
     batch::{Batches, Entries},
-    build::MapBuilder,
-    exclusive::program_hash,
     handle::Map,
     info::MapInfo,
     memory::MapMemory,
     single::PerCpu,
     typed::TypedMap,
 };
+#[cfg(feature = "maps")]
+pub use self::{build::MapBuilder, exclusive::program_hash};

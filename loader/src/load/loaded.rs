@@ -152,6 +152,9 @@ impl Loaded {
     /// # Errors
     ///
     /// As [`Map::unpin`]. The other pins are removed nevertheless; the first error is returned.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
     #[doc(alias("bpf_object__unpin_maps", "bpf_object__unpin"))]
     pub fn unpin_maps(&self) -> Result<usize, Error> {
         let (mut removed, mut first) = (0, None);

@@ -8,13 +8,19 @@
 //! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
 //! function could break the callers.
 
+#[cfg(any(feature = "tracing", feature = "maps"))]
+use std::os::fd::AsFd;
 use std::{
     marker::PhantomData,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Map, MapSpec, Object, ProgramSpec, sys::bpf::BtfTarget, text::no_such};
+#[cfg(any(feature = "tracing", feature = "maps"))]
+use crate::text::no_such;
+use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
+#[cfg(feature = "maps")]
+use crate::{Map, MapSpec};
 #[cfg(feature = "tracing")]
 use crate::{
     ProgramType, Target,
@@ -40,19 +46,19 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
+    #[cfg(feature = "maps")]
     maps: Vec<MapReplacement<'p>>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
 }
 
-/// A map of the object, and the one that is used in its place.
+/// The name of a map in the object, and the map in its place.
+#[cfg(feature = "maps")]
 #[derive(Debug, Clone)]
 struct MapReplacement<'p> {
     name: String,
     map: BorrowedFd<'p>,
-    /// Opens it. A pointer, so that programs that replace no map do not contain the function.
-    open: fn(&MapSpec, BorrowedFd<'_>) -> Result<Map, Error>,
 }
 
 /// A program of the object, and the function that it replaces.
@@ -117,17 +123,21 @@ impl<'p> LoadOptions<'p> {
     /// - [`Error::Invalid`] if `map` is not a map, or differs from the description;
     /// - [`Error::Invalid`] for a struct_ops map, and for an arena with global variables: their contents are laid out
     ///   when they are created.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
     #[doc(alias("bpf_map__reuse_fd", "MapReplacements", "reuse_fd"))]
     pub fn map(&mut self, name: &str, map: &'p impl AsFd) -> &mut Self {
         self.maps.retain(|known| known.name != name);
-        self.maps.push(MapReplacement { name: name.to_owned(), map: map.as_fd(), open: Map::in_place_of });
+        self.maps.push(MapReplacement { name: name.to_owned(), map: map.as_fd() });
         self
     }
 
     /// Returns the map to use in place of the one that `spec` describes.
+    #[cfg(feature = "maps")]
     pub(super) fn replaced(&self, spec: &MapSpec) -> Option<Result<Map, Error>> {
         let known = self.maps.iter().find(|known| known.name == spec.name)?;
-        Some((known.open)(spec, known.map))
+        Some(Map::in_place_of(spec, known.map))
     }
 
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
@@ -166,10 +176,17 @@ impl<'p> LoadOptions<'p> {
 
     /// Checks for each replacement that the object has the map, or has the program, and that the program is loaded and
     /// of the type `EXT`.
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "maps")),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, unused_variables, reason = "there are no settings")
+    )]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
-        let names = || object.maps().iter().map(|map| map.name.as_str());
-        if let Some(unknown) = self.maps.iter().find(|known| names().all(|name| name != known.name)) {
-            return Err(no_such("map", &unknown.name, names()));
+        #[cfg(feature = "maps")]
+        {
+            let names = || object.maps().iter().map(|map| map.name.as_str());
+            if let Some(unknown) = self.maps.iter().find(|known| names().all(|name| name != known.name)) {
+                return Err(no_such("map", &unknown.name, names()));
+            }
         }
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {

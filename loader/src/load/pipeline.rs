@@ -223,7 +223,11 @@ impl Object {
     ) -> Result<Vec<CreatedMap>, Error> {
         let (mut maps, pins) = (Vec::new(), options.pins(&self.pins));
         for (index, spec) in plan.maps(self) {
-            let map = match options.replaced(&spec) {
+            #[cfg(feature = "maps")]
+            let replaced = options.replaced(&spec);
+            #[cfg(not(feature = "maps"))]
+            let replaced: Option<Result<Map, Error>> = None;
+            let map = match replaced {
                 Some(replaced) => replaced?,
                 None => Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?,
             };

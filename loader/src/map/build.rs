@@ -33,6 +33,8 @@ use crate::{Error, MapFlags, MapSpec, MapType, Object, Pod, btf::Btf, elf::Locat
 ///
 /// A program of an object uses it if [`LoadOptions::map`](crate::LoadOptions::map) puts it into the object.
 ///
+/// Needs this crate's feature `maps`.
+///
 /// `Send` and `Sync`. Borrows the map that is passed to [`MapBuilder::inner`].
 #[derive(Debug, Clone)]
 #[must_use = "no map is created before `create`"]
@@ -207,7 +209,7 @@ impl<'b> MapBuilder<'b> {
     /// - [`Error::Invalid`] if the description lacks something that only loading its object has: the programs of a
     ///   struct_ops map, the maps or programs that are its initial entries, or the kernel's configuration.
     /// - [`Error::Syscall`] if the kernel refuses, with the reason if the description shows it, or if the kernel says it
-    ///   (7.x).
+    ///   (Linux 7.2).
     #[doc(alias("bpf_map_create", "BPF_MAP_CREATE"))]
     pub fn create(self) -> Result<Map, Error> {
         let Self { mut spec, inner, types, fault } = self;
@@ -254,10 +256,9 @@ impl<'b> MapBuilder<'b> {
     ///
     /// As [`MapBuilder::create`] and [`Map::pin`]. If it cannot be pinned, it is not kept.
     pub fn create_pinned(self, path: impl AsRef<Path>) -> Result<Map, Error> {
-        let mut map = self.create()?;
+        let map = self.create()?;
         map.pin(path.as_ref())?;
-        map.pin_path = Some(path.as_ref().to_owned());
-        Ok(map)
+        Ok(map.pinned_at(path.as_ref()))
     }
 }
 
@@ -274,6 +275,8 @@ impl Map {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// Needs this crate's feature `maps`.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::{
     resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
-        bpf::{self, number},
+        bpf::{self, ProgramHash, number},
         constant_names::MapFlagBits,
         memlock::charged,
         mmap::Shared,
@@ -94,7 +94,7 @@ impl Map {
                 attr.value_type_btf_obj_fd = number(module.as_fd());
             }
         }
-        let exclusive = spec.exclusive_hash.as_ref();
+        let exclusive = exclusive(spec);
         let map = charged(&mut || bpf::map_create_for(attr, exclusive, given.why))
             .or_else(|error| match error.raw_os_error() {
                 // Only observers of the map use the types. If the kernel refuses them, the map is created without.
@@ -215,11 +215,14 @@ pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
         max_entries: max_entries(spec)?,
         map_flags: MapFlagBits(spec.map_flags.bits()),
         numa_node: spec.numa_node,
-        map_ifindex: spec.ifindex,
         map_name: Name::cut(&spec.name),
         map_extra: spec.map_extra,
         ..MapCreate::default()
     };
+    #[cfg(feature = "maps")]
+    {
+        attr.map_ifindex = spec.ifindex;
+    }
     if spec.map_type == MapType::PERF_EVENT_ARRAY {
         (attr.key_size, attr.value_size) = (4, 4);
     } else if spec.map_type.is_ring() {
@@ -272,10 +275,10 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
         Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
             (None, _) if let Some(said) = kernels_log(spec, attr) => plain.advise(&said),
-            (None, Some(_)) if spec.exclusive_hash.is_some() => {
+            (None, Some(_)) if exclusive(spec).is_some() => {
                 plain.advise("a map for a single program (`exclusive_hash`) needs Linux 6.18")
             }
-            (None, Some(_)) if spec.ifindex != 0 => {
+            (None, Some(_)) if attr.map_ifindex != 0 => {
                 plain.advise("the device does not exist, or its driver does not offload maps of this type")
             }
             (None, Some(since)) => plain.advise(&format!(
@@ -288,13 +291,24 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
     }
 }
 
+/// Returns the hash of the only program that may use the map.
+fn exclusive(spec: &MapSpec) -> Option<&ProgramHash> {
+    #[cfg(feature = "maps")]
+    return spec.exclusive_hash.as_ref();
+    #[cfg(not(feature = "maps"))]
+    {
+        let _ = spec;
+        None
+    }
+}
+
 /// Creates the map again, for the kernel's own reason why it refuses the map. `None` if the kernel gives none (before
-/// 7.x).
+/// 7.2).
 fn kernels_log(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     const SIZE: usize = 1024;
     let mut log = [0; SIZE];
     let why = "creates the map again, for the kernel's reason to refuse it";
-    bpf::map_create_logged(*attr, spec.exclusive_hash.as_ref(), &mut log, why).err()?;
+    bpf::map_create_logged(*attr, exclusive(spec), &mut log, why).err()?;
     let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
     let lines: Vec<_> = str::from_utf8(text).ok()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     (!lines.is_empty()).then(|| format!("the kernel says: {}", lines.join(" ")))

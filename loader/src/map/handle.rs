@@ -1,9 +1,10 @@
 //! A map in the kernel: its description, single elements, and its memory.
 
+#[cfg(feature = "maps")]
+use std::path::PathBuf;
 use std::{
     ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
     sync::OnceLock,
 };
 
@@ -44,6 +45,7 @@ pub struct Map {
     /// The offset of global variables in that memory, in bytes: 0, except in arenas.
     pub(super) base: usize,
     /// Where it was pinned when it was loaded or opened.
+    #[cfg(feature = "maps")]
     pub(super) pin_path: Option<PathBuf>,
     struct_ops_value: Option<StructOpsValue>,
 }
@@ -82,7 +84,15 @@ impl Map {
 
     pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements = Elements::new(map).map_err(|error| Error::kernel(format!("query the map `{name}`"), &error))?;
-        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, pin_path: None, struct_ops_value: None })
+        Ok(Self {
+            name,
+            elements,
+            memory: OnceLock::new(),
+            base: 0,
+            #[cfg(feature = "maps")]
+            pin_path: None,
+            struct_ops_value: None,
+        })
     }
 
     pub(crate) fn set_struct_ops_value(&mut self, bytes: Vec<u8>, has_link_flag: bool) {

@@ -28,8 +28,12 @@ impl Map {
         /// Rounds of a race with processes that pin and unpin at the same path. A dangling symbolic link looks like
         /// such a race forever.
         const ROUNDS: u32 = 100;
-        let path = match &spec.pin_path {
-            Some(path) => path.clone(),
+        #[cfg(feature = "maps")]
+        let own = spec.pin_path.clone();
+        #[cfg(not(feature = "maps"))]
+        let own = None;
+        let path = match own {
+            Some(path) => path,
             None if spec.pinning == Pinning::None => return Self::create_as(spec, struct_ops, btf, Given::default()),
             // A name from the object must not lead out of the directory.
             None if spec.name.contains('/') => {
@@ -48,15 +52,14 @@ impl Map {
                     if cfg!(feature = "advice") {
                         check_is_map(map.as_fd(), attempt)?;
                     }
-                    let mut map = Self::wrap(spec.name.clone(), map)?;
+                    let map = Self::wrap(spec.name.clone(), map)?;
                     map.check_matches(spec, &path)?;
-                    map.pin_path = Some(path);
-                    return Ok(map);
+                    return Ok(map.pinned_at(&path));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                 Err(error) => return Err(pin::failed(format!("reuse the pinned map {}", path.display()), &error)),
             }
-            let mut map = match created.take() {
+            let map = match created.take() {
                 Some(map) => map,
                 None => Self::create_as(spec, struct_ops, btf, Given::default())?,
             };
@@ -67,7 +70,7 @@ impl Map {
                 }
                 Err(error) => return Err(map.not_pinned(&path, &error)),
                 Ok(()) => {
-                    map.pin_path = Some(path.clone());
+                    let map = map.pinned_at(&path);
                     new_pins.0.push(path);
                     return Ok(map);
                 }
@@ -88,14 +91,25 @@ impl Map {
             .map_err(|error| pin::failed(format!("open the map pinned at {}", path.display()), &error))?;
         check_is_map(map.as_fd(), || format!("open the map pinned at {}", path.display()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut map = Self::wrap(name, map)?;
-        map.pin_path = Some(path.to_owned());
-        Ok(map)
+        Ok(Self::wrap(name, map)?.pinned_at(path))
+    }
+
+    /// Remembers where the map is pinned.
+    #[cfg_attr(not(feature = "maps"), expect(unused_mut, unused_variables, reason = "only that feature needs it"))]
+    pub(super) fn pinned_at(mut self, path: &Path) -> Self {
+        #[cfg(feature = "maps")]
+        {
+            self.pin_path = Some(path.to_owned());
+        }
+        self
     }
 
     /// Returns the path at which the map was pinned when it was loaded ([`MapSpec::pinning`], [`MapSpec::pin_path`]) or
     /// opened ([`Map::from_pin`]). It is not known whether the pin still exists. `None` for a map that was created
     /// without a pin, even if [`Map::pin`] has pinned it since.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
     #[doc(alias("bpf_map__pin_path", "bpf_map__get_pin_path", "bpf_map__is_pinned"))]
     #[must_use]
     pub fn pin_path(&self) -> Option<&Path> {

@@ -70,7 +70,7 @@ impl Draft {
             ScalarKind::Bytes => ("unsigned char", vec![INT, 1, 8], 1),
             ScalarKind::Bool => ("bool", vec![INT, 1, BOOL | 8], 1),
             ScalarKind::Unsigned(bytes) => (unsigned(bytes), vec![INT, bytes, bytes * 8], bytes),
-            ScalarKind::Signed(bytes) => (signed(bytes), vec![INT, bytes, SIGNED | bytes * 8], bytes),
+            ScalarKind::Signed(bytes) => (signed(bytes), vec![INT, bytes, SIGNED | (bytes * 8)], bytes),
             ScalarKind::Float(bytes) => (if bytes == 4 { "float" } else { "double" }, vec![FLOAT, bytes], bytes),
         };
         let scalar = self.push(name, &words);
@@ -173,17 +173,17 @@ mod tests {
     fn scalars_and_arrays_have_c_types() {
         let (bytes, key, value) = own::<u32, [i64; 3]>().build(MapType::HASH, 4, 24).unwrap();
         let btf = Btf::parse(&bytes).unwrap();
-        assert_eq!((btf.ty(key).name(), btf.ty(key).size(), btf.ty(key).is_signed()), ("unsigned int", 4, false));
+        assert_eq!((&*btf.ty(key).name(), btf.ty(key).size(), btf.ty(key).is_signed()), ("unsigned int", 4, false));
         let array = btf.ty(value).array().unwrap();
-        assert_eq!((array.len, btf.ty(array.element).name(), btf.ty(array.element).is_signed()), (3, "long", true));
+        assert_eq!((array.len, &*btf.ty(array.element).name(), btf.ty(array.element).is_signed()), (3, "long", true));
 
         let (bytes, key, value) = own::<[u8; 8], f64>().build(MapType::LPM_TRIE, 8, 8).unwrap();
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!((btf.ty(key).kind(), btf.ty(key).size()), (Kind::Struct, 8));
-        assert_eq!((btf.ty(value).kind(), btf.ty(value).name()), (Kind::Float, "double"));
+        assert_eq!((btf.ty(value).kind(), &*btf.ty(value).name()), (Kind::Float, "double"));
 
         let (bytes, key, value) = own::<(), bool>().build(MapType::BLOOM_FILTER, 0, 1).unwrap();
-        assert_eq!((key, Btf::parse(&bytes).unwrap().ty(value).name()), (0, "bool"));
+        assert_eq!((key, &*Btf::parse(&bytes).unwrap().ty(value).name()), (0, "bool"));
     }
 
     #[test]

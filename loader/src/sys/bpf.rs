@@ -57,7 +57,7 @@ pub(super) enum Command {
     LINK_CREATE = 28,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
-    /// `BPF_MAP_CREATE` with the flag for common attributes (7.x).
+    /// `BPF_MAP_CREATE` with the flag for common attributes (7.2).
     MAP_CREATE_COMMON_ATTRS = 1 << 16,
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn map_create_for(mut attr: MapCreate, program: Option<&ProgramHash>,
     unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
 }
 
-/// Creates a map as [`map_create_for`] does, and has the kernel write the reason of a refusal into `log` (7.x; EINVAL
+/// Creates a map as [`map_create_for`] does, and has the kernel write the reason of a refusal into `log` (7.2; EINVAL
 /// before, without a log).
 pub(crate) fn map_create_logged(
     mut attr: MapCreate,
