@@ -211,7 +211,9 @@ pub use object::{
     Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, ProgramSpec, Reference, ScalarKind,
     Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
-pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
+pub use program::{
+    Program, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun, TestRunResult,
+};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};

@@ -8,15 +8,25 @@
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
 //! | `private_stack` | a work-around for programs that share a private stack |
 //! | `usdt_specs` | the maps with the argument locations of USDT probes |
-//! | `run`, `statistics` | test runs, and the number and duration of runs |
+//! | `run`, `statistics`, `stream` | test runs, the number and duration of runs, and the text that programs print |
+//! | `open`, `opened_target`, `pins` | programs that are already in the kernel |
+//! | `info`, `code` | what the kernel knows about a program; its instructions, source lines and machine code |
+//! | `bind` | maps that belong to a program although no instruction refers to them |
 
+mod bind;
+mod code;
 mod explain;
+mod info;
 mod load;
 mod loaded;
+mod open;
+mod opened_target;
+mod pins;
 mod private_stack;
 mod run;
 mod shared;
 mod statistics;
+mod stream;
 #[cfg(feature = "usdt")]
 mod usdt_specs;
 mod verifier;
@@ -26,7 +36,10 @@ pub(crate) use self::shared::Shared;
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 pub use self::{
+    code::{ProgramCode, ProgramFunction},
+    info::ProgramInfo,
     loaded::Program,
     run::{TestRun, TestRunResult},
     statistics::{ProgramStats, StatsGuard},
+    stream::Stream,
 };

@@ -264,6 +264,15 @@ impl Program {
     pub(super) fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
         let kind = self.spec().section.program_type;
         if kinds.contains(&kind) {
+            if self.spec().lacks_attach_type() {
+                return Err(Error::Invalid {
+                    operation: format!("attach the program `{}` to {what}", self.name()),
+                    why: format!(
+                        "the kernel does not report the attach type of a program of the type {kind}: name its section, \
+                         with `Program::set_section`"
+                    ),
+                });
+            }
             return Ok(());
         }
         let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));

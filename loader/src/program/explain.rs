@@ -28,6 +28,12 @@ pub(super) fn explained(sentence: &str, shared: &Shared<'_>) -> String {
         // Drop the end of the sentence: the fault also says that the program is not GPL-compatible.
         return format!("{}: {fault}", text.split(" from non-GPL").next().unwrap_or(&text));
     }
+    // Only programs of these sections are loaded without an id.
+    if sentence.starts_with("Tracing programs must provide btf_id") {
+        return "this kernel has no links on many functions by BTF id, which `fentry.multi`, `fexit.multi` and \
+                `fsession.multi` need (7.3 has them)"
+            .to_owned();
+    }
     match helper(sentence) {
         Some(more) => format!("{text}: {more}"),
         None => text,

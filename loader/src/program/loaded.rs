@@ -37,7 +37,8 @@ impl Program {
         }
     }
 
-    /// Returns the function's name in the source. The kernel stores 15 bytes of it.
+    /// Returns the function's name in the source. The kernel stores 15 bytes of it, and a program that was opened by a
+    /// pin, an id or an fd has that name.
     #[doc(alias = "bpf_program__name")]
     #[must_use]
     pub fn name(&self) -> &str {
@@ -64,7 +65,12 @@ impl Program {
             .map_err(|error| pin::failed(format!("pin the program `{}` at {}", self.name(), path.display()), &error))
     }
 
-    /// Returns the description in the object.
+    pub(super) fn spec_mut(&mut self) -> &mut ProgramSpec {
+        &mut self.spec
+    }
+
+    /// Returns the description in the object. For a program that was opened by a pin, an id or an fd: as far as the
+    /// kernel describes it; its section's name is empty until [`Program::set_section`].
     #[must_use]
     pub fn spec(&self) -> &ProgramSpec {
         &self.spec

@@ -57,6 +57,9 @@ pub(super) enum Command {
     LINK_CREATE = 28,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    PROG_BIND_MAP = 35,
+    PROG_STREAM_READ_BY_FD = 37,
+    PROG_ASSOC_STRUCT_OPS = 38,
 }
 
 /// Calls bpf(2) and logs the call.
