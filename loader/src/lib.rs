@@ -211,6 +211,8 @@ pub use object::{
     Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, ProgramSpec, Reference, ScalarKind,
     Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
+#[cfg(feature = "load-options")]
+pub use program::{FunctionCost, LogLevel, VerifierStats};
 pub use program::{
     Program, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun, TestRunResult,
 };

@@ -290,7 +290,7 @@ impl Program {
     }
 
     fn by_section(&self) -> String {
-        if self.spec().is_opened() {
+        if cfg!(feature = "advice") && self.spec().is_opened() {
             return format!("attach the program `{}`, whose section's name is unknown", self.name());
         }
         format!("attach the program `{}` by its section `{}`", self.name(), self.spec().section_name)

@@ -264,21 +264,30 @@ impl Program {
     pub(super) fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
         let kind = self.spec().section.program_type;
         if kinds.contains(&kind) {
-            if self.spec().lacks_attach_type() {
-                return Err(Error::Invalid {
-                    operation: format!("attach the program `{}` to {what}", self.name()),
-                    why: format!(
-                        "the kernel does not report the attach type of a program of the type {kind}: name its section, \
-                         with `Program::set_section`"
-                    ),
-                });
-            }
             return Ok(());
         }
         let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
         Err(Error::Invalid {
             operation: format!("attach the program `{}` to {what}", self.name()),
             why: format!("it is a program of the type {kind}; {} is needed", needed.unwrap_or_default()),
+        })
+    }
+}
+
+#[cfg(any(feature = "cgroup", feature = "network"))]
+impl Program {
+    /// Refuses a program that was already in the kernel, if it cannot be attached without its attach type.
+    pub(super) fn must_have_attach_type(&self, what: &str) -> Result<(), Error> {
+        if !self.spec().lacks_attach_type() {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            operation: format!("attach the program `{}` to {what}", self.name()),
+            why: format!(
+                "the kernel does not report the attach type of a program of the type {}: name its section, with \
+                 `Program::set_section`",
+                self.spec().section.program_type
+            ),
         })
     }
 }

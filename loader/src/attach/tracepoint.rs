@@ -65,7 +65,7 @@ impl Tracepoint {
                 ))
             }
             Error::Syscall { errno, hint: None, .. }
-                if program.spec().section.sleepable && errno.raw() == libc::EINVAL =>
+                if cfg!(feature = "advice") && program.spec().section.sleepable && errno.raw() == libc::EINVAL =>
             {
                 error.advise(FAULTABLE)
             }

@@ -7,10 +7,7 @@
 //! that it can attach to, as far as this is known here: the function tracer lists them, and their parameters are those
 //! that a trampoline can pass.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::AsFd,
-};
+use std::{collections::BTreeMap, os::fd::AsFd};
 
 use log::debug;
 
@@ -138,9 +135,8 @@ impl TracingMulti {
             why,
         };
         let wanted = self.named(kind).map_err(|error| unfit(error.to_string()))?;
-        let unread = |name: &str, error: std::io::Error| {
-            unfit(format!("{}/{name} cannot be read: {error}", kernel::DIRECTORY))
-        };
+        let unread =
+            |name: &str, error: std::io::Error| unfit(format!("{}/{name} cannot be read: {error}", kernel::DIRECTORY));
         let bytes = kernel::Bytes::vmlinux().map_err(|error| unread("vmlinux", error))?;
         let base = Btf::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
         let found = match &self.module {
@@ -152,7 +148,9 @@ impl TracingMulti {
             }
         };
         if found.is_empty() {
-            return Err(unfit("there is no function of such a name that can be traced and that BTF describes".to_owned()));
+            return Err(unfit(
+                "there is no function of such a name that can be traced and that BTF describes".to_owned(),
+            ));
         }
         debug!("{} of {} functions `{}` can be attached to", found.len(), wanted.len(), self.pattern);
         Ok(found)

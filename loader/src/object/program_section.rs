@@ -200,7 +200,9 @@ impl Section {
         let (sleepable, fragments) = match (suffix, *program_type) {
             ("", T::SYSCALL) => (true, false),
             ("", _) => (false, false),
-            (".s", T::KPROBE | T::TRACING | T::LSM | T::STRUCT_OPS | T::TRACEPOINT | T::RAW_TRACEPOINT) => (true, false),
+            (".s", T::KPROBE | T::TRACING | T::LSM | T::STRUCT_OPS | T::TRACEPOINT | T::RAW_TRACEPOINT) => {
+                (true, false)
+            }
             (".frags", T::XDP) => (false, true),
             _ => return Err(UnknownKind),
         };
@@ -220,10 +222,7 @@ impl Section {
 
     /// Returns whether one link attaches the program to many functions by their BTF ids: `fentry.multi` and its relatives.
     pub(crate) fn is_tracing_multi(&self) -> bool {
-        matches!(
-            self.expected_attach_type,
-            A::TRACE_FENTRY_MULTI | A::TRACE_FEXIT_MULTI | A::TRACE_FSESSION_MULTI
-        )
+        matches!(self.expected_attach_type, A::TRACE_FENTRY_MULTI | A::TRACE_FEXIT_MULTI | A::TRACE_FSESSION_MULTI)
     }
 
     /// Returns the section of a program whose type the caller sets, without a target.
@@ -395,7 +394,18 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in ["", "?", "nonsense", "xdpx", "tracepoint.w/a/b", "tp.frags/a/b", "raw_tp.w.s/a", "perf_event.s", "fmod_ret.multi/f", "socket.s"] {
+        for name in [
+            "",
+            "?",
+            "nonsense",
+            "xdpx",
+            "tracepoint.w/a/b",
+            "tp.frags/a/b",
+            "raw_tp.w.s/a",
+            "perf_event.s",
+            "fmod_ret.multi/f",
+            "socket.s",
+        ] {
             assert!(Section::read(name).is_err(), "{name:?}");
         }
     }

@@ -179,11 +179,8 @@ mod tests {
 
     #[test]
     fn functions_without_btf_have_their_machine_code() {
-        let lists = Lists {
-            jited_ksyms: Some(vec![0x1000, 0x2000]),
-            jited_func_lens: Some(vec![16, 32]),
-            ..Lists::default()
-        };
+        let lists =
+            Lists { jited_ksyms: Some(vec![0x1000, 0x2000]), jited_func_lens: Some(vec![16, 32]), ..Lists::default() };
         let found = functions(&lists, None);
         let function = |address, jited_size| ProgramFunction {
             name: None,

@@ -21,6 +21,9 @@ pub struct Program {
     program: OwnedFd,
     #[cfg(feature = "usdt")]
     usdt: Option<Arc<UsdtSpecs>>,
+    /// The verifier's log, if `LoadOptions::verifier_log` was set.
+    #[cfg(feature = "load-options")]
+    log: Option<String>,
 }
 
 impl Program {
@@ -34,7 +37,26 @@ impl Program {
             program,
             #[cfg(feature = "usdt")]
             usdt,
+            #[cfg(feature = "load-options")]
+            log: None,
         }
+    }
+
+    /// Returns the same program with the verifier's log.
+    #[cfg(feature = "load-options")]
+    pub(super) fn with_log(self, log: Option<String>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Returns the verifier's log of this program, which it has accepted. `None` unless
+    /// [`LoadOptions::verifier_log`](crate::LoadOptions::verifier_log) was set when it was loaded.
+    ///
+    /// If the log is larger than 16 MiB, the kernel has cut it: a line in the log says so, and the statistics follow it.
+    #[cfg(feature = "load-options")]
+    #[doc(alias("bpf_program__log_buf", "Program.VerifierLog"))]
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        self.log.as_deref()
     }
 
     /// Returns the function's name in the source. The kernel stores 15 bytes of it, and a program that was opened by a

@@ -10,14 +10,14 @@ use std::{
 };
 
 use super::{Program, opened_target};
-#[cfg(feature = "system")]
-use crate::{privileges::ONLY_BY_ROOT, sys::ids};
 use crate::{
     Error, Section, Target,
     object::ProgramSpec,
     pin,
     sys::{attr::ProgInfo, prog_info},
 };
+#[cfg(feature = "system")]
+use crate::{privileges::ONLY_BY_ROOT, sys::ids};
 
 impl Program {
     /// Opens the program that is pinned at `path`. Its name is the kernel's, at most 15 bytes; the pin's file name if

@@ -6,7 +6,7 @@ use log::debug;
 
 use crate::{
     AttachType, ProgramType, Section, Target,
-    btf::{Btf, Broken, Kind, Type, kernel},
+    btf::{Broken, Btf, Kind, Type, kernel},
     sys::btf,
 };
 

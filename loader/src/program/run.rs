@@ -105,9 +105,8 @@ impl Program {
                     plain.advise("CPUs need Linux 5.10, live frames 5.18, and their batches have at most 256 packets")
                 }
                 Some(libc::ENXIO) => plain.advise("there is no such CPU, or it is offline"),
-                Some(libc::EINTR) => {
-                    plain.advise("signals interrupted it ten times: repeat less often in one call, or block the signals")
-                }
+                Some(libc::EINTR) => plain
+                    .advise("signals interrupted it ten times: repeat less often in one call, or block the signals"),
                 Some(libc::ENOSPC) => plain.advise("the program has extended the packet by more than 64 KiB"),
                 Some(524) => plain.advise("the kernel cannot run programs of this type without an event"),
                 _ => plain,

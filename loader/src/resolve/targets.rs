@@ -94,7 +94,9 @@ impl Targets {
         let (mut wanted, mut modules) = (Vec::new(), Vec::new());
         for program in programs {
             wanted.extend(Wanted::by(program));
-            if let Some(Target::TracingMulti { module: Some(module), .. }) = &program.section.target {
+            if cfg!(feature = "tracing")
+                && let Some(Target::TracingMulti { module: Some(module), .. }) = &program.section.target
+            {
                 modules.push((module.clone(), OnceLock::new()));
             }
         }
@@ -144,7 +146,9 @@ impl Targets {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
-                ProgramType::TRACING if section.is_tracing_multi() => self.of_many(program),
+                ProgramType::TRACING if cfg!(feature = "tracing") && section.is_tracing_multi() => {
+                    self.of_many(program)
+                }
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(

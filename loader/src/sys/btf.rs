@@ -76,11 +76,8 @@ pub(crate) fn read(btf: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     loop {
         let mut info =
             [BtfInfo { btf: Pointer::to_mut(&mut bytes), btf_size: bytes.len() as u32, ..BtfInfo::default() }];
-        let mut attr = ObjGetInfo {
-            bpf_fd: number(btf),
-            info_len: size_of::<BtfInfo>() as u32,
-            info: Pointer::to_mut(&mut info),
-        };
+        let mut attr =
+            ObjGetInfo { bpf_fd: number(btf), info_len: size_of::<BtfInfo>() as u32, info: Pointer::to_mut(&mut info) };
         // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both
         // are borrowed mutably for the call.
         unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the length of the types, then the types") }?;

@@ -100,12 +100,7 @@ pub(crate) fn read(program: BorrowedFd<'_>, wanted: Wanted, why: &str) -> io::Re
 }
 
 /// Reads lists of the lengths in `sizes`.
-fn read_as_long_as(
-    program: BorrowedFd<'_>,
-    sizes: &ProgInfo,
-    wanted: Wanted,
-    why: &str,
-) -> io::Result<(Info, Lists)> {
+fn read_as_long_as(program: BorrowedFd<'_>, sizes: &ProgInfo, wanted: Wanted, why: &str) -> io::Result<(Info, Lists)> {
     let all = wanted == Wanted::All;
     let count = |given: u32| if all { given as usize } else { 0 };
     let none = bpf_line_info { insn_off: 0, file_name_off: 0, line_off: 0, line_col: 0 };
