@@ -114,8 +114,8 @@ impl<'p> LoadOptions<'p> {
     /// and [`Program::verifier_stats`](crate::Program::verifier_stats). Without this, only the error of a refused
     /// program has a log.
     ///
-    /// [`LogLevel::Stats`] costs nothing. The other levels make the verifier print each step, which takes several times
-    /// as long as verifying, and up to 16 MiB for each program.
+    /// [`LogLevel::Stats`] costs nothing. [`LogLevel::Instructions`] makes the verifier print each step, which takes
+    /// several times as long as verifying, and up to 16 MiB for each program.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -358,6 +358,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "tracing")]
     fn functions_of_one_link_have_a_pattern() {
         let target = |module: Option<&str>, pattern: &str| {
             Some(Target::TracingMulti { module: module.map(str::to_owned), pattern: pattern.to_owned() })

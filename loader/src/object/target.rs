@@ -243,6 +243,10 @@ fn usdt(rest: &str) -> Result<Target, &'static str> {
 }
 
 fn tracing_multi(rest: &str) -> Result<Target, &'static str> {
+    if !cfg!(feature = "tracing") {
+        // Such an object is refused. Without the rest the program is smaller.
+        return Ok(Target::TracingMulti { module: None, pattern: rest.to_owned() });
+    }
     let (module, pattern) = match rest.split_once(':') {
         Some((module, pattern)) => (Some(module), pattern),
         None => (None, rest),

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// `None` in a field means that this kernel does not record it, or hides it from this process; the field's text says
 /// when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 #[doc(alias = "bpf_prog_info")]
 pub struct ProgramInfo {
@@ -33,7 +33,8 @@ pub struct ProgramInfo {
     /// The user who loaded it.
     #[doc(alias = "created_by_uid")]
     pub uid: u32,
-    /// When it was loaded. The kernel records the time since boot; this is that time by today's wall clock.
+    /// When it was loaded. The kernel records the time since boot; this is that time by the wall clock as it is
+    /// now, so two calls may differ by some nanoseconds.
     #[doc(alias = "load_time")]
     pub loaded_at: SystemTime,
     /// Whether its license is compatible with the GPL. Linux 4.18.
@@ -58,7 +59,7 @@ pub struct ProgramInfo {
     /// The id of the BTF that it was loaded with; `None` without BTF. Linux 5.0.
     pub btf_id: Option<u32>,
     /// The id of the BTF that its target is in, and the target's id there; `None` for programs without such a target,
-    /// and before Linux 5.18. The program of many functions has the id of the kernel's function `bpf_multi_func`.
+    /// and before Linux 6.0. The program of many functions has the id of the kernel's function `bpf_multi_func`.
     #[doc(alias("attach_btf_obj_id", "attach_btf_id"))]
     pub attach_btf: Option<(u32, u32)>,
     /// The index of the network device that it is offloaded to; `None` if it runs on the CPU.

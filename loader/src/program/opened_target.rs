@@ -1,4 +1,4 @@
-//! The target of a program that is already in the kernel, by its BTF id (`attach_btf_id`, Linux 5.18).
+//! The target of a program that is already in the kernel, by its BTF id (`attach_btf_id`, Linux 6.0).
 
 use std::os::fd::AsFd;
 

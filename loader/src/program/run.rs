@@ -5,7 +5,7 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use crate::{Error, Program, ProgramType, sys::run};
+use crate::{Error, Pod, Program, ProgramType, object::bytes_of, sys::run};
 
 /// The input of a test run. Linux 4.12; with a context 5.2, programs of the type `syscall` 5.14.
 ///
@@ -69,6 +69,43 @@ impl TestRun {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the context to the bytes of `value`, a structure as the kernel's headers define it or as the program reads
+    /// it ([`pod!`](crate::pod)).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let loaded = cutaway::Object::parse(&[])?.load()?;
+    /// use cutaway::TestRun;
+    ///
+    /// cutaway::pod! {
+    ///     #[repr(C)]
+    ///     pub struct Request {
+    ///         pub size: u64,
+    ///         pub answer: u64,
+    ///     }
+    /// }
+    ///
+    /// let double = loaded.program("double")?; // SEC("syscall")
+    /// let result = double.test_run(&TestRun::new().context_of(&Request { size: 21, answer: 0 }))?;
+    /// let answer = result.context_as::<Request>().map(|request| request.answer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn context_of<T: Pod>(mut self, value: &T) -> Self {
+        self.context = bytes_of(value);
+        self
+    }
+}
+
+impl TestRunResult {
+    /// Returns the resulting context as a structure. The kernel's structure may be longer: it has grown with versions.
+    /// `None` if it is shorter, or if its bytes are no value of the type.
+    #[must_use]
+    pub fn context_as<T: Pod>(&self) -> Option<T> {
+        self.context.get(..T::SIZE).and_then(T::read_from)
     }
 }
 

@@ -21,12 +21,13 @@ pub enum LogLevel {
     /// Only the figures of [`VerifierStats`] (`BPF_LOG_STATS`, Linux 5.2).
     #[doc(alias = "BPF_LOG_STATS")]
     Stats,
-    /// Each instruction that is processed, with the registers that it changes, and the figures (`BPF_LOG_LEVEL1`).
-    #[doc(alias = "BPF_LOG_LEVEL1")]
+    /// Each instruction that is processed, with its source line and the registers and stack slots that it changes, and
+    /// the figures (`BPF_LOG_LEVEL2`).
+    ///
+    /// For programs that the kernel accepts there is nothing in between: it empties a log of the level
+    /// `BPF_LOG_LEVEL1` when it accepts a program.
+    #[doc(alias("BPF_LOG_LEVEL2", "BPF_LOG_LEVEL1", "BPF_LOG_LEVEL"))]
     Instructions,
-    /// As `Instructions`, with the state of all registers and of the stack at each instruction (`BPF_LOG_LEVEL2`).
-    #[doc(alias = "BPF_LOG_LEVEL2")]
-    States,
 }
 
 impl LogLevel {
@@ -34,7 +35,6 @@ impl LogLevel {
         match self {
             Self::Stats => bpf::LogLevel::Reason,
             Self::Instructions => bpf::LogLevel::StepsAndStatistics,
-            Self::States => bpf::LogLevel::StatesAndStatistics,
         }
     }
 }

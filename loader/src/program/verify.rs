@@ -153,7 +153,7 @@ impl Refusal {
             // Report only the call: the source line is not at fault.
             at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());
         }
-        let explanation = explained(found, shared);
+        let explanation = explained(found, program, shared);
         if !is_whole && overflows {
             log.push_str(&cut_off());
             log.push_str(&self.log);
@@ -164,7 +164,7 @@ impl Refusal {
     /// Returns the refusal without another load: where the walk ended is unknown.
     pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
         match verifier::reason_in_log(&self.log) {
-            Some(sentence) => self.verifier(program, explained(sentence, shared), None, self.log.clone()),
+            Some(sentence) => self.verifier(program, explained(sentence, program, shared), None, self.log.clone()),
             None => refused(program, &self.error),
         }
     }
@@ -180,9 +180,7 @@ fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) ->
     let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
         #[cfg(feature = "load-options")]
-        LogLevel::StepsAndStatistics | LogLevel::StatesAndStatistics => {
-            "loads a program, with each step of the verifier in the log"
-        }
+        LogLevel::StepsAndStatistics => "loads a program, with each step of the verifier in the log",
         LogLevel::Steps => "loads it once more, with each step of the verifier in the log, to find where it refuses it",
     };
     let mut times = 1;

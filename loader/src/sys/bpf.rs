@@ -259,12 +259,10 @@ pub(crate) enum LogLevel {
     Steps = 1,
     /// Only the reason of a refusal, and statistics: `BPF_LOG_STATS` (5.2).
     Reason = 4,
-    /// Each verified instruction, and statistics.
+    /// Each verified instruction, and statistics: `BPF_LOG_LEVEL2`. (With `BPF_LOG_LEVEL1` the kernel empties the log of
+    /// a program that it accepts: `pop_log` in `kernel/bpf/verifier.c`.)
     #[cfg(feature = "load-options")]
-    StepsAndStatistics = 1 | 4,
-    /// As that, with the register states at each instruction: `BPF_LOG_LEVEL2`.
-    #[cfg(feature = "load-options")]
-    StatesAndStatistics = 2 | 4,
+    StepsAndStatistics = 2 | 4,
 }
 
 /// Loads a program. `log`, if not empty, receives the verifier's log.

@@ -87,7 +87,7 @@ attr! {
         recursion_misses: u64,
         /// 5.16
         verified_insns: u32,
-        /// 5.18, like the next
+        /// 6.0, like the next
         attach_btf_obj_id: u32,
         attach_btf_id: u32,
         padding: u32,
