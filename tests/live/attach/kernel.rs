@@ -116,7 +116,7 @@ fn functions_of_a_pattern_are_traced_by_one_link((section, each): (&str, u64)) {
     assert!(functions.len() >= 8 && functions.contains(&"bpf_fentry_test8".to_owned()), "{functions:?}");
     program.test_run(&TestRun::new()).unwrap();
     let seen = runs(&loaded);
-    assert!(seen >= 8 * each && seen % each == 0, "{seen} runs");
+    assert!(seen >= 8 * each && seen.is_multiple_of(each), "{seen} runs");
     drop(link);
     program.test_run(&TestRun::new()).unwrap();
     assert_eq!(runs(&loaded), seen, "it is detached");

@@ -8,7 +8,8 @@ use std::{
 };
 
 use cutaway::{
-    AttachContext, AttachType, LoadOptions, LogLevel, Map, Object, Program, ProgramType, StatsGuard, Target, TestRun,
+    AttachContext, AttachType, Link, LoadOptions, LogLevel, Map, Object, Program, ProgramType, StatsGuard, Target,
+    TestRun,
 };
 use cutaway_programs::prelude::*;
 
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(program_is_opened_by_pin_id_and_fd),
+        test!(pinned_program_is_attached),
         test!(what_is_no_program_is_refused),
         test!(opened_program_needs_its_attach_type).unless(unsupported::cgroups),
         test!(opened_program_knows_its_target).unless(unsupported::btf).since(
@@ -133,6 +135,23 @@ fn opened_program_needs_its_attach_type() {
     // With it, the kernel is asked: the directory is no cgroup.
     let line = opened.attach_with(&AttachContext::new().cgroup(&directory)).unwrap_err().to_string();
     assert!(line.contains("EBADF"), "{line}");
+}
+
+/// Attaches a program that another process has pinned.
+fn attach_pinned(path: &Path) -> Result<Link, cutaway::Error> {
+    let mut program = Program::from_pin(path)?;
+    program.set_section("raw_tp/sys_enter")?; // the kernel does not report the target
+    program.attach()
+}
+
+fn pinned_program_is_attached() {
+    let loaded = sample::object("raw_tp", 0, sample::Also::OnlyThisProcess).load().unwrap();
+    let pin = Pin::new("attach");
+    loaded.program("count").unwrap().pin(&pin.0).unwrap();
+    let link = attach_pinned(&pin.0).unwrap();
+    call();
+    drop(link);
+    assert!(sample::runs(&loaded) > 0);
 }
 
 fn opened_program_knows_its_target() {
