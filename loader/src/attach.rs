@@ -15,6 +15,7 @@
 //! | `tracepoint`, `tp` | [`Tracepoint`] |
 //! | `raw_tracepoint`, `raw_tp` | [`RawTracepoint`] |
 //! | `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace` | [`Tracing`] |
+//! | `fentry.multi`, `fexit.multi`, `fsession.multi` | [`TracingMulti`] |
 //! | `iter` | [`Iter`] |
 //! | `perf_event` | [`PerfEvent`] |
 //! | `xdp` | [`Xdp`] |
@@ -68,7 +69,7 @@ mod needs;
 mod netfilter;
 #[cfg(feature = "network")]
 mod netns;
-#[cfg(any(feature = "kprobe", feature = "uprobe"))]
+#[cfg(any(feature = "kprobe", feature = "tracing", feature = "uprobe"))]
 mod pattern;
 #[cfg(feature = "perf-event")]
 mod perf_event;
@@ -98,12 +99,16 @@ mod tables;
 mod tc;
 #[cfg(feature = "network")]
 mod tcx;
-#[cfg(any(feature = "kprobe", feature = "tracepoint"))]
+#[cfg(any(feature = "kprobe", feature = "tracing"))]
+mod traceable;
+#[cfg(any(feature = "kprobe", feature = "tracepoint", feature = "tracing"))]
 mod tracefs;
 #[cfg(feature = "tracepoint")]
 mod tracepoint;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "tracing")]
+mod tracing_multi;
 #[cfg(feature = "uprobe")]
 mod uprobe;
 #[cfg(feature = "uprobe")]
@@ -140,7 +145,7 @@ pub use self::{
     xdp::{Xdp, XdpMode},
 };
 #[cfg(feature = "tracing")]
-pub use self::{iter::Iter, tracing::Tracing};
+pub use self::{iter::Iter, tracing::Tracing, tracing_multi::TracingMulti};
 #[cfg(feature = "kprobe")]
 pub use self::{
     kprobe::{Kprobe, Ksyscall},

@@ -97,12 +97,20 @@
 //! | attach to a USDT probe (a static tracepoint) of an executable or library | [`Usdt`] | `bpf_program__attach_usdt` | — | — |
 //! | attach to a tracepoint of the kernel | [`Tracepoint`], [`RawTracepoint`] | `bpf_program__attach_tracepoint`, `bpf_program__attach_raw_tracepoint` | `TracePoint::attach`, `RawTracePoint::attach` | `link.Tracepoint`, `link.AttachRawTracepoint` |
 //! | attach `fentry`, `fexit`, `lsm` programs | [`Tracing`] | `bpf_program__attach_trace`, `bpf_program__attach_lsm` | `FEntry::attach`, `FExit::attach`, `Lsm::attach` | `link.AttachTracing`, `link.AttachLSM` |
+//! | attach one program to many functions by a link, with their arguments on entry and return | [`TracingMulti`] | `bpf_program__attach_tracing_multi` | — | — |
 //! | attach an iterator and read its output | [`Iter`], [`Link::read_iterator`] | `bpf_program__attach_iter`, `bpf_iter_create` | `Iter::attach`, `IterLink::into_file` | `link.AttachIter`, `Iter.Open` |
 //! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
 //! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and similar functions | `link.AttachCgroup` |
 //! | pin a link, open a pinned link | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
+//! | open a program by its pin, id or fd | [`Program::from_pin`], [`Program::from_id`], [`Program::from_fd`] | `bpf_obj_get`, `bpf_prog_get_fd_by_id` | `Xdp::from_pin` and similar functions | `LoadPinnedProgram`, `NewProgramFromID`, `NewProgramFromFD` |
+//! | describe a loaded program: tag, runs, maps, sizes | [`Program::info`], [`Program::used_maps`] | `bpf_prog_get_info_by_fd` | `ProgramInfo` | `Program.Info` |
+//! | read a loaded program's instructions, source lines and machine code | [`Program::code`] | `bpf_prog_get_info_by_fd` | — | `ProgramInfo.Instructions`, `ProgramInfo.JitedInsns` |
 //! | run a program once, without attaching it | [`Program::test_run`] | `bpf_prog_test_run_opts` | `TestRun::test_run` | `Program.Run` |
-//! | read the verifier's log | [`Error::verifier_log`] | `bpf_program__log_buf` | `ProgramError::LoadError` | `VerifierError` |
+//! | read what a program prints to its streams | [`Program::read_stream`] | `bpf_prog_stream_read` | — | — |
+//! | bind a map to a program that does not use it | [`Program::bind_map`], [`LoadOptions::bind_map`] | `bpf_prog_bind_map` | — | `Program.BindMap` |
+//! | associate a program with a struct_ops map | [`Program::associate_struct_ops`] | `bpf_program__assoc_struct_ops` | — | — |
+//! | read the verifier's log of a refused program | [`Error::verifier_log`] | `bpf_program__log_buf` | `ProgramError::LoadError` | `VerifierError` |
+//! | read the verifier's log and figures of an accepted program | [`LoadOptions::verifier_log`], [`Program::verifier_log`], [`Program::verifier_stats`] | `bpf_program__set_log_level`, `bpf_program__log_buf` | `EbpfLoader::verifier_log_level` | `ProgramOptions.LogLevel`, `Program.VerifierLog` |
 //! | probe what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and similar functions | `sys::is_map_supported` and similar functions | package `features` |
 //! | count the records that a full ring refused, without changing the program | [`Object::count_losses`], [`Loaded::losses`] | — | — | — |
 //! | report the source lines of the programs that have run | [`Object::cover`], [`Loaded::coverage`] | — | — | — |
@@ -143,7 +151,7 @@
 //! | `core-relo` | objects with CO-RE relocations, which adapt a program to the running kernel's structures | |
 //! | `externs` | objects with externs (`__kconfig`, `__ksym`), which the kernel provides by name; adds `miniz_oxide` to decompress the kernel's configuration | |
 //! | `struct-ops` | struct_ops maps, whose programs implement functions of a kernel subsystem | `Map::attach` |
-//! | `tracing` | programs whose target is a name in the kernel's BTF (`fentry`, `fexit`, `tp_btf`, `lsm`, `iter`), or a function of a loaded program (`freplace`) | `Tracing`, `Iter`, `LoadOptions::replace` |
+//! | `tracing` | programs whose target is a name in the kernel's BTF (`fentry`, `fexit`, `tp_btf`, `lsm`, `iter`), or a function of a loaded program (`freplace`); many functions by one link (`fentry.multi`) | `Tracing`, `TracingMulti`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of executables and libraries | `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to USDT probes, the static tracepoints of executables and libraries; implies `uprobe` | `Usdt` |
 //! | `debugdata` | reading the compressed symbols of a stripped file (`.gnu_debugdata`); adds `lzma-rust2`; implies `uprobe`; not on by default | |
@@ -157,7 +165,8 @@
 //! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
-//! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins | the module `system`, `Map::from_id` |
+//! | `load-options` | settings of one load that few programs need: the verifier's log of accepted programs, and maps that are bound to programs | [`LoadOptions::verifier_log`], [`LoadOptions::bind_map`], [`VerifierStats`] |
+//! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins; opening maps and programs by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps` |
 //!
 //! # Logs
 //!
@@ -228,7 +237,11 @@ pub use object::{
     Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, Pod, ProgramSpec, Reference,
     ScalarKind, Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
-pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
+#[cfg(feature = "load-options")]
+pub use program::{FunctionCost, LogLevel, VerifierStats};
+pub use program::{
+    Program, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun, TestRunResult,
+};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     bpf.rs, attr.rs    bpf(2) and its attributes
-//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs
+//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs, program.rs, prog_info.rs
 //!                        groups of commands of bpf(2)
 //!     constant_names.rs  the kernel's names in reports
 //!     perf_event.rs      perf_event_open(2) and its ioctls
@@ -30,6 +30,8 @@ pub(crate) mod mmap;
 pub(crate) mod netlink;
 pub(crate) mod perf_event;
 pub(crate) mod process;
+pub(crate) mod prog_info;
+pub(crate) mod program;
 pub(crate) mod run;
 #[cfg(feature = "network")]
 pub(crate) mod socket;

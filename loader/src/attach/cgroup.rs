@@ -58,6 +58,7 @@ impl<'fd> Cgroup<'fd> {
         ];
         let what = "the cgroup";
         program.must_be(&kinds, what)?;
+        program.must_have_attach_type(what)?;
         let attach_type = program.spec().section.expected_attach_type;
         let refused = |error: io::Error| {
             let plain = failed(program, what, &error);

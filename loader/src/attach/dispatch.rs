@@ -14,7 +14,7 @@ use super::{Netns, SocketFilter, Sockmap, Tc, Tcx, Xdp, context::Interface, inte
 #[cfg(feature = "cgroup")]
 use super::{cgroup::Cgroup, needs::is_of_a_cgroup};
 #[cfg(feature = "tracing")]
-use super::{iter::Iter, needs::is_iterator, tracing::Tracing};
+use super::{iter::Iter, needs::is_iterator, tracing::Tracing, tracing_multi::TracingMulti};
 #[cfg(feature = "kprobe")]
 use super::{kprobe::Kprobe, kprobe::Ksyscall, kprobe_multi::KprobeMulti};
 #[cfg(feature = "uprobe")]
@@ -144,13 +144,21 @@ impl Program {
             Some(Target::RawTracepoint { name }) => {
                 RawTracepoint::new(name).cookie(context.cookie_or_none()).attach(self)
             }
+            #[cfg(feature = "tracing")]
+            Some(Target::TracingMulti { module, pattern }) => {
+                let mut functions = TracingMulti::new(pattern).cookie(context.cookie_or_none());
+                if let Some(module) = module {
+                    functions = functions.module(module);
+                }
+                functions.attach(self)
+            }
             Some(Target::Btf { .. }) => self.attach_by_btf(target, context),
             // `LoadOptions::replace` has named the replaced program.
             #[cfg(feature = "tracing")]
             None if self.spec().section.program_type == ProgramType::EXT => self.attach_by_btf(target, context),
             Some(Target::Label(_)) | None => self.attach_by_type(target, context),
             Some(Target::Unreadable { .. }) => Err(self.needs_more(target)),
-            #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "usdt")))]
+            #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
             Some(target) => Err(Error::left_out(self.by_section(), target.feature())),
         }
     }
@@ -282,6 +290,9 @@ impl Program {
     }
 
     fn by_section(&self) -> String {
+        if cfg!(feature = "advice") && self.spec().is_opened() {
+            return format!("attach the program `{}`, whose section's name is unknown", self.name());
+        }
         format!("attach the program `{}` by its section `{}`", self.name(), self.spec().section_name)
     }
 

@@ -274,6 +274,24 @@ impl Program {
     }
 }
 
+#[cfg(any(feature = "cgroup", feature = "network"))]
+impl Program {
+    /// Refuses a program that was already in the kernel, if it cannot be attached without its attach type.
+    pub(super) fn must_have_attach_type(&self, what: &str) -> Result<(), Error> {
+        if !self.spec().lacks_attach_type() {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            operation: format!("attach the program `{}` to {what}", self.name()),
+            why: format!(
+                "the kernel does not report the attach type of a program of the type {}: name its section, with \
+                 `Program::set_section`",
+                self.spec().section.program_type
+            ),
+        })
+    }
+}
+
 /// Returns the error of a failed attempt to attach.
 pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> Error {
     let plain = Error::kernel(format!("attach the program `{}` to {what}", program.name()), error);

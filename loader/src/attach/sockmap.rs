@@ -42,6 +42,7 @@ impl<'fd> Sockmap<'fd> {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the socket map";
         program.must_be(&[ProgramType::SK_SKB, ProgramType::SK_MSG], what)?;
+        program.must_have_attach_type(what)?;
         let attach_type = program.spec().section.expected_attach_type;
         if attach_type == AttachType::default() {
             let attempt = format!("attach the program `{}` to {what}", program.name());

@@ -1,5 +1,5 @@
-//! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of maps and loaded
-//! programs.
+//! Settings of one load that an object cannot contain: the directory for pins, file descriptors of maps and of loaded
+//! programs, and whether the verifier's log is kept.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
 //! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
@@ -8,7 +8,7 @@
 //! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
 //! function could break the callers.
 
-#[cfg(any(feature = "tracing", feature = "maps"))]
+#[cfg(any(feature = "load-options", feature = "tracing", feature = "maps"))]
 use std::os::fd::AsFd;
 use std::{
     marker::PhantomData,
@@ -16,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "load-options")]
+use crate::LogLevel;
 #[cfg(any(feature = "tracing", feature = "maps"))]
 use crate::text::no_such;
 use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
@@ -29,8 +31,9 @@ use crate::{
 };
 
 /// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
-/// maps to use, and the loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the
-/// maps and programs, because it has no file descriptors.
+/// maps to use, the loaded programs in which `freplace` programs replace functions, maps that belong to the programs,
+/// and the level of the verifier's log. An [`Object`] cannot hold the maps and programs, because it has no file
+/// descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -50,6 +53,10 @@ pub struct LoadOptions<'p> {
     maps: Vec<MapReplacement<'p>>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
+    #[cfg(feature = "load-options")]
+    log: Option<LogLevel>,
+    #[cfg(feature = "load-options")]
+    bound: Vec<BorrowedFd<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
 }
 
@@ -89,6 +96,72 @@ impl<'p> LoadOptions<'p> {
     /// Returns the directory for maps that are pinned by name; `otherwise` if these options do not set it.
     pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
         self.pin_root.as_deref().unwrap_or(otherwise)
+    }
+
+    /// Keeps `map` in the kernel as long as each program of the object, although no instruction refers to it. `map` is a
+    /// [`Map`](crate::Map), or the fd of a map. Linux 5.10.
+    ///
+    /// Since Linux 6.14 the kernel gets these maps together with the program (`fd_array_cnt` of `BPF_PROG_LOAD`), so
+    /// they are bound before it is verified; on older kernels they are bound afterwards, as by
+    /// [`Program::bind_map`](crate::Program::bind_map).
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns [`Error::Syscall`] if the kernel refuses: EINVAL if an fd is
+    /// not that of a map, or before Linux 5.10.
+    ///
+    /// Needs this crate's feature `load-options`.
+    #[cfg(feature = "load-options")]
+    #[doc(alias("fd_array_cnt", "BPF_PROG_BIND_MAP", "bpf_prog_bind_map"))]
+    pub fn bind_map(&mut self, map: &'p impl AsFd) -> &mut Self {
+        self.bound.push(map.as_fd());
+        self
+    }
+
+    /// Returns the maps that belong to each program.
+    #[cfg(feature = "load-options")]
+    pub(super) fn bound(&self) -> &[BorrowedFd<'p>] {
+        &self.bound
+    }
+
+    /// Keeps the verifier's log of each program that it accepts: [`Program::verifier_log`](crate::Program::verifier_log)
+    /// and [`Program::verifier_stats`](crate::Program::verifier_stats). Without this, only the error of a refused
+    /// program has a log.
+    ///
+    /// [`LogLevel::Stats`] costs nothing. [`LogLevel::Instructions`] makes the verifier print each step, which takes
+    /// several times as long as verifying, and up to 16 MiB for each program.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, LogLevel, Object};
+    /// let mut options = LoadOptions::new();
+    /// options.verifier_log(LogLevel::Stats);
+    /// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+    /// for program in loaded.programs() {
+    ///     let stats = program.verifier_stats().unwrap_or_default();
+    ///     println!("{}: {:?} instructions processed", program.name(), stats.processed_insns);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Needs this crate's feature `load-options`.
+    #[cfg(feature = "load-options")]
+    #[doc(alias(
+        "log_level",
+        "kernel_log_level",
+        "bpf_program__set_log_level",
+        "VerifierLogLevel",
+        "ProgramOptions.LogLevel"
+    ))]
+    pub fn verifier_log(&mut self, level: LogLevel) -> &mut Self {
+        self.log = Some(level);
+        self
+    }
+
+    #[cfg(feature = "load-options")]
+    pub(super) fn log(&self) -> Option<LogLevel> {
+        self.log
     }
 
     /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map

@@ -147,6 +147,10 @@ impl Object {
             kernel_version: self.kernel_version,
             resolved: &plan.resolved,
             btf: btf.as_ref().map(AsFd::as_fd),
+            #[cfg(feature = "load-options")]
+            bound: options.bound(),
+            #[cfg(feature = "load-options")]
+            log: options.log(),
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
         };

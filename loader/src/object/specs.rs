@@ -8,7 +8,7 @@ use cutaway_sys::memory::page_size;
 
 use super::Section;
 use crate::{
-    Error, MapFlags, MapType,
+    Error, MapFlags, MapType, ProgramType,
     elf::{Location, SectionIndex, Start},
 };
 
@@ -299,6 +299,23 @@ impl fmt::Display for Skipped {
 }
 
 impl ProgramSpec {
+    /// Describes a program that is already in the kernel.
+    pub(crate) fn of_kernel(name: String, section: Section) -> Self {
+        Self { name, section_name: String::new(), section, entry: (SectionIndex::NONE, 0) }
+    }
+
+    /// Returns whether the program was already in the kernel, and the caller has not named its section.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.section_name.is_empty()
+    }
+
+    /// Returns whether the program's attach type must be known but is not: the kernel does not report it.
+    pub(crate) fn lacks_attach_type(&self) -> bool {
+        use ProgramType as T;
+        let types = [T::CGROUP_SKB, T::CGROUP_SOCK, T::CGROUP_SOCK_ADDR, T::CGROUP_SOCKOPT, T::SK_SKB];
+        self.is_opened() && types.contains(&self.section.program_type)
+    }
+
     /// Sets the attach target, in the form that follows the slash of a section name: `libc.so.6:getaddrinfo` for a
     /// section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///

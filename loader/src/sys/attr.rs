@@ -20,8 +20,9 @@ pub(super) use self::define::Attr;
 pub(crate) use self::{
     commands::{
         BtfLoad, CommonAttr, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
-        LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateUprobeMulti, MapBatch, MapCreate,
-        MapElem, Obj, ObjGetInfo, ProgAttach, ProgLoad, ProgTestRun, ProgTestRunOn, RawTracepointOpen, TaskFdQuery,
+        LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateTracingMulti, LinkCreateUprobeMulti,
+        MapBatch, MapCreate, MapElem, Obj, ObjGetInfo, ProgAssocStructOps, ProgAttach, ProgBindMap, ProgLoad,
+        ProgStreamRead, ProgTestRun, RawTracepointOpen, TaskFdQuery,
     },
     field::{Name, Pointer},
     info::{BtfInfo, MapInfo, ProgInfo, ProgStatistics},

@@ -57,6 +57,9 @@ pub(super) enum Command {
     LINK_CREATE = 28,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    PROG_BIND_MAP = 35,
+    PROG_STREAM_READ_BY_FD = 37,
+    PROG_ASSOC_STRUCT_OPS = 38,
     /// `BPF_MAP_CREATE` with the flag for common attributes (7.2).
     MAP_CREATE_COMMON_ATTRS = 1 << 16,
 }
@@ -284,6 +287,9 @@ pub(crate) struct Program<'a> {
     pub(crate) target: BtfTarget<'a>,
     /// The BTF of the modules whose functions it calls; instructions refer to them by index, from 1.
     pub(crate) modules: &'a [OwnedFd],
+    /// Maps that belong to the program although no instruction refers to them (6.14).
+    #[cfg(feature = "load-options")]
+    pub(crate) bound: &'a [BorrowedFd<'a>],
 }
 
 /// An attach target, by its BTF id.
@@ -311,12 +317,23 @@ pub(crate) enum LogLevel {
     Steps = 1,
     /// Only the reason of a refusal, and statistics: `BPF_LOG_STATS` (5.2).
     Reason = 4,
+    /// Each verified instruction, and statistics: `BPF_LOG_LEVEL2`. (With `BPF_LOG_LEVEL1` the kernel empties the log of
+    /// a program that it accepts: `pop_log` in `kernel/bpf/verifier.c`.)
+    #[cfg(feature = "load-options")]
+    StepsAndStatistics = 2 | 4,
 }
 
 /// Loads a program. `log`, if not empty, receives the verifier's log.
 pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
-    // Index 0 means vmlinux; the kernel does not use the fd there.
-    let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
+    #[cfg(feature = "load-options")]
+    let bound = program.bound;
+    #[cfg(not(feature = "load-options"))]
+    let bound: &[BorrowedFd<'_>] = &[];
+    // Index 0 means vmlinux; the kernel does not use the fd there. But if it is given the length of the array, it requires
+    // an fd there, which then is that of the first map.
+    let (first, others) = bound.split_first().map_or((0, bound), |(first, rest)| (number(*first), rest));
+    let modules = program.modules.iter().map(|fd| number(fd.as_fd()));
+    let fds: Vec<u32> = std::iter::once(first).chain(modules).chain(others.iter().copied().map(number)).collect();
     let mut attr = ProgLoad {
         prog_type: program.program_type,
         insn_cnt: length(program.instructions.len())?,
@@ -331,7 +348,8 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         expected_attach_type: program.expected_attach_type,
         attach_btf_id: program.target.id,
         attach_btf_obj_fd: program.target.of.map_or(0, number),
-        fd_array: if program.modules.is_empty() { Pointer::default() } else { Pointer::to(&modules) },
+        fd_array: if fds.len() == 1 && bound.is_empty() { Pointer::default() } else { Pointer::to(&fds) },
+        fd_array_cnt: if bound.is_empty() { 0 } else { length(fds.len())? },
         ..Default::default()
     };
     if let Some(info) = program.btf {

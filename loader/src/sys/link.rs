@@ -18,7 +18,7 @@ use cutaway_sys::AttachType;
 use super::{
     attr::{
         IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
-        LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
+        LinkCreateTracing, LinkCreateTracingMulti, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
     bpf::{Command, bpf, bpf_fd, bpf_fd_logged, length, number},
     constant_names::{LoggedAs, Shown, Text},
@@ -131,6 +131,28 @@ pub(crate) fn create_kprobe_multi(
     // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many
     // values.
     unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, logged, why) }
+}
+
+/// Attaches a program to functions of the kernel or of one module, each by its BTF id and with an optional cookie. The
+/// program was loaded for this attach type.
+pub(crate) fn create_tracing_multi(
+    program: BorrowedFd<'_>,
+    attach_type: AttachType,
+    ids: &[u32],
+    cookies: &[u64],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    check_cookies(ids.len(), cookies)?;
+    let mut attr = LinkCreateTracingMulti {
+        prog_fd: number(program),
+        attach_type,
+        ids: Pointer::to(ids),
+        cookies: Pointer::to(cookies),
+        cnt: length(ids.len())?,
+        ..Default::default()
+    };
+    // SAFETY: `ids` has `cnt` ids, and `cookies` none or as many values; both are borrowed for the call.
+    unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, &[("ids", &Shown(ids))], why) }
 }
 
 /// Tries to create a link to a function without a name, as a probe.

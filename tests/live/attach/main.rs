@@ -11,10 +11,12 @@ mod devices;
 mod kernel;
 mod network;
 mod pins;
+mod programs;
 mod replacing;
 mod runs;
 mod sample;
 mod sockets;
+mod streams;
 mod tables;
 mod usdt;
 mod user;
@@ -66,6 +68,8 @@ fn main() {
         cgroups::tests(),
         sockets::tests(),
         pins::tests(),
+        programs::tests(),
+        streams::tests(),
         replacing::tests(),
         tables::tests(),
         runs::tests(),

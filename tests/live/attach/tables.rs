@@ -13,7 +13,7 @@ use cutaway::{Loaded, Object};
 
 use crate::{
     harness::{Test, test},
-    network, unsupported,
+    network, sample, unsupported,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -22,6 +22,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(struct_ops_map_attaches_with_a_link).unless(unsupported::struct_ops_links),
         test!(struct_ops_map_that_does_not_fit_is_refused).unless(unsupported::struct_ops),
         test!(map_that_is_no_struct_ops_map_is_refused).unless(unsupported::struct_ops),
+        test!(program_is_associated_with_a_struct_ops_map).unless(unsupported::struct_ops).since(7, 0, "associations"),
+        test!(program_is_not_associated_with_another_map),
     ]
 }
 
@@ -135,4 +137,24 @@ fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
     assert!(line.contains("it is of type ARRAY, not a struct_ops map"), "{line}");
+}
+
+fn program_is_associated_with_a_struct_ops_map() {
+    let loaded = object(PLAIN).load().unwrap();
+    let map = loaded.map(&name()).unwrap();
+    let other = sample::load("syscall");
+    let program = other.program("count").unwrap();
+    program.associate_struct_ops(map).unwrap();
+    program.associate_struct_ops(map).unwrap();
+    let second = object(PLAIN).load().unwrap();
+    let line = program.associate_struct_ops(second.map(&name()).unwrap()).unwrap_err().to_string();
+    assert!(line.contains("EBUSY") && line.contains("associated with another map"), "{line}");
+}
+
+fn program_is_not_associated_with_another_map() {
+    let loaded = sample::load("xdp");
+    let program = loaded.program("count").unwrap();
+    let line = program.associate_struct_ops(loaded.map("seen").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("associate the program `count` with the map `seen`: EINVAL"), "{line}");
+    assert!(line.contains("Linux 7.0"), "{line}");
 }

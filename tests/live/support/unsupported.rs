@@ -29,6 +29,11 @@ pub(crate) fn trampolines() -> Option<String> {
     })
 }
 
+/// Returns the reason if the kernel has no links on many functions by their BTF ids.
+pub(crate) fn tracing_multi() -> Option<String> {
+    trampolines().or_else(btf).or_else(|| older_than(7, 3, "links on many functions by BTF id"))
+}
+
 /// Returns the reason if LSM programs do not run: the security module `bpf` must be active.
 pub(crate) fn lsm() -> Option<String> {
     let directory = Path::new("/sys/kernel/security");

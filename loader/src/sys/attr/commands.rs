@@ -96,6 +96,12 @@ attr! {
         core_relo_cnt: u32,
         /// File descriptors that instructions refer to by index: BTF of modules (5.14).
         fd_array: Pointer,
+        core_relos: Pointer,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        prog_token_fd: u32,
+        /// The length of `fd_array`: all maps in it are bound to the program (6.14).
+        fd_array_cnt: u32,
     }
 
     /// `BPF_BTF_LOAD`
@@ -159,6 +165,18 @@ attr! {
         syms: Pointer,
         addrs: Pointer,
         cookies: Pointer,
+    }
+
+    /// `BPF_LINK_CREATE` for many functions by their BTF ids (`BPF_TRACE_FENTRY_MULTI` and its relatives)
+    struct LinkCreateTracingMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        ids: Pointer,
+        cookies: Pointer,
+        cnt: u32,
+        padding: u32,
     }
 
     /// `BPF_LINK_CREATE` for many locations of one file (`BPF_TRACE_UPROBE_MULTI`)
@@ -225,24 +243,35 @@ attr! {
         ctx_size_out: u32,
         ctx_in: Pointer,
         ctx_out: Pointer,
+        /// `BPF_F_TEST_…` (5.10).
+        test_flags: u32,
+        cpu: u32,
+        /// Packets at once, of live frames (5.18).
+        batch_size: u32,
+        padding: u32,
     }
 
-    /// `BPF_PROG_TEST_RUN` with the fields of Linux 5.10, which select the CPU for a raw tracepoint's program
-    struct ProgTestRunOn {
+    /// `BPF_PROG_BIND_MAP`
+    struct ProgBindMap {
         prog_fd: u32,
-        retval: u32,
-        data_size_in: u32,
-        data_size_out: u32,
-        data_in: Pointer,
-        data_out: Pointer,
-        repeat: u32,
-        duration: u32,
-        ctx_size_in: u32,
-        ctx_size_out: u32,
-        ctx_in: Pointer,
-        ctx_out: Pointer,
+        map_fd: u32,
         flags: u32,
-        cpu: u32,
+    }
+
+    /// `BPF_PROG_STREAM_READ_BY_FD`
+    struct ProgStreamRead {
+        stream_buf: Pointer,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        padding: u32,
+    }
+
+    /// `BPF_PROG_ASSOC_STRUCT_OPS`
+    struct ProgAssocStructOps {
+        map_fd: u32,
+        prog_fd: u32,
+        flags: u32,
     }
 
     /// `BPF_ENABLE_STATS`
