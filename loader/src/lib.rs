@@ -171,6 +171,7 @@ mod gate;
 #[cfg(feature = "instrument")]
 mod instrument;
 mod link;
+mod link_info;
 mod load;
 mod map;
 mod object;
@@ -187,7 +188,7 @@ pub mod system;
 mod text;
 mod variable;
 
-pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType, ProgramType, instruction};
+pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, LinkType, MapFlags, MapType, ProgramType, instruction};
 
 pub use attach::*;
 #[cfg(feature = "perf")]
@@ -203,6 +204,7 @@ pub use instrument::{
     Coverage, CoverageReport, FileCoverage, FunctionCoverage, Insertion, LcovError, LineCoverage, LossSite, Losses,
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
+pub use link_info::{IterScope, LinkInfo, LinkTarget};
 pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, PerCpu};
 #[cfg(feature = "aya-obj")]

@@ -19,10 +19,11 @@ mod tests;
 pub(super) use self::define::Attr;
 pub(crate) use self::{
     commands::{
-        BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
-        LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateUprobeMulti, MapBatch, MapCreate,
-        MapElem, Obj, ObjGetInfo, ProgAttach, ProgLoad, ProgTestRun, ProgTestRunOn, RawTracepointOpen, TaskFdQuery,
+        BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateAt, LinkCreateIter, LinkCreateKprobeMulti,
+        LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateUprobeMulti, LinkDetach, LinkUpdate,
+        MapBatch, MapCreate, MapElem, Obj, ObjGetInfo, ProgAttach, ProgLoad, ProgQuery, ProgTestRun, ProgTestRunOn,
+        RawTracepointOpen, TaskFdQuery,
     },
     field::{Name, Pointer},
-    info::{BtfInfo, MapInfo, ProgInfo, ProgStatistics},
+    info::{BtfInfo, LinkInfo, MapInfo, ProgInfo, ProgStatistics},
 };
