@@ -124,7 +124,7 @@ pub enum LinkTarget {
     /// Another perf event: a counter, a clock or a breakpoint (6.6).
     #[non_exhaustive]
     PerfEvent {
-        /// `type` of `struct perf_event_attr`.
+        /// `type` of `struct perf_event_attr`. The kernel replaces that of the CPU clock by the number of a PMU.
         event_type: u32,
         /// `config` of `struct perf_event_attr`.
         config: u64,
@@ -289,7 +289,8 @@ impl LinkTarget {
                 ref_ctr_offsets: report.list(1).map(<[_]>::to_vec),
                 cookies: report.list(2).map(<[_]>::to_vec),
             },
-            LinkType::STRUCT_OPS => Self::StructOps { map: set(report.word(0)?) },
+            // The kernel writes nothing if the link is defunct.
+            LinkType::STRUCT_OPS => Self::StructOps { map: report.word(0).and_then(set) },
             LinkType::NETFILTER => Self::Netfilter {
                 family: report.word(0)?,
                 hook: report.word(1)?,

@@ -52,8 +52,8 @@ impl<'a> Order<'a> {
 
 /// An attached program to which an [`Order`] refers.
 ///
-/// The kernel finds an anchor that is a program by the program, and one that is a link by the link. For a cgroup, an
-/// anchor that is a program must be attached without a link.
+/// For a network device any anchor is possible. For a cgroup, the anchor of a program that is attached by a link must be
+/// a link, and that of a program without a link a program without a link.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Anchor<'a> {
@@ -131,6 +131,15 @@ impl Placement<'_> {
             return Err(unfit("the program or link to order by has the fd or id 0, which the kernel takes as none"));
         }
         Ok(Position { flags: side | kind, relative, revision })
+    }
+
+    /// Returns true if the anchor is a link, false if it is a program, and `None` without an anchor.
+    #[cfg(feature = "cgroup")]
+    pub(super) fn is_by_link(&self) -> Option<bool> {
+        match self.order? {
+            Order::Before(anchor) | Order::After(anchor) => Some(matches!(anchor, Anchor::Link(_) | Anchor::LinkId(_))),
+            _ => None,
+        }
     }
 
     /// Returns the advice for an errno that a wrong position causes.

@@ -4,18 +4,22 @@
 //! ignore a test (`unsupported.rs`).
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod breakpoints;
 mod cgroups;
 mod containers;
 mod contexts;
 mod devices;
 mod kernel;
+mod link_info;
 mod network;
+mod orders;
 mod pins;
 mod replacing;
 mod runs;
 mod sample;
 mod sockets;
 mod tables;
+mod updates;
 mod usdt;
 mod user;
 
@@ -69,6 +73,10 @@ fn main() {
         replacing::tests(),
         tables::tests(),
         runs::tests(),
+        link_info::tests(),
+        updates::tests(),
+        orders::tests(),
+        breakpoints::tests(),
     ];
     Suite::new(tables).all_need(requirements::root).run_isolated(|| {})
 }
