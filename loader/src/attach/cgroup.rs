@@ -181,19 +181,6 @@ impl<'fd> Cgroup<'fd> {
             let why = format!("an order or a revision of a cgroup's programs is {}", support());
             return Err(Error::Invalid { operation: attempt(program), why });
         }
-        match (self.placement.is_by_link(), self.without_link) {
-            (Some(false), false) => {
-                let why = "it is attached by a link, and the kernel orders it by links only, not by programs: pass the \
-                     anchor's link, or attach both without a link";
-                return Err(Error::Invalid { operation: attempt(program), why: why.to_owned() });
-            }
-            (Some(true), true) => {
-                let why = "it is attached without a link, and the kernel orders it by programs without a link only: \
-                     pass such a program, or attach by a link";
-                return Err(Error::Invalid { operation: attempt(program), why: why.to_owned() });
-            }
-            _ => {}
-        }
         if self.preorder {
             position.flags |= PREORDER;
         }
@@ -225,6 +212,21 @@ impl<'fd> Cgroup<'fd> {
 
     fn refused(&self, program: &Program, error: &io::Error) -> Error {
         let plain = failed(program, WHAT, error);
+        match (error.raw_os_error(), self.placement.is_by_link(), self.without_link) {
+            (Some(libc::EINVAL), Some(false), false) => {
+                return plain.advise(
+                    "the kernel orders a program with a link by links only: pass the anchor's link, or attach both \
+                     without a link",
+                );
+            }
+            (Some(libc::EINVAL), Some(true), true) => {
+                return plain.advise(
+                    "the kernel orders a program without a link by programs without a link only: pass such a program, \
+                     or attach by a link",
+                );
+            }
+            _ => {}
+        }
         if let Some(advice) = self.placement.advice(error.raw_os_error()) {
             return plain.advise(advice);
         }
