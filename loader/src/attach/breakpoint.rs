@@ -1,4 +1,5 @@
-//! Hardware breakpoints: accesses to an address, which the CPU's debug registers watch (`kernel/events/hw_breakpoint.c`).
+//! Hardware breakpoints: accesses to an address, which the CPU's debug registers watch
+//! (`kernel/events/hw_breakpoint.c`).
 
 use crate::sys::perf_event::Event;
 

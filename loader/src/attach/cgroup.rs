@@ -147,8 +147,8 @@ impl<'fd> Cgroup<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: EBADF if the fd is not that of a cgroup of version 2, EINVAL if `attach_type` is not one of a
-    /// cgroup, EPERM without CAP_NET_ADMIN.
+    /// [`Error::Syscall`]: EBADF if the fd is not that of a cgroup of version 2, EINVAL if `attach_type` is not one of
+    /// cgroups, EPERM without CAP_NET_ADMIN.
     #[doc(alias("BPF_PROG_QUERY", "bpf_prog_query_opts"))]
     pub fn attached(&self, attach_type: AttachType) -> Result<Attached, Error> {
         self.list(attach_type, Lists::ProgramsAndFlags)

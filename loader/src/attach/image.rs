@@ -26,6 +26,8 @@ pub(super) struct Binary {
     pub(super) path: PathBuf,
     file: File,
     identity: Identity,
+    /// Whether the caller has opened the file: then no path can lead to another one.
+    by_caller: bool,
 }
 
 /// The fields that change if a path leads to another file, or the file is written to: device, inode, size in bytes,
@@ -61,23 +63,28 @@ impl Binary {
         }
         let why = "reads the symbols of a program or library: the file offset of a function or probe";
         let file = file::open_without_waiting(&path, why).map_err(unreadable)?;
-        Self::opened(file, path, symbol)
+        Self::of(file, path, symbol, false)
     }
 
-    /// Wraps an open file, with the path by which the kernel finds it.
+    /// Wraps a file that the caller has opened, with the path by which older kernels find it.
     pub(super) fn opened(file: File, path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
+        Self::of(file, path, symbol, true)
+    }
+
+    fn of(file: File, path: PathBuf, symbol: Option<&dyn Display>, by_caller: bool) -> Result<Self, Error> {
         let failed = |why: String| unusable(&path, symbol, why);
         let found = file.metadata().map_err(|error| failed(unreadable(&error)))?;
         // Between `stat` and `open` the path may have become a pipe.
         if !found.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
-        Ok(Self { path, file, identity: identity(&found) })
+        Ok(Self { path, file, identity: identity(&found), by_caller })
     }
 
     /// Checks, after the kernel has followed the path, that it still leads to the file that was read.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        match fs::metadata(&self.path) {
+        let now = if self.by_caller { self.file.metadata() } else { fs::metadata(&self.path) };
+        match now {
             Ok(now) if identity(&now) == self.identity => Ok(()),
             _ => Err(Error::Library {
                 library: self.path.display().to_string(),

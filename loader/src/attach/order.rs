@@ -52,8 +52,8 @@ impl<'a> Order<'a> {
 
 /// An attached program to which an [`Order`] refers.
 ///
-/// For a network device any anchor is possible. For a cgroup, the anchor of a program that is attached by a link must be
-/// a link, and that of a program without a link a program without a link.
+/// For a network device any anchor is possible. For a cgroup, a program that is attached by a link needs a link as its
+/// anchor, and a program without a link needs a program without a link.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Anchor<'a> {

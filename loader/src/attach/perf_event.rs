@@ -63,8 +63,8 @@ impl PerfEvent {
         Self { kind, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
     }
 
-    /// Selects accesses to an address, which the CPU's debug registers watch. The program runs at each access, after the
-    /// CPU has made it (x86-64: for an execution before); [`PerfEvent::frequency`] and [`PerfEvent::period`] have no
+    /// Selects accesses to an address, which the CPU's debug registers watch. The program runs at each access, when
+    /// the CPU has made it (x86-64: for an execution before); [`PerfEvent::frequency`] and [`PerfEvent::period`] have no
     /// effect.
     ///
     /// An address of user space is one of the process of [`PerfEvent::pid`]. The kernel watches the thread with that

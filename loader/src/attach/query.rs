@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attached {
-    /// The programs. For XDP, the target of a `freplace` program and similar targets, the kernel has no such list.
+    /// The programs.
     pub programs: Vec<AttachedProgram>,
     /// The revision of the list: each change adds to it. Compared by `expected_revision` when a program is attached.
     /// For tcx (Linux 6.6), netkit (6.7) and cgroups (6.17, unless queried for the effective programs); otherwise

@@ -25,8 +25,8 @@ use crate::{
 /// A `SOCKMAP` or `SOCKHASH` to attach to, for the sections `sk_skb/stream_parser`, `sk_skb/stream_verdict`,
 /// `sk_skb/verdict` (Linux 5.13) and `sk_msg`.
 ///
-/// The program is attached by a link since Linux 6.10. On older kernels it stays attached to the map if the process dies
-/// without dropping the [`Link`] and another process holds the map.
+/// The program is attached by a link since Linux 6.10. On older kernels it stays attached if the process dies without
+/// dropping the [`Link`] and another process holds the map.
 ///
 /// Kernel source: `net/core/sock_map.c`.
 ///

@@ -69,8 +69,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if `map` is not a struct_ops map of the section `.struct_ops.link`, or this is not the link of
-    /// one; [`Error::Syscall`] if the kernel refuses: EINVAL if the maps do not fit, EOPNOTSUPP if this type of
+    /// [`Error::Invalid`] if `map` is not a struct_ops map of the section `.struct_ops.link`, or this link is not a
+    /// kernel link; [`Error::Syscall`] if the kernel refuses: EINVAL if the maps do not fit, EOPNOTSUPP if this type of
     /// struct_ops cannot be replaced, ENOLINK or EINVAL if the link is defunct.
     #[doc(alias("bpf_link__update_map", "BPF_LINK_UPDATE"))]
     pub fn update_map(&mut self, map: &Map) -> Result<(), Error> {

@@ -72,8 +72,8 @@ impl UprobeMulti {
     /// Selects the functions of an open file like [`UprobeMulti::new`]. The file may be deleted, or not visible in this
     /// process's file system.
     ///
-    /// The kernel takes the fd itself since Linux 7.2 (`BPF_F_UPROBE_MULTI_PATH_FD`). On older kernels it takes the path
-    /// `/proc/self/fd/N`, for which procfs must be mounted.
+    /// The kernel takes the fd itself since Linux 7.2 (`BPF_F_UPROBE_MULTI_PATH_FD`). On older kernels it takes the
+    /// path `/proc/self/fd/N`, for which procfs must be mounted.
     #[doc(alias("BPF_F_UPROBE_MULTI_PATH_FD", "path_fd"))]
     #[must_use]
     pub fn in_open_file(file: impl Into<OwnedFd>, pattern: &str) -> Self {

@@ -58,14 +58,14 @@ pub(crate) fn netkit() -> io::Result<u32> {
     // SAFETY: the kernel has just created this fd for us.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut answer = [0_u8; 4096];
-    // SAFETY: both buffers are borrowed for the calls, with their own lengths.
-    let received = unsafe {
-        libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0);
-        libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0)
-    };
+    // SAFETY: the message is borrowed for the call, with its own length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+    assert_eq!(usize::try_from(sent), Ok(message.len()), "{}", io::Error::last_os_error());
+    // SAFETY: the buffer is borrowed for the call, with its own length.
+    let received = unsafe { libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0) };
     assert!(received >= 20, "{}", io::Error::last_os_error());
     // `struct nlmsgerr` follows the header, and begins with the negative errno.
-    match i32::from_ne_bytes(answer[16..20].try_into().unwrap()) {
+    match i32::from_ne_bytes(answer.get(16..20).unwrap().try_into().unwrap()) {
         0 => Ok(cutaway::interface_index("primary").unwrap()),
         code => Err(io::Error::from_raw_os_error(-code)),
     }

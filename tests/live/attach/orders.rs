@@ -142,7 +142,7 @@ fn tcx_program_without_a_link_is_replaced() {
     let _second = Tcx::ingress(LO).attach(b).unwrap();
     assert!(first.as_link_fd().is_none());
     let attached = Tcx::ingress(LO).attached().unwrap();
-    assert_eq!((ids(&attached), attached.programs[0].link), (vec![program_id(a), program_id(b)], None));
+    assert_eq!((ids(&attached), attached.programs.first().unwrap().link), (vec![program_id(a), program_id(b)], None));
     let replacing = Tcx::ingress(LO).replace(c, a).unwrap();
     assert_eq!(ids(&Tcx::ingress(LO).attached().unwrap()), [c, b].map(program_id));
     // The replaced program is gone, and its value does not detach the new one.

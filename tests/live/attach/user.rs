@@ -219,7 +219,7 @@ fn uprobe_multi_attaches_to_an_open_file() {
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);
-    let link = UprobeMulti::at_open_file_offsets(file(), &locations[..1]).attach(program).unwrap();
+    let link = UprobeMulti::at_open_file_offsets(file(), locations.get(..1).unwrap()).attach(program).unwrap();
     call();
     assert_eq!(runs(&loaded), 3);
     drop(link);
