@@ -101,6 +101,14 @@
 //! | attach an iterator and read its output | [`Iter`], [`Link::read_iterator`] | `bpf_program__attach_iter`, `bpf_iter_create` | `Iter::attach`, `IterLink::into_file` | `link.AttachIter`, `Iter.Open` |
 //! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
 //! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and similar functions | `link.AttachCgroup` |
+//! | choose the position among the programs of a network device or a cgroup | [`Order`], [`Tcx::order`], [`Cgroup::order`] | `bpf_tcx_opts.relative_fd` and similar fields, `BPF_F_BEFORE` | `LinkOrder` | `link.Anchor` |
+//! | list the programs of a network device, cgroup, network namespace or socket map | [`Tcx::attached`], [`Cgroup::attached`] and methods of the same name | `bpf_prog_query_opts` | `SchedClassifier::query_tcx`, `programs::loaded_programs` | `link.QueryPrograms` |
+//! | replace the program of a link | [`Link::update`], [`Link::update_if`] | `bpf_link__update_program`, `bpf_link_update` | `Xdp::attach_to_link`, `SchedClassifier::attach_to_link` | `Link.Update`, `RawLink.UpdateArgs` |
+//! | replace the struct_ops map of a link | [`Link::update_map`] | `bpf_link__update_map` | — | — |
+//! | detach a link that other processes hold | [`Link::detach`] | `bpf_link__detach` | — | `Link.Detach` |
+//! | read the kernel's information about a link | [`Link::info`] | `bpf_link_get_info_by_fd` | `LinkInfo` | `Link.Info` |
+//! | list all links of the machine, open one by its id | [`system::links`], [`Link::from_id`] | `bpf_link_get_next_id`, `bpf_link_get_fd_by_id` | `loaded_links` | `link.Iterator`, `link.NewFromID` |
+//! | watch an address with the CPU's debug registers | [`PerfEvent::breakpoint`] | — | `PerfEvent::attach` | — |
 //! | pin a link, open a pinned link | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
 //! | open a program by its pin, id or fd | [`Program::from_pin`], [`Program::from_id`], [`Program::from_fd`] | `bpf_obj_get`, `bpf_prog_get_fd_by_id` | `Xdp::from_pin` and similar functions | `LoadPinnedProgram`, `NewProgramFromID`, `NewProgramFromFD` |
 //! | describe a loaded program: tag, runs, maps, sizes | [`Program::info`], [`Program::used_maps`] | `bpf_prog_get_info_by_fd` | `ProgramInfo` | `Program.Info` |
@@ -158,7 +166,7 @@
 //! | `aya-obj` | loading objects that the crate `aya-obj` has parsed; adds `aya-obj`; not on by default | `Object::from_aya`, `Object::parse_with`, `compare_readers` |
 //! | `kprobe` | attaching to functions of the kernel | `Kprobe`, `KprobeMulti`, `Ksyscall` |
 //! | `tracepoint` | attaching to tracepoints of the kernel | `Tracepoint`, `RawTracepoint` |
-//! | `perf-event` | attaching to hardware and software perf events | `PerfEvent` |
+//! | `perf-event` | attaching to hardware and software perf events, and to breakpoints | `PerfEvent`, `Breakpoint` |
 //! | `network` | attaching to network devices, sockets and network namespaces | `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
@@ -166,7 +174,7 @@
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `load-options` | settings of one load that few programs need: the verifier's log of accepted programs, and maps that are bound to programs | [`LoadOptions::verifier_log`], [`LoadOptions::bind_map`], [`VerifierStats`] |
-//! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins; opening maps and programs by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps` |
+//! | `system` | listing all maps, programs and links of the machine, the processes that hold them, and their pins; opening maps, programs and links by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps`, `Link::from_id` |
 //!
 //! # Logs
 //!
@@ -193,6 +201,7 @@ mod gate;
 #[cfg(feature = "instrument")]
 mod instrument;
 mod link;
+mod link_info;
 mod load;
 mod map;
 mod object;
@@ -210,7 +219,8 @@ mod text;
 mod variable;
 
 pub use cutaway_sys::{
-    AttachType, Errno, Helper, Instruction, LookupFlags, MapFlags, MapType, ProgramType, UpdateFlags, instruction,
+    AttachType, Errno, Helper, Instruction, LinkType, LookupFlags, MapFlags, MapType, ProgramType, UpdateFlags,
+    instruction,
 };
 
 pub use attach::*;
@@ -227,6 +237,7 @@ pub use instrument::{
     Coverage, CoverageReport, FileCoverage, FunctionCoverage, Insertion, LcovError, LineCoverage, LossSite, Losses,
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
+pub use link_info::{IterScope, LinkInfo, LinkTarget};
 pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, MapInfo, MapMemory, PerCpu, TypedMap};
 #[cfg(feature = "maps")]

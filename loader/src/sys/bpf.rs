@@ -19,7 +19,7 @@ use cutaway_sys::{
 };
 
 use super::attr::{Attr, BtfLoad, CommonAttr, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
-use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
+use super::constant_names::{LoggedAs, ObjFlagBits, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
 
@@ -43,6 +43,7 @@ pub(super) enum Command {
     PROG_GET_FD_BY_ID = 13,
     MAP_GET_FD_BY_ID = 14,
     OBJ_GET_INFO_BY_FD = 15,
+    PROG_QUERY = 16,
     RAW_TRACEPOINT_OPEN = 17,
     BTF_LOAD = 18,
     BTF_GET_FD_BY_ID = 19,
@@ -55,8 +56,12 @@ pub(super) enum Command {
     MAP_UPDATE_BATCH = 26,
     MAP_DELETE_BATCH = 27,
     LINK_CREATE = 28,
+    LINK_UPDATE = 29,
+    LINK_GET_FD_BY_ID = 30,
+    LINK_GET_NEXT_ID = 31,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    LINK_DETACH = 34,
     PROG_BIND_MAP = 35,
     PROG_STREAM_READ_BY_FD = 37,
     PROG_ASSOC_STRUCT_OPS = 38,
@@ -244,19 +249,35 @@ pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// Pins an object in a bpf file system.
-pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Result<()> {
-    let mut attr =
-        Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
+/// Pins an object in a bpf file system. A relative path is relative to `directory` if there is one (6.5), otherwise to
+/// the working directory.
+pub(crate) fn obj_pin(
+    path: &CStr,
+    directory: Option<BorrowedFd<'_>>,
+    object: BorrowedFd<'_>,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr = Obj { bpf_fd: number(object), ..at(path, directory) };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
     unsafe { bpf_logged(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
 }
 
-/// Opens a pinned object.
-pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
-    let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
+/// Opens a pinned object. `directory` is that of [`obj_pin`].
+pub(crate) fn obj_get(path: &CStr, directory: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = at(path, directory);
     // SAFETY: as in `obj_pin`; the answer is a new fd.
     unsafe { bpf_fd_logged(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
+}
+
+fn at(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Obj {
+    /// `BPF_F_PATH_FD`
+    const PATH_FD: u32 = 1 << 14;
+    Obj {
+        pathname: Pointer::to(path.to_bytes_with_nul()),
+        file_flags: ObjFlagBits(if directory.is_some() { PATH_FD } else { 0 }),
+        path_fd: directory.map_or(0, number),
+        ..Obj::default()
+    }
 }
 
 /// Loads BTF. `log`, if not empty, receives the kernel's log.
