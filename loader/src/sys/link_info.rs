@@ -21,7 +21,7 @@ const HEAD: usize = 16;
 /// The number of 32-bit fields after the head.
 const FIELDS: usize = 12;
 
-/// What the kernel reports about a link. The indexes count from the start of the union in `struct bpf_link_info`, in
+/// The kernel's report about a link. The indexes count from the start of the union in `struct bpf_link_info`, in
 /// units of the accessed size.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
