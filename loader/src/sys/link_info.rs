@@ -181,7 +181,8 @@ impl Filled {
     fn call(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
         let mut info = [self.info];
         // SAFETY: each address in `info` is null or that of a text or a list of `self`, which the exclusive borrow
-        // keeps alive and unmoved: `new` has stored the addresses of heap memory. Their sizes and counts are next to them.
+        // keeps alive and unmoved: `new` has stored the addresses of heap memory. Their sizes and counts are next to
+        // them.
         unsafe { call(link, &mut info, "reads the target of a link") }?;
         [self.info] = info;
         Ok(())
