@@ -102,7 +102,7 @@
 //! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
 //! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and similar functions | `link.AttachCgroup` |
 //! | choose the position among the programs of a network device or a cgroup | [`Order`], [`Tcx::order`], [`Cgroup::order`] | `bpf_tcx_opts.relative_fd` and similar fields, `BPF_F_BEFORE` | `LinkOrder` | `link.Anchor` |
-//! | list the programs of a network device, cgroup, network namespace or socket map | [`Tcx::attached`], [`Cgroup::attached`] and methods of the same name | `bpf_prog_query_opts` | `SchedClassifier::query_tcx`, `programs::loaded_programs` | `link.QueryPrograms` |
+//! | list the programs of a network device, cgroup, network namespace or socket map | [`Tcx::attached`], [`Cgroup::attached`] and methods of the same name | `bpf_prog_query_opts` | `SchedClassifier::query_tcx` | `link.QueryPrograms` |
 //! | replace the program of a link | [`Link::update`], [`Link::update_if`] | `bpf_link__update_program`, `bpf_link_update` | `Xdp::attach_to_link`, `SchedClassifier::attach_to_link` | `Link.Update`, `RawLink.UpdateArgs` |
 //! | replace the struct_ops map of a link | [`Link::update_map`] | `bpf_link__update_map` | — | — |
 //! | detach a link that other processes hold | [`Link::detach`] | `bpf_link__detach` | — | `Link.Detach` |

@@ -106,8 +106,8 @@ pub enum LinkTarget {
         function: Option<String>,
         /// The offset in the function, in bytes.
         offset: u32,
-        /// The address of the probe, which can be a few bytes after the function's; `None` if the kernel hides addresses
-        /// from the caller (`kernel.kptr_restrict`).
+        /// The address of the probe, which can be a few bytes after the function's; `None` if the kernel hides
+        /// addresses from the caller (`kernel.kptr_restrict`).
         address: Option<u64>,
         /// The number of hits without a run of the program (6.7).
         missed: Option<u64>,

@@ -64,8 +64,8 @@ impl PerfEvent {
     }
 
     /// Selects accesses to an address, which the CPU's debug registers watch. The program runs at each access, when
-    /// the CPU has made it (x86-64: for an execution before); [`PerfEvent::frequency`] and [`PerfEvent::period`] have no
-    /// effect.
+    /// the CPU has made it (x86-64: for an execution before). [`PerfEvent::frequency`] and [`PerfEvent::period`] have
+    /// no effect.
     ///
     /// An address of user space is one of the process of [`PerfEvent::pid`]. The kernel watches the thread with that
     /// id only, and not the other threads of the process. Without `pid` the breakpoint is set on each CPU, for all

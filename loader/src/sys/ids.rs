@@ -1,8 +1,9 @@
 //! bpf(2): the commands that find objects by id, also those of other processes.
 //!
 //! The kernel gives every map, program, link and BTF an id, and does not reuse an id while it runs. There are two
-//! commands: from an id to the next higher one, and from an id to an fd. With them all objects of the machine can be listed. Both
-//! require CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`, Linux 4.13.)
+//! commands: from an id to the next higher one, and from an id to an fd. With them all objects of the machine can be
+//! listed. Both require CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in
+//! `kernel/bpf/syscall.c`, Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{

@@ -21,7 +21,7 @@ const HEAD: usize = 16;
 /// The number of 32-bit fields after the head.
 const FIELDS: usize = 12;
 
-/// What the kernel reports about a link. The indexes count from the start of the union in `struct bpf_link_info`, in
+/// The kernel's report about a link. The indexes count from the start of the union in `struct bpf_link_info`, in
 /// units of the accessed size.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
@@ -181,7 +181,8 @@ impl Filled {
     fn call(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
         let mut info = [self.info];
         // SAFETY: each address in `info` is null or that of a text or a list of `self`, which the exclusive borrow
-        // keeps alive and unmoved: `new` has stored the addresses of heap memory. Their sizes and counts are next to them.
+        // keeps alive and unmoved: `new` has stored the addresses of heap memory. Their sizes and counts are next to
+        // them.
         unsafe { call(link, &mut info, "reads the target of a link") }?;
         [self.info] = info;
         Ok(())
