@@ -28,9 +28,9 @@ use crate::{
     sys::btf,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
-/// maps to use, and the loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the
-/// maps and programs, because it has no file descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins,
+/// existing maps to use, and the loaded programs in which `freplace` programs replace functions. An [`Object`] cannot
+/// hold the maps and programs, because it has no file descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -53,7 +53,7 @@ pub struct LoadOptions<'p> {
     lifetime: PhantomData<BorrowedFd<'p>>,
 }
 
-/// The name of a map in the object, and the map in its place.
+/// The name of a map in the object, and the map that replaces it.
 #[cfg(feature = "maps")]
 #[derive(Debug, Clone)]
 struct MapReplacement<'p> {
@@ -91,8 +91,8 @@ impl<'p> LoadOptions<'p> {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
-    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map
-    /// that another process has created. A later call with the same `name` replaces an earlier one.
+    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a
+    /// map that another process has created. A later call with the same `name` replaces an earlier one.
     ///
     /// The type and the sizes of key and value must be the same, and the flags that change what programs see or may do
     /// (`RDONLY_PROG`, `WRONLY_PROG`, `STACK_BUILD_ID`, `CLONE`, `RB_OVERWRITE`, and bits without a name here). The

@@ -28,7 +28,7 @@ const LINK: u32 = 1 << 13;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is in a module's BTF.
 const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 
-/// What a caller gives to create a map, beside its description.
+/// The arguments for creating a map, beside its description.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'g> {
     /// For a map of maps: the template of its inner maps, instead of a description.

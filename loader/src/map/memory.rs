@@ -5,9 +5,9 @@ use crate::{Error, MapType, Pod, object::bytes_of, sys::mmap::Shared};
 
 /// The memory of an array (`MMAPABLE`, Linux 5.5) or arena (Linux 6.9) in this process: see [`Map::mapped`].
 ///
-/// Programs write to it at any time, so there is no slice of it. It is copied in words of up to 8 bytes, each as wide as
-/// its alignment allows, by atomic loads (acquire) and stores (release). A value of up to 8 bytes that is aligned as in
-/// C is read and written at once; of a longer one, parts of two values can be read.
+/// Programs write to it at any time, so there is no slice of it. It is copied in words of up to 8 bytes, each as wide
+/// as its alignment allows, by atomic loads (acquire) and stores (release). A value of up to 8 bytes that is aligned as
+/// in C is read and written at once; of a longer one, parts of two values can be read.
 ///
 /// Offsets are in bytes from the start of the memory.
 ///
@@ -21,8 +21,8 @@ pub struct MapMemory<'m> {
 
 impl Map {
     /// Maps the values of an array with the flag [`MapFlags::MMAPABLE`](crate::MapFlags::MMAPABLE) (Linux 5.5), or
-    /// returns the memory of an arena that this process created (Linux 6.9). The first call maps it, and it stays mapped
-    /// as long as the map.
+    /// returns the memory of an arena that this process created (Linux 6.9). The first call maps it, and it stays
+    /// mapped as long as the map.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {

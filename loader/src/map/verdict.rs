@@ -1,4 +1,4 @@
-//! What a map's type allows: the reasons to refuse a verb or a flag, and advice for the kernel's errors.
+//! The verbs and flags that a map allows: the reasons to refuse one, and advice for the kernel's errors.
 
 use super::Map;
 use crate::{Error, LookupFlags, MapType, UpdateFlags};

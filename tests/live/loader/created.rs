@@ -289,7 +289,7 @@ fn unfit_replacement_is_refused() {
     refused(&read_only, "of map_flags, the part that programs see is 128, and the object says 0");
     let loaded = sample::object("raw_tracepoint").load().unwrap();
     refused(loaded.program(names::PROGRAM).unwrap(), "it is a program, not a map");
-    // What concerns only user space and the allocation may differ.
+    // Flags that concern only user space or the allocation may differ.
     let fits = like().flags(MapFlags::NO_PREALLOC | MapFlags::RDONLY).max_entries(99).create().unwrap();
     load_with(sample::object("raw_tracepoint"), "hash", &fits).unwrap();
     let error = load_with(sample::object("raw_tracepoint"), "nothing", &fits).unwrap_err().to_string();
