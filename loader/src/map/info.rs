@@ -92,14 +92,16 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: EPERM if the map is frozen already or was opened read-only, EBUSY if a process has mapped it
-    /// for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
+    /// [`Error::Syscall`]: EPERM if the map is frozen already (EBUSY on older kernels) or was opened read-only, EBUSY if
+    /// a process has mapped it for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
     #[doc(alias("BPF_MAP_FREEZE", "bpf_map_freeze", "Map.Freeze"))]
     pub fn freeze(&self) -> Result<(), Error> {
         bpf::map_freeze(self.as_fd(), "forbids user space to write to the map").map_err(|error| {
             let plain = self.failed("freeze", &error);
             match error.raw_os_error() {
-                Some(libc::EBUSY) => plain.advise("a process has mapped it for writing, or is writing to it"),
+                Some(libc::EBUSY) => {
+                    plain.advise("it is frozen already, or a process has mapped it for writing or writes to it")
+                }
                 Some(libc::EPERM) => plain.advise("it is frozen already, or was opened or created read-only"),
                 Some(cutaway_sys::errno::ENOTSUPP) => {
                     plain.advise("its values hold timers, kernel pointers or the like, which must be released")
