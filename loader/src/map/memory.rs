@@ -47,7 +47,9 @@ impl Map {
             MapType::ARENA => {}
             MapType::ARRAY if self.flags().contains(crate::MapFlags::MMAPABLE) => {}
             MapType::ARRAY => return Err(self.unfit(ATTEMPT, "it was created without the flag MMAPABLE".to_owned())),
-            other => return Err(self.unfit(ATTEMPT, format!("it is a {other}: only arrays and arenas can be mapped"))),
+            other => {
+                return Err(self.unfit(ATTEMPT, format!("its type is {other}: only arrays and arenas can be mapped")));
+            }
         }
         Ok(MapMemory { map: self, memory: self.memory()? })
     }
@@ -81,7 +83,7 @@ impl<'m> MapMemory<'m> {
     pub fn offset_of(&self, index: u32) -> Result<usize, Error> {
         const ATTEMPT: &str = "find a value in the memory of";
         if self.map.map_type() != MapType::ARRAY {
-            return Err(self.map.unfit(ATTEMPT, format!("it is a {}, which has no keys", self.map.map_type())));
+            return Err(self.map.unfit(ATTEMPT, format!("its type is {}, which has no keys", self.map.map_type())));
         }
         if index >= self.map.max_entries() {
             let why = format!("it has {} values, and none of index {index}", self.map.max_entries());
