@@ -3,7 +3,7 @@
 //! | file | content |
 //! | --- | --- |
 //! | `handle` | [`Map`]: its description and its memory |
-//! | `verdict` | what a map's type allows; advice for the kernel's errors |
+//! | `verdict` | verbs and flags that a map's type allows; advice for the kernel's errors |
 //! | `single` | single elements |
 //! | `batch` | many elements by one system call |
 //! | `no_key` | maps without keys: queues, stacks and Bloom filters |
@@ -14,6 +14,7 @@
 //! | `exclusive` | maps for a single program |
 //! | `replace` | maps in place of an object's |
 //! | `info` | the kernel's description; freezing |
+//! | `fdinfo` | the kernel's lines about an fd |
 //! | `memory` | mapped arrays and arenas |
 //! | `pin` | pins in a BPF file system |
 //! | `by_id` | maps of any process, by id |
@@ -26,6 +27,7 @@ mod by_id;
 mod create;
 #[cfg(feature = "maps")]
 mod exclusive;
+mod fdinfo;
 mod handle;
 mod info;
 mod memory;

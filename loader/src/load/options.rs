@@ -60,7 +60,7 @@ pub struct LoadOptions<'p> {
     lifetime: PhantomData<BorrowedFd<'p>>,
 }
 
-/// The name of a map in the object, and the map in its place.
+/// The name of a map in the object, and the map that replaces it.
 #[cfg(feature = "maps")]
 #[derive(Debug, Clone)]
 struct MapReplacement<'p> {

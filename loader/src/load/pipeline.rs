@@ -217,7 +217,7 @@ impl Object {
         }
     }
 
-    /// Creates the maps, or opens those to use in their place, in the order of their descriptions.
+    /// Creates the maps, or opens those that replace them, in the order of their descriptions.
     fn create_maps(
         &self,
         plan: &Plan,

@@ -248,8 +248,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// As [`Map::update_with`]; the error says how many have been set before it. The kernel's hashes refuse `NOEXIST`
-    /// and `EXIST` in a batch until they know them (EINVAL): then the elements are set one at a time.
+    /// As [`Map::update_with`]; the error says how many have been set before it. If the kernel refuses `NOEXIST` or
+    /// `EXIST` in a batch (EINVAL), the elements are set one at a time.
     #[doc(alias("BPF_MAP_UPDATE_BATCH", "elem_flags"))]
     pub fn update_batch_with<'e>(
         &self,

@@ -138,8 +138,8 @@ impl<'b> MapBuilder<'b> {
     }
 
     /// Sets the types of the keys and values: `btf` is the contents of a section `.BTF` ([`Object::btf`]), `key` and
-    /// `value` are ids in it; 0 for a key without a type. A map whose values hold a `bpf_spin_lock` or `bpf_timer` needs
-    /// them, so creating the map fails if the kernel refuses them. They replace those of [`MapBuilder::key`] and
+    /// `value` are ids in it; 0 for a key without a type. A map whose values hold a `bpf_spin_lock` or `bpf_timer`
+    /// needs them, so creating the map fails if the kernel refuses them. They replace those of [`MapBuilder::key`] and
     /// [`MapBuilder::value`].
     #[doc(alias("btf_fd", "btf_key_type_id", "btf_value_type_id"))]
     pub fn types(mut self, btf: &[u8], key: u32, value: u32) -> Self {
@@ -162,8 +162,8 @@ impl<'b> MapBuilder<'b> {
         self
     }
 
-    /// Sets `map_extra`, whose meaning depends on the type: the number of hash functions of a Bloom filter (the lowest 4
-    /// bits; 5 if it is 0), the address of an arena. Linux 5.16.
+    /// Sets `map_extra`, whose meaning depends on the type: the number of hash functions of a Bloom filter (the lowest
+    /// 4 bits; 5 if it is 0), the address of an arena. Linux 5.16.
     pub fn map_extra(mut self, extra: u64) -> Self {
         self.spec.map_extra = extra;
         self
@@ -177,8 +177,8 @@ impl<'b> MapBuilder<'b> {
         self
     }
 
-    /// Sets the template of the inner maps of an `ARRAY_OF_MAPS` or `HASH_OF_MAPS`: an existing map. The kernel compares
-    /// each inner map with it; only its properties are kept.
+    /// Sets the template of the inner maps of an `ARRAY_OF_MAPS` or `HASH_OF_MAPS`: an existing map. The kernel
+    /// compares each inner map with it; only its properties are kept.
     #[doc(alias = "inner_map_fd")]
     pub fn inner(mut self, template: &'b impl AsFd) -> Self {
         self.inner = Some(template.as_fd());
@@ -201,15 +201,15 @@ impl<'b> MapBuilder<'b> {
         self
     }
 
-    /// Creates the map. Needs Linux 4.13, and `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set; many types need
-    /// it, or `CAP_NET_ADMIN` or `CAP_SYS_ADMIN`, in any case.
+    /// Creates the map. Needs Linux 4.13, and `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set; many types
+    /// need it, or `CAP_NET_ADMIN` or `CAP_SYS_ADMIN`, in any case.
     ///
     /// # Errors
     ///
     /// - [`Error::Invalid`] if the description lacks something that only loading its object has: the programs of a
     ///   struct_ops map, the maps or programs that are its initial entries, or the kernel's configuration.
-    /// - [`Error::Syscall`] if the kernel refuses, with the reason if the description shows it, or if the kernel says it
-    ///   (Linux 7.2).
+    /// - [`Error::Syscall`] if the kernel refuses, with the reason if the description shows it, or if the kernel says
+    ///   it (Linux 7.2).
     #[doc(alias("bpf_map_create", "BPF_MAP_CREATE"))]
     pub fn create(self) -> Result<Map, Error> {
         let Self { mut spec, inner, types, fault } = self;

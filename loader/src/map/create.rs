@@ -26,9 +26,9 @@ const SEGV_ON_FAULT: u32 = 1 << 17;
 /// `BPF_F_LINK`: the struct_ops map is registered by a link.
 const LINK: u32 = 1 << 13;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is in a module's BTF.
-const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
+const VTYPE_BTF_OBJ_FD: u32 = 1 << 15;
 
-/// What a caller gives to create a map, beside its description.
+/// The arguments for creating a map, beside its description.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'g> {
     /// For a map of maps: the template of its inner maps, instead of a description.
@@ -372,4 +372,17 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
         return Some(format!("a map of the type {kind} needs the flag BPF_F_NO_PREALLOC"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use aya_obj::generated as kernel;
+
+    /// The next flag means a token: the kernel would refuse a struct_ops map of a module.
+    #[test]
+    fn flags_are_the_kernels() {
+        assert_eq!(super::VTYPE_BTF_OBJ_FD, kernel::BPF_F_VTYPE_BTF_OBJ_FD);
+        assert_eq!(super::LINK, kernel::BPF_F_LINK);
+        assert_eq!(super::SEGV_ON_FAULT, kernel::BPF_F_SEGV_ON_FAULT);
+    }
 }

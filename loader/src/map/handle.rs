@@ -10,7 +10,7 @@ use std::{
 
 use cutaway_sys::fd;
 
-use super::info::check_is_map;
+use super::fdinfo::check_is_map;
 use crate::{
     Error, MapFlags, MapType,
     sys::{elements::Elements, mmap::Shared},

@@ -1,14 +1,11 @@
 //! The kernel's description of a map, and freezing.
 
-use std::{
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
-    path::Path,
+use std::os::fd::AsFd;
+
+use super::{
+    Map,
+    fdinfo::{fdinfo, value},
 };
-
-use cutaway_sys::file;
-
-use super::Map;
 use crate::{Error, MapFlags, MapType, sys::bpf};
 
 /// The kernel's description of a map at one moment: see [`Map::info`].
@@ -46,8 +43,8 @@ pub struct MapInfo {
     pub btf_vmlinux_value_type_id: Option<u32>,
     /// For a struct_ops map of a module: the id of the module's BTF. Linux 6.9.
     pub btf_vmlinux_id: Option<u32>,
-    /// Whether user space may no longer write to it ([`Map::freeze`]). `None` if it is unknown, because procfs cannot be
-    /// read. Linux 5.2; `Some(false)` before.
+    /// Whether user space may no longer write to it ([`Map::freeze`]). `None` if it is unknown, because procfs cannot
+    /// be read. Linux 5.2; `Some(false)` before.
     pub frozen: Option<bool>,
     /// The memory of the map in bytes, as the kernel counts or estimates it. `None` if it is unknown, because procfs
     /// cannot be read or the kernel does not tell it.
@@ -95,14 +92,16 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: EPERM if the map is frozen already or was opened read-only, EBUSY if a process has mapped it
-    /// for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
+    /// [`Error::Syscall`]: EPERM if the map is frozen already (EBUSY on older kernels) or was opened read-only, EBUSY if
+    /// a process has mapped it for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
     #[doc(alias("BPF_MAP_FREEZE", "bpf_map_freeze", "Map.Freeze"))]
     pub fn freeze(&self) -> Result<(), Error> {
         bpf::map_freeze(self.as_fd(), "forbids user space to write to the map").map_err(|error| {
             let plain = self.failed("freeze", &error);
             match error.raw_os_error() {
-                Some(libc::EBUSY) => plain.advise("a process has mapped it for writing, or is writing to it"),
+                Some(libc::EBUSY) => {
+                    plain.advise("it is frozen already, or a process has mapped it for writing or writes to it")
+                }
                 Some(libc::EPERM) => plain.advise("it is frozen already, or was opened or created read-only"),
                 Some(cutaway_sys::errno::ENOTSUPP) => {
                     plain.advise("its values hold timers, kernel pointers or the like, which must be released")
@@ -125,32 +124,4 @@ impl Map {
             fdinfo(self.as_fd()).map_err(|error| self.failed("find out from procfs whether it is frozen:", &error))?;
         Ok(value(&text, "frozen:") == Some(1))
     }
-}
-
-/// Checks that an fd is one of a map. The kernel describes programs and links by the same command as maps, so its answer
-/// would be misread.
-pub(super) fn check_is_map(fd: BorrowedFd<'_>, attempt: impl FnOnce() -> String) -> Result<(), Error> {
-    // Without procfs, the kernel's answers to map commands remain: they refuse an fd of another kind.
-    let Ok(text) = fdinfo(fd) else { return Ok(()) };
-    let has = |name: &str| text.lines().any(|line| line.starts_with(name));
-    let kind = match () {
-        () if has("map_type:") => return Ok(()),
-        () if has("prog_type:") && !has("link_type:") => "a program",
-        () if has("link_type:") => "a link",
-        () if has("btf_id:") => "BTF",
-        // The kernel refuses it, by an errno.
-        () => return Ok(()),
-    };
-    Err(Error::Invalid { operation: attempt(), why: format!("it is {kind}, not a map") })
-}
-
-/// Reads the kernel's lines about an fd (`bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`).
-fn fdinfo(fd: BorrowedFd<'_>) -> io::Result<String> {
-    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
-    file::text(Path::new(&path), "reads the kernel's lines about an fd")
-}
-
-/// Returns the number in the line that begins with `name`.
-fn value(fdinfo: &str, name: &str) -> Option<u64> {
-    fdinfo.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }

@@ -5,9 +5,9 @@ use crate::{Error, MapType, Pod, object::bytes_of, sys::mmap::Shared};
 
 /// The memory of an array (`MMAPABLE`, Linux 5.5) or arena (Linux 6.9) in this process: see [`Map::mapped`].
 ///
-/// Programs write to it at any time, so there is no slice of it. It is copied in words of up to 8 bytes, each as wide as
-/// its alignment allows, by atomic loads (acquire) and stores (release). A value of up to 8 bytes that is aligned as in
-/// C is read and written at once; of a longer one, parts of two values can be read.
+/// Programs write to it at any time, so there is no slice of it. It is copied in words of up to 8 bytes, each as wide
+/// as its alignment allows, by atomic loads (acquire) and stores (release). A value of up to 8 bytes that is aligned as
+/// in C is read and written at once; of a longer one, parts of two values can be read.
 ///
 /// Offsets are in bytes from the start of the memory.
 ///
@@ -21,8 +21,8 @@ pub struct MapMemory<'m> {
 
 impl Map {
     /// Maps the values of an array with the flag [`MapFlags::MMAPABLE`](crate::MapFlags::MMAPABLE) (Linux 5.5), or
-    /// returns the memory of an arena that this process created (Linux 6.9). The first call maps it, and it stays mapped
-    /// as long as the map.
+    /// returns the memory of an arena that this process created (Linux 6.9). The first call maps it, and it stays
+    /// mapped as long as the map.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
@@ -47,7 +47,9 @@ impl Map {
             MapType::ARENA => {}
             MapType::ARRAY if self.flags().contains(crate::MapFlags::MMAPABLE) => {}
             MapType::ARRAY => return Err(self.unfit(ATTEMPT, "it was created without the flag MMAPABLE".to_owned())),
-            other => return Err(self.unfit(ATTEMPT, format!("it is a {other}: only arrays and arenas can be mapped"))),
+            other => {
+                return Err(self.unfit(ATTEMPT, format!("its type is {other}: only arrays and arenas can be mapped")));
+            }
         }
         Ok(MapMemory { map: self, memory: self.memory()? })
     }
@@ -81,7 +83,7 @@ impl<'m> MapMemory<'m> {
     pub fn offset_of(&self, index: u32) -> Result<usize, Error> {
         const ATTEMPT: &str = "find a value in the memory of";
         if self.map.map_type() != MapType::ARRAY {
-            return Err(self.map.unfit(ATTEMPT, format!("it is a {}, which has no keys", self.map.map_type())));
+            return Err(self.map.unfit(ATTEMPT, format!("its type is {}, which has no keys", self.map.map_type())));
         }
         if index >= self.map.max_entries() {
             let why = format!("it has {} values, and none of index {index}", self.map.max_entries());

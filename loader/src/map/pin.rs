@@ -11,7 +11,7 @@ use log::warn;
 use super::{
     Map,
     create::{Given, corrected},
-    info::check_is_map,
+    fdinfo::check_is_map,
 };
 use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 

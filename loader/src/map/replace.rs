@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use cutaway_sys::fd;
 
-use super::{Map, create::corrected, info::check_is_map};
+use super::{Map, create::corrected, fdinfo::check_is_map};
 use crate::{Error, MapFlags, MapSpec};
 
 /// Flags that change what programs read or may do. The others concern user space or the allocation.

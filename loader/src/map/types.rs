@@ -19,8 +19,8 @@ pub(super) struct OwnTypes {
 }
 
 impl OwnTypes {
-    /// Returns the bytes of BTF with the types, and the ids of the key's and the value's; `None` if a type is not known,
-    /// or is not that of these sizes (because a later call has changed one).
+    /// Returns the bytes of BTF with the types, and the ids of the key's and the value's; `None` if a type is not
+    /// known, or is not that of these sizes (because a later call has changed one).
     pub(super) fn build(&self, map_type: MapType, key_size: u32, value_size: u32) -> Option<(Vec<u8>, u32, u32)> {
         let fits = |given: Option<(ScalarKind, usize)>, size: u32| given.filter(|(_, bytes)| *bytes == size as usize);
         let mut draft = Draft::default();
