@@ -32,6 +32,8 @@
 //! Attach types are cargo features because [`Program::attach`](crate::Program::attach) references each of them, which
 //! defeats dead-code elimination.
 
+#[cfg(feature = "perf-event")]
+mod breakpoint;
 #[cfg(feature = "uprobe")]
 mod by_files;
 #[cfg(feature = "cgroup")]
@@ -43,6 +45,7 @@ mod context;
 mod crafted;
 mod detach;
 mod dispatch;
+mod handle;
 #[cfg(feature = "uprobe")]
 mod image;
 #[cfg(feature = "network")]
@@ -69,6 +72,8 @@ mod needs;
 mod netfilter;
 #[cfg(feature = "network")]
 mod netns;
+#[cfg(any(feature = "cgroup", feature = "network"))]
+mod order;
 #[cfg(any(feature = "kprobe", feature = "tracing", feature = "uprobe"))]
 mod pattern;
 #[cfg(feature = "perf-event")]
@@ -79,6 +84,8 @@ mod pmu;
 mod process;
 #[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
 mod prog_attach;
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+mod query;
 #[cfg(feature = "tracepoint")]
 mod raw_tracepoint;
 #[cfg(feature = "uprobe")]
@@ -109,6 +116,7 @@ mod tracepoint;
 mod tracing;
 #[cfg(feature = "tracing")]
 mod tracing_multi;
+mod update;
 #[cfg(feature = "uprobe")]
 mod uprobe;
 #[cfg(feature = "uprobe")]
@@ -124,10 +132,14 @@ mod xdp;
 pub use self::cgroup::Cgroup;
 #[cfg(feature = "lirc")]
 pub use self::lirc::Lirc;
-#[cfg(feature = "perf-event")]
-pub use self::perf_event::PerfEvent;
+#[cfg(any(feature = "cgroup", feature = "network"))]
+pub use self::order::{Anchor, Order};
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+pub use self::query::{Attached, AttachedProgram};
 #[cfg(feature = "usdt")]
 pub use self::usdt::{Usdt, UsdtLocation};
+#[cfg(feature = "perf-event")]
+pub use self::{breakpoint::Breakpoint, perf_event::PerfEvent};
 pub use self::{
     context::{AttachContext, AttachField},
     link::Link,

@@ -72,7 +72,18 @@
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned map | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program by name | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
+//! | read and write keys and values as types | [`Map::typed`], [`Pod`], [`pod!`] | — | `Pod`, `HashMap<_, K, V>` | any type of fixed size |
+//! | create a map without an object | [`MapBuilder`], [`Map::create`] | `bpf_map_create` | `HashMap::create` | `NewMap` |
+//! | open a map by its fd or id | [`Map::from_fd`], `Map::from_id` | `bpf_map_get_fd_by_id` | `MapData::from_fd`, `MapData::from_id` | `NewMapFromFD`, `NewMapFromID` |
+//! | use an existing map in place of an object's | [`LoadOptions::map`] | `bpf_map__reuse_fd` | `EbpfLoader::map_pin_path` (pins only) | `CollectionOptions.MapReplacements` |
+//! | pin a map at a path of its own, remove a pin | [`MapSpec::pin_path`], [`Map::unpin`], [`Loaded::unpin_maps`] | `bpf_map__set_pin_path`, `bpf_map__unpin` | `EbpfLoader::map_pin_path` | `Map.Unpin` |
 //! | read, set and delete an element | [`Map::lookup`], [`Map::update`], [`Map::delete`] | `bpf_map__lookup_elem`, `bpf_map__update_elem`, `bpf_map__delete_elem` | `HashMap::get`, `HashMap::insert`, `HashMap::remove` | `Map.Lookup`, `Map.Put`, `Map.Delete` |
+//! | add only new keys, change only existing ones, lock the value | [`Map::update_with`], [`UpdateFlags`] | `flags` of `bpf_map__update_elem` | `flags` of `insert` | `Map.Update` |
+//! | push to and pop from queues and stacks; Bloom filters | [`Map::push`], [`Map::pop`], [`Map::contains`] | `bpf_map_update_elem` without a key | `Queue`, `Stack`, `BloomFilter` | `Map.Put`, `Map.LookupAndDelete` with a nil key |
+//! | read and write an array without system calls | [`Map::mapped`] | `mmap` | — | `Map.Memory` |
+//! | forbid user space to write to a map | [`Map::freeze`] | `bpf_map_freeze` | — | `Map.Freeze` |
+//! | read the kernel's description of a map | [`Map::info`] | `bpf_map_get_info_by_fd` | `MapInfo` | `Map.Info` |
+//! | allow only one program to use a map | [`MapSpec::exclusive_hash`], [`program_hash`] | `bpf_map__set_exclusive_program` | — | — |
 //! | read all elements in batches, or read and delete them | [`Map::entries`], [`Map::drain_entries`] | `bpf_map_lookup_batch`, `bpf_map_lookup_and_delete_batch` | — | `Map.BatchLookup`, `Map.BatchLookupAndDelete` |
 //! | set or delete many elements | [`Map::update_batch`], [`Map::delete_batch`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
 //! | read a ring buffer | [`Map::ring`] | `ring_buffer__new` | `RingBuf` | `ringbuf.NewReader` |
@@ -90,6 +101,14 @@
 //! | attach an iterator and read its output | [`Iter`], [`Link::read_iterator`] | `bpf_program__attach_iter`, `bpf_iter_create` | `Iter::attach`, `IterLink::into_file` | `link.AttachIter`, `Iter.Open` |
 //! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
 //! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and similar functions | `link.AttachCgroup` |
+//! | choose the position among the programs of a network device or a cgroup | [`Order`], [`Tcx::order`], [`Cgroup::order`] | `bpf_tcx_opts.relative_fd` and similar fields, `BPF_F_BEFORE` | `LinkOrder` | `link.Anchor` |
+//! | list the programs of a network device, cgroup, network namespace or socket map | [`Tcx::attached`], [`Cgroup::attached`] and methods of the same name | `bpf_prog_query_opts` | `SchedClassifier::query_tcx`, `programs::loaded_programs` | `link.QueryPrograms` |
+//! | replace the program of a link | [`Link::update`], [`Link::update_if`] | `bpf_link__update_program`, `bpf_link_update` | `Xdp::attach_to_link`, `SchedClassifier::attach_to_link` | `Link.Update`, `RawLink.UpdateArgs` |
+//! | replace the struct_ops map of a link | [`Link::update_map`] | `bpf_link__update_map` | — | — |
+//! | detach a link that other processes hold | [`Link::detach`] | `bpf_link__detach` | — | `Link.Detach` |
+//! | read the kernel's information about a link | [`Link::info`] | `bpf_link_get_info_by_fd` | `LinkInfo` | `Link.Info` |
+//! | list all links of the machine, open one by its id | [`system::links`], [`Link::from_id`] | `bpf_link_get_next_id`, `bpf_link_get_fd_by_id` | `loaded_links` | `link.Iterator`, `link.NewFromID` |
+//! | watch an address with the CPU's debug registers | [`PerfEvent::breakpoint`] | — | `PerfEvent::attach` | — |
 //! | pin a link, open a pinned link | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
 //! | open a program by its pin, id or fd | [`Program::from_pin`], [`Program::from_id`], [`Program::from_fd`] | `bpf_obj_get`, `bpf_prog_get_fd_by_id` | `Xdp::from_pin` and similar functions | `LoadPinnedProgram`, `NewProgramFromID`, `NewProgramFromFD` |
 //! | describe a loaded program: tag, runs, maps, sizes | [`Program::info`], [`Program::used_maps`] | `bpf_prog_get_info_by_fd` | `ProgramInfo` | `Program.Info` |
@@ -121,6 +140,7 @@
 //! | `poller.rs` | wait for several rings and perf buffers at once |
 //! | `global.rs` | set a global variable, and read another one while the program runs |
 //! | `batch.rs` | set, delete and read many elements of a map in one system call |
+//! | `maps.rs` | create a map, use it in place of an object's, read and write it as Rust types |
 //! | `pin.rs` | pin a map, or reuse the pinned map |
 //! | `uprobe.rs` | attach a uprobe whose section names no function |
 //! | `from_aya.rs` | load an object that aya-obj has parsed |
@@ -146,14 +166,15 @@
 //! | `aya-obj` | loading objects that the crate `aya-obj` has parsed; adds `aya-obj`; not on by default | `Object::from_aya`, `Object::parse_with`, `compare_readers` |
 //! | `kprobe` | attaching to functions of the kernel | `Kprobe`, `KprobeMulti`, `Ksyscall` |
 //! | `tracepoint` | attaching to tracepoints of the kernel | `Tracepoint`, `RawTracepoint` |
-//! | `perf-event` | attaching to hardware and software perf events | `PerfEvent` |
+//! | `perf-event` | attaching to hardware and software perf events, and to breakpoints | `PerfEvent`, `Breakpoint` |
 //! | `network` | attaching to network devices, sockets and network namespaces | `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
+//! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `load-options` | settings of one load that few programs need: the verifier's log of accepted programs, and maps that are bound to programs | [`LoadOptions::verifier_log`], [`LoadOptions::bind_map`], [`VerifierStats`] |
-//! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins; opening maps and programs by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps` |
+//! | `system` | listing all maps, programs and links of the machine, the processes that hold them, and their pins; opening maps, programs and links by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps`, `Link::from_id` |
 //!
 //! # Logs
 //!
@@ -180,6 +201,7 @@ mod gate;
 #[cfg(feature = "instrument")]
 mod instrument;
 mod link;
+mod link_info;
 mod load;
 mod map;
 mod object;
@@ -197,7 +219,8 @@ mod text;
 mod variable;
 
 pub use cutaway_sys::{
-    AttachType, Errno, Helper, Instruction, LookupFlags, MapFlags, MapType, ProgramType, UpdateFlags, instruction,
+    AttachType, Errno, Helper, Instruction, LinkType, LookupFlags, MapFlags, MapType, ProgramType, UpdateFlags,
+    instruction,
 };
 
 pub use attach::*;
@@ -214,8 +237,11 @@ pub use instrument::{
     Coverage, CoverageReport, FileCoverage, FunctionCoverage, Insertion, LcovError, LineCoverage, LossSite, Losses,
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
+pub use link_info::{IterScope, LinkInfo, LinkTarget};
 pub use load::{FailedProgram, LoadOptions, Loaded};
-pub use map::{Batches, Entries, Map, PerCpu, TypedMap};
+pub use map::{Batches, Entries, Map, MapInfo, MapMemory, PerCpu, TypedMap};
+#[cfg(feature = "maps")]
+pub use map::{MapBuilder, program_hash};
 #[cfg(feature = "aya-obj")]
 pub use object::ObjectReader;
 pub use object::{

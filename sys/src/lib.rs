@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | [`instruction`] | `struct bpf_insn`, opcodes, text as `llvm-objdump` prints it | `include/uapi/linux/bpf.h`, `Documentation/bpf/standardization/instruction-set.rst` |
 //! | [`map_type`], [`map_flags`], [`element_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE`, `BPF_ANY` … | `include/uapi/linux/bpf.h` |
-//! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
+//! | [`program_type`], [`attach_type`], [`link_type`] | `enum bpf_prog_type`, `enum bpf_attach_type`, `enum bpf_link_type` | `include/uapi/linux/bpf.h` |
 //! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
 //! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
 //! | [`report`](mod@report) | reports of finished system calls to the crate `log` | |
@@ -31,6 +31,7 @@ pub mod file;
 pub mod flow;
 pub mod helper;
 pub mod instruction;
+pub mod link_type;
 pub mod map_flags;
 pub mod map_type;
 pub mod memory;
@@ -48,6 +49,7 @@ pub use errno::Errno;
 pub use flow::IntoControlFlow;
 pub use helper::Helper;
 pub use instruction::{ByteOrder, Instruction};
+pub use link_type::LinkType;
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use perf_event::PerfEventAttr;

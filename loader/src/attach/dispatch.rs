@@ -205,7 +205,7 @@ impl Program {
     fn attach_by_type(&self, target: Option<&Target>, context: &AttachContext<'_>) -> Result<Link, Error> {
         #[cfg(feature = "cgroup")]
         if let Some(cgroup) = context.cgroup.as_ref().filter(|_| is_of_a_cgroup(&self.spec().section)) {
-            return Cgroup::new(&cgroup.fd("the cgroup", &mut None)?).attach(self);
+            return Cgroup::new(&cgroup.fd("the cgroup", &mut None)?).placed(context.placement).attach(self);
         }
         #[cfg(feature = "perf-event")]
         if let Some(event) = &context.perf_event {
@@ -236,7 +236,7 @@ impl Program {
             };
             return Some(index.and_then(|index| match self.spec().section.program_type {
                 ProgramType::XDP => Xdp::new(index).mode(context.xdp_mode.unwrap_or_default()).attach(self),
-                _ => self.attach_classifier(index),
+                _ => self.attach_classifier(index, context),
             }));
         }
         if let Some(hook) = &context.netfilter {
@@ -257,15 +257,19 @@ impl Program {
 
     /// Attaches a classifier by a link where the kernel supports tcx links, otherwise by a traffic control filter.
     #[cfg(feature = "network")]
-    fn attach_classifier(&self, index: u32) -> Result<Link, Error> {
+    fn attach_classifier(&self, index: u32, context: &AttachContext<'_>) -> Result<Link, Error> {
         use crate::features;
         use cutaway_sys::AttachType as A;
+        let placement = context.placement;
+        // Filters of traffic control have no such order: `Tcx` says so.
+        let by_link = || placement.is_set() || features::tcx_link().is_yes();
         match self.spec().section.expected_attach_type {
-            A::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(self),
-            A::NETKIT_PEER => Tcx::netkit_peer(index).attach(self),
-            A::TCX_EGRESS if features::tcx_link().is_yes() => Tcx::egress(index).attach(self),
+            A::NETKIT_PRIMARY => Tcx::netkit_primary(index).placed(placement).attach(self),
+            A::NETKIT_PEER => Tcx::netkit_peer(index).placed(placement).attach(self),
+            A::TCX_EGRESS if by_link() => Tcx::egress(index).placed(placement).attach(self),
             A::TCX_EGRESS => Tc::egress(index).attach(self),
-            A::TCX_INGRESS if features::tcx_link().is_yes() => Tcx::ingress(index).attach(self),
+            A::TCX_INGRESS if by_link() => Tcx::ingress(index).placed(placement).attach(self),
+            _ if placement.is_set() => Tcx::ingress(index).placed(placement).attach(self),
             _ => Tc::ingress(index).attach(self),
         }
     }

@@ -92,6 +92,7 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
     match field {
         F::Target => is_probe(section),
         F::XdpMode => kind == T::XDP,
+        F::Order | F::ExpectedRevision => kind == T::SCHED_CLS || is_of_a_cgroup(section),
         F::Pid => {
             matches!(target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }))
                 || kind == T::PERF_EVENT
@@ -282,6 +283,11 @@ mod tests {
             ("xdp", F::Cookie, false),
             ("xdp", F::XdpMode, true),
             ("tc", F::XdpMode, false),
+            ("tc", F::Order, true),
+            ("cgroup/connect4", F::Order, true),
+            ("lsm_cgroup/socket_bind", F::ExpectedRevision, true),
+            ("iter/cgroup", F::Order, false),
+            ("xdp", F::Order, false),
             ("tracepoint/a/b", F::Target, true),
             ("fentry/f", F::Target, false),
             ("xdp", F::Cgroup, false),

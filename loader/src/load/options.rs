@@ -1,5 +1,5 @@
-//! Settings of one load that an object cannot contain: the directory for pins, file descriptors of loaded programs and
-//! of maps, and whether the verifier's log is kept.
+//! Settings of one load that an object cannot contain: the directory for pins, file descriptors of maps and of loaded
+//! programs, and whether the verifier's log is kept.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
 //! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
@@ -8,7 +8,7 @@
 //! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
 //! function could break the callers.
 
-#[cfg(any(feature = "load-options", feature = "tracing"))]
+#[cfg(any(feature = "load-options", feature = "tracing", feature = "maps"))]
 use std::os::fd::AsFd;
 use std::{
     marker::PhantomData,
@@ -18,18 +18,22 @@ use std::{
 
 #[cfg(feature = "load-options")]
 use crate::LogLevel;
+#[cfg(any(feature = "tracing", feature = "maps"))]
+use crate::text::no_such;
 use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
+#[cfg(feature = "maps")]
+use crate::{Map, MapSpec};
 #[cfg(feature = "tracing")]
 use crate::{
     ProgramType, Target,
     btf::{Btf, Kind},
     sys::btf,
-    text::no_such,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, the
-/// loaded programs in which `freplace` programs replace functions, maps that belong to the programs, and the level of
-/// the verifier's log. An [`Object`] cannot hold the loaded programs, because it has no file descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
+/// maps to use, the loaded programs in which `freplace` programs replace functions, maps that belong to the programs,
+/// and the level of the verifier's log. An [`Object`] cannot hold the maps and programs, because it has no file
+/// descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -45,6 +49,8 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
+    #[cfg(feature = "maps")]
+    maps: Vec<MapReplacement<'p>>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     #[cfg(feature = "load-options")]
@@ -52,6 +58,14 @@ pub struct LoadOptions<'p> {
     #[cfg(feature = "load-options")]
     bound: Vec<BorrowedFd<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
+}
+
+/// The name of a map in the object, and the map in its place.
+#[cfg(feature = "maps")]
+#[derive(Debug, Clone)]
+struct MapReplacement<'p> {
+    name: String,
+    map: BorrowedFd<'p>,
 }
 
 /// A program of the object, and the function that it replaces.
@@ -151,6 +165,55 @@ impl<'p> LoadOptions<'p> {
         self.log
     }
 
+    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map
+    /// that another process has created. A later call with the same `name` replaces an earlier one.
+    ///
+    /// The type and the sizes of key and value must be the same, and the flags that change what programs see or may do
+    /// (`RDONLY_PROG`, `WRONLY_PROG`, `STACK_BUILD_ID`, `CLONE`, `RB_OVERWRITE`, and bits without a name here). The
+    /// number of elements, `map_extra` and the other flags may differ: the verifier uses those of the map. For a map of
+    /// maps, the kernel compares the inner maps when they are inserted.
+    ///
+    /// The map keeps its contents: the object's initial values of a data section are not written, and a constant
+    /// section (`.rodata`) is frozen only if the map is. Initial entries of maps of maps and of a `PROG_ARRAY` are
+    /// written. The map is not pinned, whatever its description says.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Map, Object};
+    /// let shared = Map::from_pin("/sys/fs/bpf/flows")?;
+    /// let mut options = LoadOptions::new();
+    /// options.map("flows", &shared);
+    /// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+    /// assert_eq!(loaded.map("flows")?.id(), shared.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns:
+    ///
+    /// - [`Error::NoSuchName`] if the object has no map `name`;
+    /// - [`Error::Invalid`] if `map` is not a map, or differs from the description;
+    /// - [`Error::Invalid`] for a struct_ops map, and for an arena with global variables: their contents are laid out
+    ///   when they are created.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("bpf_map__reuse_fd", "MapReplacements", "reuse_fd"))]
+    pub fn map(&mut self, name: &str, map: &'p impl AsFd) -> &mut Self {
+        self.maps.retain(|known| known.name != name);
+        self.maps.push(MapReplacement { name: name.to_owned(), map: map.as_fd() });
+        self
+    }
+
+    /// Returns the map to use in place of the one that `spec` describes.
+    #[cfg(feature = "maps")]
+    pub(super) fn replaced(&self, spec: &MapSpec) -> Option<Result<Map, Error>> {
+        let known = self.maps.iter().find(|known| known.name == spec.name)?;
+        Some(Map::in_place_of(spec, known.map))
+    }
+
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
     /// is a [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is
     /// `None`, the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces
@@ -185,9 +248,20 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks for each replacement that the object has the program, and that it is loaded and of the type `EXT`.
-    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "there are no settings"))]
+    /// Checks for each replacement that the object has the map, or has the program, and that the program is loaded and
+    /// of the type `EXT`.
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "maps")),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, unused_variables, reason = "there are no settings")
+    )]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
+        #[cfg(feature = "maps")]
+        {
+            let names = || object.maps().iter().map(|map| map.name.as_str());
+            if let Some(unknown) = self.maps.iter().find(|known| names().all(|name| name != known.name)) {
+                return Err(no_such("map", &unknown.name, names()));
+            }
+        }
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {
             let Some(program) = object.programs().iter().find(|program| program.name == replacement.name) else {
@@ -205,8 +279,6 @@ impl<'p> LoadOptions<'p> {
                 return unfit("it is not loaded: set its `section.autoload` to true".to_owned());
             }
         }
-        #[cfg(not(feature = "tracing"))]
-        let _ = object;
         Ok(())
     }
 

@@ -262,7 +262,7 @@ mod tests {
         /// An enum of C has 4 bytes.
         #[repr(u32)]
         #[derive(Debug, PartialEq)]
-        pub enum State {
+        enum State {
             Idle,
             Busy = 5,
             Ended,

@@ -18,8 +18,8 @@ use cutaway_sys::{
     report::{check, report},
 };
 
-use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
-use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
+use super::attr::{Attr, BtfLoad, CommonAttr, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::constant_names::{LoggedAs, ObjFlagBits, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
 
@@ -43,6 +43,7 @@ pub(super) enum Command {
     PROG_GET_FD_BY_ID = 13,
     MAP_GET_FD_BY_ID = 14,
     OBJ_GET_INFO_BY_FD = 15,
+    PROG_QUERY = 16,
     RAW_TRACEPOINT_OPEN = 17,
     BTF_LOAD = 18,
     BTF_GET_FD_BY_ID = 19,
@@ -55,11 +56,17 @@ pub(super) enum Command {
     MAP_UPDATE_BATCH = 26,
     MAP_DELETE_BATCH = 27,
     LINK_CREATE = 28,
+    LINK_UPDATE = 29,
+    LINK_GET_FD_BY_ID = 30,
+    LINK_GET_NEXT_ID = 31,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    LINK_DETACH = 34,
     PROG_BIND_MAP = 35,
     PROG_STREAM_READ_BY_FD = 37,
     PROG_ASSOC_STRUCT_OPS = 38,
+    /// `BPF_MAP_CREATE` with the flag for common attributes (7.2).
+    MAP_CREATE_COMMON_ATTRS = 1 << 16,
 }
 
 /// Calls bpf(2) and logs the call.
@@ -153,7 +160,10 @@ impl kv::Source for Arguments<'_> {
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BPF_{self:?}")
+        match self {
+            Self::MAP_CREATE_COMMON_ATTRS => f.write_str("BPF_MAP_CREATE|BPF_COMMON_ATTRS"),
+            _ => write!(f, "BPF_{self:?}"),
+        }
     }
 }
 
@@ -164,8 +174,61 @@ pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
 
 /// Creates a map.
 pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
-    // SAFETY: `MapCreate` holds no address.
-    unsafe { bpf_fd(Command::MAP_CREATE, &mut { attr }, why) }
+    map_create_for(attr, None, why)
+}
+
+/// The SHA-256 of a program's instructions.
+pub(crate) type ProgramHash = [u8; 32];
+
+/// Creates a map that only the program with this hash may use (6.18), if one is given.
+pub(crate) fn map_create_for(mut attr: MapCreate, program: Option<&ProgramHash>, why: &str) -> io::Result<OwnedFd> {
+    set_program(&mut attr, program);
+    // SAFETY: the only address in `MapCreate` is that of `program`, borrowed for the call, with its length.
+    unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
+}
+
+/// Creates a map as [`map_create_for`] does, and has the kernel write the reason of a refusal into `log` (7.2; EINVAL
+/// before, without a log).
+pub(crate) fn map_create_logged(
+    mut attr: MapCreate,
+    program: Option<&ProgramHash>,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    /// `BPF_LOG_LEVEL1`
+    const LEVEL: u32 = 1;
+    set_program(&mut attr, program);
+    let mut common = CommonAttr {
+        log_size: length(log.len())?,
+        log_level: LEVEL,
+        log_buf: Pointer::to_mut(log),
+        ..CommonAttr::default()
+    };
+    let command = Command::MAP_CREATE_COMMON_ATTRS;
+    let size = size_of::<MapCreate>();
+    // SAFETY: both structures are alive, without padding, and as long as said. The address in `attr` is that of
+    // `program`, the one in `common` that of `log`; both are borrowed for the call, with their own lengths.
+    let value = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_mut(&mut attr),
+            size,
+            std::ptr::from_mut(&mut common),
+            size_of::<CommonAttr>(),
+        )
+    };
+    let answer = reported(&Arguments { command, attr: &attr, logged: &[], size }, value, why);
+    // SAFETY: the answer of a command that answers with a new fd.
+    unsafe { owned_fd(answer) }
+}
+
+/// Sets the only program that may use a new map.
+fn set_program(attr: &mut MapCreate, program: Option<&ProgramHash>) {
+    if let Some(hash) = program {
+        attr.excl_prog_hash = Pointer::to(hash);
+        attr.excl_prog_hash_size = hash.len() as u32;
+    }
 }
 
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
@@ -186,19 +249,35 @@ pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// Pins an object in a bpf file system.
-pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Result<()> {
-    let mut attr =
-        Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
+/// Pins an object in a bpf file system. A relative path is relative to `directory` if there is one (6.5), otherwise to
+/// the working directory.
+pub(crate) fn obj_pin(
+    path: &CStr,
+    directory: Option<BorrowedFd<'_>>,
+    object: BorrowedFd<'_>,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr = Obj { bpf_fd: number(object), ..at(path, directory) };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
     unsafe { bpf_logged(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
 }
 
-/// Opens a pinned object.
-pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
-    let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
+/// Opens a pinned object. `directory` is that of [`obj_pin`].
+pub(crate) fn obj_get(path: &CStr, directory: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = at(path, directory);
     // SAFETY: as in `obj_pin`; the answer is a new fd.
     unsafe { bpf_fd_logged(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
+}
+
+fn at(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Obj {
+    /// `BPF_F_PATH_FD`
+    const PATH_FD: u32 = 1 << 14;
+    Obj {
+        pathname: Pointer::to(path.to_bytes_with_nul()),
+        file_flags: ObjFlagBits(if directory.is_some() { PATH_FD } else { 0 }),
+        path_fd: directory.map_or(0, number),
+        ..Obj::default()
+    }
 }
 
 /// Loads BTF. `log`, if not empty, receives the kernel's log.

@@ -502,9 +502,13 @@ fn cpu_clock_runs_for_one_process() {
 }
 
 pub(crate) fn wait(loaded: &Loaded) {
+    wait_until(|| runs(loaded) > 0);
+}
+
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
-    while runs(loaded) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the program does not run");
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the program does not run, or the link stays");
     }
 }
 

@@ -13,6 +13,7 @@
 mod attaching;
 mod batches;
 mod corpus;
+mod created;
 mod descriptors;
 mod externs;
 mod journal;
@@ -54,6 +55,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        created::tests(),
         verifier::tests(),
         attaching::tests(),
         stacks::tests(),

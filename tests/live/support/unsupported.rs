@@ -112,6 +112,12 @@ pub(crate) fn tcx() -> Option<String> {
     older_than(6, 6, "links for classifiers")
 }
 
+/// Returns the reason if the kernel lacks netkit devices.
+pub(crate) fn netkit() -> Option<String> {
+    let reason = "this kernel has no netkit devices (CONFIG_NETKIT)";
+    older_than(6, 7, "netkit devices").or_else(|| (!has_symbol("netkit_link_attach")).then(|| reason.to_owned()))
+}
+
 pub(crate) fn netfilter() -> Option<String> {
     older_than(6, 4, "netfilter programs")
 }

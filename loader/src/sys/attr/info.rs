@@ -37,6 +37,15 @@ attr! {
         run_cnt: u64,
     }
 
+    /// `struct bpf_link_info`; the fields after `prog_id` depend on the type
+    struct LinkInfo {
+        link_type: u32,
+        id: u32,
+        prog_id: u32,
+        padding: u32,
+        words: [u64; 6],
+    }
+
     /// `struct bpf_btf_info`
     struct BtfInfo {
         btf: Pointer,

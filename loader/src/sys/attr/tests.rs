@@ -8,6 +8,9 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(MapCreate, map_name), 28);
     assert_eq!(offset_of!(MapCreate, btf_fd), 48);
     assert_eq!(offset_of!(MapCreate, map_extra), 64);
+    assert_eq!(offset_of!(MapCreate, excl_prog_hash), 80);
+    assert_eq!(offset_of!(MapCreate, excl_prog_hash_size), 88);
+    assert_eq!((offset_of!(CommonAttr, log_true_size), size_of::<CommonAttr>()), (16, 24));
     assert_eq!(offset_of!(MapBatch, map_fd), 36);
     assert_eq!(offset_of!(ProgLoad, log_buf), 32);
     assert_eq!(offset_of!(ProgLoad, prog_name), 48);
@@ -42,4 +45,13 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgInfo, verified_insns), offset_of!(aya_obj::generated::bpf_prog_info, verified_insns));
     assert_eq!(offset_of!(ProgInfo, attach_btf_id), offset_of!(aya_obj::generated::bpf_prog_info, attach_btf_id));
     assert_eq!(offset_of!(TaskFdQuery, prog_id), 24);
+    assert_eq!(offset_of!(LinkCreateUprobeMulti, path_fd), 60);
+    assert_eq!(offset_of!(LinkCreateAt, relative_fd), 16);
+    assert_eq!(offset_of!(LinkCreateAt, expected_revision), 24);
+    assert_eq!(offset_of!(ProgAttach, replace_bpf_fd), 16);
+    assert_eq!(offset_of!(ProgAttach, expected_revision), 24);
+    assert_eq!(offset_of!(ProgQuery, prog_attach_flags), 32);
+    assert_eq!(offset_of!(ProgQuery, revision), 56);
+    assert_eq!(offset_of!(Obj, path_fd), 16);
+    assert_eq!(offset_of!(LinkInfo, words), offset_of!(aya_obj::generated::bpf_link_info, __bindgen_anon_1));
 }
