@@ -98,8 +98,8 @@ impl<'p> LoadOptions<'p> {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
-    /// Keeps `map` in the kernel as long as each program of the object, although no instruction refers to it. `map` is a
-    /// [`Map`](crate::Map), or the fd of a map. Linux 5.10.
+    /// Keeps `map` in the kernel as long as each program of the object, although no instruction refers to it. `map` is
+    /// a [`Map`](crate::Map), or the fd of a map. Linux 5.10.
     ///
     /// Since Linux 6.14 the kernel gets these maps together with the program (`fd_array_cnt` of `BPF_PROG_LOAD`), so
     /// they are bound before it is verified; on older kernels they are bound afterwards, as by
@@ -124,8 +124,9 @@ impl<'p> LoadOptions<'p> {
         &self.bound
     }
 
-    /// Keeps the verifier's log of each program that it accepts: [`Program::verifier_log`](crate::Program::verifier_log)
-    /// and [`Program::verifier_stats`](crate::Program::verifier_stats). Without this, only the error of a refused
+    /// Keeps the verifier's log of each program that it accepts, for
+    /// [`Program::verifier_log`](crate::Program::verifier_log) and
+    /// [`Program::verifier_stats`](crate::Program::verifier_stats). Without this, only the error of a refused
     /// program has a log.
     ///
     /// [`LogLevel::Stats`] costs nothing. [`LogLevel::Instructions`] makes the verifier print each step, which takes

@@ -220,7 +220,7 @@ impl Section {
         })
     }
 
-    /// Returns whether one link attaches the program to many functions by their BTF ids: `fentry.multi` and its relatives.
+    /// Returns whether one link attaches the program to many functions by their BTF ids, as for `fentry.multi`.
     pub(crate) fn is_tracing_multi(&self) -> bool {
         matches!(self.expected_attach_type, A::TRACE_FENTRY_MULTI | A::TRACE_FEXIT_MULTI | A::TRACE_FSESSION_MULTI)
     }

@@ -1,4 +1,4 @@
-//! What the kernel knows about a program: `struct bpf_prog_info`, and the lines of its fd in `/proc`.
+//! The kernel's information about a program: `struct bpf_prog_info`, and the lines of its fd in `/proc`.
 
 use std::{
     os::fd::AsFd,

@@ -51,7 +51,7 @@ impl Program {
     /// Returns the verifier's log of this program, which it has accepted. `None` unless
     /// [`LoadOptions::verifier_log`](crate::LoadOptions::verifier_log) was set when it was loaded.
     ///
-    /// If the log is larger than 16 MiB, the kernel has cut it: a line in the log says so, and the statistics follow it.
+    /// If the log is larger than 16 MiB, the kernel has cut it: a line in the log says so, and the figures follow it.
     #[cfg(feature = "load-options")]
     #[doc(alias("bpf_program__log_buf", "Program.VerifierLog"))]
     #[must_use]

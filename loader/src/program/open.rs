@@ -1,7 +1,7 @@
 //! Opens programs that are already in the kernel: by a pin, an id, or an fd.
 //!
-//! The kernel knows a program's type and its target in BTF, but tells nobody its attach type (`expected_attach_type` is
-//! not in `struct bpf_prog_info`), nor whether it may sleep. Most program types have one attach type, or take any. For
+//! The kernel reports a program's type and its target in BTF, but not its attach type (`expected_attach_type` is not in
+//! `struct bpf_prog_info`), nor whether it may sleep. Most program types have one attach type, or take any. For
 //! the others the caller gives the section's name: [`Program::set_section`].
 
 use std::{
@@ -24,7 +24,7 @@ impl Program {
     /// it has none.
     ///
     /// The program can be attached as far as the kernel describes it. [`Program::set_section`] adds what it does not
-    /// describe. For a program with a target in BTF (`fentry`, `lsm` …), this reads the kernel's BTF to name the target.
+    /// describe. For a program with a target in BTF (`fentry`, `lsm` …), this reads the kernel's BTF to name it.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {

@@ -42,8 +42,8 @@ fn set(kind: Kind, name: &str, section: &mut Section) {
     let (attach_type, name) = match (section.program_type, kind) {
         (ProgramType::LSM, _) => (section.expected_attach_type, name.strip_prefix("bpf_lsm_")),
         (ProgramType::TRACING, Kind::Typedef) => (AttachType::TRACE_RAW_TP, name.strip_prefix("btf_trace_")),
-        // The kernel's function without arguments, for which programs on many functions are verified: which functions is
-        // not recorded.
+        // The kernel's function without arguments, for which programs on many functions are verified. The kernel does
+        // not record the functions.
         (ProgramType::TRACING, _) if name == "bpf_multi_func" => return,
         (ProgramType::TRACING, _) => match name.strip_prefix("bpf_iter_") {
             Some(name) => (AttachType::TRACE_ITER, Some(name)),

@@ -206,7 +206,7 @@ impl Takes {
     }
 
     fn run(&self, program: &Program, run: &TestRun) -> (io::Result<()>, TestRunResult) {
-        /// Bytes by which a program may extend a packet. If the result does not fit, the kernel fails only after the run.
+        /// Bytes by which a program may extend a packet. If the result does not fit, the call fails after the run.
         const MORE: usize = 64 << 10;
         /// More than any structure for a context has. An odd size, to see whether the kernel has written its own there.
         const CONTEXT: usize = 4097;

@@ -20,8 +20,8 @@ pub enum Stream {
 }
 
 impl Program {
-    /// Reads all that a stream holds, and removes it from the stream. Empty if the program has written nothing since the
-    /// last call. Linux 6.17.
+    /// Reads all that a stream holds, and removes it from the stream. Empty if the program has written nothing since
+    /// the last call. Linux 6.17.
     ///
     /// A stream holds at most 100,000 bytes; the kernel drops what the program writes while it is full, and tells the
     /// program, not the reader. The kernel cannot wait for a stream: there is no fd to poll.
@@ -43,8 +43,7 @@ impl Program {
     #[doc(alias("BPF_PROG_STREAM_READ_BY_FD", "bpf_prog_stream_read", "bpftool prog tracelog"))]
     pub fn read_stream(&self, stream: Stream) -> Result<Vec<u8>, Error> {
         const STEP: usize = 16 << 10;
-        /// `BPF_STREAM_MAX_CAPACITY`, above which the kernel holds nothing. The end for a program that writes faster than
-        /// this reads.
+        /// `BPF_STREAM_MAX_CAPACITY`: a stream holds no more. The end for a program that writes faster than this reads.
         const MOST: usize = 100_000;
         let (mut bytes, mut read) = (Vec::new(), 0);
         loop {

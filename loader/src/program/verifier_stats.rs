@@ -68,7 +68,7 @@ pub struct VerifierStats {
     pub functions: Option<Vec<FunctionCost>>,
 }
 
-/// What the verification of one function took. Linux 7.3.
+/// The cost of verifying one function. Linux 7.3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionCost {

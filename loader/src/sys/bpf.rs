@@ -338,8 +338,8 @@ pub(crate) enum LogLevel {
     Steps = 1,
     /// Only the reason of a refusal, and statistics: `BPF_LOG_STATS` (5.2).
     Reason = 4,
-    /// Each verified instruction, and statistics: `BPF_LOG_LEVEL2`. (With `BPF_LOG_LEVEL1` the kernel empties the log of
-    /// a program that it accepts: `pop_log` in `kernel/bpf/verifier.c`.)
+    /// Each verified instruction, and statistics: `BPF_LOG_LEVEL2`. (With `BPF_LOG_LEVEL1` the kernel empties the log
+    /// of a program that it accepts: `pop_log` in `kernel/bpf/verifier.c`.)
     #[cfg(feature = "load-options")]
     StepsAndStatistics = 2 | 4,
 }
@@ -350,8 +350,8 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
     let bound = program.bound;
     #[cfg(not(feature = "load-options"))]
     let bound: &[BorrowedFd<'_>] = &[];
-    // Index 0 means vmlinux; the kernel does not use the fd there. But if it is given the length of the array, it requires
-    // an fd there, which then is that of the first map.
+    // Index 0 means vmlinux; the kernel does not use the fd there. But if it is given the length of the array, it
+    // requires an fd there, which then is that of the first map.
     let (first, others) = bound.split_first().map_or((0, bound), |(first, rest)| (number(*first), rest));
     let modules = program.modules.iter().map(|fd| number(fd.as_fd()));
     let fds: Vec<u32> = std::iter::once(first).chain(modules).chain(others.iter().copied().map(number)).collect();

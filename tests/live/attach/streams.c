@@ -4,13 +4,17 @@
 
 enum { STDOUT = 1, STDERR = 2 };
 
-extern int bpf_stream_vprintk_impl(int stream, const char *format, const void *arguments, u32 size, void *aux) KSYM;
+/* Linux 6.18, and later kernels, which add the last parameter themselves. */
+extern int bpf_stream_vprintk_impl(int stream, const char *format, const void *arguments, u32 size, void *aux) KSYM WEAK;
+extern int bpf_stream_vprintk(int stream, const char *format, const void *arguments, u32 size) KSYM WEAK;
 
 SEC("syscall") int say(u64 *ctx)
 {
 	static const char format[] = "%llu and %llu\n";
 	u64 arguments[2] = { ctx[0], 7 };
 
+	if (&bpf_stream_vprintk)
+		return bpf_stream_vprintk(STDOUT, format, arguments, sizeof(arguments));
 	return bpf_stream_vprintk_impl(STDOUT, format, arguments, sizeof(arguments), 0);
 }
 

@@ -177,13 +177,13 @@ fn map_that_is_no_struct_ops_map_is_refused() {
 
 fn program_is_associated_with_a_struct_ops_map() {
     let loaded = object(PLAIN).load().unwrap();
-    let map = loaded.map(&name()).unwrap();
+    let map = loaded.map("table").unwrap();
     let other = sample::load("syscall");
     let program = other.program("count").unwrap();
     program.associate_struct_ops(map).unwrap();
     program.associate_struct_ops(map).unwrap();
     let second = object(PLAIN).load().unwrap();
-    let line = program.associate_struct_ops(second.map(&name()).unwrap()).unwrap_err().to_string();
+    let line = program.associate_struct_ops(second.map("table").unwrap()).unwrap_err().to_string();
     assert!(line.contains("EBUSY") && line.contains("associated with another map"), "{line}");
 }
 
