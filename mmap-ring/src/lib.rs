@@ -173,12 +173,6 @@
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
 
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!(
-    "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned \
-         long`, and a 32-bit process cannot read the 64-bit positions of a 64-bit kernel"
-);
-
 mod batch;
 mod consumer;
 mod error;
