@@ -223,3 +223,8 @@ pub use aya_obj;
 pub use mmap_ring;
 #[cfg(feature = "perf")]
 pub use perf_reader;
+
+/// Compiles the example of `README.md`.
+#[cfg(all(doctest, feature = "ring"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -211,3 +211,8 @@ pub use wait::{IDLE_POLL_INTERVAL, Stopper, Wake};
 
 #[cfg(test)]
 mod tests;
+
+/// Compiles the example of `README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
