@@ -121,7 +121,7 @@ pub fn targets() -> Result {
             continue;
         }
         let packages = LIBRARIES.iter().flat_map(|library| ["--package", library.package]);
-        let check = ["check", "--quiet", "--lib", "--all-features", "--target", target].into_iter().chain(packages);
+        let check = ["check", "--quiet", "--lib", "--target", target].into_iter().chain(packages);
         tools::cargo(&check.collect::<Vec<_>>(), &[])?;
     }
     for (target, reason) in REFUSED {
