@@ -12,7 +12,10 @@ mod support;
 use std::sync::OnceLock;
 
 pub use entries::max_entries;
-pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
+pub use links::{
+    cgroup_link, cgroup_order, kprobe_multi, netkit_link, perf_link, sockmap_link, tcx_link, uprobe_multi,
+    uprobe_multi_fd, uprobe_multi_pid,
+};
 pub use support::Support;
 
 use cutaway_sys::{AttachType, Helper, Instruction, instruction::opcode, memory::page_size};

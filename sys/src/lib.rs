@@ -4,8 +4,8 @@
 //! | module | content | kernel source |
 //! | --- | --- | --- |
 //! | [`instruction`] | `struct bpf_insn`, opcodes, text as `llvm-objdump` prints it | `include/uapi/linux/bpf.h`, `Documentation/bpf/standardization/instruction-set.rst` |
-//! | [`map_type`], [`map_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE` | `include/uapi/linux/bpf.h` |
-//! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
+//! | [`map_type`], [`map_flags`], [`element_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE`, `BPF_ANY` … | `include/uapi/linux/bpf.h` |
+//! | [`program_type`], [`attach_type`], [`link_type`] | `enum bpf_prog_type`, `enum bpf_attach_type`, `enum bpf_link_type` | `include/uapi/linux/bpf.h` |
 //! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
 //! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
 //! | [`report`](mod@report) | reports of finished system calls to the crate `log` | |
@@ -39,7 +39,11 @@ pub mod attach_type;
 pub mod clock;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod cpus;
+<<<<<<< HEAD
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+=======
+pub mod element_flags;
+>>>>>>> main
 pub mod epoll;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod errno;
@@ -50,6 +54,7 @@ pub mod file;
 pub mod flow;
 pub mod helper;
 pub mod instruction;
+pub mod link_type;
 pub mod map_flags;
 pub mod map_type;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -68,11 +73,16 @@ pub mod report;
 pub mod stop;
 
 pub use attach_type::AttachType;
+<<<<<<< HEAD
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+=======
+pub use element_flags::{LookupFlags, UpdateFlags};
+>>>>>>> main
 pub use errno::Errno;
 pub use flow::IntoControlFlow;
 pub use helper::Helper;
 pub use instruction::{ByteOrder, Instruction};
+pub use link_type::LinkType;
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -147,6 +147,8 @@ fn load_slot_reader(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         btf: None,
         target: BtfTarget::default(),
         modules: &[],
+        #[cfg(feature = "load-options")]
+        bound: &[],
     };
     bpf::prog_load(
         &program,

@@ -71,6 +71,8 @@ pub(super) fn small(
         btf: None,
         target: bpf::BtfTarget::default(),
         modules: &[],
+        #[cfg(feature = "load-options")]
+        bound: &[],
     };
     charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program as a probe"))
 }

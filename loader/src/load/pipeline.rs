@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::{
     mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    path::Path,
 };
 
 use log::{debug, warn};
@@ -138,8 +137,7 @@ impl Object {
         let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
-        let mut maps =
-            self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
+        let mut maps = self.create_maps(&plan, options, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
@@ -149,6 +147,10 @@ impl Object {
             kernel_version: self.kernel_version,
             resolved: &plan.resolved,
             btf: btf.as_ref().map(AsFd::as_fd),
+            #[cfg(feature = "load-options")]
+            bound: options.bound(),
+            #[cfg(feature = "load-options")]
+            log: options.log(),
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
         };
@@ -215,17 +217,24 @@ impl Object {
         }
     }
 
-    /// Creates the maps, in the order of their descriptions.
+    /// Creates the maps, or opens those to use in their place, in the order of their descriptions.
     fn create_maps(
         &self,
         plan: &Plan,
-        pins: &Path,
+        options: &LoadOptions<'_>,
         btf: Option<BorrowedFd<'_>>,
         new_pins: &mut NewPins,
     ) -> Result<Vec<CreatedMap>, Error> {
-        let mut maps = Vec::new();
+        let (mut maps, pins) = (Vec::new(), options.pins(&self.pins));
         for (index, spec) in plan.maps(self) {
-            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?;
+            #[cfg(feature = "maps")]
+            let replaced = options.replaced(&spec);
+            #[cfg(not(feature = "maps"))]
+            let replaced: Option<Result<Map, Error>> = None;
+            let map = match replaced {
+                Some(replaced) => replaced?,
+                None => Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?,
+            };
             maps.push(CreatedMap { index, data: spec.data(), map });
         }
         Ok(maps)

@@ -6,6 +6,8 @@ use log::debug;
 
 use cutaway_sys::AttachType;
 
+#[cfg(feature = "load-options")]
+use super::LogLevel;
 use super::{Program, Shared, private_stack, verify};
 use crate::{
     Error, features,
@@ -59,7 +61,8 @@ impl Program {
             None => replaced.map_or_else(|| shared.resolved.targets.of(&spec), Ok)?,
         };
         let prefixed = private_stack::prefixed(spec.section.program_type, linked);
-        let plain = bpf::Program {
+        #[cfg_attr(not(feature = "load-options"), expect(unused_mut, reason = "no maps are bound"))]
+        let mut plain = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
             flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
@@ -71,31 +74,53 @@ impl Program {
             btf: info(shared, linked),
             target,
             modules: &shared.resolved.externs.modules,
+            #[cfg(feature = "load-options")]
+            bound: shared.bound,
         };
         let mut asked = plain;
         if let Some(prefixed) = &prefixed {
             (asked.instructions, asked.btf) = (&prefixed.instructions, info(shared, prefixed));
         }
-        let program = match verify::first(&asked) {
-            Ok(program) => program,
+        #[cfg(feature = "load-options")]
+        let level = shared.log.map_or(bpf::LogLevel::Reason, LogLevel::kernels);
+        #[cfg(not(feature = "load-options"))]
+        let level = bpf::LogLevel::Reason;
+        let accepted = match verify::first(&mut asked, level) {
+            Ok(accepted) => accepted,
             Err(refusal) if cfg!(feature = "instrument") && !explains => {
                 return Err(refusal.without_location(&plain, shared));
             }
             Err(refusal) => {
+                #[cfg(feature = "load-options")]
+                {
+                    plain.bound = asked.bound;
+                }
                 // The error is about the program as its author wrote it, which is the one of the second load.
-                let program = refusal.explain(&plain, shared, prefixed.is_some())?;
+                let accepted = refusal.explain(&plain, shared, prefixed.is_some())?;
                 if prefixed.is_some() {
                     private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared))?;
                 }
-                program
+                accepted
             }
         };
-        Ok(Self::new(
+        // The kernel takes such maps while it loads a program only since 6.14.
+        #[cfg(feature = "load-options")]
+        let binds = !shared.bound.is_empty() && asked.bound.is_empty();
+        let loaded = Self::new(
             spec,
-            program,
+            accepted.program,
             #[cfg(feature = "usdt")]
             shared.usdt.clone(),
-        ))
+        );
+        #[cfg(feature = "load-options")]
+        if binds {
+            loaded.bind(shared.bound)?;
+        }
+        #[cfg(feature = "load-options")]
+        if shared.log.is_some() {
+            return Ok(loaded.with_log(accepted.log));
+        }
+        Ok(loaded)
     }
 }
 

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::{ffi::CStr, os::fd::BorrowedFd};
 
+#[cfg(feature = "load-options")]
+use super::LogLevel;
 #[cfg(feature = "usdt")]
 use super::UsdtSpecs;
 use crate::resolve::Resolved;
@@ -17,6 +19,12 @@ pub(crate) struct Shared<'a> {
     /// The resolution of the object against this kernel's types.
     pub(crate) resolved: &'a Resolved,
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// Maps that belong to each program although no instruction refers to them.
+    #[cfg(feature = "load-options")]
+    pub(crate) bound: &'a [BorrowedFd<'a>],
+    /// How much of the verifier's log of an accepted program is kept.
+    #[cfg(feature = "load-options")]
+    pub(crate) log: Option<LogLevel>,
     /// The maps with the argument locations of USDT probes.
     #[cfg(feature = "usdt")]
     pub(crate) usdt: Option<Arc<UsdtSpecs>>,

@@ -13,6 +13,7 @@
 mod attaching;
 mod batches;
 mod corpus;
+mod created;
 mod descriptors;
 mod externs;
 mod journal;
@@ -29,6 +30,7 @@ mod reading;
 mod sample;
 mod stacks;
 mod sysfs;
+mod typed;
 mod variables;
 mod verifier;
 
@@ -53,6 +55,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        created::tests(),
         verifier::tests(),
         attaching::tests(),
         stacks::tests(),
@@ -66,6 +69,7 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        typed::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];
