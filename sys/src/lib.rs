@@ -39,11 +39,8 @@ pub mod attach_type;
 pub mod clock;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod cpus;
-<<<<<<< HEAD
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-=======
 pub mod element_flags;
->>>>>>> main
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod epoll;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod errno;
@@ -73,11 +70,8 @@ pub mod report;
 pub mod stop;
 
 pub use attach_type::AttachType;
-<<<<<<< HEAD
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-=======
 pub use element_flags::{LookupFlags, UpdateFlags};
->>>>>>> main
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use errno::Errno;
 pub use flow::IntoControlFlow;
 pub use helper::Helper;
