@@ -235,6 +235,8 @@ const MACHINES: &[u16] = if cfg!(any(target_arch = "x86_64", target_arch = "x86"
     &[elf::EM_AARCH64, elf::EM_ARM]
 } else if cfg!(any(target_arch = "riscv64", target_arch = "riscv32")) {
     &[elf::EM_RISCV]
+} else if cfg!(target_arch = "s390x") {
+    &[elf::EM_S390]
 } else {
     &[]
 };

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use xtask::packages;
+
 use crate::{
     compare_matrix, structure, style,
     tools::{self, Outcome, Result, cargo},
@@ -26,6 +28,9 @@ const CHECKS: &[Check] = &[
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),
+    ("oldest Rust", packages::oldest_rust),
+    ("other targets", packages::targets),
+    ("packages to publish", packages::publish),
     ("fuzz targets build", fuzz),
     ("miri", miri),
     (TESTS, test),
