@@ -23,8 +23,8 @@ pub(crate) fn trampolines() -> Option<String> {
     // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that
     // is forbidden.
     let list = own_mounts::Mounted::new("tracefs")
-        .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
-    list.flatten().err().map(|error| {
+        .and_then(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
+    list.err().map(|error| {
         format!("this kernel cannot patch functions, or that is forbidden: cannot open its list of them: {error}")
     })
 }
