@@ -16,9 +16,11 @@ const MAP_VALUE: u8 = 2;
 /// tag.
 ///
 /// The instructions are those that are loaded: [`DryRun::programs`](crate::DryRun::programs) has them, with
-/// placeholders for map fds, which do not count. They depend on the kernel (CO-RE), on the maps' names and on the
-/// values of externs, but not on the contents of maps. Instructions that loading inserts ([`Object::count_losses`] and
-/// [`Object::cover`]) change the hash.
+/// placeholders for map fds, which do not count. They depend on the kernel (CO-RE) and on the values of externs, but
+/// not on the contents of maps. Instructions that loading inserts ([`Object::count_losses`] and [`Object::cover`])
+/// change the hash. So does the prologue that keeps programs on probes (the type `KPROBE`) off a shared stack, which
+/// loading adds since Linux 6.13 and [`DryRun`](crate::DryRun) does not show: the verifier may refuse an exclusive map
+/// to such a program.
 ///
 /// [`Object::count_losses`]: crate::Object::count_losses
 /// [`Object::cover`]: crate::Object::cover

@@ -92,8 +92,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: EPERM if the map is frozen already (EBUSY on older kernels) or was opened read-only, EBUSY if
-    /// a process has mapped it for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
+    /// [`Error::Syscall`]: EPERM if the map is frozen already (EBUSY on older kernels) or was opened read-only, EBUSY
+    /// if a process has mapped it for writing, ENOTSUPP (524) if its values hold timers or kernel pointers.
     #[doc(alias("BPF_MAP_FREEZE", "bpf_map_freeze", "Map.Freeze"))]
     pub fn freeze(&self) -> Result<(), Error> {
         bpf::map_freeze(self.as_fd(), "forbids user space to write to the map").map_err(|error| {

@@ -491,7 +491,11 @@ fn exclusive_map_is_for_one_program() {
     let mut object = reader(0);
     let own = hash(&object);
     object.map_mut("secrets").unwrap().exclusive_hash = Some(own);
-    object.load().unwrap();
+    let loaded = object.load().unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&loaded.program("reads").unwrap().as_fd());
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+    let tag: String = own[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(about.contains(&format!("prog_tag:\t{tag}")), "the kernel's tag is the start of the hash: {about}");
 
     let mut other = reader(1);
     assert_ne!(hash(&other), own);
