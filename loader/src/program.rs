@@ -22,7 +22,7 @@ mod usdt_specs;
 mod verifier;
 mod verify;
 
-pub(crate) use self::shared::Shared;
+pub(crate) use self::{load::choose_attach_method, shared::Shared};
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 pub use self::{

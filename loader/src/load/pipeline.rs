@@ -10,12 +10,15 @@ use std::{
 
 use log::{debug, warn};
 
+#[cfg(feature = "parallel")]
+use super::threads;
 use super::{
     loaded::{CreatedMap, Loaded},
     options::LoadOptions,
     plan::Plan,
+    programs::{Common, Queue},
 };
-#[cfg(any(feature = "struct-ops", not(feature = "instrument")))]
+#[cfg(feature = "struct-ops")]
 use crate::Program;
 #[cfg(feature = "struct-ops")]
 use crate::elf::Start;
@@ -27,7 +30,7 @@ use crate::{
     features::{self, Support},
     link::ObjectLinker,
     map::NewPins,
-    program::Shared,
+    program::{Shared, choose_attach_method},
     sorted::sort,
     sys::{bpf, memlock::charged},
     text::listed,
@@ -135,41 +138,45 @@ impl Object {
         let mut skipped = plan.skipped(&self);
         #[cfg(feature = "struct-ops")]
         let mut planned: Vec<_> = plan.programs(&self).map(|program| program.entry).collect();
-        let specs = mem::take(&mut self.programs);
+        let mut specs = mem::take(&mut self.programs);
+        specs.retain(|program| plan.has(program));
+        specs.iter_mut().for_each(choose_attach_method);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
         let mut maps =
             self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
-        let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
-        let shared = Shared {
-            license: self.license(),
-            license_fault: self.license_fault.as_deref(),
-            kernel_version: self.kernel_version,
-            resolved: &plan.resolved,
-            btf: btf.as_ref().map(AsFd::as_fd),
-            #[cfg(feature = "usdt")]
-            usdt: self.usdt_specs(&maps)?,
+        let linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
+        let mut common = Common {
+            shared: Shared {
+                license: self.license(),
+                license_fault: self.license_fault.as_deref(),
+                kernel_version: self.kernel_version,
+                resolved: &plan.resolved,
+                btf: btf.as_ref().map(AsFd::as_fd),
+                #[cfg(feature = "usdt")]
+                usdt: self.usdt_specs(&maps)?,
+            },
+            #[cfg(feature = "instrument")]
+            instrumentation: {
+                let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
+                Instrumentation::of(&self, &plan.resolved, &created)?
+            },
         };
-        #[cfg(feature = "instrument")]
-        let mut instrumentation = {
-            let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
-            Instrumentation::of(&self, &plan.resolved, &created)?
-        };
+        #[cfg(feature = "parallel")]
+        let threads = threads::threads(options, &self, &specs);
+        let queue = Queue::new(specs, linker, options, failed.is_none());
+        #[cfg(feature = "parallel")]
+        let outcomes = threads::load(queue, &common, &threads);
+        #[cfg(not(feature = "parallel"))]
+        let outcomes = queue.load(&common);
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
-        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
-            let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
+        for mut outcome in outcomes {
+            let (name, section_name) = (mem::take(&mut outcome.name), mem::take(&mut outcome.section_name));
             #[cfg(feature = "struct-ops")]
-            let entry = spec.entry;
-            let loaded = options.target(&mut spec).and_then(|replaced| {
-                let linked = linker.link(&spec)?;
-                #[cfg(feature = "instrument")]
-                return instrumentation.load(spec, &linked, &shared, replaced);
-                #[cfg(not(feature = "instrument"))]
-                Program::load(spec, &linked, &shared, replaced)
-            });
-            match loaded {
+            let entry = outcome.entry;
+            match outcome.settle(&mut common) {
                 Ok(program) => programs.push(program),
                 Err(why) => {
                     #[cfg(feature = "struct-ops")]
@@ -191,7 +198,7 @@ impl Object {
         #[cfg(feature = "struct-ops")]
         fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
         #[cfg(feature = "instrument")]
-        let (losses, coverage) = instrumentation.finish();
+        let (losses, coverage) = common.instrumentation.finish();
         let mut loaded = Loaded {
             maps,
             programs,

@@ -49,6 +49,8 @@ pub(crate) enum Buffer {
     Perf,
     /// Loading of objects: CO-RE, kconfig, large .bss
     Load,
+    /// Loading of 64 programs that take the verifier long
+    Verify,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -71,13 +73,14 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load],
+        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify],
     };
     for buffer in buffers {
         let name = match buffer {
             Buffer::Ring => "ring",
             Buffer::Perf => "perf",
             Buffer::Load => "load",
+            Buffer::Verify => "verify",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
         let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };
