@@ -10,6 +10,7 @@
 //!     variable.rs         global variables             value.rs     Rust values for them
 //!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
+//!     kernel_btf.rs       the kernel's types, if the caller gives them
 //!     license.rs          the license                  warnings.rs  probable mistakes
 //!     instruments.rs      what loading is to insert into the programs
 //!     introspect.rs       sections and functions, for tools
@@ -36,6 +37,8 @@ mod instruments;
 mod introspect;
 #[cfg(feature = "externs")]
 mod kconfig;
+#[cfg(feature = "core-relo")]
+mod kernel_btf;
 mod license;
 mod maps;
 mod parse;

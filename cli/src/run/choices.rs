@@ -10,7 +10,7 @@ use super::{
     program_args::{ProgramArgs, pairs},
     record_type, skipped,
 };
-use crate::error::CliError;
+use crate::{error::CliError, object_arg::read_whole_as};
 
 /// Applies the options of `cutaway run` to the object.
 pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
@@ -47,6 +47,12 @@ pub(crate) fn apply_unpinned(object: &mut Object, arguments: &ProgramArgs) -> Re
 /// Selects the programs, and sets their sections and targets.
 fn apply_to_programs(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     effects::check_duplicates(arguments)?;
+    if let Some(file) = &arguments.btf {
+        effects::check_btf(object)?;
+        let shown = file.display();
+        let bytes = read_whole_as(file, &format!("read `{shown}`"), "BTF")?;
+        object.set_kernel_btf(&bytes).map_err(|error| CliError::new(format!("--btf {shown}: {error}")))?;
+    }
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
             return Err(CliError::new(format!("cannot run `{name}`: {why}")));
