@@ -69,6 +69,8 @@
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the kernel function or hook that `fentry`, `lsm` and similar programs attach to | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | an argument of `FEntry::load` and similar functions | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
+//! | use the kernel's types from a file, for CO-RE relocations | [`Object::set_kernel_btf`] | `bpf_object_open_opts.btf_custom_path` | `EbpfLoader::btf` | `ProgramOptions.KernelTypes` |
+//! | verify the programs of an object on several CPUs | [`Object::load`] does; [`LoadOptions::threads`] is the limit | — | — | — |
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned map | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program by name | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
@@ -143,6 +145,7 @@
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
+//! | `parallel` | passing large programs to the verifier on several threads at once | [`LoadOptions::threads`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins | the module `system`, `Map::from_id` |
 //!

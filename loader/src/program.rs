@@ -22,9 +22,9 @@ mod usdt_specs;
 mod verifier;
 mod verify;
 
-pub(crate) use self::{load::choose_attach_method, shared::Shared};
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
+pub(crate) use self::{load::choose_attach_method, shared::Shared};
 pub use self::{
     loaded::Program,
     run::{TestRun, TestRunResult},

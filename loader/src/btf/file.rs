@@ -52,7 +52,9 @@ fn in_elf(file: &[u8]) -> Result<&[u8], Broken> {
     let unread = |_| broken("it is an ELF file whose sections cannot be read: is it truncated?");
     let sections = header.sections(endian, file).map_err(unread)?;
     let (_, section) = sections.section_by_name(endian, b".BTF").ok_or_else(|| {
-        broken("it is an ELF file without the section `.BTF`: compile objects with -g, kernels with CONFIG_DEBUG_INFO_BTF")
+        broken(
+            "it is an ELF file without the section `.BTF`: compile objects with -g, kernels with CONFIG_DEBUG_INFO_BTF",
+        )
     })?;
     section.data(endian, file).map_err(unread)
 }

@@ -178,8 +178,7 @@ impl Instrumentation {
             // Another thread may change the form meanwhile. This refusal is about the form that this attempt has had.
             let form = self.losses.as_ref().map(LossCounting::form);
             let mut loaded = self.load_once(attempt, &spec, &linked, shared, replaced, &mut refused);
-            if let (Err(why), Counting::Jump, Some(losses), Some(form)) =
-                (&loaded, attempt.losses, &self.losses, form)
+            if let (Err(why), Counting::Jump, Some(losses), Some(form)) = (&loaded, attempt.losses, &self.losses, form)
                 && losses.changes_form(form, &why.to_string())
             {
                 loaded = self.load_once(attempt, &spec, &linked, shared, replaced, &mut refused);

@@ -88,8 +88,7 @@ impl<'a> Queue<'a> {
         let mut spec = self.specs.next()?;
         let index = self.taken;
         self.taken += 1;
-        let linked =
-            self.options.target(&mut spec).and_then(|replaced| Ok((self.linker.link(&spec)?, replaced)));
+        let linked = self.options.target(&mut spec).and_then(|replaced| Ok((self.linker.link(&spec)?, replaced)));
         Some(Job { index, spec, linked })
     }
 

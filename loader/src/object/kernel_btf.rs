@@ -71,3 +71,57 @@ impl Object {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/../tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    /// The object's own types stand for a kernel's: all relocations are found in them.
+    #[test]
+    fn raw_btf_and_elf_files_are_accepted() {
+        let file = corpus("kinds/core_reads.o");
+        let raw = Object::parse(&file).unwrap().btf().unwrap();
+        // A vmlinux is an executable (ET_EXEC) of the machine: here x86-64.
+        let mut vmlinux = file.clone();
+        vmlinux[16..20].copy_from_slice(&[2, 0, 62, 0]);
+        let mut object = Object::parse(&file).unwrap();
+        let expected = format!("{:?}", object.dry_run(&raw).unwrap().programs);
+        for given in [&raw, &file, &vmlinux] {
+            object.set_kernel_btf(given).unwrap();
+            // The argument would find no type.
+            let dry_run = object.dry_run(&Object::parse(&corpus("kinds/maps.o")).unwrap().btf().unwrap()).unwrap();
+            assert_eq!(format!("{:?}", dry_run.programs), expected);
+            assert!(!dry_run.relocated.is_empty());
+        }
+        assert!(format!("{object:?}").contains(&format!("KernelBtf({} bytes)", raw.len())));
+    }
+
+    #[test]
+    fn wrong_files_are_refused_with_the_reason() {
+        let mut object = Object::parse(&corpus("kinds/core_reads.o")).unwrap();
+        let raw = object.btf().unwrap();
+        let strings = 24 + u32::from_ne_bytes(raw[16..20].try_into().unwrap()) as usize;
+        let mut split = raw.clone();
+        split[strings] = b'x';
+        let swapped: Vec<u8> = [raw[1], raw[0]].iter().chain(&raw[2..]).copied().collect();
+        let mut wild = raw.clone();
+        wild[24..28].copy_from_slice(&u32::MAX.to_ne_bytes()); // the name of the first type
+        for (file, reason) in [
+            (&split, "those of a kernel module (split BTF)"),
+            (&swapped, "of the other byte order"),
+            (&raw[..raw.len() / 2].to_vec(), "BTF is broken: "),
+            (&wild, "BTF is broken: "),
+            (&b"CONFIG_DEBUG_INFO_BTF=y".to_vec(), "neither BTF nor an ELF file"),
+            (&Vec::new(), "it is empty"),
+        ] {
+            let error = object.set_kernel_btf(file).unwrap_err().to_string();
+            assert!(error.starts_with("cannot use these types as the kernel's: "), "{error}");
+            assert!(error.contains(reason), "{reason}: {error}");
+            assert!(object.kernel_btf.is_none(), "{reason}");
+        }
+    }
+}

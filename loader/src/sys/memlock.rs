@@ -19,7 +19,11 @@ pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Re
     let before = *raised();
     match create() {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            if is_raised_since(before) { create() } else { Err(error) }
+            if is_raised_since(before) {
+                create()
+            } else {
+                Err(error)
+            }
         }
         answer => answer,
     }

@@ -16,11 +16,14 @@ mod corpus;
 mod descriptors;
 mod externs;
 mod journal;
+mod kernel_btf;
 mod lockdown;
 #[cfg(feature = "instrument")]
 mod losses;
 mod maps;
 mod objects;
+#[cfg(feature = "parallel")]
+mod parallel;
 mod polling;
 mod privileges;
 #[cfg(feature = "aya-obj")]
@@ -42,6 +45,9 @@ mod many_core;
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[cfg(feature = "parallel")]
+#[path = "../support/slow_programs.rs"]
+mod slow_programs;
 #[path = "../support/transports.rs"]
 mod transports;
 
@@ -66,6 +72,9 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        kernel_btf::tests(),
+        #[cfg(feature = "parallel")]
+        parallel::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];
