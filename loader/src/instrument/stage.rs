@@ -248,7 +248,7 @@ impl Instrumentation {
     /// Notes with which insertions a program is loaded.
     pub(crate) fn note(&mut self, note: &Note) {
         if let Some(losses) = &mut self.losses {
-            losses.note(&note.functions, note.losses.as_ref().map(|()| ()).map_err(String::as_str));
+            losses.note(&note.functions, note.losses.as_ref().copied().map_err(String::as_str));
         }
         if let Some(coverage) = &mut self.coverage {
             coverage.note(&note.functions, note.coverage.as_ref().map_err(String::as_str));

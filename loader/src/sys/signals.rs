@@ -23,11 +23,10 @@ impl BlockedSignals {
             [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
         let mut mask = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-        // SAFETY: `mask` is writable; sigfillset(3) initializes all of it, and zeroes are a valid set too.
-        let mut mask = unsafe {
-            libc::sigfillset(mask.as_mut_ptr());
-            mask.assume_init()
-        };
+        // SAFETY: `mask` is writable and as large as the call wants it.
+        unsafe { libc::sigfillset(mask.as_mut_ptr()) };
+        // SAFETY: zeroes are a valid set, and the call has written no other value than a set.
+        let mut mask = unsafe { mask.assume_init() };
         for signal in FAULTS {
             // SAFETY: `mask` is an initialized set.
             unsafe { libc::sigdelset(&raw mut mask, signal) };

@@ -41,7 +41,6 @@ mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;

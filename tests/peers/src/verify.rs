@@ -46,9 +46,7 @@ impl Peer {
         let time = match self {
             Self::Libbpf => {
                 // SAFETY: the bytes are borrowed for the call, which copies them; there are no options.
-                let object = unsafe {
-                    bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as _, std::ptr::null())
-                };
+                let object = unsafe { bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as _, std::ptr::null()) };
                 assert!(!object.is_null(), "libbpf opens the object");
                 // SAFETY: the object was opened above and is not loaded yet.
                 let answer = unsafe { bpf_object__load(object) };

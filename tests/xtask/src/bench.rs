@@ -51,6 +51,8 @@ pub(crate) enum Buffer {
     Load,
     /// Loading of 64 programs that take the verifier long
     Verify,
+    /// Loading of each object in tests/corpus
+    Corpus,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -73,7 +75,7 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify],
+        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify, Buffer::Corpus],
     };
     for buffer in buffers {
         let name = match buffer {
@@ -81,6 +83,7 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
             Buffer::Perf => "perf",
             Buffer::Load => "load",
             Buffer::Verify => "verify",
+            Buffer::Corpus => "corpus",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
         let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };
