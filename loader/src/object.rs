@@ -10,7 +10,7 @@
 //!     variable.rs         global variables             value.rs     Rust values for them
 //!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
-//!     kernel_btf.rs       the kernel's types, if the caller gives them
+//!     given_btf.rs        the kernel's types from the caller, which kernel_btf.rs holds
 //!     license.rs          the license                  warnings.rs  probable mistakes
 //!     instruments.rs      what loading is to insert into the programs
 //!     introspect.rs       sections and functions, for tools
@@ -32,6 +32,8 @@ mod externs;
 #[cfg(feature = "advice")]
 mod faults;
 mod function;
+#[cfg(feature = "core-relo")]
+mod given_btf;
 #[cfg(feature = "instrument")]
 mod instruments;
 mod introspect;

@@ -24,7 +24,10 @@ mod verify;
 
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
-pub(crate) use self::{load::choose_attach_method, shared::Shared};
+pub(crate) use self::{
+    load::choose_attach_method,
+    shared::{Shared, Warnings},
+};
 pub use self::{
     loaded::Program,
     run::{TestRun, TestRunResult},

@@ -19,8 +19,13 @@ use super::{
     losses::LossCounting,
 };
 use crate::{
-    Coverage, Error, Losses, Map, Object, Program, elf::Start, link::Linked, object::ProgramSpec, program::Shared,
-    resolve::Resolved, sys::bpf::BtfTarget,
+    Coverage, Error, Losses, Map, Object, Program,
+    elf::Start,
+    link::Linked,
+    object::ProgramSpec,
+    program::{Shared, Warnings},
+    resolve::Resolved,
+    sys::bpf::BtfTarget,
 };
 
 /// The insertions for the programs of one object.
@@ -166,7 +171,7 @@ impl Instrumentation {
         linked: Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Warnings,
     ) -> Result<(Program, Option<Note>), Error> {
         if self.no_ops {
             return Ok((Program::load(spec, &with_no_ops(&linked)?, shared, replaced, warnings)?, None));

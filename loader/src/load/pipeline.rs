@@ -30,7 +30,7 @@ use crate::{
     features::{self, Support},
     link::ObjectLinker,
     map::NewPins,
-    program::{Shared, choose_attach_method},
+    program::Shared,
     sorted::sort,
     sys::{bpf, memlock::charged},
     text::listed,
@@ -138,9 +138,7 @@ impl Object {
         let mut skipped = plan.skipped(&self);
         #[cfg(feature = "struct-ops")]
         let mut planned: Vec<_> = plan.programs(&self).map(|program| program.entry).collect();
-        let mut specs = mem::take(&mut self.programs);
-        specs.retain(|program| plan.has(program));
-        specs.iter_mut().for_each(choose_attach_method);
+        let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
         let mut maps =
@@ -164,15 +162,12 @@ impl Object {
                 Instrumentation::of(&self, &plan.resolved, &created)?
             },
         };
+        let queue = Queue::new(specs, &plan, linker, options);
         #[cfg(feature = "parallel")]
-        let threads = threads::threads(options, &self, &specs);
-        let queue = Queue::new(specs, linker, options, failed.is_none());
-        #[cfg(feature = "parallel")]
-        let outcomes = threads::load(queue, &common, &threads);
-        #[cfg(not(feature = "parallel"))]
-        let outcomes = queue.load(&common);
+        let queue = threads::load(queue, &common, options, &self, failed.is_none());
+        let mut queue = queue;
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
-        for mut outcome in outcomes {
+        while let Some(mut outcome) = queue.outcome(&common) {
             let (name, section_name) = (mem::take(&mut outcome.name), mem::take(&mut outcome.section_name));
             #[cfg(feature = "struct-ops")]
             let entry = outcome.entry;

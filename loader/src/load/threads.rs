@@ -30,8 +30,8 @@ const LARGE: usize = 16 << 10;
 
 /// Returns the threads for these programs: only this thread if the order of loading matters, or if system calls are
 /// logged.
-pub(super) fn threads(options: &LoadOptions<'_>, object: &Object, specs: &[ProgramSpec]) -> Threads {
-    let is_alone = report::is_enabled() || !is_order_free(object, specs);
+fn threads(options: &LoadOptions<'_>, object: &Object, queue: &Queue<'_>) -> Threads {
+    let is_alone = report::is_enabled() || !is_order_free(object, queue);
     let functions = object.function_table().iter();
     let instructions: usize = functions.map(|(_, function)| function.instructions.len()).sum();
     Threads {
@@ -42,7 +42,7 @@ pub(super) fn threads(options: &LoadOptions<'_>, object: &Object, specs: &[Progr
 }
 
 /// Returns whether the kernel accepts the same programs in any order.
-fn is_order_free(object: &Object, specs: &[ProgramSpec]) -> bool {
+fn is_order_free(object: &Object, queue: &Queue<'_>) -> bool {
     const WITH_OWNER: [MapType; 5] = [
         MapType::PROG_ARRAY,
         MapType::DEVMAP,
@@ -64,15 +64,27 @@ fn is_order_free(object: &Object, specs: &[ProgramSpec]) -> bool {
             ProgramType::TRACING | ProgramType::LSM | ProgramType::EXT | ProgramType::STRUCT_OPS
         )
     };
-    specs.first().is_none_or(|first| specs.iter().all(|spec| key(first) == key(spec) && !has_function(spec)))
+    let mut programs = queue.left();
+    programs.next().is_none_or(|first| !has_function(first) && programs.all(|program| key(first) == key(program)))
 }
 
-/// Loads the programs on these threads.
-pub(super) fn load(queue: Queue<'_>, common: &Common<'_>, threads: &Threads) -> Vec<Outcome> {
-    if threads.most <= 1 || queue.left() <= 1 {
-        return queue.load(common);
+/// Loads the programs on several threads. With `stops`, none is loaded after one that fails. If this thread is to load
+/// them alone, the queue is returned as it is.
+pub(super) fn load<'a>(
+    mut queue: Queue<'a>,
+    common: &Common<'_>,
+    options: &LoadOptions<'_>,
+    object: &Object,
+    stops: bool,
+) -> Queue<'a> {
+    let threads = threads(options, object, &queue);
+    if threads.most <= 1 || queue.left().nth(1).is_none() {
+        return queue;
     }
-    helpers::run(queue, threads, &|job: Job<'_>| job.load(common)).into_outcomes()
+    if stops {
+        queue.stop_at_errors();
+    }
+    helpers::run(queue, &threads, &|job: Job<'_>| job.load(common))
 }
 
 impl<'a> Jobs for Queue<'a> {
@@ -92,6 +104,6 @@ impl<'a> Jobs for Queue<'a> {
     }
 
     fn left(&self) -> usize {
-        self.left()
+        self.left().count()
     }
 }

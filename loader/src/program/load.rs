@@ -6,7 +6,7 @@ use log::debug;
 
 use cutaway_sys::AttachType;
 
-use super::{Program, Shared, private_stack, verify};
+use super::{Program, Shared, Warnings, private_stack, verify};
 use crate::{
     Error, features,
     link::Linked,
@@ -27,7 +27,7 @@ impl Program {
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Warnings,
     ) -> Result<Self, Error> {
         Self::load_in(spec, linked, shared, replaced, Some(warnings))
     }
@@ -49,7 +49,7 @@ impl Program {
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-        warnings: Option<&mut Vec<String>>,
+        warnings: Option<&mut Warnings>,
     ) -> Result<Self, Error> {
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {

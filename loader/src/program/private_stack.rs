@@ -31,6 +31,7 @@ use cutaway_sys::Instruction;
 #[cfg(feature = "uprobe")]
 use cutaway_sys::mount;
 
+use super::shared::Warnings;
 use crate::{Error, ProgramType, link::Linked, object::ProgramSpec, sys::process};
 
 /// The first kernel with private stacks.
@@ -44,7 +45,7 @@ pub(super) fn prefixed(program_type: ProgramType, linked: &Linked) -> Option<Lin
 
 /// Decides whether a program may run without the prefix, after it was refused with the prefix (`refusal`) and accepted
 /// without. Adds a warning to `warnings` if it may share its stack.
-pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error, warnings: &mut Vec<String>) -> Result<(), Error> {
+pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error, warnings: &mut Warnings) -> Result<(), Error> {
     // A kprobe's program is never preempted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
         return Ok(());
@@ -55,7 +56,7 @@ pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error, warnings: &m
         || !cfg!(feature = "uprobe")
         || is_preemptible(&process::build().unwrap_or_default(), &preemption());
     if !has_such_stacks || !interrupted {
-        warnings.push(format!(
+        warnings.add(format_args!(
             "`{}` may share its stack with itself, if this kernel interrupts it in the middle",
             spec.name
         ));

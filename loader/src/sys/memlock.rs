@@ -16,7 +16,8 @@ static RAISED: Mutex<u32> = Mutex::new(0);
 /// more: before Linux 5.11, EPERM may mean that the limit is reached. It also tries once more if another thread has
 /// raised the limit meanwhile.
 pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
-    let before = *raised();
+    // In the smallest builds, loading is for one thread.
+    let before = if cfg!(feature = "parallel") { *raised() } else { 0 };
     match create() {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             if is_raised_since(before) {
@@ -31,6 +32,9 @@ pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Re
 
 /// Raises the limit, if there is one. Returns whether it was raised since its number was `before`.
 fn is_raised_since(before: u32) -> bool {
+    if !cfg!(feature = "parallel") {
+        return matches!(process::memlock(), Ok(Some(_))) && process::raise_memlock().is_ok();
+    }
     let mut raised = raised();
     if matches!(process::memlock(), Ok(Some(_))) && process::raise_memlock().is_ok() {
         *raised = raised.wrapping_add(1);

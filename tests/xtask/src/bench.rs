@@ -19,8 +19,8 @@ pub(crate) enum Bench {
     /// Prints tables and writes dated CSVs to tests/peers/results.
     #[command(verbatim_doc_comment)]
     Peers {
-        /// Measure only this
-        #[arg(value_enum)]
+        /// Measure only this: ring, perf, load, verify, corpus
+        #[arg(value_enum, hide_possible_values = true)]
         buffer: Option<Buffer>,
         /// Run fewer and shorter rounds, and write no CSV
         #[arg(long)]
