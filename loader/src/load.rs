@@ -14,8 +14,9 @@
 //!     options.rs    settings of one load that an object cannot contain
 //!     plan.rs       the steps that create no kernel object: shared with dry_run.rs
 //!     pipeline.rs   Object::load: the steps above        loaded.rs   Loaded: their result
-//!     programs.rs   the programs: one queue, each with its outcome
-//!     threads.rs    the same queue, on several threads   helpers.rs  these threads
+//!     programs.rs   one program
+//!     queue.rs      all programs, given out to threads   threads.rs  whether several threads load them
+//!     helpers.rs    these threads
 //! ```
 
 #[cfg(feature = "parallel")]
@@ -25,6 +26,8 @@ mod options;
 mod pipeline;
 mod plan;
 mod programs;
+#[cfg(feature = "parallel")]
+mod queue;
 #[cfg(feature = "parallel")]
 mod threads;
 

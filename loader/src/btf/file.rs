@@ -9,8 +9,10 @@ use super::{error::Broken, header::MAGIC};
 
 impl super::Btf<'_> {
     /// Returns the BTF in the bytes of a file: the bytes themselves if they are raw BTF, or the section `.BTF` of an
-    /// ELF file. Raw BTF are copies of `/sys/kernel/btf/vmlinux`, the files `.btf` of BTFHub, and the output of `bpftool
-    /// gen min_core_btf`. ELF files with BTF are BPF objects and a kernel's `vmlinux`.
+    /// ELF file.
+    ///
+    /// Raw BTF is in copies of `/sys/kernel/btf/vmlinux`, in the `.btf` files of BTFHub, and in the files of
+    /// `bpftool gen min_core_btf`. BPF objects and a kernel's `vmlinux` are ELF files.
     ///
     /// The result may still be broken: pass it to [`Btf::parse`](Self::parse).
     ///

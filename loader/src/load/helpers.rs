@@ -46,7 +46,7 @@ pub(super) struct Threads {
     pub(super) cpus: fn() -> usize,
 }
 
-/// Does all jobs by `work`. Returns the queue after all helpers have ended. A panic of a helper becomes one of this
+/// Runs `work` on all jobs. Returns the queue after all helpers have ended. A panic of a helper becomes one of this
 /// thread.
 pub(super) fn run<Q: Jobs>(jobs: Q, threads: &Threads, work: &(dyn Fn(Q::Job) -> Q::Outcome + Sync)) -> Q {
     let jobs = Mutex::new(jobs);
@@ -65,7 +65,7 @@ pub(super) fn run<Q: Jobs>(jobs: Q, threads: &Threads, work: &(dyn Fn(Q::Job) ->
     jobs.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does jobs until none is left. Calls `after` after each.
+/// Runs `work` on jobs until none is left. Calls `after` after each.
 fn do_all<Q: Jobs>(jobs: &Mutex<Q>, work: &(dyn Fn(Q::Job) -> Q::Outcome + Sync), mut after: impl FnMut()) {
     let _stop = StopOnPanic(jobs);
     loop {
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// A job that takes as long as a large program.
+    /// Takes as long as a large program.
     fn sleep(job: usize) -> (usize, ThreadId) {
         thread::sleep(Duration::from_millis(5));
         (job, thread::current().id())

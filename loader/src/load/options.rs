@@ -79,10 +79,10 @@ impl<'p> LoadOptions<'p> {
         self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
-    /// Sets the highest number of threads that pass programs to the verifier at the same time; the calling thread is one
-    /// of them. With 1, or 0, the calling thread loads all programs. Default: the number of CPUs that the calling thread
-    /// may use ([`std::thread::available_parallelism`]: the affinity mask and the CPU quota of its cgroup), which is also
-    /// the limit for higher values.
+    /// Sets the highest number of threads that pass programs to the verifier at the same time. The calling thread is
+    /// one of them: with 1, or 0, it loads all programs. Default: the number of CPUs that the calling thread may use,
+    /// by its affinity mask and the CPU quota of its cgroup ([`std::thread::available_parallelism`]). Higher values
+    /// have no effect.
     ///
     /// The kernel verifies the programs of a privileged process at the same time, each on one CPU. Loading starts
     /// threads only if they save time: the programs must be large, or those loaded so far must have taken some

@@ -10,23 +10,22 @@ use std::{
 
 use log::{debug, warn};
 
-#[cfg(feature = "parallel")]
-use super::threads;
 use super::{
     loaded::{CreatedMap, Loaded},
     options::LoadOptions,
     plan::Plan,
-    programs::{Common, Queue},
+    programs::Common,
 };
-#[cfg(feature = "struct-ops")]
-use crate::Program;
-#[cfg(feature = "struct-ops")]
-use crate::elf::Start;
+#[cfg(feature = "parallel")]
+use super::{queue::Queue, threads};
 #[cfg(feature = "instrument")]
 use crate::instrument::Instrumentation;
+#[cfg(not(feature = "parallel"))]
+use crate::program::{Warnings, choose_attach_method};
 use crate::{
-    Errno, Error, Map, Object, Skipped, Warning,
+    Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
+    elf::Start,
     features::{self, Support},
     link::ObjectLinker,
     map::NewPins,
@@ -145,7 +144,9 @@ impl Object {
             self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
-        let linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
+        #[cfg_attr(feature = "parallel", expect(unused_mut, reason = "the queue takes it"))]
+        let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
+        #[cfg_attr(not(feature = "instrument"), expect(unused_mut, reason = "nothing is noted"))]
         let mut common = Common {
             shared: Shared {
                 license: self.license(),
@@ -162,26 +163,49 @@ impl Object {
                 Instrumentation::of(&self, &plan.resolved, &created)?
             },
         };
-        let queue = Queue::new(specs, &plan, linker, options);
         #[cfg(feature = "parallel")]
-        let queue = threads::load(queue, &common, options, &self, failed.is_none());
-        let mut queue = queue;
+        let mut queue = {
+            let queue = Queue::new(specs, &plan, linker, options);
+            threads::load(queue, &common, options, &self, failed.is_none())
+        };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
-        while let Some(mut outcome) = queue.outcome(&common) {
-            let (name, section_name) = (mem::take(&mut outcome.name), mem::take(&mut outcome.section_name));
-            #[cfg(feature = "struct-ops")]
-            let entry = outcome.entry;
-            match outcome.settle(&mut common) {
-                Ok(program) => programs.push(program),
-                Err(why) => {
-                    #[cfg(feature = "struct-ops")]
-                    planned.retain(|planned| *planned != entry);
-                    let Some(failed) = &mut failed else { return Err(why) };
-                    failed_names.push(name.clone());
-                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
-                    failed.push(FailedProgram { name, section_name, why });
+        let mut record = |name: String, section_name: String, entry: Start, loaded: Result<Program, Error>| {
+            let why = match loaded {
+                Ok(program) => {
+                    programs.push(program);
+                    return Ok(());
                 }
-            }
+                Err(why) => why,
+            };
+            #[cfg(feature = "struct-ops")]
+            planned.retain(|planned| *planned != entry);
+            #[cfg(not(feature = "struct-ops"))]
+            let _ = entry;
+            let Some(failed) = &mut failed else { return Err(why) };
+            failed_names.push(name.clone());
+            skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
+            failed.push(FailedProgram { name, section_name, why });
+            Ok(())
+        };
+        #[cfg(feature = "parallel")]
+        while let Some(outcome) = queue.outcome(&common) {
+            outcome.log();
+            let loaded = outcome.loaded;
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(outcome.name, outcome.section_name, outcome.entry, loaded)?;
+        }
+        #[cfg(not(feature = "parallel"))]
+        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
+            let (name, section_name, entry) = (spec.name.clone(), spec.section_name.clone(), spec.entry);
+            choose_attach_method(&mut spec);
+            let loaded = options.target(&mut spec).and_then(|replaced| {
+                let linked = linker.link(&spec)?;
+                common.load(spec, linked, replaced, &mut Warnings::default())
+            });
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(name, section_name, entry, loaded)?;
         }
         if cfg!(feature = "advice") {
             // Do not log the license warning if it is the reason of a skipped program.

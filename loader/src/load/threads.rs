@@ -20,7 +20,8 @@ use cutaway_sys::report;
 use super::{
     helpers::{self, Jobs, Threads},
     options::LoadOptions,
-    programs::{Common, Job, Outcome, Queue},
+    programs::Common,
+    queue::{Job, Outcome, Queue},
 };
 use crate::{MapType, Object, ProgramSpec, ProgramType};
 
