@@ -58,6 +58,7 @@ impl Object {
     /// ([`Skipped::is_optional`]), at level `warn`.
     ///
     /// The call returns after the verifier has checked the last program, which can take seconds for large programs.
+    /// With the feature `parallel`, several large programs are verified at a time (`LoadOptions::threads`).
     ///
     /// # Errors
     ///
