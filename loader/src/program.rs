@@ -35,7 +35,6 @@ mod verifier;
 mod verifier_stats;
 mod verify;
 
-pub(crate) use self::shared::Shared;
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 #[cfg(feature = "load-options")]
@@ -47,4 +46,8 @@ pub use self::{
     run::{TestRun, TestRunResult},
     statistics::{ProgramStats, StatsGuard},
     stream::Stream,
+};
+pub(crate) use self::{
+    load::choose_attach_method,
+    shared::{Shared, Warnings},
 };

@@ -11,6 +11,7 @@
 //!     socket.rs          attaching to sockets
 //!     mmap.rs            mapped maps
 //!     process.rs         calls about this process       memlock.rs    the locked-memory limit
+//!     signals.rs         the signal mask of a thread
 //! ```
 //!
 //! Each call goes through libc's `syscall()` or a plain libc wrapper. Each is reported to the crate `log` at level
@@ -36,6 +37,8 @@ pub(crate) mod prog_info;
 pub(crate) mod program;
 pub(crate) mod query;
 pub(crate) mod run;
+#[cfg(feature = "parallel")]
+pub(crate) mod signals;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;

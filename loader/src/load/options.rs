@@ -51,6 +51,8 @@ pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
     #[cfg(feature = "maps")]
     maps: Vec<MapReplacement<'p>>,
+    #[cfg(feature = "parallel")]
+    threads: Option<usize>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     #[cfg(feature = "load-options")]
@@ -212,6 +214,47 @@ impl<'p> LoadOptions<'p> {
     pub(super) fn replaced(&self, spec: &MapSpec) -> Option<Result<Map, Error>> {
         let known = self.maps.iter().find(|known| known.name == spec.name)?;
         Some(Map::in_place_of(spec, known.map))
+    }
+
+    /// Sets the highest number of threads that pass programs to the verifier at the same time. The calling thread is
+    /// one of them: with 1, or 0, it loads all programs. Default: the number of CPUs that the calling thread may use,
+    /// by its affinity mask and the CPU quota of its cgroup ([`std::thread::available_parallelism`]). Higher values
+    /// have no effect.
+    ///
+    /// The kernel verifies the programs of a privileged process at the same time, each on one CPU. Loading starts
+    /// threads only if they save time: the programs must be large, or those loaded so far must have taken some
+    /// milliseconds. Most objects are loaded on the calling thread alone. All threads have ended when loading returns.
+    ///
+    /// The result is the same as that of one thread. Programs, failed programs and messages are in the order of the
+    /// file, and the error is that of the first failed program in the file. After an error no further program is
+    /// passed to the kernel. The threads have the credentials, namespaces and seccomp filter of the calling thread,
+    /// and block all signals except those of faults, so handlers run on the caller's threads.
+    ///
+    /// The calling thread loads all programs in these cases:
+    ///
+    /// - The crate `log` records system calls (target `syscall`, level `trace`), so that the record shows the calls
+    ///   of each program together.
+    /// - The object has a `PROG_ARRAY`, `DEVMAP`, `CPUMAP` or cgroup storage map, and programs of several types. The
+    ///   first program that uses such a map determines which other programs may use it.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Object};
+    /// let object = Object::parse(&std::fs::read("probes.o")?)?;
+    /// let loaded = object.load_with(LoadOptions::new().threads(2))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "parallel")]
+    pub fn threads(&mut self, most: usize) -> &mut Self {
+        self.threads = Some(most);
+        self
+    }
+
+    /// Returns the highest number of threads that the caller allows; `None` if it has set none.
+    #[cfg(feature = "parallel")]
+    pub(super) fn most_threads(&self) -> Option<usize> {
+        self.threads
     }
 
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`

@@ -13,16 +13,18 @@ use super::{
     loaded::{CreatedMap, Loaded},
     options::LoadOptions,
     plan::Plan,
+    programs::Common,
 };
-#[cfg(any(feature = "struct-ops", not(feature = "instrument")))]
-use crate::Program;
-#[cfg(feature = "struct-ops")]
-use crate::elf::Start;
+#[cfg(feature = "parallel")]
+use super::{queue::Queue, threads};
 #[cfg(feature = "instrument")]
 use crate::instrument::Instrumentation;
+#[cfg(not(feature = "parallel"))]
+use crate::program::{Warnings, choose_attach_method};
 use crate::{
-    Errno, Error, Map, Object, Skipped, Warning,
+    Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
+    elf::Start,
     features::{self, Support},
     link::ObjectLinker,
     map::NewPins,
@@ -55,6 +57,7 @@ impl Object {
     /// ([`Skipped::is_optional`]), at level `warn`.
     ///
     /// The call returns after the verifier has checked the last program, which can take seconds for large programs.
+    /// With the feature `parallel`, several large programs are verified at a time (`LoadOptions::threads`).
     ///
     /// # Errors
     ///
@@ -140,48 +143,72 @@ impl Object {
         let mut maps = self.create_maps(&plan, options, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
+        #[cfg_attr(feature = "parallel", expect(unused_mut, reason = "the queue takes it"))]
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
-        let shared = Shared {
-            license: self.license(),
-            license_fault: self.license_fault.as_deref(),
-            kernel_version: self.kernel_version,
-            resolved: &plan.resolved,
-            btf: btf.as_ref().map(AsFd::as_fd),
-            #[cfg(feature = "load-options")]
-            bound: options.bound(),
-            #[cfg(feature = "load-options")]
-            log: options.log(),
-            #[cfg(feature = "usdt")]
-            usdt: self.usdt_specs(&maps)?,
+        #[cfg_attr(not(feature = "instrument"), expect(unused_mut, reason = "nothing is noted"))]
+        let mut common = Common {
+            shared: Shared {
+                license: self.license(),
+                license_fault: self.license_fault.as_deref(),
+                kernel_version: self.kernel_version,
+                resolved: &plan.resolved,
+                btf: btf.as_ref().map(AsFd::as_fd),
+                #[cfg(feature = "load-options")]
+                bound: options.bound(),
+                #[cfg(feature = "load-options")]
+                log: options.log(),
+                #[cfg(feature = "usdt")]
+                usdt: self.usdt_specs(&maps)?,
+            },
+            #[cfg(feature = "instrument")]
+            instrumentation: {
+                let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
+                Instrumentation::of(&self, &plan.resolved, &created)?
+            },
         };
-        #[cfg(feature = "instrument")]
-        let mut instrumentation = {
-            let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
-            Instrumentation::of(&self, &plan.resolved, &created)?
+        #[cfg(feature = "parallel")]
+        let mut queue = {
+            let queue = Queue::new(specs, &plan, linker, options);
+            threads::load(queue, &common, options, &self, failed.is_none())
         };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
-        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
-            let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
+        let mut record = |name: String, section_name: String, entry: Start, loaded: Result<Program, Error>| {
+            let why = match loaded {
+                Ok(program) => {
+                    programs.push(program);
+                    return Ok(());
+                }
+                Err(why) => why,
+            };
             #[cfg(feature = "struct-ops")]
-            let entry = spec.entry;
+            planned.retain(|planned| *planned != entry);
+            #[cfg(not(feature = "struct-ops"))]
+            let _ = entry;
+            let Some(failed) = &mut failed else { return Err(why) };
+            failed_names.push(name.clone());
+            skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
+            failed.push(FailedProgram { name, section_name, why });
+            Ok(())
+        };
+        #[cfg(feature = "parallel")]
+        while let Some(outcome) = queue.outcome(&common) {
+            outcome.log();
+            let loaded = outcome.loaded;
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(outcome.name, outcome.section_name, outcome.entry, loaded)?;
+        }
+        #[cfg(not(feature = "parallel"))]
+        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
+            let (name, section_name, entry) = (spec.name.clone(), spec.section_name.clone(), spec.entry);
+            choose_attach_method(&mut spec);
             let loaded = options.target(&mut spec).and_then(|replaced| {
                 let linked = linker.link(&spec)?;
-                #[cfg(feature = "instrument")]
-                return instrumentation.load(spec, &linked, &shared, replaced);
-                #[cfg(not(feature = "instrument"))]
-                Program::load(spec, &linked, &shared, replaced)
+                common.load(spec, linked, replaced, &mut Warnings::default())
             });
-            match loaded {
-                Ok(program) => programs.push(program),
-                Err(why) => {
-                    #[cfg(feature = "struct-ops")]
-                    planned.retain(|planned| *planned != entry);
-                    let Some(failed) = &mut failed else { return Err(why) };
-                    failed_names.push(name.clone());
-                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
-                    failed.push(FailedProgram { name, section_name, why });
-                }
-            }
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(name, section_name, entry, loaded)?;
         }
         if cfg!(feature = "advice") {
             // Do not log the license warning if it is the reason of a skipped program.
@@ -193,7 +220,7 @@ impl Object {
         #[cfg(feature = "struct-ops")]
         fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
         #[cfg(feature = "instrument")]
-        let (losses, coverage) = instrumentation.finish();
+        let (losses, coverage) = common.instrumentation.finish();
         let mut loaded = Loaded {
             maps,
             programs,

@@ -8,7 +8,7 @@ use cutaway_sys::AttachType;
 
 #[cfg(feature = "load-options")]
 use super::LogLevel;
-use super::{Program, Shared, private_stack, verify};
+use super::{Program, Shared, Warnings, private_stack, verify};
 use crate::{
     Error, features,
     link::Linked,
@@ -22,14 +22,16 @@ const SLEEPABLE: u32 = 1 << 4;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
-    /// Loads a program. `replaced` is the function of another program that it replaces, if any.
+    /// Loads a program. `replaced` is the function of another program that it replaces, if any. `warnings` gets the
+    /// messages for the log: the caller logs them in the order of the programs, whichever thread has loaded them.
     pub(crate) fn load(
         spec: ProgramSpec,
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
+        warnings: &mut Warnings,
     ) -> Result<Self, Error> {
-        Self::load_in(spec, linked, shared, replaced, true)
+        Self::load_in(spec, linked, shared, replaced, Some(warnings))
     }
 
     /// Loads a program into which this crate has inserted instructions. The verifier is asked once: a refusal names its
@@ -41,7 +43,7 @@ impl Program {
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
     ) -> Result<Self, Error> {
-        Self::load_in(spec, linked, shared, replaced, false)
+        Self::load_in(spec, linked, shared, replaced, None)
     }
 
     fn load_in(
@@ -49,9 +51,8 @@ impl Program {
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-        explains: bool,
+        warnings: Option<&mut Warnings>,
     ) -> Result<Self, Error> {
-        choose_attach_method(&mut spec);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {
                 // For struct_ops programs, `expected_attach_type` is the index of the member.
@@ -87,18 +88,16 @@ impl Program {
         let level = bpf::LogLevel::Reason;
         let accepted = match verify::first(&mut asked, level) {
             Ok(accepted) => accepted,
-            Err(refusal) if cfg!(feature = "instrument") && !explains => {
-                return Err(refusal.without_location(&plain, shared));
-            }
             Err(refusal) => {
                 #[cfg(feature = "load-options")]
                 {
                     plain.bound = asked.bound;
                 }
+                let Some(warnings) = warnings else { return Err(refusal.without_location(&plain, shared)) };
                 // The error is about the program as its author wrote it, which is the one of the second load.
                 let accepted = refusal.explain(&plain, shared, prefixed.is_some())?;
                 if prefixed.is_some() {
-                    private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared))?;
+                    private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared), warnings)?;
                 }
                 accepted
             }
@@ -126,7 +125,7 @@ impl Program {
 
 /// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
 /// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
-fn choose_attach_method(spec: &mut ProgramSpec) {
+pub(crate) fn choose_attach_method(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
         AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),

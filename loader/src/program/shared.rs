@@ -2,13 +2,41 @@
 
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
-use std::{ffi::CStr, os::fd::BorrowedFd};
+use std::{ffi::CStr, fmt, os::fd::BorrowedFd};
 
 #[cfg(feature = "load-options")]
 use super::LogLevel;
 #[cfg(feature = "usdt")]
 use super::UsdtSpecs;
 use crate::resolve::Resolved;
+
+/// The warnings about one program. If programs are loaded on several threads, they are kept, and the calling thread logs
+/// them in the order of the file. Otherwise they are logged at once.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    #[cfg(feature = "parallel")]
+    kept: Vec<String>,
+}
+
+impl Warnings {
+    pub(super) fn add(&mut self, warning: fmt::Arguments<'_>) {
+        #[cfg(feature = "parallel")]
+        self.kept.push(warning.to_string());
+        #[cfg(not(feature = "parallel"))]
+        {
+            let _ = self;
+            log::warn!("{warning}");
+        }
+    }
+
+    /// Logs the warnings that were kept.
+    #[cfg(feature = "parallel")]
+    pub(crate) fn log(&self) {
+        for warning in &self.kept {
+            log::warn!("{warning}");
+        }
+    }
+}
 
 /// The data that all programs of an object share.
 pub(crate) struct Shared<'a> {

@@ -17,11 +17,14 @@ mod created;
 mod descriptors;
 mod externs;
 mod journal;
+mod kernel_btf;
 mod lockdown;
 #[cfg(feature = "instrument")]
 mod losses;
 mod maps;
 mod objects;
+#[cfg(feature = "parallel")]
+mod parallel;
 mod polling;
 mod privileges;
 #[cfg(feature = "aya-obj")]
@@ -40,10 +43,12 @@ mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[cfg(feature = "parallel")]
+#[path = "../support/slow_programs.rs"]
+mod slow_programs;
 #[path = "../support/transports.rs"]
 mod transports;
 
@@ -70,6 +75,9 @@ fn main() {
         variables::tests(),
         sysfs::tests(),
         typed::tests(),
+        kernel_btf::tests(),
+        #[cfg(feature = "parallel")]
+        parallel::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];

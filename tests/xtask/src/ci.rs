@@ -117,7 +117,7 @@ fn test_with_tools() -> Result {
 
 /// Checks that the loader builds without warnings with each feature alone, and with none.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 18] = [
+    const FEATURES: [&str; 20] = [
         "aya-obj",
         "ring",
         "perf",
@@ -136,6 +136,8 @@ pub(crate) fn minimal() -> Result {
         "lirc",
         "system",
         "advice",
+        "instrument",
+        "parallel",
     ];
     for features in [""].into_iter().chain(FEATURES) {
         let only = ["clippy", "-p", "cutaway", "--lib", "--no-default-features", "--features", features];

@@ -87,6 +87,8 @@ fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
         functions: Sorted::of([]),
         externs: Vec::new(),
         kconfig: String::new(),
+        #[cfg(feature = "core-relo")]
+        kernel_btf: None,
         variables: variable::read(&elf, btf, &[]),
         maps: Vec::new(),
         programs: Vec::new(),
