@@ -119,7 +119,7 @@
 //!
 //! # Features
 //!
-//! All features except `aya-obj` and `debugdata` are on by default. The features `ring`, `perf`, `externs`, `aya-obj`
+//! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`, `externs`, `aya-obj`
 //! and `debugdata` each add a dependency; the others add none. Disable the features that your objects do not need: the
 //! program becomes smaller and its build shorter. If an object needs a disabled feature, loading or attaching returns
 //! an error that names the feature.
@@ -143,6 +143,7 @@
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
+//! | `bindgen` | writing a Rust module with the types of an object, from a `build.rs`; not on by default | the module `bindgen` |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins | the module `system`, `Map::from_id` |
 //!
@@ -161,6 +162,8 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only disabled features call it"))]
 
 mod attach;
+#[cfg(feature = "bindgen")]
+pub mod bindgen;
 pub mod btf;
 mod buffers;
 mod dry_run;

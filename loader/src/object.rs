@@ -51,6 +51,8 @@ mod warnings;
 pub use self::aya::ObjectReader;
 #[cfg(feature = "externs")]
 pub(crate) use self::externs::config_size;
+#[cfg(feature = "bindgen")]
+pub(crate) use self::value::c_name;
 #[cfg(feature = "uprobe")]
 pub(crate) use self::target::splits;
 pub(crate) use self::{
