@@ -148,8 +148,8 @@ struct Site {
 fn sites(function: &FunctionSpec) -> Vec<Site> {
     let code = Code::of(function);
     let calls = code.instructions.iter().enumerate().filter_map(|(index, (_, instruction))| {
-        let helper = (instruction.code == opcode::JMP_CALL && instruction.src() == 0).then_some(instruction.imm)?;
-        let helper = Helper(u32::try_from(helper).ok()?);
+        let is_helper = instruction.is_call() && instruction.src() == 0;
+        let helper = is_helper.then(|| Helper::from_id(instruction.imm)).flatten()?;
         Some((index, registers(helper)?))
     });
     let site = |(index, (map, size)): (usize, (u8, u8))| {
