@@ -29,6 +29,7 @@ mod reading;
 mod sample;
 mod stacks;
 mod sysfs;
+mod typed;
 mod variables;
 mod verifier;
 
@@ -66,6 +67,7 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        typed::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];
