@@ -63,6 +63,7 @@ mod lirc;
 mod loaded;
 #[cfg(feature = "uprobe")]
 mod maps;
+mod named;
 mod needs;
 #[cfg(feature = "network")]
 mod netfilter;
@@ -127,6 +128,7 @@ pub use self::{
     context::{AttachContext, AttachField},
     link::Link,
     links::Links,
+    named::NamedLinks,
 };
 #[cfg(feature = "network")]
 pub use self::{

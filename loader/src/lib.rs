@@ -220,7 +220,7 @@ pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};
-pub use variable::Variable;
+pub use variable::{TypedVariable, Variable};
 
 #[cfg(feature = "aya-obj")]
 pub use aya_obj;

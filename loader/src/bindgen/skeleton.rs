@@ -91,7 +91,7 @@ fn object(out: &mut Out, embedded: &Embedded<'_>) {
     out.open("pub static OBJECT: &[u8] = {");
     match embedded {
         Embedded::Path(path) => {
-            out.line(&format!("static BYTES: &Aligned<[u8]> = &Aligned(*include_bytes!({path:?}));"));
+            out.call("static BYTES: &Aligned<[u8]> = &Aligned(*include_bytes!", &[&format!("{path:?}")], ");");
         }
         Embedded::Bytes(bytes) => {
             out.line("static BYTES: &Aligned<[u8]> = &Aligned(*b\"\\");

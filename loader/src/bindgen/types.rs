@@ -274,6 +274,9 @@ impl Writer<'_> {
         self.out.line(&format!("const SIZE: usize = {};", digits(def.size)));
         self.out.blank();
         self.out.open("fn write_to(&self, bytes: &mut [u8]) {");
+        self.out.open("if bytes.len() != Self::SIZE {");
+        self.out.line("return;");
+        self.out.close("}");
         self.out.line("bytes.fill(0);");
         let members = || fields.iter().filter(|field| field.role != Role::Padding);
         for field in members() {

@@ -311,10 +311,6 @@ impl Leaf {
         }
     }
 
-    fn is_field(&self) -> bool {
-        matches!(self.at, Position::Byte(_))
-    }
-
     fn accessor(self, storage: &Storage, scope: &mut Scope) -> Accessor {
         let both = |name: &str| vec![name.to_owned(), format!("set_{name}")];
         let name = scope.take_all(plain(&self.c_name), both);
