@@ -53,10 +53,10 @@ mod warnings;
 pub use self::aya::ObjectReader;
 #[cfg(feature = "externs")]
 pub(crate) use self::externs::config_size;
-#[cfg(feature = "bindgen")]
-pub(crate) use self::value::c_name;
 #[cfg(feature = "uprobe")]
 pub(crate) use self::target::splits;
+#[cfg(feature = "bindgen")]
+pub(crate) use self::value::c_name;
 pub(crate) use self::{
     externs::config_location,
     function::Functions,

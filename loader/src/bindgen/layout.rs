@@ -36,8 +36,15 @@ pub(super) enum Place {
     Member(usize),
     /// Storage from `start` to `end`, for at least one union or several members that overlap (`bits` is false), or for
     /// bit fields only.
-    Storage { start: u32, end: u32, bits: bool },
-    Padding { start: u32, end: u32 },
+    Storage {
+        start: u32,
+        end: u32,
+        bits: bool,
+    },
+    Padding {
+        start: u32,
+        end: u32,
+    },
 }
 
 /// The layout of a structure.

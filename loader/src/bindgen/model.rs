@@ -112,11 +112,7 @@ pub(super) enum Part {
     /// Bytes from the storage's start.
     At(u32),
     /// Bits from the storage's start, their number, and whether the first is the sign.
-    Bits {
-        start: u32,
-        width: u32,
-        signed: bool,
-    },
+    Bits { start: u32, width: u32, signed: bool },
 }
 
 /// An array without a length at the end of a structure.

@@ -55,7 +55,7 @@ pub fn generate(bytes: &[u8], options: &Options) -> Result<String, Error> {
     types::write(&mut out, &collector.defs, &collector.aliases, &mut helpers);
     if !options.types_only {
         let path = options.include.as_ref().map(|path| path.to_string_lossy());
-        let embedded = path.as_deref().map_or(Embedded::Bytes(bytes), Embedded::Path);
+        let embedded = path.as_deref().map_or(Embedded::Bytes(bytes), |path| Embedded::Path(path, bytes.len()));
         skeleton::write(&mut out, &names, &items, &collector.defs, &embedded);
     }
     out.verbatim(&support::text(&helpers));

@@ -13,15 +13,46 @@ const KEYWORDS: &[&str] = &[
 /// Identifiers that cannot be raw.
 const NEVER_RAW: &[&str] = &["_", "crate", "self", "super", "Self"];
 
-/// Names of the prelude that the generated code uses, or that its readers expect to have their usual meaning.
+/// Names of the prelude that the generated code uses, or that its readers expect to have their usual meaning; and
+/// `Checked`, which it uses itself.
 const PRELUDE: &[&str] = &[
-    "Box", "Clone", "Copy", "Debug", "Default", "Drop", "Eq", "Err", "Fn", "FnMut", "FnOnce", "From", "Hash", "Into",
-    "Iterator", "None", "Ok", "Option", "Ord", "PartialEq", "PartialOrd", "Result", "Self", "Send", "Sized", "Some",
-    "String", "Sync", "ToString", "TryFrom", "TryInto", "Vec",
+    "Box",
+    "Checked",
+    "Clone",
+    "Copy",
+    "Debug",
+    "Default",
+    "Drop",
+    "Eq",
+    "Err",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "Hash",
+    "Into",
+    "Iterator",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Result",
+    "Self",
+    "Send",
+    "Sized",
+    "Some",
+    "String",
+    "Sync",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Vec",
 ];
 
 /// The highest number of characters of a name. Longer ones are cut, so that lines can be broken as rustfmt breaks them.
-pub(super) const LONGEST: usize = 48;
+pub(super) const LONGEST: usize = 40;
 
 /// Returns the name with every character that is not allowed in an identifier replaced by `_`, and without the dot of a
 /// section's name. It may be a keyword: see [`identifier`].
@@ -153,9 +184,10 @@ mod tests {
     fn taken_names_get_numbers() {
         let mut scope = Scope::of_types();
         let mut take = |name: &str| scope.take(name.to_owned());
-        assert_eq!(["Event", "Event", "Event", "Option", "V4", "V4"].map(&mut take), [
-            "Event", "Event2", "Event3", "Option2", "V4", "V4_2"
-        ]);
+        assert_eq!(
+            ["Event", "Event", "Event", "Option", "V4", "V4"].map(&mut take),
+            ["Event", "Event2", "Event3", "Option2", "V4", "V4_2"]
+        );
         // The setter of one member, and the getter of another one.
         let mut scope = Scope::default();
         let both = |name: &str| vec![name.to_owned(), format!("set_{name}")];

@@ -3,10 +3,11 @@
 //! Only the forms that the generated code has are known here. Names have at most [`LONGEST`](super::naming::LONGEST)
 //! characters, so that nothing else becomes too long for a line.
 
-/// The width of a line, of a call's arguments, and of the fields of a structure's literal on one line (rustfmt's
-/// `max_width`, `fn_call_width` and `struct_lit_width`).
+/// The width of a line, of a call's arguments, of a chain of methods, and of the fields of a structure's literal on one
+/// line (rustfmt's `max_width`, `fn_call_width`, `chain_width` and `struct_lit_width`).
 const WIDTH: usize = 100;
 const CALL: usize = 60;
+const CHAIN: usize = 60;
 const LITERAL: usize = 18;
 
 /// Text with an indent.
@@ -26,7 +27,7 @@ impl Out {
     }
 
     /// Returns whether a line of this text is not too long.
-    fn fits(&self, text: &str) -> bool {
+    pub(super) fn fits(&self, text: &str) -> bool {
         self.indent() + text.chars().count() <= WIDTH
     }
 
@@ -84,7 +85,9 @@ impl Out {
     pub(super) fn call(&mut self, head: &str, arguments: &[&str], tail: &str) {
         let joined = arguments.join(", ");
         let line = format!("{head}({joined}){tail}");
-        if joined.chars().count() <= CALL && self.fits(&line) {
+        // A single argument may be longer.
+        let is_short = matches!(arguments, [_]) || joined.chars().count() <= CALL;
+        if is_short && self.fits(&line) {
             return self.line(&line);
         }
         self.open(&format!("{head}("));
@@ -92,6 +95,33 @@ impl Out {
             self.line(&if let [_] = arguments { (*argument).to_owned() } else { format!("{argument},") });
         }
         self.close(&format!("){tail}"));
+    }
+
+    /// Writes a call of a method with a name in quotes: `before method("name", more)after`. A long name gets a variable,
+    /// so that there is no chain to break.
+    pub(super) fn by_name(&mut self, before: &str, method: &str, name: &str, more: &[&str], after: &str) {
+        let call = |name: &str| {
+            let arguments: Vec<&str> = std::iter::once(name).chain(more.iter().copied()).collect();
+            format!("{method}({}){after}", arguments.join(", "))
+        };
+        let quoted = format!("{name:?}");
+        let direct = call(&quoted);
+        if direct.chars().count() <= CHAIN {
+            return self.line(&format!("{before}{direct}"));
+        }
+        self.assign("let name", &format!("{quoted};"));
+        self.line(&format!("{before}{}", call("name")));
+    }
+
+    /// Writes `left = right`, with a line each if they are too long for one.
+    pub(super) fn assign(&mut self, left: &str, right: &str) {
+        let line = format!("{left} = {right}");
+        if self.fits(&line) {
+            return self.line(&line);
+        }
+        self.open(&format!("{left} ="));
+        self.line(right);
+        self.depth = self.depth.saturating_sub(1);
     }
 
     /// Writes `head { fields }tail`.
@@ -130,12 +160,27 @@ impl Out {
             Returned::Type(head, types) if !self.fits(&line) && !types.is_empty() => {
                 self.open(&format!(") -> {head}<"));
                 for ty in *types {
-                    self.line(&format!("{ty},"));
+                    self.parameter(ty);
                 }
                 self.depth = self.depth.saturating_sub(1);
                 self.open("> {");
             }
             _ => self.open(&line),
+        }
+    }
+
+    /// Writes a type as a parameter, with a line for each of its own parameters if it is too long.
+    fn parameter(&mut self, ty: &str) {
+        let parts = ty.strip_suffix('>').and_then(|ty| ty.split_once('<'));
+        match parts {
+            Some((head, parts)) if !self.fits(&format!("{ty},")) => {
+                self.open(&format!("{head}<"));
+                for part in parts.split(", ") {
+                    self.line(&format!("{part},"));
+                }
+                self.close(">,");
+            }
+            _ => self.line(&format!("{ty},")),
         }
     }
 

@@ -118,7 +118,8 @@ impl<'b> Candidates<'b> {
 
 /// Returns the ids of the types that a global pointer points to.
 fn pointed(btf: &Btf<'_>) -> HashSet<u32> {
-    let pointed = |id: u32| btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr).and_then(|ty| btf.resolve(ty.referred()));
+    let pointed =
+        |id: u32| btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr).and_then(|ty| btf.resolve(ty.referred()));
     btf.types().filter(|ty| ty.kind() == Kind::Var).filter_map(|ty| pointed(ty.referred())).map(Type::id).collect()
 }
 

@@ -116,9 +116,7 @@ fn map_types(map: &MapSpec, collector: &mut Collector<'_>) -> Result<MapTypes, E
     Ok(match (key, value) {
         _ if holds_fds => MapTypes::Untyped,
         // The kernel's index is unsigned, whatever the object says.
-        (_, Some(value)) if is_array && map.key_size == 4 => {
-            MapTypes::Typed { key: Some(Ty::Number("u32", 4)), value }
-        }
+        (_, Some(value)) if is_array && map.key_size == 4 => MapTypes::Typed { key: Some(Ty::Number("u32", 4)), value },
         (_, Some(value)) if is_keyless => MapTypes::Typed { key: None, value },
         (Some(key), Some(value)) => MapTypes::Typed { key: Some(key), value },
         _ => MapTypes::Untyped,

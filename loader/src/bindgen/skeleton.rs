@@ -57,7 +57,6 @@ impl Names {
             open.into_iter().chain(loaded).chain([format!("{object}Links")]).collect()
         };
         let object = scope.take_all(object.to_owned(), names);
-        let _ = scope.take("Aligned".to_owned());
         Self { open: format!("Open{object}"), loaded: format!("Loaded{object}"), links: format!("{object}Links") }
     }
 }
@@ -65,8 +64,8 @@ impl Names {
 /// The location of the object's bytes.
 #[derive(Debug)]
 pub(super) enum Embedded<'o> {
-    /// `include_bytes!` of this path.
-    Path(&'o str),
+    /// `include_bytes!` of this path, and the size of the file.
+    Path(&'o str, usize),
     /// A literal.
     Bytes(&'o [u8]),
 }
@@ -84,21 +83,24 @@ pub(super) fn write(out: &mut Out, names: &Names, items: &Items, defs: &Defs, em
 
 /// Writes the object's bytes, at an address that suits all parts of an ELF file.
 fn object(out: &mut Out, embedded: &Embedded<'_>) {
-    out.line("#[repr(C, align(16))]");
-    out.line("struct Aligned<B: ?Sized>(B);");
-    out.blank();
+    let bytes = match embedded {
+        Embedded::Path(_, size) => *size,
+        Embedded::Bytes(bytes) => bytes.len(),
+    };
     out.doc("The bytes of the object file.");
     out.open("pub static OBJECT: &[u8] = {");
+    out.line("#[repr(C, align(16))]");
+    out.line("struct Aligned<B: ?Sized>(B);");
+    let left = format!("const FILE: &[u8; {}]", digits(bytes as u64));
     match embedded {
-        Embedded::Path(path) => {
-            out.call("static BYTES: &Aligned<[u8]> = &Aligned(*include_bytes!", &[&format!("{path:?}")], ");");
-        }
+        Embedded::Path(path, _) => out.assign(&left, &format!("include_bytes!({path:?});")),
         Embedded::Bytes(bytes) => {
-            out.line("static BYTES: &Aligned<[u8]> = &Aligned(*b\"\\");
+            out.line(&format!("{left} = b\"\\"));
             out.verbatim(&literal(bytes));
-            out.verbatim("\");\n");
+            out.verbatim("\";\n");
         }
     }
+    out.line("static BYTES: &Aligned<[u8]> = &Aligned(*FILE);");
     out.line("&BYTES.0");
     out.close("};");
     out.blank();
@@ -145,7 +147,8 @@ impl Skeleton<'_> {
             "maps" => (!items.maps.is_empty(), !items.maps.is_empty()),
             "programs" => (!items.programs.is_empty(), !items.programs.is_empty()),
             _ => {
-                let settable = |variable: &Item<VariableType>| variable.detail.is_settable && variable.detail.ty.is_some();
+                let settable =
+                    |variable: &Item<VariableType>| variable.detail.is_settable && variable.detail.ty.is_some();
                 (items.variables.iter().any(settable), !items.variables.is_empty())
             }
         }
@@ -217,7 +220,7 @@ impl Skeleton<'_> {
                 errors(self.out, "[`Error::NoSuchName`](::cutaway::Error::NoSuchName) if it was removed.");
                 let returned = ["&'o mut ::cutaway::MapSpec", ERROR];
                 self.out.function(&format!("pub fn {name}"), &["self"], &Returned::Type("Result", &returned));
-                self.out.call("self.object.map_mut", &[&format!("{:?}", map.name)], "");
+                self.out.by_name("", "self.object.map_mut", &map.name, &[], "");
                 self.out.close("}");
             }
             self.out.close("}");
@@ -231,7 +234,7 @@ impl Skeleton<'_> {
                 errors(self.out, "[`Error::NoSuchName`](::cutaway::Error::NoSuchName) if it was removed.");
                 let returned = ["&'o mut ::cutaway::ProgramSpec", ERROR];
                 self.out.function(&format!("pub fn {name}"), &["self"], &Returned::Type("Result", &returned));
-                self.out.call("self.object.program_mut", &[&format!("{:?}", program.name)], "");
+                self.out.by_name("", "self.object.program_mut", &program.name, &[], "");
                 self.out.close("}");
             }
             self.out.close("}");
@@ -252,7 +255,7 @@ impl Skeleton<'_> {
                 };
                 let parameters = ["self", &format!("value: {text}")];
                 self.out.function(&format!("pub fn {name}"), &parameters, &Returned::Type("Result", &["()", ERROR]));
-                self.out.call("self.object.set_variable", &[&format!("{:?}", variable.name), value], "");
+                self.out.by_name("", "self.object.set_variable", &variable.name, &[value], "");
                 self.out.close("}");
             }
             self.out.close("}");
@@ -314,20 +317,24 @@ impl Skeleton<'_> {
             for map in &self.items.maps {
                 let name = methods.next(self.out, &map.name, &map.doc);
                 let head = format!("pub fn {name}");
-                let quoted = format!("{:?}", map.name);
                 match &map.detail {
                     MapTypes::Typed { key, value } => {
-                        errors(self.out, &format!("{skipped} [`Error::Invalid`](::cutaway::Error::Invalid) if keys or values got another size."));
+                        errors(
+                            self.out,
+                            &format!(
+                                "{skipped} [`Error::Invalid`](::cutaway::Error::Invalid) if keys or values got another size."
+                            ),
+                        );
                         let key = key.as_ref().map_or_else(|| "()".to_owned(), |key| self.defs.text(key));
                         let typed = format!("::cutaway::TypedMap<'l, {key}, {}>", self.defs.text(value));
                         self.out.function(&head, &["self"], &Returned::Type("Result", &[&typed, ERROR]));
-                        self.out.call("let map = self.loaded.map", &[&quoted], "?;");
+                        self.out.by_name("let map = ", "self.loaded.map", &map.name, &[], "?;");
                         self.out.line("map.typed()");
                     }
                     MapTypes::Untyped => {
                         errors(self.out, skipped);
                         self.out.function(&head, &["self"], &Returned::Type("Result", &["&'l ::cutaway::Map", ERROR]));
-                        self.out.call("self.loaded.map", &[&quoted], "");
+                        self.out.by_name("", "self.loaded.map", &map.name, &[], "");
                     }
                 }
                 self.out.close("}");
@@ -340,10 +347,13 @@ impl Skeleton<'_> {
             let mut methods = Methods::default();
             for program in &self.items.programs {
                 let name = methods.next(self.out, &program.name, &program.doc);
-                errors(self.out, "[`Error::Invalid`](::cutaway::Error::Invalid), with the reason, if it was not loaded.");
+                errors(
+                    self.out,
+                    "[`Error::Invalid`](::cutaway::Error::Invalid), with the reason, if it was not loaded.",
+                );
                 let returned = ["&'l ::cutaway::Program", ERROR];
                 self.out.function(&format!("pub fn {name}"), &["self"], &Returned::Type("Result", &returned));
-                self.out.call("self.loaded.program", &[&format!("{:?}", program.name)], "");
+                self.out.by_name("", "self.loaded.program", &program.name, &[], "");
                 self.out.close("}");
             }
             self.out.close("}");
@@ -356,18 +366,17 @@ impl Skeleton<'_> {
                 let name = methods.next(self.out, &variable.name, &format!("Returns {}", variable.doc));
                 errors(self.out, skipped);
                 let head = format!("pub fn {name}");
-                let quoted = format!("{:?}", variable.name);
                 match &variable.detail.ty {
                     Some(ty) => {
                         let typed = format!("::cutaway::TypedVariable<'l, {}>", self.defs.text(ty));
                         self.out.function(&head, &["self"], &Returned::Type("Result", &[&typed, ERROR]));
-                        self.out.call("let variable = self.loaded.variable", &[&quoted], "?;");
+                        self.out.by_name("let variable = ", "self.loaded.variable", &variable.name, &[], "?;");
                         self.out.line("variable.typed()");
                     }
                     None => {
                         let returned = ["::cutaway::Variable<'l>", ERROR];
                         self.out.function(&head, &["self"], &Returned::Type("Result", &returned));
-                        self.out.call("self.loaded.variable", &[&quoted], "");
+                        self.out.by_name("", "self.loaded.variable", &variable.name, &[], "");
                     }
                 }
                 self.out.close("}");
@@ -402,7 +411,7 @@ impl Skeleton<'_> {
             self.out.line("#[must_use]");
             let returned = Returned::Type("Option", &["&::cutaway::Link"]);
             self.out.function(&format!("pub fn {method}"), &["&self"], &returned);
-            self.out.call("self.links.get", &[&format!("{name:?}")], "");
+            self.out.by_name("", "self.links.get", name, &[], "");
             self.out.close("}");
         }
         self.out.close("}");

@@ -61,7 +61,11 @@ const GET_BITS: &str = "
             }
         }
         let bytes = value.to_ne_bytes();
-        let from = if cfg!(target_endian = \"big\") { bytes.len() - T::SIZE } else { 0 };
+        let from = if cfg!(target_endian = \"big\") {
+            bytes.len() - T::SIZE
+        } else {
+            0
+        };
         T::read_from(bytes.get(from..from + T::SIZE)?)
     }
 ";
@@ -70,7 +74,11 @@ const PUT_BITS: &str = "
     /// Writes `width` bits from bit `start` on.
     fn put_bits<T: ::cutaway::Pod>(bytes: &mut [u8], start: usize, width: usize, value: T) {
         let mut all = [0; 16];
-        let from = if cfg!(target_endian = \"big\") { all.len() - T::SIZE } else { 0 };
+        let from = if cfg!(target_endian = \"big\") {
+            all.len() - T::SIZE
+        } else {
+            0
+        };
         if let Some(all) = all.get_mut(from..from + T::SIZE) {
             value.write_to(all);
         }
@@ -78,7 +86,8 @@ const PUT_BITS: &str = "
         for index in 0..width {
             let (byte, mask) = bit(start, width, index);
             if let Some(byte) = bytes.get_mut(byte) {
-                *byte = if (value >> index) & 1 == 0 { *byte & !mask } else { *byte | mask };
+                let set = (value >> index) & 1 == 1;
+                *byte = if set { *byte | mask } else { *byte & !mask };
             }
         }
     }

@@ -119,7 +119,8 @@ impl Writer<'_> {
         self.derive(def, true);
         self.repr(def.repr);
         self.out.open(&format!("pub struct {} {{", def.name));
-        let doc = if accessors.is_empty() { "The bytes, which have no members in BTF." } else { "The bytes of all members." };
+        let doc =
+            if accessors.is_empty() { "The bytes, which have no members in BTF." } else { "The bytes of all members." };
         self.out.doc(doc);
         let ty = Ty::Bytes(def.size);
         self.out.field(name, &self.defs.text(&ty));
@@ -151,13 +152,19 @@ impl Writer<'_> {
             Part::At(at) => {
                 self.helpers.extend([Helper::Get, Helper::Put]);
                 let at = digits(at);
-                ((format!("&self.{storage}"), vec![at.clone()], "get"), (format!("&mut self.{storage}"), vec![at], "put"))
+                (
+                    (format!("&self.{storage}"), vec![at.clone()], "get"),
+                    (format!("&mut self.{storage}"), vec![at], "put"),
+                )
             }
             Part::Bits { start, width, signed } => {
                 self.helpers.extend([Helper::GetBits, Helper::PutBits]);
                 let part = vec![digits(start), digits(width)];
                 let with_sign = [part.clone(), vec![signed.to_string()]].concat();
-                ((format!("&self.{storage}"), with_sign, "get_bits"), (format!("&mut self.{storage}"), part, "put_bits"))
+                (
+                    (format!("&self.{storage}"), with_sign, "get_bits"),
+                    (format!("&mut self.{storage}"), part, "put_bits"),
+                )
             }
         };
         let is_total = self.defs.is_total(&accessor.ty) || matches!(accessor.part, Part::Bits { width: 1, .. });
@@ -213,7 +220,11 @@ impl Writer<'_> {
             self.out.line(&format!("record.get({at}..).unwrap_or_default()"));
         } else {
             self.out.doc(&format!("Returns the complete elements of {what} in a record."));
-            self.out.function(&name, &parameters, &Returned::Type(&format!("impl Iterator<Item = {element}> + '_"), &[]));
+            self.out.function(
+                &name,
+                &parameters,
+                &Returned::Type(&format!("impl Iterator<Item = {element}> + '_"), &[]),
+            );
             let size = digits(self.defs.size(&flexible.element));
             self.out.line(&format!("let elements = record.get({at}..).unwrap_or_default();"));
             self.out.line(&format!("let elements = elements.chunks_exact({size});"));
@@ -334,7 +345,10 @@ impl Writer<'_> {
             self.out.open("fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {");
             self.out.open("match self.name() {");
             self.out.line("Some(name) => f.write_str(name),");
-            self.out.line(&format!("None => write!(f, \"{}({{}})\", self.0),", def.name));
+            self.out.open("None => {");
+            self.out.line(&format!("let mut value = f.debug_tuple(\"{}\");", def.name));
+            self.out.line("value.field(&self.0).finish()");
+            self.out.close("}");
             self.out.close("}");
             self.out.close("}");
             self.out.close("}");
@@ -360,12 +374,24 @@ impl Writer<'_> {
             Shape::Struct(fields) => &fields.fields[..],
             Shape::Bytes { .. } | Shape::Enum(_) => &[],
         };
+        let checks = |name: &str| {
+            let whole = [("size_of", def.size), ("align_of", def.align)];
+            let whole =
+                whole.map(|(of, bytes)| format!("assert!(::core::mem::{of}::<{name}>() == {});", digits(bytes)));
+            let offset = |field: &Field| {
+                let (field, offset) = (&field.name, digits(field.offset));
+                format!("assert!(::core::mem::offset_of!({name}, {field}) == {offset});")
+            };
+            whole.into_iter().chain(fields.iter().map(offset)).collect::<Vec<_>>()
+        };
         self.out.open("const _: () = {");
-        self.out.call("assert!", &[&format!("::core::mem::size_of::<{}>() == {}", def.name, digits(def.size))], ";");
-        self.out.call("assert!", &[&format!("::core::mem::align_of::<{}>() == {}", def.name, digits(def.align))], ";");
-        for field in fields {
-            let offset = format!("::core::mem::offset_of!({}, {}) == {}", def.name, field.name, digits(field.offset));
-            self.out.call("assert!", &[&offset], ";");
+        let mut lines = checks(&def.name);
+        if !lines.iter().all(|line| self.out.fits(line)) {
+            self.out.line(&format!("type Checked = {};", def.name));
+            lines = checks("Checked");
+        }
+        for line in lines {
+            self.out.line(&line);
         }
         self.out.close("};");
     }

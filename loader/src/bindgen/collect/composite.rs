@@ -326,9 +326,9 @@ impl Leaf {
 /// Returns where a member is; `None` if its bits are more than its type or Rust has.
 fn position(member: Member<'_>, ty: Type<'_>, bit: u64, size: u32) -> Option<Position> {
     let (mut start, mut width) = (bit, u32::from(member.bits != 0) * member.bits);
-    if let Some(int) = ty.int().filter(|int| {
-        width == 0 && !int.bool && (int.offset != 0 || int.bits != ty.size().saturating_mul(8))
-    }) {
+    if let Some(int) =
+        ty.int().filter(|int| width == 0 && !int.bool && (int.offset != 0 || int.bits != ty.size().saturating_mul(8)))
+    {
         (start, width) = (bit + u64::from(int.offset), int.bits);
     }
     if width == 0 {
