@@ -106,10 +106,13 @@ const ALLOWED: &str = "\
 #[allow(
     clippy::allow_attributes,
     clippy::enum_variant_names,
+    clippy::iter_not_returning_iterator,
+    clippy::missing_fields_in_debug,
     clippy::module_name_repetitions,
     clippy::pub_underscore_fields,
     clippy::similar_names,
     clippy::struct_field_names,
+    clippy::too_many_lines,
     clippy::upper_case_acronyms,
     clippy::wrong_self_convention,
     dead_code,

@@ -105,7 +105,6 @@ fn map_types(map: &MapSpec, collector: &mut Collector<'_>) -> Result<MapTypes, E
             | MapType::HASH_OF_MAPS
             | MapType::RINGBUF
             | MapType::USER_RINGBUF
-            | MapType::STRUCT_OPS
             | MapType::ARENA
             | MapType::STACK_TRACE
             | MapType::SOCKMAP
@@ -114,6 +113,7 @@ fn map_types(map: &MapSpec, collector: &mut Collector<'_>) -> Result<MapTypes, E
             | MapType::REUSEPORT_SOCKARRAY
     );
     Ok(match (key, value) {
+        _ if map.map_type == MapType::STRUCT_OPS => MapTypes::StructOps,
         _ if holds_fds => MapTypes::Untyped,
         // The kernel's index is unsigned, whatever the object says.
         (_, Some(value)) if is_array && map.key_size == 4 => MapTypes::Typed { key: Some(Ty::Number("u32", 4)), value },

@@ -28,8 +28,13 @@ pub(super) struct Item<T> {
 /// The types of a map's keys and values.
 #[derive(Debug)]
 pub(super) enum MapTypes {
-    Typed { key: Option<Ty>, value: Ty },
+    Typed {
+        key: Option<Ty>,
+        value: Ty,
+    },
     Untyped,
+    /// No elements: attaching registers it.
+    StructOps,
 }
 
 #[derive(Debug)]
@@ -213,7 +218,8 @@ impl Skeleton<'_> {
         let open = &self.names.open;
         let field = ("object", "&'o mut ::cutaway::Object");
         if self.has("maps").0 {
-            begin(self.out, &format!("{open}Maps"), "'o", "The descriptions of the maps.", field);
+            borrowing(self.out, &format!("{open}Maps"), "'o", "The descriptions of the maps.", field);
+            self.out.open(&format!("impl<'o> {open}Maps<'o> {{"));
             let mut methods = Methods::default();
             for map in &self.items.maps {
                 let name = methods.next(self.out, &map.name, &map.doc);
@@ -227,7 +233,8 @@ impl Skeleton<'_> {
             self.out.blank();
         }
         if self.has("programs").0 {
-            begin(self.out, &format!("{open}Programs"), "'o", "The descriptions of the programs.", field);
+            borrowing(self.out, &format!("{open}Programs"), "'o", "The descriptions of the programs.", field);
+            self.out.open(&format!("impl<'o> {open}Programs<'o> {{"));
             let mut methods = Methods::default();
             for program in &self.items.programs {
                 let name = methods.next(self.out, &program.name, &program.doc);
@@ -241,7 +248,8 @@ impl Skeleton<'_> {
             self.out.blank();
         }
         if self.has("globals").0 {
-            begin(self.out, &format!("{open}Globals"), "'o", "The initial values of the global variables.", field);
+            borrowing(self.out, &format!("{open}Globals"), "'o", "The initial values of the global variables.", field);
+            self.out.open(&format!("impl {open}Globals<'_> {{"));
             let mut methods = Methods::default();
             for variable in self.items.variables.iter().filter(|variable| variable.detail.is_settable) {
                 let Some(ty) = &variable.detail.ty else { continue };
@@ -249,10 +257,9 @@ impl Skeleton<'_> {
                 let name = methods.next(self.out, &setter, &format!("Sets {}", variable.doc));
                 errors(self.out, "As [`Object::set_variable`](::cutaway::Object::set_variable).");
                 let text = self.defs.text(ty);
-                let (text, value) = match ty {
-                    Ty::Number(..) | Ty::Bool => (text, "&value"),
-                    _ => (format!("&{text}"), "value"),
-                };
+                // Clippy wants small values to be passed by value.
+                let is_small = matches!(ty, Ty::Number(..) | Ty::Bool) || self.defs.size(ty) <= 8;
+                let (text, value) = if is_small { (text, "&value") } else { (format!("&{text}"), "value") };
                 let parameters = ["self", &format!("value: {text}")];
                 self.out.function(&format!("pub fn {name}"), &parameters, &Returned::Type("Result", &["()", ERROR]));
                 self.out.by_name("", "self.object.set_variable", &variable.name, &[value], "");
@@ -312,7 +319,8 @@ impl Skeleton<'_> {
         let field = ("loaded", "&'l ::cutaway::Loaded");
         let skipped = "[`Error::NoSuchName`](::cutaway::Error::NoSuchName) if it was not created.";
         if self.has("maps").1 {
-            begin(self.out, &format!("{loaded}Maps"), "'l", "The maps.", field);
+            borrowing(self.out, &format!("{loaded}Maps"), "'l", "The maps.", field);
+            self.out.open(&format!("impl<'l> {loaded}Maps<'l> {{"));
             let mut methods = Methods::default();
             for map in &self.items.maps {
                 let name = methods.next(self.out, &map.name, &map.doc);
@@ -331,7 +339,7 @@ impl Skeleton<'_> {
                         self.out.by_name("let map = ", "self.loaded.map", &map.name, &[], "?;");
                         self.out.line("map.typed()");
                     }
-                    MapTypes::Untyped => {
+                    MapTypes::Untyped | MapTypes::StructOps => {
                         errors(self.out, skipped);
                         self.out.function(&head, &["self"], &Returned::Type("Result", &["&'l ::cutaway::Map", ERROR]));
                         self.out.by_name("", "self.loaded.map", &map.name, &[], "");
@@ -343,7 +351,8 @@ impl Skeleton<'_> {
             self.out.blank();
         }
         if self.has("programs").1 {
-            begin(self.out, &format!("{loaded}Programs"), "'l", "The programs.", field);
+            borrowing(self.out, &format!("{loaded}Programs"), "'l", "The programs.", field);
+            self.out.open(&format!("impl<'l> {loaded}Programs<'l> {{"));
             let mut methods = Methods::default();
             for program in &self.items.programs {
                 let name = methods.next(self.out, &program.name, &program.doc);
@@ -360,7 +369,8 @@ impl Skeleton<'_> {
             self.out.blank();
         }
         if self.has("globals").1 {
-            begin(self.out, &format!("{loaded}Globals"), "'l", "The global variables.", field);
+            borrowing(self.out, &format!("{loaded}Globals"), "'l", "The global variables.", field);
+            self.out.open(&format!("impl<'l> {loaded}Globals<'l> {{"));
             let mut methods = Methods::default();
             for variable in &self.items.variables {
                 let name = methods.next(self.out, &variable.name, &format!("Returns {}", variable.doc));
@@ -396,7 +406,7 @@ impl Skeleton<'_> {
         self.out.line("pub links: ::cutaway::NamedLinks,");
         self.out.close("}");
         let programs = self.items.programs.iter().map(|program| (&program.name, &program.doc));
-        let maps = self.items.maps.iter().filter(|map| map.doc.contains("STRUCT_OPS"));
+        let maps = self.items.maps.iter().filter(|map| matches!(map.detail, MapTypes::StructOps));
         let all: BTreeMap<_, _> = programs.chain(maps.map(|map| (&map.name, &map.doc))).collect();
         if all.is_empty() {
             return;
@@ -418,15 +428,14 @@ impl Skeleton<'_> {
     }
 }
 
-/// Begins a type that borrows, and its methods.
-fn begin(out: &mut Out, name: &str, lifetime: &str, doc: &str, (field, ty): (&str, &str)) {
+/// Writes a type that borrows.
+fn borrowing(out: &mut Out, name: &str, lifetime: &str, doc: &str, (field, ty): (&str, &str)) {
     out.doc(doc);
     out.line("#[derive(Debug)]");
     out.open(&format!("pub struct {name}<{lifetime}> {{"));
     out.line(&format!("{field}: {ty},"));
     out.close("}");
     out.blank();
-    out.open(&format!("impl<{lifetime}> {name}<{lifetime}> {{"));
 }
 
 fn errors(out: &mut Out, text: &str) {
@@ -462,7 +471,7 @@ impl Methods {
 
 /// Returns the documentation of a map.
 pub(super) fn describe_map(name: &str, map_type: &str, max_entries: u32, records: &[String]) -> String {
-    let mut text = format!("The map `{}` ({map_type}, `max_entries` {}).", shown(name), digits(max_entries));
+    let mut text = format!("The map `{}` (`{map_type}`, `max_entries` {}).", shown(name), digits(max_entries));
     if let [first, rest @ ..] = records {
         let rest: String = rest.iter().map(|name| format!(", [`{name}`]")).collect();
         text.push_str(&format!(" Its records may be [`{first}`]{rest}."));

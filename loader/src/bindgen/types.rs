@@ -331,25 +331,29 @@ impl Writer<'_> {
             self.out.doc("Returns the name in C; `None` if no enumerator has this value. Of several with the same value, returns the first.");
             self.out.line("#[must_use]");
             self.out.open("pub fn name(self) -> Option<&'static str> {");
-            self.out.open("match self {");
             let mut known = BTreeSet::new();
-            for (c_name, name, _) in values.iter().filter(|(_, _, value)| known.insert(value)) {
-                self.out.arm(&format!("Self::{name}"), &format!("Some({:?})", shown(c_name)));
+            let distinct: Vec<_> = values.iter().filter(|(_, _, value)| known.insert(value)).collect();
+            if let [(c_name, name, _)] = &distinct[..] {
+                self.out.line(&format!("let is_it = self == Self::{name};"));
+                self.out.line(&format!("is_it.then_some({:?})", shown(c_name)));
+            } else {
+                self.out.open("match self {");
+                for (c_name, name, _) in distinct {
+                    self.out.arm(&format!("Self::{name}"), &format!("Some({:?})", shown(c_name)));
+                }
+                self.out.line("_ => None,");
+                self.out.close("}");
             }
-            self.out.line("_ => None,");
-            self.out.close("}");
             self.out.close("}");
             self.out.close("}");
             self.out.blank();
             self.out.open(&format!("impl ::core::fmt::Debug for {} {{", def.name));
             self.out.open("fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {");
-            self.out.open("match self.name() {");
-            self.out.line("Some(name) => f.write_str(name),");
-            self.out.open("None => {");
+            self.out.open("if let Some(name) = self.name() {");
+            self.out.line("return f.write_str(name);");
+            self.out.close("}");
             self.out.line(&format!("let mut value = f.debug_tuple(\"{}\");", def.name));
             self.out.line("value.field(&self.0).finish()");
-            self.out.close("}");
-            self.out.close("}");
             self.out.close("}");
             self.out.close("}");
             self.out.blank();

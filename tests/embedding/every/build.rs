@@ -24,10 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = path.strip_prefix(&directory)?.with_extension("").display().to_string();
         let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let file = Builder::new(&path).module(&name).write_to(&out)?;
-        modules.push_str(&format!("#[path = {:?}]\npub mod {};\n", file, name.to_lowercase()));
+        modules += &format!("#[path = {:?}]\npub mod {};\n", file.display().to_string(), name.to_lowercase());
         count += 1;
     }
-    modules.push_str(&format!("pub const COUNT: usize = {count};\n"));
+    modules += &format!("pub const COUNT: usize = {count};\n");
     fs::write(Path::new(&out).join("every.rs"), modules)?;
     Ok(())
 }

@@ -12,6 +12,7 @@
 
 mod attaching;
 mod batches;
+mod bindgen;
 mod corpus;
 mod descriptors;
 mod externs;
@@ -54,6 +55,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        bindgen::tests(),
         verifier::tests(),
         attaching::tests(),
         stacks::tests(),
