@@ -97,6 +97,7 @@ fn spaced(text: &str) -> String {
 const IMPORTED: &str = "\
 #[allow(
     clippy::allow_attributes,
+    unreachable_pub,
     unused_imports,
     reason = \"the program may use nothing of it\"
 )]";

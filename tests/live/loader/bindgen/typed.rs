@@ -2,6 +2,7 @@
 
 #[allow(
     clippy::allow_attributes,
+    unreachable_pub,
     unused_imports,
     reason = "the program may use nothing of it"
 )]
