@@ -95,6 +95,9 @@
 //! | probe what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and similar functions | `sys::is_map_supported` and similar functions | package `features` |
 //! | count the records that a full ring refused, without changing the program | [`Object::count_losses`], [`Loaded::losses`] | — | — | — |
 //! | report the source lines of the programs that have run | [`Object::cover`], [`Loaded::coverage`] | — | — | — |
+//! | generate types from an object, and a type that opens, loads and attaches it (cargo feature `bindgen`) | `bindgen::Builder` | `bpftool gen skeleton` (C; `libbpf-cargo` for Rust) | `aya-tool` (types of the kernel) | `bpf2go` (Go) |
+//! | attach all programs, and find their links by name | [`Loaded::attach_named`] | `bpf_object__attach_skeleton` | — | — |
+//! | access a global variable by its type | [`Variable::typed`] | fields of a skeleton | — | `Variable.Get`, `Variable.Set` |
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
 //!
 //! `Object::from_aya` converts an object that the crate aya-obj has parsed (`loader/examples/from_aya.rs`).
@@ -119,8 +122,8 @@
 //!
 //! # Features
 //!
-//! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`, `externs`, `aya-obj`
-//! and `debugdata` each add a dependency; the others add none. Disable the features that your objects do not need: the
+//! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`, `externs`,
+//! `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that your objects do not need: the
 //! program becomes smaller and its build shorter. If an object needs a disabled feature, loading or attaching returns
 //! an error that names the feature.
 //!

@@ -8,7 +8,7 @@
 mod composite;
 mod enumeration;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     model::{Def, Defs, Repr, Shape, Ty},
@@ -37,7 +37,7 @@ pub(super) struct Collector<'b> {
     known: HashMap<u32, Option<usize>>,
     /// Other names of definitions: the typedef's name in Rust, its name in C, and the index.
     pub(super) aliases: Vec<(String, String, usize)>,
-    known_aliases: HashMap<u32, ()>,
+    known_aliases: HashSet<u32>,
     scope: Scope,
     members: usize,
 }
@@ -50,7 +50,7 @@ impl<'b> Collector<'b> {
             defs: Defs::default(),
             known: HashMap::new(),
             aliases: Vec::new(),
-            known_aliases: HashMap::new(),
+            known_aliases: HashSet::new(),
             scope,
             members: 0,
         }
@@ -119,7 +119,7 @@ impl<'b> Collector<'b> {
     /// Adds the name of the typedef through which a named type is used.
     fn alias(&mut self, id: u32, index: usize) {
         let Some(typedef) = self.typedef(id) else { return };
-        if self.known_aliases.insert(typedef.id(), ()).is_some() {
+        if !self.known_aliases.insert(typedef.id()) {
             return;
         }
         let (c_name, name) = (typedef.name().into_owned(), camel(&typedef.name()));

@@ -1,6 +1,6 @@
 //! C names as Rust identifiers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Rust's keywords in all editions up to 2024 that are valid as raw identifiers, e.g. `r#type`.
 const KEYWORDS: &[&str] = &[
@@ -114,12 +114,16 @@ pub(super) fn module(name: &str) -> String {
 
 /// Names that are taken in one scope.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scope(HashSet<String>);
+pub(super) struct Scope {
+    taken: HashSet<String>,
+    /// The next number for names that were taken: thousands of members can have the same name.
+    next: HashMap<String, u32>,
+}
 
 impl Scope {
     /// Returns the scope of types, in which the prelude's names are taken.
     pub(super) fn of_types() -> Self {
-        Self(PRELUDE.iter().map(|&name| name.to_owned()).collect())
+        Self { taken: PRELUDE.iter().map(|&name| name.to_owned()).collect(), next: HashMap::new() }
     }
 
     /// Takes a name. If it is taken already, appends the first number from 2 on that makes it new.
@@ -131,11 +135,20 @@ impl Scope {
     pub(super) fn take_all(&mut self, name: String, derive: impl Fn(&str) -> Vec<String>) -> String {
         // An underscore keeps the number apart from a digit that the name ends with.
         let between = if name.ends_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
-        let numbered = (2_u32..).map(|number| format!("{name}{between}{number}"));
-        let mut free = std::iter::once(name.clone()).chain(numbered);
-        let free = free.find(|name| derive(name).iter().all(|name| !self.0.contains(name)));
-        let free = free.unwrap_or(name);
-        self.0.extend(derive(&free));
+        let is_free = |name: &str| derive(name).iter().all(|name| !self.taken.contains(name));
+        let mut free = name.clone();
+        if !is_free(&free) {
+            let mut number = self.next.get(&name).copied().unwrap_or(2);
+            loop {
+                free = format!("{name}{between}{number}");
+                number = number.saturating_add(1);
+                if is_free(&free) {
+                    break;
+                }
+            }
+            self.next.insert(name, number);
+        }
+        self.taken.extend(derive(&free));
         free
     }
 }

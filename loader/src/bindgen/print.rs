@@ -124,6 +124,18 @@ impl Out {
         self.depth = self.depth.saturating_sub(1);
     }
 
+    /// Writes `left = function(argument);`.
+    pub(super) fn assign_call(&mut self, left: &str, function: &str, argument: &str) {
+        let call = format!("{function}({argument});");
+        let is_short = self.fits(&format!("{left} = {call}")) || self.fits(&format!("    {call}"));
+        if is_short {
+            return self.assign(left, &call);
+        }
+        self.open(&format!("{left} = {function}("));
+        self.line(argument);
+        self.close(");");
+    }
+
     /// Writes `head { fields }tail`.
     pub(super) fn literal(&mut self, head: &str, fields: &[String], tail: &str) {
         let joined = fields.join(", ");

@@ -1,5 +1,7 @@
 //! Finds what a module is about: the object's maps, programs and variables, and their types.
 
+use std::collections::HashSet;
+
 use super::{
     collect::Collector,
     model::Ty,
@@ -27,11 +29,9 @@ pub(super) fn collect(object: &Object, options: &Options, collector: &mut Collec
         let detail = map_types(map, collector)?;
         items.maps.push(Item { name: map.name.clone(), doc: String::new(), detail });
     }
-    for variable in object.variables() {
-        let is_first = items.variables.iter().all(|known| known.name != variable.name);
-        if !is_first {
-            continue;
-        }
+    // Of several variables with the same name, the crate finds the first.
+    let mut known = HashSet::new();
+    for variable in object.variables().iter().filter(|variable| known.insert(&variable.name)) {
         let mut ty = match variable.type_id {
             Some(id) => collector.ty(id, &variable.name)?,
             None => None,

@@ -98,7 +98,7 @@ fn object(out: &mut Out, embedded: &Embedded<'_>) {
     out.line("struct Aligned<B: ?Sized>(B);");
     let left = format!("const FILE: &[u8; {}]", digits(bytes as u64));
     match embedded {
-        Embedded::Path(path, _) => out.assign(&left, &format!("include_bytes!({path:?});")),
+        Embedded::Path(path, _) => out.assign_call(&left, "include_bytes!", &format!("{path:?}")),
         Embedded::Bytes(bytes) => {
             out.line(&format!("{left} = b\"\\"));
             out.verbatim(&literal(bytes));

@@ -82,7 +82,9 @@ fn asserted(module: &str) -> BTreeMap<String, Layout> {
     for line in module.lines().map(str::trim) {
         let quoted = line.strip_prefix("/// `").and_then(|rest| rest.split_once('`'));
         match quoted {
-            Some((name, rest)) if rest.starts_with(": ") && rest.trim_end_matches('.').ends_with(" bytes") => {
+            Some((name, rest))
+                if rest.starts_with(": ") && [" byte.", " bytes."].iter().any(|end| rest.ends_with(end)) =>
+            {
                 (c_name, member) = (name.to_owned(), None);
                 members.clear();
             }
