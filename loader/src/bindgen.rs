@@ -52,11 +52,14 @@
 //!     records.rs   types of records                          types.rs     definitions ─▶ text
 //!     collect.rs   type ids ─▶ definitions (model.rs)        skeleton.rs  open, load, attach ─▶ text
 //!     naming.rs    C names ─▶ identifiers                    print.rs     text as rustfmt formats it
-//!     support.rs   functions of the module                   builder.rs   for build.rs
+//!     support.rs   functions of the module                   embedded.rs  the object's bytes
+//!     items.rs     maps, programs, variables                 builder.rs   for build.rs
 //! ```
 
 mod builder;
 mod collect;
+mod embedded;
+mod items;
 mod layout;
 mod model;
 mod module;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{
     collect::Collector,
+    embedded::{self, Embedded},
+    items::Names,
     naming::{Scope, camel, module, shown},
     options::Options,
     print::Out,
-    roots,
-    skeleton::{self, Embedded, Names},
-    support, types,
+    roots, skeleton, support, types,
 };
 use crate::{Error, Object, btf::Btf};
 
@@ -56,7 +56,8 @@ pub fn generate(bytes: &[u8], options: &Options) -> Result<String, Error> {
     if !options.types_only {
         let path = options.include.as_ref().map(|path| path.to_string_lossy());
         let embedded = path.as_deref().map_or(Embedded::Bytes(bytes), |path| Embedded::Path(path, bytes.len()));
-        skeleton::write(&mut out, &names, &items, &collector.defs, &embedded);
+        embedded::write(&mut out, &embedded);
+        skeleton::write(&mut out, &names, &items, &collector.defs);
     }
     out.verbatim(&support::text(&helpers));
     out.close("}");

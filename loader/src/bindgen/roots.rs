@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::{
     collect::Collector,
+    items::{Item, Items, MapTypes, VariableType, describe_map},
     model::Ty,
     naming::shown,
     options::Options,
     records::{self, Records},
-    skeleton::{Item, Items, MapTypes, VariableType, describe_map},
 };
 use crate::{
     Error, MapSpec, MapType, Object,

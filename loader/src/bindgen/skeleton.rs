@@ -3,135 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    model::{Defs, Ty, digits},
-    naming::{Scope, identifier, plain, shown},
+    items::{Item, Items, MapTypes, Names, VariableType},
+    model::{Defs, Ty},
+    naming::{Scope, identifier, plain},
     print::{Out, Returned},
 };
 
-/// The object's maps, programs and variables, with their types in Rust.
-#[derive(Debug, Default)]
-pub(super) struct Items {
-    pub(super) maps: Vec<Item<MapTypes>>,
-    pub(super) programs: Vec<Item<()>>,
-    pub(super) variables: Vec<Item<VariableType>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Item<T> {
-    /// The name by which the crate finds it.
-    pub(super) name: String,
-    /// What it is, for its documentation: sentences.
-    pub(super) doc: String,
-    pub(super) detail: T,
-}
-
-/// The types of a map's keys and values.
-#[derive(Debug)]
-pub(super) enum MapTypes {
-    Typed {
-        key: Option<Ty>,
-        value: Ty,
-    },
-    Untyped,
-    /// No elements: attaching registers it.
-    StructOps,
-}
-
-#[derive(Debug)]
-pub(super) struct VariableType {
-    /// `None` if Rust has no type for it.
-    pub(super) ty: Option<Ty>,
-    /// Whether it can be set before loading.
-    pub(super) is_settable: bool,
-}
-
-/// Names of the types that [`write`] defines.
-#[derive(Debug)]
-pub(super) struct Names {
-    open: String,
-    loaded: String,
-    links: String,
-}
-
-impl Names {
-    /// Makes the names from that of the object in Rust's form, and takes them.
-    pub(super) fn new(object: &str, scope: &mut Scope) -> Self {
-        let names = |object: &str| {
-            let open = ["", "Maps", "Programs", "Globals"].map(|part| format!("Open{object}{part}"));
-            let loaded = ["", "Maps", "Programs", "Globals"].map(|part| format!("Loaded{object}{part}"));
-            open.into_iter().chain(loaded).chain([format!("{object}Links")]).collect()
-        };
-        let object = scope.take_all(object.to_owned(), names);
-        Self { open: format!("Open{object}"), loaded: format!("Loaded{object}"), links: format!("{object}Links") }
-    }
-}
-
-/// The location of the object's bytes.
-#[derive(Debug)]
-pub(super) enum Embedded<'o> {
-    /// `include_bytes!` of this path, and the size of the file.
-    Path(&'o str, usize),
-    /// A literal.
-    Bytes(&'o [u8]),
-}
-
 const ERROR: &str = "::cutaway::Error";
 
-/// Writes everything but the types of the object.
-pub(super) fn write(out: &mut Out, names: &Names, items: &Items, defs: &Defs, embedded: &Embedded<'_>) {
-    object(out, embedded);
+/// Writes these types.
+pub(super) fn write(out: &mut Out, names: &Names, items: &Items, defs: &Defs) {
     let mut skeleton = Skeleton { out, names, items, defs };
     skeleton.opened();
     skeleton.loaded();
     skeleton.links();
-}
-
-/// Writes the object's bytes, at an address that suits all parts of an ELF file.
-fn object(out: &mut Out, embedded: &Embedded<'_>) {
-    let bytes = match embedded {
-        Embedded::Path(_, size) => *size,
-        Embedded::Bytes(bytes) => bytes.len(),
-    };
-    out.doc("The bytes of the object file.");
-    out.open("pub static OBJECT: &[u8] = {");
-    out.line("#[repr(C, align(16))]");
-    out.line("struct Aligned<B: ?Sized>(B);");
-    let left = format!("const FILE: &[u8; {}]", digits(bytes as u64));
-    match embedded {
-        Embedded::Path(path, _) => out.assign_call(&left, "include_bytes!", &format!("{path:?}")),
-        Embedded::Bytes(bytes) => {
-            out.line(&format!("{left} = b\"\\"));
-            out.verbatim(&literal(bytes));
-            out.verbatim("\";\n");
-        }
-    }
-    out.line("static BYTES: &Aligned<[u8]> = &Aligned(*FILE);");
-    out.line("&BYTES.0");
-    out.close("};");
-    out.blank();
-}
-
-/// Returns the inside of a byte string, in lines that end with a backslash.
-fn literal(bytes: &[u8]) -> String {
-    const WIDTH: usize = 98;
-    let (mut text, mut column) = (String::new(), 0);
-    for &byte in bytes {
-        let escaped = match byte {
-            b'\\' | b'"' => format!("\\{}", char::from(byte)),
-            0 => "\\0".to_owned(),
-            // A space at a line's start would be skipped.
-            b' ' if column == 0 => "\\x20".to_owned(),
-            b' '..=b'~' => char::from(byte).to_string(),
-            _ => format!("\\x{byte:02x}"),
-        };
-        column += escaped.len();
-        text.push_str(&escaped);
-        if column >= WIDTH - 4 {
-            text.push_str("\\\n");
-            column = 0;
-        }
-    }
-    text
 }
 
 /// A group of methods: the name of the method that returns it, and of its type.
@@ -467,14 +352,4 @@ impl Methods {
         self.known.insert(name.to_owned());
         identifier(&self.scope.take(plain(name)))
     }
-}
-
-/// Returns the documentation of a map.
-pub(super) fn describe_map(name: &str, map_type: &str, max_entries: u32, records: &[String]) -> String {
-    let mut text = format!("The map `{}` (`{map_type}`, `max_entries` {}).", shown(name), digits(max_entries));
-    if let [first, rest @ ..] = records {
-        let rest: String = rest.iter().map(|name| format!(", [`{name}`]")).collect();
-        text.push_str(&format!(" Its records may be [`{first}`]{rest}."));
-    }
-    text
 }

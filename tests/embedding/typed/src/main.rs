@@ -9,12 +9,17 @@ unsafe extern "C" {
     fn getpgid(pid: i32) -> i32;
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn start() -> Result<(LoadedTyped, TypedLinks), cutaway::Error> {
     let mut open = OpenTyped::open()?;
-    open.globals().set_own(std::process::id())?;
+    open.globals().set_own(std::process::id())?; // const volatile u32 own
     open.maps().counted()?.max_entries = 8;
     let loaded = open.load()?;
     let links = loaded.attach()?;
+    Ok((loaded, links))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (loaded, links) = start()?;
     let mut ring = loaded.maps().events()?.ring()?;
     for _ in 0..3 {
         // SAFETY: the call has no pointers.
