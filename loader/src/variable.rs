@@ -98,7 +98,8 @@ impl<'l> Variable<'l> {
 }
 
 impl<'l> Variable<'l> {
-    /// Returns the variable with values of the type `T`, if this fits the variable. Later reads and writes need no type.
+    /// Returns the variable with values of the type `T`, if this fits the variable. Later reads and writes need no
+    /// type.
     ///
     /// # Errors
     ///
@@ -135,8 +136,8 @@ impl<'l, T: Pod> TypedVariable<'l, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if the section cannot be mapped or looked up. [`Error::Invalid`] if the bytes are not a `T` (2
-    /// is not a `bool`).
+    /// [`Error::Syscall`] if the section cannot be mapped or looked up. [`Error::Invalid`] if the bytes are not a `T`
+    /// (2 is not a `bool`).
     pub fn read(&self) -> Result<T, Error> {
         self.variable.read()
     }

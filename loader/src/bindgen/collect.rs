@@ -7,11 +7,12 @@
 
 mod composite;
 mod enumeration;
+mod opaque;
 
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    model::{Def, Defs, Repr, Shape, Ty},
+    model::{Defs, Ty},
     naming::{Scope, camel},
 };
 use crate::{
@@ -189,13 +190,4 @@ fn number(ty: Type<'_>) -> Ty {
 /// Returns whether it is a boolean of one byte. GCC gives `bool` 1 bit, clang 8.
 fn is_bool(ty: Type<'_>) -> bool {
     ty.size() == 1 && ty.int().is_some_and(|int| int.bool)
-}
-
-/// Returns the definition of a type of which only the size is known.
-fn opaque(name: String, c_name: String, size: u32) -> Def {
-    let bytes = Shape::Bytes { field: "opaque", accessors: Vec::new(), notes: Vec::new() };
-    let derives_default = size <= 32;
-    let (repr, align) = (Repr::C, 1);
-    let (is_aligned, is_total, has_float) = (false, true, false);
-    Def { name, c_name, size, align, repr, is_aligned, is_total, has_float, derives_default, shape: bytes }
 }

@@ -17,7 +17,7 @@ pub(super) struct Items {
 pub(super) struct Item<T> {
     /// The name by which the crate finds it.
     pub(super) name: String,
-    /// What it is, for its documentation: sentences.
+    /// Its description, to follow a verb; it may have more sentences.
     pub(super) doc: String,
     pub(super) detail: T,
 }
@@ -65,7 +65,7 @@ impl Names {
 
 /// Returns the documentation of a map.
 pub(super) fn describe_map(name: &str, map_type: &str, max_entries: u32, records: &[String]) -> String {
-    let mut text = format!("The map `{}` (`{map_type}`, `max_entries` {}).", shown(name), digits(max_entries));
+    let mut text = format!("the map `{}` (`{map_type}`, `max_entries` {}).", shown(name), digits(max_entries));
     if let [first, rest @ ..] = records {
         let rest: String = rest.iter().map(|name| format!(", [`{name}`]")).collect();
         text.push_str(&format!(" Its records may be [`{first}`]{rest}."));

@@ -44,7 +44,7 @@ pub(super) fn collect(object: &Object, options: &Options, collector: &mut Collec
         items.variables.push(Item { name: variable.name.clone(), doc, detail: VariableType { ty, is_settable } });
     }
     for program in object.programs() {
-        let doc = format!("The program `{}` (section `{}`).", shown(&program.name), shown(&program.section_name));
+        let doc = format!("the program `{}` (section `{}`).", shown(&program.name), shown(&program.section_name));
         items.programs.push(Item { name: program.name.clone(), doc, detail: () });
     }
     for &id in &records.types {

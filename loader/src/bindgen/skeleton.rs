@@ -107,7 +107,7 @@ impl Skeleton<'_> {
             self.out.open(&format!("impl<'o> {open}Maps<'o> {{"));
             let mut methods = Methods::default();
             for map in &self.items.maps {
-                let name = methods.next(self.out, &map.name, &map.doc);
+                let name = methods.next(self.out, &map.name, &format!("Returns the description of {}", map.doc));
                 errors(self.out, "[`Error::NoSuchName`](::cutaway::Error::NoSuchName) if it was removed.");
                 let returned = ["&'o mut ::cutaway::MapSpec", ERROR];
                 self.out.function(&format!("pub fn {name}"), &["self"], &Returned::Type("Result", &returned));
@@ -122,7 +122,8 @@ impl Skeleton<'_> {
             self.out.open(&format!("impl<'o> {open}Programs<'o> {{"));
             let mut methods = Methods::default();
             for program in &self.items.programs {
-                let name = methods.next(self.out, &program.name, &program.doc);
+                let name =
+                    methods.next(self.out, &program.name, &format!("Returns the description of {}", program.doc));
                 errors(self.out, "[`Error::NoSuchName`](::cutaway::Error::NoSuchName) if it was removed.");
                 let returned = ["&'o mut ::cutaway::ProgramSpec", ERROR];
                 self.out.function(&format!("pub fn {name}"), &["self"], &Returned::Type("Result", &returned));
@@ -208,7 +209,7 @@ impl Skeleton<'_> {
             self.out.open(&format!("impl<'l> {loaded}Maps<'l> {{"));
             let mut methods = Methods::default();
             for map in &self.items.maps {
-                let name = methods.next(self.out, &map.name, &map.doc);
+                let name = methods.next(self.out, &map.name, &format!("Returns {}", map.doc));
                 let head = format!("pub fn {name}");
                 match &map.detail {
                     MapTypes::Typed { key, value } => {
@@ -240,7 +241,7 @@ impl Skeleton<'_> {
             self.out.open(&format!("impl<'l> {loaded}Programs<'l> {{"));
             let mut methods = Methods::default();
             for program in &self.items.programs {
-                let name = methods.next(self.out, &program.name, &program.doc);
+                let name = methods.next(self.out, &program.name, &format!("Returns {}", program.doc));
                 errors(
                     self.out,
                     "[`Error::Invalid`](::cutaway::Error::Invalid), with the reason, if it was not loaded.",
@@ -301,8 +302,7 @@ impl Skeleton<'_> {
         let mut methods = Methods::default();
         for (name, doc) in all {
             let method = methods.begin(self.out, name);
-            self.out.doc(doc);
-            self.out.doc("`None` if it is not attached.");
+            self.out.doc(&format!("Returns the link of {doc} `None` if it is not attached."));
             self.out.line("#[must_use]");
             let returned = Returned::Type("Option", &["&::cutaway::Link"]);
             self.out.function(&format!("pub fn {method}"), &["&self"], &returned);

@@ -328,7 +328,7 @@ impl Writer<'_> {
                 self.out.line(&format!("pub const {name}: Self = Self({value});"));
             }
             self.out.blank();
-            self.out.doc("Returns the name in C; `None` if no enumerator has this value. Of several with the same value, returns the first.");
+            self.out.doc("Returns the name in C; `None` if no enumerator has this value. If several have the value, returns the first.");
             self.out.line("#[must_use]");
             self.out.open("pub fn name(self) -> Option<&'static str> {");
             let mut known = BTreeSet::new();

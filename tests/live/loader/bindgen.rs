@@ -125,7 +125,7 @@ fn bit_fields_and_unions_share_their_bytes() {
     event.set_low(0xff);
     event.set_high(1);
     event.set_change(3);
-    // What does not fit is cut off: 5 bits of 0xff, 3 signed bits of 3 and of 4.
+    // Bits that do not fit are cut off: 5 bits of 0xff, 3 signed bits of 3 and of 4.
     assert_eq!((event.low(), event.high(), event.change()), (31, 1, 3));
     event.set_change(4);
     event.set_low(0);

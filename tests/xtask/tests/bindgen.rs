@@ -285,7 +285,7 @@ fn layouts_are_those_that_clang_computes() {
                 count += 1;
             }
         }
-        assert!(count > 10, "{source}: {count} members");
+        assert!(count >= 10, "{source}: {count} members");
         let file = tempfile::Builder::new().suffix(".c").tempfile().unwrap();
         fs::write(file.path(), &assertions).unwrap();
         let mut clang = Command::new("clang");

@@ -1,6 +1,6 @@
 //! Structures and unions.
 
-use super::{Collector, enumeration, opaque};
+use super::{Collector, enumeration, opaque::opaque};
 use crate::{
     Error,
     bindgen::{

@@ -1,6 +1,6 @@
 //! Enumerations.
 
-use super::opaque;
+use super::opaque::opaque;
 use crate::{
     bindgen::{
         model::{Def, Enum, Repr, Shape, digits},
