@@ -36,7 +36,7 @@ Log cutaway's system calls with arguments, return value and purpose
 
 Logs the system calls that cutaway makes to load, attach and read. The
 log goes to stderr. Without FORMAT, the log is text. The commands
-completions and man refuse this option.
+bindgen, completions and man refuse this option.
 
 text: name(argument=value, …) = return value    # purpose
 json: one JSON object per line, with the keys syscall, arguments,

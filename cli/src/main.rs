@@ -6,6 +6,7 @@
 //! signal (`signals.rs`).
 
 mod args;
+mod bindgen;
 mod child;
 mod columns;
 mod compare;
@@ -103,6 +104,13 @@ enum Command {
     /// the key `advice`.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
+    /// Write a Rust module with the types of a BPF object
+    ///
+    /// The module has the types of maps, global variables and records, and a
+    /// type that opens, loads and attaches the object. bindgen loads nothing,
+    /// and needs no clang and no privileges.
+    #[command(verbatim_doc_comment)]
+    Bindgen(bindgen::Arguments),
     /// Print the completion script for a shell
     Completions(manual::Completions),
     /// Print the manual, as pages for man(1)
@@ -129,7 +137,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage::print(error),
     };
-    if arguments.explain.is_some() && matches!(arguments.command, Command::Completions(_) | Command::Man(_)) {
+    if arguments.explain.is_some()
+        && matches!(arguments.command, Command::Bindgen(_) | Command::Completions(_) | Command::Man(_))
+    {
         let failure =
             CliError::usage("--explain has no effect: this command loads, attaches and reads nothing; omit it");
         diagnostics::fail(&failure);
@@ -144,6 +154,7 @@ fn main() -> ExitCode {
         Command::Cover(arguments) => cover::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Bindgen(arguments) => bindgen::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => manual::man(&arguments, Arguments::command()),
     };

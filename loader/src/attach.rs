@@ -67,6 +67,7 @@ mod lirc;
 mod loaded;
 #[cfg(feature = "uprobe")]
 mod maps;
+mod named;
 mod needs;
 #[cfg(feature = "network")]
 mod netfilter;
@@ -144,6 +145,7 @@ pub use self::{
     context::{AttachContext, AttachField},
     link::Link,
     links::Links,
+    named::NamedLinks,
 };
 #[cfg(feature = "network")]
 pub use self::{

@@ -126,6 +126,9 @@
 //! | probe what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and similar functions | `sys::is_map_supported` and similar functions | package `features` |
 //! | count the records that a full ring refused, without changing the program | [`Object::count_losses`], [`Loaded::losses`] | — | — | — |
 //! | report the source lines of the programs that have run | [`Object::cover`], [`Loaded::coverage`] | — | — | — |
+//! | generate types from an object, and a type that opens, loads and attaches it (cargo feature `bindgen`) | `bindgen::Builder` | `bpftool gen skeleton` (C; `libbpf-cargo` for Rust) | `aya-tool` (types of the kernel) | `bpf2go` (Go) |
+//! | attach all programs, and find their links by name | [`Loaded::attach_named`] | `bpf_object__attach_skeleton` | — | — |
+//! | access a global variable by its type | [`Variable::typed`] | fields of a skeleton | — | `Variable.Get`, `Variable.Set` |
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
 //!
 //! `Object::from_aya` converts an object that the crate aya-obj has parsed (`loader/examples/from_aya.rs`).
@@ -151,10 +154,10 @@
 //!
 //! # Features
 //!
-//! All features except `aya-obj` and `debugdata` are on by default. The features `ring`, `perf`, `externs`, `aya-obj`
-//! and `debugdata` each add a dependency; the others add none. Disable the features that your objects do not need: the
-//! program becomes smaller and its build shorter. If an object needs a disabled feature, loading or attaching returns
-//! an error that names the feature.
+//! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`,
+//! `externs`, `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that your
+//! objects do not need: the program becomes smaller and its build shorter. If an object needs a disabled feature,
+//! loading or attaching returns an error that names the feature.
 //!
 //! | feature | enables | items |
 //! | --- | --- | --- |
@@ -177,6 +180,7 @@
 //! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `parallel` | passing large programs to the verifier on several threads at once | [`LoadOptions::threads`] |
+//! | `bindgen` | writing a Rust module with the types of an object, from a `build.rs`; not on by default | the module `bindgen` |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `load-options` | settings of one load that few programs need: the verifier's log of accepted programs, and maps that are bound to programs | [`LoadOptions::verifier_log`], [`LoadOptions::bind_map`], [`VerifierStats`] |
 //! | `system` | listing all maps, programs and links of the machine, the processes that hold them, and their pins; opening maps, programs and links by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps`, `Link::from_id` |
@@ -196,6 +200,8 @@
 #![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only disabled features call it"))]
 
 mod attach;
+#[cfg(feature = "bindgen")]
+pub mod bindgen;
 pub mod btf;
 mod buffers;
 mod dry_run;
@@ -261,7 +267,7 @@ pub use program::{
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};
-pub use variable::Variable;
+pub use variable::{TypedVariable, Variable};
 
 #[cfg(feature = "aya-obj")]
 pub use aya_obj;

@@ -60,6 +60,8 @@ pub use self::aya::ObjectReader;
 pub(crate) use self::externs::config_size;
 #[cfg(feature = "uprobe")]
 pub(crate) use self::target::splits;
+#[cfg(feature = "bindgen")]
+pub(crate) use self::value::c_name;
 pub(crate) use self::{
     externs::config_location,
     function::Functions,

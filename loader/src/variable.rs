@@ -1,7 +1,9 @@
 //! Global variables while programs run. (`object/edit.rs` sets them before loading.)
 
+use std::marker::PhantomData;
+
 use crate::{
-    Error, Map,
+    Error, Map, Pod,
     object::{FromBytes, ToBytes, VariableSpec, unfit},
 };
 
@@ -92,6 +94,67 @@ impl<'l> Variable<'l> {
             true => Ok(()),
             false => Err(unfit("write", self.spec, BEYOND)),
         }
+    }
+}
+
+impl<'l> Variable<'l> {
+    /// Returns the variable with values of the type `T`, if this fits the variable. Later reads and writes need no
+    /// type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if `T` has another size than the variable, or another sign or kind according to the object's
+    /// types.
+    pub fn typed<T: Pod>(self) -> Result<TypedVariable<'l, T>, Error> {
+        match self.spec.objection(<T as Pod>::KIND, T::SIZE) {
+            None => Ok(TypedVariable { variable: self, value: PhantomData }),
+            Some(why) => Err(unfit("access", self.spec, why)),
+        }
+    }
+}
+
+/// A global variable of a loaded object with the type of its values: see [`Variable::typed`].
+///
+/// `Send` and `Sync`. Borrows the object's maps.
+#[derive(Debug)]
+#[doc(alias("skeleton", "bss", "rodata"))]
+pub struct TypedVariable<'l, T> {
+    variable: Variable<'l>,
+    value: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Clone for TypedVariable<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for TypedVariable<'_, T> {}
+
+impl<'l, T: Pod> TypedVariable<'l, T> {
+    /// Returns the current value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Syscall`] if the section cannot be mapped or looked up. [`Error::Invalid`] if the bytes are not a `T`
+    /// (2 is not a `bool`).
+    pub fn read(&self) -> Result<T, Error> {
+        self.variable.read()
+    }
+
+    /// Sets the value, which programs see at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Variable::write`].
+    pub fn write(&self, value: &T) -> Result<(), Error> {
+        self.variable.write(value)
+    }
+
+    /// Returns the variable without its type.
+    #[must_use]
+    pub fn variable(&self) -> Variable<'l> {
+        self.variable
     }
 }
 

@@ -55,6 +55,11 @@ impl Links {
         self.skipped.push(skipped);
     }
 
+    /// Returns the links in the order of their creation, and what is not attached.
+    pub(super) fn into_parts(mut self) -> (Vec<Link>, Vec<Skipped>) {
+        (std::mem::take(&mut self.links.0), self.skipped)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.links.0.is_empty()
     }

@@ -131,7 +131,7 @@ fn element<'b>(btf: &'b Btf<'_>, mut id: u32) -> Option<Type<'b>> {
 }
 
 /// Returns a type as C writes it before a name, with an array's lengths after it.
-pub(super) fn c_name(btf: &Btf<'_>, mut id: u32) -> String {
+pub(crate) fn c_name(btf: &Btf<'_>, mut id: u32) -> String {
     const DEEPEST: u32 = 32;
     let (mut before, mut behind) = (String::new(), String::new());
     for _ in 0..DEEPEST {

@@ -12,6 +12,7 @@
 
 mod attaching;
 mod batches;
+mod bindgen;
 mod corpus;
 mod created;
 mod descriptors;
@@ -61,6 +62,7 @@ fn main() {
         maps::tests(),
         batches::tests(),
         created::tests(),
+        bindgen::tests(),
         verifier::tests(),
         attaching::tests(),
         stacks::tests(),

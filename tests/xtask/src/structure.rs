@@ -38,6 +38,8 @@ const STAGES: &[&[&str]] = &[
     &["elf"],
     &["btf"],
     &["object"],
+    // Reads an object and its types, and nothing of any kernel.
+    &["bindgen"],
     // Features of the running kernel, tested by system calls.
     &["features"],
     &["resolve"],

@@ -30,6 +30,10 @@ fn main() {
             let pins = Pins::new();
             run("stays", &[&pinned, pins.0.to_str().unwrap()], "30 events, 101010 in all")
         }),
+        built("typed_uses_what_its_build_script_generates", ring, || {
+            run("typed", &[], "3 calls, 3 in all, VERDICT_LAST, -3")
+        }),
+        built("module_of_every_object_compiles_without_a_warning", || None, every),
         built("twenty_crates_are_enough", || None, few_crates),
         built("half_a_megabyte_is_enough", ring, move || small(&third)),
     ];
@@ -73,6 +77,17 @@ fn built(
         }
         test().map(|()| Completion::Completed)
     })
+}
+
+/// Compiles the modules of all objects of the corpus: warnings are errors there.
+fn every() -> Result<(), Failed> {
+    let output = cargo(&["run", "--locked", "--quiet", "--package", "every"]).output()?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let count = stdout.trim().strip_suffix(" modules").and_then(|count| count.parse().ok());
+    match count {
+        Some(90_u32..) if output.status.success() => Ok(()),
+        _ => Err(format!("{}: {stdout}{stderr}", output.status).into()),
+    }
 }
 
 fn run(package: &str, arguments: &[&str], says: &str) -> Result<(), Failed> {
