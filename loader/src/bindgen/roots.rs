@@ -29,7 +29,7 @@ pub(super) fn collect(object: &Object, options: &Options, collector: &mut Collec
         let detail = map_types(map, collector)?;
         items.maps.push(Item { name: map.name.clone(), doc: String::new(), detail });
     }
-    // Of several variables with the same name, the crate finds the first.
+    // If several variables have the same name, the crate finds the first.
     let mut known = HashSet::new();
     for variable in object.variables().iter().filter(|variable| known.insert(&variable.name)) {
         let mut ty = match variable.type_id {
