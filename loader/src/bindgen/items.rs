@@ -1,4 +1,4 @@
-//! What a module has methods for: the object's maps, programs and variables.
+//! The items that a module has methods for: the object's maps, programs and variables.
 
 use super::{
     model::{Ty, digits},

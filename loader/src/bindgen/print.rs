@@ -97,8 +97,8 @@ impl Out {
         self.close(&format!("){tail}"));
     }
 
-    /// Writes a call of a method with a name in quotes: `before method("name", more)after`. A long name gets a variable,
-    /// so that there is no chain to break.
+    /// Writes a call of a method with a name in quotes: `before method("name", more)after`. A long name gets a
+    /// variable, so that there is no chain to break.
     pub(super) fn by_name(&mut self, before: &str, method: &str, name: &str, more: &[&str], after: &str) {
         let call = |name: &str| {
             let arguments: Vec<&str> = std::iter::once(name).chain(more.iter().copied()).collect();
@@ -153,8 +153,8 @@ impl Out {
         self.close(&format!("}}{tail}"));
     }
 
-    /// Begins a function: `pub fn NAME(parameters) -> Result<T, E> {`. `returned` are the parts of the result: a type and
-    /// its parameters.
+    /// Begins a function: `pub fn NAME(parameters) -> Result<T, E> {`. `returned` are the parts of the result: a type
+    /// and its parameters.
     pub(super) fn function(&mut self, name: &str, parameters: &[&str], returned: &Returned<'_>) {
         let joined = parameters.join(", ");
         let result = returned.on_a_line();

@@ -6,8 +6,8 @@
 //! | named | `sizeof(struct event)`, `struct event *e = …` on the line of source of a call that submits a record |
 //! | size | of the size that a call submits as a constant, if no rule above gives one and at most four types have it |
 //!
-//! The last rule needs no privileges and no kernel, and a type too many does no harm: it is only a definition. Types that
-//! describe maps, and contexts of programs, are no records.
+//! The last rule needs no privileges and no kernel, and a type too many does no harm: it is only a definition. Types
+//! that describe maps, and contexts of programs, are not records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -215,8 +215,8 @@ impl<'f> Code<'f> {
         Self { instructions, targets, symbols }
     }
 
-    /// Returns the value that a register has before the instruction with this index, if the straight-line code before it
-    /// loads it as a constant.
+    /// Returns the value that a register has before the instruction with this index, if the straight-line code before
+    /// it loads it as a constant.
     fn last_value(&self, index: usize, mut register: u8) -> Option<Value<'f>> {
         /// Compilers load arguments just before a call.
         const FARTHEST: usize = 256;

@@ -29,7 +29,7 @@ pub(super) fn collect(object: &Object, options: &Options, collector: &mut Collec
         let detail = map_types(map, collector)?;
         items.maps.push(Item { name: map.name.clone(), doc: String::new(), detail });
     }
-    // Of several variables with the same name, the crate finds the first.
+    // If several variables have the same name, the crate finds the first.
     let mut known = HashSet::new();
     for variable in object.variables().iter().filter(|variable| known.insert(&variable.name)) {
         let mut ty = match variable.type_id {
@@ -51,7 +51,12 @@ pub(super) fn collect(object: &Object, options: &Options, collector: &mut Collec
         collector.ty(id, "record")?;
     }
     for name in &options.type_names {
-        let id = find(btf, name).ok_or_else(|| no_such("type", name, std::iter::empty()))?;
+        let id = find(btf, name).ok_or_else(|| {
+            let kinds = [Kind::Struct, Kind::Union, Kind::Enum, Kind::Enum64];
+            let named = btf.types().filter(|ty| kinds.contains(&ty.kind()) && !ty.name_bytes().is_empty());
+            let names: Vec<String> = named.map(|ty| ty.to_string()).collect();
+            no_such("type", name, names.iter().map(String::as_str))
+        })?;
         if collector.ty(id, name)?.is_none() {
             return Err(Error::Invalid {
                 operation: format!("generate the type `{name}`"),

@@ -85,7 +85,7 @@ impl Writer<'_> {
         }
         self.out.blank();
         self.out.open(&format!("impl {} {{", def.name));
-        self.from_record();
+        self.reader();
         for accessor in &fields.accessors {
             self.out.blank();
             self.accessor(def, accessor);
@@ -106,7 +106,7 @@ impl Writer<'_> {
         self.pod(def, &fields.fields);
     }
 
-    fn from_record(&mut self) {
+    fn reader(&mut self) {
         self.helpers.insert(Helper::Get);
         self.out.doc("Reads a value from the start of a record, which may be longer. `None` if it is shorter, or if one of its bytes is no `bool`.");
         self.out.line("#[must_use]");

@@ -14,8 +14,8 @@ macro_rules! objects {
     };
 }
 
-const OBJECTS: [(&str, &[u8]); 71] = objects! {
-    "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
+const OBJECTS: [(&str, &[u8]); 73] = objects! {
+    "bindgen/layouts" "bindgen/typed" "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
     "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
     "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
     "events/kindless" "events/lengths" "events/named" "events/nested" "events/pins" "events/several" "events/tables"

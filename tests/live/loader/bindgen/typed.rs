@@ -102,7 +102,7 @@ mod typed_bindings {
         /// `VERDICT_LAST`
         pub const VERDICT_LAST: Self = Self(65536);
 
-        /// Returns the name in C; `None` if no enumerator has this value. Of several with the same
+        /// Returns the name in C; `None` if no enumerator has this value. If several have the
         /// value, returns the first.
         #[must_use]
         pub fn name(self) -> Option<&'static str> {
@@ -486,7 +486,7 @@ mod typed_bindings {
     }
 
     impl<'o> OpenTypedMaps<'o> {
-        /// The map `.rodata` (`ARRAY`, `max_entries` 1).
+        /// Returns the description of the map `.rodata` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -495,7 +495,7 @@ mod typed_bindings {
             self.object.map_mut(".rodata")
         }
 
-        /// The map `.data` (`ARRAY`, `max_entries` 1).
+        /// Returns the description of the map `.data` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -504,7 +504,7 @@ mod typed_bindings {
             self.object.map_mut(".data")
         }
 
-        /// The map `.rodata.cst16` (`ARRAY`, `max_entries` 1).
+        /// Returns the description of the map `.rodata.cst16` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -513,7 +513,7 @@ mod typed_bindings {
             self.object.map_mut(".rodata.cst16")
         }
 
-        /// The map `.bss` (`ARRAY`, `max_entries` 1).
+        /// Returns the description of the map `.bss` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -522,7 +522,7 @@ mod typed_bindings {
             self.object.map_mut(".bss")
         }
 
-        /// The map `.rodata.str1.1` (`ARRAY`, `max_entries` 1).
+        /// Returns the description of the map `.rodata.str1.1` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -531,7 +531,7 @@ mod typed_bindings {
             self.object.map_mut(".rodata.str1.1")
         }
 
-        /// The map `counted` (`HASH`, `max_entries` 16).
+        /// Returns the description of the map `counted` (`HASH`, `max_entries` 16).
         ///
         /// # Errors
         ///
@@ -540,7 +540,8 @@ mod typed_bindings {
             self.object.map_mut("counted")
         }
 
-        /// The map `events` (`RINGBUF`, `max_entries` 4096). Its records may be [`Event`].
+        /// Returns the description of the map `events` (`RINGBUF`, `max_entries` 4096). Its records
+        /// may be [`Event`].
         ///
         /// # Errors
         ///
@@ -557,7 +558,8 @@ mod typed_bindings {
     }
 
     impl<'o> OpenTypedPrograms<'o> {
-        /// The program `on_getpgid` (section `tracepoint/syscalls/sys_enter_getpgid`).
+        /// Returns the description of the program `on_getpgid` (section
+        /// `tracepoint/syscalls/sys_enter_getpgid`).
         ///
         /// # Errors
         ///
@@ -682,7 +684,7 @@ mod typed_bindings {
     }
 
     impl<'l> LoadedTypedMaps<'l> {
-        /// The map `.rodata` (`ARRAY`, `max_entries` 1).
+        /// Returns the map `.rodata` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -691,7 +693,7 @@ mod typed_bindings {
             self.loaded.map(".rodata")
         }
 
-        /// The map `.data` (`ARRAY`, `max_entries` 1).
+        /// Returns the map `.data` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -700,7 +702,7 @@ mod typed_bindings {
             self.loaded.map(".data")
         }
 
-        /// The map `.rodata.cst16` (`ARRAY`, `max_entries` 1).
+        /// Returns the map `.rodata.cst16` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -709,7 +711,7 @@ mod typed_bindings {
             self.loaded.map(".rodata.cst16")
         }
 
-        /// The map `.bss` (`ARRAY`, `max_entries` 1).
+        /// Returns the map `.bss` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -718,7 +720,7 @@ mod typed_bindings {
             self.loaded.map(".bss")
         }
 
-        /// The map `.rodata.str1.1` (`ARRAY`, `max_entries` 1).
+        /// Returns the map `.rodata.str1.1` (`ARRAY`, `max_entries` 1).
         ///
         /// # Errors
         ///
@@ -727,7 +729,7 @@ mod typed_bindings {
             self.loaded.map(".rodata.str1.1")
         }
 
-        /// The map `counted` (`HASH`, `max_entries` 16).
+        /// Returns the map `counted` (`HASH`, `max_entries` 16).
         ///
         /// # Errors
         ///
@@ -738,7 +740,7 @@ mod typed_bindings {
             map.typed()
         }
 
-        /// The map `events` (`RINGBUF`, `max_entries` 4096). Its records may be [`Event`].
+        /// Returns the map `events` (`RINGBUF`, `max_entries` 4096). Its records may be [`Event`].
         ///
         /// # Errors
         ///
@@ -755,7 +757,7 @@ mod typed_bindings {
     }
 
     impl<'l> LoadedTypedPrograms<'l> {
-        /// The program `on_getpgid` (section `tracepoint/syscalls/sys_enter_getpgid`).
+        /// Returns the program `on_getpgid` (section `tracepoint/syscalls/sys_enter_getpgid`).
         ///
         /// # Errors
         ///
@@ -833,8 +835,8 @@ mod typed_bindings {
     }
 
     impl TypedLinks {
-        /// The program `on_getpgid` (section `tracepoint/syscalls/sys_enter_getpgid`).
-        /// `None` if it is not attached.
+        /// Returns the link of the program `on_getpgid` (section
+        /// `tracepoint/syscalls/sys_enter_getpgid`). `None` if it is not attached.
         #[must_use]
         pub fn on_getpgid(&self) -> Option<&::cutaway::Link> {
             self.links.get("on_getpgid")
