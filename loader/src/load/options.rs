@@ -30,10 +30,10 @@ use crate::{
     sys::btf,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
-/// maps to use, the loaded programs in which `freplace` programs replace functions, maps that belong to the programs,
-/// and the level of the verifier's log. An [`Object`] cannot hold the maps and programs, because it has no file
-/// descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins,
+/// existing maps to use, the loaded programs in which `freplace` programs replace functions, maps that belong to the
+/// programs, and the level of the verifier's log. An [`Object`] cannot hold the maps and programs, because it has no
+/// file descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -167,8 +167,8 @@ impl<'p> LoadOptions<'p> {
         self.log
     }
 
-    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map
-    /// that another process has created. A later call with the same `name` replaces an earlier one.
+    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a
+    /// map that another process has created. A later call with the same `name` replaces an earlier one.
     ///
     /// The type and the sizes of key and value must be the same, and the flags that change what programs see or may do
     /// (`RDONLY_PROG`, `WRONLY_PROG`, `STACK_BUILD_ID`, `CLONE`, `RB_OVERWRITE`, and bits without a name here). The

@@ -10,8 +10,8 @@ use super::LogLevel;
 use super::UsdtSpecs;
 use crate::resolve::Resolved;
 
-/// The warnings about one program. If programs are loaded on several threads, they are kept, and the calling thread logs
-/// them in the order of the file. Otherwise they are logged at once.
+/// The warnings about one program. If programs are loaded on several threads, they are kept, and the calling thread
+/// logs them in the order of the file. Otherwise they are logged at once.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     #[cfg(feature = "parallel")]

@@ -64,7 +64,7 @@ fn generated_module_reads_maps_and_records() {
 
     let mut events = Vec::new();
     while events.len() < 2 && ring.wait(Some(Duration::from_secs(5))).unwrap() == Wake::Ready {
-        events.extend(ring.batch().unwrap().into_iter().map(|record| Event::from_record(&record).unwrap()));
+        events.extend(ring.batch().unwrap().into_iter().map(|record| Event::from_record(record).unwrap()));
     }
     let [first, second] = events[..] else { panic!("{events:?}") };
     assert!(first.time < second.time, "{events:?}");

@@ -110,8 +110,8 @@ fn list(library: &Library, json: &Path) -> std::result::Result<String, String> {
         library.package
     );
     for item in items(true, true)? {
-        // A derived implementation is one line, without its functions. Of the traits that the compiler implements by
-        // itself, those that a caller would miss.
+        // A derived implementation is one line, without its functions. The list also has those automatic traits that a
+        // caller would miss.
         let derived = DERIVED.iter().any(|name| item.starts_with(&format!("impl {name}")));
         let missing = item.starts_with("impl !core::marker::Send ") || item.starts_with("impl !core::marker::Sync ");
         if written.contains(&item) || derived || missing {

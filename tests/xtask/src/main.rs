@@ -54,7 +54,7 @@ enum Routine {
     MiriTree,
     /// Check the loader with each feature alone, and with none
     Minimal,
-    /// Check the published packages by Rust 1.88, the oldest version
+    /// Check the published packages by the oldest Rust version
     ///
     /// Skipped if rustup cannot install that version.
     OldestRust,

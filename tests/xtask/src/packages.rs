@@ -91,7 +91,7 @@ pub fn oldest_rust() -> Result {
         command.args(["--package", library.package]);
     }
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
-    // Of its own, so that the toolchains do not replace each other's files.
+    // A directory of its own, so that the toolchains do not replace each other's files.
     tools::run(command.env("CARGO_TARGET_DIR", target().join("rust-1.88")))
 }
 

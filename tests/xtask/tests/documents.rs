@@ -164,7 +164,7 @@ fn packages_have_the_metadata_of_a_registry() {
     }
 }
 
-/// Of the categories of crates.io, those that fit.
+/// The categories of crates.io that fit.
 const CATEGORIES: [&str; 5] =
     ["command-line-utilities", "compilers", "development-tools", "development-tools::debugging", "os::linux-apis"];
 
