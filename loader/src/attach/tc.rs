@@ -33,6 +33,7 @@ const CLSACT: u32 = 0xffff_fff1;
 const CLSACT_HANDLE: u32 = 0xffff_0000;
 
 /// A network device to attach a classifier to, by traffic control. Linux 4.5.
+/// [`interface_index`](super::interface_index) finds a device by its name.
 ///
 /// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is created if it does
 /// not exist, and never removed, because other programs may use it.

@@ -26,6 +26,7 @@ use crate::{
 };
 
 /// A network device to attach a classifier to, at a position in its list of programs. Linux 6.6.
+/// [`interface_index`](super::interface_index) finds a device by its name.
 ///
 /// Kernel source: `kernel/bpf/tcx.c`, `drivers/net/netkit.c`, `kernel/bpf/mprog.c`.
 ///

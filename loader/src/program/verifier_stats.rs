@@ -88,7 +88,7 @@ impl Program {
     ///
     /// [`Program::info`] has the number of processed instructions of any program, since Linux 5.16.
     ///
-    /// Needs this crate's feature `verifier-log`.
+    /// Needs this crate's feature `load-options`.
     #[doc(alias("BPF_LOG_STATS", "veristat"))]
     #[must_use]
     pub fn verifier_stats(&self) -> Option<VerifierStats> {

@@ -178,3 +178,44 @@ fn documents_name_the_oldest_rust_version() {
         assert!(read(&page).contains(&format!("Rust {version}")), "{page} does not name Rust {version}");
     }
 }
+
+/// Each cargo feature that the loader's docs, errors and pages name exists, and the tables have all features.
+#[test]
+fn named_cargo_features_exist() {
+    let manifest = read("loader/Cargo.toml");
+    let (_, table) = manifest.split_once("[features]").unwrap();
+    let features: HashSet<_> = table.lines().filter_map(|line| Some(line.split_once(" = [")?.0)).collect();
+    let code = code(&root().join("loader/src"));
+    let mut named = 0;
+    for (_, rest) in code.match_indices("feature `").map(|(at, found)| code.split_at(at + found.len())) {
+        let name = rest.split('`').next().unwrap();
+        assert!(features.contains(name), "the loader has no feature `{name}`");
+        named += 1;
+    }
+    assert!(named > 30, "only {named} names found: has the form of the docs changed?");
+    for (page, text) in [("loader/src/lib.rs", read("loader/src/lib.rs")), ("chapter 9", read("docs/9-embedding.md"))] {
+        for feature in features.iter().filter(|name| **name != "default") {
+            assert!(text.contains(&format!("`{feature}`")), "{page} does not describe the feature `{feature}`");
+        }
+    }
+}
+
+/// The tables of commands in the README, and in that of the command's package, have all commands but helpers.
+#[test]
+fn readmes_list_all_commands() {
+    let code = read("cli/src/main.rs");
+    let (_, commands) = code.split_once("enum Command {").unwrap();
+    let (commands, _) = commands.split_once("\n}").unwrap();
+    let names: Vec<_> = commands
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix("),"))
+        .filter_map(|line| Some(line.split_once('(')?.0.to_lowercase()))
+        .collect();
+    assert!(names.len() > 6, "only {names:?} found: has the form of `Command` changed?");
+    for page in ["README.md", "cli/README.md"] {
+        let text = read(page);
+        for name in names.iter().filter(|name| !["completions", "man"].contains(&name.as_str())) {
+            assert!(text.contains(&format!("| `cutaway {name}` |")), "{page} has no row for `cutaway {name}`");
+        }
+    }
+}
