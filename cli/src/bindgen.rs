@@ -89,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         error => CliError::new(format!("cannot generate the module of `{shown}`: {error}")),
     })?;
     let Some(path) = &arguments.output else { return terminal::print(&module) };
-    let mut output = OutputFile::open(path).map_err(|refused| failure(path, refused))?;
+    let inputs: Vec<_> = arguments.object.path().into_iter().collect();
+    let mut output = OutputFile::open_apart(path, &inputs).map_err(|refused| failure(path, refused))?;
     output.write(module.as_bytes()).map_err(|error| failure(path, Refused::System(error)))
 }

@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     arguments.check()?;
     // Fails before anything is loaded.
     let earlier = arguments.merge.iter().map(|path| lcov::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let output = arguments.output.as_deref().map(LcovFile::open).transpose()?;
+    let inputs: Vec<_> = arguments.object.path().into_iter().chain(arguments.program.btf.as_deref()).collect();
+    let output = arguments.output.as_deref().map(|path| LcovFile::open(path, &inputs)).transpose()?;
     let mut report = if arguments.object.is_given() { measure::measure(arguments)? } else { CoverageReport::default() };
     for (path, earlier) in arguments.merge.iter().zip(earlier) {
         warn_of_other_texts(&report, &earlier, path);

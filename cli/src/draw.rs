@@ -16,7 +16,7 @@ mod step;
 mod svg;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use self::{
     picture::{Block, Kind, Mark, Picture, Word},
@@ -57,11 +57,16 @@ const MOST_FRAMES: usize = 200;
 impl Canvas {
     /// Opens the file that `--draw` names; an empty name is the terminal.
     pub(crate) fn new(file: &str) -> Result<Self, CliError> {
+        Self::apart(file, &[])
+    }
+
+    /// Opens the file as [`Canvas::new`] does. It must not be one of `inputs`, which the command reads.
+    pub(crate) fn apart(file: &str, inputs: &[&Path]) -> Result<Self, CliError> {
         if file.is_empty() {
             return Ok(Self::Terminal);
         }
         let path = PathBuf::from(file);
-        let file = OutputFile::open(&path).map_err(|refused| failure(&path, refused))?;
+        let file = OutputFile::open_apart(&path, inputs).map_err(|refused| failure(&path, refused))?;
         Ok(Self::Svg(Svg { path, file, frames: Vec::new(), written: 0, failed: false }))
     }
 
@@ -110,6 +115,6 @@ impl Svg {
     }
 }
 
-fn failure(path: &std::path::Path, refused: Refused) -> CliError {
+fn failure(path: &Path, refused: Refused) -> CliError {
     output_file::failure("write the picture", path, refused)
 }

@@ -8,6 +8,7 @@
 //! | a FIFO or a character device | it is opened and written to; not replaced |
 //! | `/dev/stdout`, `/dev/stderr`, `/dev/fd/N`, `/proc/self/fd/N` | that open file of this process is written to |
 //! | a directory, a block device, a socket | refused |
+//! | a file that the command reads ([`OutputFile::open_apart`]) | refused |
 //!
 //! The new file is created in the same directory without a name (O_TMPFILE), synchronized, and then renamed over the
 //! old one. Until then the old file is untouched, and a process that is killed leaves nothing. On file systems without
@@ -23,8 +24,9 @@ mod refused;
 mod unfinished;
 
 use std::{
+    fs,
     io::{self, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::Path,
 };
 
@@ -69,6 +71,20 @@ impl OutputFile {
             Some(there) if !is_regular(&there) => Ok(Self::Stream(Stream::Opened(location.open_stream(&there)?))),
             _ => Ok(Self::Replaced(location)),
         }
+    }
+
+    /// Finds the file as [`OutputFile::open`] does, and refuses the regular files that the command reads: they would be
+    /// lost.
+    pub(crate) fn open_apart(path: &Path, inputs: &[&Path]) -> Result<Self, Refused> {
+        let identity = |path: &Path| {
+            let there = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+            Some((there.dev(), there.ino()))
+        };
+        let own = identity(path);
+        if own.is_some() && inputs.iter().any(|input| identity(input) == own) {
+            return Err(Refused::Because("the command reads this file, and would replace it"));
+        }
+        Self::open(path)
     }
 
     /// Writes these bytes: as the whole file, or after the bytes written before.

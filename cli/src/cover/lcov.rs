@@ -29,8 +29,9 @@ pub(super) struct LcovFile {
 }
 
 impl LcovFile {
-    pub(super) fn open(path: &Path) -> Result<Self, CliError> {
-        let file = OutputFile::open(path).map_err(|refused| failure(path, refused))?;
+    /// Opens the file. It may be one of those that are merged, and must not be one of `inputs`.
+    pub(super) fn open(path: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
+        let file = OutputFile::open_apart(path, inputs).map_err(|refused| failure(path, refused))?;
         Ok(Self { path: path.to_owned(), file })
     }
 

@@ -39,6 +39,24 @@ fn new_file_gets_usual_mode_and_replaced_file_keeps_its_own() {
 }
 
 #[test]
+fn file_that_is_read_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let (input, linked) = (directory.path().join("input"), directory.path().join("linked"));
+    fs::write(&input, "untouched").unwrap();
+    fs::hard_link(&input, &linked).unwrap();
+    let roundabout = directory.path().join("../").join(directory.path().file_name().unwrap()).join("input");
+    for path in [&input, &linked, &roundabout] {
+        let refused = io::Error::from(OutputFile::open_apart(path, &[&input]).unwrap_err()).to_string();
+        assert!(refused.contains("the command reads this file"), "{refused}");
+    }
+    assert_eq!(fs::read_to_string(&input).unwrap(), "untouched");
+    // New files, files that are not there, and devices are no inputs.
+    let new = directory.path().join("new");
+    OutputFile::open_apart(&new, &[&input, &new, Path::new("missing")]).unwrap().write(b"text").unwrap();
+    OutputFile::open_apart(Path::new("/dev/null"), &[Path::new("/dev/null")]).unwrap().write(b"text").unwrap();
+}
+
+#[test]
 fn link_is_neither_followed_nor_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let (there, path) = (directory.path().join("there"), directory.path().join("link"));

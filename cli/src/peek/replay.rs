@@ -160,7 +160,7 @@ pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
         ));
     }
     let mut recording = Recording::read(file)?;
-    let Some(file) = &arguments.draw else {
+    let Some(picture) = &arguments.draw else {
         let find = |name: &String| Types::find(name, arguments.btf.as_deref(), None);
         if let Some(types) = arguments.decode_as.as_ref().map(find).transpose()? {
             recording.decode(&types);
@@ -169,7 +169,7 @@ pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
         recording.keep_payloads(most);
         return recording.snapshots().try_for_each(|snapshot| terminal::print(&snapshot.show(arguments.format, most)?));
     };
-    let mut canvas = Canvas::new(file)?;
+    let mut canvas = Canvas::apart(picture, &[file])?;
     let mut steps = arguments.step.then(Steps::new).transpose()?;
     let mut at = 0;
     while let Some(snapshot) = recording.get(at) {

@@ -42,6 +42,9 @@ fn main() {
         test!(first_signal_ends_commands_that_attach_nothing),
         test!(typed_control_characters_are_escaped),
         test!(pages_replace_older_ones_and_follow_no_link),
+        test!(module_is_printed_and_written),
+        test!(object_is_not_replaced_by_its_module),
+        test!(objects_without_a_module_are_refused),
     ];
     Suite::new([tests]).run()
 }
@@ -232,4 +235,56 @@ fn every_page_is_found_by_man() {
     }
     let page = fs::read_to_string(pages.iter().find(|page| page.ends_with("cutaway.1")).unwrap()).unwrap();
     assert_eq!(printed(&["man"]), page);
+}
+
+/// An object of the corpus.
+fn corpus(name: &str) -> String {
+    format!("{}/../tests/corpus/bindgen/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn bindgen(words: &[&str]) -> binary::Ended {
+    Running::start(&mut binary::command([["bindgen"].as_slice(), words].concat())).end()
+}
+
+fn module_is_printed_and_written() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("typed.rs");
+    let printed = bindgen(&[&corpus("typed.o")]);
+    assert!(printed.status.success() && printed.stdout.contains("pub struct OpenTyped {"), "{printed:?}");
+    fs::write(&file, "an older module").unwrap();
+    let written = bindgen(&[&corpus("typed.o"), "--output", file.to_str().unwrap()]);
+    assert!(written.status.success() && written.stdout.is_empty(), "{written:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), printed.stdout);
+    let types = bindgen(&[&corpus("typed.o"), "--types-only", "--type", "struct key"]);
+    assert!(types.stdout.contains("pub struct Key {") && !types.stdout.contains("OpenTyped"), "{types:?}");
+}
+
+fn object_is_not_replaced_by_its_module() {
+    let directory = TempDir::new().unwrap();
+    let object = directory.path().join("typed.o");
+    fs::copy(corpus("typed.o"), &object).unwrap();
+    let path = object.to_str().unwrap();
+    for words in [["bindgen", path, "--output", path].as_slice(), &["cover", path, "--output", path, "--", "true"]] {
+        let ended = Running::start(&mut binary::command(words)).end();
+        assert!(ended.complaint().contains("the command reads this file"), "{ended:?}");
+    }
+    assert_eq!(fs::read(object).unwrap(), fs::read(corpus("typed.o")).unwrap());
+}
+
+fn objects_without_a_module_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let text = directory.path().join("text.o");
+    fs::write(&text, "no object").unwrap();
+    for (words, why) in [
+        (vec![text.to_str().unwrap()], "it is not a 64-bit ELF file"),
+        (vec!["missing.o"], "ENOENT"),
+        (vec!["/proc/self/exe"], "not for BPF"),
+        (vec![&*corpus("typed.o"), "--type", "struct nothing"], "has no type `struct nothing`; it has "),
+        (vec![&*corpus("typed.o"), "--type", ""], "has no type"),
+        (vec![&*corpus("typed.o"), "--output", "missing/typed.rs"], "does the directory exist?"),
+        (vec![&*corpus("typed.o"), "--output", "/dev/full"], "ENOSPC"),
+    ] {
+        let ended = bindgen(&words);
+        assert!(ended.complaint().contains(why), "{words:?}: {ended:?}");
+    }
 }
