@@ -22,6 +22,11 @@ impl NamedLinks {
         self.links.iter().find(|(known, _)| known == name).map(|(_, link)| link)
     }
 
+    /// Returns the link of a program for methods that change it ([`Link::update`]); `None` if it is not attached.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Link> {
+        self.links.iter_mut().find(|(known, _)| known == name).map(|(_, link)| link)
+    }
+
     /// Removes a link and returns it. Dropping it detaches the program; `None` if the program is not attached.
     pub fn take(&mut self, name: &str) -> Option<Link> {
         let index = self.links.iter().position(|(known, _)| known == name)?;
@@ -36,6 +41,12 @@ impl NamedLinks {
     /// Returns the links with their names, in the order of their creation.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Link)> {
         self.links.iter().map(|(name, link)| (name.as_str(), link))
+    }
+
+    /// Returns the links with their names, in the order of their creation, for methods that change a link
+    /// ([`Link::update`]).
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Link)> {
+        self.links.iter_mut().map(|(name, link)| (name.as_str(), link))
     }
 
     /// Returns the programs and maps that are not attached, each with the reason, as [`Links::skipped`] does.

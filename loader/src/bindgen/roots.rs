@@ -138,6 +138,9 @@ fn find(btf: &Btf<'_>, name: &str) -> Option<u32> {
         _ => &[&[Kind::Struct], &[Kind::Typedef], &[Kind::Union], &[Kind::Enum, Kind::Enum64]],
     };
     let plain = if kinds.len() > 1 { name } else { plain };
+    if plain.is_empty() {
+        return None; // Not the first type without a name.
+    }
     let of = |kinds: &&[Kind]| {
         btf.types().find(|ty| kinds.contains(&ty.kind()) && ty.name_bytes() == plain.as_bytes()).map(|ty| ty.id())
     };

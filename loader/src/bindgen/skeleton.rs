@@ -81,6 +81,12 @@ impl Skeleton<'_> {
         self.out.open("pub fn object_mut(&mut self) -> &mut ::cutaway::Object {");
         self.out.line("&mut self.object");
         self.out.close("}");
+        self.out.blank();
+        self.out.doc(&format!("Returns the whole description, to load it in another way: the programs that the kernel accepts by [`Object::load_partial`](::cutaway::Object::load_partial), then `{loaded}::from_loaded`."));
+        self.out.line("#[must_use]");
+        self.out.open("pub fn into_object(self) -> ::cutaway::Object {");
+        self.out.line("self.object");
+        self.out.close("}");
         for (name, options, argument) in
             [("load", None, ""), ("load_with", Some("options: &::cutaway::LoadOptions<'_>"), "options")]
         {
@@ -165,6 +171,12 @@ impl Skeleton<'_> {
         self.out.close("}");
         self.out.blank();
         self.out.open(&format!("impl {loaded} {{"));
+        self.out.doc("Takes maps and programs that were loaded from this object. Those of another object have other names: the methods then return errors.");
+        self.out.line("#[must_use]");
+        self.out.open("pub fn from_loaded(loaded: ::cutaway::Loaded) -> Self {");
+        self.out.line("Self { loaded }");
+        self.out.close("}");
+        self.out.blank();
         for (method, suffix) in GROUPS {
             if self.has(method).1 {
                 let ty = format!("{loaded}{suffix}");

@@ -172,5 +172,8 @@ fn unknown_and_sizeless_types_are_refused_by_name() {
     assert!(generated("enum byte").is_ok() && generated("struct forward").is_err());
     let error = generated("struct nothing").unwrap_err().to_string();
     assert!(error.contains("no type `struct nothing`"), "{error}");
+    for unnamed in ["", "struct ", "union  ", "enum "] {
+        assert!(generated(unnamed).unwrap_err().to_string().contains("no type"), "{unnamed:?} is no name");
+    }
     assert!(generate(b"not an object", &Options::new("x")).is_err());
 }

@@ -19,6 +19,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(generated_module_reads_maps_and_records).needs(root).needs(ring),
         test!(generated_module_changes_the_object_before_loading).needs(root).needs(ring),
         test!(links_have_the_names_of_their_programs).needs(root).needs(ring),
+        test!(named_link_is_changed_in_place).needs(root).needs(ring),
+        test!(object_is_loaded_in_part).needs(root).needs(ring),
         test!(generated_types_convert_both_ways),
         test!(bit_fields_and_unions_share_their_bytes),
     ]
@@ -98,6 +100,30 @@ fn links_have_the_names_of_their_programs() {
     call();
     assert_eq!(total.read().unwrap(), 1, "it is detached");
     assert!(links.on_getpgid().is_none());
+}
+
+fn named_link_is_changed_in_place() {
+    let (loaded, mut links) = load(std::process::id());
+    let program = loaded.programs().on_getpgid().unwrap();
+    // A program on a tracepoint cannot be replaced; the method that changes a link is reached.
+    assert!(links.links.get_mut("on_getpgid").unwrap().update(program).is_err());
+    assert_eq!(links.links.iter_mut().map(|(name, _)| name.to_owned()).collect::<Vec<_>>(), ["on_getpgid"]);
+    let link = links.links.get_mut("on_getpgid").unwrap();
+    drop(std::mem::replace(link, program.attach().unwrap()));
+    call();
+    assert_eq!(loaded.globals().total().unwrap().read().unwrap(), 1, "the new link attaches it");
+    assert!(links.links.get_mut("other").is_none());
+}
+
+fn object_is_loaded_in_part() {
+    let mut open = OpenTyped::open().unwrap();
+    open.globals().set_own(std::process::id()).unwrap();
+    let (loaded, failed) = open.into_object().load_partial().unwrap();
+    let loaded = LoadedTyped::from_loaded(loaded);
+    assert!(failed.is_empty(), "{failed:?}");
+    let _links = loaded.attach().unwrap();
+    call();
+    assert_eq!(loaded.globals().total().unwrap().read().unwrap(), 1);
 }
 
 fn generated_types_convert_both_ways() {

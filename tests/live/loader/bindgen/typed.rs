@@ -455,6 +455,14 @@ mod typed_bindings {
             &mut self.object
         }
 
+        /// Returns the whole description, to load it in another way: the programs that the kernel
+        /// accepts by [`Object::load_partial`](::cutaway::Object::load_partial), then
+        /// `LoadedTyped::from_loaded`.
+        #[must_use]
+        pub fn into_object(self) -> ::cutaway::Object {
+            self.object
+        }
+
         /// Creates the maps and loads the programs into the kernel.
         ///
         /// # Errors
@@ -629,6 +637,13 @@ mod typed_bindings {
     }
 
     impl LoadedTyped {
+        /// Takes maps and programs that were loaded from this object. Those of another object have
+        /// other names: the methods then return errors.
+        #[must_use]
+        pub fn from_loaded(loaded: ::cutaway::Loaded) -> Self {
+            Self { loaded }
+        }
+
         /// Returns the maps.
         #[must_use]
         pub fn maps(&self) -> LoadedTypedMaps<'_> {
