@@ -58,8 +58,8 @@
 //!
 //! # Coming from libbpf, aya or cilium/ebpf
 //!
-//! The table shows how each task is done in libbpf 1.7, aya 0.14 and cilium/ebpf 0.18. A dash means that the library
-//! has no function for the task.
+//! The table shows how each task is done in libbpf 1.7 (`bpf_program__attach_tracing_multi`: 1.8), aya 0.14 and
+//! cilium/ebpf 0.22. A dash means that the library has no function for the task.
 //!
 //! | task | here | libbpf | aya | cilium/ebpf |
 //! | --- | --- | --- | --- | --- |
@@ -76,6 +76,7 @@
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned map | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program by name | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
+//! | keep a map or a program without the rest of its object | [`Map::try_clone`], [`Program::try_clone`] | — (`MapHandle::try_from` in libbpf-rs) | `Ebpf::take_map` | `Map.Clone`, `Program.Clone` |
 //! | read and write keys and values as types | [`Map::typed`], [`Pod`], [`pod!`] | — | `Pod`, `HashMap<_, K, V>` | any type of fixed size |
 //! | create a map without an object | [`MapBuilder`], [`Map::create`] | `bpf_map_create` | `HashMap::create` | `NewMap` |
 //! | open a map by its fd or id | [`Map::from_fd`], `Map::from_id` | `bpf_map_get_fd_by_id` | `MapData::from_fd`, `MapData::from_id` | `NewMapFromFD`, `NewMapFromID` |

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::CString,
-    io,
+    fs, io,
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -35,6 +35,15 @@ pub(crate) fn open_at(directory: BorrowedFd<'_>, path: &Path, why: &str) -> io::
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "its path holds a NUL byte"))
+}
+
+/// Removes the pin at `path`; returns false if it does not exist.
+pub(crate) fn remove(path: &Path, attempt: String) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(attempt, &error)),
+    }
 }
 
 /// Returns the error of a pin that could not be created or opened, with what to do about it.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{
     Link,
     context::{AttachContext, AttachField},
-    needs::{by_hand, obstacle, takes},
+    needs::{BY_HAND, by_hand, obstacle, takes},
 };
 #[cfg(feature = "network")]
 use super::{Netns, SocketFilter, Sockmap, Tc, Tcx, Xdp, context::Interface, interface::interface_index};
@@ -289,6 +289,10 @@ impl Program {
             None if matches!(target, Some(Target::Unreadable { .. })) => {
                 self.unattachable(&format!("{why}: set `AttachContext::target`, or attach the program by hand"))
             }
+            None if cfg!(feature = "advice") && why == BY_HAND && self.spec().is_opened() => self.unattachable(
+                "the kernel does not report its target: name its section by `Program::set_section`, or attach the \
+                 program by hand",
+            ),
             None => self.unattachable(why),
         }
     }

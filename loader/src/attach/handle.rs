@@ -1,13 +1,12 @@
 //! Links by fd, id and pin, and the kernel's information about them.
 
 use std::{
-    fs,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
 
 use super::link::{Held, Link, is_other_object};
-use crate::{Error, link_info::LinkInfo, pin};
+use crate::{Errno, Error, link_info::LinkInfo, pin};
 
 impl Link {
     /// Returns the kernel's information about the link: its id, its type, its program and its target (Linux 5.8).
@@ -105,23 +104,26 @@ impl Link {
     }
 
     /// Removes the pin at `path`, if this link is pinned there. The program stays attached as long as this value or
-    /// another pin exists.
+    /// another pin exists. Returns false if nothing is there.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if another object is pinned there, or the program is not attached by a single kernel link;
-    /// [`Error::Syscall`] if nothing is pinned there (ENOENT), the file must not be removed, or before Linux 5.8
-    /// (EINVAL).
+    /// [`Error::Syscall`] if the file must not be removed, or before Linux 5.8 (EINVAL).
     #[doc(alias("bpf_link__unpin", "PinnedLink::unpin"))]
-    pub fn unpin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn unpin(&self, path: impl AsRef<Path>) -> Result<bool, Error> {
         let path = path.as_ref();
         let attempt = || format!("remove the pin {} of {}", path.display(), self.what());
         let own = self.info()?.id;
-        let pinned = Self::from_pin(path)?;
+        let pinned = match Self::from_pin(path) {
+            Ok(pinned) => pinned,
+            Err(error) if error.errno().map(Errno::raw) == Some(libc::ENOENT) => return Ok(false),
+            Err(error) => return Err(error),
+        };
         if pinned.info()?.id != own {
             return Err(Error::Invalid { operation: attempt(), why: "another link is pinned there".to_owned() });
         }
-        fs::remove_file(path).map_err(|error| Error::kernel(attempt(), &error))
+        pin::remove(path, attempt())
     }
 }
 

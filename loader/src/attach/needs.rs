@@ -179,7 +179,8 @@ const fn long_or_short(text: &'static str) -> &'static str {
     if cfg!(feature = "advice") { text } else { BY_HAND }
 }
 
-const BY_HAND: &str = "its name does not say where: attach the program by hand";
+/// The advice if no setting gives a target.
+pub(super) const BY_HAND: &str = "its name does not say where: attach the program by hand";
 const MAP: &str = "it iterates over the elements of a map: set `AttachContext::map`, or attach it with `Iter::map`";
 const CGROUPS: &str = "it iterates over cgroups: set `AttachContext::cgroup`, or attach it with `Iter::cgroup`";
 

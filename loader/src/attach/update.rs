@@ -20,7 +20,7 @@ impl Link {
     ///
     /// [`Error::Invalid`] if the program is attached by a mechanism that cannot replace it; [`Error::Syscall`] if the
     /// kernel refuses: EINVAL if this type of link cannot be updated, or `program` is of another type than the attached
-    /// one; ENOLINK if the link is defunct.
+    /// one; EEXIST if `program` is already attached to the same tcx or netkit device; ENOLINK if the link is defunct.
     #[doc(alias("bpf_link__update_program", "bpf_link_update", "BPF_LINK_UPDATE"))]
     pub fn update(&mut self, program: &Program) -> Result<(), Error> {
         self.replace(program, None)
@@ -130,6 +130,7 @@ fn not_updated(attempt: String, error: &io::Error, link: BorrowedFd<'_>, expecte
     let info = LinkInfo::read(link);
     match error.raw_os_error() {
         Some(libc::ENOLINK) => plain.advise("the link is defunct: it was detached, or its target no longer exists"),
+        Some(libc::EEXIST) => plain.advise("the new program is already attached there, by another link or without one"),
         Some(libc::EPERM) if expected.is_some() => match info {
             Ok(info) => plain.advise(&match info.program {
                 Some(id) => format!("the link runs the program with the id {id}, not the expected one"),

@@ -213,7 +213,11 @@ impl<'b> MapBuilder<'b> {
     #[doc(alias("bpf_map_create", "BPF_MAP_CREATE"))]
     pub fn create(self) -> Result<Map, Error> {
         let Self { mut spec, inner, types, fault } = self;
-        let unfit = |why: String| Error::Invalid { operation: format!("create the map `{}`", spec.name), why };
+        let operation = || match spec.name.as_str() {
+            "" => format!("create a map ({})", spec.map_type),
+            name => format!("create the map `{name}`"),
+        };
+        let unfit = |why: String| Error::Invalid { operation: operation(), why };
         if let Some(why) = fault {
             return Err(unfit(why));
         }
@@ -246,7 +250,7 @@ impl<'b> MapBuilder<'b> {
                 None
             }
         };
-        let given = Given { inner, types: required, why: "creates a map" };
+        let given = Given { inner, types: required, why: "creates a map", built: true };
         Map::create_as(&spec, None, btf.as_ref().map(AsFd::as_fd), given)
     }
 

@@ -37,11 +37,13 @@ pub(crate) struct Given<'g> {
     pub(super) types: bool,
     /// The purpose, for the report of the call.
     pub(super) why: &'static str,
+    /// Whether the description is a caller's (`MapBuilder`), and not an object's: errors then name its methods.
+    pub(super) built: bool,
 }
 
 impl Default for Given<'_> {
     fn default() -> Self {
-        Self { inner: None, types: false, why: "creates a map that the object describes" }
+        Self { inner: None, types: false, why: "creates a map that the object describes", built: false }
     }
 }
 
@@ -58,9 +60,14 @@ impl Map {
         if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() && given.inner.is_none() {
             return Err(Error::Invalid {
                 operation: attempt(spec, &attr),
-                why: "a map of maps needs a template of the maps that it holds: `__array(values, struct …)`, or \
-                     `MapSpec::inner`"
-                    .to_owned(),
+                why: format!(
+                    "a map of maps needs a template of the maps that it holds: {}",
+                    if given.built {
+                        "`MapBuilder::inner`"
+                    } else {
+                        "`__array(values, struct …)`, or `MapSpec::inner`"
+                    }
+                ),
             });
         }
         if cfg!(feature = "struct-ops") && btf.is_none() && struct_ops.is_some() {
@@ -108,7 +115,7 @@ impl Map {
                 }
                 _ => Err(error),
             })
-            .map_err(|error| explain(spec, &attr, &error))?;
+            .map_err(|error| explain(spec, &attr, given.built, &error))?;
         let mut map = Self::wrap(spec.name.clone(), map)?;
         if spec.map_type == MapType::ARENA {
             map.map_arena(spec)?;
@@ -265,14 +272,19 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
         1 => "entry",
         _ => "entries",
     };
-    format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries)
+    let kind = format_args!("({}, {} {unit})", spec.map_type, attr.max_entries);
+    // Only a map without an object can lack a name.
+    if cfg!(feature = "maps") && spec.name.is_empty() {
+        return format!("create a map {kind}");
+    }
+    format!("create the map `{}` {kind}", spec.name)
 }
 
 /// Returns the error of a map that could not be created.
-fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+fn explain(spec: &MapSpec, attr: &MapCreate, built: bool, error: &std::io::Error) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
-        Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
+        Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr, built), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
             (None, _) if let Some(said) = kernels_log(spec, attr) => plain.advise(&said),
             (None, Some(_)) if exclusive(spec).is_some() => {
@@ -315,8 +327,8 @@ fn kernels_log(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
 }
 
 /// Returns the reason for EINVAL, if the description alone shows it: the checks of `map_alloc_check` and `map_alloc` of
-/// each type that hold for every kernel version.
-fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
+/// each type that hold for every kernel version. `built` selects the advice: what to call in Rust, or to write in C.
+fn fault(spec: &MapSpec, attr: &MapCreate, built: bool) -> Option<String> {
     use MapType as T;
     let is_local = matches!(spec.map_type, T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE);
     let is_storage = is_local || matches!(spec.map_type, T::CGROUP_STORAGE | T::PERCPU_CGROUP_STORAGE);
@@ -349,21 +361,26 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
         return Some(format!("a map of the type {kind} has no max_entries: set it to 0"));
     }
     if attr.max_entries == 0 && !is_storage && kind != T::STRUCT_OPS {
-        return Some(format!(
-            "its max_entries is 0, so the loading program must set it: `object.map_mut(\"{name}\")?.max_entries`"
-        ));
+        return Some(match built {
+            true => "its max_entries is 0: set it, by `MapBuilder::max_entries`".to_owned(),
+            false => format!(
+                "its max_entries is 0, so the loading program must set it: `object.map_mut(\"{name}\")?.max_entries`"
+            ),
+        });
     }
     if (has_index || is_local) && attr.key_size != 4 {
         return Some(format!("its key has {} bytes, and that of a map of the type {kind} has 4", attr.key_size));
     }
     if attr.key_size == 0 && !has_no_key {
-        return Some("its key has no size: `__type(key, …)` or `__uint(key_size, …)`".to_owned());
+        let set = if built { "`MapBuilder::key`" } else { "`__type(key, …)` or `__uint(key_size, …)`" };
+        return Some(format!("its key has no size: {set}"));
     }
     if attr.key_size != 0 && has_no_key {
         return Some(format!("its key has {} bytes, and a map of the type {kind} has none", attr.key_size));
     }
     if attr.value_size == 0 && !has_no_value {
-        return Some("its value has no size: `__type(value, …)` or `__uint(value_size, …)`".to_owned());
+        let set = if built { "`MapBuilder::value`" } else { "`__type(value, …)` or `__uint(value_size, …)`" };
+        return Some(format!("its value has no size: {set}"));
     }
     if holds_fds && attr.value_size != 4 {
         return Some(format!("its value has {} bytes, and that of a map of the type {kind} has 4", attr.value_size));

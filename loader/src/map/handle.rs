@@ -123,6 +123,23 @@ impl Map {
         Ok(map)
     }
 
+    /// Returns the same map by a file descriptor of its own, to keep it after [`Loaded`](crate::Loaded) is dropped, or
+    /// to move it to another thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an arena, whose memory is mapped once in a process, and for a struct_ops map, whose value
+    /// belongs to its object; [`Error::Syscall`] with EMFILE if too many files are open.
+    #[doc(alias("take_map", "Map.Clone", "MapHandle::try_from"))]
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let why = match self.map_type() {
+            MapType::ARENA => "an arena is mapped once in a process",
+            MapType::STRUCT_OPS => "the value of a struct_ops map belongs to its object",
+            _ => return self.duplicate(),
+        };
+        Err(Error::Invalid { operation: format!("clone the map `{}`", self.name), why: why.to_owned() })
+    }
+
     /// Duplicates the map's file descriptor.
     pub(crate) fn duplicate(&self) -> Result<Self, Error> {
         let fd = fd::duplicate(self.as_fd(), "duplicates the map's fd")

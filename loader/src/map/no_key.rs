@@ -87,6 +87,6 @@ impl Map {
         }
         let types: Vec<_> = types.iter().map(ToString::to_string).collect();
         Err(self
-            .unfit(what, format!("its type is {}, and only {} maps have this", self.map_type(), types.join(" and "))))
+            .unfit(what, format!("its type is {}; this is for maps of the type {}", self.map_type(), types.join(", "))))
     }
 }

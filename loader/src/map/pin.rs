@@ -139,11 +139,7 @@ impl Map {
                 format!("another map is pinned there: its id is {id}, and that of `{}` is {}", self.name(), self.id());
             return Err(Error::Invalid { operation: attempt(), why });
         }
-        match fs::remove_file(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(pin::failed(attempt(), &error)),
-        }
+        pin::remove(path, attempt())
     }
 
     /// Pins the map at `path`: it exists as long as that file, and other processes can open it there.

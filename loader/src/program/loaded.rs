@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use cutaway_sys::fd;
+
 #[cfg(feature = "usdt")]
 use super::UsdtSpecs;
 use crate::{Error, object::ProgramSpec, pin};
@@ -46,6 +48,26 @@ impl Program {
     #[cfg(feature = "load-options")]
     pub(super) fn with_log(self, log: Option<String>) -> Self {
         Self { log, ..self }
+    }
+
+    /// Returns the same program by a file descriptor of its own, to keep it after [`Loaded`](crate::Loaded) is dropped,
+    /// or to move it to another thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Syscall`] with EMFILE if too many files are open.
+    #[doc(alias("Program.Clone"))]
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let program = fd::duplicate(self.as_fd(), "duplicates the program's fd")
+            .map_err(|error| Error::kernel(format!("clone the program `{}`", self.name()), &error))?;
+        Ok(Self {
+            spec: self.spec.clone(),
+            program,
+            #[cfg(feature = "usdt")]
+            usdt: self.usdt.clone(),
+            #[cfg(feature = "load-options")]
+            log: self.log.clone(),
+        })
     }
 
     /// Returns the verifier's log of this program, which it has accepted. `None` unless

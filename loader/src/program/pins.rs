@@ -1,24 +1,27 @@
 //! Pins of programs: files in a BPF file system.
 
-use std::{fs, os::fd::AsFd, path::Path};
+use std::{os::fd::AsFd, path::Path};
 
 use super::Program;
 use crate::{Error, pin, sys::prog_info};
 
 impl Program {
     /// Removes the pin of this program at `path`. The program stays in the kernel while it is attached, or open
-    /// anywhere.
+    /// anywhere. Returns false if nothing is there.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if the pin cannot be opened or removed: ENOENT if it does not exist; [`Error::Invalid`] if
-    /// something else is pinned there. Nothing is removed then.
+    /// [`Error::Syscall`] if the pin cannot be opened or removed; [`Error::Invalid`] if something else is pinned there.
+    /// Nothing is removed then.
     #[doc(alias("bpf_program__unpin", "Program.Unpin"))]
-    pub fn unpin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn unpin(&self, path: impl AsRef<Path>) -> Result<bool, Error> {
         let path = path.as_ref();
         let attempt = format!("unpin the program `{}` at {}", self.name(), path.display());
-        let pinned = pin::open(path, "opens the pin, to see whether it is this program's")
-            .map_err(|error| pin::failed(attempt.clone(), &error))?;
+        let pinned = match pin::open(path, "opens the pin, to see whether it is this program's") {
+            Ok(pinned) => pinned,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+            Err(error) => return Err(pin::failed(attempt, &error)),
+        };
         let id = |about: String| about.lines().find_map(|line| line.strip_prefix("prog_id:").map(str::to_owned));
         let of = |fd| prog_info::fdinfo(fd).map(id).map_err(|error| Error::kernel(attempt.clone(), &error));
         // A map or a link has no `prog_type`; a link has the id of its program.
@@ -27,6 +30,6 @@ impl Program {
             let why = "something else is pinned there: it stays".to_owned();
             return Err(Error::Invalid { operation: attempt, why });
         }
-        fs::remove_file(path).map_err(|error| Error::kernel(attempt, &error))
+        pin::remove(path, attempt)
     }
 }

@@ -86,6 +86,7 @@ fn program_is_opened_by_pin_id_and_fd() {
         assert_eq!((opened.info().unwrap().id, &section.target), (id, &None));
         let line = opened.attach().unwrap_err().to_string();
         assert!(line.contains("attach the program `count`, whose section's name is unknown"), "{line}");
+        assert!(line.contains("name its section by `Program::set_section`"), "{line}");
         opened.set_section("raw_tp/sys_enter").unwrap();
         let before = sample::runs(&loaded);
         let link = opened.attach().unwrap();
@@ -199,8 +200,8 @@ fn only_its_own_pin_is_removed() {
         assert!(line.contains("something else is pinned there") && path.exists(), "{line}");
     }
     assert!(other.unpin("/proc/self/maps").is_err() && Path::new("/proc/self/maps").exists());
-    one.unpin(&pin.0).unwrap();
-    assert!(!pin.0.exists());
+    assert!(one.unpin(&pin.0).unwrap() && !pin.0.exists());
+    assert!(!one.unpin(&pin.0).unwrap(), "nothing is there");
 }
 
 fn info_describes_the_program() {

@@ -42,6 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(arrays_are_mapped).since(5, 5, "mapped arrays").needs(root),
         test!(only_mappable_maps_are_mapped).needs(root),
         test!(arenas_are_mapped).since(6, 9, "arenas").needs(root),
+        test!(clones_outlive_the_object).needs(root).needs(ring),
         test!(exclusive_map_is_for_one_program).since(6, 18, "exclusive maps").needs(root),
         test!(kernel_says_why_a_map_is_refused).since(7, 2, "BPF_COMMON_ATTRS").needs(root),
         test!(resizable_hash_is_used).since(7, 2, "resizable hash maps").needs(root),
@@ -160,10 +161,35 @@ fn maps_of_maps_take_a_template() {
     Map::create(&spec).unwrap().update(&[1; 4], &fd(&inner).to_ne_bytes()).unwrap();
 }
 
+fn clones_outlive_the_object() {
+    let object = Object::parse(include_bytes!("../../corpus/kinds/one_ring.o")).unwrap();
+    let loaded = object.load().unwrap();
+    let (map, program) = (loaded.map("calls").unwrap().try_clone().unwrap(), loaded.program("sends").unwrap());
+    let (id, program) = (loaded.map("calls").unwrap().id(), program.try_clone().unwrap());
+    drop(loaded);
+    assert_eq!((map.name(), map.id(), program.name()), ("calls", id, "sends"));
+    let link = program.attach().unwrap();
+    let _ = rustix::process::getpgid(None);
+    drop(link);
+    assert!(map.typed::<u32, u64>().unwrap().get(&0).unwrap().unwrap() > 0, "the clone is the same map");
+    let arena = MapBuilder::new(MapType::ARENA).flags(MapFlags::MMAPABLE).max_entries(1).create();
+    if let Ok(arena) = arena {
+        assert!(arena.try_clone().unwrap_err().to_string().contains("an arena is mapped once"), "since Linux 6.9");
+    }
+}
+
 fn refused_map_is_explained() {
     let error = MapBuilder::new(MapType::HASH).name("m").key::<u32>().value::<u32>().create().unwrap_err().to_string();
     assert!(error.contains("cannot create the map `m` (HASH, 0 entries): EINVAL"), "{error}");
-    assert!(error.contains("its max_entries is 0"), "{error}");
+    assert!(error.contains("its max_entries is 0: set it, by `MapBuilder::max_entries`"), "{error}");
+    let unnamed = |map: MapBuilder<'_>| map.create().unwrap_err().to_string();
+    let error = unnamed(MapBuilder::new(MapType::HASH).value::<u32>().max_entries(2));
+    assert!(error.starts_with("cannot create a map (HASH, 2 entries): EINVAL"), "{error}");
+    assert!(error.contains("its key has no size: `MapBuilder::key`"), "{error}");
+    let error = unnamed(MapBuilder::new(MapType::HASH).key::<u32>().max_entries(2));
+    assert!(error.contains("its value has no size: `MapBuilder::value`"), "{error}");
+    let error = unnamed(MapBuilder::new(MapType::HASH_OF_MAPS).key::<u32>().max_entries(2));
+    assert!(error.ends_with("needs a template of the maps that it holds: `MapBuilder::inner`"), "{error}");
     let error = hash(1).ifindex(4711).create().unwrap_err().to_string();
     assert!(error.contains("cannot create the map `counts` (HASH, 1 entry): "), "{error}");
     assert!(error.contains("EINVAL") || error.contains("ENODEV") || error.contains("EOPNOTSUPP"), "{error}");

@@ -178,7 +178,7 @@ fn typed_values_without_keys() {
         left.sort_unstable();
         assert_eq!(left, [2, 3, 4], "the oldest is gone");
         let error = map.contains(&1).unwrap_err().to_string();
-        assert!(error.contains("and only BLOOM_FILTER maps have this"), "{error}");
+        assert!(error.contains("this is for maps of the type BLOOM_FILTER"), "{error}");
         for text in [
             map.map().delete(&[]).unwrap_err().to_string(),
             map.map().keys().next().unwrap().unwrap_err().to_string(),
@@ -201,7 +201,7 @@ fn typed_values_without_keys() {
         "{error}"
     );
     let error = map.pop().unwrap_err().to_string();
-    assert!(error.contains("its type is BLOOM_FILTER, and only QUEUE and STACK maps have this"), "{error}");
+    assert!(error.contains("its type is BLOOM_FILTER; this is for maps of the type QUEUE, STACK"), "{error}");
 }
 
 fn update_flags_are_obeyed() {
