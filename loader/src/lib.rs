@@ -115,6 +115,7 @@
 //! | list all links of the machine, open one by its id | [`system::links`], [`Link::from_id`] | `bpf_link_get_next_id`, `bpf_link_get_fd_by_id` | `loaded_links` | `link.Iterator`, `link.NewFromID` |
 //! | watch an address with the CPU's debug registers | [`PerfEvent::breakpoint`] | — | `PerfEvent::attach` | — |
 //! | pin a link, open a pinned link | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
+//! | load a program from instructions, without an object | [`ProgramBuilder`] | `bpf_prog_load` | — | `NewProgram` |
 //! | open a program by its pin, id or fd | [`Program::from_pin`], [`Program::from_id`], [`Program::from_fd`] | `bpf_obj_get`, `bpf_prog_get_fd_by_id` | `Xdp::from_pin` and similar functions | `LoadPinnedProgram`, `NewProgramFromID`, `NewProgramFromFD` |
 //! | describe a loaded program: tag, runs, maps, sizes | [`Program::info`], [`Program::used_maps`] | `bpf_prog_get_info_by_fd` | `ProgramInfo` | `Program.Info` |
 //! | read a loaded program's instructions, source lines and machine code | [`Program::code`] | `bpf_prog_get_info_by_fd` | — | `ProgramInfo.Instructions`, `ProgramInfo.JitedInsns` |
@@ -263,7 +264,8 @@ pub use object::{
 #[cfg(feature = "load-options")]
 pub use program::{FunctionCost, LogLevel, VerifierStats};
 pub use program::{
-    Program, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun, TestRunResult,
+    Program, ProgramBuilder, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun,
+    TestRunResult,
 };
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};

@@ -13,6 +13,7 @@
 mod attaching;
 mod batches;
 mod bindgen;
+mod built;
 mod corpus;
 mod created;
 mod descriptors;
@@ -61,6 +62,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        built::tests(),
         created::tests(),
         bindgen::tests(),
         verifier::tests(),
