@@ -82,7 +82,7 @@ impl Skeleton<'_> {
         self.out.line("&mut self.object");
         self.out.close("}");
         self.out.blank();
-        self.out.doc(&format!("Returns the whole description, to load it in another way: the programs that the kernel accepts by [`Object::load_partial`](::cutaway::Object::load_partial), then `{loaded}::from_loaded`."));
+        self.out.doc(&format!("Returns the whole description, to load it otherwise: the programs that the kernel accepts by [`Object::load_partial`](::cutaway::Object::load_partial), then `{loaded}::from_loaded`."));
         self.out.line("#[must_use]");
         self.out.open("pub fn into_object(self) -> ::cutaway::Object {");
         self.out.line("self.object");

@@ -237,7 +237,7 @@ fn every_page_is_found_by_man() {
     assert_eq!(printed(&["man"]), page);
 }
 
-/// An object of the corpus.
+/// Returns the path of an object of the corpus.
 fn corpus(name: &str) -> String {
     format!("{}/../tests/corpus/bindgen/{name}", env!("CARGO_MANIFEST_DIR"))
 }

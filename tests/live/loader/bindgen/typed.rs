@@ -455,7 +455,7 @@ mod typed_bindings {
             &mut self.object
         }
 
-        /// Returns the whole description, to load it in another way: the programs that the kernel
+        /// Returns the whole description, to load it otherwise: the programs that the kernel
         /// accepts by [`Object::load_partial`](::cutaway::Object::load_partial), then
         /// `LoadedTyped::from_loaded`.
         #[must_use]
