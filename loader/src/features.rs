@@ -2,7 +2,10 @@
 //!
 //! Probing is more reliable than a version number: distributions backport features, configurations disable them, and
 //! containers forbid them. Each probe is made when its answer is first needed. The answer is kept for the life of the
-//! process, unless it is [`Support::Unknown`].
+//! process, unless it is [`Support::Unknown`] or [`Support::NotPermitted`].
+//!
+//! In a user namespace, a probe that the kernel does not permit is made again with a BPF token, as
+//! [`Object::load`](crate::Object::load) does. A probe then needs the delegation of the commands and types that it uses.
 
 mod btf;
 mod entries;
@@ -12,6 +15,7 @@ mod support;
 use std::sync::OnceLock;
 
 pub use entries::max_entries;
+pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 pub use support::Support;
 
@@ -22,7 +26,8 @@ use self::support::{EXIT, kept, small, support};
 use crate::{
     MapType, ProgramType,
     btf::sanitize::Kinds,
-    sys::{attr::MapCreate, bpf, memlock::charged},
+    sys::{attr::MapCreate, bpf, process},
+    token::Tokens,
 };
 
 /// Probes for `BPF_MAP_TYPE_RINGBUF` by creating a ring of one page.
@@ -30,11 +35,11 @@ use crate::{
 #[doc(alias("BPF_MAP_TYPE_RINGBUF", "libbpf_probe_bpf_map_type", "HaveMapType"))]
 pub fn ring_buffer() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
-            charged(&mut || {
-                bpf::map_create(ring, "asks whether this kernel has ring buffers, by creating a small one")
+            tokens.create(&mut |token| {
+                bpf::map_create(ring, token, "asks whether this kernel has ring buffers, by creating a small one")
             }),
             "5.8",
         )
@@ -46,7 +51,7 @@ pub fn ring_buffer() -> Support {
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub fn perf_event_array() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let array = MapCreate {
             map_type: MapType::PERF_EVENT_ARRAY,
             key_size: 4,
@@ -55,7 +60,9 @@ pub fn perf_event_array() -> Support {
             ..MapCreate::default()
         };
         support(
-            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by creating one")),
+            tokens.create(&mut |token| {
+                bpf::map_create(array, token, "asks whether this kernel has perf event arrays, by creating one")
+            }),
             "4.3",
         )
     })
@@ -67,9 +74,9 @@ pub fn perf_event_array() -> Support {
 #[doc(alias("bpf_get_attach_cookie", "libbpf_probe_bpf_helper"))]
 pub fn attach_cookie() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let call = Instruction::new(opcode::JMP_CALL, 0, 0, 0, Helper::bpf_get_attach_cookie.id());
-        support(small(ProgramType::KPROBE, AttachType::default(), &[call, EXIT]), "5.15")
+        support(small(ProgramType::KPROBE, AttachType::default(), &[call, EXIT], tokens), "5.15")
     })
 }
 
@@ -77,12 +84,29 @@ pub fn attach_cookie() -> Support {
 #[must_use]
 #[doc(alias = "BPF_BTF_LOAD")]
 pub fn btf() -> Support {
-    static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || support(charged(&mut || btf::load(btf::PLAIN)), "4.18"))
+    btf_with(&Tokens::automatic())
 }
 
-/// Returns the kinds of BTF that the kernel knows. An object's BTF is rewritten to these.
-pub(crate) fn btf_kinds() -> Kinds {
+/// As [`btf`], with the token of a load.
+pub(crate) fn btf_with(tokens: &Tokens<'_>) -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, tokens, |tokens| support(btf::load(btf::PLAIN, tokens), "4.18"))
+}
+
+/// Returns the kinds of BTF that the kernel knows. An object's BTF is rewritten to these. Call it only after
+/// [`btf_with`] with the same token has returned [`Support::Yes`].
+pub(crate) fn btf_kinds(tokens: &Tokens<'_>) -> Kinds {
     static ANSWER: OnceLock<Kinds> = OnceLock::new();
-    *ANSWER.get_or_init(btf::kinds)
+    *ANSWER.get_or_init(|| btf::kinds(tokens))
+}
+
+/// Returns whether programs can be attached with cookies, by the answer of a probe for them ([`attach_cookie`],
+/// [`perf_link`]). The kernel's version decides if the probe was not permitted, for example because a token delegates
+/// other programs: 5.15.
+pub(crate) fn has_cookies(probed: Support) -> bool {
+    match probed {
+        Support::Yes => true,
+        Support::Needs(_) => false,
+        Support::NotPermitted | Support::Unknown => process::kernel_version().is_ok_and(|version| version >= 0x05_0f_00),
+    }
 }

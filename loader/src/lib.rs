@@ -185,6 +185,7 @@ mod sys;
 #[cfg(feature = "system")]
 pub mod system;
 mod text;
+mod token;
 mod variable;
 
 pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType, ProgramType, instruction};
@@ -214,6 +215,8 @@ pub use object::{
 pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
+#[cfg(feature = "token")]
+pub use token::{BpfToken, Delegation};
 pub use resolve::{core_relo, externs::ExternFound};
 pub use variable::Variable;
 

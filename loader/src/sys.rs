@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     bpf.rs, attr.rs    bpf(2) and its attributes
-//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs
+//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs, token.rs
 //!                        groups of commands of bpf(2)
 //!     constant_names.rs  the kernel's names in reports
 //!     perf_event.rs      perf_event_open(2) and its ioctls
@@ -34,3 +34,5 @@ pub(crate) mod run;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;
+#[cfg(feature = "token")]
+pub(crate) mod token;

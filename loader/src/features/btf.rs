@@ -6,7 +6,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use crate::{btf::sanitize::Kinds, sys::bpf};
+use crate::{btf::sanitize::Kinds, sys::bpf, token::Tokens};
 
 /// `BTF_KIND_…`
 mod kind {
@@ -48,8 +48,8 @@ const TYPE_TAG: &[&[u32]] = &[&INTEGER, &[1, info(kind::TYPE_TAG, 0), 1], &[0, i
 const ENUM64: &[&[u32]] = &[&INTEGER, &[1, info(kind::ENUM64, 1), 8, 1, 0, 0]];
 
 /// Probes for every kind that was not in the kernel's first BTF.
-pub(super) fn kinds() -> Kinds {
-    let takes = |types| load(types).is_ok();
+pub(super) fn kinds(tokens: &Tokens<'_>) -> Kinds {
+    let takes = |types| load(types, tokens).is_ok();
     Kinds {
         func: takes(FUNC),
         func_global: takes(FUNC_GLOBAL),
@@ -63,8 +63,11 @@ pub(super) fn kinds() -> Kinds {
 }
 
 /// Loads a BTF blob with these types.
-pub(super) fn load(types: &[&[u32]]) -> io::Result<OwnedFd> {
-    bpf::btf_load(&blob(types), &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
+pub(super) fn load(types: &[&[u32]], tokens: &Tokens<'_>) -> io::Result<OwnedFd> {
+    let blob = blob(types);
+    tokens.create(&mut |token| {
+        bpf::btf_load(&blob, token, &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
+    })
 }
 
 /// Builds a blob: `struct btf_header`, the types, the strings.

@@ -17,6 +17,7 @@ use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
     sys::link::{self, Target, UprobeOffsets},
+    token::Tokens,
 };
 
 /// Probes with a program of this type. `missing` is the errno of a kernel that knows this kind of link.
@@ -25,9 +26,10 @@ fn ask(
     expected_attach_type: AttachType,
     missing: i32,
     since: &'static str,
+    tokens: &Tokens<'_>,
     link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>,
 ) -> Support {
-    match nothing(program_type, expected_attach_type).and_then(|program| link(program.as_fd())) {
+    match nothing(program_type, expected_attach_type, tokens).and_then(|program| link(program.as_fd())) {
         Err(error) if error.raw_os_error() == Some(missing) => Support::Yes,
         answer => support(answer, since),
     }
@@ -38,9 +40,9 @@ fn ask(
 #[doc(alias = "BPF_LINK_TYPE_PERF_EVENT")]
 pub fn perf_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
-        ask(ProgramType::TRACEPOINT, AttachType::default(), libc::EBADF, "5.15", |program| {
+        ask(ProgramType::TRACEPOINT, AttachType::default(), libc::EBADF, "5.15", tokens, |program| {
             link::create(program, Target::Nowhere, AttachType::PERF_EVENT, 0, why)
         })
     })
@@ -50,11 +52,16 @@ pub fn perf_link() -> Support {
 #[must_use]
 #[doc(alias = "BPF_TRACE_KPROBE_MULTI")]
 pub fn kprobe_multi() -> Support {
+    kprobe_multi_with(&Tokens::automatic())
+}
+
+/// As [`kprobe_multi`], with the token of a load.
+pub(crate) fn kprobe_multi_with(tokens: &Tokens<'_>) -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, tokens, |tokens| {
         let why = "asks whether this kernel has links on many functions; EFAULT, for the missing name, means yes";
         let kind = AttachType::TRACE_KPROBE_MULTI;
-        ask(ProgramType::KPROBE, kind, libc::EFAULT, "5.18 with CONFIG_FPROBE", |program| {
+        ask(ProgramType::KPROBE, kind, libc::EFAULT, "5.18 with CONFIG_FPROBE", tokens, |program| {
             link::create_kprobe_multi_nowhere(program, why)
         })
     })
@@ -64,10 +71,15 @@ pub fn kprobe_multi() -> Support {
 #[must_use]
 #[doc(alias = "BPF_TRACE_UPROBE_MULTI")]
 pub fn uprobe_multi() -> Support {
+    uprobe_multi_with(&Tokens::automatic())
+}
+
+/// As [`uprobe_multi`], with the token of a load.
+pub(crate) fn uprobe_multi_with(tokens: &Tokens<'_>) -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, tokens, |tokens| {
         let why = "asks whether this kernel has links on many locations of a file; EBADF, for a directory, means yes";
-        uprobes_in_a_directory(0, libc::EBADF, "6.6", why)
+        uprobes_in_a_directory(0, libc::EBADF, "6.6", why, tokens)
     })
 }
 
@@ -77,19 +89,30 @@ pub fn uprobe_multi() -> Support {
 #[doc(alias = "FEAT_UPROBE_MULTI_LINK")]
 #[must_use]
 pub fn uprobe_multi_pid() -> Support {
+    uprobe_multi_pid_with(&Tokens::automatic())
+}
+
+/// As [`uprobe_multi_pid`], with the token of a load.
+pub(crate) fn uprobe_multi_pid_with(tokens: &Tokens<'_>) -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || match uprobe_multi() {
+    kept(&ANSWER, tokens, |tokens| match uprobe_multi_with(tokens) {
         Support::Yes => {
             let why = "asks whether such links can be for one process; EINVAL, for an invalid PID, means yes";
-            uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why)
+            uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why, tokens)
         }
         answer => answer,
     })
 }
 
-fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
+fn uprobes_in_a_directory(
+    pid: u32,
+    missing: i32,
+    since: &'static str,
+    why: &str,
+    tokens: &Tokens<'_>,
+) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
-    ask(ProgramType::KPROBE, kind, missing, since, |program| {
+    ask(ProgramType::KPROBE, kind, missing, since, tokens, |program| {
         let locations = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
         link::create_uprobe_multi(program, kind, false, locations, pid, why)
     })
@@ -100,9 +123,9 @@ fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str
 #[doc(alias = "BPF_LINK_TYPE_CGROUP")]
 pub fn cgroup_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let why = "asks whether this kernel has links on cgroups; EBADF, for the missing cgroup, means yes";
-        ask(ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS, libc::EBADF, "5.7", |program| {
+        ask(ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS, libc::EBADF, "5.7", tokens, |program| {
             link::create(program, Target::Nowhere, AttachType::CGROUP_INET_INGRESS, 0, why)
         })
     })
@@ -113,7 +136,7 @@ pub fn cgroup_link() -> Support {
 #[doc(alias("BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
 pub fn tcx_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::TCX_INGRESS, "6.6"))
+    kept(&ANSWER, &Tokens::automatic(), |tokens| device(ProgramType::SCHED_CLS, AttachType::TCX_INGRESS, "6.6", tokens))
 }
 
 /// Probes for links on netkit devices.
@@ -121,11 +144,11 @@ pub fn tcx_link() -> Support {
 #[doc(alias("BPF_NETKIT_PRIMARY", "BPF_NETKIT_PEER"))]
 pub fn netkit_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT"))
+    kept(&ANSWER, &Tokens::automatic(), |tokens| device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT", tokens))
 }
 
 /// Probes with device 0, which never exists.
-fn device(program_type: ProgramType, kind: AttachType, since: &'static str) -> Support {
+fn device(program_type: ProgramType, kind: AttachType, since: &'static str, tokens: &Tokens<'_>) -> Support {
     let why = "asks whether this kernel has such links on network devices; ENODEV, for the missing device, means yes";
-    ask(program_type, kind, libc::ENODEV, since, |program| link::create(program, Target::Device(0), kind, 0, why))
+    ask(program_type, kind, libc::ENODEV, since, tokens, |program| link::create(program, Target::Device(0), kind, 0, why))
 }

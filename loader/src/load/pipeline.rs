@@ -29,8 +29,9 @@ use crate::{
     map::NewPins,
     program::Shared,
     sorted::sort,
-    sys::{bpf, memlock::charged},
+    sys::bpf,
     text::listed,
+    token::Tokens,
 };
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
@@ -130,7 +131,8 @@ impl Object {
         self.check_features()?;
         options.check(&self)?;
         self.warn(&|warning| !matches!(warning, Warning::License { .. }));
-        let btf = self.load_btf()?;
+        let tokens = options.tokens();
+        let btf = self.load_btf(&tokens)?;
         let plan = Plan::of(&self, Types::Running)?;
         let mut skipped = plan.skipped(&self);
         #[cfg(feature = "struct-ops")]
@@ -139,7 +141,7 @@ impl Object {
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
         let mut maps =
-            self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
+            self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &tokens, &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
@@ -149,13 +151,14 @@ impl Object {
             kernel_version: self.kernel_version,
             resolved: &plan.resolved,
             btf: btf.as_ref().map(AsFd::as_fd),
+            tokens: &tokens,
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
         };
         #[cfg(feature = "instrument")]
         let mut instrumentation = {
             let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
-            Instrumentation::of(&self, &plan.resolved, &created)?
+            Instrumentation::of(&self, &plan.resolved, &created, &tokens)?
         };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
         for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
@@ -221,11 +224,12 @@ impl Object {
         plan: &Plan,
         pins: &Path,
         btf: Option<BorrowedFd<'_>>,
+        tokens: &Tokens<'_>,
         new_pins: &mut NewPins,
     ) -> Result<Vec<CreatedMap>, Error> {
         let mut maps = Vec::new();
         for (index, spec) in plan.maps(self) {
-            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?;
+            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, tokens, new_pins)?;
             maps.push(CreatedMap { index, data: spec.data(), map });
         }
         Ok(maps)
@@ -239,19 +243,19 @@ impl Object {
     /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
     /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF
     /// with the kinds that the kernel accepts.
-    fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
+    fn load_btf(&self, tokens: &Tokens<'_>) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
-        let why = match load_btf(&bytes) {
+        let why = match load_btf(&bytes, tokens) {
             Ok(btf) => return Ok(Some(btf)),
             Err(why) => why,
         };
         debug!("the kernel refuses the object's BTF: {why}");
-        let loaded = match features::btf() {
+        let loaded = match features::btf_with(tokens) {
             Support::Yes => {
                 let mut older = bytes.clone();
                 let btf = Btf::parse(&bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
-                sanitize::rewrite(&mut older, &btf, features::btf_kinds())?;
-                load_btf(&older)
+                sanitize::rewrite(&mut older, &btf, features::btf_kinds(tokens))?;
+                load_btf(&older, tokens)
             }
             answer => Err(format!("BTF is {answer}")),
         };
@@ -271,9 +275,10 @@ impl Object {
     }
 }
 
-fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
+fn load_btf(bytes: &[u8], tokens: &Tokens<'_>) -> Result<OwnedFd, String> {
     let why = "loads the object's BTF: map types, function names, source lines";
-    charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
+    let loaded = tokens.create(&mut |token| bpf::btf_load(bytes, token, &mut [], why));
+    loaded.map_err(|error| Errno::of(&error).to_string())
 }
 
 /// Writes the file descriptors of programs into the values of struct_ops maps.

@@ -10,15 +10,14 @@ use super::Map;
 use crate::{
     Error, MapFlags, MapType,
     object::MapSpec,
-    privileges,
     resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         constant_names::MapFlagBits,
-        memlock::charged,
         mmap::Shared,
     },
+    token::{Need, Tokens},
 };
 
 /// `BPF_F_SEGV_ON_FAULT`: user space may only touch arena pages that programs have allocated.
@@ -34,6 +33,7 @@ impl Map {
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
         btf: Option<BorrowedFd<'_>>,
+        tokens: &Tokens<'_>,
     ) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
         let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
@@ -52,7 +52,7 @@ impl Map {
             });
         }
         // The kernel reads the template only while it creates the map.
-        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, None, btf)).transpose()?;
+        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, None, btf, tokens)).transpose()?;
         if let Some(inner) = &inner {
             attr.inner_map_fd = number(inner.as_fd());
         }
@@ -75,16 +75,18 @@ impl Map {
                 attr.value_type_btf_obj_fd = number(module.as_fd());
             }
         }
-        let map = charged(&mut || bpf::map_create(attr, "creates a map that the object describes"))
+        let map = tokens
+            .create(&mut |token| bpf::map_create(attr, token, "creates a map that the object describes"))
             .or_else(|error| match error.raw_os_error() {
                 // Only observers of the map use the types. If the kernel refuses them, the map is created without.
                 Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {
                     let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
-                    bpf::map_create(plain, "creates the map again without the types of its key and value")
+                    let why = "creates the map again without the types of its key and value";
+                    bpf::map_create(plain, tokens.held(), why)
                 }
                 _ => Err(error),
             })
-            .map_err(|error| explain(spec, &attr, &error))?;
+            .map_err(|error| explain(spec, &attr, &error, tokens))?;
         let mut map = Self::wrap(spec.name.clone(), map)?;
         if spec.map_type == MapType::ARENA {
             map.map_arena(spec)?;
@@ -96,7 +98,7 @@ impl Map {
 
     /// Creates an array of one element with a value of `size` bytes, which this process can map.
     #[cfg(feature = "instrument")]
-    pub(crate) fn create_counters(name: &str, size: u32) -> Result<Self, Error> {
+    pub(crate) fn create_counters(name: &str, size: u32, tokens: &Tokens<'_>) -> Result<Self, Error> {
         let attr = MapCreate {
             map_type: MapType::ARRAY,
             key_size: 4,
@@ -106,10 +108,12 @@ impl Map {
             map_name: Name::cut(name),
             ..MapCreate::default()
         };
-        let map = charged(&mut || bpf::map_create(attr, "creates a map for counts of inserted instructions"));
+        let map = tokens.create(&mut |token| {
+            bpf::map_create(attr, token, "creates a map for counts of inserted instructions")
+        });
         let map = map.map_err(|error| {
             let attempt = format!("create the map `{name}` (ARRAY, a value of {size} bytes)");
-            Error::kernel(attempt, &error).wanting(privileges::to_create(MapType::ARRAY))
+            tokens.explain(Error::kernel(attempt, &error), Need::Map(MapType::ARRAY))
         })?;
         Self::wrap(name.to_owned(), map)
     }
@@ -241,7 +245,7 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
 }
 
 /// Returns the error of a map that could not be created.
-fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error, tokens: &Tokens<'_>) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
         Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
@@ -252,7 +256,7 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
             (None, None) => plain.advise("this kernel, or this loader, does not know the map type of this number"),
         },
         Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
-        _ => plain.wanting(privileges::to_create(spec.map_type)),
+        _ => tokens.explain(plain, Need::Map(spec.map_type)),
     }
 }
 

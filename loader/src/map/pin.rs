@@ -9,7 +9,7 @@ use std::{
 use log::warn;
 
 use super::{Map, create::corrected};
-use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted, token::Tokens};
 
 impl Map {
     /// Returns the map that `spec` describes. A map to be pinned by name is opened if its pin exists; otherwise it is
@@ -19,13 +19,14 @@ impl Map {
         struct_ops: Option<&Fitted>,
         pins: &Path,
         btf: Option<BorrowedFd<'_>>,
+        tokens: &Tokens<'_>,
         new_pins: &mut NewPins,
     ) -> Result<Self, Error> {
         /// Rounds of a race with processes that pin and unpin at the same path. A dangling symbolic link looks like
         /// such a race forever.
         const ROUNDS: u32 = 100;
         if spec.pinning == Pinning::None {
-            return Self::create(spec, struct_ops, btf);
+            return Self::create(spec, struct_ops, btf, tokens);
         }
         // A name from the object must not lead out of the directory.
         if spec.name.contains('/') {
@@ -48,7 +49,7 @@ impl Map {
             }
             let map = match created.take() {
                 Some(map) => map,
-                None => Self::create(spec, struct_ops, btf)?,
+                None => Self::create(spec, struct_ops, btf, tokens)?,
             };
             match pin::pin(map.as_fd(), &path, PINS) {
                 // Another process has just pinned its map there: use that one.

@@ -8,10 +8,12 @@ use cutaway_sys::AttachType;
 
 use super::{Program, Shared, private_stack, verify};
 use crate::{
-    Error, features,
+    Error,
+    features::{self, Support},
     link::Linked,
     object::ProgramSpec,
     sys::bpf::{self, BtfTarget, Info},
+    token::Tokens,
 };
 
 /// `BPF_F_SLEEPABLE`
@@ -49,7 +51,7 @@ impl Program {
         replaced: Option<BtfTarget<'_>>,
         explains: bool,
     ) -> Result<Self, Error> {
-        choose_attach_method(&mut spec);
+        choose_attach_method(&mut spec, shared.tokens);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {
                 // For struct_ops programs, `expected_attach_type` is the index of the member.
@@ -76,7 +78,7 @@ impl Program {
         if let Some(prefixed) = &prefixed {
             (asked.instructions, asked.btf) = (&prefixed.instructions, info(shared, prefixed));
         }
-        let program = match verify::first(&asked) {
+        let program = match verify::first(&asked, shared.tokens) {
             Ok(program) => program,
             Err(refusal) if cfg!(feature = "instrument") && !explains => {
                 return Err(refusal.without_location(&plain, shared));
@@ -101,16 +103,18 @@ impl Program {
 
 /// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
 /// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
-fn choose_attach_method(spec: &mut ProgramSpec) {
+fn choose_attach_method(spec: &mut ProgramSpec, tokens: &Tokens<'_>) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),
+        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi_with(tokens),
         // USDT probes are often restricted to one process.
-        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid(),
-        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi(),
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid_with(tokens),
+        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi_with(tokens),
         _ => return,
     };
-    if !answer.is_yes() {
+    // A process that needs a token may open no perf events, so the other method is of no use to it.
+    let is_undelegated = answer == Support::NotPermitted && tokens.held().is_some();
+    if !answer.is_yes() && !is_undelegated {
         debug!("`{}` is loaded as an ordinary probe: links on many attach points at once are {answer}", spec.name);
         *kind = AttachType::default();
     }

@@ -6,7 +6,7 @@ use std::{ffi::CStr, os::fd::BorrowedFd};
 
 #[cfg(feature = "usdt")]
 use super::UsdtSpecs;
-use crate::resolve::Resolved;
+use crate::{resolve::Resolved, token::Tokens};
 
 /// The data that all programs of an object share.
 pub(crate) struct Shared<'a> {
@@ -17,6 +17,7 @@ pub(crate) struct Shared<'a> {
     /// The resolution of the object against this kernel's types.
     pub(crate) resolved: &'a Resolved,
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    pub(crate) tokens: &'a Tokens<'a>,
     /// The maps with the argument locations of USDT probes.
     #[cfg(feature = "usdt")]
     pub(crate) usdt: Option<Arc<UsdtSpecs>>,

@@ -10,7 +10,10 @@
 //! The errno of the first load is the verifier's own, and the one that is reported (`kernel/bpf/log.c`,
 //! `kernel/bpf/verifier.c`).
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use super::{
     Shared,
@@ -18,11 +21,12 @@ use super::{
     verifier,
 };
 use crate::{
-    Errno, Error, privileges,
+    Errno, Error,
     sys::{
         bpf::{self, LogLevel},
         memlock::charged,
     },
+    token::{Need, Tokens, is_refusal},
 };
 
 /// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
@@ -40,18 +44,30 @@ pub(super) struct Refusal {
     log: String,
 }
 
-/// Loads a program, with a log that contains only the reason.
-pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
+/// Loads a program, with a log that contains only the reason. If the kernel refuses it for lack of a privilege, tries
+/// once more with a token.
+pub(super) fn first(program: &bpf::Program<'_>, tokens: &Tokens<'_>) -> Result<OwnedFd, Refusal> {
+    let token = tokens.held();
+    match (first_with(program, token), token) {
+        (Err(refusal), None) if is_refusal(&refusal.error) => match tokens.find() {
+            Some(token) => first_with(program, Some(token)),
+            None => Err(refusal),
+        },
+        (answer, _) => answer,
+    }
+}
+
+fn first_with(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Refusal> {
     let mut room = vec![0; REASON];
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = load_retrying(program, LogLevel::Reason, &mut room);
+    let mut answer = load_retrying(program, token, LogLevel::Reason, &mut room);
     if errno(&answer) == Some(libc::EPERM) && text(&room).is_empty() {
         // The verifier has not seen the program: perhaps the limit of locked memory is reached.
-        answer = charged(&mut || load_retrying(program, LogLevel::Reason, &mut room));
+        answer = charged(&mut || load_retrying(program, token, LogLevel::Reason, &mut room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
         // The log did not fit, which hides the verifier's verdict.
-        answer = load_retrying(program, LogLevel::Reason, &mut []);
+        answer = load_retrying(program, token, LogLevel::Reason, &mut []);
     }
     answer.map_err(|error| Refusal { error, log: text(&room) })
 }
@@ -72,7 +88,7 @@ impl Refusal {
             return Err(self.without_location(program, shared));
         }
         let mut room = vec![0; WHOLE];
-        let second = match load_retrying(program, LogLevel::Steps, &mut room) {
+        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
             Ok(program) => return Ok(program),
             Err(error) => error,
         };
@@ -83,10 +99,11 @@ impl Refusal {
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
             // The program is accepted; only its log did not fit.
-            return load_retrying(program, LogLevel::Reason, &mut []).map_err(|error| refused(program, &error));
+            return load_retrying(program, shared.tokens.held(), LogLevel::Reason, &mut [])
+                .map_err(|error| refused(program, &error, shared.tokens));
         }
         let Some(found) = own.or(sentence) else {
-            return Err(refused(program, &self.error));
+            return Err(refused(program, &self.error, shared.tokens));
         };
         let is_whole = own.is_some();
         let mut at = if is_whole { verifier::location(&log) } else { None };
@@ -108,7 +125,7 @@ impl Refusal {
     pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
         match verifier::reason_in_log(&self.log) {
             Some(sentence) => self.verifier(program, explained(sentence, shared), None, self.log.clone()),
-            None => refused(program, &self.error),
+            None => refused(program, &self.error, shared.tokens),
         }
     }
 
@@ -118,7 +135,12 @@ impl Refusal {
 }
 
 /// Loads a program. Retries if a signal interrupts the verifier (EAGAIN); a few attempts suffice.
-fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io::Result<OwnedFd> {
+fn load_retrying(
+    program: &bpf::Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     const TIMES: u32 = 5;
     let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
@@ -126,7 +148,7 @@ fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) ->
     };
     let mut times = 1;
     loop {
-        let answer = bpf::prog_load(program, level, log, why);
+        let answer = bpf::prog_load(program, token, level, log, why);
         match &answer {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && times < TIMES => times += 1,
             _ => return answer,
@@ -140,7 +162,7 @@ fn text(log: &[u8]) -> String {
     String::from_utf8_lossy(log.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
 }
 
-fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
+fn refused(program: &bpf::Program<'_>, error: &io::Error, tokens: &Tokens<'_>) -> Error {
     let attempt = format!("load the program `{}` ({})", program.name, program.program_type);
     let plain = Error::kernel(attempt, error);
     match Errno::of(error).raw() {
@@ -148,6 +170,6 @@ fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
             plain.advise("the verifier gives no reason; perhaps this kernel does not know this program type")
         }
         libc::E2BIG => plain.advise("it has more instructions or uses more maps than the kernel accepts"),
-        _ => plain.wanting(privileges::to_load(program.program_type)),
+        _ => tokens.explain(plain, Need::Program(program.program_type, program.expected_attach_type)),
     }
 }

@@ -17,6 +17,8 @@ mod info;
 mod tests;
 
 pub(super) use self::define::Attr;
+#[cfg(feature = "token")]
+pub(crate) use self::{commands::TokenCreate, info::TokenInfo};
 pub(crate) use self::{
     commands::{
         BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,

@@ -57,6 +57,8 @@ pub(super) enum Command {
     LINK_CREATE = 28,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    #[cfg(feature = "token")]
+    TOKEN_CREATE = 36,
 }
 
 /// Calls bpf(2) and logs the call.
@@ -159,10 +161,17 @@ pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-/// Creates a map.
-pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
+/// `BPF_F_TOKEN_FD`, the same bit for maps, programs and BTF: the structure has the fd of a token (6.9).
+const TOKEN_FD: u32 = 1 << 16;
+
+/// Creates a map, with the rights of `token`.
+pub(crate) fn map_create(mut attr: MapCreate, token: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    if let Some(token) = token {
+        attr.map_flags.0 |= TOKEN_FD;
+        attr.map_token_fd = number(token);
+    }
     // SAFETY: `MapCreate` holds no address.
-    unsafe { bpf_fd(Command::MAP_CREATE, &mut { attr }, why) }
+    unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
 }
 
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
@@ -198,8 +207,13 @@ pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
     unsafe { bpf_fd_logged(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
 }
 
-/// Loads BTF. `log`, if not empty, receives the kernel's log.
-pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+/// Loads BTF, with the rights of `token`. `log`, if not empty, receives the kernel's log.
+pub(crate) fn btf_load(
+    btf: &[u8],
+    token: Option<BorrowedFd<'_>>,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
     let mut attr = BtfLoad {
         btf: Pointer::to(btf),
         btf_size: length(btf.len())?,
@@ -208,6 +222,10 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
         btf_log_buf: Pointer::to_mut(log),
         ..Default::default()
     };
+    if let Some(token) = token {
+        attr.btf_flags = TOKEN_FD;
+        attr.btf_token_fd = number(token);
+    }
     // SAFETY: both addresses are slices borrowed for the call, with their own lengths.
     unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
 }
@@ -255,8 +273,14 @@ pub(crate) enum LogLevel {
     Reason = 4,
 }
 
-/// Loads a program. `log`, if not empty, receives the verifier's log.
-pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+/// Loads a program, with the rights of `token`. `log`, if not empty, receives the verifier's log.
+pub(crate) fn prog_load(
+    program: &Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
     // Index 0 means vmlinux; the kernel does not use the fd there.
     let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
     let mut attr = ProgLoad {
@@ -276,6 +300,10 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         fd_array: if program.modules.is_empty() { Pointer::default() } else { Pointer::to(&modules) },
         ..Default::default()
     };
+    if let Some(token) = token {
+        attr.prog_flags.0 |= TOKEN_FD;
+        attr.prog_token_fd = number(token);
+    }
     if let Some(info) = program.btf {
         attr.prog_btf_fd = number(info.fd);
         attr.func_info_rec_size = record_size(info.func_info);

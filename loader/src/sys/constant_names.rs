@@ -24,6 +24,7 @@ pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
         ("netfilter_flags", 1) => return Some("BPF_F_NETFILTER_IP_DEFRAG"),
         ("pf", 2) => return Some("NFPROTO_IPV4"),
         ("pf", 10) => return Some("NFPROTO_IPV6"),
+        ("btf_flags", 0x1_0000) => return Some("BPF_F_TOKEN_FD"),
         ("hooknum", _) => HOOKS,
         _ => "",
     };
@@ -77,7 +78,7 @@ const MAP_FLAGS: &str = "\
 /// Flags of `BPF_PROG_LOAD`, by bit.
 const PROG_FLAGS: &str = "\
     BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
-    BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
+    BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS - - - - - - - - BPF_F_TOKEN_FD";
 
 /// The strings or bytes to log in place of addresses, by field.
 pub(super) type LoggedAs<'a> = &'a [(&'static str, &'a dyn fmt::Display)];

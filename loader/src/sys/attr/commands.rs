@@ -83,6 +83,12 @@ attr! {
         core_relo_cnt: u32,
         /// File descriptors that instructions refer to by index: BTF of modules (5.14).
         fd_array: Pointer,
+        core_relos: Pointer,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        /// A BPF token (6.9), with the flag `BPF_F_TOKEN_FD`.
+        prog_token_fd: u32,
+        fd_array_cnt: u32,
     }
 
     /// `BPF_BTF_LOAD`
@@ -92,7 +98,16 @@ attr! {
         btf_size: u32,
         btf_log_size: u32,
         btf_log_level: u32,
-        padding: u32,
+        btf_log_true_size: u32,
+        btf_flags: u32,
+        /// A BPF token (6.9), with the flag `BPF_F_TOKEN_FD`.
+        btf_token_fd: u32,
+    }
+
+    /// `BPF_TOKEN_CREATE`
+    struct TokenCreate {
+        flags: u32,
+        bpffs_fd: u32,
     }
 
     /// `BPF_LINK_CREATE` without further fields: cgroups, network devices and namespaces

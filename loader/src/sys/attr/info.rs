@@ -37,6 +37,14 @@ attr! {
         run_cnt: u64,
     }
 
+    /// `struct bpf_token_info` (6.17): a bit for each delegated command and type
+    struct TokenInfo {
+        allowed_cmds: u64,
+        allowed_maps: u64,
+        allowed_progs: u64,
+        allowed_attachs: u64,
+    }
+
     /// `struct bpf_btf_info`
     struct BtfInfo {
         btf: Pointer,

@@ -16,6 +16,9 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
     assert_eq!(offset_of!(ProgLoad, attach_btf_obj_fd), 112);
     assert_eq!(offset_of!(ProgLoad, fd_array), 120);
+    assert_eq!(offset_of!(ProgLoad, prog_token_fd), 144);
+    assert_eq!(offset_of!(MapCreate, map_token_fd), 76);
+    assert_eq!(offset_of!(BtfLoad, btf_token_fd), 36);
     assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
     assert_eq!(offset_of!(LinkCreateTracing, cookie), 24);
     assert_eq!(offset_of!(LinkCreateIter, iter_info_len), 24);
