@@ -15,8 +15,8 @@ mod support;
 use std::sync::OnceLock;
 
 pub use entries::max_entries;
-pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
+pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
 pub use support::Support;
 
 use cutaway_sys::{AttachType, Helper, Instruction, instruction::opcode, memory::page_size};
@@ -107,6 +107,8 @@ pub(crate) fn has_cookies(probed: Support) -> bool {
     match probed {
         Support::Yes => true,
         Support::Needs(_) => false,
-        Support::NotPermitted | Support::Unknown => process::kernel_version().is_ok_and(|version| version >= 0x05_0f_00),
+        Support::NotPermitted | Support::Unknown => {
+            process::kernel_version().is_ok_and(|version| version >= 0x05_0f_00)
+        }
     }
 }

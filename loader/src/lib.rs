@@ -215,9 +215,9 @@ pub use object::{
 pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
+pub use resolve::{core_relo, externs::ExternFound};
 #[cfg(feature = "token")]
 pub use token::{BpfToken, Delegation};
-pub use resolve::{core_relo, externs::ExternFound};
 pub use variable::Variable;
 
 #[cfg(feature = "aya-obj")]

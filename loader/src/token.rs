@@ -27,6 +27,6 @@ mod tokens;
 pub(crate) use self::disabled::{Choice, Tokens, is_refusal};
 pub(crate) use self::need::Need;
 #[cfg(feature = "token")]
-pub use self::{bpf_token::BpfToken, delegation::Delegation};
-#[cfg(feature = "token")]
 pub(crate) use self::tokens::{Choice, Tokens, is_refusal};
+#[cfg(feature = "token")]
+pub use self::{bpf_token::BpfToken, delegation::Delegation};

@@ -104,13 +104,7 @@ pub(crate) fn uprobe_multi_pid_with(tokens: &Tokens<'_>) -> Support {
     })
 }
 
-fn uprobes_in_a_directory(
-    pid: u32,
-    missing: i32,
-    since: &'static str,
-    why: &str,
-    tokens: &Tokens<'_>,
-) -> Support {
+fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str, tokens: &Tokens<'_>) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, tokens, |program| {
         let locations = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
@@ -144,11 +138,15 @@ pub fn tcx_link() -> Support {
 #[doc(alias("BPF_NETKIT_PRIMARY", "BPF_NETKIT_PEER"))]
 pub fn netkit_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, &Tokens::automatic(), |tokens| device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT", tokens))
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
+        device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT", tokens)
+    })
 }
 
 /// Probes with device 0, which never exists.
 fn device(program_type: ProgramType, kind: AttachType, since: &'static str, tokens: &Tokens<'_>) -> Support {
     let why = "asks whether this kernel has such links on network devices; ENODEV, for the missing device, means yes";
-    ask(program_type, kind, libc::ENODEV, since, tokens, |program| link::create(program, Target::Device(0), kind, 0, why))
+    ask(program_type, kind, libc::ENODEV, since, tokens, |program| {
+        link::create(program, Target::Device(0), kind, 0, why)
+    })
 }

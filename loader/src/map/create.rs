@@ -108,9 +108,8 @@ impl Map {
             map_name: Name::cut(name),
             ..MapCreate::default()
         };
-        let map = tokens.create(&mut |token| {
-            bpf::map_create(attr, token, "creates a map for counts of inserted instructions")
-        });
+        let map = tokens
+            .create(&mut |token| bpf::map_create(attr, token, "creates a map for counts of inserted instructions"));
         let map = map.map_err(|error| {
             let attempt = format!("create the map `{name}` (ARRAY, a value of {size} bytes)");
             tokens.explain(Error::kernel(attempt, &error), Need::Map(MapType::ARRAY))

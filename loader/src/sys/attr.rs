@@ -17,8 +17,6 @@ mod info;
 mod tests;
 
 pub(super) use self::define::Attr;
-#[cfg(feature = "token")]
-pub(crate) use self::{commands::TokenCreate, info::TokenInfo};
 pub(crate) use self::{
     commands::{
         BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
@@ -27,4 +25,9 @@ pub(crate) use self::{
     },
     field::{Name, Pointer},
     info::{BtfInfo, MapInfo, ProgInfo, ProgStatistics},
+};
+#[cfg(feature = "token")]
+pub(crate) use self::{
+    commands::{BtfLoadWithToken, ProgLoadWithToken, TokenCreate},
+    info::TokenInfo,
 };

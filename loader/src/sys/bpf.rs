@@ -19,6 +19,8 @@ use cutaway_sys::{
 };
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+#[cfg(feature = "token")]
+use super::attr::{BtfLoadWithToken, ProgLoadWithToken};
 use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
@@ -166,7 +168,9 @@ const TOKEN_FD: u32 = 1 << 16;
 
 /// Creates a map, with the rights of `token`.
 pub(crate) fn map_create(mut attr: MapCreate, token: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
-    if let Some(token) = token {
+    if cfg!(feature = "token")
+        && let Some(token) = token
+    {
         attr.map_flags.0 |= TOKEN_FD;
         attr.map_token_fd = number(token);
     }
@@ -208,12 +212,7 @@ pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
 }
 
 /// Loads BTF, with the rights of `token`. `log`, if not empty, receives the kernel's log.
-pub(crate) fn btf_load(
-    btf: &[u8],
-    token: Option<BorrowedFd<'_>>,
-    log: &mut [u8],
-    why: &str,
-) -> io::Result<OwnedFd> {
+pub(crate) fn btf_load(btf: &[u8], token: Option<BorrowedFd<'_>>, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
     let mut attr = BtfLoad {
         btf: Pointer::to(btf),
         btf_size: length(btf.len())?,
@@ -222,10 +221,14 @@ pub(crate) fn btf_load(
         btf_log_buf: Pointer::to_mut(log),
         ..Default::default()
     };
+    #[cfg(feature = "token")]
     if let Some(token) = token {
-        attr.btf_flags = TOKEN_FD;
-        attr.btf_token_fd = number(token);
+        let mut attr = BtfLoadWithToken { load: attr, btf_flags: TOKEN_FD, btf_token_fd: number(token) };
+        // SAFETY: as below.
+        return unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) };
     }
+    #[cfg(not(feature = "token"))]
+    let _ = token;
     // SAFETY: both addresses are slices borrowed for the call, with their own lengths.
     unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
 }
@@ -300,10 +303,6 @@ pub(crate) fn prog_load(
         fd_array: if program.modules.is_empty() { Pointer::default() } else { Pointer::to(&modules) },
         ..Default::default()
     };
-    if let Some(token) = token {
-        attr.prog_flags.0 |= TOKEN_FD;
-        attr.prog_token_fd = number(token);
-    }
     if let Some(info) = program.btf {
         attr.prog_btf_fd = number(info.fd);
         attr.func_info_rec_size = record_size(info.func_info);
@@ -313,11 +312,21 @@ pub(crate) fn prog_load(
         attr.line_info = Pointer::to(info.line_info);
         attr.line_info_cnt = length(info.line_info.len())?;
     }
+    let logged: LoggedAs<'_> = &[("license", &Text(program.license))];
+    #[cfg(feature = "token")]
+    if let Some(token) = token {
+        attr.prog_flags.0 |= TOKEN_FD;
+        let mut attr = ProgLoadWithToken { load: attr, prog_token_fd: number(token), ..Default::default() };
+        // SAFETY: as below; the further fields hold no address.
+        return unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, logged, why) };
+    }
+    #[cfg(not(feature = "token"))]
+    let _ = token;
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
     // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most
     // `log_size` bytes.
-    unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
+    unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, logged, why) }
 }
 
 pub(super) fn length(len: usize) -> io::Result<u32> {

@@ -24,7 +24,7 @@ pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
         ("netfilter_flags", 1) => return Some("BPF_F_NETFILTER_IP_DEFRAG"),
         ("pf", 2) => return Some("NFPROTO_IPV4"),
         ("pf", 10) => return Some("NFPROTO_IPV6"),
-        ("btf_flags", 0x1_0000) => return Some("BPF_F_TOKEN_FD"),
+        ("btf_flags", 0x1_0000) if cfg!(feature = "token") => return Some("BPF_F_TOKEN_FD"),
         ("hooknum", _) => HOOKS,
         _ => "",
     };
@@ -55,9 +55,12 @@ flags! {
 }
 
 fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The bit of `BPF_F_TOKEN_FD` is the same for maps and programs.
+    const TOKEN_FD: usize = 16;
     let (mut rest, mut bar) = (number, "");
     for bit in (0..32).filter(|bit| number >> bit & 1 == 1) {
-        let Some(name) = nth(names, bit) else { continue };
+        let is_token = cfg!(feature = "token") && bit == TOKEN_FD;
+        let Some(name) = (if is_token { Some("BPF_F_TOKEN_FD") } else { nth(names, bit) }) else { continue };
         write!(f, "{bar}{name}")?;
         (rest, bar) = (rest & !(1 << bit), "|");
     }
@@ -78,7 +81,7 @@ const MAP_FLAGS: &str = "\
 /// Flags of `BPF_PROG_LOAD`, by bit.
 const PROG_FLAGS: &str = "\
     BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
-    BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS - - - - - - - - BPF_F_TOKEN_FD";
+    BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
 
 /// The strings or bytes to log in place of addresses, by field.
 pub(super) type LoggedAs<'a> = &'a [(&'static str, &'a dyn fmt::Display)];

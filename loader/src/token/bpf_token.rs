@@ -128,8 +128,7 @@ impl BpfToken {
     }
 
     fn create(path: &Path) -> Result<Self, (io::Error, Option<&'static str>)> {
-        let opened =
-            file::open_without_waiting(path, "opens a BPF file system, which may delegate rights by a token");
+        let opened = file::open_without_waiting(path, "opens a BPF file system, which may delegate rights by a token");
         let directory = opened.map_err(|error| {
             let why = (error.raw_os_error() == Some(libc::ENOENT)).then_some("there is no such directory");
             (error, why)

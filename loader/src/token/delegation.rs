@@ -276,9 +276,6 @@ mod tests {
         assert_eq!(Delegation::default().to_string(), "nothing");
         // A type that no mask has a bit for.
         assert!(!delegation.allows_map(MapType(64)) && !delegation.allows_map(MapType(u32::MAX)));
-        assert_eq!(
-            Need::Map(MapType(60)).options(),
-            "delegate_cmds=map_create,delegate_maps=0x1000000000000000"
-        );
+        assert_eq!(Need::Map(MapType(60)).options(), "delegate_cmds=map_create,delegate_maps=0x1000000000000000");
     }
 }

@@ -19,18 +19,22 @@ pub(crate) struct Tokens<'t>(PhantomData<BorrowedFd<'t>>);
 
 #[expect(clippy::unused_self, reason = "as with tokens")]
 impl<'t> Tokens<'t> {
+    #[inline(always)]
     pub(crate) fn new(choice: Choice<'t>) -> Self {
         Self(choice.0)
     }
 
+    #[inline(always)]
     pub(crate) fn automatic() -> Self {
         Self(PhantomData)
     }
 
+    #[inline(always)]
     pub(crate) fn held(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
+    #[inline(always)]
     pub(crate) fn find(&self) -> Option<BorrowedFd<'_>> {
         None
     }

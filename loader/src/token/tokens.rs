@@ -125,7 +125,9 @@ impl<'t> Tokens<'t> {
                 return Some(format!("{token} does not delegate {missing}"));
             }
             return Some(match privileges::missing(need.capabilities()) {
-                Some(names) => format!("this process lacks {names} in its user namespace, which a token does not replace"),
+                Some(names) => {
+                    format!("this process lacks {names} in its user namespace, which a token does not replace")
+                }
                 None => format!("{token} delegates this, so a security module may forbid it"),
             });
         }

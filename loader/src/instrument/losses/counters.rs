@@ -120,7 +120,11 @@ pub(super) struct Counters(CounterMap);
 
 impl Counters {
     /// Creates the counters. `ids` has the kernel's ids of the object's maps, by their indices in the object.
-    pub(super) fn create(sites: &Sites, ids: &dyn Fn(usize) -> Option<u32>, tokens: &Tokens<'_>) -> Result<Self, Error> {
+    pub(super) fn create(
+        sites: &Sites,
+        ids: &dyn Fn(usize) -> Option<u32>,
+        tokens: &Tokens<'_>,
+    ) -> Result<Self, Error> {
         let map = CounterMap::create(NAME, sites.len() * SIZE, tokens)?;
         for (index, Site { map: of, line, .. }) in sites.iter().enumerate() {
             let id = of.and_then(ids).unwrap_or(0);

@@ -9,7 +9,9 @@ use super::{
     counters::{self, Counters, Form},
     sites::{Site, Sites, SourceLine},
 };
-use crate::{Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved, token::Tokens};
+use crate::{
+    Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved, token::Tokens,
+};
 
 /// Inserts the counting after each call of a program that sends records. `fd` is the fd of the map with the counters.
 pub(in crate::instrument) fn insert(

@@ -3,6 +3,8 @@
 use cutaway_sys::AttachType;
 use log::kv;
 
+#[cfg(feature = "token")]
+use super::field::Field;
 use super::{
     define::{Attr, attr},
     field::{Name, Pointer, log_fields},
@@ -83,12 +85,6 @@ attr! {
         core_relo_cnt: u32,
         /// File descriptors that instructions refer to by index: BTF of modules (5.14).
         fd_array: Pointer,
-        core_relos: Pointer,
-        core_relo_rec_size: u32,
-        log_true_size: u32,
-        /// A BPF token (6.9), with the flag `BPF_F_TOKEN_FD`.
-        prog_token_fd: u32,
-        fd_array_cnt: u32,
     }
 
     /// `BPF_BTF_LOAD`
@@ -98,16 +94,7 @@ attr! {
         btf_size: u32,
         btf_log_size: u32,
         btf_log_level: u32,
-        btf_log_true_size: u32,
-        btf_flags: u32,
-        /// A BPF token (6.9), with the flag `BPF_F_TOKEN_FD`.
-        btf_token_fd: u32,
-    }
-
-    /// `BPF_TOKEN_CREATE`
-    struct TokenCreate {
-        flags: u32,
-        bpffs_fd: u32,
+        padding: u32,
     }
 
     /// `BPF_LINK_CREATE` without further fields: cgroups, network devices and namespaces
@@ -284,5 +271,51 @@ attr! {
         bpf_fd: u32,
         info_len: u32,
         info: Pointer,
+    }
+}
+
+/// Logs the fields of a structure that another one begins with.
+#[cfg(feature = "token")]
+macro_rules! nested {
+    ($($type:ty)*) => {$(
+        impl Field for $type {
+            fn is_given(&self) -> bool {
+                true
+            }
+
+            fn visit<'kvs>(&'kvs self, _: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+                kv::Source::visit(self, to)
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "token")]
+nested! { ProgLoad BtfLoad }
+
+// The fields for tokens are in structures of their own, so that a call without a token is as short as before 6.9.
+#[cfg(feature = "token")]
+attr! {
+    /// `BPF_PROG_LOAD` with a token
+    struct ProgLoadWithToken {
+        load: ProgLoad,
+        core_relos: Pointer,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        prog_token_fd: u32,
+        fd_array_cnt: u32,
+    }
+
+    /// `BPF_BTF_LOAD` with a token
+    struct BtfLoadWithToken {
+        load: BtfLoad,
+        btf_flags: u32,
+        btf_token_fd: u32,
+    }
+
+    /// `BPF_TOKEN_CREATE`
+    struct TokenCreate {
+        flags: u32,
+        bpffs_fd: u32,
     }
 }

@@ -37,14 +37,6 @@ attr! {
         run_cnt: u64,
     }
 
-    /// `struct bpf_token_info` (6.17): a bit for each delegated command and type
-    struct TokenInfo {
-        allowed_cmds: u64,
-        allowed_maps: u64,
-        allowed_progs: u64,
-        allowed_attachs: u64,
-    }
-
     /// `struct bpf_btf_info`
     struct BtfInfo {
         btf: Pointer,
@@ -79,5 +71,16 @@ attr! {
         jited_func_lens: Pointer,
         btf_id: u32,
         func_info_rec_size: u32,
+    }
+}
+
+#[cfg(feature = "token")]
+attr! {
+    /// `struct bpf_token_info` (6.17): a bit for each delegated command and type
+    struct TokenInfo {
+        allowed_cmds: u64,
+        allowed_maps: u64,
+        allowed_progs: u64,
+        allowed_attachs: u64,
     }
 }

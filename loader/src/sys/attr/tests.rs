@@ -16,9 +16,7 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
     assert_eq!(offset_of!(ProgLoad, attach_btf_obj_fd), 112);
     assert_eq!(offset_of!(ProgLoad, fd_array), 120);
-    assert_eq!(offset_of!(ProgLoad, prog_token_fd), 144);
     assert_eq!(offset_of!(MapCreate, map_token_fd), 76);
-    assert_eq!(offset_of!(BtfLoad, btf_token_fd), 36);
     assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
     assert_eq!(offset_of!(LinkCreateTracing, cookie), 24);
     assert_eq!(offset_of!(LinkCreateIter, iter_info_len), 24);
@@ -34,4 +32,14 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgInfo, map_ids), 56);
     assert_eq!(offset_of!(ProgInfo, btf_id), 128);
     assert_eq!(offset_of!(TaskFdQuery, prog_id), 24);
+}
+
+#[test]
+#[cfg(feature = "token")]
+fn offsets_for_tokens_are_the_kernels() {
+    use std::mem::offset_of;
+    assert_eq!(offset_of!(ProgLoadWithToken, prog_token_fd), 144);
+    assert_eq!(offset_of!(BtfLoadWithToken, btf_token_fd), 36);
+    assert_eq!(offset_of!(TokenCreate, bpffs_fd), 4);
+    assert_eq!(size_of::<TokenInfo>(), 32);
 }
