@@ -26,7 +26,7 @@ use self::support::{EXIT, kept, small, support};
 use crate::{
     MapType, ProgramType,
     btf::sanitize::Kinds,
-    sys::{attr::MapCreate, bpf, process},
+    sys::{attr::MapCreate, bpf},
     token::Tokens,
 };
 
@@ -98,17 +98,4 @@ pub(crate) fn btf_with(tokens: &Tokens<'_>) -> Support {
 pub(crate) fn btf_kinds(tokens: &Tokens<'_>) -> Kinds {
     static ANSWER: OnceLock<Kinds> = OnceLock::new();
     *ANSWER.get_or_init(|| btf::kinds(tokens))
-}
-
-/// Returns whether programs can be attached with cookies, by the answer of a probe for them ([`attach_cookie`],
-/// [`perf_link`]). The kernel's version decides if the probe was not permitted, for example because a token delegates
-/// other programs: 5.15.
-pub(crate) fn has_cookies(probed: Support) -> bool {
-    match probed {
-        Support::Yes => true,
-        Support::Needs(_) => false,
-        Support::NotPermitted | Support::Unknown => {
-            process::kernel_version().is_ok_and(|version| version >= 0x05_0f_00)
-        }
-    }
 }

@@ -70,7 +70,7 @@ impl<'fd> Cgroup<'fd> {
                 _ => plain,
             }
         };
-        match features::cgroup_link() {
+        match features::cgroup_link().or_since(5, 7) {
             Support::Yes => {
                 let why = "attaches the program to the cgroup; closing the link detaches it";
                 link::create(program.as_fd(), Target::Fd(self.cgroup), attach_type, 0, why)

@@ -255,9 +255,9 @@ impl Program {
         match self.spec().section.expected_attach_type {
             A::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(self),
             A::NETKIT_PEER => Tcx::netkit_peer(index).attach(self),
-            A::TCX_EGRESS if features::tcx_link().is_yes() => Tcx::egress(index).attach(self),
+            A::TCX_EGRESS if features::tcx_link().or_since(6, 6).is_yes() => Tcx::egress(index).attach(self),
             A::TCX_EGRESS => Tc::egress(index).attach(self),
-            A::TCX_INGRESS if features::tcx_link().is_yes() => Tcx::ingress(index).attach(self),
+            A::TCX_INGRESS if features::tcx_link().or_since(6, 6).is_yes() => Tcx::ingress(index).attach(self),
             _ => Tc::ingress(index).attach(self),
         }
     }

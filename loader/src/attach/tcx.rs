@@ -68,8 +68,8 @@ impl Tcx {
     /// refuses: ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (attach_point, answer) = match self.kind {
-            Kind::Ingress | Kind::Egress => ("tcx", features::tcx_link()),
-            Kind::Primary | Kind::Peer => ("netkit", features::netkit_link()),
+            Kind::Ingress | Kind::Egress => ("tcx", features::tcx_link().or_since(6, 6)),
+            Kind::Primary | Kind::Peer => ("netkit", features::netkit_link().or_since(6, 7)),
         };
         let what = format!("the network device {} ({attach_point})", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;

@@ -198,10 +198,11 @@ impl UprobeMulti {
         if !matches!(kind, AttachType::TRACE_UPROBE_MULTI | AttachType::TRACE_UPROBE_SESSION) {
             return self.each(program, binary, offsets, what);
         }
-        if self.pid.is_some() && !features::uprobe_multi_pid().is_yes() {
-            let why =
-                format!("restricting a link on many locations to one process is {}", features::uprobe_multi_pid());
-            return Err(unfit(why));
+        if self.pid.is_some() {
+            let answer = features::uprobe_multi_pid().or_since(6, 10);
+            if !answer.is_yes() {
+                return Err(unfit(format!("restricting a link on many locations to one process is {answer}")));
+            }
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;

@@ -188,7 +188,7 @@ impl Usdt {
         }
         let descriptions = notes.iter().map(|note| specs::encode(specs, &note.arguments, self.cookie));
         let (numbers, mut taken) = specs.describe(descriptions)?;
-        if features::has_cookies(features::perf_link()) {
+        if features::perf_link().or_since(5, 15).is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
             let addresses = self.addresses(&binary.path, &notes, &what)?;

@@ -6,7 +6,10 @@ use cutaway_sys::{AttachType, Instruction, instruction::opcode};
 
 use crate::{
     ProgramType,
-    sys::bpf::{self, LogLevel},
+    sys::{
+        bpf::{self, LogLevel},
+        process,
+    },
     token::Tokens,
 };
 
@@ -30,6 +33,19 @@ impl Support {
     #[must_use]
     pub fn is_yes(self) -> bool {
         self == Self::Yes
+    }
+
+    /// Returns `Yes` if the probe gave no answer, and the kernel is at least of this version.
+    ///
+    /// To attach a loaded program takes less than a probe does: the program's BPF token may have been another one, or
+    /// may not delegate the programs that the probe loads. And a program that cannot be loaded is better refused for
+    /// the attach type that its author chose.
+    pub(crate) fn or_since(self, major: u32, minor: u32) -> Self {
+        let is_new = || process::kernel_version().is_ok_and(|version| version >> 8 >= major << 8 | minor);
+        match self {
+            Self::NotPermitted | Self::Unknown if cfg!(feature = "token") && is_new() => Self::Yes,
+            known => known,
+        }
     }
 }
 
@@ -120,6 +136,15 @@ mod tests {
         }
         assert_eq!(kept(&ANSWER, &tokens, |_| Support::Yes), Support::Yes);
         assert_eq!(kept(&ANSWER, &tokens, |_| Support::NotPermitted), Support::Yes);
+    }
+
+    #[test]
+    fn version_decides_where_no_probe_is_permitted() {
+        for unanswered in [Support::NotPermitted, Support::Unknown] {
+            assert_eq!(unanswered.or_since(4, 18), Support::Yes);
+            assert_eq!(unanswered.or_since(255, 0), unanswered);
+        }
+        assert_eq!(Support::Needs("5.8").or_since(4, 18), Support::Needs("5.8"));
     }
 
     #[test]

@@ -8,8 +8,7 @@ use cutaway_sys::AttachType;
 
 use super::{Program, Shared, private_stack, verify};
 use crate::{
-    Error,
-    features::{self, Support},
+    Error, features,
     link::Linked,
     object::ProgramSpec,
     sys::bpf::{self, BtfTarget, Info},
@@ -106,15 +105,15 @@ impl Program {
 fn choose_attach_method(spec: &mut ProgramSpec, tokens: &Tokens<'_>) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi_with(tokens),
+        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi_with(tokens).or_since(5, 18),
         // USDT probes are often restricted to one process.
-        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid_with(tokens),
-        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi_with(tokens),
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => {
+            features::uprobe_multi_pid_with(tokens).or_since(6, 10)
+        }
+        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi_with(tokens).or_since(6, 6),
         _ => return,
     };
-    // A process that needs a token may open no perf events, so the other method is of no use to it.
-    let is_undelegated = answer == Support::NotPermitted && tokens.held().is_some();
-    if !answer.is_yes() && !is_undelegated {
+    if !answer.is_yes() {
         debug!("`{}` is loaded as an ordinary probe: links on many attach points at once are {answer}", spec.name);
         *kind = AttachType::default();
     }

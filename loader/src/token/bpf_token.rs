@@ -130,7 +130,11 @@ impl BpfToken {
     fn create(path: &Path) -> Result<Self, (io::Error, Option<&'static str>)> {
         let opened = file::open_without_waiting(path, "opens a BPF file system, which may delegate rights by a token");
         let directory = opened.map_err(|error| {
-            let why = (error.raw_os_error() == Some(libc::ENOENT)).then_some("there is no such directory");
+            let why = match error.raw_os_error() {
+                Some(libc::ENOENT) => Some("there is no such directory"),
+                Some(libc::EACCES) => Some("this process may not open the directory"),
+                _ => None,
+            };
             (error, why)
         })?;
         match token::create(directory.as_fd(), "creates a token, which gives the rights that were delegated") {

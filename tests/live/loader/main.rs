@@ -29,6 +29,8 @@ mod reading;
 mod sample;
 mod stacks;
 mod sysfs;
+#[cfg(feature = "token")]
+mod token;
 mod variables;
 mod verifier;
 
@@ -44,6 +46,9 @@ mod own_mounts;
 mod requirements;
 #[path = "../support/transports.rs"]
 mod transports;
+#[cfg(feature = "token")]
+#[path = "../support/user_namespace.rs"]
+mod user_namespace;
 
 use harness::Suite;
 
@@ -66,6 +71,8 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        #[cfg(feature = "token")]
+        token::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];
