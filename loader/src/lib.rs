@@ -188,7 +188,9 @@ mod text;
 mod token;
 mod variable;
 
-pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType, ProgramType, instruction};
+pub use cutaway_sys::{
+    AttachType, Errno, Helper, Instruction, LookupFlags, MapFlags, MapType, ProgramType, UpdateFlags, instruction,
+};
 
 pub use attach::*;
 #[cfg(feature = "perf")]
@@ -205,12 +207,12 @@ pub use instrument::{
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
 pub use load::{FailedProgram, LoadOptions, Loaded};
-pub use map::{Batches, Entries, Map, PerCpu};
+pub use map::{Batches, Entries, Map, PerCpu, TypedMap};
 #[cfg(feature = "aya-obj")]
 pub use object::ObjectReader;
 pub use object::{
-    Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, ProgramSpec, Reference, ScalarKind,
-    Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
+    Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, Pod, ProgramSpec, Reference,
+    ScalarKind, Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
 pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]

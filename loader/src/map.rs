@@ -2,8 +2,12 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `handle` | [`Map`]: its description, single elements, its memory |
+//! | `handle` | [`Map`]: its description and its memory |
+//! | `verdict` | what a map's type allows; advice for the kernel's errors |
+//! | `single` | single elements |
 //! | `batch` | many elements by one system call |
+//! | `no_key` | maps without keys: queues, stacks and Bloom filters |
+//! | `typed` | keys and values as Rust types |
 //! | `create` | creates a map from its description |
 //! | `pin` | pins in a BPF file system |
 //! | `by_id` | maps of any process, by id |
@@ -13,10 +17,16 @@ mod batch;
 mod by_id;
 mod create;
 mod handle;
+mod no_key;
 mod pin;
+mod single;
+mod typed;
+mod verdict;
 
 pub(crate) use self::pin::NewPins;
 pub use self::{
     batch::{Batches, Entries},
-    handle::{Map, PerCpu},
+    handle::Map,
+    single::PerCpu,
+    typed::TypedMap,
 };

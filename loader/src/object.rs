@@ -7,7 +7,8 @@
 //!     target.rs           SEC("…/target"): what to attach to
 //!     specs.rs            maps and programs            maps.rs      map definitions, in three forms
 //!     function.rs         functions                    btf_ext.rs   func_info, line_info
-//!     variable.rs         global variables             value.rs     Rust values for them
+//!     variable.rs         global variables             value.rs     whether Rust values fit them
+//!     pod.rs              values with known bytes
 //!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
 //!     license.rs          the license                  warnings.rs  probable mistakes
@@ -39,6 +40,7 @@ mod kconfig;
 mod license;
 mod maps;
 mod parse;
+mod pod;
 mod program_section;
 mod specs;
 mod struct_ops;
@@ -56,6 +58,7 @@ pub(crate) use self::target::splits;
 pub(crate) use self::{
     externs::config_location,
     function::Functions,
+    pod::bytes_of,
     specs::{Contents, Table},
     variable::unfit,
 };
@@ -63,10 +66,11 @@ pub use self::{
     externs::{Extern, ExternKind},
     introspect::{FunctionSpec, Line, Reference, SectionSpec},
     parse::Object,
+    pod::{Pod, ScalarKind},
     program_section::Section,
     specs::{MapSpec, Pinning, ProgramSpec, Skipped},
     target::Target,
-    value::{FromBytes, ScalarKind, ToBytes},
+    value::{FromBytes, ToBytes},
     variable::VariableSpec,
     warnings::Warning,
 };

@@ -4,7 +4,7 @@
 //! | module | content | kernel source |
 //! | --- | --- | --- |
 //! | [`instruction`] | `struct bpf_insn`, opcodes, text as `llvm-objdump` prints it | `include/uapi/linux/bpf.h`, `Documentation/bpf/standardization/instruction-set.rst` |
-//! | [`map_type`], [`map_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE` | `include/uapi/linux/bpf.h` |
+//! | [`map_type`], [`map_flags`], [`element_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE`, `BPF_ANY` … | `include/uapi/linux/bpf.h` |
 //! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
 //! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
 //! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
@@ -23,6 +23,7 @@
 pub mod attach_type;
 pub mod clock;
 pub mod cpus;
+pub mod element_flags;
 pub mod epoll;
 pub mod errno;
 pub mod fd;
@@ -42,6 +43,7 @@ pub mod report;
 pub mod stop;
 
 pub use attach_type::AttachType;
+pub use element_flags::{LookupFlags, UpdateFlags};
 pub use errno::Errno;
 pub use flow::IntoControlFlow;
 pub use helper::Helper;

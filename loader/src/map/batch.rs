@@ -17,8 +17,8 @@ use log::debug;
 
 use cutaway_sys::errno::ENOTSUPP;
 
-use super::{Map, PerCpu};
-use crate::{Error, sys::elements::BatchCommand};
+use super::{Map, single::PerCpu};
+use crate::{Error, LookupFlags, UpdateFlags, sys::elements::BatchCommand};
 
 /// Some of a map's keys with their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub struct Batches<'m> {
     map: &'m Map,
     take: bool,
     count: usize,
+    flags: LookupFlags,
     state: State,
 }
 
@@ -81,6 +82,13 @@ impl Batches<'_> {
         Self { count: count.clamp(1, 1 << 20), ..self }
     }
 
+    /// Sets flags of the lookups: [`LookupFlags::LOCK`] reads each value while holding its `bpf_spin_lock`,
+    /// [`LookupFlags::cpu`] reads the values of one CPU of a per-CPU map (Linux 7.0). Those values have the size that
+    /// the map was created with, without padding.
+    pub fn with(self, flags: LookupFlags) -> Self {
+        Self { flags, ..self }
+    }
+
     fn command(&self) -> BatchCommand {
         if self.take { BatchCommand::LookupAndDelete } else { BatchCommand::Lookup }
     }
@@ -94,6 +102,8 @@ impl Batches<'_> {
                 State::OneByOne(_) => return self.one_by_one(),
                 State::Ended => return Ok(self.map.entries_of(0)),
             };
+            self.map.check_keyed(self.attempt())?;
+            self.map.check_cpu(self.flags.contains(LookupFlags::CPU), self.attempt())?;
             let mut entries = self.map.entries_of(self.count);
             let mut next = vec![0; self.map.key_size().max(4)];
             let answer = self.map.elements.batch(
@@ -102,6 +112,7 @@ impl Batches<'_> {
                 &mut next,
                 (&mut entries.keys, &mut entries.values),
                 self.count,
+                self.flags.bits(),
             );
             let (count, error) = answer.map_err(|error| self.failed(&error))?;
             match error.as_ref().and_then(io::Error::raw_os_error) {
@@ -112,7 +123,10 @@ impl Batches<'_> {
                     self.count *= 2;
                     continue;
                 }
-                Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP) if matches!(self.state, State::Start) => {
+                // The kernel refuses flags for single CPUs there for the same reasons as here.
+                Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP)
+                    if matches!(self.state, State::Start) && !self.flags.contains(LookupFlags::CPU) =>
+                {
                     debug!("the kernel returns the elements of the map `{}` only one at a time", self.map.name);
                     self.state = State::OneByOne(None);
                     continue;
@@ -120,6 +134,7 @@ impl Batches<'_> {
                 Some(_) => return Err(self.failed(&error.unwrap_or_else(|| io::ErrorKind::Other.into()))),
             }
             entries.keys.truncate(count * entries.key_size);
+            entries.value_size = self.map.stride(self.flags.contains(LookupFlags::CPU));
             entries.values.truncate(count * entries.value_size);
             if !entries.is_empty() || matches!(self.state, State::Ended) {
                 return Ok(entries);
@@ -140,7 +155,10 @@ impl Batches<'_> {
                 self.state = State::Ended;
                 break;
             }
-            let value = if self.take { self.map.lookup_and_delete(&key)? } else { self.map.lookup(&key)? };
+            let value = match self.take {
+                true => self.map.lookup_and_delete_with(&key, self.flags)?,
+                false => self.map.lookup_with(&key, self.flags)?,
+            };
             // The element may have been deleted since.
             if let Some(value) = value {
                 entries.keys.extend_from_slice(&key);
@@ -152,7 +170,11 @@ impl Batches<'_> {
     }
 
     fn failed(&self, error: &io::Error) -> Error {
-        self.map.failed(if self.take { "take elements from" } else { "look up elements of" }, error)
+        self.map.explain_flags(self.map.failed(self.attempt(), error), self.flags.bits())
+    }
+
+    fn attempt(&self) -> &'static str {
+        if self.take { "take elements from" } else { "look up elements of" }
     }
 }
 
@@ -202,7 +224,7 @@ impl Map {
     fn batches(&self, take: bool) -> Batches<'_> {
         const BYTES: usize = 256 << 10;
         let count = (BYTES / (self.key_size() + self.value_size()).max(1)).clamp(1, 4096);
-        Batches { map: self, take, count, state: State::Start }
+        Batches { map: self, take, count, flags: LookupFlags::empty(), state: State::Start }
     }
 
     /// Allocates buffers for `count` elements.
@@ -219,9 +241,31 @@ impl Map {
     /// As [`Map::update`]; the error says how many have been set before it.
     #[doc(alias("BPF_MAP_UPDATE_BATCH", "bpf_map_update_batch"))]
     pub fn update_batch<'e>(&self, entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<(), Error> {
-        let mut all = self.entries_of(0);
+        self.update_batch_with(entries, UpdateFlags::ANY)
+    }
+
+    /// Sets the values of many keys like [`Map::update_batch`], with the flags of [`Map::update_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::update_with`]; the error says how many have been set before it. The kernel's hashes refuse `NOEXIST`
+    /// and `EXIST` in a batch until they know them (EINVAL): then the elements are set one at a time.
+    #[doc(alias("BPF_MAP_UPDATE_BATCH", "elem_flags"))]
+    pub fn update_batch_with<'e>(
+        &self,
+        entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>,
+        flags: UpdateFlags,
+    ) -> Result<(), Error> {
+        const ATTEMPT: &str = "set values in";
+        let one = flags.intersects(UpdateFlags::CPU | UpdateFlags::ALL_CPUS);
+        self.check_cpu(one, ATTEMPT)?;
+        let mut all = Entries { value_size: self.stride(one), ..self.entries_of(0) };
         for (key, value) in entries {
-            self.elements.check_lengths(key, value).map_err(|error| self.failed("set values in", &error))?;
+            if one {
+                self.check_one(value, ATTEMPT)?;
+            }
+            let checked = if one { self.elements.check_key(key) } else { self.elements.check_lengths(key, value) };
+            checked.map_err(|error| self.failed(ATTEMPT, &error))?;
             all.keys.extend_from_slice(key);
             all.values.extend_from_slice(value);
         }
@@ -229,18 +273,30 @@ impl Map {
         if count == 0 {
             return Ok(());
         }
-        let failed =
-            |done, error: &io::Error| self.failed(&format!("set more than {done} of {count} values in"), error);
-        let answer = self.elements.batch(BatchCommand::Update, None, &mut [], (&mut all.keys, &mut all.values), count);
+        // The buffer has the length for all CPUs: an older kernel does not know the flags for single ones.
+        let used = all.values.len();
+        all.values.resize(count * self.value_size(), 0);
+        let values = (all.keys.as_mut_slice(), all.values.as_mut_slice());
+        let failed = |done, error: &io::Error| {
+            let attempt = format!("set more than {done} of {count} values in");
+            self.explain_flags(self.failed(&attempt, error), flags.bits())
+        };
+        let answer = self.elements.batch(BatchCommand::Update, None, &mut [], values, count, flags.bits());
         let (done, error) = answer.map_err(|error| failed(0, &error))?;
         let Some(error) = error else { return Ok(()) };
-        if !(done == 0 && is_unknown(&error)) {
+        if one || !(done == 0 && is_unknown(&error)) {
             return Err(failed(done, &error));
         }
+        all.values.truncate(used);
         for (done, (key, value)) in all.iter().enumerate() {
-            self.elements.update(key, value, 0).map_err(|error| failed(done, &error))?;
+            self.elements.update(key, value, flags.bits()).map_err(|error| failed(done, &error))?;
         }
         Ok(())
+    }
+
+    /// Returns the distance between the values of a batch: with a flag for single CPUs, without those of other CPUs.
+    fn stride(&self, one: bool) -> usize {
+        if one { self.elements.info().value_size as usize } else { self.value_size() }
     }
 
     /// Removes many keys and returns how many of them existed: by `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one at
@@ -260,7 +316,7 @@ impl Map {
         let (mut removed, mut start) = (0, 0);
         while let Some(rest) = all.get_mut(start * size..).filter(|rest| !rest.is_empty()) {
             let count = rest.len() / size;
-            let answer = self.elements.batch(BatchCommand::Delete, None, &mut [], (rest, &mut []), count);
+            let answer = self.elements.batch(BatchCommand::Delete, None, &mut [], (rest, &mut []), count, 0);
             let (done, error) = answer.map_err(|error| self.failed("remove keys from", &error))?;
             removed += done;
             start += done;
@@ -289,15 +345,26 @@ impl Map {
     /// As [`Map::lookup`] and [`Map::delete`].
     #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_ELEM", "bpf_map__lookup_and_delete_elem"))]
     pub fn lookup_and_delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.lookup_and_delete_with(key, LookupFlags::empty())
+    }
+
+    /// Removes `key` and returns its value like [`Map::lookup_and_delete`], with flags: [`LookupFlags::LOCK`] reads the
+    /// value while holding its `bpf_spin_lock` (hashes; Linux 5.14).
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::lookup_with`] and [`Map::delete`]; EINVAL for [`LookupFlags::CPU`], which this command does not have.
+    #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_ELEM", "bpf_map_lookup_and_delete_elem_flags"))]
+    pub fn lookup_and_delete_with(&self, key: &[u8], flags: LookupFlags) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];
-        match self.elements.lookup_and_delete(key, &mut value) {
+        match self.elements.lookup_and_delete(key, &mut value, flags.bits()) {
             Ok(found) => Ok(found.then_some(value)),
-            Err(error) if is_unknown(&error) => {
+            Err(error) if is_unknown(&error) && flags.is_empty() && self.key_size() != 0 => {
                 let value = self.lookup(key)?;
                 // If another process or program has removed it first, that one has the value.
                 Ok(if value.is_some() && self.delete(key)? { value } else { None })
             }
-            Err(error) => Err(self.failed("take a value from", &error)),
+            Err(error) => Err(self.explain_flags(self.failed("take a value from", &error), flags.bits())),
         }
     }
 

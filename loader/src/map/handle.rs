@@ -52,11 +52,6 @@ pub(crate) struct StructOpsValue {
     pub(crate) has_link_flag: bool,
 }
 
-/// One value for each possible CPU, with the CPU's id, in ascending order of the ids. The possible CPUs are those in
-/// `/sys/devices/system/cpu/possible`; some of them may be offline.
-#[doc(alias("PerCpuValues", "BPF_MAP_TYPE_PERCPU_ARRAY"))]
-pub type PerCpu = Vec<(u32, Vec<u8>)>;
-
 impl Map {
     /// Returns the offset of the global variables in the map's memory, in bytes.
     pub(crate) fn base(&self) -> usize {
@@ -183,114 +178,6 @@ impl Map {
     #[must_use]
     pub fn max_entries(&self) -> u32 {
         self.elements.info().max_entries
-    }
-
-    /// Returns the value of `key`, which has [`Map::value_size`] bytes; `None` if the key does not exist.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
-    /// - [`Error::Syscall`] if the kernel refuses, for example because the map is a ring, which has no elements.
-    #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
-    pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let mut value = vec![0; self.value_size()];
-        let found = self.elements.lookup(key, &mut value).map_err(|error| self.failed("look up a key in", &error))?;
-        Ok(found.then_some(value))
-    }
-
-    /// Returns the values of `key` in a per-CPU map, one for each possible CPU; `None` if the key does not exist. To
-    /// set them, pass the values of all CPUs to [`Map::update`], in the layout of [`Map::value_size`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Map::lookup`]. [`Error::Invalid`] if the map is not per-CPU.
-    #[doc(alias("bpf_map_lookup_elem", "BPF_MAP_LOOKUP_ELEM"))]
-    pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
-        if !self.map_type().is_per_cpu() {
-            return Err(Error::Invalid {
-                operation: format!("look up a value for each CPU in the map `{}`", self.name),
-                why: format!("it is a {}, which has one value for all CPUs", self.map_type()),
-            });
-        }
-        let Some(all) = self.lookup(key)? else { return Ok(None) };
-        let size = self.elements.info().value_size as usize;
-        let values = all.chunks(size.next_multiple_of(8).max(1)).filter_map(|value| value.get(..size));
-        Ok(Some(self.elements.cpus().iter().copied().zip(values.map(<[u8]>::to_vec)).collect()))
-    }
-
-    /// Sets the value of `key`. Adds the key if it does not exist (`BPF_ANY`; there is no method for `BPF_NOEXIST` and
-    /// `BPF_EXIST`).
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
-    /// - [`Error::Invalid`] if `value` is not [`Map::value_size`] bytes long. (No system call is made.)
-    /// - [`Error::Syscall`] if the kernel refuses: E2BIG if the map is full, EPERM if it is frozen
-    ///   (`BPF_MAP_FREEZE`: user space may no longer write to it).
-    #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
-    pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
-    }
-
-    /// Removes `key`. Returns `true` if the key existed.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Invalid`] if `key` is not [`Map::key_size`] bytes long. (No system call is made.)
-    /// - [`Error::Syscall`] if the kernel refuses: EINVAL for an array, whose keys cannot be removed.
-    #[doc(alias("BPF_MAP_DELETE_ELEM", "bpf_map__delete_elem", "bpf_map_delete_elem"))]
-    pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
-        self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
-    }
-
-    /// Iterates over the keys, in the kernel's order, by one system call for each key. Programs and other processes may
-    /// change the map meanwhile:
-    ///
-    /// - A key that is added during the iteration may be missing from it.
-    /// - If the key that was returned last is removed, the kernel starts again at the first key. Keys are then returned
-    ///   twice.
-    ///
-    /// # Errors
-    ///
-    /// An item is [`Error::Syscall`] if the kernel refuses, for example because the map is a ring. The iterator ends
-    /// after an error.
-    #[doc(alias("BPF_MAP_GET_NEXT_KEY", "bpf_map__get_next_key", "bpf_map_get_next_key"))]
-    pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
-        let mut last: Option<Vec<u8>> = None;
-        let mut ended = false;
-        std::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let mut next = vec![0; self.key_size()];
-            let answer = self.elements.next_key(last.as_deref(), &mut next);
-            match answer {
-                Ok(true) => {
-                    last = Some(next.clone());
-                    Some(Ok(next))
-                }
-                Ok(false) => {
-                    ended = true;
-                    None
-                }
-                Err(error) => {
-                    ended = true;
-                    Some(Err(self.failed("walk the keys of", &error)))
-                }
-            }
-        })
-    }
-
-    pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        // Not the usual advice about capabilities: since Linux 5.19, access to elements needs only the map's fd.
-        // Before, it also needs `CAP_BPF` if `kernel.unprivileged_bpf_disabled` is set.
-        let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
-        match error.raw_os_error() {
-            Some(libc::EPERM) => {
-                plain.advise("it is frozen, its flags forbid this to user space, or (before 5.19) CAP_BPF is missing")
-            }
-            _ => plain,
-        }
     }
 }
 

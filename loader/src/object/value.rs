@@ -5,28 +5,11 @@
 
 use std::borrow::Cow;
 
+use super::pod::{self, ScalarKind, bytes_of};
 use crate::btf::{self, Btf, Type};
 
-/// How a value is represented in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ScalarKind {
-    /// Bytes that only the variable's type gives a meaning.
-    Bytes,
-    /// Unsigned integers of this many bytes.
-    Unsigned(u32),
-    /// Signed integers of this many bytes.
-    Signed(u32),
-    /// Booleans, one byte each.
-    Bool,
-    /// Floating point numbers of this many bytes.
-    Float(u32),
-}
-
-/// A type that a global variable can be set to: numbers, booleans, arrays of them, and bytes.
-///
-/// Implement it for a structure with [`ScalarKind::Bytes`] and the bytes that the structure has in C.
-#[doc(alias = "Pod")]
+/// A type that a global variable can be set to: every [`Pod`](crate::Pod) (numbers, booleans, arrays of them, structures and enums
+/// that [`pod!`](crate::pod) defines), and bytes.
 pub trait ToBytes {
     /// The representation, which is compared with the variable's type; for an array, that of its elements.
     const KIND: ScalarKind;
@@ -35,52 +18,23 @@ pub trait ToBytes {
     fn bytes(&self) -> Cow<'_, [u8]>;
 }
 
-/// A type that a global variable can be read as.
-#[doc(alias = "Pod")]
+/// A type that a global variable can be read as: every [`Pod`](crate::Pod).
 pub trait FromBytes: ToBytes + Sized {
     /// Converts bytes to a value; `None` if they are no value of this type, or of another length.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
-macro_rules! numbers {
-    ($($form:ident: $($number:ty)*;)*) => {$($(
-        impl ToBytes for $number {
-            const KIND: ScalarKind = ScalarKind::$form(size_of::<$number>() as u32);
-
-            fn bytes(&self) -> Cow<'_, [u8]> {
-                Cow::Owned(self.to_ne_bytes().to_vec())
-            }
-        }
-
-        impl FromBytes for $number {
-            fn from_bytes(bytes: &[u8]) -> Option<Self> {
-                Some(Self::from_ne_bytes(bytes.try_into().ok()?))
-            }
-        }
-    )*)*};
-}
-
-numbers! {
-    Unsigned: u8 u16 u32 u64 u128;
-    Signed: i8 i16 i32 i64 i128;
-    Float: f32 f64;
-}
-
-impl ToBytes for bool {
-    const KIND: ScalarKind = ScalarKind::Bool;
+impl<T: pod::Pod> ToBytes for T {
+    const KIND: ScalarKind = <T as pod::Pod>::KIND;
 
     fn bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(vec![u8::from(*self)])
+        Cow::Owned(bytes_of(self))
     }
 }
 
-impl FromBytes for bool {
+impl<T: pod::Pod> FromBytes for T {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
-        }
+        T::read_from(bytes)
     }
 }
 
@@ -89,25 +43,6 @@ impl ToBytes for [u8] {
 
     fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(self)
-    }
-}
-
-impl<T: ToBytes, const N: usize> ToBytes for [T; N] {
-    const KIND: ScalarKind = match T::KIND {
-        ScalarKind::Unsigned(1) => ScalarKind::Bytes,
-        form => form,
-    };
-
-    fn bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.iter().flat_map(|value| value.bytes().into_owned()).collect())
-    }
-}
-
-impl<T: FromBytes, const N: usize> FromBytes for [T; N] {
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let size = bytes.len().checked_div(N)?;
-        let values: Option<Vec<T>> = bytes.chunks(size.max(1)).map(T::from_bytes).collect();
-        values?.try_into().ok()
     }
 }
 

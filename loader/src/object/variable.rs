@@ -17,7 +17,8 @@ use std::fmt;
 
 use super::{
     externs::{self, Extern, KCONFIG},
-    value::{self, ScalarKind},
+    pod::ScalarKind,
+    value,
 };
 use crate::{
     Error,

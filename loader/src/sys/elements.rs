@@ -69,13 +69,15 @@ impl Elements {
         self.value_len
     }
 
-    /// Copies the value of `key` into `value`; returns false if there is none.
-    pub(crate) fn lookup(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    /// Copies the value of `key` into `value`; returns false if there is none. With `BPF_F_CPU` the kernel writes only
+    /// the start of `value`, but `value` has the length for all CPUs, because older kernels do not know that flag.
+    pub(crate) fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<bool> {
         self.check(key, value.len())?;
         let mut attr = MapElem {
             map_fd: number(self.map.as_fd()),
             key: Pointer::to(key),
             value: Pointer::to_mut(value),
+            flags,
             ..Default::default()
         };
         // SAFETY: `check` compared both slices with the lengths that the kernel uses for this map; both are borrowed
@@ -85,7 +87,7 @@ impl Elements {
         })
     }
 
-    /// Sets the value of `key`.
+    /// Sets the value of `key`. `value` has the length for all CPUs, as in `lookup`.
     pub(crate) fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         self.check(key, value.len())?;
         let mut attr = MapElem {
@@ -125,12 +127,13 @@ impl Elements {
     }
 
     /// Copies the value of `key` into `value` and removes it; returns false if there is none.
-    pub(crate) fn lookup_and_delete(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    pub(crate) fn lookup_and_delete(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<bool> {
         self.check(key, value.len())?;
         let mut attr = MapElem {
             map_fd: number(self.map.as_fd()),
             key: Pointer::to(key),
             value: Pointer::to_mut(value),
+            flags,
             ..Default::default()
         };
         // SAFETY: as in `lookup`.
@@ -143,7 +146,8 @@ impl Elements {
     /// `next` receives the position of this call. Commands that only take keys or elements need neither.
     ///
     /// Returns the number of processed elements, and the error that stopped the call, if any: ENOENT after the last
-    /// element.
+    /// element. With `BPF_F_CPU` or `BPF_F_ALL_CPUS` in `elem_flags`, the kernel uses only the start of `values`, where
+    /// the values follow each other without padding.
     pub(crate) fn batch(
         &self,
         command: BatchCommand,
@@ -151,6 +155,7 @@ impl Elements {
         next: &mut [u8],
         (keys, values): (&mut [u8], &mut [u8]),
         count: usize,
+        elem_flags: u64,
     ) -> io::Result<(usize, Option<io::Error>)> {
         self.check_kind()?;
         let key_size = self.info.key_size as usize;
@@ -177,6 +182,7 @@ impl Elements {
             values: Pointer::to_mut(values),
             count: bpf::length(count)?,
             map_fd: number(self.map.as_fd()),
+            elem_flags,
             ..Default::default()
         };
         // SAFETY: `fits` has compared the slices with `count` and the lengths that the kernel uses for this map; a
@@ -263,11 +269,11 @@ mod tests {
             let elements = Elements { map, info: info(map_type), value_len: 8, cpus: Vec::new() };
             let (mut key, mut value, mut next) = ([0; 4], [0; 8], [0; 4]);
             let answers = [
-                elements.lookup(&key, &mut value).err(),
+                elements.lookup(&key, &mut value, 0).err(),
                 elements.update(&key, &value, 0).err(),
                 elements.delete(&key).err(),
-                elements.lookup_and_delete(&key, &mut value).err(),
-                elements.batch(BatchCommand::Lookup, None, &mut next, (&mut key, &mut value), 1).err(),
+                elements.lookup_and_delete(&key, &mut value, 0).err(),
+                elements.batch(BatchCommand::Lookup, None, &mut next, (&mut key, &mut value), 1, 0).err(),
             ];
             let refused = answers.iter().flatten().filter(|error| error.kind() == io::ErrorKind::Unsupported).count();
             assert_eq!(refused, if known { 0 } else { answers.len() }, "{map_type}: {answers:?}");

@@ -31,6 +31,7 @@ mod stacks;
 mod sysfs;
 #[cfg(feature = "token")]
 mod token;
+mod typed;
 mod variables;
 mod verifier;
 
@@ -73,6 +74,7 @@ fn main() {
         sysfs::tests(),
         #[cfg(feature = "token")]
         token::tests(),
+        typed::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];
