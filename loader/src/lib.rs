@@ -40,6 +40,7 @@
 //! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
 //!   `CAP_SYS_ADMIN` instead of `CAP_BPF` and `CAP_PERFMON`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since
 //!   Linux 6.16, and on stable kernels since July 2025.
+//! - In a user namespace, the capabilities of the namespace and a BPF token (Linux 6.9): see [`BpfToken`].
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!
@@ -69,6 +70,7 @@
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the kernel function or hook that `fentry`, `lsm` and similar programs attach to | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | an argument of `FEntry::load` and similar functions | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
+//! | load in a user namespace with a BPF token | by itself; [`LoadOptions::token`] | by itself; `bpf_object_open_opts.bpf_token_path` | — | by itself |
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned map | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program by name | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
@@ -115,6 +117,7 @@
 //! | `batch.rs` | set, delete and read many elements of a map in one system call |
 //! | `pin.rs` | pin a map, or reuse the pinned map |
 //! | `uprobe.rs` | attach a uprobe whose section names no function |
+//! | `token.rs` | load in a user namespace, with a BPF token |
 //! | `from_aya.rs` | load an object that aya-obj has parsed |
 //!
 //! # Features
@@ -143,6 +146,7 @@
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
+//! | `token` | loading with a BPF token, the rights that a privileged process delegates to a user namespace | [`BpfToken`], [`LoadOptions::token`] |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `system` | listing all maps and programs of the machine, the processes that hold them, and their pins | the module `system`, `Map::from_id` |
 //!

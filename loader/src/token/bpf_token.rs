@@ -1,18 +1,21 @@
 //! A token: its creation, and what it delegates.
 
 use std::{
-    env, fmt, io,
+    env, fmt, fs, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
-use cutaway_sys::file;
+use cutaway_sys::{file, report, report::outcome};
 
 use super::Delegation;
 use crate::{Errno, Error, sys::token};
 
 /// The environment variable with the path of the BPF file system, as libbpf reads it.
 const VARIABLE: &str = "LIBBPF_BPF_TOKEN_PATH";
+
+/// The reason of an empty variable.
+const DISABLED: &str = "the environment variable LIBBPF_BPF_TOKEN_PATH is empty, which disables BPF tokens";
 
 /// The usual path.
 const USUAL: &str = "/sys/fs/bpf";
@@ -113,14 +116,36 @@ impl BpfToken {
         })
     }
 
-    /// Creates the token that a load creates by itself, from the path in `LIBBPF_BPF_TOKEN_PATH` or `/sys/fs/bpf`.
-    /// Returns why there is none as the error.
+    /// Creates the token that a load creates by itself if it needs one: from the path in the environment variable
+    /// `LIBBPF_BPF_TOKEN_PATH`, otherwise from `/sys/fs/bpf`.
+    ///
+    /// # Errors
+    ///
+    /// As [`BpfToken::from_bpffs`]; [`Error::Invalid`] if the variable is empty, which forbids to use a token.
+    #[doc(alias = "LIBBPF_BPF_TOKEN_PATH")]
+    pub fn from_env() -> Result<Self, Error> {
+        match Place::of_env() {
+            Some(place) => Self::from_bpffs(&place.path),
+            None => Err(Error::Invalid { operation: "create a BPF token".to_owned(), why: DISABLED.to_owned() }),
+        }
+    }
+
+    /// Returns whether this process needs a token to create maps and load programs: whether it is in another user
+    /// namespace than the initial one. Returns true if that is unknown, because `/proc` is not mounted.
+    #[must_use]
+    pub fn is_needed() -> bool {
+        const PATH: &str = "/proc/self/ns/user";
+        /// `PROC_USER_INIT_INO` (`include/linux/proc_ns.h`).
+        const INITIAL: &str = "user:[4026531837]";
+        let target = fs::read_link(PATH);
+        report!("readlink", &outcome(&target, |target| target.as_os_str().len() as i64),
+            "only processes in other user namespaces than the initial one need BPF tokens"; "pathname" = PATH);
+        target.map_or(true, |target| target != Path::new(INITIAL))
+    }
+
+    /// Creates the token of [`BpfToken::from_env`]. Returns why there is none as the error.
     pub(super) fn automatic() -> Result<Self, String> {
-        let (path, from) = match env::var_os(VARIABLE) {
-            Some(path) if path.is_empty() => return Err(format!("the environment variable {VARIABLE} is empty")),
-            Some(path) => (PathBuf::from(path), format!(" (from the environment variable {VARIABLE})")),
-            None => (PathBuf::from(USUAL), String::new()),
-        };
+        let Some(Place { path, from }) = Place::of_env() else { return Err(DISABLED.to_owned()) };
         Self::create(&path).map_err(|(error, why)| {
             let why = why.map_or_else(|| Errno::of(&error).to_string(), str::to_owned);
             format!("{}{from} gives none, because {why}", path.display())
@@ -157,6 +182,26 @@ impl BpfToken {
                 };
                 Err((error, why))
             }
+        }
+    }
+}
+
+/// Where a token is searched.
+struct Place {
+    path: PathBuf,
+    /// Where the path is from, for errors.
+    from: &'static str,
+}
+
+impl Place {
+    /// Returns the path in the environment, or the usual one; `None` if tokens are disabled.
+    fn of_env() -> Option<Self> {
+        match env::var_os(VARIABLE) {
+            Some(path) if path.is_empty() => None,
+            Some(path) => {
+                Some(Self { path: path.into(), from: " (from the environment variable LIBBPF_BPF_TOKEN_PATH)" })
+            }
+            None => Some(Self { path: PathBuf::from(USUAL), from: "" }),
         }
     }
 }

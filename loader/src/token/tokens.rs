@@ -5,13 +5,11 @@
 //! then on all requests of the load use it.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
     sync::OnceLock,
 };
 
-use cutaway_sys::{report, report::outcome};
 use log::debug;
 
 use super::{BpfToken, Need};
@@ -151,7 +149,7 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
 
 /// Creates the token that libbpf would create: from the BPF file system that the environment names, or the usual one.
 fn create_automatic() -> Result<BpfToken, NoToken> {
-    if in_initial_user_namespace() {
+    if !BpfToken::is_needed() {
         return Err(NoToken::NotNeeded);
     }
     BpfToken::automatic().map_err(NoToken::Because).inspect_err(|why| {
@@ -159,16 +157,4 @@ fn create_automatic() -> Result<BpfToken, NoToken> {
             debug!("no BPF token is used: {why}");
         }
     })
-}
-
-/// Returns whether the process is in the initial user namespace; false if that is unknown, because `/proc` is not
-/// mounted.
-pub(super) fn in_initial_user_namespace() -> bool {
-    const PATH: &str = "/proc/self/ns/user";
-    /// `PROC_USER_INIT_INO`
-    const INITIAL: &str = "user:[4026531837]";
-    let target = fs::read_link(PATH);
-    report!("readlink", &outcome(&target, |target| target.as_os_str().len() as i64),
-        "only processes in other user namespaces need BPF tokens"; "pathname" = PATH);
-    target.is_ok_and(|target| target == Path::new(INITIAL))
 }

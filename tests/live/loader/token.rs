@@ -59,7 +59,7 @@ const UPROBES: [(&str, &str); 4] = [
 
 /// Enters a user namespace with a BPF file system that delegates this.
 fn enter(options: &[(&str, &str)]) -> Delegator {
-    let mut delegator = user_namespace::enter();
+    let mut delegator = user_namespace::enter(1000);
     delegator.mount(BPFFS, options);
     delegator
 }
@@ -174,7 +174,7 @@ fn undelegated_requests_are_refused_with_one_sentence() {
 }
 
 fn missing_token_is_explained() {
-    let mut delegator = user_namespace::enter();
+    let mut delegator = user_namespace::enter(1000);
     let cannot =
         "this process is in a user namespace, whose capabilities do not count for this without a BPF token, and ";
     let needs = "; this needs delegate_cmds=prog_load,delegate_progs=kprobe,delegate_attachs=trace_uprobe_multi";
@@ -244,11 +244,20 @@ fn token_is_found_where_the_environment_says() {
     };
     let text = refusal(program_alone(), &LoadOptions::new());
     assert!(text.contains("the token at /sys/fs/bpf does not delegate programs of the type kprobe"), "{text}");
+    assert!(BpfToken::is_needed());
     set("/tmp");
+    assert_eq!(BpfToken::from_env().unwrap().to_string(), "the token at /tmp");
     attach_and_read(&sending("uprobe.multi").load().unwrap());
     set("");
     let text = refusal(program_alone(), &LoadOptions::new());
-    assert!(text.contains("and the environment variable LIBBPF_BPF_TOKEN_PATH is empty; this needs "), "{text}");
+    assert!(
+        text.contains(
+            "and the environment variable LIBBPF_BPF_TOKEN_PATH is empty, which disables BPF tokens; this needs "
+        ),
+        "{text}"
+    );
+    let text = BpfToken::from_env().unwrap_err().to_string();
+    assert!(text.starts_with("cannot create a BPF token: the environment variable"), "{text}");
     set("/no/such/directory");
     let text = refusal(program_alone(), &LoadOptions::new());
     assert!(
@@ -302,7 +311,7 @@ fn what_a_token_delegates_is_read() {
 }
 
 fn probes_use_the_token_and_are_not_kept_without() {
-    let mut delegator = user_namespace::enter();
+    let mut delegator = user_namespace::enter(1000);
     assert_eq!(features::uprobe_multi(), Support::NotPermitted);
     delegator.mount(BPFFS, &UPROBES);
     assert_eq!(features::uprobe_multi(), Support::Yes);
@@ -373,6 +382,7 @@ fn losses_are_counted_with_a_token() {
 }
 
 fn initial_user_namespace_has_no_tokens() {
+    assert!(!BpfToken::is_needed());
     let text = BpfToken::from_bpffs(BPFFS).unwrap_err().to_string();
     assert_eq!(
         text,

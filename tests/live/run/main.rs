@@ -18,6 +18,7 @@ mod readers;
 mod refusals;
 mod sender;
 mod state;
+mod token;
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -50,6 +51,9 @@ mod supervisor;
 #[expect(dead_code, reason = "these tests have other requirements")]
 mod unsupported;
 
+#[path = "../support/user_namespace.rs"]
+mod user_namespace;
+
 use std::path::PathBuf;
 
 use harness::Suite;
@@ -73,6 +77,7 @@ fn main() {
         pinned::tests(),
         effects::tests(),
         readers::tests(),
+        token::tests(),
     ];
     Suite::new(tables).run()
 }

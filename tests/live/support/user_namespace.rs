@@ -20,9 +20,8 @@ use std::{
     ptr,
 };
 
-/// `nobody`, and its id in the namespace.
+/// The user and group `nobody`.
 const NOBODY: u32 = 65534;
-const INSIDE: u32 = 1000;
 
 /// A privileged process that delegates.
 pub(crate) struct Delegator {
@@ -40,8 +39,9 @@ fn checked(value: i64, what: &str) -> i64 {
 }
 
 /// Starts the helper, and moves this process as `nobody` to a user namespace of its own, with the mounts and the
-/// network of its own. The process must have one thread.
-pub(crate) fn enter() -> Delegator {
+/// network of its own, where it is the user `inside`. The user 0 keeps its capabilities there if it runs another
+/// program. The process must have one thread.
+pub(crate) fn enter(inside: u32) -> Delegator {
     let (asked, requests) = io::pipe().unwrap();
     let (replies, reply) = io::pipe().unwrap();
     // SAFETY: as fork(2); the child only makes system calls, and ends by `_exit`.
@@ -74,8 +74,8 @@ pub(crate) fn enter() -> Delegator {
         checked(libc::prctl(libc::PR_SET_DUMPABLE, 1).into(), "prctl");
     }
     fs::write("/proc/self/setgroups", "deny").unwrap();
-    fs::write("/proc/self/uid_map", format!("{INSIDE} {NOBODY} 1")).unwrap();
-    fs::write("/proc/self/gid_map", format!("{INSIDE} {NOBODY} 1")).unwrap();
+    fs::write("/proc/self/uid_map", format!("{inside} {NOBODY} 1")).unwrap();
+    fs::write("/proc/self/gid_map", format!("{inside} {NOBODY} 1")).unwrap();
     helper
 }
 
