@@ -5,7 +5,8 @@
 //! process, unless it is [`Support::Unknown`] or [`Support::NotPermitted`].
 //!
 //! In a user namespace, a probe that the kernel does not permit is made again with a BPF token, as
-//! [`Object::load`](crate::Object::load) does. A probe then needs the delegation of the commands and types that it uses.
+//! [`Object::load`](crate::Object::load) does. A probe then needs the delegation of the commands and types
+//! that it uses.
 
 mod btf;
 mod entries;

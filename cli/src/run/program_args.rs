@@ -1,6 +1,6 @@
 //! The options that select, prepare and attach programs, of `cutaway run` and `cutaway cover`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use clap::Args;
 use cutaway::{BpfToken, LoadOptions};
@@ -120,11 +120,11 @@ pub(crate) struct ProgramArgs {
     /// commands and types, by the mount options delegate_cmds and others.
     /// An empty PATH uses no token. Needs Linux 6.9.
     ///
-    /// Default: if the kernel refuses a request in a user namespace, the token
-    /// of the environment variable LIBBPF_BPF_TOKEN_PATH or of /sys/fs/bpf.
+    /// Default: if the kernel refuses a request in a user namespace, the
+    /// token of $LIBBPF_BPF_TOKEN_PATH or of /sys/fs/bpf.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATH")]
-    pub(crate) token: Option<PathBuf>,
+    pub(crate) token: Option<OsString>,
 
     /// Set the number of elements of a map (repeatable)
     ///
@@ -167,7 +167,7 @@ impl TokenChoice {
     pub(crate) fn of(arguments: &ProgramArgs) -> Result<Self, CliError> {
         Ok(match &arguments.token {
             None => Self::Automatic,
-            Some(path) if path.as_os_str().is_empty() => Self::Off,
+            Some(path) if path.is_empty() => Self::Off,
             Some(path) => Self::Given(BpfToken::from_bpffs(path)?),
         })
     }

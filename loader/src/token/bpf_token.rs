@@ -30,9 +30,9 @@ const USUAL: &str = "/sys/fs/bpf";
 ///
 /// The token gives rights to create maps and to load programs and BTF. The process also needs the capabilities
 /// (`CAP_BPF`, and `CAP_PERFMON` or `CAP_NET_ADMIN`) in its user namespace. To attach, a process needs no further
-/// capability for `uprobe.multi`, `raw_tracepoint`, `tp_btf`, `fentry`, `tcx`, `xdp`, socket and cgroup programs. What
-/// takes a perf event (`kprobe`, `uprobe`, `tracepoint`, perf buffers) needs capabilities that no token gives, unless
-/// `kernel.perf_event_paranoid` allows it to every process.
+/// capability for `uprobe.multi`, `raw_tracepoint`, `tp_btf`, `fentry`, `tcx`, `xdp`, socket and cgroup programs. Perf
+/// events (`kprobe`, `uprobe`, `tracepoint`, perf buffers) need capabilities that no token gives, unless
+/// `kernel.perf_event_paranoid` allows them to every process.
 ///
 /// `Send` and `Sync`.
 ///

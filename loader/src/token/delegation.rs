@@ -1,4 +1,4 @@
-//! What a token delegates: a bit for each command and type, as in `struct bpf_token_info`.
+//! The commands and types that a token delegates: a bit for each command and type, as in `struct bpf_token_info`.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use cutaway_sys::names::nth;
 use super::Need;
 use crate::{AttachType, MapType, ProgramType, sys::attr::TokenInfo};
 
-/// What a [`BpfToken`](super::BpfToken) delegates: the options of its BPF file system. Each field has a bit for each
-/// value of the kernel's enumeration.
+/// The commands and types that a [`BpfToken`](super::BpfToken) delegates: the options of its BPF file system. Each field
+/// has a bit for each value of the kernel's enumeration.
 ///
 /// Displayed as the mount options, e.g.
 /// `delegate_cmds=map_create:prog_load,delegate_maps=any,delegate_progs=kprobe,delegate_attachs=trace_uprobe_multi`.

@@ -1,4 +1,4 @@
-//! What a request to the kernel needs.
+//! The needs of a request to the kernel.
 
 use crate::{
     AttachType, MapType, ProgramType,

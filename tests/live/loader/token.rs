@@ -49,7 +49,7 @@ pub(crate) fn tests() -> Vec<Test> {
 const BPFFS: &str = "/sys/fs/bpf";
 const ANY: [(&str, &str); 4] =
     [("delegate_cmds", "any"), ("delegate_maps", "any"), ("delegate_progs", "any"), ("delegate_attachs", "any")];
-/// What the object of [`sending`] needs, and no more.
+/// Exactly the needs of the object of [`sending`].
 const UPROBES: [(&str, &str); 4] = [
     ("delegate_cmds", "map_create:prog_load:btf_load"),
     ("delegate_maps", "array:ringbuf"),
