@@ -21,7 +21,7 @@ mod show;
 use std::path::PathBuf;
 
 use clap::Args;
-use cutaway::{Object, btf::Btf};
+use cutaway::btf::Btf;
 use log::warn;
 
 use self::{
@@ -65,8 +65,9 @@ pub(crate) struct Arguments {
 
     /// Apply CO-RE relocations against this BTF
     ///
-    /// FILE is a copy of a kernel's /sys/kernel/btf/vmlinux, or an object
-    /// with that kernel's types. Default: the running kernel's BTF.
+    /// FILE is a copy of a kernel's /sys/kernel/btf/vmlinux, a .btf file of
+    /// BTFHub or bpftool, or an ELF file with that kernel's types: vmlinux or
+    /// an object. Default: the running kernel's BTF.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     btf: Option<PathBuf>,
 
@@ -107,10 +108,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let btf = arguments.btf.as_ref().map(|file| {
         let shown = file.display();
         let bytes = read_whole(file, &format!("read `{shown}`"))?;
-        // The file may be an object: its section `.BTF` has types.
-        let types = Object::parse(&bytes).ok().and_then(|object| object.btf()).unwrap_or(bytes);
-        match Btf::parse(&types) {
-            Ok(_) => Ok(types),
+        match Btf::in_file(&bytes).and_then(|types| Btf::parse(types).map(|_| types.to_vec())) {
+            Ok(types) => Ok(types),
             Err(why) => Err(CliError::new(format!("cannot read BTF from `{shown}`: {why}"))
                 .advise("pass a copy of a kernel's /sys/kernel/btf/vmlinux")),
         }

@@ -43,10 +43,12 @@ mod summary;
 mod type_candidates;
 mod type_choice;
 
+use std::path::Path;
+
 use cutaway::{
     MapSpec, MapType, ReaderComparison,
     btf::{Btf, kernel},
-    compare_readers_on_host,
+    compare_readers, compare_readers_on_host,
 };
 
 pub(crate) use self::{
@@ -71,7 +73,7 @@ pub(crate) const DEFAULT_BUFFER: u32 = 256 * 1024;
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let ReadObject { shown, bytes, mut object } = arguments.object.read(arguments.reader)?;
     if arguments.reader == Reader::AyaObj {
-        warn_if_readers_differ(&shown, &bytes)?;
+        warn_if_readers_differ(&shown, &bytes, arguments.program.btf.as_deref())?;
     }
     drop(bytes);
     let section = object.btf();
@@ -127,8 +129,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 
 /// Warns of an object that aya-obj reads differently. Known faults of aya-obj are corrected; the programs are linked by
 /// aya-obj.
-fn warn_if_readers_differ(shown: &str, bytes: &[u8]) -> Result<(), CliError> {
-    if let ReaderComparison::Different { what } = compare_readers_on_host(bytes)? {
+fn warn_if_readers_differ(shown: &str, bytes: &[u8], btf: Option<&Path>) -> Result<(), CliError> {
+    let comparison = match btf {
+        Some(file) => {
+            let file = choices::read_btf(file)?;
+            // `--btf` reports a file without BTF.
+            Btf::in_file(&file).ok().map(|kernel| compare_readers(bytes, kernel)).transpose()?
+        }
+        None => Some(compare_readers_on_host(bytes)?),
+    };
+    if let Some(ReaderComparison::Different { what }) = comparison {
         log::warn!("aya-obj reads `{shown}` differently: {what}");
     }
     Ok(())

@@ -15,6 +15,7 @@
 //! | `tracepoint`, `tp` | [`Tracepoint`] |
 //! | `raw_tracepoint`, `raw_tp` | [`RawTracepoint`] |
 //! | `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace` | [`Tracing`] |
+//! | `fentry.multi`, `fexit.multi`, `fsession.multi` | [`TracingMulti`] |
 //! | `iter` | [`Iter`] |
 //! | `perf_event` | [`PerfEvent`] |
 //! | `xdp` | [`Xdp`] |
@@ -31,6 +32,8 @@
 //! Attach types are cargo features because [`Program::attach`](crate::Program::attach) references each of them, which
 //! defeats dead-code elimination.
 
+#[cfg(feature = "perf-event")]
+mod breakpoint;
 #[cfg(feature = "uprobe")]
 mod by_files;
 #[cfg(feature = "cgroup")]
@@ -42,6 +45,7 @@ mod context;
 mod crafted;
 mod detach;
 mod dispatch;
+mod handle;
 #[cfg(feature = "uprobe")]
 mod image;
 #[cfg(feature = "network")]
@@ -68,7 +72,9 @@ mod needs;
 mod netfilter;
 #[cfg(feature = "network")]
 mod netns;
-#[cfg(any(feature = "kprobe", feature = "uprobe"))]
+#[cfg(any(feature = "cgroup", feature = "network"))]
+mod order;
+#[cfg(any(feature = "kprobe", feature = "tracing", feature = "uprobe"))]
 mod pattern;
 #[cfg(feature = "perf-event")]
 mod perf_event;
@@ -78,6 +84,8 @@ mod pmu;
 mod process;
 #[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
 mod prog_attach;
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+mod query;
 #[cfg(feature = "tracepoint")]
 mod raw_tracepoint;
 #[cfg(feature = "uprobe")]
@@ -98,12 +106,17 @@ mod tables;
 mod tc;
 #[cfg(feature = "network")]
 mod tcx;
-#[cfg(any(feature = "kprobe", feature = "tracepoint"))]
+#[cfg(any(feature = "kprobe", feature = "tracing"))]
+mod traceable;
+#[cfg(any(feature = "kprobe", feature = "tracepoint", feature = "tracing"))]
 mod tracefs;
 #[cfg(feature = "tracepoint")]
 mod tracepoint;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "tracing")]
+mod tracing_multi;
+mod update;
 #[cfg(feature = "uprobe")]
 mod uprobe;
 #[cfg(feature = "uprobe")]
@@ -119,10 +132,14 @@ mod xdp;
 pub use self::cgroup::Cgroup;
 #[cfg(feature = "lirc")]
 pub use self::lirc::Lirc;
-#[cfg(feature = "perf-event")]
-pub use self::perf_event::PerfEvent;
+#[cfg(any(feature = "cgroup", feature = "network"))]
+pub use self::order::{Anchor, Order};
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+pub use self::query::{Attached, AttachedProgram};
 #[cfg(feature = "usdt")]
 pub use self::usdt::{Usdt, UsdtLocation};
+#[cfg(feature = "perf-event")]
+pub use self::{breakpoint::Breakpoint, perf_event::PerfEvent};
 pub use self::{
     context::{AttachContext, AttachField},
     link::Link,
@@ -140,7 +157,7 @@ pub use self::{
     xdp::{Xdp, XdpMode},
 };
 #[cfg(feature = "tracing")]
-pub use self::{iter::Iter, tracing::Tracing};
+pub use self::{iter::Iter, tracing::Tracing, tracing_multi::TracingMulti};
 #[cfg(feature = "kprobe")]
 pub use self::{
     kprobe::{Kprobe, Ksyscall},

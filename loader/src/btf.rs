@@ -23,12 +23,14 @@
 //!     ty.rs                 one type                  value.rs      a value
 //!     walk.rs               the pass over all types   decode.rs     bytes ─▶ value
 //!     view.rs               Btf: ids ─▶ types         ext.rs        .BTF.ext
+//!     file.rs               raw BTF, or the section of an ELF file
 //! ```
 
 mod bytes;
 mod decode;
 mod error;
 mod ext;
+mod file;
 mod header;
 pub mod kernel;
 mod kind;

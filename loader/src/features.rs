@@ -11,13 +11,18 @@
 mod btf;
 mod entries;
 mod links;
+mod load_btf;
 mod support;
 
 use std::sync::OnceLock;
 
 pub use entries::max_entries;
-pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
+pub use links::{
+    cgroup_link, cgroup_order, kprobe_multi, netkit_link, perf_link, sockmap_link, tcx_link, uprobe_multi,
+    uprobe_multi_fd, uprobe_multi_pid,
+};
 pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
+pub(crate) use load_btf::load_btf;
 pub use support::Support;
 
 use cutaway_sys::{AttachType, Helper, Instruction, instruction::opcode, memory::page_size};
@@ -26,7 +31,6 @@ use self::support::{EXIT, kept, small, support};
 
 use crate::{
     MapType, ProgramType,
-    btf::sanitize::Kinds,
     sys::{attr::MapCreate, bpf},
     token::Tokens,
 };
@@ -85,18 +89,5 @@ pub fn attach_cookie() -> Support {
 #[must_use]
 #[doc(alias = "BPF_BTF_LOAD")]
 pub fn btf() -> Support {
-    btf_with(&Tokens::automatic())
-}
-
-/// As [`btf`], with the token of a load.
-pub(crate) fn btf_with(tokens: &Tokens<'_>) -> Support {
-    static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, tokens, |tokens| support(btf::load(btf::PLAIN, tokens), "4.18"))
-}
-
-/// Returns the kinds of BTF that the kernel knows. An object's BTF is rewritten to these. Call it only after
-/// [`btf_with`] with the same token has returned [`Support::Yes`].
-pub(crate) fn btf_kinds(tokens: &Tokens<'_>) -> Kinds {
-    static ANSWER: OnceLock<Kinds> = OnceLock::new();
-    *ANSWER.get_or_init(|| btf::kinds(tokens))
+    btf::supported(&Tokens::automatic())
 }

@@ -29,4 +29,7 @@ pub use self::{
     losses::{LossSite, Losses, MapLosses, SourceLine},
     preview::Insertion,
 };
-pub(crate) use self::{preview::Preview, stage::Instrumentation};
+pub(crate) use self::{
+    preview::Preview,
+    stage::{Instrumentation, Note},
+};

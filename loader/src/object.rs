@@ -11,6 +11,7 @@
 //!     pod.rs              values with known bytes
 //!     externs.rs          symbols of the kernel        kconfig.rs   constants of its configuration
 //!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
+//!     given_btf.rs        the kernel's types from the caller, which kernel_btf.rs holds
 //!     license.rs          the license                  warnings.rs  probable mistakes
 //!     instruments.rs      what loading is to insert into the programs
 //!     introspect.rs       sections and functions, for tools
@@ -32,11 +33,15 @@ mod externs;
 #[cfg(feature = "advice")]
 mod faults;
 mod function;
+#[cfg(feature = "core-relo")]
+mod given_btf;
 #[cfg(feature = "instrument")]
 mod instruments;
 mod introspect;
 #[cfg(feature = "externs")]
 mod kconfig;
+#[cfg(feature = "core-relo")]
+mod kernel_btf;
 mod license;
 mod maps;
 mod parse;

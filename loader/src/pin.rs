@@ -14,12 +14,22 @@ use crate::{Error, sys::bpf};
 
 /// Pins a map, program or link at `path`; `why` is for the report of the call.
 pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path, why: &str) -> io::Result<()> {
-    bpf::obj_pin(&c_path(path)?, object, why)
+    bpf::obj_pin(&c_path(path)?, None, object, why)
+}
+
+/// Pins a map, program or link at `path`, which is relative to an open directory (Linux 6.5).
+pub(crate) fn pin_at(directory: BorrowedFd<'_>, object: BorrowedFd<'_>, path: &Path, why: &str) -> io::Result<()> {
+    bpf::obj_pin(&c_path(path)?, Some(directory), object, why)
 }
 
 /// Opens the map, program or link that is pinned at `path`.
 pub(crate) fn open(path: &Path, why: &str) -> io::Result<OwnedFd> {
-    bpf::obj_get(&c_path(path)?, why)
+    bpf::obj_get(&c_path(path)?, None, why)
+}
+
+/// Opens the map, program or link that is pinned at `path`, which is relative to an open directory (Linux 6.5).
+pub(crate) fn open_at(directory: BorrowedFd<'_>, path: &Path, why: &str) -> io::Result<OwnedFd> {
+    bpf::obj_get(&c_path(path)?, Some(directory), why)
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

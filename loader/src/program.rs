@@ -6,27 +6,48 @@
 //! | `load` | `BPF_PROG_LOAD`, and the fallbacks if the kernel refuses |
 //! | `shared` | the data that all programs of an object share |
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
+//! | `verifier_stats` | the level of the verifier's log, and the figures in it |
 //! | `private_stack` | a work-around for programs that share a private stack |
 //! | `usdt_specs` | the maps with the argument locations of USDT probes |
-//! | `run`, `statistics` | test runs, and the number and duration of runs |
+//! | `run`, `statistics`, `stream` | test runs, the number and duration of runs, and the text that programs print |
+//! | `open`, `opened_target`, `pins` | programs that are already in the kernel |
+//! | `info`, `code` | what the kernel knows about a program; its instructions, source lines and machine code |
+//! | `bind` | maps that belong to a program although no instruction refers to them |
 
+mod bind;
+mod code;
 mod explain;
+mod info;
 mod load;
 mod loaded;
+mod open;
+mod opened_target;
+mod pins;
 mod private_stack;
 mod run;
 mod shared;
 mod statistics;
+mod stream;
 #[cfg(feature = "usdt")]
 mod usdt_specs;
 mod verifier;
+#[cfg(feature = "load-options")]
+mod verifier_stats;
 mod verify;
 
-pub(crate) use self::shared::Shared;
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
+#[cfg(feature = "load-options")]
+pub use self::verifier_stats::{FunctionCost, LogLevel, VerifierStats};
 pub use self::{
+    code::{ProgramCode, ProgramFunction},
+    info::ProgramInfo,
     loaded::Program,
     run::{TestRun, TestRunResult},
     statistics::{ProgramStats, StatsGuard},
+    stream::Stream,
+};
+pub(crate) use self::{
+    load::choose_attach_method,
+    shared::{Shared, Warnings},
 };

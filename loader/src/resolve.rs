@@ -75,6 +75,8 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
     let mut resolved = if SEARCHES_BTF { searched(object, types)? } else { Resolved::default() };
     #[cfg(feature = "aya-obj")]
     {
+        #[cfg(feature = "core-relo")]
+        let types = object.kernel_btf.as_ref().map_or(types, |given| Types::Given(given.bytes()));
         resolved.aya = aya::relocated(object, types, &resolved.relocated)?;
     }
     Ok(resolved)
@@ -88,9 +90,23 @@ fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
         Some(bytes) => Some(Ext::parse(bytes, &btf).map_err(|why| broken(why.to_string()))?),
         None => None,
     };
-    let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
+    #[cfg_attr(not(feature = "core-relo"), expect(unused_mut, reason = "there are no types for it alone"))]
+    let mut relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
     let tables = Tables::of(object.maps(), object.programs(), &btf);
     let mut code = Code::of(object.elf(), object.function_table());
+    #[cfg_attr(not(feature = "core-relo"), expect(unused_mut, reason = "there are no types for it alone"))]
+    let mut applied = Vec::new();
+    #[cfg(feature = "core-relo")]
+    if let Some(given) = &object.kernel_btf {
+        // All else needs the types that the kernel itself has.
+        let candidates = core_relo::wanted(&btf, &relocations, &code);
+        applied = Types::Given(given.bytes())
+            .search(candidates, |candidates, sources| {
+                core_relo::apply(&btf, &relocations, sources, candidates, &mut code)
+            })
+            .map_err(|error| broken(error.to_string()))?;
+        relocations.clear();
+    }
     let candidates = core_relo::wanted(&btf, &relocations, &code);
     let is_used = |program: &&ProgramSpec| program.section.autoload && !tables.is_unused(program);
     let targets = Targets::of_all(object.programs().iter().filter(is_used));
@@ -100,8 +116,9 @@ fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
             true => tables.settle(object.maps(), object.programs(), &btf, sources.clone())?,
             false => StructOps::default(),
         };
-        let applied = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
-            .map_err(|error| broken(error.to_string()))?;
+        let mut applied = applied;
+        let rest = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code);
+        applied.extend(rest.map_err(|error| broken(error.to_string()))?);
         targets.settle(sources.clone())?;
         let externs = resolve_externs(object.externs(), ksyms, &btf, sources, object.kconfig(), types)?;
         Ok(Resolved {

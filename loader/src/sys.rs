@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!     bpf.rs, attr.rs    bpf(2) and its attributes
-//!     elements.rs, link.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs, token.rs
+//!     elements.rs, link.rs, link_info.rs, query.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs, program.rs,
+//!     prog_info.rs, token.rs
 //!                        groups of commands of bpf(2)
 //!     constant_names.rs  the kernel's names in reports
 //!     perf_event.rs      perf_event_open(2) and its ioctls
@@ -10,6 +11,7 @@
 //!     socket.rs          attaching to sockets
 //!     mmap.rs            mapped maps
 //!     process.rs         calls about this process       memlock.rs    the locked-memory limit
+//!     signals.rs         the signal mask of a thread
 //! ```
 //!
 //! Each call goes through libc's `syscall()` or a plain libc wrapper. Each is reported to the crate `log` at level
@@ -24,13 +26,19 @@ pub(crate) mod elements;
 pub(crate) mod func_info;
 pub(crate) mod ids;
 pub(crate) mod link;
+pub(crate) mod link_info;
 pub(crate) mod memlock;
 pub(crate) mod mmap;
 #[cfg(feature = "network")]
 pub(crate) mod netlink;
 pub(crate) mod perf_event;
 pub(crate) mod process;
+pub(crate) mod prog_info;
+pub(crate) mod program;
+pub(crate) mod query;
 pub(crate) mod run;
+#[cfg(feature = "parallel")]
+pub(crate) mod signals;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;

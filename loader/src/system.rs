@@ -1,7 +1,7 @@
-//! Lists the maps and programs of the whole machine, the processes that hold them, and their pins.
+//! Lists the maps, programs and links of the whole machine, the processes that hold them, and their pins.
 //!
 //! ```text
-//!     maps()  programs()           by id, in ascending order                            CAP_SYS_ADMIN
+//!     maps()  programs()  links()  by id, in ascending order                            CAP_SYS_ADMIN
 //!     open_fds()  /proc/PID/fd     a process with an fd of a map or perf event          the right to trace it
 //!     pins()      bpf file systems a file that keeps a map alive                        the right to read the file
 //! ```
@@ -10,17 +10,20 @@
 //! created and freed while the kernel is queried, and those that are freed meanwhile are skipped.
 
 mod holders;
+mod links;
 mod pins;
+mod walk;
 
 use std::os::fd::AsFd;
 
+use self::walk::walk;
 pub use self::{
     holders::{FdKind, FdOwner, OpenFds, open_fds},
+    links::links,
     pins::{Pin, pins},
 };
 use crate::{
     Error, Map, ProgramType,
-    privileges::ONLY_BY_ROOT,
     sys::{
         btf,
         ids::{self, Kind},
@@ -101,18 +104,4 @@ fn program(id: u32) -> Result<ProgramEntry, Error> {
 #[doc(alias("BPF_BTF_GET_FD_BY_ID", "bpf_btf_get_fd_by_id"))]
 pub fn btf_by_id(id: u32) -> Result<Vec<u8>, Error> {
     btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the id {id}"), &error))
-}
-
-/// Returns the ids of objects of a kind, in ascending order, up to the first failure.
-fn walk(kind: Kind, attempt: &'static str) -> impl Iterator<Item = Result<u32, Error>> {
-    let mut last = Some(0);
-    std::iter::from_fn(move || {
-        let answer = ids::next(kind, last?, "gets the next id in use");
-        last = answer.as_ref().ok().copied();
-        match answer {
-            Ok(id) => Some(Ok(id)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => None,
-            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(ONLY_BY_ROOT))),
-        }
-    })
 }

@@ -173,12 +173,6 @@
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
 
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!(
-    "mmap-ring supports 64-bit targets only: the positions of a BPF ring buffer have the kernel's type `unsigned \
-         long`, and a 32-bit process cannot read the 64-bit positions of a 64-bit kernel"
-);
-
 mod batch;
 mod consumer;
 mod error;
@@ -217,3 +211,8 @@ pub use wait::{IDLE_POLL_INTERVAL, Stopper, Wake};
 
 #[cfg(test)]
 mod tests;
+
+/// Compiles the example of `README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

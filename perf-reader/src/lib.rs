@@ -194,3 +194,8 @@ pub use reader::{Batch, Reader};
 pub use record::{Record, Records};
 pub use sample::{MAX_PADDING, Sample, WrongLength};
 pub use wait::{Stopper, Wake};
+
+/// Compiles the example of `README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -100,3 +100,8 @@ pub mod prelude {
         source,
     };
 }
+
+/// Compiles the example of `README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -78,7 +78,7 @@ pub const ENOTSUPP: i32 = 524;
 
 macro_rules! names {
     ($($name:ident)*) => {
-        const NUMBERS: [i32; 38] = [$(libc::$name),*];
+        const NUMBERS: [i32; 40] = [$(libc::$name),*];
         const NAMES: &str = concat!($(stringify!($name), " "),*);
     };
 }
@@ -86,7 +86,7 @@ macro_rules! names {
 names! {
     EPERM ENOENT ESRCH EINTR EIO E2BIG ENOEXEC EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR
     EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC EROFS ERANGE ENAMETOOLONG ENOSYS ELOOP EILSEQ EOPNOTSUPP EPROTO
-    EOVERFLOW ETIMEDOUT ENOLINK EBADMSG EPIPE
+    EOVERFLOW ETIMEDOUT ENOLINK EBADMSG EPIPE ESTALE ENXIO
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ map_types! {
     32 CGRP_STORAGE "BPF_MAP_TYPE_CGRP_STORAGE" "6.2" "Storage for a cgroup",
     33 ARENA "BPF_MAP_TYPE_ARENA" "6.9" "Memory shared with user space; `max_entries` is its size in pages",
     34 INSN_ARRAY "BPF_MAP_TYPE_INSN_ARRAY" "6.19" "Instruction offsets, for `gotox` jump tables",
+    35 RHASH "BPF_MAP_TYPE_RHASH" "7.2" "`HASH` that grows and shrinks with its elements; needs the flag `NO_PREALLOC`",
 }
 
 impl MapType {
@@ -123,9 +124,9 @@ mod tests {
 
     #[test]
     fn names_match_kernel_values() {
-        assert!(NUMBERS.iter().copied().eq(1..=34));
+        assert!(NUMBERS.iter().copied().eq(1..=35));
         assert_eq!((MapType::HASH.name(), MapType::INSN_ARRAY.name()), (Some("HASH"), Some("INSN_ARRAY")));
         assert_eq!((MapType::RINGBUF.name(), MapType::RINGBUF.since()), (Some("RINGBUF"), Some("5.8")));
-        assert_eq!((MapType(0).name(), MapType(35).name(), MapType(u32::MAX).since()), (None, None, None));
+        assert_eq!((MapType(0).name(), MapType(36).name(), MapType(u32::MAX).since()), (None, None, None));
     }
 }

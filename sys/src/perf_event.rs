@@ -52,6 +52,8 @@ impl PerfEventAttr {
     pub const TYPE_SOFTWARE: u32 = 1;
     /// `PERF_TYPE_TRACEPOINT`
     pub const TYPE_TRACEPOINT: u32 = 2;
+    /// `PERF_TYPE_BREAKPOINT`
+    pub const TYPE_BREAKPOINT: u32 = 5;
 
     /// The field `disabled`.
     pub const DISABLED: u64 = bit(0);

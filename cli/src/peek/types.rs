@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use cutaway::{
-    Object,
     btf::{Btf, Value, kernel},
     system::{self, ProgramEntry},
 };
@@ -111,9 +110,6 @@ impl Types {
 /// Returns the BTF of an object file, or of a file of raw BTF.
 fn of_file(path: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = read_whole(path, &format!("read the types in {}", path.display()))?;
-    if !bytes.starts_with(b"\x7fELF") {
-        return Ok(bytes);
-    }
-    let none = || CliError::new(format!("the object {} has no BTF", path.display())).advise("compile it with `-g`");
-    Object::parse(&bytes)?.btf().ok_or_else(none)
+    let unread = |why| CliError::new(format!("cannot read the BTF in {}: {why}", path.display()));
+    Btf::in_file(&bytes).map(<[u8]>::to_vec).map_err(unread)
 }

@@ -2,6 +2,8 @@
 //! maps, the directory of pins,
 //! and whether losses are counted.
 
+use std::path::Path;
+
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     program_args::{ProgramArgs, pairs},
     record_type, skipped,
 };
-use crate::error::CliError;
+use crate::{error::CliError, object_arg::read_whole_as};
 
 /// Applies the options of `cutaway run` to the object.
 pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
@@ -44,9 +46,19 @@ pub(crate) fn apply_unpinned(object: &mut Object, arguments: &ProgramArgs) -> Re
     size_maps(object, arguments)
 }
 
+/// Reads the file of `--btf`.
+pub(super) fn read_btf(file: &Path) -> Result<Vec<u8>, CliError> {
+    read_whole_as(file, &format!("read `{}`", file.display()), "BTF")
+}
+
 /// Selects the programs, and sets their sections and targets.
 fn apply_to_programs(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     effects::check_duplicates(arguments)?;
+    if let Some(file) = &arguments.btf {
+        effects::check_btf(object)?;
+        let bytes = read_btf(file)?;
+        object.set_kernel_btf(&bytes).map_err(|error| CliError::new(format!("--btf {}: {error}", file.display())))?;
+    }
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
             return Err(CliError::new(format!("cannot run `{name}`: {why}")));

@@ -10,6 +10,7 @@
 //! | `--buffer` | perf event arrays, and rings without a size from `--max-entries` |
 //! | `--type`, `--count` | objects with a buffer that is read |
 //! | `--pins` | maps that the object pins by name |
+//! | `--btf` | objects with CO-RE relocations |
 //!
 //! A second value for the same name is refused, because only one value can have an effect.
 
@@ -56,6 +57,14 @@ fn given_once(options: &[(&str, &Vec<String>)]) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Refuses `--btf` for an object that it does not apply to.
+pub(super) fn check_btf(object: &Object) -> Result<(), CliError> {
+    if object.has_core_relocations() {
+        return Ok(());
+    }
+    Err(CliError::new("--btf has no effect: the object has no CO-RE relocations; drop it"))
 }
 
 /// Refuses the first option without effect on a program. The caller has selected the programs and set their targets.

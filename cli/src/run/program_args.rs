@@ -1,6 +1,6 @@
 //! The options that select, prepare and attach programs, of `cutaway run` and `cutaway cover`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use cutaway::{BpfToken, LoadOptions};
@@ -134,11 +134,22 @@ pub(crate) struct ProgramArgs {
     #[arg(verbatim_doc_comment)]
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(crate) max_entries: Vec<String>,
+
+    /// Apply CO-RE relocations against this BTF
+    ///
+    /// For kernels without /sys/kernel/btf/vmlinux. FILE has the types of
+    /// the running kernel: a copy of that file, a .btf file of BTFHub or
+    /// bpftool, or an ELF file such as vmlinux. Default: the running
+    /// kernel's BTF. Attach targets, externs and struct_ops still need the
+    /// kernel's own BTF.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
 }
 
 impl ProgramArgs {
     /// Returns each option, and whether it is given.
-    pub(crate) fn given(&self) -> [(&'static str, bool); 10] {
+    pub(crate) fn given(&self) -> [(&'static str, bool); 11] {
         [
             ("--program", !self.programs.is_empty()),
             ("--attach", !self.targets.is_empty()),
@@ -150,6 +161,7 @@ impl ProgramArgs {
             ("--token", self.token.is_some()),
             ("--set", !self.settings.is_empty()),
             ("--max-entries", !self.max_entries.is_empty()),
+            ("--btf", self.btf.is_some()),
         ]
     }
 }

@@ -12,6 +12,8 @@ use cutaway_sys::file;
 use super::PerfEvent;
 #[cfg(feature = "network")]
 use super::{Netfilter, XdpMode};
+#[cfg(any(feature = "cgroup", feature = "network"))]
+use super::{Order, order::Placement};
 use crate::Error;
 
 /// Settings of [`Program::attach_with`]: where and how to attach a program, as far as its section does not say.
@@ -67,6 +69,8 @@ pub struct AttachContext<'fd> {
     pub(super) netfilter: Option<Netfilter>,
     #[cfg(feature = "perf-event")]
     pub(super) perf_event: Option<PerfEvent>,
+    #[cfg(any(feature = "cgroup", feature = "network"))]
+    pub(super) placement: Placement<'fd>,
     pub(super) pid: Option<u32>,
     pub(super) cookie: Option<u64>,
 }
@@ -101,6 +105,10 @@ pub enum AttachField {
     Pid,
     /// [`AttachContext::cookie`]
     Cookie,
+    /// [`AttachContext::order`]
+    Order,
+    /// [`AttachContext::expected_revision`]
+    ExpectedRevision,
 }
 
 impl AttachField {
@@ -121,6 +129,8 @@ impl AttachField {
             Self::PerfEvent => "frequency",
             Self::Pid => "pid",
             Self::Cookie => "cookie",
+            Self::Order => "order",
+            Self::ExpectedRevision => "expected_revision",
         }
     }
 }
@@ -310,6 +320,25 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
+    /// Sets the position of the program among those of the same target. For tcx (Linux 6.6), netkit (6.7) and cgroup
+    /// programs (6.17). A program of a section `tc` is then attached to tcx only, not by a traffic control filter.
+    #[doc(alias("BPF_F_BEFORE", "BPF_F_AFTER", "relative_fd"))]
+    #[cfg(any(feature = "cgroup", feature = "network"))]
+    #[must_use]
+    pub fn order(mut self, order: Order<'fd>) -> Self {
+        self.placement.order = Some(order);
+        self
+    }
+
+    /// Attaches only if the target's list of programs is unchanged since it had this revision
+    /// ([`Attached::revision`](crate::Attached::revision)). For the same programs as [`AttachContext::order`].
+    #[cfg(any(feature = "cgroup", feature = "network"))]
+    #[must_use]
+    pub fn expected_revision(mut self, revision: u64) -> Self {
+        self.placement.revision = Some(revision);
+        self
+    }
+
     /// Attaches for this process only, with all its threads. For uprobes, USDT probes, perf events, and iterators over
     /// tasks (Linux 6.1). The kernel attaches programs of other types to all processes.
     ///
@@ -343,6 +372,10 @@ impl<'fd> AttachContext<'fd> {
         let perf_event = self.perf_event.is_some();
         #[cfg(not(feature = "perf-event"))]
         let perf_event = false;
+        #[cfg(any(feature = "cgroup", feature = "network"))]
+        let (order, revision) = (self.placement.order.is_some(), self.placement.revision.is_some());
+        #[cfg(not(any(feature = "cgroup", feature = "network")))]
+        let (order, revision) = (false, false);
         let fields = [
             (F::Target, self.target.is_some()),
             (F::Interface, self.interface.is_some()),
@@ -357,6 +390,8 @@ impl<'fd> AttachContext<'fd> {
             (F::PerfEvent, perf_event),
             (F::Pid, self.pid.is_some()),
             (F::Cookie, self.cookie.is_some()),
+            (F::Order, order),
+            (F::ExpectedRevision, revision),
         ];
         fields.into_iter().filter_map(|(field, given)| given.then_some(field))
     }

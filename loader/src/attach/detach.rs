@@ -1,14 +1,22 @@
 //! Detaches programs where the kernel has no link for them: by another call, made when the [`Link`](super::Link) is
 //! dropped.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, io};
 
 use log::warn;
+
+use crate::Program;
 
 /// Detaches a program, or frees its resources, when dropped.
 pub(super) trait Detach: Debug + Send + Sync {
     /// Keeps the program's resources beyond the drop: the program may stay attached (a pin, a leaked link).
     fn keep(&self) {}
+
+    /// Replaces the attached program, if it still is `expected`, where that is given. `None` if that is impossible for
+    /// this kind of attachment.
+    fn update(&mut self, _program: &Program, _expected: Option<&Program>) -> Option<io::Result<()>> {
+        None
+    }
 }
 
 /// Warns if a program could not be detached: a drop returns no error.

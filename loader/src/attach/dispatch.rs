@@ -14,7 +14,7 @@ use super::{Netns, SocketFilter, Sockmap, Tc, Tcx, Xdp, context::Interface, inte
 #[cfg(feature = "cgroup")]
 use super::{cgroup::Cgroup, needs::is_of_a_cgroup};
 #[cfg(feature = "tracing")]
-use super::{iter::Iter, needs::is_iterator, tracing::Tracing};
+use super::{iter::Iter, needs::is_iterator, tracing::Tracing, tracing_multi::TracingMulti};
 #[cfg(feature = "kprobe")]
 use super::{kprobe::Kprobe, kprobe::Ksyscall, kprobe_multi::KprobeMulti};
 #[cfg(feature = "uprobe")]
@@ -144,13 +144,21 @@ impl Program {
             Some(Target::RawTracepoint { name }) => {
                 RawTracepoint::new(name).cookie(context.cookie_or_none()).attach(self)
             }
+            #[cfg(feature = "tracing")]
+            Some(Target::TracingMulti { module, pattern }) => {
+                let mut functions = TracingMulti::new(pattern).cookie(context.cookie_or_none());
+                if let Some(module) = module {
+                    functions = functions.module(module);
+                }
+                functions.attach(self)
+            }
             Some(Target::Btf { .. }) => self.attach_by_btf(target, context),
             // `LoadOptions::replace` has named the replaced program.
             #[cfg(feature = "tracing")]
             None if self.spec().section.program_type == ProgramType::EXT => self.attach_by_btf(target, context),
             Some(Target::Label(_)) | None => self.attach_by_type(target, context),
             Some(Target::Unreadable { .. }) => Err(self.needs_more(target)),
-            #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "usdt")))]
+            #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
             Some(target) => Err(Error::left_out(self.by_section(), target.feature())),
         }
     }
@@ -197,7 +205,7 @@ impl Program {
     fn attach_by_type(&self, target: Option<&Target>, context: &AttachContext<'_>) -> Result<Link, Error> {
         #[cfg(feature = "cgroup")]
         if let Some(cgroup) = context.cgroup.as_ref().filter(|_| is_of_a_cgroup(&self.spec().section)) {
-            return Cgroup::new(&cgroup.fd("the cgroup", &mut None)?).attach(self);
+            return Cgroup::new(&cgroup.fd("the cgroup", &mut None)?).placed(context.placement).attach(self);
         }
         #[cfg(feature = "perf-event")]
         if let Some(event) = &context.perf_event {
@@ -228,7 +236,7 @@ impl Program {
             };
             return Some(index.and_then(|index| match self.spec().section.program_type {
                 ProgramType::XDP => Xdp::new(index).mode(context.xdp_mode.unwrap_or_default()).attach(self),
-                _ => self.attach_classifier(index),
+                _ => self.attach_classifier(index, context),
             }));
         }
         if let Some(hook) = &context.netfilter {
@@ -249,15 +257,19 @@ impl Program {
 
     /// Attaches a classifier by a link where the kernel supports tcx links, otherwise by a traffic control filter.
     #[cfg(feature = "network")]
-    fn attach_classifier(&self, index: u32) -> Result<Link, Error> {
-        use crate::features;
+    fn attach_classifier(&self, index: u32, context: &AttachContext<'_>) -> Result<Link, Error> {
+        use crate::features::{self, Support};
         use cutaway_sys::AttachType as A;
+        let placement = context.placement;
+        // Filters of traffic control have no such order: `Tcx` says so.
+        let by_link = || placement.is_set() || Support::probed_or_since(features::tcx_link, 6, 6).is_yes();
         match self.spec().section.expected_attach_type {
-            A::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(self),
-            A::NETKIT_PEER => Tcx::netkit_peer(index).attach(self),
-            A::TCX_EGRESS if features::tcx_link().or_since(6, 6).is_yes() => Tcx::egress(index).attach(self),
+            A::NETKIT_PRIMARY => Tcx::netkit_primary(index).placed(placement).attach(self),
+            A::NETKIT_PEER => Tcx::netkit_peer(index).placed(placement).attach(self),
+            A::TCX_EGRESS if by_link() => Tcx::egress(index).placed(placement).attach(self),
             A::TCX_EGRESS => Tc::egress(index).attach(self),
-            A::TCX_INGRESS if features::tcx_link().or_since(6, 6).is_yes() => Tcx::ingress(index).attach(self),
+            A::TCX_INGRESS if by_link() => Tcx::ingress(index).placed(placement).attach(self),
+            _ if placement.is_set() => Tcx::ingress(index).placed(placement).attach(self),
             _ => Tc::ingress(index).attach(self),
         }
     }
@@ -282,6 +294,9 @@ impl Program {
     }
 
     fn by_section(&self) -> String {
+        if cfg!(feature = "advice") && self.spec().is_opened() {
+            return format!("attach the program `{}`, whose section's name is unknown", self.name());
+        }
         format!("attach the program `{}` by its section `{}`", self.name(), self.spec().section_name)
     }
 

@@ -10,7 +10,7 @@ use std::{
     fmt::Display,
     fs::{self, File, Metadata},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use object::elf;
@@ -26,6 +26,8 @@ pub(super) struct Binary {
     pub(super) path: PathBuf,
     file: File,
     identity: Identity,
+    /// Whether the caller has opened the file: then no path can lead to another one.
+    by_caller: bool,
 }
 
 /// The fields that change if a path leads to another file, or the file is written to: device, inode, size in bytes,
@@ -36,33 +38,53 @@ fn identity(file: &Metadata) -> Identity {
     (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec())
 }
 
+/// Returns the error of a file that cannot be probed.
+fn unusable(path: &Path, symbol: Option<&dyn Display>, why: String) -> Error {
+    let library = path.display().to_string();
+    match symbol {
+        Some(symbol) => Error::Symbol { symbol: symbol.to_string(), library, why },
+        None => Error::Library { library, why },
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("it cannot be read: {}", crate::Errno::of(error))
+}
+
 impl Binary {
     /// Opens the file at `path`, which may lead through magic links: the same path is passed to the kernel. An error
     /// names `symbol` if the caller wants a symbol of the file.
     pub(super) fn open(path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
-        let library = path.display().to_string();
-        let failed = |why: String| match symbol {
-            Some(symbol) => Error::Symbol { symbol: symbol.to_string(), library: library.clone(), why },
-            None => Error::Library { library: library.clone(), why },
-        };
-        let unreadable = |error: std::io::Error| failed(format!("it cannot be read: {}", crate::Errno::of(&error)));
+        let failed = |why: String| unusable(&path, symbol, why);
+        let unreadable = |error: std::io::Error| failed(unreadable(&error));
         // Opening a device or a pipe may block, or have side effects.
         if !fs::metadata(&path).map_err(unreadable)?.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
         let why = "reads the symbols of a program or library: the file offset of a function or probe";
         let file = file::open_without_waiting(&path, why).map_err(unreadable)?;
-        let found = file.metadata().map_err(unreadable)?;
+        Self::of(file, path, symbol, false)
+    }
+
+    /// Wraps a file that the caller has opened, with the path by which older kernels find it.
+    pub(super) fn opened(file: File, path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
+        Self::of(file, path, symbol, true)
+    }
+
+    fn of(file: File, path: PathBuf, symbol: Option<&dyn Display>, by_caller: bool) -> Result<Self, Error> {
+        let failed = |why: String| unusable(&path, symbol, why);
+        let found = file.metadata().map_err(|error| failed(unreadable(&error)))?;
         // Between `stat` and `open` the path may have become a pipe.
         if !found.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
-        Ok(Self { path, file, identity: identity(&found) })
+        Ok(Self { path, file, identity: identity(&found), by_caller })
     }
 
     /// Checks, after the kernel has followed the path, that it still leads to the file that was read.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        match fs::metadata(&self.path) {
+        let now = if self.by_caller { self.file.metadata() } else { fs::metadata(&self.path) };
+        match now {
             Ok(now) if identity(&now) == self.identity => Ok(()),
             _ => Err(Error::Library {
                 library: self.path.display().to_string(),
@@ -213,6 +235,8 @@ const MACHINES: &[u16] = if cfg!(any(target_arch = "x86_64", target_arch = "x86"
     &[elf::EM_AARCH64, elf::EM_ARM]
 } else if cfg!(any(target_arch = "riscv64", target_arch = "riscv32")) {
     &[elf::EM_RISCV]
+} else if cfg!(target_arch = "s390x") {
+    &[elf::EM_S390]
 } else {
     &[]
 };

@@ -5,18 +5,13 @@
 //! costs a perf event. Only functions that the tracer can patch take part: tracefs lists them in
 //! `available_filter_functions`.
 
-use std::{
-    collections::BTreeSet,
-    ffi::CString,
-    io::{self, BufRead, BufReader},
-    os::fd::AsFd,
-};
+use std::{collections::BTreeSet, ffi::CString, io, os::fd::AsFd};
 
 use log::debug;
 
 use cutaway_sys::AttachType;
 
-use super::{Kprobe, Link, link::failed, pattern, tracefs::Tracefs};
+use super::{Kprobe, Link, link::failed, pattern, traceable};
 use crate::{Error, Program, sys::link};
 
 /// All kernel functions whose names match a pattern.
@@ -119,19 +114,14 @@ impl KprobeMulti {
     }
 }
 
-/// Returns the matching functions that the function tracer can patch. In the file, a module's name follows the names of
-/// its functions.
+/// Returns the matching functions that the function tracer can patch.
 fn available(pattern: &str) -> io::Result<Vec<String>> {
-    let why = "reads which functions of the kernel the function tracer can patch";
-    let file = Tracefs::open()?.file("available_filter_functions", why)?;
     let mut found = BTreeSet::new();
-    for line in BufReader::new(file).lines() {
-        let line = line?;
-        let name = line.split_whitespace().next().unwrap_or_default();
+    traceable::functions(|name, _| {
         // Several functions may share a name; the kernel takes the first.
-        if pattern::matches(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
+        if pattern::matches(pattern.as_bytes(), name.as_bytes()) {
             found.insert(name.to_owned());
         }
-    }
+    })?;
     Ok(found.into_iter().collect())
 }

@@ -11,6 +11,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -33,15 +34,17 @@ use crate::{
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
 pub struct Link {
-    /// The program and its target, for errors.
-    what: String,
-    held: Held,
+    /// The program's name, for errors; `None` if the caller did not attach it.
+    pub(super) program: Option<String>,
+    /// The target, for errors; without a program the text after "the link".
+    target: String,
+    pub(super) held: Held,
     /// Resources that the program needs while it is attached; dropped after `held`.
     needs: Option<Box<dyn Detach>>,
 }
 
 #[derive(Debug)]
-enum Held {
+pub(super) enum Held {
     /// The kernel's link, and the perf event that it attaches the program to, if there is one.
     Link { link: OwnedFd, _event: Option<OwnedFd> },
     /// The perf event that the program is attached to.
@@ -49,7 +52,7 @@ enum Held {
     /// A program at several sites.
     Several(Stack),
     /// Dropping this makes the call that detaches.
-    Call { _detach: Box<dyn Detach> },
+    Call { call: Box<dyn Detach> },
 }
 
 /// Links that are dropped in the reverse order of their creation.
@@ -69,18 +72,37 @@ impl FromIterator<Link> for Stack {
 }
 
 impl Link {
-    fn of(what: String, held: Held) -> Self {
-        Self { what, held, needs: None }
+    /// Wraps the attachment of a program to `target`.
+    fn of(program: &Program, target: &str, held: Held) -> Self {
+        Self { program: Some(program.name().to_owned()), target: target.to_owned(), held, needs: None }
+    }
+
+    /// Wraps an attachment that the caller did not make itself; `which` follows "the link" in errors.
+    fn existing(which: String, held: Held) -> Self {
+        Self { program: None, target: which, held, needs: None }
+    }
+
+    /// Wraps a kernel link that was not created by this value's program; `which` follows "the link" in errors.
+    pub(super) fn opened(which: String, link: OwnedFd) -> Self {
+        Self::existing(which, Held::Link { link, _event: None })
     }
 
     /// Wraps a kernel link of a map.
     pub(super) fn on_map(what: &str, link: OwnedFd) -> Self {
-        Self::of(format!("the link of {what}"), Held::Link { link, _event: None })
+        Self::opened(format!("of {what}"), link)
     }
 
     /// Wraps a map attached by a call.
     pub(super) fn map_by_call(what: &str, detach: impl Detach + 'static) -> Self {
-        Self::of(format!("the link of {what}"), Held::Call { _detach: Box::new(detach) })
+        Self::existing(format!("of {what}"), Held::Call { call: Box::new(detach) })
+    }
+
+    /// Returns the link's name in errors: the program and its target.
+    pub(super) fn what(&self) -> String {
+        match &self.program {
+            Some(program) => format!("the link of `{program}` on {}", self.target),
+            None => format!("the link {}", self.target),
+        }
     }
 
     /// Returns the same link with a resource that the program needs while it is attached.
@@ -91,29 +113,29 @@ impl Link {
     /// Wraps a kernel link.
     pub(super) fn kernels(program: &Program, what: &str, link: OwnedFd) -> Self {
         debug!("`{}` is attached to {what} by a link", program.name());
-        Self::of(named(program, what), Held::Link { link, _event: None })
+        Self::of(program, what, Held::Link { link, _event: None })
     }
 
     /// Wraps the links of a program at several sites.
     pub(super) fn several(program: &Program, what: &str, links: Stack) -> Self {
-        Self::of(named(program, what), Held::Several(links))
+        Self::of(program, what, Held::Several(links))
     }
 
     /// Wraps a program attached by a call, which the log names.
     pub(super) fn by_call(program: &Program, what: &str, call: &str, detach: impl Detach + 'static) -> Self {
         debug!("`{}` is attached to {what} by {call}", program.name());
-        Self::of(named(program, what), Held::Call { _detach: Box::new(detach) })
+        Self::of(program, what, Held::Call { call: Box::new(detach) })
     }
 
     /// Attaches `program` to an open perf event.
     pub(super) fn on_event(program: &Program, event: OwnedFd, cookie: u64, what: &str) -> Result<Self, Error> {
         let failed = |error| failed(program, what, &error);
-        match features::perf_link().or_since(5, 15) {
+        match Support::probed_or_since(features::perf_link, 5, 15) {
             Support::Yes => {
                 debug!("`{}` is attached to {what} by a link on a perf event", program.name());
                 let why = "attaches the program to the event; closing the link detaches it";
                 let link = link::create_perf_event(program.as_fd(), event.as_fd(), cookie, why).map_err(failed)?;
-                Ok(Self::of(named(program, what), Held::Link { link, _event: Some(event) }))
+                Ok(Self::of(program, what, Held::Link { link, _event: Some(event) }))
             }
             answer => {
                 if cookie != 0 {
@@ -131,7 +153,7 @@ impl Link {
                 .map_err(failed)?;
                 perf_event::enable(event.as_fd(), "enables the event: the program runs only while it is enabled")
                     .map_err(failed)?;
-                Ok(Self::of(named(program, what), Held::Event(event)))
+                Ok(Self::of(program, what, Held::Event(event)))
             }
         }
     }
@@ -185,7 +207,12 @@ impl Link {
     #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let attempt = format!("pin {} at {}", self.what, path.display());
+        self.pin_by(path, &|link| pin::pin(link, path, "pins the link, which keeps it alive without this process"))
+    }
+
+    /// Pins the link by a call; `path` is for errors.
+    pub(super) fn pin_by(&self, path: &Path, pin: &dyn Fn(BorrowedFd<'_>) -> io::Result<()>) -> Result<(), Error> {
+        let attempt = format!("pin {} at {}", self.what(), path.display());
         let Some(link) = self.as_link_fd() else {
             let why = match &self.held {
                 Held::Several(_) => "it is attached to several sites by a link each: pin those, `Link::parts`",
@@ -196,8 +223,7 @@ impl Link {
             };
             return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         };
-        pin::pin(link, path, "pins the link, which keeps it alive without this process")
-            .map_err(|error| pin::failed(attempt, &error))?;
+        pin(link).map_err(|error| pin::failed(attempt, &error))?;
         self.keep_needs();
         Ok(())
     }
@@ -220,15 +246,18 @@ impl Link {
         let attempt = format!("open the link pinned at {}", path.display());
         let link = pin::open(path, "opens the link that is pinned there")
             .map_err(|error| pin::failed(attempt.clone(), &error))?;
-        // `BPF_OBJ_GET` opens maps and programs as well.
-        let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
-        if about.is_ok_and(|about| !about.contains("link_type:")) {
+        Self::opened_pin(format!("of {}", path.display()), link, attempt)
+    }
+
+    /// Wraps the fd of a pin, which may be that of a map or program.
+    pub(super) fn opened_pin(which: String, link: OwnedFd, attempt: String) -> Result<Self, Error> {
+        if is_other_object(link.as_fd()) {
             return Err(Error::Invalid {
                 operation: attempt,
                 why: "a map or program is pinned there, not a link".to_owned(),
             });
         }
-        Ok(Self::of(format!("the link of {}", path.display()), Held::Link { link, _event: None }))
+        Ok(Self::opened(which, link))
     }
 
     /// Starts one iteration (Linux 5.8), if this is the link of an iterator. The kernel walks its objects and calls the
@@ -240,7 +269,7 @@ impl Link {
     /// program type.
     #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
-        let attempt = format!("read {}", self.what);
+        let attempt = format!("read {}", self.what());
         let Some(link) = self.as_link_fd() else {
             return Err(Error::Invalid { operation: attempt, why: "it is not an iterator".to_owned() });
         };
@@ -255,8 +284,10 @@ impl Link {
     }
 }
 
-fn named(program: &Program, what: &str) -> String {
-    format!("the link of `{}` on {what}", program.name())
+/// Returns true if the fd is certainly not that of a link; without procfs nothing is certain.
+pub(super) fn is_other_object(fd: BorrowedFd<'_>) -> bool {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+    about.is_ok_and(|about| !about.contains("link_type:"))
 }
 
 impl Program {
@@ -270,6 +301,24 @@ impl Program {
         Err(Error::Invalid {
             operation: format!("attach the program `{}` to {what}", self.name()),
             why: format!("it is a program of the type {kind}; {} is needed", needed.unwrap_or_default()),
+        })
+    }
+}
+
+#[cfg(any(feature = "cgroup", feature = "network"))]
+impl Program {
+    /// Refuses a program that was already in the kernel, if it cannot be attached without its attach type.
+    pub(super) fn must_have_attach_type(&self, what: &str) -> Result<(), Error> {
+        if !self.spec().lacks_attach_type() {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            operation: format!("attach the program `{}` to {what}", self.name()),
+            why: format!(
+                "the kernel does not report the attach type of a program of the type {}: name its section, with \
+                 `Program::set_section`",
+                self.spec().section.program_type
+            ),
         })
     }
 }

@@ -28,6 +28,11 @@ impl Links {
         self.links.0.iter()
     }
 
+    /// Returns the links in the order of their creation, for methods that change a link ([`Link::update`]).
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Link> {
+        self.links.0.iter_mut()
+    }
+
     /// Returns the programs and maps that [`Loaded::attach`](crate::Loaded::attach) did not attach, each with the
     /// reason.
     ///
@@ -66,6 +71,15 @@ impl<'l> IntoIterator for &'l Links {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl<'l> IntoIterator for &'l mut Links {
+    type Item = &'l mut Link;
+    type IntoIter = std::slice::IterMut<'l, Link>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
     }
 }
 

@@ -5,10 +5,19 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use cutaway_sys::fd;
-
-use super::{Link, link::failed, prog_attach::ByCommand};
-use crate::{AttachType, Error, Program, ProgramType};
+use super::{
+    Attached, Link,
+    link::failed,
+    prog_attach::{ByCommand, OwnTarget, Replacing},
+    query,
+};
+use crate::{
+    AttachType, Error, Program, ProgramType,
+    sys::{
+        link::{Position, Target},
+        query::Lists,
+    },
+};
 
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays attached if the process dies without
 /// dropping the [`Link`].
@@ -38,13 +47,30 @@ impl<'fd> Lirc<'fd> {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        fd::duplicate(self.receiver, "duplicates the receiver's fd, to detach through it")
-            .and_then(|receiver| ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, 0, what))
+        OwnTarget::duplicate(self.receiver)
+            .and_then(|receiver| {
+                let position = (Position::default(), None);
+                ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, position, Replacing::Never, what)
+            })
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {
                 Some(libc::EINVAL) => failed(program, what, &error)
                     .advise("is the fd that of an infrared receiver? (CONFIG_BPF_LIRC_MODE2)"),
                 _ => failed(program, what, &error),
             })
+    }
+
+    /// Returns the programs of the receiver, in the order in which they run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Syscall`]: EINVAL if the fd is not that of a receiver, EPERM without CAP_NET_ADMIN.
+    #[doc(alias("BPF_PROG_QUERY", "bpf_prog_query_opts"))]
+    pub fn attached(&self) -> Result<Attached, Error> {
+        let target = Target::Fd(self.receiver);
+        query::attached(target, AttachType::LIRC_MODE2, Lists::Programs, "the infrared receiver", |error| {
+            (error.raw_os_error()? == libc::EINVAL)
+                .then_some("is the fd that of an infrared receiver? (CONFIG_BPF_LIRC_MODE2)")
+        })
     }
 }

@@ -56,9 +56,11 @@ pub(super) fn is_of_a_cgroup(section: &Section) -> bool {
     ) || is_lsm_cgroup(section)
 }
 
-fn is_probe(program_type: ProgramType) -> bool {
+/// Returns true if the program is not verified for its target, which may be given when it is attached.
+fn is_probe(section: &Section) -> bool {
     use ProgramType as T;
-    matches!(program_type, T::KPROBE | T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE)
+    let probes = [T::KPROBE, T::TRACEPOINT, T::RAW_TRACEPOINT, T::RAW_TRACEPOINT_WRITABLE];
+    probes.contains(&section.program_type) || section.is_tracing_multi()
 }
 
 /// Returns the setting that a program of this section requires, if it is attached to `target`.
@@ -75,7 +77,7 @@ pub(super) fn needs(section: &Section, target: Option<&Target>) -> Option<Attach
         T::NETFILTER => Some(F::Netfilter),
         T::PERF_EVENT => Some(F::PerfEvent),
         _ if iterates_over(section, target, &OVER_A_MAP) => Some(F::Map),
-        kind if is_probe(kind) => {
+        _ if is_probe(section) => {
             matches!(target, None | Some(Target::Label(_) | Target::Unreadable { .. })).then_some(F::Target)
         }
         _ => None,
@@ -88,8 +90,9 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
     use ProgramType as T;
     let kind = section.program_type;
     match field {
-        F::Target => is_probe(kind),
+        F::Target => is_probe(section),
         F::XdpMode => kind == T::XDP,
+        F::Order | F::ExpectedRevision => kind == T::SCHED_CLS || is_of_a_cgroup(section),
         F::Pid => {
             matches!(target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }))
                 || kind == T::PERF_EVENT
@@ -97,7 +100,7 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
         }
         F::Cookie => {
             let is_traced = matches!(kind, T::TRACING | T::LSM) && !is_iterator(section) && !is_lsm_cgroup(section);
-            is_probe(kind) || kind == T::PERF_EVENT || is_traced
+            is_probe(section) || kind == T::PERF_EVENT || is_traced
         }
         // A program takes these settings only if it requires them.
         F::Interface
@@ -246,6 +249,8 @@ mod tests {
             ("kprobe/do_exit", None),
             ("tp", Some(F::Target)),
             ("fentry/do_exit", None),
+            ("fentry.multi", Some(F::Target)),
+            ("fentry.multi/vfs_*", None),
             ("freplace", None),
             ("syscall", None),
         ] {
@@ -271,11 +276,18 @@ mod tests {
             ("iter/bpf_map", F::Pid, false),
             ("kprobe/f", F::Cookie, true),
             ("fentry/f", F::Cookie, true),
+            ("fexit.multi/f", F::Cookie, true),
+            ("fexit.multi/f", F::Target, true),
             ("iter/task", F::Cookie, false),
             ("lsm_cgroup/f", F::Cookie, false),
             ("xdp", F::Cookie, false),
             ("xdp", F::XdpMode, true),
             ("tc", F::XdpMode, false),
+            ("tc", F::Order, true),
+            ("cgroup/connect4", F::Order, true),
+            ("lsm_cgroup/socket_bind", F::ExpectedRevision, true),
+            ("iter/cgroup", F::Order, false),
+            ("xdp", F::Order, false),
             ("tracepoint/a/b", F::Target, true),
             ("fentry/f", F::Target, false),
             ("xdp", F::Cgroup, false),

@@ -6,10 +6,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Link, link::failed};
+use super::{Attached, Link, link::failed, query};
 use crate::{
-    Error, Program, ProgramType,
-    sys::link::{self, Target},
+    AttachType, Error, Program, ProgramType,
+    sys::{
+        link::{self, Target},
+        query::Lists,
+    },
 };
 
 /// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
@@ -53,5 +56,25 @@ impl<'fd> Netns<'fd> {
                     _ => plain,
                 }
             })
+    }
+
+    /// Returns the programs of this attach type (`SK_LOOKUP` or `FLOW_DISSECTOR`), in the order in which they run
+    /// (Linux 5.8).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Syscall`]: EINVAL if the fd is not that of a network namespace, or the attach type is another one;
+    /// EPERM without CAP_NET_ADMIN.
+    #[doc(alias("BPF_PROG_QUERY", "bpf_prog_query_opts"))]
+    pub fn attached(&self, attach_type: AttachType) -> Result<Attached, Error> {
+        let target = Target::Fd(self.namespace);
+        query::attached(target, attach_type, Lists::Programs, "the network namespace", |error| {
+            match error.raw_os_error()? {
+                libc::EINVAL | libc::EBADF => {
+                    Some("is the fd that of a network namespace, and the attach type SK_LOOKUP or FLOW_DISSECTOR?")
+                }
+                _ => None,
+            }
+        })
     }
 }

@@ -8,7 +8,7 @@ use log::debug;
 
 use cutaway_sys::cpus;
 
-use super::Link;
+use super::{Breakpoint, Link};
 use crate::{
     Error, Program, ProgramType,
     sys::perf_event::{self, Event, Sampling, Scope},
@@ -30,11 +30,25 @@ use crate::{
 #[doc(alias("bpf_program__attach_perf_event", "perf_event_open"))]
 #[derive(Debug, Clone)]
 pub struct PerfEvent {
-    event_type: u32,
-    config: u64,
+    kind: Kind,
     sampling: Sampling,
     scope: Option<Scope>,
     cookie: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Counter { event_type: u32, config: u64 },
+    Breakpoint(Breakpoint),
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Counter { event_type, config } => write!(f, "the event {event_type}:{config}"),
+            Self::Breakpoint(breakpoint) => breakpoint.fmt(f),
+        }
+    }
 }
 
 impl PerfEvent {
@@ -42,7 +56,36 @@ impl PerfEvent {
     /// times a second.
     #[must_use]
     pub fn new(event_type: u32, config: u64) -> Self {
-        Self { event_type, config, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
+        Self::of(Kind::Counter { event_type, config })
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
+    }
+
+    /// Selects accesses to an address, which the CPU's debug registers watch. The program runs at each access, when
+    /// the CPU has made it (x86-64: for an execution before). [`PerfEvent::frequency`] and [`PerfEvent::period`] have
+    /// no effect.
+    ///
+    /// An address of user space is one of the process of [`PerfEvent::pid`]. The kernel watches the thread with that
+    /// id only, and not the other threads of the process. Without `pid` the breakpoint is set on each CPU, for all
+    /// processes, which suits addresses of the kernel.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let loaded = cutaway::Object::parse(&[])?.load()?;
+    /// # let (pid, address) = (1, 0);
+    /// use cutaway::{Breakpoint, PerfEvent};
+    ///
+    /// let written = PerfEvent::breakpoint(Breakpoint::write(address, 8)).pid(pid);
+    /// let link = written.attach(loaded.program("sample")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias("PERF_TYPE_BREAKPOINT", "bp_addr", "bp_len"))]
+    #[must_use]
+    pub fn breakpoint(breakpoint: Breakpoint) -> Self {
+        Self::of(Kind::Breakpoint(breakpoint))
     }
 
     /// Selects the CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`), which needs no
@@ -100,9 +143,10 @@ impl PerfEvent {
     /// # Errors
     ///
     /// [`Error::Invalid`] if the program is of another type; [`Error::Syscall`] if the kernel refuses: ENOENT or
-    /// EOPNOTSUPP if the machine has no such counter.
+    /// EOPNOTSUPP if the machine has no such counter. For a breakpoint: EINVAL or EOPNOTSUPP if the CPU cannot watch
+    /// that address, length or access, ENOSPC if no debug register is free.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let what = format!("the event {}:{}", self.event_type, self.config);
+        let what = self.kind.to_string();
         program.must_be(&[ProgramType::PERF_EVENT], &what)?;
         if let Some(scope) = self.scope {
             return self.one(program, scope, &what);
@@ -121,11 +165,25 @@ impl PerfEvent {
     }
 
     fn one(&self, program: &Program, scope: Scope, what: &str) -> Result<Link, Error> {
-        let event = Event::Counter { event_type: self.event_type, config: self.config, sampling: self.sampling };
-        let why = "starts a counter that a program can be attached to";
+        let (event, why) = match self.kind {
+            Kind::Counter { event_type, config } => (
+                Event::Counter { event_type, config, sampling: self.sampling },
+                "starts a counter that a program can be attached to",
+            ),
+            Kind::Breakpoint(breakpoint) => {
+                (breakpoint.event(), "sets a breakpoint, as an event that a program can be attached to")
+            }
+        };
         let event = perf_event::open(event, scope, why).map_err(|error| {
             let plain = Error::kernel(format!("open {what}"), &error);
             match error.raw_os_error() {
+                Some(libc::ENOSPC) => plain.advise("no debug register of the CPU is free"),
+                Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOENT) if matches!(self.kind, Kind::Breakpoint(_)) => {
+                    plain.advise(
+                        "the CPU must be able to watch it: 1, 2, 4 or 8 bytes, at a multiple of the length, and on \
+                         x86-64 no reads alone",
+                    )
+                }
                 Some(libc::ENOENT | libc::EOPNOTSUPP) => plain.advise("this machine has no such counter"),
                 Some(libc::EINVAL) => {
                     plain.advise("is the frequency above /proc/sys/kernel/perf_event_max_sample_rate?")

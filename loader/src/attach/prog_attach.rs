@@ -1,51 +1,106 @@
-//! `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`, for targets without links.
+//! `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`, for targets without links, and for programs attached without one.
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use cutaway_sys::{AttachType, fd};
 
 use super::detach::{Detach, detached};
-use crate::{Program, sys::link};
+use crate::{
+    Program,
+    sys::link::{self, Position, Target},
+};
+
+/// The target of an attachment, which detaching needs again.
+#[derive(Debug)]
+pub(super) enum OwnTarget {
+    Fd(OwnedFd),
+    #[cfg(feature = "network")]
+    Device(u32),
+}
+
+impl OwnTarget {
+    fn borrow(&self) -> Target<'_> {
+        match self {
+            Self::Fd(fd) => Target::Fd(fd.as_fd()),
+            #[cfg(feature = "network")]
+            Self::Device(index) => Target::Device(*index),
+        }
+    }
+
+    /// Duplicates the fd of a target.
+    pub(super) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        fd::duplicate(fd, "duplicates the target's fd, to detach through it").map(Self::Fd)
+    }
+}
+
+/// How a target replaces one program by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replacing {
+    /// By detaching and attaching only: there is no call for both.
+    Never,
+    /// `BPF_F_REPLACE` with these other flags, and the replaced program.
+    ByFlag(u32),
+    /// Attaching replaces whatever is attached; the kernel compares nothing.
+    Unchecked,
+}
 
 /// A program attached by `BPF_PROG_ATTACH`; dropping this detaches it.
 #[derive(Debug)]
 pub(super) struct ByCommand {
     program: OwnedFd,
-    target: OwnedFd,
+    target: OwnTarget,
     attach_type: AttachType,
+    replacing: Replacing,
     what: String,
 }
 
 impl ByCommand {
+    /// Attaches a program. `replaced` is the attached program that it replaces, if any.
     pub(super) fn attach(
         program: &Program,
-        target: OwnedFd,
+        target: OwnTarget,
         attach_type: AttachType,
-        flags: u32,
+        (position, replaced): (Position, Option<&Program>),
+        replacing: Replacing,
         what: &str,
     ) -> io::Result<Self> {
         // Detaching needs both fds.
         let fd = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
-        link::prog_attach(
-            program.as_fd(),
-            target.as_fd(),
-            attach_type,
-            flags,
-            "attaches the program until it is detached",
-        )?;
-        Ok(Self { program: fd, target, attach_type, what: what.to_owned() })
+        let why = match replaced {
+            None => "attaches the program until it is detached",
+            Some(_) => "attaches the program until it is detached, in place of another program",
+        };
+        link::prog_attach(program.as_fd(), target.borrow(), attach_type, position, replaced.map(AsFd::as_fd), why)?;
+        Ok(Self { program: fd, target, attach_type, replacing, what: what.to_owned() })
     }
 }
 
-impl Detach for ByCommand {}
+impl Detach for ByCommand {
+    fn update(&mut self, program: &Program, expected: Option<&Program>) -> Option<io::Result<()>> {
+        let (flags, replaced) = match (self.replacing, expected) {
+            (Replacing::Never, _) | (Replacing::Unchecked, Some(_)) => return None,
+            (Replacing::Unchecked, None) => (0, None),
+            (Replacing::ByFlag(flags), Some(expected)) => (flags, Some(expected.as_fd())),
+            (Replacing::ByFlag(flags), None) => (flags, Some(self.program.as_fd())),
+        };
+        let position = Position { flags, ..Position::default() };
+        let replace = || {
+            let fd = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
+            let why = "attaches the program in place of the attached one";
+            link::prog_attach(program.as_fd(), self.target.borrow(), self.attach_type, position, replaced, why)?;
+            Ok(fd)
+        };
+        Some(replace().map(|fd| self.program = fd))
+    }
+}
 
 impl Drop for ByCommand {
     fn drop(&mut self) {
         let answer =
-            link::prog_detach(self.program.as_fd(), self.target.as_fd(), self.attach_type, "detaches the program");
+            link::prog_detach(self.program.as_fd(), self.target.borrow(), self.attach_type, "detaches the program");
         detached(&self.what, answer);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{ffi::CString, os::fd::AsFd};
 
-use super::{Link, link::failed};
+use super::{Link, link::failed, tracepoint::FAULTABLE};
 use crate::{Error, Program, ProgramType, sys::link};
 
 /// A tracepoint to attach to without a perf event.
@@ -62,6 +62,7 @@ impl RawTracepoint {
                     Some(libc::EINVAL | libc::E2BIG) if self.cookie != 0 => {
                         plain.advise("cookies on raw tracepoints need Linux 6.10")
                     }
+                    Some(libc::EINVAL) if program.spec().section.sleepable => plain.advise(FAULTABLE),
                     _ => plain,
                 }
             })

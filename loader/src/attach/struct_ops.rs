@@ -62,6 +62,65 @@ impl Map {
     }
 }
 
+impl Link {
+    /// Replaces the struct_ops map of the link by `map`, without a moment in which none is registered (Linux 6.4). For
+    /// maps of the section `.struct_ops.link`. The kernel requires that both have the same type, and some types that
+    /// both have the same name (TCP congestion control).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if `map` is not a struct_ops map of the section `.struct_ops.link`, or this link is not a
+    /// kernel link; [`Error::Syscall`] if the kernel refuses: EINVAL if the maps do not fit, EOPNOTSUPP if this type of
+    /// struct_ops cannot be replaced, ENOLINK or EINVAL if the link is defunct.
+    #[doc(alias("bpf_link__update_map", "BPF_LINK_UPDATE"))]
+    pub fn update_map(&mut self, map: &Map) -> Result<(), Error> {
+        self.replace_map(map, None)
+    }
+
+    /// Replaces the struct_ops map of the link like [`Link::update_map`], if the link has the map `expected`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::update_map`]; [`Error::Syscall`] with EPERM if the link has another map. Then nothing changes.
+    #[doc(alias("BPF_F_REPLACE", "old_map_fd"))]
+    pub fn update_map_if(&mut self, map: &Map, expected: &Map) -> Result<(), Error> {
+        self.replace_map(map, Some(expected))
+    }
+
+    fn replace_map(&self, map: &Map, expected: Option<&Map>) -> Result<(), Error> {
+        let attempt = || format!("replace the map of {} by `{}`", self.what(), map.name());
+        let unfit = |why: &str| Error::Invalid { operation: attempt(), why: why.to_owned() };
+        let Some(value) = map.struct_ops_value().filter(|value| value.has_link_flag) else {
+            return Err(unfit("the new map is not a struct_ops map of the section `.struct_ops.link`"));
+        };
+        let Some(link) = self.as_link_fd() else {
+            return Err(unfit("a struct_ops map without a link cannot be replaced: drop it, and attach the new one"));
+        };
+        match map.write_struct_ops_value(value) {
+            // The map already has its value.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            answer => answer.map_err(|error| Error::kernel(attempt(), &error))?,
+        }
+        let why = match expected {
+            None => "replaces the struct_ops map of the link",
+            Some(_) => "replaces the struct_ops map of the link, if it is the expected one",
+        };
+        link::update(link, map.as_fd(), expected.map(AsFd::as_fd), why).map_err(|error| {
+            let plain = Error::kernel(attempt(), &error);
+            match error.raw_os_error() {
+                Some(libc::EPERM) if expected.is_some() => plain.advise("the link does not have the expected map"),
+                Some(libc::ENOLINK) => plain.advise("the link is defunct: it was detached"),
+                Some(libc::EINVAL) => plain.advise(
+                    "both maps must have the same type, TCP congestion controls also the same name, and the link must \
+                     be that of a struct_ops map (Linux 6.4)",
+                ),
+                Some(libc::EOPNOTSUPP | 524) => plain.advise("the kernel cannot replace struct_ops of this type"),
+                _ => plain,
+            }
+        })
+    }
+}
+
 /// A registered struct_ops map; dropping this unregisters it.
 #[derive(Debug)]
 struct Registered {

@@ -8,6 +8,10 @@ use crate::{
     sys::perf_event::{self, Event, Scope},
 };
 
+/// The advice for a program that may sleep.
+pub(super) const FAULTABLE: &str =
+    "a program that may sleep can be attached only to tracepoints at which the kernel may sleep: those of system calls";
+
 /// A tracepoint to attach to.
 ///
 /// Kernel source: `kernel/events/core.c` (`perf_event_set_bpf_prog`).
@@ -59,6 +63,11 @@ impl Tracepoint {
                      events/{}/{}/format of tracefs",
                     self.category, self.name
                 ))
+            }
+            Error::Syscall { errno, hint: None, .. }
+                if cfg!(feature = "advice") && program.spec().section.sleepable && errno.raw() == libc::EINVAL =>
+            {
+                error.advise(FAULTABLE)
             }
             _ => error,
         })

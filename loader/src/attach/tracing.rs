@@ -54,6 +54,14 @@ impl Tracing {
             _ => "the target that it was loaded for".to_owned(),
         };
         program.must_be(&[ProgramType::TRACING, ProgramType::LSM, ProgramType::EXT], &what)?;
+        if self.cookie != 0 && section.expected_attach_type == AttachType::default() && program.spec().is_opened() {
+            return Err(Error::Invalid {
+                operation: format!("attach the program `{}` to {what} with a cookie", program.name()),
+                why: "the kernel does not report whether it runs on entry or on return: name its section, with \
+                      `Program::set_section`"
+                    .to_owned(),
+            });
+        }
         let why = "attaches the program to its target; closing the link detaches it";
         let link = match self.cookie {
             0 => link::raw_tracepoint_open(program.as_fd(), None, 0, why),

@@ -6,18 +6,24 @@
 
 use std::{
     ffi::{CString, OsStr},
-    os::{fd::AsFd, unix::ffi::OsStrExt},
+    fs::File,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::PathBuf,
+    sync::Arc,
 };
 
 use log::debug;
 
-use cutaway_sys::AttachType;
+use cutaway_sys::{AttachType, fd};
 
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
-    Error, Program, features,
-    sys::link::{self, UprobeOffsets},
+    Error, Program,
+    features::{self, Support},
+    sys::link::{self, ProbedFile, UprobeOffsets},
 };
 
 /// All functions of a library or executable that match a pattern, or a list of file offsets.
@@ -32,6 +38,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct UprobeMulti {
     file: Library,
+    /// The open file that the caller has passed instead of a name.
+    open: Option<Arc<OwnedFd>>,
     which: Which,
     retprobe: bool,
     pid: Option<u32>,
@@ -62,9 +70,33 @@ impl UprobeMulti {
         Self::at(library, Which::Offsets(offsets.to_vec()))
     }
 
+    /// Selects the functions of an open file like [`UprobeMulti::new`]. The file may be deleted, or not visible in this
+    /// process's file system.
+    ///
+    /// The kernel takes the fd itself since Linux 7.2 (`BPF_F_UPROBE_MULTI_PATH_FD`). On older kernels it takes the
+    /// path `/proc/self/fd/N`, for which procfs must be mounted.
+    #[doc(alias("BPF_F_UPROBE_MULTI_PATH_FD", "path_fd"))]
+    #[must_use]
+    pub fn in_open_file(file: impl Into<OwnedFd>, pattern: &str) -> Self {
+        Self::at_open(file.into(), Which::Pattern(pattern.to_owned()))
+    }
+
+    /// Attaches at these file offsets of an open file, in bytes from its start; otherwise like
+    /// [`UprobeMulti::in_open_file`].
+    #[must_use]
+    pub fn at_open_file_offsets(file: impl Into<OwnedFd>, offsets: &[u64]) -> Self {
+        Self::at_open(file.into(), Which::Offsets(offsets.to_vec()))
+    }
+
+    fn at_open(file: OwnedFd, which: Which) -> Self {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Self { open: Some(Arc::new(file)), ..Self::at(path, which) }
+    }
+
     fn at(library: impl AsRef<OsStr>, which: Which) -> Self {
         Self {
             file: Library::new(library),
+            open: None,
             which,
             retprobe: false,
             pid: None,
@@ -134,7 +166,15 @@ impl UprobeMulti {
             Which::Pattern(name) => Some(name),
             Which::Offsets(_) => None,
         };
-        let binary = Binary::open(self.file.find()?, symbol)?;
+        let binary = match &self.open {
+            None => Binary::open(self.file.find()?, symbol)?,
+            Some(open) => {
+                let path = PathBuf::from(&self.file.name);
+                let own = fd::duplicate(open.as_fd(), "duplicates the file's fd, to read its symbols");
+                let own = own.map_err(|error| Error::kernel(format!("read {}", path.display()), &error))?;
+                Binary::opened(File::from(own), path, symbol)?
+            }
+        };
         let offsets = match &self.which {
             Which::Offsets(offsets) => offsets.clone(),
             Which::Pattern(name) => function_offsets(&binary, name).map_err(|why| Error::Symbol {
@@ -199,7 +239,7 @@ impl UprobeMulti {
             return self.each(program, binary, offsets, what);
         }
         if self.pid.is_some() {
-            let answer = features::uprobe_multi_pid().or_since(6, 10);
+            let answer = Support::probed_or_since(features::uprobe_multi_pid, 6, 10);
             if !answer.is_yes() {
                 return Err(unfit(format!("restricting a link on many locations to one process is {answer}")));
             }
@@ -208,7 +248,13 @@ impl UprobeMulti {
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
         let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; offsets.len()] };
         let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
-        let locations = UprobeOffsets { path: &c_path, offsets, ref_ctr_offsets: &self.ref_ctr_offsets, cookies };
+        let file = match &self.open {
+            Some(open) if Support::probed_or_since(features::uprobe_multi_fd, 7, 2).is_yes() => {
+                ProbedFile::Fd(open.as_fd())
+            }
+            _ => ProbedFile::Path(&c_path),
+        };
+        let locations = UprobeOffsets { file, offsets, ref_ctr_offsets: &self.ref_ctr_offsets, cookies };
         let why = "puts probes at all these offsets of the file, and attaches the program to them";
         link::create_uprobe_multi(program.as_fd(), kind, self.retprobe, locations, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))

@@ -177,8 +177,9 @@ fn multiarch(header: &Header) -> Option<&'static str> {
         (183, ..) => "aarch64-linux-gnu",
         (40, ..) => "arm-linux-gnueabihf",
         (243, 2, _) => "riscv64-linux-gnu",
-        (22, ..) => "s390x-linux-gnu",
+        (22, 2, _) => "s390x-linux-gnu",
         (21, _, 1) => "powerpc64le-linux-gnu",
+        (21, _, 2) => "powerpc64-linux-gnu",
         (258, ..) => "loongarch64-linux-gnu",
         (8, 2, 1) => "mips64el-linux-gnuabi64",
         _ => return None,
@@ -213,5 +214,34 @@ mod tests {
         header[4..6].copy_from_slice(&[2, 2]);
         header[18..].copy_from_slice(&[0, 22]);
         assert_eq!(multiarch(&header), Some("s390x-linux-gnu"));
+    }
+
+    /// Containers without `ldconfig`, and static executables: there is no `/etc/ld.so.cache`.
+    #[test]
+    fn multiarch_library_is_found_without_a_cache() {
+        let root = std::env::temp_dir().join(format!("cutaway-multiarch-{}", std::process::id()));
+        let mut own: Header = [0; 20];
+        own[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        let mut libraries = Vec::new();
+        for (machine, directory) in [(183, "lib/aarch64-linux-gnu"), (62, "usr/lib/x86_64-linux-gnu")] {
+            own[18] = machine;
+            let directory = root.join(directory);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("libc.so.6"), own).unwrap();
+            libraries.push((own, directory.join("libc.so.6")));
+        }
+        let found: Vec<_> = libraries
+            .iter()
+            .map(|(header, _)| View {
+                root: Some(root.clone()),
+                libraries: vec![],
+                programs: vec![],
+                header: Some(*header),
+            })
+            .flat_map(|view| ["libc.so.6", "libc"].map(|name| view.search(OsStr::new(name))))
+            .collect();
+        fs::remove_dir_all(&root).unwrap();
+        let expected: Vec<_> = libraries.into_iter().flat_map(|(_, path)| [Some(path.clone()), Some(path)]).collect();
+        assert_eq!(found, expected);
     }
 }

@@ -108,17 +108,50 @@ impl Xdp {
             })
     }
 
+    /// Attaches `program` in place of `replaced`, which is attached to the device without a link (by any process, e.g.
+    /// `ip link set … xdp` or [`Xdp::by_netlink`]), in one step, by rtnetlink (Linux 5.7). The mode must be that of
+    /// the replaced program. To replace the program of a link, use [`Link::update`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Xdp::attach`]; [`Error::Syscall`] with EEXIST if the device has another program or none, EBUSY if its
+    /// program is attached by a link, EINVAL before Linux 5.7.
+    #[doc(alias("XDP_FLAGS_REPLACE", "IFLA_XDP_EXPECTED_FD", "old_prog_fd"))]
+    pub fn replace(&self, program: &Program, replaced: &Program) -> Result<Link, Error> {
+        let what = format!("the network device {} (XDP)", self.ifindex);
+        program.must_be(&[ProgramType::XDP], &what)?;
+        self.send(program, Some(replaced), &what).map_err(|error| {
+            let plain = failed(program, &what, &error);
+            match error.raw_os_error() {
+                Some(libc::EEXIST) => plain.advise(&format!(
+                    "the device does not run the program `{}` in this mode, but another one or none",
+                    replaced.name()
+                )),
+                Some(libc::EBUSY) => plain.advise("its program is attached by a link: use `Link::update`"),
+                Some(libc::EINVAL) if is_interface(self.ifindex) => {
+                    plain.advise("replacing an expected program needs Linux 5.7")
+                }
+                _ => self.refused(program, &what, &error),
+            }
+        })
+    }
+
     fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
+        self.send(program, None, what).map_err(|error| self.refused(program, what, &error))
+    }
+
+    /// Attaches `program` by rtnetlink, in place of `replaced` or of none.
+    fn send(&self, program: &Program, replaced: Option<&Program>, what: &str) -> io::Result<Link> {
         let flags = self.mode as u32;
-        let attach = || {
-            let held = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
-            let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
-            message.send("attaches the program to the network device, if it has none")?;
-            Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })
+        let held = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
+        let new = program.as_fd().as_raw_fd();
+        match replaced {
+            None => message(self.ifindex, new, XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None)
+                .send("attaches the program to the network device, if it has none")?,
+            Some(replaced) => replacement(self.ifindex, new, flags, replaced.as_fd().as_raw_fd())?,
         };
-        attach()
-            .map(|attached| Link::by_call(program, what, "rtnetlink", attached))
-            .map_err(|error| self.refused(program, what, &error))
+        let attached = ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() };
+        Ok(Link::by_call(program, what, "rtnetlink", attached))
     }
 
     fn refused(&self, program: &Program, what: &str, error: &io::Error) -> Error {
@@ -156,6 +189,12 @@ fn message(ifindex: u32, program: i32, flags: u32, expected: Option<i32>) -> Mes
     message
 }
 
+/// Replaces a device's program, if it is `expected`.
+fn replacement(ifindex: u32, program: i32, flags: u32, expected: i32) -> io::Result<Vec<u8>> {
+    message(ifindex, program, flags | XDP_FLAGS_REPLACE, Some(expected))
+        .send("replaces the device's program, if it is the expected one")
+}
+
 /// A program on a device; dropping this detaches the program.
 #[derive(Debug)]
 struct ByNetlink {
@@ -165,7 +204,17 @@ struct ByNetlink {
     what: String,
 }
 
-impl Detach for ByNetlink {}
+impl Detach for ByNetlink {
+    fn update(&mut self, program: &Program, expected: Option<&Program>) -> Option<io::Result<()>> {
+        let expected = expected.map_or(self.program.as_fd(), AsFd::as_fd).as_raw_fd();
+        let replace = || {
+            let held = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;
+            replacement(self.ifindex, program.as_fd().as_raw_fd(), self.flags, expected)?;
+            Ok(held)
+        };
+        Some(replace().map(|held| self.program = held))
+    }
+}
 
 impl Drop for ByNetlink {
     fn drop(&mut self) {

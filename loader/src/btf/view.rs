@@ -15,6 +15,9 @@ use crate::sorted::Sorted;
 /// types form a circle.
 const DEEPEST: u32 = 256;
 
+/// The size of the header in bytes.
+const HEADER: usize = 24;
+
 /// A checked view of BTF. `Send` and `Sync`.
 ///
 /// ```
@@ -70,6 +73,12 @@ impl<'a> Btf<'a> {
         Self::parse_upon(bytes, Some(base))
     }
 
+    /// Returns whether the BTF continues another one: its strings do not begin with the empty string.
+    pub(crate) fn is_split(bytes: &[u8]) -> bool {
+        let strings = Header::read(bytes, HEADER).and_then(|header| header.part(16));
+        strings.is_ok_and(|strings| strings.first() != Some(&0))
+    }
+
     fn parse_upon(bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Result<Self, Broken> {
         Self::parse_watching(bytes, base, |_, _| {})
     }
@@ -80,7 +89,6 @@ impl<'a> Btf<'a> {
         base: Option<&'a Btf<'a>>,
         mut visit: impl FnMut(Names<'a>, TypeHeader),
     ) -> Result<Self, Broken> {
-        const HEADER: usize = 24;
         let header = Header::read(bytes, HEADER)?;
         let types = header.part(8)?;
         let strings = header.part(16)?;

@@ -148,6 +148,8 @@ fn load_slot_reader(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         btf: None,
         target: BtfTarget::default(),
         modules: &[],
+        #[cfg(feature = "load-options")]
+        bound: &[],
     };
     Tokens::automatic().create(&mut |token| {
         let why = "loads a program that queries a slot, which no command can do";

@@ -6,6 +6,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SectionIndex(pub(super) usize);
 
+impl SectionIndex {
+    /// The index for a program that comes from no file. No file has so many sections.
+    pub(crate) const NONE: Self = Self(usize::MAX);
+}
+
 #[cfg(feature = "aya-obj")]
 impl SectionIndex {
     /// Returns the section's number in the file.

@@ -8,15 +8,16 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
     sync::OnceLock,
 };
 
-use cutaway_sys::AttachType;
+use cutaway_sys::{AttachType, file};
 
 use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
-    sys::link::{self, Target, UprobeOffsets},
+    sys::link::{self, Position, ProbedFile, Target, UprobeOffsets},
     token::Tokens,
 };
 
@@ -79,7 +80,7 @@ pub(crate) fn uprobe_multi_with(tokens: &Tokens<'_>) -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, tokens, |tokens| {
         let why = "asks whether this kernel has links on many locations of a file; EBADF, for a directory, means yes";
-        uprobes_in_a_directory(0, libc::EBADF, "6.6", why, tokens)
+        uprobes_in(ProbedFile::Path(c"/"), 0, libc::EBADF, "6.6", why, tokens)
     })
 }
 
@@ -98,16 +99,40 @@ pub(crate) fn uprobe_multi_pid_with(tokens: &Tokens<'_>) -> Support {
     kept(&ANSWER, tokens, |tokens| match uprobe_multi_with(tokens) {
         Support::Yes => {
             let why = "asks whether such links can be for one process; EINVAL, for an invalid PID, means yes";
-            uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why, tokens)
+            uprobes_in(ProbedFile::Path(c"/"), u32::MAX, libc::EINVAL, "6.10", why, tokens)
         }
         answer => answer,
     })
 }
 
-fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str, tokens: &Tokens<'_>) -> Support {
+/// Probes whether such links can name their file by an fd instead of a path.
+#[doc(alias = "BPF_F_UPROBE_MULTI_PATH_FD")]
+#[must_use]
+pub fn uprobe_multi_fd() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, &Tokens::automatic(), |tokens| match uprobe_multi_with(tokens) {
+        Support::Yes => {
+            let why = "asks whether such links can name their file by an fd; EBADF, for a directory's, means yes";
+            match file::open(Path::new("/"), "opens a directory, in which nothing can be probed") {
+                Ok(directory) => uprobes_in(ProbedFile::Fd(directory.as_fd()), 0, libc::EBADF, "7.2", why, tokens),
+                Err(error) => support::<()>(Err(error), "7.2"),
+            }
+        }
+        answer => answer,
+    })
+}
+
+fn uprobes_in(
+    file: ProbedFile<'_>,
+    pid: u32,
+    missing: i32,
+    since: &'static str,
+    why: &str,
+    tokens: &Tokens<'_>,
+) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, tokens, |program| {
-        let locations = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
+        let locations = UprobeOffsets { file, offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
         link::create_uprobe_multi(program, kind, false, locations, pid, why)
     })
 }
@@ -121,6 +146,35 @@ pub fn cgroup_link() -> Support {
         let why = "asks whether this kernel has links on cgroups; EBADF, for the missing cgroup, means yes";
         ask(ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS, libc::EBADF, "5.7", tokens, |program| {
             link::create(program, Target::Nowhere, AttachType::CGROUP_INET_INGRESS, 0, why)
+        })
+    })
+}
+
+/// Probes for positions of programs in a cgroup: before or after another program.
+#[must_use]
+#[doc(alias("BPF_F_BEFORE", "BPF_F_AFTER"))]
+pub fn cgroup_order() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
+        /// `BPF_F_BEFORE`
+        const BEFORE: u32 = 1 << 3;
+        let why = "asks whether this kernel orders the programs of a cgroup; EBADF, for the missing cgroup, means yes";
+        ask(ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS, libc::EBADF, "6.17", tokens, |program| {
+            let first = Position { flags: BEFORE, ..Position::default() };
+            link::create_at(program, Target::Nowhere, AttachType::CGROUP_INET_INGRESS, first, why)
+        })
+    })
+}
+
+/// Probes for links on socket maps.
+#[must_use]
+#[doc(alias = "BPF_LINK_TYPE_SOCKMAP")]
+pub fn sockmap_link() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
+        let why = "asks whether this kernel has links on socket maps; EBADF, for the missing map, means yes";
+        ask(ProgramType::SK_SKB, AttachType::SK_SKB_STREAM_VERDICT, libc::EBADF, "6.10", tokens, |program| {
+            link::create(program, Target::Nowhere, AttachType::SK_SKB_STREAM_VERDICT, 0, why)
         })
     })
 }

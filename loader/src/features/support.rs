@@ -4,12 +4,11 @@ use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
 use cutaway_sys::{AttachType, Instruction, instruction::opcode};
 
+#[cfg(feature = "token")]
+use crate::sys::process;
 use crate::{
     ProgramType,
-    sys::{
-        bpf::{self, LogLevel},
-        process,
-    },
+    sys::bpf::{self, LogLevel},
     token::Tokens,
 };
 
@@ -35,15 +34,21 @@ impl Support {
         self == Self::Yes
     }
 
-    /// Returns `Yes` if the probe gave no answer, and the kernel is at least of this version.
+    /// Probes. Returns `Yes` if the probe gave no answer, and the kernel is at least of this version.
     ///
     /// To attach a loaded program takes less than a probe does: the program's BPF token may have been another one, or
     /// may not delegate the programs that the probe loads. And a program that cannot be loaded is better refused for
-    /// the attach type that its author chose.
-    pub(crate) fn or_since(self, major: u32, minor: u32) -> Self {
-        let is_new = || process::kernel_version().is_ok_and(|version| version >> 8 >= major << 8 | minor);
-        match self {
-            Self::NotPermitted | Self::Unknown if cfg!(feature = "token") && is_new() => Self::Yes,
+    /// the attach type that its author chose. Without tokens, the probe decides.
+    #[cfg_attr(not(feature = "token"), expect(unused_variables, reason = "the probe decides"))]
+    pub(crate) fn probed_or_since(probe: impl FnOnce() -> Self, major: u32, minor: u32) -> Self {
+        #[cfg(not(feature = "token"))]
+        return probe();
+        #[cfg(feature = "token")]
+        match probe() {
+            unknown @ (Self::NotPermitted | Self::Unknown) => match process::kernel_version() {
+                Ok(version) if version >> 8 >= major << 8 | minor => Self::Yes,
+                _ => unknown,
+            },
             known => known,
         }
     }
@@ -90,6 +95,8 @@ pub(super) fn small(
         btf: None,
         target: bpf::BtfTarget::default(),
         modules: &[],
+        #[cfg(feature = "load-options")]
+        bound: &[],
     };
     tokens.create(&mut |token| {
         bpf::prog_load(&program, token, LogLevel::Reason, &mut [], "loads a small program as a probe")
@@ -139,12 +146,13 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "token")]
     fn version_decides_where_no_probe_is_permitted() {
         for unanswered in [Support::NotPermitted, Support::Unknown] {
-            assert_eq!(unanswered.or_since(4, 18), Support::Yes);
-            assert_eq!(unanswered.or_since(255, 0), unanswered);
+            assert_eq!(Support::probed_or_since(|| unanswered, 4, 18), Support::Yes);
+            assert_eq!(Support::probed_or_since(|| unanswered, 255, 0), unanswered);
         }
-        assert_eq!(Support::Needs("5.8").or_since(4, 18), Support::Needs("5.8"));
+        assert_eq!(Support::probed_or_since(|| Support::Needs("5.8"), 4, 18), Support::Needs("5.8"));
     }
 
     #[test]

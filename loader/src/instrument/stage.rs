@@ -4,6 +4,9 @@
 //! a saved register takes stack. So each program is tried with all insertions, then with fewer ([`ATTEMPTS`]), and at
 //! last as it is. The reason of the first refusal is kept: the losses of the program are then unknown, or its lines not
 //! measured.
+//!
+//! Programs may be loaded on several threads. So loading one changes nothing that a later program depends on: its
+//! result is a [`Note`], and the caller passes the notes on in the order of the file.
 
 use std::path::PathBuf;
 
@@ -16,8 +19,14 @@ use super::{
     losses::LossCounting,
 };
 use crate::{
-    Coverage, Error, Losses, Map, Object, Program, link::Linked, object::ProgramSpec, program::Shared,
-    resolve::Resolved, sys::bpf::BtfTarget, token::Tokens,
+    Coverage, Error, Losses, Map, Object, Program,
+    elf::Start,
+    link::Linked,
+    object::ProgramSpec,
+    program::{Shared, Warnings},
+    resolve::Resolved,
+    sys::bpf::BtfTarget,
+    token::Tokens,
 };
 
 /// The insertions for the programs of one object.
@@ -110,6 +119,28 @@ const ATTEMPTS: [Attempt; 7] = [
 /// The last attempt: nothing is inserted.
 const PLAIN: Attempt = Attempt { losses: Counting::None, coverage: Marking::None };
 
+/// The insertions with which a program is loaded.
+#[derive(Debug)]
+pub(crate) struct Note {
+    /// The program's functions, each with the index of its first instruction.
+    functions: Vec<(Start, usize)>,
+    /// Whether its losses are counted; the reason if not.
+    losses: Result<(), String>,
+    /// The blocks without a mark; the reason if no block is marked.
+    coverage: Result<Unmarked, String>,
+}
+
+impl Note {
+    fn new(name: &str, attempt: Attempt, linked: Linked, unmarked: Unmarked, refusal: Option<&Refusal>) -> Self {
+        let why = |missing| refusal.map(|refusal| refusal.text(name, attempt, missing)).unwrap_or_default();
+        Self {
+            functions: linked.functions,
+            losses: if attempt.losses == Counting::None { Err(why(COUNT)) } else { Ok(()) },
+            coverage: if attempt.coverage == Marking::None { Err(why(MARK)) } else { Ok(unmarked) },
+        }
+    }
+}
+
 impl Instrumentation {
     /// Prepares the insertions that the object asks for. `created` returns a map by its index in the object.
     ///
@@ -130,35 +161,38 @@ impl Instrumentation {
         })
     }
 
-    /// Loads a program with the insertions, or with as many of them as the verifier accepts.
+    /// Loads a program with the insertions, or with as many of them as the verifier accepts. Returns the program, and
+    /// the note for [`note`](Self::note).
     ///
     /// # Errors
     ///
     /// As [`Program::load`], if the program is refused without insertions too.
     pub(crate) fn load(
-        &mut self,
+        &self,
         spec: ProgramSpec,
-        linked: &Linked,
+        linked: Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-    ) -> Result<Program, Error> {
+        warnings: &mut Warnings,
+    ) -> Result<(Program, Option<Note>), Error> {
         if self.no_ops {
-            return Program::load(spec, &with_no_ops(linked)?, shared, replaced);
+            return Ok((Program::load(spec, &with_no_ops(&linked)?, shared, replaced, warnings)?, None));
         }
         let name = spec.name.clone();
         let mut refusal: Option<Refusal> = None;
         let mut refused: Vec<Vec<Instruction>> = Vec::new();
-        for attempt in self.attempts(linked) {
-            let mut loaded = self.load_once(attempt, &spec, linked, shared, replaced, &mut refused);
-            if let (Err(why), Counting::Jump, Some(losses)) = (&loaded, attempt.losses, &mut self.losses)
-                && losses.changes_form(&why.to_string())
+        for attempt in self.attempts(&linked) {
+            // Another thread may change the form meanwhile. This refusal is about the form that this attempt has had.
+            let form = self.losses.as_ref().map(LossCounting::form);
+            let mut loaded = self.load_once(attempt, &spec, &linked, shared, replaced, &mut refused);
+            if let (Err(why), Counting::Jump, Some(losses), Some(form)) = (&loaded, attempt.losses, &self.losses, form)
+                && losses.changes_form(form, &why.to_string())
             {
-                loaded = self.load_once(attempt, &spec, linked, shared, replaced, &mut refused);
+                loaded = self.load_once(attempt, &spec, &linked, shared, replaced, &mut refused);
             }
             match loaded {
                 Ok(Some((program, unmarked))) => {
-                    self.note(&name, attempt, linked, &unmarked, refusal.as_ref());
-                    return Ok(program);
+                    return Ok((program, Some(Note::new(&name, attempt, linked, unmarked, refusal.as_ref()))));
                 }
                 // The same program was refused before.
                 Ok(None) => {}
@@ -167,9 +201,8 @@ impl Instrumentation {
                 }
             }
         }
-        let program = Program::load(spec, linked, shared, replaced)?;
-        self.note(&name, PLAIN, linked, &Unmarked::default(), refusal.as_ref());
-        Ok(program)
+        let program = Program::load(spec, &linked, shared, replaced, warnings)?;
+        Ok((program, Some(Note::new(&name, PLAIN, linked, Unmarked::default(), refusal.as_ref()))))
     }
 
     /// Makes one attempt. Returns the program and its blocks without a mark; `None` if the same instructions are among
@@ -220,14 +253,12 @@ impl Instrumentation {
     }
 
     /// Notes with which insertions a program is loaded.
-    fn note(&mut self, name: &str, attempt: Attempt, linked: &Linked, unmarked: &Unmarked, refusal: Option<&Refusal>) {
-        let why = |missing| refusal.map(|refusal| refusal.text(name, attempt, missing)).unwrap_or_default();
-        let (uncounted, unmeasured) = (why(COUNT), why(MARK));
+    pub(crate) fn note(&mut self, note: &Note) {
         if let Some(losses) = &mut self.losses {
-            losses.note(linked, if attempt.losses == Counting::None { Err(&uncounted) } else { Ok(()) });
+            losses.note(&note.functions, note.losses.as_ref().copied().map_err(String::as_str));
         }
         if let Some(coverage) = &mut self.coverage {
-            coverage.note(linked, if attempt.coverage == Marking::None { Err(&unmeasured) } else { Ok(unmarked) });
+            coverage.note(&note.functions, note.coverage.as_ref().map_err(String::as_str));
         }
     }
 

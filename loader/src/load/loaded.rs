@@ -146,6 +146,27 @@ impl Loaded {
         self.maps.iter().map(|created| &created.map)
     }
 
+    /// Removes the pins at which maps were pinned or found by this load ([`Map::pin_path`]), and returns how many were
+    /// there. The maps exist as long as something else refers to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::unpin`]. The other pins are removed nevertheless; the first error is returned.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("bpf_object__unpin_maps", "bpf_object__unpin"))]
+    pub fn unpin_maps(&self) -> Result<usize, Error> {
+        let (mut removed, mut first) = (0, None);
+        for (map, path) in self.maps().filter_map(|map| Some((map, map.pin_path()?))) {
+            match map.unpin(path) {
+                Ok(there) => removed += usize::from(there),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(removed), Err)
+    }
+
     /// Returns all programs, in the file's order.
     #[doc(alias("bpf_object__next_program", "bpf_object__for_each_program"))]
     pub fn programs(&self) -> impl Iterator<Item = &Program> {

@@ -1,4 +1,5 @@
-//! Settings of one load that an object cannot contain: the directory for pins, and file descriptors of loaded programs.
+//! Settings of one load that an object cannot contain: the directory for pins, file descriptors of maps and of loaded
+//! programs, and whether the verifier's log is kept.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a loaded program. `BPF_PROG_LOAD` gets
 //! the fd of the loaded program (`attach_prog_fd`), and the id of the function in that program's BTF (`attach_btf_id`).
@@ -7,7 +8,7 @@
 //! `check_attach_btf_id`). It has verified a static function for each call, with the values of that call, so another
 //! function could break the callers.
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "load-options", feature = "tracing", feature = "maps"))]
 use std::os::fd::AsFd;
 use std::{
     marker::PhantomData,
@@ -15,22 +16,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "load-options")]
+use crate::LogLevel;
+#[cfg(any(feature = "tracing", feature = "maps"))]
+use crate::text::no_such;
 use crate::{
     Error, Object, ProgramSpec,
     sys::bpf::BtfTarget,
     token::{Choice, Tokens},
 };
+#[cfg(feature = "maps")]
+use crate::{Map, MapSpec};
 #[cfg(feature = "tracing")]
 use crate::{
     ProgramType, Target,
     btf::{Btf, Kind},
     sys::btf,
-    text::no_such,
 };
 
-/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, and the
-/// loaded programs in which `freplace` programs replace functions. An [`Object`] cannot hold the loaded programs,
-/// because it has no file descriptors.
+/// Settings of [`Object::load_with`] and [`Object::load_partial_with`] for one load: the directory of the pins, existing
+/// maps to use, the loaded programs in which `freplace` programs replace functions, maps that belong to the programs,
+/// and the level of the verifier's log. An [`Object`] cannot hold the maps and programs, because it has no file
+/// descriptors.
 ///
 /// `Send` and `Sync`. Borrows the file descriptors that are passed to it.
 ///
@@ -46,10 +53,26 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     pin_root: Option<PathBuf>,
+    #[cfg(feature = "maps")]
+    maps: Vec<MapReplacement<'p>>,
+    #[cfg(feature = "parallel")]
+    threads: Option<usize>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     token: Choice<'p>,
+    #[cfg(feature = "load-options")]
+    log: Option<LogLevel>,
+    #[cfg(feature = "load-options")]
+    bound: Vec<BorrowedFd<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
+}
+
+/// The name of a map in the object, and the map that replaces it.
+#[cfg(feature = "maps")]
+#[derive(Debug, Clone)]
+struct MapReplacement<'p> {
+    name: String,
+    map: BorrowedFd<'p>,
 }
 
 /// A program of the object, and the function that it replaces.
@@ -109,6 +132,163 @@ impl<'p> LoadOptions<'p> {
         Tokens::new(self.token)
     }
 
+    /// Keeps `map` in the kernel as long as each program of the object, although no instruction refers to it. `map` is
+    /// a [`Map`](crate::Map), or the fd of a map. Linux 5.10.
+    ///
+    /// Since Linux 6.14 the kernel gets these maps together with the program (`fd_array_cnt` of `BPF_PROG_LOAD`), so
+    /// they are bound before it is verified; on older kernels they are bound afterwards, as by
+    /// [`Program::bind_map`](crate::Program::bind_map).
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns [`Error::Syscall`] if the kernel refuses: EINVAL if an fd is
+    /// not that of a map, or before Linux 5.10.
+    ///
+    /// Needs this crate's feature `load-options`.
+    #[cfg(feature = "load-options")]
+    #[doc(alias("fd_array_cnt", "BPF_PROG_BIND_MAP", "bpf_prog_bind_map"))]
+    pub fn bind_map(&mut self, map: &'p impl AsFd) -> &mut Self {
+        self.bound.push(map.as_fd());
+        self
+    }
+
+    /// Returns the maps that belong to each program.
+    #[cfg(feature = "load-options")]
+    pub(super) fn bound(&self) -> &[BorrowedFd<'p>] {
+        &self.bound
+    }
+
+    /// Keeps the verifier's log of each program that it accepts, for
+    /// [`Program::verifier_log`](crate::Program::verifier_log) and
+    /// [`Program::verifier_stats`](crate::Program::verifier_stats). Without this, only the error of a refused
+    /// program has a log.
+    ///
+    /// [`LogLevel::Stats`] costs nothing. [`LogLevel::Instructions`] makes the verifier print each step, which takes
+    /// several times as long as verifying, and up to 16 MiB for each program.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, LogLevel, Object};
+    /// let mut options = LoadOptions::new();
+    /// options.verifier_log(LogLevel::Stats);
+    /// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+    /// for program in loaded.programs() {
+    ///     let stats = program.verifier_stats().unwrap_or_default();
+    ///     println!("{}: {:?} instructions processed", program.name(), stats.processed_insns);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Needs this crate's feature `load-options`.
+    #[cfg(feature = "load-options")]
+    #[doc(alias(
+        "log_level",
+        "kernel_log_level",
+        "bpf_program__set_log_level",
+        "VerifierLogLevel",
+        "ProgramOptions.LogLevel"
+    ))]
+    pub fn verifier_log(&mut self, level: LogLevel) -> &mut Self {
+        self.log = Some(level);
+        self
+    }
+
+    #[cfg(feature = "load-options")]
+    pub(super) fn log(&self) -> Option<LogLevel> {
+        self.log
+    }
+
+    /// Uses `map` in place of the object's map `name`, which is then not created. `map` is a [`Map`], or the fd of a map
+    /// that another process has created. A later call with the same `name` replaces an earlier one.
+    ///
+    /// The type and the sizes of key and value must be the same, and the flags that change what programs see or may do
+    /// (`RDONLY_PROG`, `WRONLY_PROG`, `STACK_BUILD_ID`, `CLONE`, `RB_OVERWRITE`, and bits without a name here). The
+    /// number of elements, `map_extra` and the other flags may differ: the verifier uses those of the map. For a map of
+    /// maps, the kernel compares the inner maps when they are inserted.
+    ///
+    /// The map keeps its contents: the object's initial values of a data section are not written, and a constant
+    /// section (`.rodata`) is frozen only if the map is. Initial entries of maps of maps and of a `PROG_ARRAY` are
+    /// written. The map is not pinned, whatever its description says.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Map, Object};
+    /// let shared = Map::from_pin("/sys/fs/bpf/flows")?;
+    /// let mut options = LoadOptions::new();
+    /// options.map("flows", &shared);
+    /// let loaded = Object::parse(&std::fs::read("probes.o")?)?.load_with(&options)?;
+    /// assert_eq!(loaded.map("flows")?.id(), shared.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns:
+    ///
+    /// - [`Error::NoSuchName`] if the object has no map `name`;
+    /// - [`Error::Invalid`] if `map` is not a map, or differs from the description;
+    /// - [`Error::Invalid`] for a struct_ops map, and for an arena with global variables: their contents are laid out
+    ///   when they are created.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("bpf_map__reuse_fd", "MapReplacements", "reuse_fd"))]
+    pub fn map(&mut self, name: &str, map: &'p impl AsFd) -> &mut Self {
+        self.maps.retain(|known| known.name != name);
+        self.maps.push(MapReplacement { name: name.to_owned(), map: map.as_fd() });
+        self
+    }
+
+    /// Returns the map to use in place of the one that `spec` describes.
+    #[cfg(feature = "maps")]
+    pub(super) fn replaced(&self, spec: &MapSpec) -> Option<Result<Map, Error>> {
+        let known = self.maps.iter().find(|known| known.name == spec.name)?;
+        Some(Map::in_place_of(spec, known.map))
+    }
+
+    /// Sets the highest number of threads that pass programs to the verifier at the same time. The calling thread is
+    /// one of them: with 1, or 0, it loads all programs. Default: the number of CPUs that the calling thread may use,
+    /// by its affinity mask and the CPU quota of its cgroup ([`std::thread::available_parallelism`]). Higher values
+    /// have no effect.
+    ///
+    /// The kernel verifies the programs of a privileged process at the same time, each on one CPU. Loading starts
+    /// threads only if they save time: the programs must be large, or those loaded so far must have taken some
+    /// milliseconds. Most objects are loaded on the calling thread alone. All threads have ended when loading returns.
+    ///
+    /// The result is the same as that of one thread. Programs, failed programs and messages are in the order of the
+    /// file, and the error is that of the first failed program in the file. After an error no further program is
+    /// passed to the kernel. The threads have the credentials, namespaces and seccomp filter of the calling thread,
+    /// and block all signals except those of faults, so handlers run on the caller's threads.
+    ///
+    /// The calling thread loads all programs in these cases:
+    ///
+    /// - The crate `log` records system calls (target `syscall`, level `trace`), so that the record shows the calls
+    ///   of each program together.
+    /// - The object has a `PROG_ARRAY`, `DEVMAP`, `CPUMAP` or cgroup storage map, and programs of several types. The
+    ///   first program that uses such a map determines which other programs may use it.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Object};
+    /// let object = Object::parse(&std::fs::read("probes.o")?)?;
+    /// let loaded = object.load_with(LoadOptions::new().threads(2))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "parallel")]
+    pub fn threads(&mut self, most: usize) -> &mut Self {
+        self.threads = Some(most);
+        self
+    }
+
+    /// Returns the highest number of threads that the caller allows; `None` if it has set none.
+    #[cfg(feature = "parallel")]
+    pub(super) fn most_threads(&self) -> Option<usize> {
+        self.threads
+    }
+
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
     /// is a [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is
     /// `None`, the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces
@@ -143,9 +323,20 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks for each replacement that the object has the program, and that it is loaded and of the type `EXT`.
-    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "there are no settings"))]
+    /// Checks for each replacement that the object has the map, or has the program, and that the program is loaded and
+    /// of the type `EXT`.
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "maps")),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, unused_variables, reason = "there are no settings")
+    )]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
+        #[cfg(feature = "maps")]
+        {
+            let names = || object.maps().iter().map(|map| map.name.as_str());
+            if let Some(unknown) = self.maps.iter().find(|known| names().all(|name| name != known.name)) {
+                return Err(no_such("map", &unknown.name, names()));
+            }
+        }
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {
             let Some(program) = object.programs().iter().find(|program| program.name == replacement.name) else {
@@ -163,8 +354,6 @@ impl<'p> LoadOptions<'p> {
                 return unfit("it is not loaded: set its `section.autoload` to true".to_owned());
             }
         }
-        #[cfg(not(feature = "tracing"))]
-        let _ = object;
         Ok(())
     }
 

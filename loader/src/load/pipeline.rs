@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::{
     mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    path::Path,
 };
 
 use log::{debug, warn};
@@ -14,24 +13,17 @@ use super::{
     loaded::{CreatedMap, Loaded},
     options::LoadOptions,
     plan::Plan,
+    programs::Common,
 };
-#[cfg(any(feature = "struct-ops", not(feature = "instrument")))]
-use crate::Program;
-#[cfg(feature = "struct-ops")]
-use crate::elf::Start;
+#[cfg(feature = "parallel")]
+use super::{queue::Queue, threads};
 #[cfg(feature = "instrument")]
 use crate::instrument::Instrumentation;
+#[cfg(not(feature = "parallel"))]
+use crate::program::{Warnings, choose_attach_method};
 use crate::{
-    Errno, Error, Map, Object, Skipped, Warning,
-    btf::{Btf, sanitize, visitor::Types},
-    features::{self, Support},
-    link::ObjectLinker,
-    map::NewPins,
-    program::Shared,
-    sorted::sort,
-    sys::bpf,
-    text::listed,
-    token::Tokens,
+    Error, Map, Object, Program, Skipped, Warning, btf::visitor::Types, elf::Start, features, link::ObjectLinker,
+    map::NewPins, program::Shared, sorted::sort, text::listed, token::Tokens,
 };
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
@@ -57,6 +49,7 @@ impl Object {
     /// ([`Skipped::is_optional`]), at level `warn`.
     ///
     /// The call returns after the verifier has checked the last program, which can take seconds for large programs.
+    /// With the feature `parallel`, several large programs are verified at a time (`LoadOptions::threads`).
     ///
     /// # Errors
     ///
@@ -140,49 +133,76 @@ impl Object {
         let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
-        let mut maps =
-            self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &tokens, &mut new_pins)?;
+        let mut maps = self.create_maps(&plan, options, btf.as_ref().map(AsFd::as_fd), &tokens, &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
+        #[cfg_attr(feature = "parallel", expect(unused_mut, reason = "the queue takes it"))]
         let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
-        let shared = Shared {
-            license: self.license(),
-            license_fault: self.license_fault.as_deref(),
-            kernel_version: self.kernel_version,
-            resolved: &plan.resolved,
-            btf: btf.as_ref().map(AsFd::as_fd),
-            tokens: &tokens,
-            #[cfg(feature = "usdt")]
-            usdt: self.usdt_specs(&maps)?,
+        #[cfg_attr(not(feature = "instrument"), expect(unused_mut, reason = "nothing is noted"))]
+        let mut common = Common {
+            shared: Shared {
+                license: self.license(),
+                license_fault: self.license_fault.as_deref(),
+                kernel_version: self.kernel_version,
+                resolved: &plan.resolved,
+                btf: btf.as_ref().map(AsFd::as_fd),
+                tokens: &tokens,
+                #[cfg(feature = "load-options")]
+                bound: options.bound(),
+                #[cfg(feature = "load-options")]
+                log: options.log(),
+                #[cfg(feature = "usdt")]
+                usdt: self.usdt_specs(&maps)?,
+            },
+            #[cfg(feature = "instrument")]
+            instrumentation: {
+                let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
+                Instrumentation::of(&self, &plan.resolved, &created, &tokens)?
+            },
         };
-        #[cfg(feature = "instrument")]
-        let mut instrumentation = {
-            let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
-            Instrumentation::of(&self, &plan.resolved, &created, &tokens)?
+        #[cfg(feature = "parallel")]
+        let mut queue = {
+            let queue = Queue::new(specs, &plan, linker, options, &tokens);
+            threads::load(queue, &common, options, &self, failed.is_none())
         };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
-        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
-            let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
+        let mut record = |name: String, section_name: String, entry: Start, loaded: Result<Program, Error>| {
+            let why = match loaded {
+                Ok(program) => {
+                    programs.push(program);
+                    return Ok(());
+                }
+                Err(why) => why,
+            };
             #[cfg(feature = "struct-ops")]
-            let entry = spec.entry;
+            planned.retain(|planned| *planned != entry);
+            #[cfg(not(feature = "struct-ops"))]
+            let _ = entry;
+            let Some(failed) = &mut failed else { return Err(why) };
+            failed_names.push(name.clone());
+            skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
+            failed.push(FailedProgram { name, section_name, why });
+            Ok(())
+        };
+        #[cfg(feature = "parallel")]
+        while let Some(outcome) = queue.outcome(&common) {
+            outcome.log();
+            let loaded = outcome.loaded;
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(outcome.name, outcome.section_name, outcome.entry, loaded)?;
+        }
+        #[cfg(not(feature = "parallel"))]
+        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
+            let (name, section_name, entry) = (spec.name.clone(), spec.section_name.clone(), spec.entry);
+            choose_attach_method(&mut spec, &tokens);
             let loaded = options.target(&mut spec).and_then(|replaced| {
                 let linked = linker.link(&spec)?;
-                #[cfg(feature = "instrument")]
-                return instrumentation.load(spec, &linked, &shared, replaced);
-                #[cfg(not(feature = "instrument"))]
-                Program::load(spec, &linked, &shared, replaced)
+                common.load(spec, linked, replaced, &mut Warnings::default())
             });
-            match loaded {
-                Ok(program) => programs.push(program),
-                Err(why) => {
-                    #[cfg(feature = "struct-ops")]
-                    planned.retain(|planned| *planned != entry);
-                    let Some(failed) = &mut failed else { return Err(why) };
-                    failed_names.push(name.clone());
-                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
-                    failed.push(FailedProgram { name, section_name, why });
-                }
-            }
+            #[cfg(feature = "instrument")]
+            let loaded = loaded.map(|accepted| common.settle(accepted));
+            record(name, section_name, entry, loaded)?;
         }
         if cfg!(feature = "advice") {
             // Do not log the license warning if it is the reason of a skipped program.
@@ -194,7 +214,7 @@ impl Object {
         #[cfg(feature = "struct-ops")]
         fill_struct_ops(&mut maps, &plan, &planned, &programs)?;
         #[cfg(feature = "instrument")]
-        let (losses, coverage) = instrumentation.finish();
+        let (losses, coverage) = common.instrumentation.finish();
         let mut loaded = Loaded {
             maps,
             programs,
@@ -218,18 +238,25 @@ impl Object {
         }
     }
 
-    /// Creates the maps, in the order of their descriptions.
+    /// Creates the maps, or opens those that replace them, in the order of their descriptions.
     fn create_maps(
         &self,
         plan: &Plan,
-        pins: &Path,
+        options: &LoadOptions<'_>,
         btf: Option<BorrowedFd<'_>>,
         tokens: &Tokens<'_>,
         new_pins: &mut NewPins,
     ) -> Result<Vec<CreatedMap>, Error> {
-        let mut maps = Vec::new();
+        let (mut maps, pins) = (Vec::new(), options.pins(&self.pins));
         for (index, spec) in plan.maps(self) {
-            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, tokens, new_pins)?;
+            #[cfg(feature = "maps")]
+            let replaced = options.replaced(&spec);
+            #[cfg(not(feature = "maps"))]
+            let replaced: Option<Result<Map, Error>> = None;
+            let map = match replaced {
+                Some(replaced) => replaced?,
+                None => Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, tokens, new_pins)?,
+            };
             maps.push(CreatedMap { index, data: spec.data(), map });
         }
         Ok(maps)
@@ -239,26 +266,10 @@ impl Object {
     /// logs. Most objects load without BTF, so it is not an error if the kernel refuses the BTF. This crate then logs
     /// the reason at level `debug`. If the BTF is missing, the kernel later refuses the maps that need it: maps with
     /// local storage, and maps with a `bpf_spin_lock` or `bpf_timer`.
-    ///
-    /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
-    /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF
-    /// with the kinds that the kernel accepts.
     fn load_btf(&self, tokens: &Tokens<'_>) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
-        let why = match load_btf(&bytes, tokens) {
-            Ok(btf) => return Ok(Some(btf)),
-            Err(why) => why,
-        };
-        debug!("the kernel refuses the object's BTF: {why}");
-        let loaded = match features::btf_with(tokens) {
-            Support::Yes => {
-                let mut older = bytes.clone();
-                let btf = Btf::parse(&bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
-                sanitize::rewrite(&mut older, &btf, features::btf_kinds(tokens))?;
-                load_btf(&older, tokens)
-            }
-            answer => Err(format!("BTF is {answer}")),
-        };
+        let why = "loads the object's BTF: map types, function names, source lines";
+        let loaded = features::load_btf(&bytes, tokens, why)?;
         Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
     }
 
@@ -273,12 +284,6 @@ impl Object {
         let addresses = addresses.map(|created| created.map.duplicate()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
     }
-}
-
-fn load_btf(bytes: &[u8], tokens: &Tokens<'_>) -> Result<OwnedFd, String> {
-    let why = "loads the object's BTF: map types, function names, source lines";
-    let loaded = tokens.create(&mut |token| bpf::btf_load(bytes, token, &mut [], why));
-    loaded.map_err(|error| Errno::of(&error).to_string())
 }
 
 /// Writes the file descriptors of programs into the values of struct_ops maps.

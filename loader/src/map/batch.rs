@@ -134,7 +134,7 @@ impl Batches<'_> {
                 Some(_) => return Err(self.failed(&error.unwrap_or_else(|| io::ErrorKind::Other.into()))),
             }
             entries.keys.truncate(count * entries.key_size);
-            entries.value_size = self.map.stride(self.flags.contains(LookupFlags::CPU));
+            entries.value_size = self.map.distance(self.flags.contains(LookupFlags::CPU));
             entries.values.truncate(count * entries.value_size);
             if !entries.is_empty() || matches!(self.state, State::Ended) {
                 return Ok(entries);
@@ -248,8 +248,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// As [`Map::update_with`]; the error says how many have been set before it. The kernel's hashes refuse `NOEXIST`
-    /// and `EXIST` in a batch until they know them (EINVAL): then the elements are set one at a time.
+    /// As [`Map::update_with`]; the error says how many have been set before it. If the kernel refuses `NOEXIST` or
+    /// `EXIST` in a batch (EINVAL), the elements are set one at a time.
     #[doc(alias("BPF_MAP_UPDATE_BATCH", "elem_flags"))]
     pub fn update_batch_with<'e>(
         &self,
@@ -259,7 +259,7 @@ impl Map {
         const ATTEMPT: &str = "set values in";
         let one = flags.intersects(UpdateFlags::CPU | UpdateFlags::ALL_CPUS);
         self.check_cpu(one, ATTEMPT)?;
-        let mut all = Entries { value_size: self.stride(one), ..self.entries_of(0) };
+        let mut all = Entries { value_size: self.distance(one), ..self.entries_of(0) };
         for (key, value) in entries {
             if one {
                 self.check_one(value, ATTEMPT)?;
@@ -295,7 +295,7 @@ impl Map {
     }
 
     /// Returns the distance between the values of a batch: with a flag for single CPUs, without those of other CPUs.
-    fn stride(&self, one: bool) -> usize {
+    fn distance(&self, one: bool) -> usize {
         if one { self.elements.info().value_size as usize } else { self.value_size() }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
-        bpf::{self, number},
+        bpf::{self, ProgramHash, number},
         constant_names::MapFlagBits,
         mmap::Shared,
     },
@@ -25,19 +25,37 @@ const SEGV_ON_FAULT: u32 = 1 << 17;
 /// `BPF_F_LINK`: the struct_ops map is registered by a link.
 const LINK: u32 = 1 << 13;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is in a module's BTF.
-const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
+const VTYPE_BTF_OBJ_FD: u32 = 1 << 15;
+
+/// The arguments for creating a map, beside its description.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'g> {
+    /// For a map of maps: the template of its inner maps, instead of a description.
+    pub(super) inner: Option<BorrowedFd<'g>>,
+    /// Whether a map without the types of its key and value is useless to the caller.
+    pub(super) types: bool,
+    /// The purpose, for the report of the call.
+    pub(super) why: &'static str,
+}
+
+impl Default for Given<'_> {
+    fn default() -> Self {
+        Self { inner: None, types: false, why: "creates a map that the object describes" }
+    }
+}
 
 impl Map {
     /// Creates the map that `spec` describes, with the object's BTF for its key and value if the kernel accepts that.
-    pub(crate) fn create(
+    pub(crate) fn create_as(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
         btf: Option<BorrowedFd<'_>>,
+        given: Given<'_>,
         tokens: &Tokens<'_>,
     ) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
         let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
-        if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
+        if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() && given.inner.is_none() {
             return Err(Error::Invalid {
                 operation: attempt(spec, &attr),
                 why: "a map of maps needs a template of the maps that it holds: `__array(values, struct …)`, or \
@@ -52,9 +70,11 @@ impl Map {
             });
         }
         // The kernel reads the template only while it creates the map.
-        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, None, btf, tokens)).transpose()?;
-        if let Some(inner) = &inner {
-            attr.inner_map_fd = number(inner.as_fd());
+        let of_inner = Given::default();
+        let inner =
+            spec.inner.as_deref().map(|inner| Self::create_as(inner, None, btf, of_inner, tokens)).transpose()?;
+        if let Some(inner) = given.inner.or(inner.as_ref().map(AsFd::as_fd)) {
+            attr.inner_map_fd = number(inner);
         }
         if let Some(btf) = btf
             && !spec.map_type.refuses_btf()
@@ -75,14 +95,15 @@ impl Map {
                 attr.value_type_btf_obj_fd = number(module.as_fd());
             }
         }
+        let exclusive = exclusive(spec);
         let map = tokens
-            .create(&mut |token| bpf::map_create(attr, token, "creates a map that the object describes"))
+            .create(&mut |token| bpf::map_create_for(attr, exclusive, token, given.why))
             .or_else(|error| match error.raw_os_error() {
                 // Only observers of the map use the types. If the kernel refuses them, the map is created without.
-                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {
+                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 && !given.types => {
                     let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
                     let why = "creates the map again without the types of its key and value";
-                    bpf::map_create(plain, tokens.held(), why)
+                    bpf::map_create_for(plain, exclusive, tokens.held(), why)
                 }
                 _ => Err(error),
             })
@@ -198,6 +219,10 @@ pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
         map_extra: spec.map_extra,
         ..MapCreate::default()
     };
+    #[cfg(feature = "maps")]
+    {
+        attr.map_ifindex = spec.ifindex;
+    }
     if spec.map_type == MapType::PERF_EVENT_ARRAY {
         (attr.key_size, attr.value_size) = (4, 4);
     } else if spec.map_type.is_ring() {
@@ -249,6 +274,13 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error, tokens: &To
     match error.raw_os_error() {
         Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
+            (None, _) if let Some(said) = kernels_log(spec, attr, tokens) => plain.advise(&said),
+            (None, Some(_)) if exclusive(spec).is_some() => {
+                plain.advise("a map for a single program (`exclusive_hash`) needs Linux 6.18")
+            }
+            (None, Some(_)) if attr.map_ifindex != 0 => {
+                plain.advise("the device does not exist, or its driver does not offload maps of this type")
+            }
             (None, Some(since)) => plain.advise(&format!(
                 "maps of this type exist since Linux {since}; otherwise its sizes or flags are not allowed"
             )),
@@ -257,6 +289,29 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error, tokens: &To
         Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
         _ => tokens.explain(plain, Need::Map(spec.map_type)),
     }
+}
+
+/// Returns the hash of the only program that may use the map.
+fn exclusive(spec: &MapSpec) -> Option<&ProgramHash> {
+    #[cfg(feature = "maps")]
+    return spec.exclusive_hash.as_ref();
+    #[cfg(not(feature = "maps"))]
+    {
+        let _ = spec;
+        None
+    }
+}
+
+/// Creates the map again, for the kernel's own reason why it refuses the map. `None` if the kernel gives none (before
+/// 7.2).
+fn kernels_log(spec: &MapSpec, attr: &MapCreate, tokens: &Tokens<'_>) -> Option<String> {
+    const SIZE: usize = 1024;
+    let mut log = [0; SIZE];
+    let why = "creates the map again, for the kernel's reason to refuse it";
+    bpf::map_create_logged(*attr, exclusive(spec), tokens.held(), &mut log, why).err()?;
+    let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
+    let lines: Vec<_> = str::from_utf8(text).ok()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| format!("the kernel says: {}", lines.join(" ")))
 }
 
 /// Returns the reason for EINVAL, if the description alone shows it: the checks of `map_alloc_check` and `map_alloc` of
@@ -313,8 +368,21 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     if holds_fds && attr.value_size != 4 {
         return Some(format!("its value has {} bytes, and that of a map of the type {kind} has 4", attr.value_size));
     }
-    if (is_local || kind == T::LPM_TRIE) && !spec.map_flags.contains(MapFlags::NO_PREALLOC) {
+    if (is_local || matches!(kind, T::LPM_TRIE | T::RHASH)) && !spec.map_flags.contains(MapFlags::NO_PREALLOC) {
         return Some(format!("a map of the type {kind} needs the flag BPF_F_NO_PREALLOC"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use aya_obj::generated as kernel;
+
+    /// The next flag means a token: the kernel would refuse a struct_ops map of a module.
+    #[test]
+    fn flags_are_the_kernels() {
+        assert_eq!(super::VTYPE_BTF_OBJ_FD, kernel::BPF_F_VTYPE_BTF_OBJ_FD);
+        assert_eq!(super::LINK, kernel::BPF_F_LINK);
+        assert_eq!(super::SEGV_ON_FAULT, kernel::BPF_F_SEGV_ON_FAULT);
+    }
 }

@@ -1,13 +1,16 @@
 //! A map in the kernel: its description, single elements, and its memory.
 
+#[cfg(feature = "maps")]
+use std::path::PathBuf;
 use std::{
     ops::Range,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::OnceLock,
 };
 
 use cutaway_sys::fd;
 
+use super::fdinfo::check_is_map;
 use crate::{
     Error, MapFlags, MapType,
     sys::{elements::Elements, mmap::Shared},
@@ -41,6 +44,9 @@ pub struct Map {
     pub(super) memory: OnceLock<Shared>,
     /// The offset of global variables in that memory, in bytes: 0, except in arenas.
     pub(super) base: usize,
+    /// Where it was pinned when it was loaded or opened.
+    #[cfg(feature = "maps")]
+    pub(super) pin_path: Option<PathBuf>,
     struct_ops_value: Option<StructOpsValue>,
 }
 
@@ -78,7 +84,15 @@ impl Map {
 
     pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements = Elements::new(map).map_err(|error| Error::kernel(format!("query the map `{name}`"), &error))?;
-        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, struct_ops_value: None })
+        Ok(Self {
+            name,
+            elements,
+            memory: OnceLock::new(),
+            base: 0,
+            #[cfg(feature = "maps")]
+            pin_path: None,
+            struct_ops_value: None,
+        })
     }
 
     pub(crate) fn set_struct_ops_value(&mut self, bytes: Vec<u8>, has_link_flag: bool) {
@@ -94,11 +108,31 @@ impl Map {
         self.elements.update(&0_u32.to_ne_bytes(), &value.bytes, 0)
     }
 
+    /// Returns the map of this file descriptor, for example one that another process has sent. The map's name is the
+    /// kernel's, at most 15 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if it is the file descriptor of a program or link; [`Error::Syscall`] with EINVAL if it is of
+    /// something else.
+    #[doc(alias("bpf_map__reuse_fd", "NewMapFromFD", "MapData::from_fd"))]
+    pub fn from_fd(map: OwnedFd) -> Result<Self, Error> {
+        check_is_map(map.as_fd(), || format!("use the file descriptor {} as a map", map.as_fd().as_raw_fd()))?;
+        let mut map = Self::wrap("(of a file descriptor)".to_owned(), map)?;
+        map.name = map.elements.info().name.to_string();
+        Ok(map)
+    }
+
     /// Duplicates the map's file descriptor.
     pub(crate) fn duplicate(&self) -> Result<Self, Error> {
         let fd = fd::duplicate(self.as_fd(), "duplicates the map's fd")
             .map_err(|error| self.failed("duplicate the fd of", &error))?;
         Self::wrap(self.name.clone(), fd)
+    }
+
+    /// Returns the distance between the values of a mapped array, in bytes: values begin at multiples of 8.
+    pub(super) fn stride(&self) -> usize {
+        self.value_size().next_multiple_of(8)
     }
 
     /// Returns the mapped elements of an array that can be mapped, or of an arena that this process created.
@@ -112,7 +146,7 @@ impl Map {
                 why: "another process created and mapped it: map it at the same address (mmap(2))".to_owned(),
             });
         }
-        let length = self.value_size().saturating_mul(self.max_entries() as usize);
+        let length = self.stride().saturating_mul(self.max_entries() as usize);
         let memory = Shared::of(self.as_fd(), length, 0).map_err(|error| {
             let plain = self.failed("map", &error);
             match error.raw_os_error() {

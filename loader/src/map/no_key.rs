@@ -86,6 +86,7 @@ impl Map {
             return Ok(());
         }
         let types: Vec<_> = types.iter().map(ToString::to_string).collect();
-        Err(self.unfit(what, format!("it is a {}, and only {} maps have this", self.map_type(), types.join(" and "))))
+        Err(self
+            .unfit(what, format!("its type is {}, and only {} maps have this", self.map_type(), types.join(" and "))))
     }
 }

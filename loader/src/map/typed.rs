@@ -26,7 +26,7 @@ use crate::{Error, LookupFlags, Pod, UpdateFlags, object::bytes_of};
 #[derive(Debug)]
 pub struct TypedMap<'m, K, V> {
     map: &'m Map,
-    types: PhantomData<fn(K, V) -> (K, V)>,
+    types: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Clone for TypedMap<'_, K, V> {

@@ -1,4 +1,4 @@
-//! What a map's type allows: the reasons to refuse a verb or a flag, and advice for the kernel's errors.
+//! The verbs and flags that a map allows: the reasons to refuse one, and advice for the kernel's errors.
 
 use super::Map;
 use crate::{Error, LookupFlags, MapType, UpdateFlags};
@@ -87,10 +87,10 @@ impl Map {
             T::BLOOM_FILTER => ": see `Map::push` and `Map::contains`",
             T::RINGBUF => ": see `Map::ring`",
             T::USER_RINGBUF => ": see `UserRing` of the crate mmap_ring",
-            T::ARENA => ": see `Map::memory`",
+            T::ARENA => ": see `Map::mapped`",
             _ => "",
         };
-        self.unfit(what, format!("a {} has no keys{verbs}", self.map_type()))
+        self.unfit(what, format!("its type is {}, which has no keys{verbs}", self.map_type()))
     }
 }
 

@@ -80,7 +80,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         if !section.is_data() || section.size == 0 {
             continue;
         }
-        let mut map = MapSpec::new(&section.name, MapType::ARRAY, Location::Section(index));
+        let mut map = MapSpec::at(&section.name, MapType::ARRAY, Location::Section(index));
         (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
         map.map_flags = if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
         // Without contents, a new map is all zeroes, as `.bss` is.
@@ -97,7 +97,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
 /// Describes the map of `.kconfig`. Its values are known only when the object is loaded.
 fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
     let size = externs::config_size(externs);
-    let mut map = MapSpec::new(KCONFIG, MapType::ARRAY, Location::Kconfig);
+    let mut map = MapSpec::at(KCONFIG, MapType::ARRAY, Location::Kconfig);
     (map.key_size, map.value_size, map.max_entries) = (4, size, 1);
     map.map_flags = MapFlags::RDONLY_PROG;
     map.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, KCONFIG)).map_or(0, Type::id);
@@ -121,7 +121,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             };
             let [map_type, key_size, value_size, max_entries, flags] =
                 [map_type, key_size, value_size, max_entries, flags].map(|word| u32::from_ne_bytes(*word));
-            let mut map = MapSpec::new(&symbol.name, MapType(map_type), Location::Symbol(number));
+            let mut map = MapSpec::at(&symbol.name, MapType(map_type), Location::Symbol(number));
             (map.key_size, map.value_size, map.max_entries) = (key_size, value_size, max_entries);
             map.map_flags = MapFlags::from_bits_retain(flags);
             // iproute2 and bcc append fields to the five numbers; the second of these is the pinning.
@@ -182,7 +182,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
 
 /// Reads one map from the members of the structure that describes it.
 fn definition_of(name: &str, location: Location, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
-    let mut map = MapSpec::new(name, MapType(0), location);
+    let mut map = MapSpec::at(name, MapType(0), location);
     let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
         let (field, id) = (shown(member.name), member.type_id);

@@ -9,6 +9,8 @@ use std::{
 use super::aya::AyaObject;
 #[cfg(feature = "instrument")]
 use super::instruments::Instruments;
+#[cfg(feature = "core-relo")]
+use super::kernel_btf::KernelBtf;
 use super::{
     btf,
     btf_ext::Infos,
@@ -55,6 +57,9 @@ pub struct Object {
     pub(super) externs: Vec<Extern>,
     /// The configuration text of [`Object::set_kconfig`].
     pub(super) kconfig: String,
+    /// The kernel's types for CO-RE relocations; `None` for the running kernel's.
+    #[cfg(feature = "core-relo")]
+    pub(crate) kernel_btf: Option<KernelBtf>,
     pub(crate) variables: Vec<VariableSpec>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
@@ -131,6 +136,8 @@ impl Object {
             functions,
             externs,
             kconfig: String::new(),
+            #[cfg(feature = "core-relo")]
+            kernel_btf: None,
             variables,
             maps,
             programs,

@@ -22,8 +22,8 @@ pub enum ScalarKind {
 /// defines structures and enums that implement it. A value is converted from and to bytes, never reinterpreted: padding
 /// is written as 0, and bytes that are no value (2 is not a `bool`) are refused.
 ///
-/// [`TypedMap`](crate::TypedMap) reads and writes keys and values of such types, and a global variable of such a type is
-/// set by [`Object::set_variable`](crate::Object::set_variable) and read by
+/// [`TypedMap`](crate::TypedMap) reads and writes keys and values of such types, and a global variable of such a type
+/// is set by [`Object::set_variable`](crate::Object::set_variable) and read by
 /// [`Variable::read`](crate::Variable::read).
 ///
 /// A manual implementation is safe: at worst, the bytes have another meaning than in the program.
@@ -127,12 +127,13 @@ impl<T: Pod, const N: usize> Pod for [T; N] {
     }
 }
 
-/// Defines a structure or an enum with the layout of C, and implements [`Pod`](crate::Pod) for it without `unsafe` code.
+/// Defines a structure or an enum with the layout of C, and implements [`Pod`](crate::Pod) for it without `unsafe`
+/// code.
 ///
 /// A structure gets `#[repr(C)]`, to which `#[repr(packed)]` or `#[repr(align(…))]` can be added; each of its fields
 /// must be a [`Pod`](crate::Pod) itself. Padding is written as 0 and ignored when reading. An enum has the
 /// representation that its attribute `#[repr(u32)]` (or another integer) gives, which must directly follow its
-/// documentation; bytes that are none of its values are refused. Both get `Clone` and `Copy`; other traits are derived
+/// documentation; other bytes than its values are refused. Both get `Clone` and `Copy`; other traits are derived
 /// as usual.
 ///
 /// ```
@@ -262,7 +263,7 @@ mod tests {
         /// An enum of C has 4 bytes.
         #[repr(u32)]
         #[derive(Debug, PartialEq)]
-        pub enum State {
+        enum State {
             Idle,
             Busy = 5,
             Ended,

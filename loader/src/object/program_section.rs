@@ -38,7 +38,8 @@ pub struct Section {
     /// types.
     #[doc(alias = "bpf_attach_type")]
     pub expected_attach_type: AttachType,
-    /// Whether the program may sleep (`BPF_F_SLEEPABLE`; Linux 5.10, for uprobes 6.0). True for the suffix `.s` and for
+    /// Whether the program may sleep (`BPF_F_SLEEPABLE`; Linux 5.10, for uprobes 6.0, for tracepoints of system calls
+    /// 7.x). True for the suffix `.s` and for
     /// the section `syscall`.
     #[doc(alias = "BPF_F_SLEEPABLE")]
     pub sleepable: bool,
@@ -120,6 +121,9 @@ kinds! {
     "fexit" T::TRACING, A::TRACE_FEXIT, R::BtfName;
     "fmod_ret" T::TRACING, A::MODIFY_RETURN, R::BtfName;
     "fsession" T::TRACING, A::TRACE_FSESSION, R::BtfName;
+    "fentry.multi" T::TRACING, A::TRACE_FENTRY_MULTI, R::BtfPattern;
+    "fexit.multi" T::TRACING, A::TRACE_FEXIT_MULTI, R::BtfPattern;
+    "fsession.multi" T::TRACING, A::TRACE_FSESSION_MULTI, R::BtfPattern;
     "freplace" T::EXT, NONE, R::BtfName;
     "lsm_cgroup" T::LSM, A::LSM_CGROUP, R::BtfName;
     "lsm" T::LSM, A::LSM_MAC, R::BtfName;
@@ -196,7 +200,9 @@ impl Section {
         let (sleepable, fragments) = match (suffix, *program_type) {
             ("", T::SYSCALL) => (true, false),
             ("", _) => (false, false),
-            (".s", T::KPROBE | T::TRACING | T::LSM | T::STRUCT_OPS) => (true, false),
+            (".s", T::KPROBE | T::TRACING | T::LSM | T::STRUCT_OPS | T::TRACEPOINT | T::RAW_TRACEPOINT) => {
+                (true, false)
+            }
             (".frags", T::XDP) => (false, true),
             _ => return Err(UnknownKind),
         };
@@ -214,9 +220,34 @@ impl Section {
         })
     }
 
+    /// Returns whether one link attaches the program to many functions by their BTF ids, as for `fentry.multi`.
+    pub(crate) fn is_tracing_multi(&self) -> bool {
+        matches!(self.expected_attach_type, A::TRACE_FENTRY_MULTI | A::TRACE_FEXIT_MULTI | A::TRACE_FSESSION_MULTI)
+    }
+
     /// Returns the section of a program whose type the caller sets, without a target.
     pub(super) fn of(program_type: ProgramType, expected_attach_type: AttachType) -> Self {
         Self { program_type, expected_attach_type, sleepable: false, fragments: false, autoload: true, target: None }
+    }
+
+    /// Returns the section of a program that is already in the kernel: with the attach type of its program type, if
+    /// there is only one that it may be attached with.
+    pub(crate) fn of_kernel(program_type: ProgramType) -> Self {
+        let attach_type = match program_type {
+            T::XDP => A::XDP,
+            T::LSM => A::LSM_MAC,
+            T::SK_LOOKUP => A::SK_LOOKUP,
+            T::FLOW_DISSECTOR => A::FLOW_DISSECTOR,
+            T::SOCK_OPS => A::CGROUP_SOCK_OPS,
+            T::CGROUP_DEVICE => A::CGROUP_DEVICE,
+            T::CGROUP_SYSCTL => A::CGROUP_SYSCTL,
+            T::LIRC_MODE2 => A::LIRC_MODE2,
+            T::SK_MSG => A::SK_MSG_VERDICT,
+            T::NETFILTER => A::NETFILTER,
+            T::SK_REUSEPORT => A::SK_REUSEPORT_SELECT,
+            _ => NONE,
+        };
+        Self { sleepable: program_type == T::SYSCALL, ..Self::of(program_type, attach_type) }
     }
 
     /// Parses `target` as the part after the slash of the section name `name`.
@@ -313,6 +344,41 @@ mod tests {
     }
 
     #[test]
+    fn tracepoints_may_sleep() {
+        for (name, program_type) in [
+            ("tp.s/syscalls/sys_enter_getpgid", T::TRACEPOINT),
+            ("tracepoint.s/syscalls/sys_enter_getpgid", T::TRACEPOINT),
+            ("raw_tp.s/sys_enter", T::RAW_TRACEPOINT),
+            ("raw_tracepoint.s/sys_enter", T::RAW_TRACEPOINT),
+        ] {
+            let section = Section::read(name).unwrap();
+            assert_eq!((section.program_type, section.sleepable), (program_type, true), "{name}");
+            assert_eq!(section.target, Section::read(&name.replacen(".s", "", 1)).unwrap().target);
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tracing")]
+    fn functions_of_one_link_have_a_pattern() {
+        let target = |module: Option<&str>, pattern: &str| {
+            Some(Target::TracingMulti { module: module.map(str::to_owned), pattern: pattern.to_owned() })
+        };
+        for (name, attach_type, sleepable, expected) in [
+            ("fentry.multi/vfs_*", 59, false, target(None, "vfs_*")),
+            ("fexit.multi.s/nf_tables:nft_*", 60, true, target(Some("nf_tables"), "nft_*")),
+            ("fsession.multi", 61, false, None),
+            ("fsession.multi.s/f", 61, true, target(None, "f")),
+        ] {
+            let section = Section::read(name).unwrap();
+            assert_eq!((read(name), section.sleepable), ((T::TRACING, attach_type), sleepable), "{name}");
+            assert_eq!(section.target, expected, "{name}");
+        }
+        for name in ["fentry.multi/:f", "fentry.multi/m:"] {
+            assert!(matches!(Section::read(name).unwrap().target, Some(Target::Unreadable { .. })), "{name}");
+        }
+    }
+
+    #[test]
     #[cfg(feature = "advice")]
     fn remedy_for_a_missing_slash_names_the_kind() {
         for (name, kind) in [
@@ -329,7 +395,18 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in ["", "?", "nonsense", "xdpx", "tracepoint.s/a/b", "socket.s"] {
+        for name in [
+            "",
+            "?",
+            "nonsense",
+            "xdpx",
+            "tracepoint.w/a/b",
+            "tp.frags/a/b",
+            "raw_tp.w.s/a",
+            "perf_event.s",
+            "fmod_ret.multi/f",
+            "socket.s",
+        ] {
             assert!(Section::read(name).is_err(), "{name:?}");
         }
     }

@@ -1,12 +1,14 @@
 //! Descriptions of maps and programs: plain values as in the file, to be changed before loading.
 
+#[cfg(feature = "maps")]
+use std::path::PathBuf;
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
 use super::Section;
 use crate::{
-    Error, MapFlags, MapType,
+    Error, MapFlags, MapType, ProgramType,
     elf::{Location, SectionIndex, Start},
 };
 
@@ -42,6 +44,27 @@ pub struct MapSpec {
     pub numa_node: u32,
     /// Whether it is pinned by name.
     pub pinning: Pinning,
+    /// Where it is pinned, whatever its name and the directory for pins: a path in a BPF file system. Loading uses the
+    /// map that is pinned there, if it has the same description, and otherwise pins the new map there.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("bpf_map__set_pin_path", "bpf_map__pin_path", "PinPath"))]
+    pub pin_path: Option<PathBuf>,
+    /// The SHA-256 of the only program that may use the map ([`program_hash`](crate::program_hash)); `None` for any
+    /// program. Linux 6.18 (`map_create` in `kernel/bpf/syscall.c`).
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("excl_prog_hash", "bpf_map__set_exclusive_program"))]
+    pub exclusive_hash: Option<[u8; 32]>,
+    /// The index of the network device that the map is offloaded to; 0 for a map of the kernel itself. Only drivers
+    /// that run programs on the device have such maps (Linux 4.16).
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias("map_ifindex", "bpf_map__set_ifindex"))]
+    pub ifindex: u32,
     /// For a map of maps: the description of its inner maps.
     #[doc(alias("inner_map_fd", "bpf_map__set_inner_map_fd"))]
     pub inner: Option<Box<MapSpec>>,
@@ -180,7 +203,18 @@ impl MapSpec {
         if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
     }
 
-    pub(super) fn new(name: &str, map_type: MapType, location: Location) -> Self {
+    /// Returns the description of a map of no object, for [`Map::create`](crate::Map::create). Its sizes are 0, except
+    /// what the caller sets.
+    ///
+    /// Needs this crate's feature `maps`.
+    #[cfg(feature = "maps")]
+    #[doc(alias = "bpf_map_create_opts")]
+    #[must_use]
+    pub fn new(name: &str, map_type: MapType) -> Self {
+        Self::at(name, map_type, Location::Nowhere)
+    }
+
+    pub(super) fn at(name: &str, map_type: MapType, location: Location) -> Self {
         Self {
             name: name.to_owned(),
             autocreate: true,
@@ -192,6 +226,12 @@ impl MapSpec {
             map_extra: 0,
             numa_node: 0,
             pinning: Pinning::None,
+            #[cfg(feature = "maps")]
+            pin_path: None,
+            #[cfg(feature = "maps")]
+            exclusive_hash: None,
+            #[cfg(feature = "maps")]
+            ifindex: 0,
             inner: None,
             initial_entries: Vec::new(),
             btf_key_type_id: 0,
@@ -259,6 +299,23 @@ impl fmt::Display for Skipped {
 }
 
 impl ProgramSpec {
+    /// Describes a program that is already in the kernel.
+    pub(crate) fn of_kernel(name: String, section: Section) -> Self {
+        Self { name, section_name: String::new(), section, entry: (SectionIndex::NONE, 0) }
+    }
+
+    /// Returns whether the program was already in the kernel, and the caller has not named its section.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.section_name.is_empty()
+    }
+
+    /// Returns whether the program's attach type must be known but is not: the kernel does not report it.
+    pub(crate) fn lacks_attach_type(&self) -> bool {
+        use ProgramType as T;
+        let types = [T::CGROUP_SKB, T::CGROUP_SOCK, T::CGROUP_SOCK_ADDR, T::CGROUP_SOCKOPT, T::SK_SKB];
+        self.is_opened() && types.contains(&self.section.program_type)
+    }
+
     /// Sets the attach target, in the form that follows the slash of a section name: `libc.so.6:getaddrinfo` for a
     /// section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///

@@ -49,7 +49,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                     bytes,
                 })
             };
-            let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Location::Symbol(number));
+            let mut map = MapSpec::at(&symbol.name, MapType::STRUCT_OPS, Location::Symbol(number));
             map.autocreate = !section.name.starts_with('?');
             if READS_STRUCT_OPS {
                 let table = table();

@@ -11,6 +11,7 @@
 //!     kprobe/f+0x10, ksyscall/openat    a function of the kernel, a system call by its name
 //!     tracepoint/task/task_newtask      category and name
 //!     fentry/f, lsm/hook, iter/task     something that the kernel's BTF knows
+//!     fentry.multi/[MODULE:]pattern*    every function that a pattern fits, in the kernel or in a module
 //! ```
 //!
 //! Symbols may contain colons (`type:.eq.T`, `a::b`), and so may paths. A text with several is split at the last colon
@@ -40,6 +41,8 @@ pub(super) enum Reading {
     RawTracepoint,
     /// `NAME` of a function, hook, iterator or tracepoint that the kernel's BTF has.
     BtfName,
+    /// `[MODULE:]PATTERN` of functions that BTF has.
+    BtfPattern,
     /// Any text: a label for people.
     Label,
 }
@@ -119,6 +122,13 @@ pub enum Target {
         /// The name, without the kernel's prefix of such types (`bpf_lsm_`, `btf_trace_`, `bpf_iter_`).
         name: String,
     },
+    /// All functions whose names match a pattern, by their BTF: of the kernel, or of one module.
+    TracingMulti {
+        /// The module; `None` for the kernel itself.
+        module: Option<String>,
+        /// The pattern of function names: `*` matches any text, `?` one character.
+        pattern: String,
+    },
     /// A label: programs of this type are attached by hand.
     Label(String),
     /// A text that is no target of its type, such as `uretprobe/readline`, which names no library. Existing objects
@@ -140,7 +150,7 @@ impl Target {
             Self::Usdt { .. } => "usdt",
             Self::Kprobe { .. } | Self::KprobeMulti { .. } | Self::Ksyscall { .. } => "kprobe",
             Self::Tracepoint { .. } | Self::RawTracepoint { .. } => "tracepoint",
-            Self::Btf { .. } | Self::Label(_) | Self::Unreadable { .. } => "tracing",
+            Self::Btf { .. } | Self::TracingMulti { .. } | Self::Label(_) | Self::Unreadable { .. } => "tracing",
         }
     }
 
@@ -164,6 +174,7 @@ impl Target {
             Reading::Tracepoint => tracepoint(rest)?,
             Reading::RawTracepoint => Self::RawTracepoint { name: rest.to_owned() },
             Reading::BtfName => Self::Btf { name: rest.to_owned() },
+            Reading::BtfPattern => tracing_multi(rest)?,
             Reading::Label => Self::Label(rest.to_owned()),
         }))
     }
@@ -229,6 +240,21 @@ fn usdt(rest: &str) -> Result<Target, &'static str> {
         return Err(KIND);
     }
     Ok(Target::Usdt { library: library.to_owned(), provider: provider.to_owned(), name: name.to_owned() })
+}
+
+fn tracing_multi(rest: &str) -> Result<Target, &'static str> {
+    if !cfg!(feature = "tracing") {
+        // Such an object is refused. Without the rest the program is smaller.
+        return Ok(Target::TracingMulti { module: None, pattern: rest.to_owned() });
+    }
+    let (module, pattern) = match rest.split_once(':') {
+        Some((module, pattern)) => (Some(module), pattern),
+        None => (None, rest),
+    };
+    if pattern.is_empty() || module.is_some_and(str::is_empty) {
+        return Err("its target is [MODULE:]PATTERN");
+    }
+    Ok(Target::TracingMulti { module: module.map(str::to_owned), pattern: pattern.to_owned() })
 }
 
 fn tracepoint(rest: &str) -> Result<Target, &'static str> {

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::pod::{self, ScalarKind, bytes_of};
 use crate::btf::{self, Btf, Type};
 
-/// A type that a global variable can be set to: every [`Pod`](crate::Pod) (numbers, booleans, arrays of them, structures and enums
-/// that [`pod!`](crate::pod) defines), and bytes.
+/// A type that a global variable can be set to: every [`Pod`](crate::Pod) (numbers, booleans, arrays of them,
+/// structures and enums that [`pod!`](crate::pod) defines), and bytes.
 pub trait ToBytes {
     /// The representation, which is compared with the variable's type; for an array, that of its elements.
     const KIND: ScalarKind;

@@ -2,11 +2,11 @@
 //! the license.
 
 use super::Shared;
-use crate::{btf::shown, core_relo::unresolved, privileges};
-use cutaway_sys::names::nth;
+use crate::{btf::shown, core_relo::unresolved, privileges, sys::bpf};
+use cutaway_sys::{AttachType, names::nth};
 
 /// Returns the sentence as it is reported.
-pub(super) fn explained(sentence: &str, shared: &Shared<'_>) -> String {
+pub(super) fn explained(sentence: &str, program: &bpf::Program<'_>, shared: &Shared<'_>) -> String {
     if cfg!(feature = "core-relo")
         && let Some(relocation) = unresolved(sentence, &shared.resolved.applied)
     {
@@ -27,6 +27,18 @@ pub(super) fn explained(sentence: &str, shared: &Shared<'_>) -> String {
     {
         // Drop the end of the sentence: the fault also says that the program is not GPL-compatible.
         return format!("{}: {fault}", text.split(" from non-GPL").next().unwrap_or(&text));
+    }
+    // Older kernels take such a program for one whose function is not named, or that may not sleep.
+    let is_multi = matches!(
+        program.expected_attach_type,
+        AttachType::TRACE_FENTRY_MULTI | AttachType::TRACE_FEXIT_MULTI | AttachType::TRACE_FSESSION_MULTI
+    );
+    if is_multi
+        && (sentence.starts_with("Tracing programs must provide btf_id") || sentence.contains("can be sleepable"))
+    {
+        return "this kernel has no links on many functions by BTF id, which `fentry.multi`, `fexit.multi` and \
+                `fsession.multi` need (7.3 has them)"
+            .to_owned();
     }
     match helper(sentence) {
         Some(more) => format!("{text}: {more}"),

@@ -6,9 +6,12 @@ use log::debug;
 
 use cutaway_sys::AttachType;
 
-use super::{Program, Shared, private_stack, verify};
+#[cfg(feature = "load-options")]
+use super::LogLevel;
+use super::{Program, Shared, Warnings, private_stack, verify};
 use crate::{
-    Error, features,
+    Error,
+    features::{self, Support},
     link::Linked,
     object::ProgramSpec,
     sys::bpf::{self, BtfTarget, Info},
@@ -21,14 +24,16 @@ const SLEEPABLE: u32 = 1 << 4;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
-    /// Loads a program. `replaced` is the function of another program that it replaces, if any.
+    /// Loads a program. `replaced` is the function of another program that it replaces, if any. `warnings` gets the
+    /// messages for the log: the caller logs them in the order of the programs, whichever thread has loaded them.
     pub(crate) fn load(
         spec: ProgramSpec,
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
+        warnings: &mut Warnings,
     ) -> Result<Self, Error> {
-        Self::load_in(spec, linked, shared, replaced, true)
+        Self::load_in(spec, linked, shared, replaced, Some(warnings))
     }
 
     /// Loads a program into which this crate has inserted instructions. The verifier is asked once: a refusal names its
@@ -40,7 +45,7 @@ impl Program {
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
     ) -> Result<Self, Error> {
-        Self::load_in(spec, linked, shared, replaced, false)
+        Self::load_in(spec, linked, shared, replaced, None)
     }
 
     fn load_in(
@@ -48,9 +53,8 @@ impl Program {
         linked: &Linked,
         shared: &Shared<'_>,
         replaced: Option<BtfTarget<'_>>,
-        explains: bool,
+        warnings: Option<&mut Warnings>,
     ) -> Result<Self, Error> {
-        choose_attach_method(&mut spec, shared.tokens);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {
                 // For struct_ops programs, `expected_attach_type` is the index of the member.
@@ -60,7 +64,8 @@ impl Program {
             None => replaced.map_or_else(|| shared.resolved.targets.of(&spec), Ok)?,
         };
         let prefixed = private_stack::prefixed(spec.section.program_type, linked);
-        let plain = bpf::Program {
+        #[cfg_attr(not(feature = "load-options"), expect(unused_mut, reason = "no maps are bound"))]
+        let mut plain = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
             flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
@@ -72,45 +77,65 @@ impl Program {
             btf: info(shared, linked),
             target,
             modules: &shared.resolved.externs.modules,
+            #[cfg(feature = "load-options")]
+            bound: shared.bound,
         };
         let mut asked = plain;
         if let Some(prefixed) = &prefixed {
             (asked.instructions, asked.btf) = (&prefixed.instructions, info(shared, prefixed));
         }
-        let program = match verify::first(&asked, shared.tokens) {
-            Ok(program) => program,
-            Err(refusal) if cfg!(feature = "instrument") && !explains => {
-                return Err(refusal.without_location(&plain, shared));
-            }
+        #[cfg(feature = "load-options")]
+        let level = shared.log.map_or(bpf::LogLevel::Reason, LogLevel::kernels);
+        #[cfg(not(feature = "load-options"))]
+        let level = bpf::LogLevel::Reason;
+        let accepted = match verify::first(&mut asked, level, shared.tokens) {
+            Ok(accepted) => accepted,
             Err(refusal) => {
-                // The error is about the program as its author wrote it, which is the one of the second load.
-                let program = refusal.explain(&plain, shared, prefixed.is_some())?;
-                if prefixed.is_some() {
-                    private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared))?;
+                #[cfg(feature = "load-options")]
+                {
+                    plain.bound = asked.bound;
                 }
-                program
+                let Some(warnings) = warnings else { return Err(refusal.without_location(&plain, shared)) };
+                // The error is about the program as its author wrote it, which is the one of the second load.
+                let accepted = refusal.explain(&plain, shared, prefixed.is_some())?;
+                if prefixed.is_some() {
+                    private_stack::allow_unprefixed(&spec, &refusal.without_location(&plain, shared), warnings)?;
+                }
+                accepted
             }
         };
-        Ok(Self::new(
+        // The kernel takes such maps while it loads a program only since 6.14.
+        #[cfg(feature = "load-options")]
+        let binds = !shared.bound.is_empty() && asked.bound.is_empty();
+        let loaded = Self::new(
             spec,
-            program,
+            accepted.program,
             #[cfg(feature = "usdt")]
             shared.usdt.clone(),
-        ))
+        );
+        #[cfg(feature = "load-options")]
+        if binds {
+            loaded.bind(shared.bound)?;
+        }
+        #[cfg(feature = "load-options")]
+        if shared.log.is_some() {
+            return Ok(loaded.with_log(accepted.log));
+        }
+        Ok(loaded)
     }
 }
 
 /// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
 /// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
-fn choose_attach_method(spec: &mut ProgramSpec, tokens: &Tokens<'_>) {
+pub(crate) fn choose_attach_method(spec: &mut ProgramSpec, tokens: &Tokens<'_>) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi_with(tokens).or_since(5, 18),
+        AttachType::TRACE_KPROBE_MULTI => Support::probed_or_since(|| features::kprobe_multi_with(tokens), 5, 18),
         // USDT probes are often restricted to one process.
         AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => {
-            features::uprobe_multi_pid_with(tokens).or_since(6, 10)
+            Support::probed_or_since(|| features::uprobe_multi_pid_with(tokens), 6, 10)
         }
-        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi_with(tokens).or_since(6, 6),
+        AttachType::TRACE_UPROBE_MULTI => Support::probed_or_since(|| features::uprobe_multi_with(tokens), 6, 6),
         _ => return,
     };
     if !answer.is_yes() {

@@ -21,6 +21,9 @@ pub struct Program {
     program: OwnedFd,
     #[cfg(feature = "usdt")]
     usdt: Option<Arc<UsdtSpecs>>,
+    /// The verifier's log, if `LoadOptions::verifier_log` was set.
+    #[cfg(feature = "load-options")]
+    log: Option<String>,
 }
 
 impl Program {
@@ -34,10 +37,30 @@ impl Program {
             program,
             #[cfg(feature = "usdt")]
             usdt,
+            #[cfg(feature = "load-options")]
+            log: None,
         }
     }
 
-    /// Returns the function's name in the source. The kernel stores 15 bytes of it.
+    /// Returns the same program with the verifier's log.
+    #[cfg(feature = "load-options")]
+    pub(super) fn with_log(self, log: Option<String>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Returns the verifier's log of this program, which it has accepted. `None` unless
+    /// [`LoadOptions::verifier_log`](crate::LoadOptions::verifier_log) was set when it was loaded.
+    ///
+    /// If the log is larger than 16 MiB, the kernel has cut it: a line in the log says so, and the figures follow it.
+    #[cfg(feature = "load-options")]
+    #[doc(alias("bpf_program__log_buf", "Program.VerifierLog"))]
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+
+    /// Returns the function's name in the source. The kernel stores 15 bytes of it, and a program that was opened by a
+    /// pin, an id or an fd has that name.
     #[doc(alias = "bpf_program__name")]
     #[must_use]
     pub fn name(&self) -> &str {
@@ -64,7 +87,12 @@ impl Program {
             .map_err(|error| pin::failed(format!("pin the program `{}` at {}", self.name(), path.display()), &error))
     }
 
-    /// Returns the description in the object.
+    pub(super) fn spec_mut(&mut self) -> &mut ProgramSpec {
+        &mut self.spec
+    }
+
+    /// Returns the description in the object. For a program that was opened by a pin, an id or an fd: as far as the
+    /// kernel describes it; its section's name is empty until [`Program::set_section`].
     #[must_use]
     pub fn spec(&self) -> &ProgramSpec {
         &self.spec

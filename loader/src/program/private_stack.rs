@@ -27,12 +27,11 @@
 
 use std::{fs, io};
 
-use log::warn;
-
 use cutaway_sys::Instruction;
 #[cfg(feature = "uprobe")]
 use cutaway_sys::mount;
 
+use super::shared::Warnings;
 use crate::{Error, ProgramType, link::Linked, object::ProgramSpec, sys::process};
 
 /// The first kernel with private stacks.
@@ -45,8 +44,8 @@ pub(super) fn prefixed(program_type: ProgramType, linked: &Linked) -> Option<Lin
 }
 
 /// Decides whether a program may run without the prefix, after it was refused with the prefix (`refusal`) and accepted
-/// without.
-pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
+/// without. Adds a warning to `warnings` if it may share its stack.
+pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error, warnings: &mut Warnings) -> Result<(), Error> {
     // A kprobe's program is never preempted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
         return Ok(());
@@ -57,7 +56,10 @@ pub(super) fn allow_unprefixed(spec: &ProgramSpec, refusal: &Error) -> Result<()
         || !cfg!(feature = "uprobe")
         || is_preemptible(&process::build().unwrap_or_default(), &preemption());
     if !has_such_stacks || !interrupted {
-        warn!("`{}` may share its stack with itself, if this kernel interrupts it in the middle", spec.name);
+        warnings.add(format_args!(
+            "`{}` may share its stack with itself, if this kernel interrupts it in the middle",
+            spec.name
+        ));
         return Ok(());
     }
     Err(Error::Invalid {

@@ -44,32 +44,93 @@ pub(super) struct Refusal {
     log: String,
 }
 
-/// Loads a program, with a log that contains only the reason. If the kernel refuses it for lack of a privilege, tries
-/// once more with a token.
-pub(super) fn first(program: &bpf::Program<'_>, tokens: &Tokens<'_>) -> Result<OwnedFd, Refusal> {
-    let token = tokens.held();
-    match (first_with(program, token), token) {
-        (Err(refusal), None) if is_refusal(&refusal.error) => match tokens.find() {
-            Some(token) => first_with(program, Some(token)),
-            None => Err(refusal),
-        },
-        (answer, _) => answer,
+/// A program that the kernel has accepted.
+pub(super) struct Accepted {
+    pub(super) program: OwnedFd,
+    /// The verifier's log, as far as it was asked for and is known.
+    #[cfg(feature = "load-options")]
+    pub(super) log: Option<String>,
+}
+
+impl Accepted {
+    #[cfg_attr(not(feature = "load-options"), expect(unused_variables, reason = "the log is not kept"))]
+    fn with(program: OwnedFd, log: &[u8]) -> Self {
+        Self {
+            program,
+            #[cfg(feature = "load-options")]
+            log: Some(text(log)),
+        }
     }
 }
 
-fn first_with(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Refusal> {
-    let mut room = vec![0; REASON];
+/// Loads a program. A log of the level `Reason` contains only the reason of a refusal, and statistics.
+///
+/// If the kernel refuses the program for lack of a privilege, tries once more with a token. If the kernel cannot bind
+/// maps while it loads a program (before 6.14), they are removed from `program`.
+pub(super) fn first(program: &mut bpf::Program<'_>, level: LogLevel, tokens: &Tokens<'_>) -> Result<Accepted, Refusal> {
+    let token = tokens.held();
+    let answer = first_with(program, token, level);
+    if token.is_some() || !answer.as_ref().is_err_and(|refusal| is_refusal(&refusal.error)) {
+        return answer;
+    }
+    match tokens.find() {
+        Some(token) => first_with(program, Some(token), level),
+        None => answer,
+    }
+}
+
+fn first_with(
+    program: &mut bpf::Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+) -> Result<Accepted, Refusal> {
+    let mut room = vec![0; if level == LogLevel::Reason { REASON } else { WHOLE }];
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = load_retrying(program, token, LogLevel::Reason, &mut room);
-    if errno(&answer) == Some(libc::EPERM) && text(&room).is_empty() {
+    let mut answer = load_retrying(program, token, level, &mut room);
+    #[cfg(feature = "load-options")]
+    if errno(&answer) == Some(libc::E2BIG) && !program.bound.is_empty() && is_blank(&room) {
+        program.bound = &[];
+        answer = load_retrying(program, token, level, &mut room);
+    }
+    if errno(&answer) == Some(libc::EPERM) && is_blank(&room) {
         // The verifier has not seen the program: perhaps the limit of locked memory is reached.
-        answer = charged(&mut || load_retrying(program, token, LogLevel::Reason, &mut room));
+        answer = charged(token, &mut |token| load_retrying(program, token, level, &mut room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
         // The log did not fit, which hides the verifier's verdict.
+        #[cfg(feature = "load-options")]
+        if level != LogLevel::Reason {
+            return without_steps(program, token, &room);
+        }
         answer = load_retrying(program, token, LogLevel::Reason, &mut []);
     }
-    answer.map_err(|error| Refusal { error, log: text(&room) })
+    match answer {
+        Ok(program) => Ok(Accepted::with(program, &room)),
+        Err(error) => Err(Refusal { error, log: text(&room) }),
+    }
+}
+
+/// Loads a program whose log with each step did not fit into `room`, and appends the statistics to that part of it.
+#[cfg(feature = "load-options")]
+fn without_steps(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>, room: &[u8]) -> Result<Accepted, Refusal> {
+    let mut reason = vec![0; REASON];
+    match load_retrying(program, token, LogLevel::Reason, &mut reason) {
+        Ok(program) => {
+            let log = format!("{}{}{}", text(room), cut_off(), text(&reason));
+            Ok(Accepted { program, log: Some(log) })
+        }
+        Err(error) => Err(Refusal { error, log: text(&reason) }),
+    }
+}
+
+/// Returns the line that separates a log that did not fit from the verifier's last lines. Since Linux 6.4 such a log
+/// lacks its beginning, before it lacks its end.
+fn cut_off() -> String {
+    format!("\n… the kernel cut the log off here, at {WHOLE} bytes; the verifier's last lines are:\n")
+}
+
+fn is_blank(log: &[u8]) -> bool {
+    log.first().is_none_or(|&byte| byte == 0)
 }
 
 impl Refusal {
@@ -82,14 +143,14 @@ impl Refusal {
         program: &bpf::Program<'_>,
         shared: &Shared<'_>,
         differs: bool,
-    ) -> Result<OwnedFd, Error> {
+    ) -> Result<Accepted, Error> {
         let sentence = verifier::reason_in_log(&self.log);
         if sentence.map_or(!differs, verifier::is_too_large) {
             return Err(self.without_location(program, shared));
         }
         let mut room = vec![0; WHOLE];
         let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
-            Ok(program) => return Ok(program),
+            Ok(program) => return Ok(Accepted::with(program, &room)),
             Err(error) => error,
         };
         let mut log = text(&room);
@@ -99,7 +160,9 @@ impl Refusal {
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
             // The program is accepted; only its log did not fit.
-            return load_retrying(program, shared.tokens.held(), LogLevel::Reason, &mut [])
+            let loaded = load_retrying(program, shared.tokens.held(), LogLevel::Reason, &mut []);
+            return loaded
+                .map(|loaded| Accepted::with(loaded, log.as_bytes()))
                 .map_err(|error| refused(program, &error, shared.tokens));
         }
         let Some(found) = own.or(sentence) else {
@@ -111,12 +174,10 @@ impl Refusal {
             // Report only the call: the source line is not at fault.
             at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());
         }
-        let explanation = explained(found, shared);
+        let explanation = explained(found, program, shared);
         if !is_whole && overflows {
-            log.push_str(&format!(
-                "\n… the kernel cut the log off here, at {WHOLE} bytes; the verifier's last lines are:\n{}",
-                self.log
-            ));
+            log.push_str(&cut_off());
+            log.push_str(&self.log);
         }
         Err(self.verifier(program, explanation, at, log))
     }
@@ -124,7 +185,7 @@ impl Refusal {
     /// Returns the refusal without another load: where the walk ended is unknown.
     pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
         match verifier::reason_in_log(&self.log) {
-            Some(sentence) => self.verifier(program, explained(sentence, shared), None, self.log.clone()),
+            Some(sentence) => self.verifier(program, explained(sentence, program, shared), None, self.log.clone()),
             None => refused(program, &self.error, shared.tokens),
         }
     }
@@ -144,6 +205,8 @@ fn load_retrying(
     const TIMES: u32 = 5;
     let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
+        #[cfg(feature = "load-options")]
+        LogLevel::StepsAndStatistics => "loads a program, with each step of the verifier in the log",
         LogLevel::Steps => "loads it once more, with each step of the verifier in the log, to find where it refuses it",
     };
     let mut times = 1;

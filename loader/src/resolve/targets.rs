@@ -9,6 +9,7 @@
 use std::{
     fmt, io,
     os::fd::{AsFd, OwnedFd},
+    sync::OnceLock,
 };
 
 use crate::{
@@ -32,6 +33,8 @@ pub(crate) struct Targets {
     missing: usize,
     /// Why there is no BTF to search.
     absent: Option<Absent>,
+    /// The modules in which programs are attached to many functions, and their BTF when a program is loaded.
+    modules: Vec<(String, OnceLock<io::Result<OwnedFd>>)>,
 }
 
 #[derive(Debug)]
@@ -88,14 +91,22 @@ impl Visitor for Targets {
 impl Targets {
     /// Collects the attach targets of these programs.
     pub(crate) fn of_all<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Self {
-        let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
+        let (mut wanted, mut modules) = (Vec::new(), Vec::new());
+        for program in programs {
+            wanted.extend(Wanted::by(program));
+            if cfg!(feature = "tracing")
+                && let Some(Target::TracingMulti { module: Some(module), .. }) = &program.section.target
+            {
+                modules.push((module.clone(), OnceLock::new()));
+            }
+        }
         sort(&mut wanted, |one, other| one.key().cmp(&other.key()));
         wanted.dedup_by(|one, before| one.key() == before.key());
         let mut filter = NameFilter::default();
         for wanted in &wanted {
             filter.add(&wanted.name);
         }
-        Self { missing: wanted.len(), wanted, filter, absent: None }
+        Self { missing: wanted.len(), wanted, filter, absent: None, modules }
     }
 
     /// Returns the index of the target of this kind and name.
@@ -135,6 +146,9 @@ impl Targets {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
+                ProgramType::TRACING if cfg!(feature = "tracing") && section.is_tracing_multi() => {
+                    self.of_many(program)
+                }
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Invalid {
                     operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(
@@ -160,6 +174,24 @@ impl Targets {
                     None => format!("neither the kernel's BTF nor its modules' has {mine}"),
                 },
             }),
+        }
+    }
+}
+
+impl Targets {
+    /// Returns the BTF whose functions a program can be attached to: the program is verified for any function of it.
+    fn of_many(&self, program: &ProgramSpec) -> Result<BtfTarget<'_>, Error> {
+        let Some(Target::TracingMulti { module: Some(module), .. }) = &program.section.target else {
+            return Ok(BtfTarget::default());
+        };
+        let found = self.modules.iter().find(|(name, _)| name == module);
+        let (_, opened) = found.ok_or_else(|| Error::bug("a module was not recorded"))?;
+        match opened.get_or_init(|| btf::of_module(module)) {
+            Ok(btf) => Ok(BtfTarget { id: 0, of: Some(btf.as_fd()) }),
+            Err(error) => Err(Error::kernel(
+                format!("open the types of the module {module}, for the program `{}`", program.name),
+                error,
+            )),
         }
     }
 }

@@ -19,15 +19,17 @@ mod tests;
 pub(super) use self::define::Attr;
 pub(crate) use self::{
     commands::{
-        BtfLoad, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti,
-        LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateUprobeMulti, MapBatch, MapCreate,
-        MapElem, Obj, ObjGetInfo, ProgAttach, ProgLoad, ProgTestRun, ProgTestRunOn, RawTracepointOpen, TaskFdQuery,
+        BtfLoad, CommonAttr, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateAt, LinkCreateIter,
+        LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateTracingMulti,
+        LinkCreateUprobeMulti, LinkDetach, LinkUpdate, MapBatch, MapCreate, MapElem, Obj, ObjGetInfo,
+        ProgAssocStructOps, ProgAttach, ProgBindMap, ProgLoad, ProgQuery, ProgStreamRead, ProgTestRun,
+        RawTracepointOpen, TaskFdQuery,
     },
     field::{Name, Pointer},
-    info::{BtfInfo, MapInfo, ProgInfo, ProgStatistics},
+    info::{BtfInfo, LinkInfo, MapInfo, ProgInfo, ProgStatistics},
 };
 #[cfg(feature = "token")]
 pub(crate) use self::{
-    commands::{BtfLoadWithToken, ProgLoadWithToken, TokenCreate},
+    commands::{BtfLoadWithToken, TokenCreate},
     info::TokenInfo,
 };

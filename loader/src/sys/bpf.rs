@@ -18,10 +18,10 @@ use cutaway_sys::{
     report::{check, report},
 };
 
-use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 #[cfg(feature = "token")]
-use super::attr::{BtfLoadWithToken, ProgLoadWithToken};
-use super::constant_names::{LoggedAs, ProgFlagBits, Replacing, Text};
+use super::attr::BtfLoadWithToken;
+use super::attr::{Attr, BtfLoad, CommonAttr, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::constant_names::{LoggedAs, ObjFlagBits, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
 use crate::ProgramType;
 
@@ -45,6 +45,7 @@ pub(super) enum Command {
     PROG_GET_FD_BY_ID = 13,
     MAP_GET_FD_BY_ID = 14,
     OBJ_GET_INFO_BY_FD = 15,
+    PROG_QUERY = 16,
     RAW_TRACEPOINT_OPEN = 17,
     BTF_LOAD = 18,
     BTF_GET_FD_BY_ID = 19,
@@ -57,10 +58,19 @@ pub(super) enum Command {
     MAP_UPDATE_BATCH = 26,
     MAP_DELETE_BATCH = 27,
     LINK_CREATE = 28,
+    LINK_UPDATE = 29,
+    LINK_GET_FD_BY_ID = 30,
+    LINK_GET_NEXT_ID = 31,
     ENABLE_STATS = 32,
     ITER_CREATE = 33,
+    LINK_DETACH = 34,
+    PROG_BIND_MAP = 35,
     #[cfg(feature = "token")]
     TOKEN_CREATE = 36,
+    PROG_STREAM_READ_BY_FD = 37,
+    PROG_ASSOC_STRUCT_OPS = 38,
+    /// `BPF_MAP_CREATE` with the flag for common attributes (7.2).
+    MAP_CREATE_COMMON_ATTRS = 1 << 16,
 }
 
 /// Calls bpf(2) and logs the call.
@@ -154,7 +164,10 @@ impl kv::Source for Arguments<'_> {
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BPF_{self:?}")
+        match self {
+            Self::MAP_CREATE_COMMON_ATTRS => f.write_str("BPF_MAP_CREATE|BPF_COMMON_ATTRS"),
+            _ => write!(f, "BPF_{self:?}"),
+        }
     }
 }
 
@@ -164,18 +177,85 @@ pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
 }
 
 /// `BPF_F_TOKEN_FD`, the same bit for maps, programs and BTF: the structure has the fd of a token (6.9).
+#[cfg(feature = "token")]
 const TOKEN_FD: u32 = 1 << 16;
 
 /// Creates a map, with the rights of `token`.
-pub(crate) fn map_create(mut attr: MapCreate, token: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
-    if cfg!(feature = "token")
-        && let Some(token) = token
-    {
+pub(crate) fn map_create(attr: MapCreate, token: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    map_create_for(attr, None, token, why)
+}
+
+/// The SHA-256 of a program's instructions.
+pub(crate) type ProgramHash = [u8; 32];
+
+/// Creates a map, with the rights of `token`, that only the program with this hash may use (6.18), if one is given.
+pub(crate) fn map_create_for(
+    mut attr: MapCreate,
+    program: Option<&ProgramHash>,
+    token: Option<BorrowedFd<'_>>,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    set_program(&mut attr, program);
+    set_token(&mut attr, token);
+    // SAFETY: the only address in `MapCreate` is that of `program`, borrowed for the call, with its length.
+    unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
+}
+
+/// Creates a map as [`map_create_for`] does, and has the kernel write the reason of a refusal into `log` (7.2; EINVAL
+/// before, without a log).
+pub(crate) fn map_create_logged(
+    mut attr: MapCreate,
+    program: Option<&ProgramHash>,
+    token: Option<BorrowedFd<'_>>,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    /// `BPF_LOG_LEVEL1`
+    const LEVEL: u32 = 1;
+    set_program(&mut attr, program);
+    set_token(&mut attr, token);
+    let mut common = CommonAttr {
+        log_size: length(log.len())?,
+        log_level: LEVEL,
+        log_buf: Pointer::to_mut(log),
+        ..CommonAttr::default()
+    };
+    let command = Command::MAP_CREATE_COMMON_ATTRS;
+    let size = size_of::<MapCreate>();
+    // SAFETY: both structures are alive, without padding, and as long as said. The address in `attr` is that of
+    // `program`, the one in `common` that of `log`; both are borrowed for the call, with their own lengths.
+    let value = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_mut(&mut attr),
+            size,
+            std::ptr::from_mut(&mut common),
+            size_of::<CommonAttr>(),
+        )
+    };
+    let answer = reported(&Arguments { command, attr: &attr, logged: &[], size }, value, why);
+    // SAFETY: the answer of a command that answers with a new fd.
+    unsafe { owned_fd(answer) }
+}
+
+/// Sets the only program that may use a new map.
+fn set_program(attr: &mut MapCreate, program: Option<&ProgramHash>) {
+    if let Some(hash) = program {
+        attr.excl_prog_hash = Pointer::to(hash);
+        attr.excl_prog_hash_size = hash.len() as u32;
+    }
+}
+
+/// Sets the token of a new map.
+fn set_token(attr: &mut MapCreate, token: Option<BorrowedFd<'_>>) {
+    #[cfg(feature = "token")]
+    if let Some(token) = token {
         attr.map_flags.0 |= TOKEN_FD;
         attr.map_token_fd = number(token);
     }
-    // SAFETY: `MapCreate` holds no address.
-    unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
+    #[cfg(not(feature = "token"))]
+    let _ = (attr, token);
 }
 
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
@@ -196,19 +276,35 @@ pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// Pins an object in a bpf file system.
-pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Result<()> {
-    let mut attr =
-        Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
+/// Pins an object in a bpf file system. A relative path is relative to `directory` if there is one (6.5), otherwise to
+/// the working directory.
+pub(crate) fn obj_pin(
+    path: &CStr,
+    directory: Option<BorrowedFd<'_>>,
+    object: BorrowedFd<'_>,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr = Obj { bpf_fd: number(object), ..at(path, directory) };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
     unsafe { bpf_logged(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
 }
 
-/// Opens a pinned object.
-pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
-    let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
+/// Opens a pinned object. `directory` is that of [`obj_pin`].
+pub(crate) fn obj_get(path: &CStr, directory: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = at(path, directory);
     // SAFETY: as in `obj_pin`; the answer is a new fd.
     unsafe { bpf_fd_logged(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
+}
+
+fn at(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Obj {
+    /// `BPF_F_PATH_FD`
+    const PATH_FD: u32 = 1 << 14;
+    Obj {
+        pathname: Pointer::to(path.to_bytes_with_nul()),
+        file_flags: ObjFlagBits(if directory.is_some() { PATH_FD } else { 0 }),
+        path_fd: directory.map_or(0, number),
+        ..Obj::default()
+    }
 }
 
 /// Loads BTF, with the rights of `token`. `log`, if not empty, receives the kernel's log.
@@ -247,6 +343,9 @@ pub(crate) struct Program<'a> {
     pub(crate) target: BtfTarget<'a>,
     /// The BTF of the modules whose functions it calls; instructions refer to them by index, from 1.
     pub(crate) modules: &'a [OwnedFd],
+    /// Maps that belong to the program although no instruction refers to them (6.14).
+    #[cfg(feature = "load-options")]
+    pub(crate) bound: &'a [BorrowedFd<'a>],
 }
 
 /// An attach target, by its BTF id.
@@ -274,6 +373,10 @@ pub(crate) enum LogLevel {
     Steps = 1,
     /// Only the reason of a refusal, and statistics: `BPF_LOG_STATS` (5.2).
     Reason = 4,
+    /// Each verified instruction, and statistics: `BPF_LOG_LEVEL2`. (With `BPF_LOG_LEVEL1` the kernel empties the log
+    /// of a program that it accepts: `pop_log` in `kernel/bpf/verifier.c`.)
+    #[cfg(feature = "load-options")]
+    StepsAndStatistics = 2 | 4,
 }
 
 /// Loads a program, with the rights of `token`. `log`, if not empty, receives the verifier's log.
@@ -284,8 +387,15 @@ pub(crate) fn prog_load(
     log: &mut [u8],
     why: &str,
 ) -> io::Result<OwnedFd> {
-    // Index 0 means vmlinux; the kernel does not use the fd there.
-    let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
+    #[cfg(feature = "load-options")]
+    let bound = program.bound;
+    #[cfg(not(feature = "load-options"))]
+    let bound: &[BorrowedFd<'_>] = &[];
+    // Index 0 means vmlinux; the kernel does not use the fd there. But if it is given the length of the array, it
+    // requires an fd there, which then is that of the first map.
+    let (first, others) = bound.split_first().map_or((0, bound), |(first, rest)| (number(*first), rest));
+    let modules = program.modules.iter().map(|fd| number(fd.as_fd()));
+    let fds: Vec<u32> = std::iter::once(first).chain(modules).chain(others.iter().copied().map(number)).collect();
     let mut attr = ProgLoad {
         prog_type: program.program_type,
         insn_cnt: length(program.instructions.len())?,
@@ -300,7 +410,8 @@ pub(crate) fn prog_load(
         expected_attach_type: program.expected_attach_type,
         attach_btf_id: program.target.id,
         attach_btf_obj_fd: program.target.of.map_or(0, number),
-        fd_array: if program.modules.is_empty() { Pointer::default() } else { Pointer::to(&modules) },
+        fd_array: if fds.len() == 1 && bound.is_empty() { Pointer::default() } else { Pointer::to(&fds) },
+        fd_array_cnt: if bound.is_empty() { 0 } else { length(fds.len())? },
         ..Default::default()
     };
     if let Some(info) = program.btf {
@@ -312,13 +423,10 @@ pub(crate) fn prog_load(
         attr.line_info = Pointer::to(info.line_info);
         attr.line_info_cnt = length(info.line_info.len())?;
     }
-    let logged: LoggedAs<'_> = &[("license", &Text(program.license))];
     #[cfg(feature = "token")]
     if let Some(token) = token {
         attr.prog_flags.0 |= TOKEN_FD;
-        let mut attr = ProgLoadWithToken { load: attr, prog_token_fd: number(token), ..Default::default() };
-        // SAFETY: as below; the further fields hold no address.
-        return unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, logged, why) };
+        attr.prog_token_fd = number(token);
     }
     #[cfg(not(feature = "token"))]
     let _ = token;
@@ -326,7 +434,7 @@ pub(crate) fn prog_load(
     // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most
     // `log_size` bytes.
-    unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, logged, why) }
+    unsafe { bpf_fd_logged(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }
 
 pub(super) fn length(len: usize) -> io::Result<u32> {

@@ -41,6 +41,11 @@ pub(crate) fn of_program(program: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>>
 }
 
 fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool> {
+    name_of(btf, buffer).map(|found| found == name.as_bytes())
+}
+
+/// Reads the name of BTF: `vmlinux`, that of a module, or nothing for the BTF of an object.
+fn name_of<'b>(btf: &OwnedFd, buffer: &'b mut [u8; 64]) -> io::Result<&'b [u8]> {
     let mut info = [BtfInfo { name: Pointer::to_mut(buffer), name_len: buffer.len() as u32, ..BtfInfo::default() }];
     let mut attr = ObjGetInfo {
         bpf_fd: number(btf.as_fd()),
@@ -50,21 +55,29 @@ fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool
     // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `name_len` bytes where that points; both are
     // borrowed mutably for the call.
     unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the module's name") }?;
-    Ok(buffer.split(|&byte| byte == 0).next() == Some(name.as_bytes()))
+    Ok(buffer.split(|&byte| byte == 0).next().unwrap_or_default())
 }
 
-/// Returns the bytes of the BTF with this id, by two calls: the first returns the length.
+/// Opens the BTF with this id, and returns its name: empty for the BTF of an object (5.11).
+pub(crate) fn opened(id: u32) -> io::Result<(OwnedFd, String)> {
+    let btf = ids::open(Kind::Btf, id, "opens the types that a program's target is in")?;
+    let name = String::from_utf8_lossy(name_of(&btf, &mut [0; 64])?).into_owned();
+    Ok((btf, name))
+}
+
+/// Returns the bytes of the BTF with this id.
 pub(crate) fn bytes(id: u32) -> io::Result<Vec<u8>> {
-    let btf = ids::open(Kind::Btf, id, "opens the types that a program was loaded with")?;
+    read(ids::open(Kind::Btf, id, "opens the types that a program was loaded with")?.as_fd())
+}
+
+/// Returns the bytes of BTF, by two calls: the first returns the length.
+pub(crate) fn read(btf: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         let mut info =
             [BtfInfo { btf: Pointer::to_mut(&mut bytes), btf_size: bytes.len() as u32, ..BtfInfo::default() }];
-        let mut attr = ObjGetInfo {
-            bpf_fd: number(btf.as_fd()),
-            info_len: size_of::<BtfInfo>() as u32,
-            info: Pointer::to_mut(&mut info),
-        };
+        let mut attr =
+            ObjGetInfo { bpf_fd: number(btf), info_len: size_of::<BtfInfo>() as u32, info: Pointer::to_mut(&mut info) };
         // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both
         // are borrowed mutably for the call.
         unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the length of the types, then the types") }?;

@@ -18,10 +18,17 @@ use log::kv;
 /// Returns the name of a number in this field; `None` for a plain number, or one that is unknown to this crate.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     let names = match (field, number) {
-        ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
         ("kprobe_multi_flags", 1) => return Some("BPF_F_KPROBE_MULTI_RETURN"),
         ("uprobe_multi_flags", 1) => return Some("BPF_F_UPROBE_MULTI_RETURN"),
+        ("uprobe_multi_flags", 2) => return Some("BPF_F_UPROBE_MULTI_PATH_FD"),
+        ("uprobe_multi_flags", 3) => return Some("BPF_F_UPROBE_MULTI_RETURN|BPF_F_UPROBE_MULTI_PATH_FD"),
+        ("query_flags", 1) => return Some("BPF_F_QUERY_EFFECTIVE"),
         ("netfilter_flags", 1) => return Some("BPF_F_NETFILTER_IP_DEFRAG"),
+        ("test_flags", 1) if cfg!(feature = "advice") => return Some("BPF_F_TEST_RUN_ON_CPU"),
+        ("test_flags", 2) if cfg!(feature = "advice") => return Some("BPF_F_TEST_XDP_LIVE_FRAMES"),
+        ("test_flags", 4) if cfg!(feature = "advice") => return Some("BPF_F_TEST_SKB_CHECKSUM_COMPLETE"),
+        ("stream_id", 1) if cfg!(feature = "advice") => return Some("BPF_STDOUT"),
+        ("stream_id", 2) if cfg!(feature = "advice") => return Some("BPF_STDERR"),
         ("pf", 2) => return Some("NFPROTO_IPV4"),
         ("pf", 10) => return Some("NFPROTO_IPV6"),
         ("btf_flags", 0x1_0000) if cfg!(feature = "token") => return Some("BPF_F_TOKEN_FD"),
@@ -52,6 +59,10 @@ flags! {
     MapFlagBits: MAP_FLAGS;
     /// Flags of `BPF_PROG_LOAD`.
     ProgFlagBits: PROG_FLAGS;
+    /// Flags of `BPF_PROG_ATTACH`, `BPF_LINK_CREATE` and `BPF_LINK_UPDATE`.
+    AttachFlagBits: ATTACH_FLAGS;
+    /// Flags of `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+    ObjFlagBits: MAP_FLAGS;
 }
 
 fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,6 +93,11 @@ const MAP_FLAGS: &str = "\
 const PROG_FLAGS: &str = "\
     BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
     BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
+
+/// Flags of `BPF_PROG_ATTACH`, by bit; `BPF_F_LINK` is also a flag of maps.
+const ATTACH_FLAGS: &str = "\
+    BPF_F_ALLOW_OVERRIDE BPF_F_ALLOW_MULTI BPF_F_REPLACE BPF_F_BEFORE BPF_F_AFTER BPF_F_ID BPF_F_PREORDER - - - - - - \
+    BPF_F_LINK";
 
 /// The strings or bytes to log in place of addresses, by field.
 pub(super) type LoggedAs<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
@@ -143,6 +159,8 @@ mod tests {
         assert_eq!(format!("{:?}", ProgFlagBits(1 << 4)), "BPF_F_SLEEPABLE");
         assert_eq!(format!("{:?}", ProgFlagBits(3 << 6)), "BPF_F_TEST_REG_INVARIANTS|0x40");
         assert_eq!(format!("{:?}", MapFlagBits(1 << 19)), "BPF_F_RB_OVERWRITE");
+        assert_eq!(format!("{:?}", AttachFlagBits(2 | 1 << 13)), "BPF_F_ALLOW_MULTI|BPF_F_LINK");
+        assert_eq!(format!("{:?}", ObjFlagBits(1 << 14)), "BPF_F_PATH_FD");
         assert_eq!((of("hooknum", 4), of("hooknum", 5)), (Some("NF_INET_POST_ROUTING"), None));
         assert_eq!(Hex(&[0, 0xff]).to_string(), "[00ff]");
         assert_eq!(Text(c"a\n\xff").to_string(), "\"a\\n\\xFF\"");

@@ -1,8 +1,9 @@
 //! bpf(2): the commands that find objects by id, also those of other processes.
 //!
-//! The kernel gives every map, program and BTF an id, and does not reuse an id while it runs. There are two commands:
-//! from an id to the next higher one, and from an id to an fd. With them all objects of the machine can be listed. Both
-//! require CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`, Linux 4.13.)
+//! The kernel gives every map, program, link and BTF an id, and does not reuse an id while it runs. There are two
+//! commands: from an id to the next higher one, and from an id to an fd. With them all objects of the machine can be
+//! listed. Both require CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in
+//! `kernel/bpf/syscall.c`, Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -24,6 +25,8 @@ pub(crate) enum Kind {
     Program,
     /// BTF.
     Btf,
+    /// Links (5.8).
+    Link,
 }
 
 /// Returns the lowest id above `id`; fails with ENOENT if there is none.
@@ -32,6 +35,7 @@ pub(crate) fn next(kind: Kind, id: u32, why: &str) -> io::Result<u32> {
         Kind::Map => Command::MAP_GET_NEXT_ID,
         Kind::Program => Command::PROG_GET_NEXT_ID,
         Kind::Btf => Command::BTF_GET_NEXT_ID,
+        Kind::Link => Command::LINK_GET_NEXT_ID,
     };
     let mut attr = GetId { id, ..GetId::default() };
     // SAFETY: `GetId` holds no address.
@@ -45,6 +49,7 @@ pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
         Kind::Map => Command::MAP_GET_FD_BY_ID,
         Kind::Program => Command::PROG_GET_FD_BY_ID,
         Kind::Btf => Command::BTF_GET_FD_BY_ID,
+        Kind::Link => Command::LINK_GET_FD_BY_ID,
     };
     let mut attr = GetId { id, ..GetId::default() };
     // SAFETY: `GetId` holds no address; the answer is a new fd.

@@ -17,11 +17,12 @@ use cutaway_sys::AttachType;
 
 use super::{
     attr::{
-        IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
-        LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
+        IterCreate, LinkCreate, LinkCreateAt, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter,
+        LinkCreatePerfEvent, LinkCreateTracing, LinkCreateTracingMulti, LinkCreateUprobeMulti, LinkDetach, LinkUpdate,
+        Pointer, ProgAttach, RawTracepointOpen,
     },
     bpf::{Command, bpf, bpf_fd, bpf_fd_logged, length, number},
-    constant_names::{LoggedAs, Shown, Text},
+    constant_names::{AttachFlagBits, LoggedAs, Shown, Text},
 };
 
 /// The target of a link without further parameters.
@@ -29,14 +30,14 @@ use super::{
 pub(crate) enum Target<'a> {
     /// A cgroup or a network namespace.
     Fd(BorrowedFd<'a>),
-    /// A network device.
+    /// A network device, by its index.
     Device(u32),
     /// -1, which is no fd: for probes.
     Nowhere,
 }
 
 impl Target<'_> {
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         match self {
             Self::Fd(fd) => number(fd),
             Self::Device(index) => index,
@@ -56,6 +57,65 @@ pub(crate) fn create(
     let mut attr = LinkCreate { prog_fd: number(program), target_fd: target.number(), attach_type, flags };
     // SAFETY: `LinkCreate` holds no address.
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// The position of a program among those of its target, as bpf(2) takes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// `BPF_F_BEFORE` and other flags.
+    pub(crate) flags: u32,
+    /// The fd or id that `flags` refer to; 0 for none.
+    pub(crate) relative: u32,
+    /// The expected revision of the list of programs; 0 for any.
+    pub(crate) revision: u64,
+}
+
+/// Attaches a program by a link at a position among the programs of a network device (6.6) or a cgroup (6.17).
+pub(crate) fn create_at(
+    program: BorrowedFd<'_>,
+    target: Target<'_>,
+    attach_type: AttachType,
+    position: Position,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreateAt {
+        prog_fd: number(program),
+        target_fd: target.number(),
+        attach_type,
+        flags: AttachFlagBits(position.flags),
+        relative_fd: position.relative,
+        expected_revision: position.revision,
+        ..Default::default()
+    };
+    // SAFETY: `LinkCreateAt` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// `BPF_F_REPLACE`
+const REPLACE: u32 = 1 << 2;
+
+/// Replaces the program of a link (5.7), or its map (6.4), if it still is `expected`, where that is given.
+pub(crate) fn update(
+    link: BorrowedFd<'_>,
+    new: BorrowedFd<'_>,
+    expected: Option<BorrowedFd<'_>>,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr = LinkUpdate {
+        link_fd: number(link),
+        new_prog_fd: number(new),
+        flags: AttachFlagBits(if expected.is_some() { REPLACE } else { 0 }),
+        old_prog_fd: expected.map_or(0, number),
+    };
+    // SAFETY: `LinkUpdate` holds no address.
+    unsafe { bpf(Command::LINK_UPDATE, &mut attr, why) }.map(drop)
+}
+
+/// Detaches a link from its target (5.9). The link stays open, without a target.
+pub(crate) fn detach(link: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    let mut attr = LinkDetach { link_fd: number(link) };
+    // SAFETY: `LinkDetach` holds no address.
+    unsafe { bpf(Command::LINK_DETACH, &mut attr, why) }.map(drop)
 }
 
 /// Attaches a program to a perf event (5.15).
@@ -133,6 +193,28 @@ pub(crate) fn create_kprobe_multi(
     unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, logged, why) }
 }
 
+/// Attaches a program to functions of the kernel or of one module, each by its BTF id and with an optional cookie. The
+/// program was loaded for this attach type.
+pub(crate) fn create_tracing_multi(
+    program: BorrowedFd<'_>,
+    attach_type: AttachType,
+    ids: &[u32],
+    cookies: &[u64],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    check_cookies(ids.len(), cookies)?;
+    let mut attr = LinkCreateTracingMulti {
+        prog_fd: number(program),
+        attach_type,
+        ids: Pointer::to(ids),
+        cookies: Pointer::to(cookies),
+        cnt: length(ids.len())?,
+        ..Default::default()
+    };
+    // SAFETY: `ids` has `cnt` ids, and `cookies` none or as many values; both are borrowed for the call.
+    unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, &[("ids", &Shown(ids))], why) }
+}
+
 /// Tries to create a link to a function without a name, as a probe.
 pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let names = [Pointer::default()];
@@ -147,10 +229,18 @@ pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) ->
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
+/// The file of many probes.
+#[derive(Clone, Copy)]
+pub(crate) enum ProbedFile<'a> {
+    Path(&'a CStr),
+    /// An open file (7.2).
+    Fd(BorrowedFd<'a>),
+}
+
 /// The offsets in a file for many probes.
 #[derive(Clone, Copy)]
 pub(crate) struct UprobeOffsets<'a> {
-    pub(crate) path: &'a CStr,
+    pub(crate) file: ProbedFile<'a>,
     pub(crate) offsets: &'a [u64],
     /// File offsets of the semaphores, which count the attached probes; empty, or one for each offset.
     pub(crate) ref_ctr_offsets: &'a [u64],
@@ -167,22 +257,30 @@ pub(crate) fn create_uprobe_multi(
     pid: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {
+    /// `BPF_F_UPROBE_MULTI_PATH_FD`
+    const PATH_FD: u32 = 1 << 1;
     check_cookies(locations.offsets.len(), locations.cookies)?;
     check_cookies(locations.offsets.len(), locations.ref_ctr_offsets)?;
+    let (path, path_fd) = match locations.file {
+        ProbedFile::Path(path) => (Some(path), None),
+        ProbedFile::Fd(fd) => (None, Some(fd)),
+    };
     let mut attr = LinkCreateUprobeMulti {
         prog_fd: number(program),
         attach_type,
-        path: Pointer::to(locations.path.to_bytes_with_nul()),
+        path: path.map_or(Pointer::default(), |path| Pointer::to(path.to_bytes_with_nul())),
         offsets: Pointer::to(locations.offsets),
         ref_ctr_offsets: Pointer::to(locations.ref_ctr_offsets),
         cookies: Pointer::to(locations.cookies),
         cnt: length(locations.offsets.len())?,
-        uprobe_multi_flags: u32::from(retprobe),
+        uprobe_multi_flags: u32::from(retprobe) | if path_fd.is_some() { PATH_FD } else { 0 },
         pid,
+        path_fd: path_fd.map_or(0, number),
         ..Default::default()
     };
-    let logged: LoggedAs<'_> = &[("path", &Text(locations.path)), ("offsets", &Shown(locations.offsets))];
-    // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
+    let logged: LoggedAs<'_> = &[("path", &Text(path.unwrap_or_default())), ("offsets", &Shown(locations.offsets))];
+    // SAFETY: all addresses are null or borrowed for the call: a C string, and slices that are empty or have `cnt`
+    // values.
     unsafe { bpf_fd_logged(Command::LINK_CREATE, &mut attr, logged, why) }
 }
 
@@ -238,14 +336,24 @@ pub(crate) fn raw_tracepoint_open(
 }
 
 /// Attaches a program without a link: it stays attached until it is detached, also after the process has exited.
+/// `replaced` is the program to replace, for the flag `BPF_F_REPLACE`, which this function sets.
 pub(crate) fn prog_attach(
     program: BorrowedFd<'_>,
-    target: BorrowedFd<'_>,
+    target: Target<'_>,
     attach_type: AttachType,
-    attach_flags: u32,
+    position: Position,
+    replaced: Option<BorrowedFd<'_>>,
     why: &str,
 ) -> io::Result<()> {
-    let mut attr = ProgAttach { target_fd: number(target), attach_bpf_fd: number(program), attach_type, attach_flags };
+    let mut attr = ProgAttach {
+        target_fd: target.number(),
+        attach_bpf_fd: number(program),
+        attach_type,
+        attach_flags: AttachFlagBits(position.flags | if replaced.is_some() { REPLACE } else { 0 }),
+        replace_bpf_fd: replaced.map_or(0, number),
+        relative_fd: position.relative,
+        expected_revision: position.revision,
+    };
     // SAFETY: `ProgAttach` holds no address.
     unsafe { bpf(Command::PROG_ATTACH, &mut attr, why) }.map(drop)
 }
@@ -253,12 +361,12 @@ pub(crate) fn prog_attach(
 /// Detaches a program that [`prog_attach`] attached.
 pub(crate) fn prog_detach(
     program: BorrowedFd<'_>,
-    target: BorrowedFd<'_>,
+    target: Target<'_>,
     attach_type: AttachType,
     why: &str,
 ) -> io::Result<()> {
     let mut attr =
-        ProgAttach { target_fd: number(target), attach_bpf_fd: number(program), attach_type, attach_flags: 0 };
+        ProgAttach { target_fd: target.number(), attach_bpf_fd: number(program), attach_type, ..ProgAttach::default() };
     // SAFETY: `ProgAttach` holds no address.
     unsafe { bpf(Command::PROG_DETACH, &mut attr, why) }.map(drop)
 }

@@ -12,7 +12,7 @@ use std::{
     ptr::NonNull,
     sync::atomic::{
         AtomicU8, AtomicU16, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Release},
+        Ordering::{AcqRel, Acquire, Release},
     },
 };
 
@@ -118,6 +118,30 @@ impl Shared {
                 Word::U64(word) => word.store(value, Release),
             }
         })
+    }
+
+    /// Adds to the word at `offset` and returns its value before; `None` if it is not aligned or not in the memory.
+    pub(crate) fn fetch_add_u32(&self, offset: usize, value: u32) -> Option<u32> {
+        let mut before = None;
+        let seen = self.visit(offset, size_of::<u32>(), |_, word| {
+            if let Word::U32(word) = word {
+                // ATOMICS: pairs with a program's atomic instructions on the same word.
+                before = Some(word.fetch_add(value, AcqRel));
+            }
+        });
+        before.filter(|_| seen)
+    }
+
+    /// Adds to the word at `offset` and returns its value before; `None` if it is not aligned or not in the memory.
+    pub(crate) fn fetch_add_u64(&self, offset: usize, value: u64) -> Option<u64> {
+        let mut before = None;
+        let seen = self.visit(offset, size_of::<u64>(), |_, word| {
+            if let Word::U64(word) = word {
+                // ATOMICS: pairs with a program's atomic instructions on the same word.
+                before = Some(word.fetch_add(value, AcqRel));
+            }
+        });
+        before.filter(|_| seen)
     }
 
     /// Passes the words of a range to `see`, each with its offset in the range.

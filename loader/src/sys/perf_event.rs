@@ -28,6 +28,8 @@ pub(crate) enum Event<'a> {
     Kprobe { event_type: u32, config: u64, function: &'a CStr, offset: u64 },
     /// `PERF_TYPE_TRACEPOINT` with the tracepoint's id.
     Tracepoint { id: u64 },
+    /// `PERF_TYPE_BREAKPOINT`: an access to an address, with `bp_type` and `bp_len` of `struct perf_event_attr`.
+    Breakpoint { bp_type: u32, address: u64, length: u64 },
     /// A counter that is sampled at intervals.
     Counter { event_type: u32, config: u64, sampling: Sampling },
 }
@@ -76,6 +78,15 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
                 Sampling::Period(events) => (events, 0),
                 Sampling::Frequency(hertz) => (hertz, PerfEventAttr::FREQ),
             };
+        }
+        Event::Breakpoint { bp_type, address, length } => {
+            attr.event_type = PerfEventAttr::TYPE_BREAKPOINT;
+            attr.bp_type = bp_type;
+            // The kernel's names of these fields are `bp_addr` and `bp_len`.
+            attr.config1 = address;
+            attr.config2 = length;
+            // A sample, and with it a run of the program, at each access.
+            attr.sample_period = 1;
         }
         Event::Tracepoint { id } => {
             attr.event_type = PerfEventAttr::TYPE_TRACEPOINT;
@@ -143,6 +154,13 @@ impl kv::Source for Arguments<'_> {
                         pair("sample_freq", kv::Value::from(*hertz))?;
                     }
                 }
+            }
+            Event::Breakpoint { bp_type, address, length } => {
+                pair("type", kv::Value::from("PERF_TYPE_BREAKPOINT"))?;
+                pair("bp_type", kv::Value::from(*bp_type))?;
+                pair("bp_addr", kv::Value::from(*address))?;
+                pair("bp_len", kv::Value::from(*length))?;
+                pair("sample_period", kv::Value::from(1))?;
             }
             Event::Tracepoint { id } => {
                 pair("type", kv::Value::from("PERF_TYPE_TRACEPOINT"))?;

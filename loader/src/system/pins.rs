@@ -76,7 +76,7 @@ fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
 
 fn pin(path: PathBuf) -> io::Result<Option<Pin>> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    let object = bpf::obj_get(&name, "opens a pinned object, to find its kind")?;
+    let object = bpf::obj_get(&name, None, "opens a pinned object, to find its kind")?;
     Ok(map_id(&format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?.map(|map| Pin { path, map }))
 }
 

@@ -40,20 +40,23 @@ impl<'t> Tokens<'t> {
     }
 
     /// Creates a map, or loads a program or BTF.
+    #[inline(always)]
     pub(crate) fn create(
         &self,
         create: &mut dyn FnMut(Option<BorrowedFd<'_>>) -> io::Result<OwnedFd>,
     ) -> io::Result<OwnedFd> {
-        charged(&mut || create(None))
+        charged(None, create)
     }
 
     /// Explains a refusal by the missing capabilities.
+    #[inline(always)]
     pub(crate) fn explain(&self, error: Error, need: Need) -> Error {
         error.wanting(need.capabilities())
     }
 }
 
 /// Returns false: no attempt is repeated with a token.
+#[inline(always)]
 pub(crate) fn is_refusal(_: &io::Error) -> bool {
     false
 }

@@ -16,6 +16,7 @@ pub(crate) enum Need {
 
 impl Need {
     /// Returns the capabilities that the request needs.
+    #[inline]
     pub(super) fn capabilities(self) -> &'static [Capability] {
         match self {
             Self::Map(map_type) => privileges::to_create(map_type),

@@ -84,7 +84,7 @@ impl<'t> Tokens<'t> {
         create: &mut dyn FnMut(Option<BorrowedFd<'_>>) -> io::Result<OwnedFd>,
     ) -> io::Result<OwnedFd> {
         let token = self.held();
-        let answer = charged(&mut || create(token));
+        let answer = charged(token, create);
         match (answer, token) {
             (Err(error), None) if is_refusal(&error) => match self.find() {
                 Some(token) => create(Some(token)),

@@ -67,7 +67,7 @@ impl Own {
         own
     }
 
-    fn open(&self) -> File {
+    pub(crate) fn open(&self) -> File {
         File::open(&self.0).unwrap()
     }
 

@@ -129,7 +129,7 @@ fn tc_filter_has_its_priority() {
     assert!(network::send_to_self());
 }
 
-fn tcx(hook: fn(u32) -> Tcx) {
+fn tcx(hook: fn(u32) -> Tcx<'static>) {
     network::leave();
     for section in ["tcx/ingress", "tc"] {
         let loaded = load(section, TC_ACT_SHOT);

@@ -4,18 +4,24 @@
 //! ignore a test (`unsupported.rs`).
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod breakpoints;
 mod cgroups;
 mod containers;
 mod contexts;
 mod devices;
 mod kernel;
+mod link_info;
 mod network;
+mod orders;
 mod pins;
+mod programs;
 mod replacing;
 mod runs;
 mod sample;
 mod sockets;
+mod streams;
 mod tables;
+mod updates;
 mod usdt;
 mod user;
 
@@ -66,9 +72,15 @@ fn main() {
         cgroups::tests(),
         sockets::tests(),
         pins::tests(),
+        programs::tests(),
+        streams::tests(),
         replacing::tests(),
         tables::tests(),
         runs::tests(),
+        link_info::tests(),
+        updates::tests(),
+        orders::tests(),
+        breakpoints::tests(),
     ];
     Suite::new(tables).all_need(requirements::root).run_isolated(|| {})
 }

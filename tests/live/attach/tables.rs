@@ -9,19 +9,22 @@ use std::{
     os::fd::AsRawFd,
 };
 
-use cutaway::{Loaded, Object};
+use cutaway::{Link, LinkTarget, LinkType, Loaded, Object};
 
 use crate::{
-    harness::{Test, test},
-    network, unsupported,
+    harness::{Test, older_than, test},
+    network, sample, unsupported,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(struct_ops_map_is_registered_until_dropped).unless(unsupported::struct_ops),
         test!(struct_ops_map_attaches_with_a_link).unless(unsupported::struct_ops_links),
+        test!(struct_ops_link_gets_another_map).unless(unsupported::struct_ops_links),
         test!(struct_ops_map_that_does_not_fit_is_refused).unless(unsupported::struct_ops),
         test!(map_that_is_no_struct_ops_map_is_refused).unless(unsupported::struct_ops),
+        test!(program_is_associated_with_a_struct_ops_map).unless(unsupported::struct_ops).since(7, 0, "associations"),
+        test!(program_is_not_associated_with_another_map),
     ]
 }
 
@@ -113,6 +116,41 @@ fn struct_ops_map_attaches_with_a_link() {
     assert!(line.contains("it is part of a struct_ops map"), "{line}");
 }
 
+fn struct_ops_link_gets_another_map() {
+    network::leave();
+    // Both maps have the name of this process: the kernel requires it for congestion control.
+    let (first, second) = (object(LINKED).load().unwrap(), object(LINKED).load().unwrap());
+    let (old, new) = (first.map("table").unwrap(), second.map("table").unwrap());
+    let mut link = old.attach().unwrap();
+    let info = link.info().unwrap();
+    assert_eq!((info.link_type, info.program), (LinkType::STRUCT_OPS, None));
+    let map = |link: &Link| match link.info().unwrap().target {
+        LinkTarget::StructOps { map, .. } => map,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(map(&link), Some(old.id()));
+    let line = link.update_map_if(new, new).unwrap_err().to_string();
+    assert!(line.contains("EPERM") && line.contains("does not have the expected map"), "{line}");
+    link.update_map_if(new, old).unwrap();
+    assert_eq!(map(&link), Some(new.id()));
+    send();
+    assert_eq!((calls(&first), calls(&second)), (0, 1));
+    link.update_map(old).unwrap();
+    send();
+    assert_eq!((calls(&first), calls(&second)), (1, 1));
+    let line = link.update_map(first.map(".bss").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("not a struct_ops map of the section"), "{line}");
+    let line = link.update(first.program("init").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("cannot be updated with a program"), "{line}");
+    if older_than(6, 10, "detaching struct_ops maps").is_none() {
+        link.detach().unwrap();
+        assert_eq!(map(&link), None);
+        assert!(!available());
+    }
+    drop(link);
+    assert!(!available());
+}
+
 fn struct_ops_map_that_does_not_fit_is_refused() {
     let mut object = object(PLAIN);
     object.map_mut("unwanted").unwrap().autocreate = true;
@@ -135,4 +173,24 @@ fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
     assert!(line.contains("it is of type ARRAY, not a struct_ops map"), "{line}");
+}
+
+fn program_is_associated_with_a_struct_ops_map() {
+    let loaded = object(PLAIN).load().unwrap();
+    let map = loaded.map("table").unwrap();
+    let other = sample::load("syscall");
+    let program = other.program("count").unwrap();
+    program.associate_struct_ops(map).unwrap();
+    program.associate_struct_ops(map).unwrap();
+    let second = object(PLAIN).load().unwrap();
+    let line = program.associate_struct_ops(second.map("table").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("EBUSY") && line.contains("associated with another map"), "{line}");
+}
+
+fn program_is_not_associated_with_another_map() {
+    let loaded = sample::load("xdp");
+    let program = loaded.program("count").unwrap();
+    let line = program.associate_struct_ops(loaded.map("seen").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("associate the program `count` with the map `seen`: EINVAL"), "{line}");
+    assert!(line.contains("Linux 7.0"), "{line}");
 }

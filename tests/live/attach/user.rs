@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(uretprobe_multi_runs_on_return),
         test!(uprobe_multi_is_limited_to_a_process),
         test!(uprobe_multi_has_cookies).unless(unsupported::cookies),
+        test!(uprobe_multi_attaches_to_an_open_file),
         test!(uprobe_session_runs_on_entry_and_return).unless(unsupported::uprobe_session),
         test!(pattern_without_a_match_is_refused),
     ]
@@ -204,6 +205,30 @@ fn uprobe_multi_has_cookies() {
     assert_eq!(sample::cookie(&loaded), 77);
     let line = UprobeMulti::at_file_offsets(path, &[byte]).cookies(&[1, 2]).attach(program).unwrap_err().to_string();
     assert!(line.contains("2 cookies are given"), "{line}");
+}
+
+fn uprobe_multi_attaches_to_an_open_file() {
+    let (path, locations) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
+    let file = || std::fs::File::open(&path).unwrap();
+    let loaded = sample::object("uprobe.multi", 0, Also::OnlyThisProcess).load().unwrap();
+    let program = loaded.program("count").unwrap();
+    let probes = UprobeMulti::in_open_file(file(), "?64?");
+    assert_eq!(probes.locate().unwrap().1, locations);
+    let link = probes.attach(program).unwrap();
+    drop(probes);
+    call();
+    assert_eq!(runs(&loaded), 2);
+    drop(link);
+    let link = UprobeMulti::at_open_file_offsets(file(), locations.get(..1).unwrap()).attach(program).unwrap();
+    call();
+    assert_eq!(runs(&loaded), 3);
+    drop(link);
+    // The same file under procfs is what older kernels get.
+    let supported = features::uprobe_multi_fd().is_yes();
+    assert_eq!(supported, crate::harness::older_than(7, 2, "uprobe.multi by an fd").is_none());
+    let line =
+        UprobeMulti::in_open_file(std::fs::File::open("/dev/null").unwrap(), "?64?").attach(program).unwrap_err();
+    assert!(line.to_string().contains("it is not a file"), "{line}");
 }
 
 fn uprobe_session_runs_on_entry_and_return() {

@@ -13,14 +13,18 @@
 mod attaching;
 mod batches;
 mod corpus;
+mod created;
 mod descriptors;
 mod externs;
 mod journal;
+mod kernel_btf;
 mod lockdown;
 #[cfg(feature = "instrument")]
 mod losses;
 mod maps;
 mod objects;
+#[cfg(feature = "parallel")]
+mod parallel;
 mod polling;
 mod privileges;
 #[cfg(feature = "aya-obj")]
@@ -41,10 +45,12 @@ mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/own_mounts.rs"]
-#[expect(dead_code, reason = "other suites mount more")]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[cfg(feature = "parallel")]
+#[path = "../support/slow_programs.rs"]
+mod slow_programs;
 #[path = "../support/transports.rs"]
 mod transports;
 #[cfg(feature = "token")]
@@ -59,6 +65,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        created::tests(),
         verifier::tests(),
         attaching::tests(),
         stacks::tests(),
@@ -75,6 +82,9 @@ fn main() {
         #[cfg(feature = "token")]
         token::tests(),
         typed::tests(),
+        kernel_btf::tests(),
+        #[cfg(feature = "parallel")]
+        parallel::tests(),
         #[cfg(feature = "aya-obj")]
         readers::tests(),
     ];

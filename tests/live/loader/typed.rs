@@ -184,7 +184,7 @@ fn typed_values_without_keys() {
             map.map().keys().next().unwrap().unwrap_err().to_string(),
             map.map().entries().next().unwrap().unwrap_err().to_string(),
         ] {
-            assert!(text.contains("has no keys: see `Map::push`, `Map::pop` and `Map::peek_value`"), "{text}");
+            assert!(text.contains("which has no keys: see `Map::push`, `Map::pop` and `Map::peek_value`"), "{text}");
         }
     }
     let loaded = with_map(MapDef::new(Kind::BLOOM_FILTER).value_size(8).max_entries(100));
@@ -196,9 +196,12 @@ fn typed_values_without_keys() {
     let wrong = (1000..2000).filter(|value| map.contains(value).unwrap()).count();
     assert!(wrong < 300, "{wrong} of 1000 other values are said to be members");
     let error = map.map().lookup(&[]).unwrap_err().to_string();
-    assert!(error.contains("a BLOOM_FILTER has no keys: see `Map::push` and `Map::contains`"), "{error}");
+    assert!(
+        error.contains("its type is BLOOM_FILTER, which has no keys: see `Map::push` and `Map::contains`"),
+        "{error}"
+    );
     let error = map.pop().unwrap_err().to_string();
-    assert!(error.contains("it is a BLOOM_FILTER, and only QUEUE and STACK maps have this"), "{error}");
+    assert!(error.contains("its type is BLOOM_FILTER, and only QUEUE and STACK maps have this"), "{error}");
 }
 
 fn update_flags_are_obeyed() {
@@ -220,6 +223,14 @@ fn update_flags_are_obeyed() {
     assert_eq!(map.get(&1).unwrap(), Some(1), "nothing was written");
     map.set_with(&1, &3, UpdateFlags::EXIST).unwrap();
     assert_eq!(map.get(&1).unwrap(), Some(3));
+    // In a batch: the elements before the refused one are set.
+    let (one, two) = (1_u32.to_ne_bytes(), 2_u32.to_ne_bytes());
+    let elements = [(&two[..], &[2_u8; 8][..]), (&one[..], &[2_u8; 8][..])];
+    let error = map.map().update_batch_with(elements, UpdateFlags::NOEXIST).unwrap_err().to_string();
+    assert!(error.contains("set more than 1 of 2 values in") && error.contains("the key exists already"), "{error}");
+    assert_eq!((map.get(&1).unwrap(), map.get(&2).unwrap()), (Some(3), Some(u64::from_ne_bytes([2; 8]))));
+    map.map().update_batch_with(elements, UpdateFlags::EXIST).unwrap();
+    assert_eq!(map.get(&1).unwrap(), map.get(&2).unwrap());
     let error = map.set_with(&1, &3, UpdateFlags::LOCK).unwrap_err().to_string();
     assert!(error.contains("LOCK needs values with a `bpf_spin_lock`"), "{error}");
     let error = map.set_with(&1, &3, UpdateFlags::cpu(0)).unwrap_err().to_string();

@@ -41,6 +41,7 @@ fn option_without_effect_is_refused() {
         ("events/named", &["--interface", "lo"][..], INTERFACES),
         ("events/named", &["--cgroup", "/sys/fs/cgroup"], "cgroup, sockops, lsm_cgroup"),
         ("events/named", &["--frequency", "7"], "perf_event"),
+        ("events/named", &["--btf", "/absent"], "no CO-RE relocations"),
         ("events/named", &["--pins", "/absent"], "pins no map by name"),
         ("events/named", &["--buffer", "4096", "--max-entries", "events=4096"], "a size of its own (--max-entries)"),
         ("events/named", &["--type", "struct one", "--type", "events=struct other"], "--type MAP=TYPE"),

@@ -12,6 +12,7 @@ mod decoded;
 mod effects;
 mod endings;
 mod explain;
+mod given_btf;
 mod honest;
 mod pinned;
 mod readers;
@@ -76,6 +77,7 @@ fn main() {
         honest::tests(),
         pinned::tests(),
         effects::tests(),
+        given_btf::tests(),
         readers::tests(),
         token::tests(),
     ];

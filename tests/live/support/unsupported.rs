@@ -23,10 +23,15 @@ pub(crate) fn trampolines() -> Option<String> {
     // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that
     // is forbidden.
     let list = own_mounts::Mounted::new("tracefs")
-        .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
-    list.flatten().err().map(|error| {
+        .and_then(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
+    list.err().map(|error| {
         format!("this kernel cannot patch functions, or that is forbidden: cannot open its list of them: {error}")
     })
+}
+
+/// Returns the reason if the kernel has no links on many functions by their BTF ids.
+pub(crate) fn tracing_multi() -> Option<String> {
+    trampolines().or_else(btf).or_else(|| older_than(7, 3, "links on many functions by BTF id"))
 }
 
 /// Returns the reason if LSM programs do not run: the security module `bpf` must be active.
@@ -105,6 +110,12 @@ pub(crate) fn tc() -> Option<String> {
 
 pub(crate) fn tcx() -> Option<String> {
     older_than(6, 6, "links for classifiers")
+}
+
+/// Returns the reason if the kernel lacks netkit devices.
+pub(crate) fn netkit() -> Option<String> {
+    let reason = "this kernel has no netkit devices (CONFIG_NETKIT)";
+    older_than(6, 7, "netkit devices").or_else(|| (!has_symbol("netkit_link_attach")).then(|| reason.to_owned()))
 }
 
 pub(crate) fn netfilter() -> Option<String> {

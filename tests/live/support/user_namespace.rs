@@ -64,15 +64,17 @@ pub(crate) fn enter(inside: u32) -> Delegator {
         replies: File::from(OwnedFd::from(replies)),
         _its_ends: (asked, reply),
     };
-    // SAFETY: numbers, and an empty list.
-    unsafe {
-        checked(libc::setgroups(0, ptr::null()).into(), "setgroups");
-        checked(libc::setresgid(NOBODY, NOBODY, NOBODY).into(), "setresgid");
-        checked(libc::setresuid(NOBODY, NOBODY, NOBODY).into(), "setresuid");
-        checked(libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET).into(), "unshare");
-        // Otherwise root owns the files of this process in /proc.
-        checked(libc::prctl(libc::PR_SET_DUMPABLE, 1).into(), "prctl");
-    }
+    // SAFETY: an empty list.
+    checked(unsafe { libc::setgroups(0, ptr::null()) }.into(), "setgroups");
+    // SAFETY: numbers.
+    checked(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }.into(), "setresgid");
+    // SAFETY: numbers.
+    checked(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }.into(), "setresuid");
+    // SAFETY: flags.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET) }.into(), "unshare");
+    // Otherwise root owns the files of this process in /proc.
+    // SAFETY: numbers.
+    checked(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }.into(), "prctl");
     fs::write("/proc/self/setgroups", "deny").unwrap();
     fs::write("/proc/self/uid_map", format!("{inside} {NOBODY} 1")).unwrap();
     fs::write("/proc/self/gid_map", format!("{inside} {NOBODY} 1")).unwrap();

@@ -5,6 +5,9 @@
 //! peers perf [--quick] [--csv FILE] [--only MEASURE]    all measurements of the perf buffers, or those whose
 //!                                          names contain MEASURE (drain, stream, delivery)
 //! peers load [--quick] [--csv FILE]        opening and loading of objects, by cutaway and libbpf
+//! peers verify [--quick] [--csv FILE]      loading of an object that takes the verifier long, on all CPUs
+//! peers corpus [--quick] [--csv FILE] [--in DIRECTORY]    opening and loading of the objects in a directory
+//!                                          (default: tests/corpus)
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```
@@ -12,13 +15,16 @@
 //! Needs root and two idle CPUs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
+mod corpus;
 mod kernel;
 mod load;
 mod perf;
 mod ring;
 mod table;
+mod verify;
 
 fn main() -> ExitCode {
     // Before this thread is pinned to one CPU, which would then seem to be the only one.
@@ -26,13 +32,20 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [buffer @ ("ring" | "perf" | "load"), options @ ..] => {
+        [buffer @ ("ring" | "perf" | "load" | "verify" | "corpus"), options @ ..] => {
             let quick = options.contains(&"--quick");
             let file = options.iter().position(|option| *option == "--csv");
             let mut table = table::Table::default();
             match *buffer {
                 "ring" => ring::main(ring::Effort::of(quick), &mut table),
                 "load" => load::main(quick, &mut table),
+                "verify" => verify::main(quick, &mut table),
+                "corpus" => {
+                    let given = options.iter().position(|option| *option == "--in");
+                    let given = given.and_then(|at| options.get(at + 1).copied());
+                    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus");
+                    corpus::main(quick, Path::new(given.unwrap_or(own)), &mut table);
+                }
                 _ => {
                     let only = options.iter().position(|option| *option == "--only");
                     let only = only.and_then(|at| options.get(at + 1).copied());
@@ -46,10 +59,13 @@ fn main() -> ExitCode {
                     return ExitCode::FAILURE;
                 }
             }
-            if *buffer == "load" && !load::verdict(&table) {
-                return ExitCode::FAILURE;
-            }
-            ExitCode::SUCCESS
+            let met = match *buffer {
+                "load" => load::verdict(&table),
+                "verify" => verify::verdict(&table),
+                "corpus" => corpus::verdict(&table),
+                _ => true,
+            };
+            if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         ["instructions", peer, drains @ ..] => {
             let drains = drains.first().and_then(|drains| drains.parse().ok()).unwrap_or(1);
@@ -63,7 +79,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: peers (ring | perf | load) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
+                "usage: peers (ring | perf | load | verify | corpus) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
                      CONSUMER [DRAINS]"
             );
             ExitCode::from(2)

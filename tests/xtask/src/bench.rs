@@ -19,8 +19,8 @@ pub(crate) enum Bench {
     /// Prints tables and writes dated CSVs to tests/peers/results.
     #[command(verbatim_doc_comment)]
     Peers {
-        /// Measure only this
-        #[arg(value_enum)]
+        /// Measure only this: ring, perf, load, verify, corpus
+        #[arg(value_enum, hide_possible_values = true)]
         buffer: Option<Buffer>,
         /// Run fewer and shorter rounds, and write no CSV
         #[arg(long)]
@@ -49,6 +49,10 @@ pub(crate) enum Buffer {
     Perf,
     /// Loading of objects: CO-RE, kconfig, large .bss
     Load,
+    /// Loading of 64 programs that take the verifier long
+    Verify,
+    /// Loading of each object in tests/corpus
+    Corpus,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -71,13 +75,15 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load],
+        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify, Buffer::Corpus],
     };
     for buffer in buffers {
         let name = match buffer {
             Buffer::Ring => "ring",
             Buffer::Perf => "perf",
             Buffer::Load => "load",
+            Buffer::Verify => "verify",
+            Buffer::Corpus => "corpus",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
         let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };

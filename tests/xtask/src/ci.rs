@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use xtask::packages;
+
 use crate::{
     compare_matrix, structure, style,
     tools::{self, Outcome, Result, cargo},
@@ -26,6 +28,9 @@ const CHECKS: &[Check] = &[
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),
+    ("oldest Rust", packages::oldest_rust),
+    ("other targets", packages::targets),
+    ("packages to publish", packages::publish),
     ("fuzz targets build", fuzz),
     ("miri", miri),
     (TESTS, test),
@@ -112,7 +117,7 @@ fn test_with_tools() -> Result {
 
 /// Checks that the loader builds without warnings with each feature alone, and with none.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 18] = [
+    const FEATURES: [&str; 20] = [
         "aya-obj",
         "ring",
         "perf",
@@ -131,6 +136,8 @@ pub(crate) fn minimal() -> Result {
         "lirc",
         "system",
         "advice",
+        "instrument",
+        "parallel",
     ];
     for features in [""].into_iter().chain(FEATURES) {
         let only = ["clippy", "-p", "cutaway", "--lib", "--no-default-features", "--features", features];

@@ -18,7 +18,7 @@ mod vm;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{book, tools};
+use xtask::{api, book, packages, tools};
 
 /// Run a routine of this repository
 #[derive(Debug, Parser)]
@@ -54,6 +54,20 @@ enum Routine {
     MiriTree,
     /// Check the loader with each feature alone, and with none
     Minimal,
+    /// Check the published packages by Rust 1.88, the oldest version
+    ///
+    /// Skipped if rustup cannot install that version.
+    OldestRust,
+    /// Check the libraries for other architectures
+    ///
+    /// They build for 64-bit Linux, and one error says why they do not build
+    /// for others. Skipped for targets that rustup cannot add.
+    #[command(verbatim_doc_comment)]
+    Targets,
+    /// Compare the public API of each library with its api.txt
+    Api(api::Arguments),
+    /// Package all that would be published, without uploading
+    Publish,
     /// Check the fuzz targets
     ///
     /// Skipped if there is no C++ compiler or their crates cannot be fetched.
@@ -117,6 +131,10 @@ fn main() -> ExitCode {
         Routine::Miri => ci::miri(),
         Routine::MiriTree => ci::miri_tree(),
         Routine::Minimal => ci::minimal(),
+        Routine::OldestRust => packages::oldest_rust(),
+        Routine::Targets => packages::targets(),
+        Routine::Api(arguments) => api::run(&arguments),
+        Routine::Publish => packages::publish(),
         Routine::Fuzz => ci::fuzz(),
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Book(arguments) => book::write(&arguments),

@@ -44,7 +44,7 @@ const STAGES: &[&[&str]] = &[
     &["features"],
     &["resolve"],
     &["link"],
-    &["map", "program"],
+    &["map", "program", "link_info"],
     // Changes linked programs, and creates the maps that the inserted instructions write to.
     &["instrument"],
     // Readers of maps, and all maps and programs of the machine.

@@ -42,6 +42,7 @@ const ON_THE_HOST: &[&str] = &[
     // Need two CPUs that run at the same time.
     "--skip=busy_record_at_the_head_lets_the_reader_sleep",
     "--skip=trailing_release_refuses_no_large_record",
+    "--skip=large_programs_are_loaded_by_helpers",
 ];
 
 /// The arguments of the whole suite: the files that it needs in a guest, and the tests that it skips there.

@@ -124,3 +124,57 @@ fn chapters_named_by_front_pages_exist() {
         }
     }
 }
+
+/// Each published package, by its directory.
+const PACKAGES: [&str; 6] = ["sys", "mmap-ring", "perf-reader", "programs", "loader", "cli"];
+
+#[test]
+fn packages_have_the_licenses_of_the_repository() {
+    for package in PACKAGES {
+        for license in ["LICENSE-MIT", "LICENSE-APACHE"] {
+            assert_eq!(read(&format!("{package}/{license}")), read(license), "{package}/{license}");
+        }
+    }
+}
+
+/// The rules of crates.io, which refuses a package after the first ones are published.
+#[test]
+fn packages_have_the_metadata_of_a_registry() {
+    let list = |manifest: &str, key: &str| -> Vec<String> {
+        let line = manifest.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = ["));
+        line.unwrap_or_default().split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    for package in PACKAGES {
+        let manifest = read(&format!("{package}/Cargo.toml"));
+        for field in
+            ["description = ", "license.workspace = ", "rust-version.workspace = ", "documentation = ", "readme = "]
+        {
+            assert!(manifest.lines().any(|line| line.starts_with(field)), "{package}/Cargo.toml has no `{field}`");
+        }
+        let keywords = list(&manifest, "keywords");
+        assert!((1..=5).contains(&keywords.len()), "{package}: {keywords:?}");
+        for keyword in &keywords {
+            assert!(keyword.len() <= 20 && keyword.chars().all(|c| c.is_ascii_alphanumeric() || "-_+".contains(c)));
+        }
+        for category in list(&manifest, "categories") {
+            assert!(CATEGORIES.contains(&category.as_str()), "{package}: {category}");
+        }
+        let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).unwrap();
+        assert!(read(&format!("{package}/README.md")).starts_with(&format!("# {name}\n")), "{package}/README.md");
+    }
+}
+
+/// Of the categories of crates.io, those that fit.
+const CATEGORIES: [&str; 5] =
+    ["command-line-utilities", "compilers", "development-tools", "development-tools::debugging", "os::linux-apis"];
+
+/// The README names one oldest Rust version for users, the packages' own.
+#[test]
+fn documents_name_the_oldest_rust_version() {
+    let manifest = read("Cargo.toml");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"')).unwrap();
+    let library_pages = PACKAGES.iter().map(|package| format!("{package}/README.md"));
+    for page in library_pages.chain(["README.md", "docs/README.md", "docs/releases.md"].map(str::to_owned)) {
+        assert!(read(&page).contains(&format!("Rust {version}")), "{page} does not name Rust {version}");
+    }
+}

@@ -43,6 +43,7 @@ fn main() {
         test!(pin_keeps_its_count).needs(root),
         test!(uprobe_counts_one_call).needs(root),
         test!(batch_adds_up_squares).needs(root),
+        test!(maps_uses_its_own_map).needs(root),
     ];
     Suite::new([tests]).run()
 }
@@ -188,4 +189,10 @@ fn batch_adds_up_squares() {
     let sum: u64 = (500..1000).map(|n| n * n).sum();
     let line = Example::new("batch", "batch").line();
     assert_eq!(line, format!("the squares of 500 to 999 add up to {sum}"));
+}
+
+fn maps_uses_its_own_map() {
+    let sum: u64 = (1001..2000).map(|n| n * n).sum();
+    let line = Example::new("maps", "batch").line();
+    assert_eq!(line, format!("the squares of 1001 to 1999 add up to {sum}"));
 }

@@ -3,6 +3,8 @@
 //! ```text
 //!     -4@-1204(%rbp) 8@%rax 1@$10        x86
 //!     -4@[sp,60] 8@x0 1@10               arm64
+//!     -4@-88(s0) 8@a0 1@10               riscv64
+//!     -4@160(%r15) 8@%r2 1@10            s390x
 //!      ││ └ operand
 //!      │└ bytes: 1, 2, 4 or 8
 //!      └ signed
@@ -41,6 +43,8 @@ pub(super) enum ArgLocation {
 pub(super) enum Machine {
     X86,
     Arm64,
+    Riscv64,
+    S390x,
     Other,
 }
 
@@ -83,6 +87,8 @@ fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64
     let location = match machine {
         Machine::X86 => x86(operand, from_here),
         Machine::Arm64 => arm64(operand),
+        Machine::Riscv64 => riscv64(operand),
+        Machine::S390x => s390x(operand),
         Machine::Other => None,
     };
     match (location, size.parse()) {
@@ -146,6 +152,42 @@ fn arm64(operand: &str) -> Option<ArgLocation> {
         return Some(ArgLocation::Memory { base: registers::arm64(base)?, distance, index: None });
     }
     registers::arm64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
+}
+
+/// `CONSTANT`, `REGISTER`, `[DISTANCE](REGISTER)`
+fn riscv64(operand: &str) -> Option<ArgLocation> {
+    if let "zero" | "x0" = operand {
+        return Some(ArgLocation::Constant(0));
+    }
+    if let Some((distance, base)) = with_base(operand)? {
+        return Some(ArgLocation::Memory { base: registers::riscv64(base)?, distance, index: None });
+    }
+    registers::riscv64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
+}
+
+/// `CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE)`, `[DISTANCE](%INDEX,%BASE)`
+///
+/// As a base or an index, `%r0` is the value 0 and not the register.
+fn s390x(operand: &str) -> Option<ArgLocation> {
+    let register = |name: &str| registers::s390x(name.strip_prefix('%')?);
+    let address = |name: &str| Some(name).filter(|&name| name != "%r0").and_then(register);
+    if let Some((distance, inside)) = with_base(operand)? {
+        let (base, index) = match inside.split_once(',') {
+            None => (address(inside)?, None),
+            Some((index, base)) => (address(base.trim())?, Some((address(index.trim())?, 0))),
+        };
+        return Some(ArgLocation::Memory { base, distance, index });
+    }
+    register(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
+}
+
+/// Splits `[DISTANCE](BASE)`. `Some(None)`: the operand has another form; `None`: its distance is not a number.
+fn with_base(operand: &str) -> Option<Option<(i64, &str)>> {
+    let Some((distance, base)) = operand.strip_suffix(')').and_then(|operand| operand.split_once('(')) else {
+        return Some(None);
+    };
+    let distance = if distance.is_empty() { 0 } else { number(distance.trim())? };
+    Some(Some((distance, base.trim())))
 }
 
 /// Parses a decimal or hexadecimal number with an optional sign. A number above `i64::MAX` is taken as its bits.
@@ -212,6 +254,53 @@ mod tests {
                 argument(8, false, ArgLocation::Memory { base: 8, distance: -16, index: None }),
             ]
         );
+    }
+
+    #[test]
+    fn riscv64_arguments_are_read() {
+        let memory = |base, distance| ArgLocation::Memory { base, distance, index: None };
+        assert_eq!(
+            read(Machine::Riscv64, "-8@-88(s0) 4@0(a5) -4@5 8@t0 2@(sp) 8@zero 1@-0x10 8@8( a0 )", &|_| None),
+            [
+                argument(8, true, memory(64, -88)),
+                argument(4, false, memory(120, 0)),
+                argument(4, true, ArgLocation::Constant(5)),
+                argument(8, false, ArgLocation::Register(40)),
+                argument(2, false, memory(16, 0)),
+                argument(8, false, ArgLocation::Constant(0)),
+                argument(1, false, ArgLocation::Constant(-16)),
+                argument(8, false, memory(80, 8)),
+            ]
+        );
+        for text in ["8@fa0", "8@%lo(counter)(a5)", "8@8(x0)", "8@8(a0,a1)", "8@8()", "8@)", "8@8(", "8@[a0]", "8@%a0"]
+        {
+            let arguments = read(Machine::Riscv64, &format!("{text} 8@a0"), &|_| None);
+            assert_eq!(arguments[0].location, ArgLocation::Unreadable, "{text}");
+        }
+    }
+
+    #[test]
+    fn s390x_arguments_are_read() {
+        let memory = |base, distance, index| ArgLocation::Memory { base, distance, index };
+        const R2: u16 = 40;
+        const R15: u16 = 144;
+        assert_eq!(
+            read(Machine::S390x, "-4@160(%r15) 8@%r2 1@71 -2@-5 8@(%r2) 4@8(%r2,%r15) 8@%r0", &|_| None),
+            [
+                argument(4, true, memory(R15, 160, None)),
+                argument(8, false, ArgLocation::Register(R2)),
+                argument(1, false, ArgLocation::Constant(71)),
+                argument(2, true, ArgLocation::Constant(-5)),
+                argument(8, false, memory(R2, 0, None)),
+                // The index precedes the base.
+                argument(4, false, memory(R15, 8, Some((R2, 0)))),
+                argument(8, false, ArgLocation::Register(24)),
+            ]
+        );
+        for text in ["8@%f0", "8@%a1", "8@r2", "8@8(%r0)", "8@8(%r0,%r2)", "8@8(%r2,%r0)", "8@8(,%r2)", "8@%r16"] {
+            let arguments = read(Machine::S390x, &format!("{text} 8@%r2"), &|_| None);
+            assert_eq!(arguments[0].location, ArgLocation::Unreadable, "{text}");
+        }
     }
 
     #[test]

@@ -181,6 +181,8 @@ impl<'f, 'b> File<'f, 'b> {
         match self.image.head.machine {
             elf::EM_X86_64 | elf::EM_386 => Machine::X86,
             elf::EM_AARCH64 => Machine::Arm64,
+            elf::EM_RISCV => Machine::Riscv64,
+            elf::EM_S390 => Machine::S390x,
             _ => Machine::Other,
         }
     }

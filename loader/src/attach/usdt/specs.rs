@@ -62,11 +62,7 @@ fn argument(argument: &Argument) -> [u8; ARGUMENT] {
         ArgLocation::Register(register) => (0, REGISTER, register),
         ArgLocation::Memory { base, distance, index: None } => (distance, MEMORY, base),
         ArgLocation::Memory { base, distance, index: Some((index, power)) } => {
-            let how = match cfg!(target_endian = "little") {
-                true => MEMORY_INDEXED | u32::from(index) << 8 | u32::from(power) << 20,
-                false => MEMORY_INDEXED | u32::from(power) << 8 | u32::from(index) << 12,
-            };
-            (distance, how, base)
+            (distance, MEMORY_INDEXED | index_bits(index, power, cfg!(target_endian = "little")), base)
         }
         ArgLocation::Unreadable => (0, NONE, 0),
     };
@@ -79,9 +75,32 @@ fn argument(argument: &Argument) -> [u8; ARGUMENT] {
     bytes
 }
 
+/// Returns `idx_reg_off:12` and `scale_bitshift:4`, which follow `arg_type:8` on little-endian machines. On big-endian
+/// ones, where a structure's first bitfield has the highest bits, the header declares the four fields in reverse.
+fn index_bits(index: u16, power: u8, little_endian: bool) -> u32 {
+    match little_endian {
+        true => u32::from(index) << 8 | u32::from(power) << 20,
+        false => u32::from(power) << 8 | u32::from(index) << 12,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn index_has_its_bits_in_both_byte_orders() {
+        // One word: `arg_type` is its lowest byte in both orders.
+        assert_eq!((3 | index_bits(0x50, 3, true)).to_le_bytes(), [3, 0x50, 0x30, 0]);
+        assert_eq!((3 | index_bits(0x50, 3, false)).to_be_bytes(), [0, 0x05, 0x03, 3]);
+    }
+
+    #[test]
+    #[cfg(target_endian = "big")]
+    fn register_has_the_form_of_big_endian_libbpf() {
+        let register = Argument { location: ArgLocation::Register(0x28), size: 4, signed: true };
+        assert_eq!(argument(&register), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x28, 1, 32]);
+    }
 
     #[test]
     #[cfg(target_endian = "little")]

@@ -16,7 +16,7 @@ use super::{
     marks::{FunctionMarks, Marks, Unmarked},
     report::{CoverageReport, FunctionRun, NotMeasured},
 };
-use crate::{Error, FunctionSpec, Object, link::Linked, token::Tokens};
+use crate::{Error, FunctionSpec, Object, elf::Start, link::Linked, token::Tokens};
 
 /// Name of the map with the marks.
 pub(in crate::instrument) const NAME: &str = "cutaway_cover";
@@ -62,8 +62,8 @@ impl Covering {
         }
     }
 
-    /// Notes that a program is loaded with marks, or without them for a reason.
-    pub(in crate::instrument) fn note(&mut self, linked: &Linked, marked: Result<&Unmarked, &str>) {
+    /// Notes that a program with these functions is loaded with marks, or without them for a reason.
+    pub(in crate::instrument) fn note(&mut self, functions: &[(Start, usize)], marked: Result<&Unmarked, &str>) {
         let why = match (marked, &self.map) {
             (Ok(unmarked), _) => {
                 self.unmarked.extend(unmarked.iter().copied());
@@ -72,7 +72,7 @@ impl Covering {
             (Err(_), Err(why)) => Some(why.clone()),
             (Err(why), _) => Some(why.to_owned()),
         };
-        for (function, _) in &linked.functions {
+        for (function, _) in functions {
             let Some(index) = self.marks.position(*function) else { continue };
             let known = self.loaded.entry(index).or_default();
             *known = known.take().or_else(|| why.clone());

@@ -1,6 +1,9 @@
 //! Reads the counts of lost records, and keeps which of them are complete.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use cutaway_sys::Helper;
 
@@ -31,7 +34,8 @@ pub(in crate::instrument) struct LossCounting {
     sites: Sites,
     /// The counters, or the reason why there are none.
     counters: Result<Counters, String>,
-    form: Form,
+    /// True for [`Form::Pointer`], false for [`Form::Number`].
+    compares_pointers: AtomicBool,
     /// The object's maps.
     buffers: Vec<Buffer>,
     /// The functions of the loaded programs, each with the reason why a program that contains it does not count.
@@ -59,7 +63,7 @@ impl LossCounting {
             Buffer::of(spec, map.map_or(spec.map_flags, Map::flags))
         });
         let buffers = buffers.collect();
-        Ok(Self { sites, counters, form: Form::Number, buffers, functions: BTreeMap::new() })
+        Ok(Self { sites, counters, compares_pointers: AtomicBool::new(false), buffers, functions: BTreeMap::new() })
     }
 
     /// Returns whether calls of a program can be counted.
@@ -71,22 +75,28 @@ impl LossCounting {
     /// Inserts the counting into a program; with `sum` in the form [`Form::Sum`].
     pub(in crate::instrument) fn insert(&self, linked: &Linked, sum: bool, into: &mut Insertions) -> Result<(), Error> {
         let Ok(counters) = &self.counters else { return Ok(()) };
-        insert(&self.sites, linked, counters.fd(), if sum { Form::Sum } else { self.form }, into)
+        insert(&self.sites, linked, counters.fd(), if sum { Form::Sum } else { self.form() }, into)
+    }
+
+    /// Returns the form of the counting with a jump.
+    pub(in crate::instrument) fn form(&self) -> Form {
+        // ATOMICS: only the flag itself is shared between threads. A thread that misses the change makes it itself.
+        if self.compares_pointers.load(Ordering::Relaxed) { Form::Pointer } else { Form::Number }
     }
 
     /// Returns whether the verifier may accept the counting in another form, and changes the form. `why` is the reason
-    /// for the refusal.
-    pub(in crate::instrument) fn changes_form(&mut self, why: &str) -> bool {
-        let changes = self.form == Form::Number && why.contains("pointer arithmetic prohibited");
+    /// for the refusal of a program that counts in the form `form`.
+    pub(in crate::instrument) fn changes_form(&self, form: Form, why: &str) -> bool {
+        let changes = form == Form::Number && why.contains("pointer arithmetic prohibited");
         if changes {
-            self.form = Form::Pointer;
+            self.compares_pointers.store(true, Ordering::Relaxed);
         }
         changes
     }
 
-    /// Notes that a program is loaded with the counting, or without it for a reason.
-    pub(in crate::instrument) fn note(&mut self, linked: &Linked, counted: Result<(), &str>) {
-        for &(function, _) in &linked.functions {
+    /// Notes that a program with these functions is loaded with the counting, or without it for a reason.
+    pub(in crate::instrument) fn note(&mut self, functions: &[(Start, usize)], counted: Result<(), &str>) {
+        for &(function, _) in functions {
             let why = counted.err().map(str::to_owned);
             match self.functions.get_mut(&function) {
                 Some(known) => *known = known.take().or(why),

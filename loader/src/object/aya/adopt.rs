@@ -87,6 +87,8 @@ fn without_file(elf: Elf, btf: Option<&Btf<'_>>, license: &CStr) -> Object {
         functions: Sorted::of([]),
         externs: Vec::new(),
         kconfig: String::new(),
+        #[cfg(feature = "core-relo")]
+        kernel_btf: None,
         variables: variable::read(&elf, btf, &[]),
         maps: Vec::new(),
         programs: Vec::new(),
@@ -291,7 +293,7 @@ fn maps(
 
 /// Converts the description of a map.
 fn spec(name: &str, map: &Map, location: Location) -> MapSpec {
-    let mut spec = MapSpec::new(name, MapType(map.map_type()), location);
+    let mut spec = MapSpec::at(name, MapType(map.map_type()), location);
     (spec.key_size, spec.value_size, spec.max_entries) = (map.key_size(), map.value_size(), map.max_entries());
     spec.map_flags = MapFlags::from_bits_retain(map.map_flags());
     spec.map_extra = map.map_extra();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     MapType, ProgramType,
-    sys::constant_names::{MapFlagBits, ProgFlagBits},
+    sys::constant_names::{AttachFlagBits, MapFlagBits, ObjFlagBits, ProgFlagBits},
 };
 
 attr! {
@@ -33,6 +33,19 @@ attr! {
         map_extra: u64,
         value_type_btf_obj_fd: u32,
         map_token_fd: u32,
+        /// The SHA-256 of the only program that may use the map (6.18).
+        excl_prog_hash: Pointer,
+        excl_prog_hash_size: u32,
+        padding: u32,
+    }
+
+    /// `struct bpf_common_attr`: the fourth argument of bpf(2), with `BPF_COMMON_ATTRS` in the command
+    struct CommonAttr {
+        log_buf: Pointer,
+        log_size: u32,
+        log_level: u32,
+        log_true_size: u32,
+        padding: u32,
     }
 
     /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_FREEZE`
@@ -85,6 +98,12 @@ attr! {
         core_relo_cnt: u32,
         /// File descriptors that instructions refer to by index: BTF of modules (5.14).
         fd_array: Pointer,
+        core_relos: Pointer,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        prog_token_fd: u32,
+        /// The length of `fd_array`: all maps in it are bound to the program (6.14).
+        fd_array_cnt: u32,
     }
 
     /// `BPF_BTF_LOAD`
@@ -104,6 +123,18 @@ attr! {
         target_fd: u32,
         attach_type: AttachType,
         flags: u32,
+    }
+
+    /// `BPF_LINK_CREATE` at a position among the programs of a target: tcx, netkit (6.6), cgroups (6.17)
+    struct LinkCreateAt {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: AttachFlagBits,
+        /// A file descriptor, or an id with `BPF_F_ID`.
+        relative_fd: u32,
+        padding: u32,
+        expected_revision: u64,
     }
 
     /// `BPF_LINK_CREATE` for a perf event (`BPF_PERF_EVENT`)
@@ -150,6 +181,18 @@ attr! {
         cookies: Pointer,
     }
 
+    /// `BPF_LINK_CREATE` for many functions by their BTF ids (`BPF_TRACE_FENTRY_MULTI` and its relatives)
+    struct LinkCreateTracingMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        ids: Pointer,
+        cookies: Pointer,
+        cnt: u32,
+        padding: u32,
+    }
+
     /// `BPF_LINK_CREATE` for many locations of one file (`BPF_TRACE_UPROBE_MULTI`)
     struct LinkCreateUprobeMulti {
         prog_fd: u32,
@@ -163,7 +206,8 @@ attr! {
         cnt: u32,
         uprobe_multi_flags: u32,
         pid: u32,
-        padding: u32,
+        /// The file, with `BPF_F_UPROBE_MULTI_PATH_FD` (7.2) and no `path`.
+        path_fd: u32,
     }
 
     /// `BPF_LINK_CREATE` for a hook of netfilter (`BPF_NETFILTER`)
@@ -184,12 +228,48 @@ attr! {
         flags: u32,
     }
 
+    /// `BPF_LINK_UPDATE`; for a struct_ops map the fds are those of maps
+    struct LinkUpdate {
+        link_fd: u32,
+        new_prog_fd: u32,
+        flags: AttachFlagBits,
+        old_prog_fd: u32,
+    }
+
+    /// `BPF_LINK_DETACH`
+    struct LinkDetach {
+        link_fd: u32,
+    }
+
     /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`
     struct ProgAttach {
+        /// A file descriptor, or the index of a network device.
         target_fd: u32,
         attach_bpf_fd: u32,
         attach_type: AttachType,
-        attach_flags: u32,
+        attach_flags: AttachFlagBits,
+        /// The program to be replaced (5.6).
+        replace_bpf_fd: u32,
+        /// A file descriptor, or an id with `BPF_F_ID` (6.6).
+        relative_fd: u32,
+        expected_revision: u64,
+    }
+
+    /// `BPF_PROG_QUERY`; the kernel writes the results into the same structure
+    struct ProgQuery {
+        target_fd: u32,
+        attach_type: AttachType,
+        query_flags: u32,
+        attach_flags: AttachFlagBits,
+        prog_ids: Pointer,
+        count: u32,
+        padding: u32,
+        /// Linux 6.0.
+        prog_attach_flags: Pointer,
+        /// Linux 6.6, as the fields after it.
+        link_ids: Pointer,
+        link_attach_flags: Pointer,
+        revision: u64,
     }
 
     /// `BPF_RAW_TRACEPOINT_OPEN`
@@ -214,24 +294,35 @@ attr! {
         ctx_size_out: u32,
         ctx_in: Pointer,
         ctx_out: Pointer,
+        /// `BPF_F_TEST_…` (5.10).
+        test_flags: u32,
+        cpu: u32,
+        /// Packets at once, of live frames (5.18).
+        batch_size: u32,
+        padding: u32,
     }
 
-    /// `BPF_PROG_TEST_RUN` with the fields of Linux 5.10, which select the CPU for a raw tracepoint's program
-    struct ProgTestRunOn {
+    /// `BPF_PROG_BIND_MAP`
+    struct ProgBindMap {
         prog_fd: u32,
-        retval: u32,
-        data_size_in: u32,
-        data_size_out: u32,
-        data_in: Pointer,
-        data_out: Pointer,
-        repeat: u32,
-        duration: u32,
-        ctx_size_in: u32,
-        ctx_size_out: u32,
-        ctx_in: Pointer,
-        ctx_out: Pointer,
+        map_fd: u32,
         flags: u32,
-        cpu: u32,
+    }
+
+    /// `BPF_PROG_STREAM_READ_BY_FD`
+    struct ProgStreamRead {
+        stream_buf: Pointer,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        padding: u32,
+    }
+
+    /// `BPF_PROG_ASSOC_STRUCT_OPS`
+    struct ProgAssocStructOps {
+        map_fd: u32,
+        prog_fd: u32,
+        flags: u32,
     }
 
     /// `BPF_ENABLE_STATS`
@@ -243,7 +334,10 @@ attr! {
     struct Obj {
         pathname: Pointer,
         bpf_fd: u32,
-        file_flags: u32,
+        file_flags: ObjFlagBits,
+        /// The directory that the path is relative to, with `BPF_F_PATH_FD` (6.5).
+        path_fd: u32,
+        padding: u32,
     }
 
     /// `BPF_TASK_FD_QUERY`; the kernel writes the results into the same structure
@@ -259,7 +353,7 @@ attr! {
         probe_addr: u64,
     }
 
-    /// `BPF_{MAP,PROG,BTF}_GET_NEXT_ID` and `BPF_{MAP,PROG,BTF}_GET_FD_BY_ID`
+    /// `BPF_{MAP,PROG,BTF,LINK}_GET_NEXT_ID` and `BPF_{MAP,PROG,BTF,LINK}_GET_FD_BY_ID`
     struct GetId {
         id: u32,
         next_id: u32,
@@ -274,38 +368,20 @@ attr! {
     }
 }
 
-/// Logs the fields of a structure that another one begins with.
+/// Logs the fields of the structure that [`BtfLoadWithToken`] begins with.
 #[cfg(feature = "token")]
-macro_rules! nested {
-    ($($type:ty)*) => {$(
-        impl Field for $type {
-            fn is_given(&self) -> bool {
-                true
-            }
+impl Field for BtfLoad {
+    fn is_given(&self) -> bool {
+        true
+    }
 
-            fn visit<'kvs>(&'kvs self, _: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-                kv::Source::visit(self, to)
-            }
-        }
-    )*};
+    fn visit<'kvs>(&'kvs self, _: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        kv::Source::visit(self, to)
+    }
 }
 
 #[cfg(feature = "token")]
-nested! { ProgLoad BtfLoad }
-
-// The fields for tokens are in structures of their own, so that a call without a token is as short as before 6.9.
-#[cfg(feature = "token")]
 attr! {
-    /// `BPF_PROG_LOAD` with a token
-    struct ProgLoadWithToken {
-        load: ProgLoad,
-        core_relos: Pointer,
-        core_relo_rec_size: u32,
-        log_true_size: u32,
-        prog_token_fd: u32,
-        fd_array_cnt: u32,
-    }
-
     /// `BPF_BTF_LOAD` with a token
     struct BtfLoadWithToken {
         load: BtfLoad,

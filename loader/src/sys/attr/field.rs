@@ -6,7 +6,7 @@ use log::kv;
 
 use crate::{
     AttachType, MapType, ProgramType,
-    sys::constant_names::{self, MapFlagBits, ProgFlagBits},
+    sys::constant_names::{self, AttachFlagBits, MapFlagBits, ObjFlagBits, ProgFlagBits},
 };
 
 /// A user-space address as `bpf_attr` holds it: 64 bits wide on every architecture (`__aligned_u64`).
@@ -24,6 +24,13 @@ impl Pointer {
     /// Returns a pointer to memory that the kernel writes.
     pub(in crate::sys) fn to_mut<T>(target: &mut [T]) -> Self {
         if target.is_empty() { Self(0) } else { Self(target.as_mut_ptr().expose_provenance() as u64) }
+    }
+}
+
+impl Pointer {
+    /// Returns the address, for structures whose fields depend on a type.
+    pub(in crate::sys) fn address(self) -> u64 {
+        self.0
     }
 }
 
@@ -120,6 +127,9 @@ fields! {
     Name: self => kv::Value::from_debug(self);
     MapFlagBits: self => kv::Value::from_debug(self);
     ProgFlagBits: self => kv::Value::from_debug(self);
+    AttachFlagBits: self => kv::Value::from_debug(self);
+    ObjFlagBits: self => kv::Value::from_debug(self);
+    [u64; 6]: self => kv::Value::from_debug(self);
     MapType: self => kv::Value::from_debug(self);
     ProgramType: self => kv::Value::from_debug(self);
 }

@@ -37,6 +37,15 @@ attr! {
         run_cnt: u64,
     }
 
+    /// `struct bpf_link_info`; the fields after `prog_id` depend on the type
+    struct LinkInfo {
+        link_type: u32,
+        id: u32,
+        prog_id: u32,
+        padding: u32,
+        words: [u64; 6],
+    }
+
     /// `struct bpf_btf_info`
     struct BtfInfo {
         btf: Pointer,
@@ -47,7 +56,7 @@ attr! {
         kernel_btf: u32,
     }
 
-    /// `struct bpf_prog_info`, the part that every kernel since 5.0 fills
+    /// `struct bpf_prog_info`; older kernels leave the last fields 0
     struct ProgInfo {
         prog_type: ProgramType,
         id: u32,
@@ -71,6 +80,26 @@ attr! {
         jited_func_lens: Pointer,
         btf_id: u32,
         func_info_rec_size: u32,
+        func_info: Pointer,
+        nr_func_info: u32,
+        nr_line_info: u32,
+        line_info: Pointer,
+        jited_line_info: Pointer,
+        nr_jited_line_info: u32,
+        line_info_rec_size: u32,
+        jited_line_info_rec_size: u32,
+        nr_prog_tags: u32,
+        prog_tags: Pointer,
+        run_time_ns: u64,
+        run_cnt: u64,
+        /// 5.12
+        recursion_misses: u64,
+        /// 5.16
+        verified_insns: u32,
+        /// 6.0, like the next
+        attach_btf_obj_id: u32,
+        attach_btf_id: u32,
+        padding: u32,
     }
 }
 

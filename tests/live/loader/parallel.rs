@@ -1,0 +1,251 @@
+//! Programs that are loaded on several threads: the result is that of one thread.
+//!
+//! The harness records system calls, and then loading uses one thread. So these tests lower the level of the log.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use cutaway::{Error, LoadOptions, Loaded, Object};
+use cutaway_programs::prelude::*;
+use log::{Level, LevelFilter};
+
+use crate::{
+    harness::{Test, test},
+    journal,
+    requirements::{ring, root},
+    slow_programs::{self, walk},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let loops = "bounded loops";
+    vec![
+        test!(large_programs_are_loaded_by_helpers).since(5, 3, loops).needs(root),
+        test!(one_thread_loads_alone).since(5, 3, loops).needs(root),
+        test!(recorded_load_uses_one_thread).since(5, 3, loops).needs(root),
+        test!(first_error_in_the_file_is_returned).since(5, 3, loops).needs(root),
+        test!(failed_programs_are_in_the_order_of_the_file).since(5, 3, loops).needs(root),
+        test!(owner_of_a_map_is_the_first_program_in_the_file).since(5, 3, loops).needs(root),
+        test!(without_memory_for_threads_the_caller_loads).since(5, 3, loops).needs(root),
+        #[cfg(feature = "instrument")]
+        test!(instrumented_programs_are_noted_in_order).since(5, 3, loops).needs(ring),
+    ]
+}
+
+/// Large enough that helpers are started after the first program, on fast machines too.
+const ROUNDS: i32 = 3000;
+
+/// Ends the record of system calls; messages of `level` and above are still recorded.
+fn record_only(level: LevelFilter) {
+    log::set_max_level(level);
+}
+
+/// Calls `load`. Returns its result, and whether a helper was seen meanwhile.
+fn watched<T>(load: impl FnOnce() -> T) -> (T, bool) {
+    let (ended, seen) = (AtomicBool::new(false), AtomicBool::new(false));
+    let result = thread::scope(|scope| {
+        scope.spawn(|| {
+            // ATOMICS: flags that guard no other data.
+            while !ended.load(Ordering::Relaxed) {
+                for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+                    let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+                    seen.fetch_or(name.trim() == "cutaway-load", Ordering::Relaxed);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let result = load();
+        ended.store(true, Ordering::Relaxed);
+        result
+    });
+    (result, seen.load(Ordering::Relaxed))
+}
+
+fn slow(programs: usize) -> Object {
+    Object::parse(&slow_programs::object(programs, ROUNDS)).unwrap()
+}
+
+fn names(loaded: &Loaded) -> Vec<String> {
+    loaded.programs().map(|program| program.name().to_owned()).collect()
+}
+
+fn expected(programs: usize) -> Vec<String> {
+    (0..programs).map(|number| format!("slow{number}")).collect()
+}
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn large_programs_are_loaded_by_helpers() -> Option<String> {
+    record_only(LevelFilter::Debug);
+    let (loaded, seen) = watched(|| slow(24).load().unwrap());
+    assert_eq!(names(&loaded), expected(24));
+    assert_eq!(fs::read_dir("/proc/self/task").unwrap().count(), 1, "all helpers have ended");
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(seen, cpus > 1);
+    (cpus == 1).then(|| "it has one CPU, and helpers need another".to_owned())
+}
+
+fn one_thread_loads_alone() {
+    record_only(LevelFilter::Debug);
+    for threads in [0, 1] {
+        let (loaded, seen) = watched(|| slow(8).load_with(LoadOptions::new().threads(threads)).unwrap());
+        assert_eq!(names(&loaded), expected(8));
+        assert!(!seen, "{threads}");
+    }
+}
+
+fn recorded_load_uses_one_thread() {
+    let (loaded, seen) = watched(|| slow(8).load().unwrap());
+    assert!(!seen);
+    // Every program's system call is recorded, in the order of the file.
+    let calls = journal::system_calls();
+    let loads = calls.iter().filter_map(|call| {
+        let value = |wanted: &str| call.pairs.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
+        (value("cmd") == Some("BPF_PROG_LOAD")).then(|| value("prog_name").unwrap_or_default().trim_matches('"'))
+    });
+    assert_eq!(loads.map(str::to_owned).collect::<Vec<_>>(), names(&loaded));
+}
+
+/// Adds a program that the verifier refuses at the end of a loop: the return value is not set.
+fn refused(object: &mut ObjectBuilder, name: &str, rounds: i32) {
+    let mut asm = Assembler::new();
+    walk(&mut asm, rounds);
+    asm.exit();
+    object.program("raw_tp/sys_enter", name, asm);
+}
+
+fn accepted(object: &mut ObjectBuilder, name: &str, rounds: i32) {
+    let mut asm = Assembler::new();
+    walk(&mut asm, rounds);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tp/sys_enter", name, asm);
+}
+
+/// Returns an object with two refused programs: the first is slow, so the second is refused before it.
+fn two_refused() -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    for number in 0..4 {
+        accepted(&mut object, &format!("before{number}"), ROUNDS);
+    }
+    refused(&mut object, "slowly", 2 * ROUNDS);
+    refused(&mut object, "at_once", 1);
+    for number in 0..8 {
+        accepted(&mut object, &format!("after{number}"), ROUNDS);
+    }
+    Object::parse(&object.write().unwrap()).unwrap()
+}
+
+fn first_error_in_the_file_is_returned() {
+    record_only(LevelFilter::Debug);
+    let before = open_files();
+    let error = two_refused().load().unwrap_err();
+    let Error::Verifier { program, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(program, "slowly");
+    assert_eq!(open_files(), before, "nothing stays loaded");
+}
+
+fn failed_programs_are_in_the_order_of_the_file() {
+    record_only(LevelFilter::Debug);
+    let (loaded, failed) = two_refused().load_partial().unwrap();
+    assert_eq!(failed.iter().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["slowly", "at_once"]);
+    let skipped: Vec<_> = loaded.skipped().iter().map(|skipped| skipped.name.as_str()).collect();
+    assert_eq!(skipped, ["slowly", "at_once"]);
+    let after = (0..8).map(|number| format!("after{number}"));
+    let expected: Vec<_> = (0..4).map(|number| format!("before{number}")).chain(after).collect();
+    assert_eq!(names(&loaded), expected);
+}
+
+/// The first program that uses a `PROG_ARRAY` becomes its owner, and the kernel refuses programs of other types. On
+/// several threads the second program here would be first.
+fn owner_of_a_map_is_the_first_program_in_the_file() {
+    record_only(LevelFilter::Debug);
+    let mut object = ObjectBuilder::new("GPL");
+    let table = object.map("table", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(1));
+    for number in 0..4 {
+        accepted(&mut object, &format!("before{number}"), ROUNDS);
+    }
+    for (section, name, rounds) in [
+        ("raw_tp/sys_enter", "owner", 2 * ROUNDS),
+        ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
+        ("raw_tp/sys_enter", "same", 1),
+    ] {
+        let mut asm = Assembler::new();
+        walk(&mut asm, rounds);
+        asm.load_map(R2, table);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_tail_call);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(section, name, asm);
+    }
+    let object = Object::parse(&object.write().unwrap()).unwrap();
+    let (loaded, failed) = object.load_partial().unwrap();
+    assert_eq!(failed.iter().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["other"]);
+    assert!(names(&loaded).ends_with(&["owner".to_owned(), "same".to_owned()]));
+}
+
+/// The stack of a thread needs address space. Without any, the calling thread loads all programs.
+fn without_memory_for_threads_the_caller_loads() {
+    record_only(LevelFilter::Debug);
+    let object = slow(8);
+    // Loading itself needs some hundred kilobytes; a thread's stack has 2 MiB.
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    rustix::process::setrlimit(
+        rustix::process::Resource::As,
+        rustix::process::Rlimit { current: Some((kilobytes + 1024) << 10), maximum: None },
+    )
+    .unwrap();
+    let loaded = object.load().unwrap();
+    assert_eq!(names(&loaded), expected(8));
+    let messages = journal::messages(Level::Debug);
+    let told = messages.iter().any(|message| message.starts_with("no further thread loads programs: "));
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(told, cpus > 1, "{messages:?}");
+}
+
+/// Losses and coverage are the same as those of one thread.
+#[cfg(feature = "instrument")]
+fn instrumented_programs_are_noted_in_order() {
+    record_only(LevelFilter::Debug);
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
+    for number in 0..12 {
+        let mut asm = Assembler::new();
+        walk(&mut asm, ROUNDS);
+        asm.store(DW, R10, -8, 0);
+        asm.load_map(R1, events);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, 8);
+        asm.mov(R4, 0);
+        asm.call(Helper::bpf_ringbuf_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tp/sys_enter", &format!("slow{number}"), asm);
+    }
+    let bytes = object.write().unwrap();
+    let load = |threads: usize| {
+        let mut object = Object::parse(&bytes).unwrap();
+        object.count_losses();
+        object.cover();
+        object.load_with(LoadOptions::new().threads(threads)).unwrap()
+    };
+    let (alone, together) = (load(1), load(64));
+    assert_eq!(names(&alone), names(&together));
+    let sites = |loaded: &Loaded| format!("{:?}", loaded.losses().unwrap().sites().unwrap());
+    assert_eq!(sites(&alone).matches("lost: Ok(0)").count(), 12, "{}", sites(&alone));
+    assert_eq!(sites(&alone), sites(&together));
+    let covered = |loaded: &Loaded| {
+        let coverage = loaded.coverage().unwrap();
+        format!("{:?} {:?}", coverage.not_measured(), coverage.report().unwrap())
+    };
+    assert_eq!(covered(&alone), covered(&together));
+}
