@@ -42,6 +42,7 @@
 //! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
 //!   `CAP_SYS_ADMIN` instead of `CAP_BPF` and `CAP_PERFMON`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since
 //!   Linux 6.16, and on stable kernels since July 2025.
+//! - In a user namespace, the capabilities of the namespace and a BPF token (Linux 6.9): see [`BpfToken`].
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!
@@ -71,6 +72,7 @@
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the kernel function or hook that `fentry`, `lsm` and similar programs attach to | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | an argument of `FEntry::load` and similar functions | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
+//! | load in a user namespace with a BPF token | by itself; [`LoadOptions::token`] | by itself; `bpf_object_open_opts.bpf_token_path` | — | by itself |
 //! | use the kernel's types from a file, for CO-RE relocations | [`Object::set_kernel_btf`] | `bpf_object_open_opts.btf_custom_path` | `EbpfLoader::btf` | `ProgramOptions.KernelTypes` |
 //! | verify the programs of an object on several CPUs | [`Object::load`] does; [`LoadOptions::threads`] is the limit | — | — | — |
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
@@ -152,6 +154,7 @@
 //! | `maps.rs` | create a map, use it in place of an object's, read and write it as Rust types |
 //! | `pin.rs` | pin a map, or reuse the pinned map |
 //! | `uprobe.rs` | attach a uprobe whose section names no function |
+//! | `token.rs` | load in a user namespace, with a BPF token |
 //! | `from_aya.rs` | load an object that aya-obj has parsed |
 //!
 //! # Features
@@ -181,6 +184,7 @@
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
+//! | `token` | loading with a BPF token, the rights that a privileged process delegates to a user namespace | [`BpfToken`], [`LoadOptions::token`] |
 //! | `parallel` | passing large programs to the verifier on several threads at once | [`LoadOptions::threads`] |
 //! | `bindgen` | writing a Rust module with the types of an object, from a `build.rs`; not on by default | the module `bindgen` |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
@@ -229,6 +233,7 @@ mod sys;
 #[cfg(feature = "system")]
 pub mod system;
 mod text;
+mod token;
 mod variable;
 
 pub use cutaway_sys::{
@@ -270,6 +275,8 @@ pub use program::{
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};
+#[cfg(feature = "token")]
+pub use token::{BpfToken, Delegation};
 pub use variable::{TypedVariable, Variable};
 
 #[cfg(feature = "aya-obj")]

@@ -15,6 +15,7 @@ use crate::{
     link::Linked,
     object::ProgramSpec,
     resolve::{Resolved, Targets},
+    token::Tokens,
 };
 
 /// Loads a program from instructions, without an object. The crate `cutaway-programs` has an assembler, which makes
@@ -111,7 +112,8 @@ impl<'b> ProgramBuilder<'b> {
         let mut spec =
             ProgramSpec { name: self.name.to_owned(), section_name: self.section.to_owned(), section, entry };
         let targets = targets(&spec)?;
-        choose_attach_method(&mut spec);
+        let tokens = Tokens::automatic();
+        choose_attach_method(&mut spec, &tokens);
         let linked = Linked {
             instructions: self.instructions.to_vec(),
             func_info: Vec::new(),
@@ -125,6 +127,7 @@ impl<'b> ProgramBuilder<'b> {
             kernel_version: 0,
             resolved: &Resolved { targets, ..Resolved::default() },
             btf: None,
+            tokens: &tokens,
             #[cfg(feature = "load-options")]
             bound: &[],
             #[cfg(feature = "load-options")]

@@ -35,6 +35,8 @@ mod reading;
 mod sample;
 mod stacks;
 mod sysfs;
+#[cfg(feature = "token")]
+mod token;
 mod typed;
 mod variables;
 mod verifier;
@@ -53,6 +55,9 @@ mod requirements;
 mod slow_programs;
 #[path = "../support/transports.rs"]
 mod transports;
+#[cfg(feature = "token")]
+#[path = "../support/user_namespace.rs"]
+mod user_namespace;
 
 use harness::Suite;
 
@@ -78,6 +83,8 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        #[cfg(feature = "token")]
+        token::tests(),
         typed::tests(),
         kernel_btf::tests(),
         #[cfg(feature = "parallel")]
