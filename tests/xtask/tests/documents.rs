@@ -189,6 +189,10 @@ fn named_cargo_features_exist() {
     let mut named = 0;
     for (_, rest) in code.match_indices("feature `").map(|(at, found)| code.split_at(at + found.len())) {
         let name = rest.split('`').next().unwrap();
+        // A message with the name of the feature that is missing.
+        if name == "{feature}" {
+            continue;
+        }
         assert!(features.contains(name), "the loader has no feature `{name}`");
         named += 1;
     }
