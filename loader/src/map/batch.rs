@@ -212,9 +212,10 @@ impl Iterator for Batches<'_> {
 
 impl Map {
     /// Iterates over all elements, many at a time: by `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or
-    /// one at a time where the kernel has no such command. Programs and other processes may change the map meanwhile. If
-    /// they remove the element from which the kernel goes on, elements of an `RHASH`, and of a map whose elements are read
-    /// one at a time, are returned twice.
+    /// one at a time where the kernel has no such command.
+    ///
+    /// Programs and other processes may change the map meanwhile. If they remove the element from which the kernel goes
+    /// on, elements of an `RHASH`, and of a map whose elements are read one at a time, are returned twice.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
