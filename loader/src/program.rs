@@ -8,7 +8,7 @@
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
 //! | `verifier_stats` | the level of the verifier's log, and the figures in it |
 //! | `private_stack` | a work-around for programs that share a private stack |
-//! | `usdt_specs` | the maps with the argument locations of USDT probes |
+//! | `usdt_specs`, `usdt_layout` | the maps with the argument locations of USDT probes; the layout of their values |
 //! | `run`, `statistics`, `stream` | test runs, the number and duration of runs, and the text that programs print |
 //! | `open`, `opened_target`, `pins` | programs that are already in the kernel |
 //! | `info`, `code` | what the kernel knows about a program; its instructions, source lines and machine code |
@@ -29,6 +29,8 @@ mod shared;
 mod statistics;
 mod stream;
 #[cfg(feature = "usdt")]
+mod usdt_layout;
+#[cfg(feature = "usdt")]
 mod usdt_specs;
 mod verifier;
 #[cfg(feature = "load-options")]
@@ -36,8 +38,6 @@ mod verifier_stats;
 mod verify;
 
 pub(crate) use self::shared::Shared;
-#[cfg(feature = "usdt")]
-pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 #[cfg(feature = "load-options")]
 pub use self::verifier_stats::{FunctionCost, LogLevel, VerifierStats};
 pub use self::{
@@ -47,4 +47,9 @@ pub use self::{
     run::{TestRun, TestRunResult},
     statistics::{ProgramStats, StatsGuard},
     stream::Stream,
+};
+#[cfg(feature = "usdt")]
+pub(crate) use self::{
+    usdt_layout::{Order, UsdtArgument, UsdtLayout},
+    usdt_specs::{SpecsInUse, UsdtSpecs},
 };

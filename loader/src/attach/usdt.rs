@@ -30,7 +30,9 @@ use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 /// at the same address.
 ///
 /// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
-/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and
+/// `usdt.bpf.h` (1.0 to 1.7). The layout of the header's structures differs between releases: it is read in the object's
+/// BTF. The headers before 1.7 cannot read an argument in memory at a base and an index register, such as
+/// `4@8(%rbp,%rax,4)`: `bpf_usdt_arg` returns EINVAL for it. An object without that header's maps can be attached as well: its program gets the registers, and
 /// reads the cookie by `bpf_get_attach_cookie`.
 ///
 /// ```no_run
@@ -155,7 +157,9 @@ impl Usdt {
     /// # Errors
     ///
     /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another type, or its object's map of descriptions
-    /// is full or pinned by name; [`Error::Syscall`] if the kernel refuses.
+    /// is full, is shared with others (pinned, or passed to `LoadOptions::map`), or has values whose layout is not known;
+    /// or if the program has such a map, and was opened by a pin, an id or an fd. [`Error::Syscall`] if the kernel
+    /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", binary.path.display());
@@ -170,6 +174,16 @@ impl Usdt {
             probes = probes.pid(pid);
         }
         let Some(specs) = program.usdt() else {
+            if program.has_unknown_usdt_specs() {
+                return Err(Error::Invalid {
+                    operation: format!("attach the program `{}` to {what}", program.name()),
+                    why: format!(
+                        "it reads a probe's argument locations in its map `{}`, and only the process that loaded it knows \
+                         which entries of that map are in use: attach it there, and pin the link",
+                        UsdtSpecs::MAPS[0]
+                    ),
+                });
+            }
             if self.cookie != 0 {
                 probes = probes.cookies(&vec![self.cookie; offsets.len()]);
             }
@@ -180,15 +194,11 @@ impl Usdt {
             );
             return probes.attach_at(program, &binary, &offsets, &what);
         };
-        for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
-            if argument.location == ArgLocation::Unreadable {
-                let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
-                warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
-            }
-        }
+        warn_of_unreadable(&notes, specs.layout()?.index_doubt(), &what);
         let descriptions = notes.iter().map(|note| specs::encode(specs, &note.arguments, self.cookie));
         let (numbers, mut taken) = specs.describe(descriptions)?;
-        if features::perf_link().is_yes() {
+        // As `LINUX_HAS_BPF_COOKIE`, by which the header chooses between the two.
+        if features::attach_cookie().is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
             let addresses = self.addresses(&binary.path, &notes, &what)?;
@@ -227,6 +237,23 @@ impl From<Note> for UsdtLocation {
     fn from(note: Note) -> Self {
         let Note { provider, name, offset, semaphore, text, .. } = note;
         Self { provider, name, offset, semaphore, arguments: text }
+    }
+}
+
+/// Logs the arguments that the program cannot read. `index_doubt` is the reason why it may be unable to read those with
+/// an index register.
+fn warn_of_unreadable(notes: &[Note], index_doubt: Option<&str>, what: &str) {
+    for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
+        match (argument.location, index_doubt) {
+            (ArgLocation::Unreadable, _) => {
+                let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
+                warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
+            }
+            (ArgLocation::Memory { index: Some(_), .. }, Some(why)) => {
+                warn!("an argument of {what} has an index register (`{}`): {why}", note.text);
+            }
+            _ => {}
+        }
     }
 }
 
