@@ -311,3 +311,6 @@ fn lacks(ty: Type<'_>, name: &str) -> String {
         ty.name()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,12 +35,12 @@ struct __bpf_usdt_spec {
 
 #ifdef LEGACY
 struct map {
-	u32 type, key_size, value_size, max_entries;
+	u32 type, key_size, value_size, max_entries, flags;
 };
 
-struct map SEC("maps") __bpf_usdt_specs = { ARRAY, 4, sizeof(struct __bpf_usdt_spec), 4 };
-struct map SEC("maps") __bpf_usdt_ip_to_spec_id = { HASH, 8, 4, 16 };
-struct map SEC("maps") events = { RINGBUF, 0, 0, 65536 };
+struct map SEC("maps") __bpf_usdt_specs = { ARRAY, 4, sizeof(struct __bpf_usdt_spec), 4, 0 };
+struct map SEC("maps") __bpf_usdt_ip_to_spec_id = { HASH, 8, 4, 16, 0 };
+struct map SEC("maps") events = { RINGBUF, 0, 0, 65536, 0 };
 #else
 struct {
 	FIELD(type, ARRAY);

@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
-use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, features};
+use cutaway::{Link, LoadOptions, Loaded, Object, Pinning, Program, Uprobe, Usdt, features};
 
 use crate::{
     crafted::{CODE, Crafted, DATA, LOCAL, NOTE, OBJECT, probe as note},
@@ -25,6 +25,10 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(usdt_probe_reads_its_arguments).unless(unsupported::usdt),
+        test!(usdt_arguments_are_read_in_every_layout).unless(unsupported::usdt),
+        test!(usdt_specs_of_unknown_layout_are_refused).unless(unsupported::usdt),
+        test!(shared_usdt_specs_are_refused).unless(unsupported::usdt),
+        test!(opened_usdt_program_is_refused).unless(unsupported::usdt),
         test!(usdt_probe_attaches_at_every_location).unless(unsupported::usdt),
         test!(usdt_semaphore_counts_attachments).unless(unsupported::usdt),
         test!(usdt_probe_is_attached_by_its_section).unless(unsupported::usdt),
@@ -81,6 +85,18 @@ fn many(number: i32, text: &[u8; 8], index: usize) {
     }
 }
 
+/// Has arguments in memory with an index register: each scale, without a scale, and without a base.
+#[inline(never)]
+fn indexed(table: &[u64; 4], index: usize) {
+    let half = table.as_ptr() as usize / 2;
+    // SAFETY: as above.
+    unsafe {
+        probe!("indexed", "0", "1@({table},{index},1) -1@({table},{index}) 2@2({table},{index},2) -4@-4( {table} , {index} , 4 ) 8@({table},{index},8) 8@8(,{table},1) 8@16(,{half},2) 8@(,{index},8) 1@%fs:0 4@{index:e} 8@({table}) -2@$-7",
+            table = in(reg) table, index = in(reg) index, half = in(reg) half,
+        );
+    }
+}
+
 #[inline(always)]
 fn twice(value: u64) {
     // SAFETY: as above.
@@ -115,13 +131,28 @@ struct Event {
     errors: Vec<i64>,
 }
 
+const OBJECT_1_7: &[u8] = include_bytes!("../../corpus/kinds/usdt.o");
+
+/// Objects with the maps of each layout: the header's version, and whether it can read an index register.
+const LAYOUTS: &[(&str, bool, &[u8])] = &[
+    ("libbpf 1.7", true, OBJECT_1_7),
+    ("libbpf 1.7, without the type of values", true, include_bytes!("../../corpus/kinds/usdt_untyped.o")),
+    ("libbpf 1.0", false, include_bytes!("../../corpus/kinds/usdt_before_1_7.o")),
+    ("libbpf 1.0, maps without types", false, include_bytes!("../../corpus/kinds/usdt_legacy.o")),
+    ("libbpf 1.0, without BTF", false, include_bytes!("../../corpus/kinds/usdt_legacy_no_btf.o")),
+];
+
 fn object() -> Object {
-    Object::parse(include_bytes!("../../corpus/kinds/usdt.o")).unwrap()
+    Object::parse(OBJECT_1_7).unwrap()
 }
 
 /// Returns the object, and its program that suits this kernel.
 fn suitable() -> (Object, &'static str) {
-    let mut object = object();
+    suitable_of(OBJECT_1_7)
+}
+
+fn suitable_of(bytes: &[u8]) -> (Object, &'static str) {
+    let mut object = Object::parse(bytes).unwrap();
     if features::perf_link().is_yes() {
         return (object, "by_cookie");
     }
@@ -180,6 +211,106 @@ fn usdt_probe_reads_its_arguments() {
         assert_eq!(event.cookie, 5 << 40);
         assert_eq!(event.errors, [0, 0, 0, 0, 0, 0, 0, -i64::from(libc::EINVAL)]);
     }
+}
+
+fn usdt_arguments_are_read_in_every_layout() {
+    let table = [0x8182_8384_8586_8788_u64, 0x9192_9394_9596_9798, 0xa1a2_a3a4_a5a6_a7a8, 0xb1b2_b3b4_b5b6_b7b8];
+    let bytes: Vec<u8> = table.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let two = |at: usize| i64::from(u16::from_ne_bytes([bytes[at], bytes[at + 1]]));
+    let four = |at: usize| i64::from(i32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let word = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    for &(layout, reads_index, object) in LAYOUTS {
+        let (object, name) = suitable_of(object);
+        let loaded = (object.load().unwrap(), name);
+        let link = attach(&loaded, &own("indexed").cookie(u64::MAX - 1));
+        for index in 1..4 {
+            indexed(&table, index);
+        }
+        drop(link);
+        let events = events(&loaded.0);
+        assert_eq!(events.len(), 3, "{layout}");
+        for (event, index) in events.iter().zip(1..4) {
+            let einval = -i64::from(libc::EINVAL);
+            let mut errors = [0, 0, 0, 0, 0, 0, 0, einval, einval, 0, 0, 0];
+            let mut arguments = [
+                i64::from(bytes[index]),
+                i64::from(bytes[index].cast_signed()),
+                two(2 + index * 2),
+                four(index * 4 - 4),
+                word(index * 8),
+                word(8),
+                word(16),
+                0,
+                0,
+                index as i64,
+                word(0),
+                -7,
+            ];
+            if !reads_index {
+                for at in [0, 1, 2, 3, 4, 6] {
+                    (arguments[at], errors[at]) = (0, einval);
+                }
+            }
+            assert_eq!(event.cookie, u64::MAX - 1, "{layout}");
+            assert_eq!(event.errors, errors, "{layout}, index {index}");
+            assert_eq!(event.arguments, arguments, "{layout}, index {index}");
+        }
+    }
+}
+
+/// An unknown layout is refused when the probe is attached: the object's other programs can be used.
+fn usdt_specs_of_unknown_layout_are_refused() {
+    let refused = |object: &[u8], size: u32, part: &str| {
+        let (mut object, name) = suitable_of(object);
+        object.map_mut("__bpf_usdt_specs").unwrap().value_size = size;
+        let loaded = object.load().unwrap();
+        let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("the values of its map `__bpf_usdt_specs`") && error.contains(part), "{error}");
+        assert_eq!(loaded.map("__bpf_usdt_specs").unwrap().get(&[0; 4]).unwrap(), Some(vec![0; size as usize]));
+    };
+    refused(OBJECT_1_7, 320, "have 320 bytes, and their type `__bpf_usdt_spec` has 304");
+    // Without the type, the loader knows only the sizes of the released headers.
+    refused(LAYOUTS[1].2, 320, "have 320 bytes and no type, so their layout is not known");
+    refused(LAYOUTS[4].2, 224, "208 bytes (libbpf 1.0 to 1.6) or 304 (libbpf 1.7)");
+}
+
+/// Two objects with one map would overwrite each other's entries.
+fn shared_usdt_specs_are_refused() {
+    let first = listening();
+    let (object, name) = suitable();
+    let mut options = LoadOptions::new();
+    options.map("__bpf_usdt_specs", first.0.map("__bpf_usdt_specs").unwrap());
+    let loaded = object.load_with(&options).unwrap();
+    let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("passed to `LoadOptions::map`") && error.contains("`__bpf_usdt_specs`"), "{error}");
+
+    let pins = Pins(file_system().join(format!("cutaway-usdt-path-{}", std::process::id())));
+    fs::create_dir(&pins.0).unwrap();
+    let (mut object, name) = suitable();
+    object.map_mut("__bpf_usdt_ip_to_spec_id").unwrap().pin_path = Some(pins.0.join("addresses"));
+    let loaded = object.load().unwrap();
+    let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("`__bpf_usdt_ip_to_spec_id` is pinned at ") && error.contains("/addresses"), "{error}");
+}
+
+/// Only the process that loaded the program knows which entries of its map are in use.
+fn opened_usdt_program_is_refused() {
+    let loaded = listening();
+    let link = attach(&loaded, &own("many"));
+    let id = loaded.0.program(loaded.1).unwrap().info().unwrap().id;
+    let opened = Program::from_id(id).unwrap();
+    let error = own("twice").attach(&opened).unwrap_err().to_string();
+    assert!(error.contains("only the process that loaded it knows"), "{error}");
+    first();
+    assert_eq!(events(&loaded.0), []);
+    drop(link);
+    // A program without the header's maps has no such entries.
+    let counting = load("uprobe");
+    let opened = Program::from_id(counting.program("count").unwrap().info().unwrap().id).unwrap();
+    let link = own("twice").attach(&opened).unwrap();
+    first();
+    drop(link);
+    assert_eq!(runs(&counting), 1);
 }
 
 fn usdt_probe_attaches_at_every_location() {
@@ -316,7 +447,11 @@ fn usdt_specs_are_released() {
 
 fn missing_usdt_probe_is_refused() {
     let line = own("nothing").locate().unwrap_err().to_string();
-    for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
+    for part in [
+        "`cutaway:nothing`",
+        "no such probe; it has `cutaway:counted`",
+        "`cutaway:indexed`, `cutaway:many`, `cutaway:twice`",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|location| location.name).collect();

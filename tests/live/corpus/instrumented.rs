@@ -26,7 +26,8 @@ const OBJECTS: [(&str, &[u8]); 71] = objects! {
     "kinds/code_v2" "kinds/code_v4" "kinds/core_reads" "kinds/exceptions" "kinds/freplace" "kinds/getaddrinfo_heap"
     "kinds/getaddrinfo_ring" "kinds/getaddrinfo_ring_old" "kinds/getaddrinfo_ring_stripped" "kinds/getaddrinfo_stack"
     "kinds/halves" "kinds/legacy" "kinds/legacy_no_btf" "kinds/legacy_stripped" "kinds/one_ring" "kinds/pinned"
-    "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops" "kinds/struct_ops_link" "kinds/usdt" "kinds/uses"
+    "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops" "kinds/struct_ops_link" "kinds/usdt"
+    "kinds/usdt_before_1_7" "kinds/usdt_legacy" "kinds/usdt_legacy_no_btf" "kinds/usdt_untyped" "kinds/uses"
     "kinds/uses_old"
 };
 
@@ -63,6 +64,7 @@ const REFUSED: [&str; 30] = [
     "kinds/legacy_eb",
     "kinds/maps",
     "kinds/struct_ops_eb",
+    "kinds/usdt_eb",
 ];
 
 pub(crate) fn tests() -> Vec<Test> {
