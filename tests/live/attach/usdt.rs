@@ -266,7 +266,7 @@ fn usdt_specs_of_unknown_layout_are_refused() {
         let loaded = object.load().unwrap();
         let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
         assert!(error.contains("the values of its map `__bpf_usdt_specs`") && error.contains(part), "{error}");
-        assert_eq!(loaded.map("__bpf_usdt_specs").unwrap().get(&[0; 4]).unwrap(), Some(vec![0; size as usize]));
+        assert_eq!(loaded.map("__bpf_usdt_specs").unwrap().lookup(&[0; 4]).unwrap(), Some(vec![0; size as usize]));
     };
     refused(OBJECT_1_7, 320, "have 320 bytes, and their type `__bpf_usdt_spec` has 304");
     // Without the type, the loader knows only the sizes of the released headers.
