@@ -9,6 +9,7 @@
 //! | `verifier_stats` | the level of the verifier's log, and the figures in it |
 //! | `private_stack` | a work-around for programs that share a private stack |
 //! | `usdt_specs`, `usdt_layout` | the maps with the argument locations of USDT probes; the layout of their values |
+//! | `usdt_opened` | programs with such maps that this process has not loaded |
 //! | `run`, `statistics`, `stream` | test runs, the number and duration of runs, and the text that programs print |
 //! | `open`, `opened_target`, `pins` | programs that are already in the kernel |
 //! | `info`, `code` | what the kernel knows about a program; its instructions, source lines and machine code |
@@ -30,6 +31,8 @@ mod statistics;
 mod stream;
 #[cfg(feature = "usdt")]
 mod usdt_layout;
+#[cfg(feature = "usdt")]
+mod usdt_opened;
 #[cfg(feature = "usdt")]
 mod usdt_specs;
 mod verifier;

@@ -30,10 +30,12 @@ use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 /// at the same address.
 ///
 /// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
-/// `usdt.bpf.h` (1.0 to 1.7). The layout of the header's structures differs between releases: it is read in the object's
-/// BTF. The headers before 1.7 cannot read an argument in memory at a base and an index register, such as
-/// `4@8(%rbp,%rax,4)`: `bpf_usdt_arg` returns EINVAL for it. An object without that header's maps can be attached as well: its program gets the registers, and
-/// reads the cookie by `bpf_get_attach_cookie`.
+/// `usdt.bpf.h` (1.0 to 1.7). The layout of the header's structures differs between releases; the object's BTF
+/// describes it. The headers before 1.7 cannot read an argument in memory at the sum of a base and an index register,
+/// such as `4@8(%rbp,%rax,4)`: `bpf_usdt_arg` returns EINVAL.
+///
+/// An object without that header's maps can be attached as well: its program gets the registers, and reads the cookie
+/// by `bpf_get_attach_cookie`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -157,9 +159,8 @@ impl Usdt {
     /// # Errors
     ///
     /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another type, or its object's map of descriptions
-    /// is full, is shared with others (pinned, or passed to `LoadOptions::map`), or has values whose layout is not known;
-    /// or if the program has such a map, and was opened by a pin, an id or an fd. [`Error::Syscall`] if the kernel
-    /// refuses.
+    /// is full, is shared with others (pinned, or passed to `LoadOptions::map`), or has values of unknown layout; or if
+    /// the program has such a map and was opened by a pin, an id or an fd. [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", binary.path.display());

@@ -18,9 +18,9 @@
 //!     size                               208                       304
 //! ```
 //!
-//! The header of libbpf 1.7 declares the four bit fields in 32 bits, with different types. Compilers begin a new storage
-//! unit for the first one of 16 bits, because it would cross the boundary of such a unit otherwise. So an argument
-//! takes 24 bytes, although the header's comment speaks of compatible offsets.
+//! The header of libbpf 1.7 declares the four bit fields in 32 bits, with different types. The first one of 16 bits
+//! would cross the boundary of such a unit, so compilers begin a new unit for it. An argument therefore takes 24 bytes,
+//! although the header's comment speaks of compatible offsets.
 
 use log::warn;
 

@@ -14,7 +14,7 @@ macro_rules! objects {
     };
 }
 
-const OBJECTS: [(&str, &[u8]); 71] = objects! {
+const OBJECTS: [(&str, &[u8]); 75] = objects! {
     "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
     "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
     "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
@@ -33,7 +33,7 @@ const OBJECTS: [(&str, &[u8]); 71] = objects! {
 
 /// Objects that load on no kernel as they are: their types, settings or maps exist nowhere, they are malformed, or for
 /// another byte order.
-const REFUSED: [&str; 30] = [
+const REFUSED: [&str; 31] = [
     "core/ambiguous",
     "core/anonymous",
     "core/bitfield_too_wide",
