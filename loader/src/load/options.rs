@@ -289,6 +289,12 @@ impl<'p> LoadOptions<'p> {
         self.threads
     }
 
+    /// Returns whether another map is used in place of the object's map `name`.
+    #[cfg(all(feature = "maps", feature = "usdt"))]
+    pub(super) fn replaces(&self, name: &str) -> bool {
+        self.maps.iter().any(|known| known.name == name)
+    }
+
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`
     /// is a [`Program`](crate::Program), or the fd of a program that another process has loaded. If `function` is
     /// `None`, the section's name gives the function (`freplace/FUNCTION`). A later call with the same `name` replaces

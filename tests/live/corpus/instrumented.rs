@@ -14,7 +14,7 @@ macro_rules! objects {
     };
 }
 
-const OBJECTS: [(&str, &[u8]); 73] = objects! {
+const OBJECTS: [(&str, &[u8]); 77] = objects! {
     "bindgen/layouts" "bindgen/typed" "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
     "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
     "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
@@ -26,13 +26,14 @@ const OBJECTS: [(&str, &[u8]); 73] = objects! {
     "kinds/code_v2" "kinds/code_v4" "kinds/core_reads" "kinds/exceptions" "kinds/freplace" "kinds/getaddrinfo_heap"
     "kinds/getaddrinfo_ring" "kinds/getaddrinfo_ring_old" "kinds/getaddrinfo_ring_stripped" "kinds/getaddrinfo_stack"
     "kinds/halves" "kinds/legacy" "kinds/legacy_no_btf" "kinds/legacy_stripped" "kinds/one_ring" "kinds/pinned"
-    "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops" "kinds/struct_ops_link" "kinds/usdt" "kinds/uses"
+    "kinds/sections" "kinds/sections_stripped" "kinds/struct_ops" "kinds/struct_ops_link" "kinds/usdt"
+    "kinds/usdt_before_1_7" "kinds/usdt_legacy" "kinds/usdt_legacy_no_btf" "kinds/usdt_untyped" "kinds/uses"
     "kinds/uses_old"
 };
 
 /// Objects that load on no kernel as they are: their types, settings or maps exist nowhere, they are malformed, or for
 /// another byte order.
-const REFUSED: [&str; 30] = [
+const REFUSED: [&str; 31] = [
     "core/ambiguous",
     "core/anonymous",
     "core/bitfield_too_wide",
@@ -63,6 +64,7 @@ const REFUSED: [&str; 30] = [
     "kinds/legacy_eb",
     "kinds/maps",
     "kinds/struct_ops_eb",
+    "kinds/usdt_eb",
 ];
 
 pub(crate) fn tests() -> Vec<Test> {
