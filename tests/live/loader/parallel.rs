@@ -177,9 +177,10 @@ fn owner_of_a_map_is_the_first_program_in_the_file() {
         accepted(&mut object, &format!("before{number}"), ROUNDS);
     }
     for (section, name, rounds) in [
-        ("raw_tp/sys_enter", "owner", 2 * ROUNDS),
+        // Each in a section of its own, for this order in the file.
+        ("raw_tp/sys_exit", "owner", 2 * ROUNDS),
         ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
-        ("raw_tp/sys_enter", "same", 1),
+        ("raw_tp/sched_switch", "same", 1),
     ] {
         let mut asm = Assembler::new();
         walk(&mut asm, rounds);
@@ -245,9 +246,10 @@ fn owner_of_a_bound_map_is_the_first_program_in_the_file() {
     let tables = tables.write().unwrap();
     let mut object = ObjectBuilder::new("GPL");
     for (section, name, rounds) in [
-        ("raw_tp/sys_enter", "owner", 4 * ROUNDS),
+        // Each in a section of its own, for this order in the file.
+        ("raw_tp/sys_exit", "owner", 4 * ROUNDS),
         ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
-        ("raw_tp/sys_enter", "same", 1),
+        ("raw_tp/sched_switch", "same", 1),
     ] {
         accepted_as(&mut object, section, name, rounds);
     }
