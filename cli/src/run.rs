@@ -57,7 +57,7 @@ pub(crate) use self::{
     buffers::Buffers,
     choices::apply_unpinned,
     globals::apply as set_globals,
-    program_args::ProgramArgs,
+    program_args::{ProgramArgs, TokenChoice},
     skipped::Skipped,
 };
 use self::{
@@ -94,7 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let specs = object.maps().to_vec();
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
-    let (loaded, refused) = object.load_partial()?;
+    let token = TokenChoice::of(&arguments.program)?;
+    let (loaded, refused) = object.load_partial_with(&token.load_options())?;
+    drop(token);
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stopper();
     let by_signal = stop.clone();

@@ -2,11 +2,16 @@
 //!
 //! Probing is more reliable than a version number: distributions backport features, configurations disable them, and
 //! containers forbid them. Each probe is made when its answer is first needed. The answer is kept for the life of the
-//! process, unless it is [`Support::Unknown`].
+//! process, unless it is [`Support::Unknown`] or [`Support::NotPermitted`].
+//!
+//! In a user namespace, a probe that the kernel does not permit is made again with a BPF token, as
+//! [`Object::load`](crate::Object::load) does. A probe then needs the delegation of the commands and types
+//! that it uses.
 
 mod btf;
 mod entries;
 mod links;
+mod load_btf;
 mod support;
 
 use std::sync::OnceLock;
@@ -16,6 +21,8 @@ pub use links::{
     cgroup_link, cgroup_order, kprobe_multi, netkit_link, perf_link, sockmap_link, tcx_link, uprobe_multi,
     uprobe_multi_fd, uprobe_multi_pid,
 };
+pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
+pub(crate) use load_btf::load_btf;
 pub use support::Support;
 
 use cutaway_sys::{AttachType, Helper, Instruction, instruction::opcode, memory::page_size};
@@ -24,8 +31,8 @@ use self::support::{EXIT, kept, small, support};
 
 use crate::{
     MapType, ProgramType,
-    btf::sanitize::Kinds,
-    sys::{attr::MapCreate, bpf, memlock::charged},
+    sys::{attr::MapCreate, bpf},
+    token::Tokens,
 };
 
 /// Probes for `BPF_MAP_TYPE_RINGBUF` by creating a ring of one page.
@@ -33,11 +40,11 @@ use crate::{
 #[doc(alias("BPF_MAP_TYPE_RINGBUF", "libbpf_probe_bpf_map_type", "HaveMapType"))]
 pub fn ring_buffer() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
-            charged(&mut || {
-                bpf::map_create(ring, "asks whether this kernel has ring buffers, by creating a small one")
+            tokens.create(&mut |token| {
+                bpf::map_create(ring, token, "asks whether this kernel has ring buffers, by creating a small one")
             }),
             "5.8",
         )
@@ -49,7 +56,7 @@ pub fn ring_buffer() -> Support {
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub fn perf_event_array() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let array = MapCreate {
             map_type: MapType::PERF_EVENT_ARRAY,
             key_size: 4,
@@ -58,7 +65,9 @@ pub fn perf_event_array() -> Support {
             ..MapCreate::default()
         };
         support(
-            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by creating one")),
+            tokens.create(&mut |token| {
+                bpf::map_create(array, token, "asks whether this kernel has perf event arrays, by creating one")
+            }),
             "4.3",
         )
     })
@@ -70,9 +79,9 @@ pub fn perf_event_array() -> Support {
 #[doc(alias("bpf_get_attach_cookie", "libbpf_probe_bpf_helper"))]
 pub fn attach_cookie() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
+    kept(&ANSWER, &Tokens::automatic(), |tokens| {
         let call = Instruction::new(opcode::JMP_CALL, 0, 0, 0, Helper::bpf_get_attach_cookie.id());
-        support(small(ProgramType::KPROBE, AttachType::default(), &[call, EXIT]), "5.15")
+        support(small(ProgramType::KPROBE, AttachType::default(), &[call, EXIT], tokens), "5.15")
     })
 }
 
@@ -80,12 +89,5 @@ pub fn attach_cookie() -> Support {
 #[must_use]
 #[doc(alias = "BPF_BTF_LOAD")]
 pub fn btf() -> Support {
-    static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || support(charged(&mut || btf::load(btf::PLAIN)), "4.18"))
-}
-
-/// Returns the kinds of BTF that the kernel knows. An object's BTF is rewritten to these.
-pub(crate) fn btf_kinds() -> Kinds {
-    static ANSWER: OnceLock<Kinds> = OnceLock::new();
-    *ANSWER.get_or_init(btf::kinds)
+    btf::supported(&Tokens::automatic())
 }

@@ -42,6 +42,7 @@
 //! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
 //!   `CAP_SYS_ADMIN` instead of `CAP_BPF` and `CAP_PERFMON`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since
 //!   Linux 6.16, and on stable kernels since July 2025.
+//! - In a user namespace, the capabilities of the namespace and a BPF token (Linux 6.9): see [`BpfToken`].
 //! - Locked memory: before Linux 5.11 the kernel charges maps and programs to `RLIMIT_MEMLOCK`. If the limit is
 //!   reached, the crate raises it.
 //!
@@ -71,6 +72,7 @@
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the kernel function or hook that `fentry`, `lsm` and similar programs attach to | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | an argument of `FEntry::load` and similar functions | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
+//! | load in a user namespace with a BPF token | by itself; [`LoadOptions::token`] | by itself; `bpf_object_open_opts.bpf_token_path` | — | by itself |
 //! | use the kernel's types from a file, for CO-RE relocations | [`Object::set_kernel_btf`] | `bpf_object_open_opts.btf_custom_path` | `EbpfLoader::btf` | `ProgramOptions.KernelTypes` |
 //! | verify the programs of an object on several CPUs | [`Object::load`] does; [`LoadOptions::threads`] is the limit | — | — | — |
 //! | pin maps by name below a directory | [`LoadOptions::pin_root`], [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
@@ -114,6 +116,7 @@
 //! | list all links of the machine, open one by its id | [`system::links`], [`Link::from_id`] | `bpf_link_get_next_id`, `bpf_link_get_fd_by_id` | `loaded_links` | `link.Iterator`, `link.NewFromID` |
 //! | watch an address with the CPU's debug registers | [`PerfEvent::breakpoint`] | — | `PerfEvent::attach` | — |
 //! | pin a link, open a pinned link | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
+//! | load a program from instructions, without an object | [`ProgramBuilder`] | `bpf_prog_load` | — | `NewProgram` |
 //! | open a program by its pin, id or fd | [`Program::from_pin`], [`Program::from_id`], [`Program::from_fd`] | `bpf_obj_get`, `bpf_prog_get_fd_by_id` | `Xdp::from_pin` and similar functions | `LoadPinnedProgram`, `NewProgramFromID`, `NewProgramFromFD` |
 //! | describe a loaded program: tag, runs, maps, sizes | [`Program::info`], [`Program::used_maps`] | `bpf_prog_get_info_by_fd` | `ProgramInfo` | `Program.Info` |
 //! | read a loaded program's instructions, source lines and machine code | [`Program::code`] | `bpf_prog_get_info_by_fd` | — | `ProgramInfo.Instructions`, `ProgramInfo.JitedInsns` |
@@ -150,6 +153,7 @@
 //! | `maps.rs` | create a map, use it in place of an object's, read and write it as Rust types |
 //! | `pin.rs` | pin a map, or reuse the pinned map |
 //! | `uprobe.rs` | attach a uprobe whose section names no function |
+//! | `token.rs` | load in a user namespace, with a BPF token |
 //! | `from_aya.rs` | load an object that aya-obj has parsed |
 //!
 //! # Features
@@ -179,6 +183,7 @@
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
+//! | `token` | loading with a BPF token, the rights that a privileged process delegates to a user namespace | [`BpfToken`], [`LoadOptions::token`] |
 //! | `parallel` | passing large programs to the verifier on several threads at once | [`LoadOptions::threads`] |
 //! | `bindgen` | writing a Rust module with the types of an object, from a `build.rs`; not on by default | the module `bindgen` |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
@@ -227,6 +232,7 @@ mod sys;
 #[cfg(feature = "system")]
 pub mod system;
 mod text;
+mod token;
 mod variable;
 
 pub use cutaway_sys::{
@@ -262,11 +268,14 @@ pub use object::{
 #[cfg(feature = "load-options")]
 pub use program::{FunctionCost, LogLevel, VerifierStats};
 pub use program::{
-    Program, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun, TestRunResult,
+    Program, ProgramBuilder, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun,
+    TestRunResult,
 };
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};
+#[cfg(feature = "token")]
+pub use token::{BpfToken, Delegation};
 pub use variable::{TypedVariable, Variable};
 
 #[cfg(feature = "aya-obj")]

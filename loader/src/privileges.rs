@@ -29,6 +29,10 @@ impl Capability {
 /// The advice for objects that are opened by id, for which CAP_BPF does not suffice.
 pub(crate) const ONLY_BY_ROOT: &str = "only CAP_SYS_ADMIN may open what other processes have created: run it as root";
 
+/// Why capabilities of a user namespace do not suffice. With a BPF token, they do.
+pub(crate) const IN_USER_NAMESPACE: &str =
+    "this process is in a user namespace, whose capabilities do not count for this";
+
 /// The capabilities for most of the loader's work.
 pub(crate) const USUAL: &[Capability] = &[Capability::BPF, Capability::PERFMON];
 
@@ -107,25 +111,41 @@ fn locked(text: &str) -> Option<&str> {
     rest.split(']').next().filter(|&state| state != "none")
 }
 
+/// Returns the names of those of these capabilities that the process lacks, also in its own user namespace; `None` if
+/// it lacks none, or that is unknown.
+#[cfg(feature = "token")]
+pub(crate) fn missing(wanted: &[Capability]) -> Option<String> {
+    let status = fs::read("/proc/self/status").ok()?;
+    lacking(wanted, &String::from_utf8_lossy(&status)).filter(|names| !names.is_empty())
+}
+
+/// Returns the value of a line of `/proc/self/status`.
+fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// Returns the names of the capabilities that are not effective, joined by `and`; `None` if that is unknown.
+fn lacking(wanted: &[Capability], status: &str) -> Option<String> {
+    let effective = field(status, "CapEff").and_then(|text| u64::from_str_radix(text, 16).ok())?;
+    let has = |capability: &Capability| effective & 1 << capability.0 != 0;
+    if has(&Capability::SYS_ADMIN) {
+        return Some(String::new());
+    }
+    let names: Vec<_> = wanted.iter().filter(|capability| !has(capability)).map(|capability| capability.1).collect();
+    Some(names.join(" and "))
+}
+
 fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&str>) -> Option<String> {
     if wanted.is_empty() {
         return None;
     }
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    let effective = field("CapEff").and_then(|text| u64::from_str_radix(text, 16).ok())?;
-    let has = |capability: &Capability| effective & 1 << capability.0 != 0;
-    let lacking: Vec<_> = if has(&Capability::SYS_ADMIN) {
-        Vec::new()
-    } else {
-        wanted.iter().filter(|capability| !has(capability)).map(|capability| capability.1).collect()
-    };
+    let lacking = lacking(wanted, status)?;
     if !lacking.is_empty() {
-        let before = if lacking.contains(&Capability::SYS_ADMIN.1) { "" } else { " (CAP_SYS_ADMIN before Linux 5.8)" };
-        let lacking = lacking.join(" and ");
+        let before = if lacking.contains(Capability::SYS_ADMIN.1) { "" } else { " (CAP_SYS_ADMIN before Linux 5.8)" };
         return Some(format!("this process lacks {lacking}: run it as root, or with {lacking}{before}"));
     }
     if !whole {
-        return Some("this process is in a user namespace, whose capabilities do not count for this".to_owned());
+        return Some(IN_USER_NAMESPACE.to_owned());
     }
     // Lockdown for integrity forbids none of this, except the helpers that `under_lockdown` checks.
     if lockdown == Some("confidentiality") {
@@ -135,7 +155,7 @@ fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&s
                 .to_owned(),
         );
     }
-    match field("Seccomp") {
+    match field(status, "Seccomp") {
         Some("2") => Some("a seccomp filter, as containers have, may forbid it".to_owned()),
         _ => None,
     }

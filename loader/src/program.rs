@@ -3,6 +3,7 @@
 //! | file | content |
 //! | --- | --- |
 //! | `loaded` | [`Program`]: its name, description and pins |
+//! | `build` | loads programs from instructions, without an object |
 //! | `load` | `BPF_PROG_LOAD`, and the fallbacks if the kernel refuses |
 //! | `shared` | the data that all programs of an object share |
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
@@ -15,6 +16,7 @@
 //! | `bind` | maps that belong to a program although no instruction refers to them |
 
 mod bind;
+mod build;
 mod code;
 mod explain;
 mod info;
@@ -40,6 +42,7 @@ pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 #[cfg(feature = "load-options")]
 pub use self::verifier_stats::{FunctionCost, LogLevel, VerifierStats};
 pub use self::{
+    build::ProgramBuilder,
     code::{ProgramCode, ProgramFunction},
     info::ProgramInfo,
     loaded::Program,

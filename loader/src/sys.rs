@@ -3,7 +3,7 @@
 //! ```text
 //!     bpf.rs, attr.rs    bpf(2) and its attributes
 //!     elements.rs, link.rs, link_info.rs, query.rs, btf.rs, ids.rs, run.rs, statistics.rs, func_info.rs, program.rs,
-//!     prog_info.rs
+//!     prog_info.rs, token.rs
 //!                        groups of commands of bpf(2)
 //!     constant_names.rs  the kernel's names in reports
 //!     perf_event.rs      perf_event_open(2) and its ioctls
@@ -42,3 +42,5 @@ pub(crate) mod signals;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;
+#[cfg(feature = "token")]
+pub(crate) mod token;

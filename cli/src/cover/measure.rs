@@ -14,7 +14,9 @@ use crate::{
     error::CliError,
     object_arg::ReadObject,
     object_reader::Reader,
-    run::{AttachArgs, Attached, Buffers, DEFAULT_BUFFER, Skipped, apply_unpinned, attach_except, set_globals},
+    run::{
+        AttachArgs, Attached, Buffers, DEFAULT_BUFFER, Skipped, TokenChoice, apply_unpinned, attach_except, set_globals,
+    },
     signals,
 };
 
@@ -33,7 +35,9 @@ pub(super) fn measure(arguments: &Arguments) -> Result<CoverageReport, CliError>
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
     let is_run = |name: &str| requests.iter().any(|request| request.program == name);
-    let (loaded, refused) = object.load_partial()?;
+    let token = TokenChoice::of(&arguments.program)?;
+    let (loaded, refused) = object.load_partial_with(&token.load_options())?;
+    drop(token);
     let (required, refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(|refused| is_run(&refused.name));
     if let Some(first) = required.into_iter().next() {
         return Err(first.why.into());

@@ -2,12 +2,13 @@
 
 use std::fs;
 
+use cutaway::BpfToken;
 use cutaway_sys::mount;
 
 use super::finding::Finding;
 
 pub(super) fn findings() -> Vec<Finding> {
-    vec![capabilities(), unprivileged(), paranoid(), lockdown(), locked_memory()]
+    vec![capabilities(), token(), unprivileged(), paranoid(), lockdown(), locked_memory()]
 }
 
 /// The relevant capabilities, by number (`include/uapi/linux/capability.h`).
@@ -31,7 +32,10 @@ fn capabilities() -> Finding {
         (there, missing) => format!("{}; without {}", names(there), names(missing)),
     };
     let enough = has(21) || has(38) && has(39);
-    if enough {
+    if enough && BpfToken::is_needed() {
+        let advice = "they do not count for BPF, except with a BPF token; see BPF token below";
+        Finding::note("capabilities", format!("{finding}; in a user namespace"), advice)
+    } else if enough {
         Finding::ok("capabilities", finding)
     } else {
         Finding::no(
@@ -39,6 +43,29 @@ fn capabilities() -> Finding {
             finding,
             "run as root, or give the process CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)",
         )
+    }
+}
+
+/// Reports the token that a load uses by itself.
+fn token() -> Finding {
+    const CHECK: &str = "BPF token";
+    if !BpfToken::is_needed() {
+        return Finding::ok(CHECK, "not needed in the initial user namespace");
+    }
+    let token = match BpfToken::from_env() {
+        Ok(token) => token,
+        Err(error) => {
+            return Finding::no(
+                CHECK,
+                format!("none: {error}"),
+                "mount a BPF file system of this user namespace with delegate_cmds, delegate_maps, delegate_progs and \
+                 delegate_attachs",
+            );
+        }
+    };
+    match token.delegation() {
+        Ok(delegation) => Finding::ok(CHECK, format!("{token} has {delegation}")),
+        Err(error) => Finding::note(CHECK, format!("{token}: {error}"), "mount /proc"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The options that select, prepare and attach programs, of `cutaway run` and `cutaway cover`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
+use cutaway::{BpfToken, LoadOptions};
+
+use crate::error::CliError;
 
 /// The options for the programs of an object.
 #[derive(Debug, Args)]
@@ -111,6 +114,18 @@ pub(crate) struct ProgramArgs {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) settings: Vec<String>,
 
+    /// Load with the BPF token of this BPF file system
+    ///
+    /// For a user namespace to which a privileged process has delegated
+    /// commands and types, by the mount options delegate_cmds and others.
+    /// An empty PATH uses no token. Needs Linux 6.9.
+    ///
+    /// Default: if the kernel refuses a request in a user namespace, the
+    /// token of $LIBBPF_BPF_TOKEN_PATH or of /sys/fs/bpf.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) token: Option<OsString>,
+
     /// Set the number of elements of a map (repeatable)
     ///
     /// For a ring, N is its size in bytes.
@@ -134,7 +149,7 @@ pub(crate) struct ProgramArgs {
 
 impl ProgramArgs {
     /// Returns each option, and whether it is given.
-    pub(crate) fn given(&self) -> [(&'static str, bool); 10] {
+    pub(crate) fn given(&self) -> [(&'static str, bool); 11] {
         [
             ("--program", !self.programs.is_empty()),
             ("--attach", !self.targets.is_empty()),
@@ -143,10 +158,45 @@ impl ProgramArgs {
             ("--cgroup", self.cgroup.is_some()),
             ("--frequency", self.frequency.is_some()),
             ("--pid", self.pid.is_some()),
+            ("--token", self.token.is_some()),
             ("--set", !self.settings.is_empty()),
             ("--max-entries", !self.max_entries.is_empty()),
             ("--btf", self.btf.is_some()),
         ]
+    }
+}
+
+/// The token of `--token`.
+pub(crate) enum TokenChoice {
+    /// The loader finds one.
+    Automatic,
+    Given(BpfToken),
+    Off,
+}
+
+impl TokenChoice {
+    /// Creates the token.
+    pub(crate) fn of(arguments: &ProgramArgs) -> Result<Self, CliError> {
+        Ok(match &arguments.token {
+            None => Self::Automatic,
+            Some(path) if path.is_empty() => Self::Off,
+            Some(path) => Self::Given(BpfToken::from_bpffs(path)?),
+        })
+    }
+
+    /// Returns the options for a load.
+    pub(crate) fn load_options(&self) -> LoadOptions<'_> {
+        let mut options = LoadOptions::new();
+        match self {
+            Self::Automatic => {}
+            Self::Given(token) => {
+                options.token(token);
+            }
+            Self::Off => {
+                options.no_token();
+            }
+        }
+        options
     }
 }
 

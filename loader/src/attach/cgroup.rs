@@ -106,7 +106,7 @@ impl<'fd> Cgroup<'fd> {
         if self.without_link {
             return self.by_command(program, (position, None), "BPF_PROG_ATTACH");
         }
-        match features::cgroup_link() {
+        match Support::probed_or_since(features::cgroup_link, 5, 7) {
             Support::Yes => {
                 let why = "attaches the program to the cgroup; closing the link detaches it";
                 let target = Target::Fd(self.cgroup);
@@ -176,7 +176,7 @@ impl<'fd> Cgroup<'fd> {
     /// Returns the position as bpf(2) takes it, if this kernel has such positions.
     fn position(&self, program: &Program) -> Result<Position, Error> {
         let mut position = self.placement.position(&|| attempt(program))?;
-        let support = features::cgroup_order;
+        let support = || Support::probed_or_since(features::cgroup_order, 6, 17);
         if !self.placement.is_default() && support() != Support::Yes {
             let why = format!("an order or a revision of a cgroup's programs is {}", support());
             return Err(Error::Invalid { operation: attempt(program), why });

@@ -258,11 +258,11 @@ impl Program {
     /// Attaches a classifier by a link where the kernel supports tcx links, otherwise by a traffic control filter.
     #[cfg(feature = "network")]
     fn attach_classifier(&self, index: u32, context: &AttachContext<'_>) -> Result<Link, Error> {
-        use crate::features;
+        use crate::features::{self, Support};
         use cutaway_sys::AttachType as A;
         let placement = context.placement;
         // Filters of traffic control have no such order: `Tcx` says so.
-        let by_link = || placement.is_set() || features::tcx_link().is_yes();
+        let by_link = || placement.is_set() || Support::probed_or_since(features::tcx_link, 6, 6).is_yes();
         match self.spec().section.expected_attach_type {
             A::NETKIT_PRIMARY => Tcx::netkit_primary(index).placed(placement).attach(self),
             A::NETKIT_PEER => Tcx::netkit_peer(index).placed(placement).attach(self),

@@ -130,7 +130,7 @@ impl Link {
     /// Attaches `program` to an open perf event.
     pub(super) fn on_event(program: &Program, event: OwnedFd, cookie: u64, what: &str) -> Result<Self, Error> {
         let failed = |error| failed(program, what, &error);
-        match features::perf_link() {
+        match Support::probed_or_since(features::perf_link, 5, 15) {
             Support::Yes => {
                 debug!("`{}` is attached to {what} by a link on a perf event", program.name());
                 let why = "attaches the program to the event; closing the link detaches it";

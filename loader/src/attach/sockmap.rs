@@ -77,7 +77,8 @@ impl<'fd> Sockmap<'fd> {
                 .advise("it has a program of this kind with a link: update that (`Link::update`), or drop it first"),
             _ => failed(program, what, &error),
         };
-        let support = if self.without_link { None } else { Some(features::sockmap_link()) };
+        let support =
+            if self.without_link { None } else { Some(Support::probed_or_since(features::sockmap_link, 6, 10)) };
         if support == Some(Support::Yes) {
             let why = "attaches the program to the map; closing the link detaches it";
             return link::create(program.as_fd(), Target::Fd(self.map), attach_type, 0, why)

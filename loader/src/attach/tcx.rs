@@ -192,8 +192,8 @@ impl<'a> Tcx<'a> {
     /// Checks the program and the kernel, and returns the target for messages.
     fn checked(&self, program: &Program) -> Result<String, Error> {
         let answer = match self.kind {
-            Kind::Ingress | Kind::Egress => features::tcx_link(),
-            Kind::Primary | Kind::Peer => features::netkit_link(),
+            Kind::Ingress | Kind::Egress => Support::probed_or_since(features::tcx_link, 6, 6),
+            Kind::Primary | Kind::Peer => Support::probed_or_since(features::netkit_link, 6, 7),
         };
         let (what, attach_point) = (self.what(), self.kind.name());
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;

@@ -21,7 +21,8 @@ use cutaway_sys::{AttachType, fd};
 
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
-    Error, Program, features,
+    Error, Program,
+    features::{self, Support},
     sys::link::{self, ProbedFile, UprobeOffsets},
 };
 
@@ -237,17 +238,20 @@ impl UprobeMulti {
         if !matches!(kind, AttachType::TRACE_UPROBE_MULTI | AttachType::TRACE_UPROBE_SESSION) {
             return self.each(program, binary, offsets, what);
         }
-        if self.pid.is_some() && !features::uprobe_multi_pid().is_yes() {
-            let why =
-                format!("restricting a link on many locations to one process is {}", features::uprobe_multi_pid());
-            return Err(unfit(why));
+        if self.pid.is_some() {
+            let answer = Support::probed_or_since(features::uprobe_multi_pid, 6, 10);
+            if !answer.is_yes() {
+                return Err(unfit(format!("restricting a link on many locations to one process is {answer}")));
+            }
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
         let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; offsets.len()] };
         let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
         let file = match &self.open {
-            Some(open) if features::uprobe_multi_fd().is_yes() => ProbedFile::Fd(open.as_fd()),
+            Some(open) if Support::probed_or_since(features::uprobe_multi_fd, 7, 2).is_yes() => {
+                ProbedFile::Fd(open.as_fd())
+            }
             _ => ProbedFile::Path(&c_path),
         };
         let locations = UprobeOffsets { file, offsets, ref_ctr_offsets: &self.ref_ctr_offsets, cookies };

@@ -22,7 +22,11 @@ use log::{debug, warn};
 
 use self::{arguments::ArgLocation, notes::Note};
 use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
-use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
+use crate::{
+    Error, Program, ProgramType,
+    features::{self, Support},
+    program::UsdtSpecs,
+};
 
 /// A USDT probe in a program or library, for programs of the section `usdt` or `uprobe`.
 ///
@@ -188,7 +192,7 @@ impl Usdt {
         }
         let descriptions = notes.iter().map(|note| specs::encode(specs, &note.arguments, self.cookie));
         let (numbers, mut taken) = specs.describe(descriptions)?;
-        if features::perf_link().is_yes() {
+        if Support::probed_or_since(features::perf_link, 5, 15).is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
             let addresses = self.addresses(&binary.path, &notes, &what)?;

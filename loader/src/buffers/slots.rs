@@ -27,6 +27,7 @@ use crate::{
         elements::Elements,
         run,
     },
+    token::Tokens,
 };
 
 /// A `PERF_EVENT_ARRAY` as the map in which programs find perf buffers. The kernel empties a slot when the fd that
@@ -150,10 +151,8 @@ fn load_slot_reader(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         #[cfg(feature = "load-options")]
         bound: &[],
     };
-    bpf::prog_load(
-        &program,
-        bpf::LogLevel::Reason,
-        &mut [],
-        "loads a program that queries a slot, which no command can do",
-    )
+    Tokens::automatic().create(&mut |token| {
+        let why = "loads a program that queries a slot, which no command can do";
+        bpf::prog_load(&program, token, bpf::LogLevel::Reason, &mut [], why)
+    })
 }

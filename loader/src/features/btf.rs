@@ -4,9 +4,14 @@
 //! unknown kind in an object's BTF is rewritten before loading, to an older kind of the same layout. Each probe here
 //! loads a blob of a few types, and closes its fd.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::OnceLock,
+};
 
-use crate::{btf::sanitize::Kinds, sys::bpf};
+use super::support::{Support, kept, support};
+use crate::{btf::sanitize::Kinds, sys::bpf, token::Tokens};
 
 /// `BTF_KIND_…`
 mod kind {
@@ -37,7 +42,7 @@ const VARIABLE: [u32; 4] = [1, info(kind::VAR, 0), 1, 0];
 /// Type 2 of the blobs that need a function type: one without parameters.
 const PROTOTYPE: [u32; 3] = [0, info(kind::FUNC_PROTO, 0), 0];
 
-pub(super) const PLAIN: &[&[u32]] = &[&INTEGER];
+const PLAIN: &[&[u32]] = &[&INTEGER];
 const FUNC: &[&[u32]] = &[&INTEGER, &PROTOTYPE, &[1, info(kind::FUNC, 0), 2]];
 const FUNC_GLOBAL: &[&[u32]] = &[&INTEGER, &PROTOTYPE, &[1, info(kind::FUNC, 1), 2]];
 const DATASEC: &[&[u32]] = &[&INTEGER, &VARIABLE, &[3, info(kind::DATASEC, 1), 4, 2, 0, 4]];
@@ -47,9 +52,15 @@ const DECL_TAG: &[&[u32]] = &[&INTEGER, &VARIABLE, &[1, info(kind::DECL_TAG, 0),
 const TYPE_TAG: &[&[u32]] = &[&INTEGER, &[1, info(kind::TYPE_TAG, 0), 1], &[0, info(kind::PTR, 0), 2]];
 const ENUM64: &[&[u32]] = &[&INTEGER, &[1, info(kind::ENUM64, 1), 8, 1, 0, 0]];
 
+/// Probes for BTF.
+pub(super) fn supported(tokens: &Tokens<'_>) -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, tokens, |tokens| support(tokens.create(&mut |token| load(PLAIN, token)), "4.18"))
+}
+
 /// Probes for every kind that was not in the kernel's first BTF.
-pub(super) fn kinds() -> Kinds {
-    let takes = |types| load(types).is_ok();
+pub(super) fn kinds(tokens: &Tokens<'_>) -> Kinds {
+    let takes = |types| load(types, tokens.held()).is_ok();
     Kinds {
         func: takes(FUNC),
         func_global: takes(FUNC_GLOBAL),
@@ -63,8 +74,8 @@ pub(super) fn kinds() -> Kinds {
 }
 
 /// Loads a BTF blob with these types.
-pub(super) fn load(types: &[&[u32]]) -> io::Result<OwnedFd> {
-    bpf::btf_load(&blob(types), &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
+fn load(types: &[&[u32]], token: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    bpf::btf_load(&blob(types), token, &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")
 }
 
 /// Builds a blob: `struct btf_header`, the types, the strings.

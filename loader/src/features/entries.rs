@@ -7,8 +7,8 @@ use crate::{
     sys::{
         attr::{MapCreate, Name},
         bpf,
-        memlock::charged,
     },
+    token::Tokens,
 };
 
 /// Creates a map of this type with exactly `max_entries`, reads back the number that the kernel stored, and closes the
@@ -32,8 +32,8 @@ pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
         map_name: Name::cut("as_asked"),
         ..MapCreate::default()
     };
-    let asked = charged(&mut || {
-        bpf::map_create(attr, "creates a map of exactly the requested size, to see the kernel's answer")
+    let asked = Tokens::automatic().create(&mut |token| {
+        bpf::map_create(attr, token, "creates a map of exactly the requested size, to see the kernel's answer")
     });
     let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "reads the size that the kernel stored"));
     made.map(|info| info.max_entries).map_err(|error| Errno::of(&error))

@@ -4,12 +4,12 @@ use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
 use cutaway_sys::{AttachType, Instruction, instruction::opcode};
 
+#[cfg(feature = "token")]
+use crate::sys::process;
 use crate::{
     ProgramType,
-    sys::{
-        bpf::{self, LogLevel},
-        memlock::charged,
-    },
+    sys::bpf::{self, LogLevel},
+    token::Tokens,
 };
 
 /// The result of a probe: whether the kernel has a feature.
@@ -20,7 +20,7 @@ pub enum Support {
     Yes,
     /// The kernel does not have the feature. Holds the first Linux version that does.
     Needs(&'static str),
-    /// The probe failed for lack of a privilege (EPERM, EACCES).
+    /// The probe failed for lack of a privilege (EPERM, EACCES). A later call probes again, perhaps with a BPF token.
     NotPermitted,
     /// The probe failed for another reason: the process has no file descriptor left (EMFILE, ENFILE), the kernel has no
     /// memory (ENOMEM), or a signal interrupted the probe (EINTR). A later call probes again.
@@ -32,6 +32,25 @@ impl Support {
     #[must_use]
     pub fn is_yes(self) -> bool {
         self == Self::Yes
+    }
+
+    /// Probes. Returns `Yes` if the probe gave no answer, and the kernel is at least of this version.
+    ///
+    /// To attach a loaded program takes less than a probe does: the program's BPF token may have been another one, or
+    /// may not delegate the programs that the probe loads. And a program that cannot be loaded is better refused for
+    /// the attach type that its author chose. Without tokens, the probe decides.
+    #[cfg_attr(not(feature = "token"), expect(unused_variables, reason = "the probe decides"))]
+    pub(crate) fn probed_or_since(probe: impl FnOnce() -> Self, major: u32, minor: u32) -> Self {
+        #[cfg(not(feature = "token"))]
+        return probe();
+        #[cfg(feature = "token")]
+        match probe() {
+            unknown @ (Self::NotPermitted | Self::Unknown) => match process::kernel_version() {
+                Ok(version) if version >> 8 >= major << 8 | minor => Self::Yes,
+                _ => unknown,
+            },
+            known => known,
+        }
     }
 }
 
@@ -49,9 +68,13 @@ impl fmt::Display for Support {
 pub(super) const EXIT: Instruction = Instruction::new(opcode::JMP | opcode::EXIT, 0, 0, 0, 0);
 
 /// Loads a program that only returns 0.
-pub(super) fn nothing(program_type: ProgramType, expected_attach_type: AttachType) -> io::Result<OwnedFd> {
+pub(super) fn nothing(
+    program_type: ProgramType,
+    expected_attach_type: AttachType,
+    tokens: &Tokens<'_>,
+) -> io::Result<OwnedFd> {
     const MOV_R0: Instruction = Instruction::new(opcode::ALU64 | opcode::MOV | opcode::K, 0, 0, 0, 0);
-    small(program_type, expected_attach_type, &[MOV_R0, EXIT])
+    small(program_type, expected_attach_type, &[MOV_R0, EXIT], tokens)
 }
 
 /// Loads a small program as a probe.
@@ -59,6 +82,7 @@ pub(super) fn small(
     program_type: ProgramType,
     expected_attach_type: AttachType,
     instructions: &[Instruction],
+    tokens: &Tokens<'_>,
 ) -> io::Result<OwnedFd> {
     let program = bpf::Program {
         program_type,
@@ -74,16 +98,18 @@ pub(super) fn small(
         #[cfg(feature = "load-options")]
         bound: &[],
     };
-    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program as a probe"))
+    tokens.create(&mut |token| {
+        bpf::prog_load(&program, token, LogLevel::Reason, &mut [], "loads a small program as a probe")
+    })
 }
 
-/// Returns the kept answer, or probes and keeps the answer for the life of the process. [`Support::Unknown`] is not
-/// kept.
-pub(super) fn kept(answer: &OnceLock<Support>, ask: fn() -> Support) -> Support {
+/// Returns the kept answer, or probes and keeps the answer for the life of the process. Only what is known about the
+/// kernel is kept: a later probe may have more rights.
+pub(super) fn kept(answer: &OnceLock<Support>, tokens: &Tokens<'_>, ask: fn(&Tokens<'_>) -> Support) -> Support {
     match answer.get() {
         Some(answer) => *answer,
-        None => match ask() {
-            Support::Unknown => Support::Unknown,
+        None => match ask(tokens) {
+            unknown @ (Support::Unknown | Support::NotPermitted) => unknown,
             known => *answer.get_or_init(|| known),
         },
     }
@@ -106,6 +132,28 @@ pub(super) fn support<T>(answer: io::Result<T>, since: &'static str) -> Support 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process may get a token, and may drop privileges and get them back.
+    #[test]
+    fn only_knowledge_of_the_kernel_is_kept() {
+        static ANSWER: OnceLock<Support> = OnceLock::new();
+        let tokens = Tokens::automatic();
+        for answer in [|_: &Tokens<'_>| Support::NotPermitted, |_: &Tokens<'_>| Support::Unknown] {
+            assert_eq!(kept(&ANSWER, &tokens, answer), answer(&tokens));
+        }
+        assert_eq!(kept(&ANSWER, &tokens, |_| Support::Yes), Support::Yes);
+        assert_eq!(kept(&ANSWER, &tokens, |_| Support::NotPermitted), Support::Yes);
+    }
+
+    #[test]
+    #[cfg(feature = "token")]
+    fn version_decides_where_no_probe_is_permitted() {
+        for unanswered in [Support::NotPermitted, Support::Unknown] {
+            assert_eq!(Support::probed_or_since(|| unanswered, 4, 18), Support::Yes);
+            assert_eq!(Support::probed_or_since(|| unanswered, 255, 0), unanswered);
+        }
+        assert_eq!(Support::probed_or_since(|| Support::Needs("5.8"), 4, 18), Support::Needs("5.8"));
+    }
 
     #[test]
     fn errno_of_a_probe_gives_the_answer() {

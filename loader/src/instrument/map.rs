@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use crate::{Error, Map};
+use crate::{Error, Map, token::Tokens};
 
 /// Returns the two slots that load the address of the byte `offset` of the value of the map `fd` into `register`.
 pub(super) fn load_address(register: u8, fd: i32, offset: u32) -> [Instruction; 2] {
@@ -21,12 +21,12 @@ pub(super) struct CounterMap(Map);
 
 impl CounterMap {
     /// Creates the map with a value of `size` bytes.
-    pub(super) fn create(name: &str, size: usize) -> Result<Self, Error> {
+    pub(super) fn create(name: &str, size: usize, tokens: &Tokens<'_>) -> Result<Self, Error> {
         let size = u32::try_from(size).map_err(|_| Error::Invalid {
             operation: format!("create the map `{name}`"),
             why: "its value would be larger than 4 GiB".to_owned(),
         })?;
-        Map::create_counters(name, size).map(Self)
+        Map::create_counters(name, size, tokens).map(Self)
     }
 
     pub(super) fn fd(&self) -> i32 {

@@ -26,6 +26,7 @@ use crate::{
     program::{Shared, Warnings},
     resolve::Resolved,
     sys::bpf::BtfTarget,
+    token::Tokens,
 };
 
 /// The insertions for the programs of one object.
@@ -148,12 +149,13 @@ impl Instrumentation {
         object: &Object,
         resolved: &Resolved,
         created: &dyn Fn(usize) -> Option<&'m Map>,
+        tokens: &Tokens<'_>,
     ) -> Result<Self, Error> {
         let directory = directory().filter(|_| !object.instruments.no_ops);
-        let losses = object.instruments.losses.then(|| LossCounting::of(object, resolved, created));
+        let losses = object.instruments.losses.then(|| LossCounting::of(object, resolved, created, tokens));
         Ok(Self {
             losses: losses.transpose()?,
-            coverage: (object.instruments.coverage || directory.is_some()).then(|| Covering::of(object)),
+            coverage: (object.instruments.coverage || directory.is_some()).then(|| Covering::of(object, tokens)),
             no_ops: object.instruments.no_ops,
             directory,
         })

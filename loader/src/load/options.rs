@@ -20,7 +20,11 @@ use std::{
 use crate::LogLevel;
 #[cfg(any(feature = "tracing", feature = "maps"))]
 use crate::text::no_such;
-use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
+use crate::{
+    Error, Object, ProgramSpec,
+    sys::bpf::BtfTarget,
+    token::{Choice, Tokens},
+};
 #[cfg(feature = "maps")]
 use crate::{Map, MapSpec};
 #[cfg(feature = "parallel")]
@@ -59,6 +63,7 @@ pub struct LoadOptions<'p> {
     at_once: bool,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
+    token: Choice<'p>,
     #[cfg(feature = "load-options")]
     log: Option<LogLevel>,
     #[cfg(feature = "load-options")]
@@ -102,6 +107,33 @@ impl<'p> LoadOptions<'p> {
     /// Returns the directory for maps that are pinned by name; `otherwise` if these options do not set it.
     pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
         self.pin_root.as_deref().unwrap_or(otherwise)
+    }
+
+    /// Loads with this token. By default, [`Object::load`] creates a token itself if it needs one: see
+    /// [`BpfToken`](crate::BpfToken). The token is not used later: attached programs stay attached after it is dropped.
+    /// Linux 6.9.
+    ///
+    /// # Errors
+    ///
+    /// This method has none. [`Object::load_with`] returns [`Error::Syscall`] with EPERM for what neither the token nor
+    /// the process's capabilities allow; the text names the missing mount option.
+    #[cfg(feature = "token")]
+    #[doc(alias("bpf_token_path", "BPF_F_TOKEN_FD", "prog_token_fd", "map_token_fd", "btf_token_fd"))]
+    pub fn token(&mut self, token: &'p crate::BpfToken) -> &mut Self {
+        self.token = Choice::Given(token);
+        self
+    }
+
+    /// Loads without a token, even in a user namespace that has one.
+    #[cfg(feature = "token")]
+    pub fn no_token(&mut self) -> &mut Self {
+        self.token = Choice::Off;
+        self
+    }
+
+    /// Returns the token of one load.
+    pub(super) fn tokens(&self) -> Tokens<'p> {
+        Tokens::new(self.token)
     }
 
     /// Keeps `map` in the kernel as long as each program of the object, although no instruction refers to it. `map` is

@@ -22,16 +22,8 @@ use crate::instrument::Instrumentation;
 #[cfg(not(feature = "parallel"))]
 use crate::program::{Warnings, choose_attach_method};
 use crate::{
-    Errno, Error, Map, Object, Program, Skipped, Warning,
-    btf::{Btf, sanitize, visitor::Types},
-    elf::Start,
-    features::{self, Support},
-    link::ObjectLinker,
-    map::NewPins,
-    program::Shared,
-    sorted::sort,
-    sys::{bpf, memlock::charged},
-    text::listed,
+    Error, Map, Object, Program, Skipped, Warning, btf::visitor::Types, elf::Start, features, link::ObjectLinker,
+    map::NewPins, program::Shared, sorted::sort, text::listed, token::Tokens,
 };
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
@@ -132,7 +124,8 @@ impl Object {
         self.check_features()?;
         options.check(&self)?;
         self.warn(&|warning| !matches!(warning, Warning::License { .. }));
-        let btf = self.load_btf()?;
+        let tokens = options.tokens();
+        let btf = self.load_btf(&tokens)?;
         let plan = Plan::of(&self, Types::Running)?;
         let mut skipped = plan.skipped(&self);
         #[cfg(feature = "struct-ops")]
@@ -140,7 +133,7 @@ impl Object {
         let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
-        let mut maps = self.create_maps(&plan, options, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
+        let mut maps = self.create_maps(&plan, options, btf.as_ref().map(AsFd::as_fd), &tokens, &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let fds = maps.iter().map(|created| created.map.as_fd().as_raw_fd());
         #[cfg_attr(feature = "parallel", expect(unused_mut, reason = "the queue takes it"))]
@@ -153,6 +146,7 @@ impl Object {
                 kernel_version: self.kernel_version,
                 resolved: &plan.resolved,
                 btf: btf.as_ref().map(AsFd::as_fd),
+                tokens: &tokens,
                 #[cfg(feature = "load-options")]
                 bound: options.bound(),
                 #[cfg(feature = "load-options")]
@@ -163,12 +157,12 @@ impl Object {
             #[cfg(feature = "instrument")]
             instrumentation: {
                 let created = |index| maps.iter().find(|created| created.index == index).map(|created| &created.map);
-                Instrumentation::of(&self, &plan.resolved, &created)?
+                Instrumentation::of(&self, &plan.resolved, &created, &tokens)?
             },
         };
         #[cfg(feature = "parallel")]
         let mut queue = {
-            let queue = Queue::new(specs, &plan, linker, options);
+            let queue = Queue::new(specs, &plan, linker, options, &tokens);
             threads::load(queue, &common, options, &self, failed.is_none())
         };
         let (mut programs, mut failed_names) = (Vec::new(), Vec::new());
@@ -201,7 +195,7 @@ impl Object {
         #[cfg(not(feature = "parallel"))]
         for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
             let (name, section_name, entry) = (spec.name.clone(), spec.section_name.clone(), spec.entry);
-            choose_attach_method(&mut spec);
+            choose_attach_method(&mut spec, &tokens);
             let loaded = options.target(&mut spec).and_then(|replaced| {
                 let linked = linker.link(&spec)?;
                 common.load(spec, linked, replaced, &mut Warnings::default())
@@ -250,6 +244,7 @@ impl Object {
         plan: &Plan,
         options: &LoadOptions<'_>,
         btf: Option<BorrowedFd<'_>>,
+        tokens: &Tokens<'_>,
         new_pins: &mut NewPins,
     ) -> Result<Vec<CreatedMap>, Error> {
         let (mut maps, pins) = (Vec::new(), options.pins(&self.pins));
@@ -260,7 +255,7 @@ impl Object {
             let replaced: Option<Result<Map, Error>> = None;
             let map = match replaced {
                 Some(replaced) => replaced?,
-                None => Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?,
+                None => Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, tokens, new_pins)?,
             };
             maps.push(CreatedMap { index, data: spec.data(), map });
         }
@@ -271,26 +266,10 @@ impl Object {
     /// logs. Most objects load without BTF, so it is not an error if the kernel refuses the BTF. This crate then logs
     /// the reason at level `debug`. If the BTF is missing, the kernel later refuses the maps that need it: maps with
     /// local storage, and maps with a `bpf_spin_lock` or `bpf_timer`.
-    ///
-    /// A new kernel accepts the BTF unchanged. An old kernel refuses the whole BTF if one type in it is of a BTF kind
-    /// that the kernel does not know. In this case the loader asks the kernel about each kind, and rewrites the BTF
-    /// with the kinds that the kernel accepts.
-    fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
+    fn load_btf(&self, tokens: &Tokens<'_>) -> Result<Option<OwnedFd>, Error> {
         let Some(bytes) = self.completed_btf()? else { return Ok(None) };
-        let why = match load_btf(&bytes) {
-            Ok(btf) => return Ok(Some(btf)),
-            Err(why) => why,
-        };
-        debug!("the kernel refuses the object's BTF: {why}");
-        let loaded = match features::btf() {
-            Support::Yes => {
-                let mut older = bytes.clone();
-                let btf = Btf::parse(&bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
-                sanitize::rewrite(&mut older, &btf, features::btf_kinds())?;
-                load_btf(&older)
-            }
-            answer => Err(format!("BTF is {answer}")),
-        };
+        let why = "loads the object's BTF: map types, function names, source lines";
+        let loaded = features::load_btf(&bytes, tokens, why)?;
         Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
     }
 
@@ -305,11 +284,6 @@ impl Object {
         let addresses = addresses.map(|created| created.map.duplicate()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
     }
-}
-
-fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
-    let why = "loads the object's BTF: map types, function names, source lines";
-    charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
 }
 
 /// Writes the file descriptors of programs into the values of struct_ops maps.

@@ -15,6 +15,7 @@ use crate::{
     program::{Warnings, choose_attach_method},
     sorted::sort,
     sys::bpf::BtfTarget,
+    token::Tokens,
 };
 
 /// The programs that are to be loaded, and the outcomes of those that other threads have loaded.
@@ -24,6 +25,7 @@ pub(super) struct Queue<'a> {
     plan: &'a Plan,
     linker: ObjectLinker<'a>,
     options: &'a LoadOptions<'a>,
+    tokens: &'a Tokens<'a>,
     /// True to give out no program after one that failed.
     stops: bool,
     /// The number of programs that were given out.
@@ -60,15 +62,16 @@ impl<'a> Queue<'a> {
         plan: &'a Plan,
         linker: ObjectLinker<'a>,
         options: &'a LoadOptions<'a>,
+        tokens: &'a Tokens<'a>,
     ) -> Self {
-        Self { specs: specs.into_iter(), plan, linker, options, stops: false, taken: 0, done: Vec::new() }
+        Self { specs: specs.into_iter(), plan, linker, options, tokens, stops: false, taken: 0, done: Vec::new() }
     }
 
     /// Links the next program and gives it out.
     pub(super) fn next(&mut self) -> Option<Job<'a>> {
         let plan = self.plan;
         let mut spec = self.specs.find(|program| plan.has(program))?;
-        choose_attach_method(&mut spec);
+        choose_attach_method(&mut spec, self.tokens);
         let linked = self.options.target(&mut spec).and_then(|replaced| Ok((self.linker.link(&spec)?, replaced)));
         self.taken += 1;
         Some(Job { index: self.taken, spec, linked })

@@ -7,12 +7,8 @@ use std::{
 
 use log::debug;
 
-use super::{
-    Map,
-    create::Given,
-    types::{self, OwnTypes},
-};
-use crate::{Error, MapFlags, MapSpec, MapType, Object, Pod, btf::Btf, elf::Location};
+use super::{Map, create::Given, types::OwnTypes};
+use crate::{Error, MapFlags, MapSpec, MapType, Object, Pod, btf::Btf, elf::Location, features, token::Tokens};
 
 /// Creates a map without an object, or like one of an object's maps.
 ///
@@ -236,7 +232,9 @@ impl<'b> MapBuilder<'b> {
         };
         // Some types of maps refuse any types, as in objects.
         let bytes = bytes.filter(|_| !spec.map_type.refuses_btf());
-        let btf = match bytes.map(|bytes| types::load(&bytes)).transpose() {
+        let tokens = Tokens::automatic();
+        let load = |bytes: Vec<u8>| features::load_btf(&bytes, &tokens, "loads the types of a map's key and value");
+        let btf = match bytes.map(load).transpose()?.transpose() {
             Ok(btf) => btf,
             Err(why) if required => {
                 return Err(unfit(format!("the kernel refuses the types of its key and value: {why}")));
@@ -247,7 +245,7 @@ impl<'b> MapBuilder<'b> {
             }
         };
         let given = Given { inner, types: required, why: "creates a map" };
-        Map::create_as(&spec, None, btf.as_ref().map(AsFd::as_fd), given)
+        Map::create_as(&spec, None, btf.as_ref().map(AsFd::as_fd), given, &tokens)
     }
 
     /// Creates the map and pins it at `path`.

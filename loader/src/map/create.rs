@@ -10,15 +10,14 @@ use super::Map;
 use crate::{
     Error, MapFlags, MapType,
     object::MapSpec,
-    privileges,
     resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, ProgramHash, number},
         constant_names::MapFlagBits,
-        memlock::charged,
         mmap::Shared,
     },
+    token::{Need, Tokens},
 };
 
 /// `BPF_F_SEGV_ON_FAULT`: user space may only touch arena pages that programs have allocated.
@@ -52,6 +51,7 @@ impl Map {
         struct_ops: Option<&Fitted>,
         btf: Option<BorrowedFd<'_>>,
         given: Given<'_>,
+        tokens: &Tokens<'_>,
     ) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
         let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
@@ -70,8 +70,9 @@ impl Map {
             });
         }
         // The kernel reads the template only while it creates the map.
+        let of_inner = Given::default();
         let inner =
-            spec.inner.as_deref().map(|inner| Self::create_as(inner, None, btf, Given::default())).transpose()?;
+            spec.inner.as_deref().map(|inner| Self::create_as(inner, None, btf, of_inner, tokens)).transpose()?;
         if let Some(inner) = given.inner.or(inner.as_ref().map(AsFd::as_fd)) {
             attr.inner_map_fd = number(inner);
         }
@@ -95,20 +96,18 @@ impl Map {
             }
         }
         let exclusive = exclusive(spec);
-        let map = charged(&mut || bpf::map_create_for(attr, exclusive, given.why))
+        let map = tokens
+            .create(&mut |token| bpf::map_create_for(attr, exclusive, token, given.why))
             .or_else(|error| match error.raw_os_error() {
                 // Only observers of the map use the types. If the kernel refuses them, the map is created without.
                 Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 && !given.types => {
                     let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
-                    bpf::map_create_for(
-                        plain,
-                        exclusive,
-                        "creates the map again without the types of its key and value",
-                    )
+                    let why = "creates the map again without the types of its key and value";
+                    bpf::map_create_for(plain, exclusive, tokens.held(), why)
                 }
                 _ => Err(error),
             })
-            .map_err(|error| explain(spec, &attr, &error))?;
+            .map_err(|error| explain(spec, &attr, &error, tokens))?;
         let mut map = Self::wrap(spec.name.clone(), map)?;
         if spec.map_type == MapType::ARENA {
             map.map_arena(spec)?;
@@ -120,7 +119,7 @@ impl Map {
 
     /// Creates an array of one element with a value of `size` bytes, which this process can map.
     #[cfg(feature = "instrument")]
-    pub(crate) fn create_counters(name: &str, size: u32) -> Result<Self, Error> {
+    pub(crate) fn create_counters(name: &str, size: u32, tokens: &Tokens<'_>) -> Result<Self, Error> {
         let attr = MapCreate {
             map_type: MapType::ARRAY,
             key_size: 4,
@@ -130,10 +129,11 @@ impl Map {
             map_name: Name::cut(name),
             ..MapCreate::default()
         };
-        let map = charged(&mut || bpf::map_create(attr, "creates a map for counts of inserted instructions"));
+        let map = tokens
+            .create(&mut |token| bpf::map_create(attr, token, "creates a map for counts of inserted instructions"));
         let map = map.map_err(|error| {
             let attempt = format!("create the map `{name}` (ARRAY, a value of {size} bytes)");
-            Error::kernel(attempt, &error).wanting(privileges::to_create(MapType::ARRAY))
+            tokens.explain(Error::kernel(attempt, &error), Need::Map(MapType::ARRAY))
         })?;
         Self::wrap(name.to_owned(), map)
     }
@@ -269,12 +269,12 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
 }
 
 /// Returns the error of a map that could not be created.
-fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error, tokens: &Tokens<'_>) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
         Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
-            (None, _) if let Some(said) = kernels_log(spec, attr) => plain.advise(&said),
+            (None, _) if let Some(said) = kernels_log(spec, attr, tokens) => plain.advise(&said),
             (None, Some(_)) if exclusive(spec).is_some() => {
                 plain.advise("a map for a single program (`exclusive_hash`) needs Linux 6.18")
             }
@@ -287,7 +287,7 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
             (None, None) => plain.advise("this kernel, or this loader, does not know the map type of this number"),
         },
         Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
-        _ => plain.wanting(privileges::to_create(spec.map_type)),
+        _ => tokens.explain(plain, Need::Map(spec.map_type)),
     }
 }
 
@@ -304,11 +304,11 @@ fn exclusive(spec: &MapSpec) -> Option<&ProgramHash> {
 
 /// Creates the map again, for the kernel's own reason why it refuses the map. `None` if the kernel gives none (before
 /// 7.2).
-fn kernels_log(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
+fn kernels_log(spec: &MapSpec, attr: &MapCreate, tokens: &Tokens<'_>) -> Option<String> {
     const SIZE: usize = 1024;
     let mut log = [0; SIZE];
     let why = "creates the map again, for the kernel's reason to refuse it";
-    bpf::map_create_logged(*attr, exclusive(spec), &mut log, why).err()?;
+    bpf::map_create_logged(*attr, exclusive(spec), tokens.held(), &mut log, why).err()?;
     let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
     let lines: Vec<_> = str::from_utf8(text).ok()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     (!lines.is_empty()).then(|| format!("the kernel says: {}", lines.join(" ")))

@@ -13,7 +13,7 @@ use super::{
     create::{Given, corrected},
     fdinfo::check_is_map,
 };
-use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted, token::Tokens};
 
 impl Map {
     /// Returns the map that `spec` describes. A map to be pinned by name is opened if its pin exists; otherwise it is
@@ -23,18 +23,20 @@ impl Map {
         struct_ops: Option<&Fitted>,
         pins: &Path,
         btf: Option<BorrowedFd<'_>>,
+        tokens: &Tokens<'_>,
         new_pins: &mut NewPins,
     ) -> Result<Self, Error> {
         /// Rounds of a race with processes that pin and unpin at the same path. A dangling symbolic link looks like
         /// such a race forever.
         const ROUNDS: u32 = 100;
+        let create = || Self::create_as(spec, struct_ops, btf, Given::default(), tokens);
         #[cfg(feature = "maps")]
         let own = spec.pin_path.clone();
         #[cfg(not(feature = "maps"))]
         let own = None;
         let path = match own {
             Some(path) => path,
-            None if spec.pinning == Pinning::None => return Self::create_as(spec, struct_ops, btf, Given::default()),
+            None if spec.pinning == Pinning::None => return create(),
             // A name from the object must not lead out of the directory.
             None if spec.name.contains('/') => {
                 return Err(Error::Invalid {
@@ -61,7 +63,7 @@ impl Map {
             }
             let map = match created.take() {
                 Some(map) => map,
-                None => Self::create_as(spec, struct_ops, btf, Given::default())?,
+                None => create()?,
             };
             match pin::pin(map.as_fd(), &path, PINS) {
                 // Another process has just pinned its map there: use that one.

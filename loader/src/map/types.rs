@@ -1,15 +1,6 @@
 //! BTF for maps that no object describes: observers such as bpftool show keys and values by their types.
 
-use std::os::fd::OwnedFd;
-
-use log::debug;
-
-use crate::{
-    Errno, MapType, ScalarKind,
-    btf::{Btf, sanitize},
-    features::{self, Support},
-    sys::{bpf, memlock::charged},
-};
+use crate::{MapType, ScalarKind};
 
 /// The types of keys and values as Rust gives them: kind of a scalar, and bytes altogether.
 #[derive(Debug, Clone, Default)]
@@ -140,30 +131,13 @@ fn signed(bytes: u32) -> &'static str {
     }
 }
 
-/// Loads BTF into the kernel; for an older kernel, with the kinds of types that it knows.
-pub(super) fn load(bytes: &[u8]) -> Result<OwnedFd, String> {
-    let load = |bytes: &[u8]| {
-        let why = "loads the types of a map's key and value";
-        charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
-    };
-    let refused = match load(bytes) {
-        Ok(btf) => return Ok(btf),
-        Err(refused) => refused,
-    };
-    if features::btf() != Support::Yes {
-        return Err(refused);
-    }
-    debug!("the kernel refuses BTF, which is now rewritten for older kernels: {refused}");
-    let mut older = bytes.to_vec();
-    let btf = Btf::parse(bytes).map_err(|why| why.to_string())?;
-    sanitize::rewrite(&mut older, &btf, features::btf_kinds()).map_err(|why| why.to_string())?;
-    load(&older)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Pod, btf::Kind};
+    use crate::{
+        Pod,
+        btf::{Btf, Kind},
+    };
 
     fn own<K: Pod, V: Pod>() -> OwnTypes {
         OwnTypes { key: Some((K::KIND, K::SIZE)), value: Some((V::KIND, V::SIZE)) }

@@ -10,10 +10,12 @@ use cutaway_sys::AttachType;
 use super::LogLevel;
 use super::{Program, Shared, Warnings, private_stack, verify};
 use crate::{
-    Error, features,
+    Error,
+    features::{self, Support},
     link::Linked,
     object::ProgramSpec,
     sys::bpf::{self, BtfTarget, Info},
+    token::Tokens,
 };
 
 /// `BPF_F_SLEEPABLE`
@@ -86,7 +88,7 @@ impl Program {
         let level = shared.log.map_or(bpf::LogLevel::Reason, LogLevel::kernels);
         #[cfg(not(feature = "load-options"))]
         let level = bpf::LogLevel::Reason;
-        let accepted = match verify::first(&mut asked, level) {
+        let accepted = match verify::first(&mut asked, level, shared.tokens) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 #[cfg(feature = "load-options")]
@@ -125,13 +127,15 @@ impl Program {
 
 /// Chooses how a program will be attached to many functions. For a single link it must be loaded with that attach type.
 /// On kernels without such links it is loaded as an ordinary probe, which takes a perf event for each function.
-pub(crate) fn choose_attach_method(spec: &mut ProgramSpec) {
+pub(crate) fn choose_attach_method(spec: &mut ProgramSpec, tokens: &Tokens<'_>) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),
+        AttachType::TRACE_KPROBE_MULTI => Support::probed_or_since(|| features::kprobe_multi_with(tokens), 5, 18),
         // USDT probes are often restricted to one process.
-        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid(),
-        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi(),
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => {
+            Support::probed_or_since(|| features::uprobe_multi_pid_with(tokens), 6, 10)
+        }
+        AttachType::TRACE_UPROBE_MULTI => Support::probed_or_since(|| features::uprobe_multi_with(tokens), 6, 6),
         _ => return,
     };
     if !answer.is_yes() {

@@ -8,7 +8,7 @@ use std::{ffi::CStr, fmt, os::fd::BorrowedFd};
 use super::LogLevel;
 #[cfg(feature = "usdt")]
 use super::UsdtSpecs;
-use crate::resolve::Resolved;
+use crate::{resolve::Resolved, token::Tokens};
 
 /// The warnings about one program. If programs are loaded on several threads, they are kept, and the calling thread
 /// logs them in the order of the file. Otherwise they are logged at once.
@@ -47,6 +47,8 @@ pub(crate) struct Shared<'a> {
     /// The resolution of the object against this kernel's types.
     pub(crate) resolved: &'a Resolved,
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// The token of the load; threads share it.
+    pub(crate) tokens: &'a Tokens<'a>,
     /// Maps that belong to each program although no instruction refers to them.
     #[cfg(feature = "load-options")]
     pub(crate) bound: &'a [BorrowedFd<'a>],

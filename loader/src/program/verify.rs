@@ -10,7 +10,10 @@
 //! The errno of the first load is the verifier's own, and the one that is reported (`kernel/bpf/log.c`,
 //! `kernel/bpf/verifier.c`).
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use super::{
     Shared,
@@ -18,11 +21,12 @@ use super::{
     verifier,
 };
 use crate::{
-    Errno, Error, privileges,
+    Errno, Error,
     sys::{
         bpf::{self, LogLevel},
         memlock::charged,
     },
+    token::{Need, Tokens, is_refusal},
 };
 
 /// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
@@ -61,27 +65,44 @@ impl Accepted {
 
 /// Loads a program. A log of the level `Reason` contains only the reason of a refusal, and statistics.
 ///
-/// If the kernel cannot bind maps while it loads a program (before 6.14), they are removed from `program`.
-pub(super) fn first(program: &mut bpf::Program<'_>, level: LogLevel) -> Result<Accepted, Refusal> {
+/// If the kernel refuses the program for lack of a privilege, tries once more with a token. If the kernel cannot bind
+/// maps while it loads a program (before 6.14), they are removed from `program`.
+pub(super) fn first(program: &mut bpf::Program<'_>, level: LogLevel, tokens: &Tokens<'_>) -> Result<Accepted, Refusal> {
+    let token = tokens.held();
+    let answer = first_with(program, token, level);
+    if token.is_some() || !answer.as_ref().is_err_and(|refusal| is_refusal(&refusal.error)) {
+        return answer;
+    }
+    match tokens.find() {
+        Some(token) => first_with(program, Some(token), level),
+        None => answer,
+    }
+}
+
+fn first_with(
+    program: &mut bpf::Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+) -> Result<Accepted, Refusal> {
     let mut room = vec![0; if level == LogLevel::Reason { REASON } else { WHOLE }];
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = load_retrying(program, level, &mut room);
+    let mut answer = load_retrying(program, token, level, &mut room);
     #[cfg(feature = "load-options")]
     if errno(&answer) == Some(libc::E2BIG) && !program.bound.is_empty() && is_blank(&room) {
         program.bound = &[];
-        answer = load_retrying(program, level, &mut room);
+        answer = load_retrying(program, token, level, &mut room);
     }
     if errno(&answer) == Some(libc::EPERM) && is_blank(&room) {
         // The verifier has not seen the program: perhaps the limit of locked memory is reached.
-        answer = charged(&mut || load_retrying(program, level, &mut room));
+        answer = charged(token, &mut |token| load_retrying(program, token, level, &mut room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
         // The log did not fit, which hides the verifier's verdict.
         #[cfg(feature = "load-options")]
         if level != LogLevel::Reason {
-            return without_steps(program, &room);
+            return without_steps(program, token, &room);
         }
-        answer = load_retrying(program, LogLevel::Reason, &mut []);
+        answer = load_retrying(program, token, LogLevel::Reason, &mut []);
     }
     match answer {
         Ok(program) => Ok(Accepted::with(program, &room)),
@@ -91,9 +112,9 @@ pub(super) fn first(program: &mut bpf::Program<'_>, level: LogLevel) -> Result<A
 
 /// Loads a program whose log with each step did not fit into `room`, and appends the statistics to that part of it.
 #[cfg(feature = "load-options")]
-fn without_steps(program: &bpf::Program<'_>, room: &[u8]) -> Result<Accepted, Refusal> {
+fn without_steps(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>, room: &[u8]) -> Result<Accepted, Refusal> {
     let mut reason = vec![0; REASON];
-    match load_retrying(program, LogLevel::Reason, &mut reason) {
+    match load_retrying(program, token, LogLevel::Reason, &mut reason) {
         Ok(program) => {
             let log = format!("{}{}{}", text(room), cut_off(), text(&reason));
             Ok(Accepted { program, log: Some(log) })
@@ -128,7 +149,7 @@ impl Refusal {
             return Err(self.without_location(program, shared));
         }
         let mut room = vec![0; WHOLE];
-        let second = match load_retrying(program, LogLevel::Steps, &mut room) {
+        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
             Ok(program) => return Ok(Accepted::with(program, &room)),
             Err(error) => error,
         };
@@ -139,13 +160,13 @@ impl Refusal {
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
             // The program is accepted; only its log did not fit.
-            let loaded = load_retrying(program, LogLevel::Reason, &mut []);
+            let loaded = load_retrying(program, shared.tokens.held(), LogLevel::Reason, &mut []);
             return loaded
                 .map(|loaded| Accepted::with(loaded, log.as_bytes()))
-                .map_err(|error| refused(program, &error));
+                .map_err(|error| refused(program, &error, shared.tokens));
         }
         let Some(found) = own.or(sentence) else {
-            return Err(refused(program, &self.error));
+            return Err(refused(program, &self.error, shared.tokens));
         };
         let is_whole = own.is_some();
         let mut at = if is_whole { verifier::location(&log) } else { None };
@@ -165,7 +186,7 @@ impl Refusal {
     pub(super) fn without_location(&self, program: &bpf::Program<'_>, shared: &Shared<'_>) -> Error {
         match verifier::reason_in_log(&self.log) {
             Some(sentence) => self.verifier(program, explained(sentence, program, shared), None, self.log.clone()),
-            None => refused(program, &self.error),
+            None => refused(program, &self.error, shared.tokens),
         }
     }
 
@@ -175,7 +196,12 @@ impl Refusal {
 }
 
 /// Loads a program. Retries if a signal interrupts the verifier (EAGAIN); a few attempts suffice.
-fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io::Result<OwnedFd> {
+fn load_retrying(
+    program: &bpf::Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     const TIMES: u32 = 5;
     let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
@@ -185,7 +211,7 @@ fn load_retrying(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) ->
     };
     let mut times = 1;
     loop {
-        let answer = bpf::prog_load(program, level, log, why);
+        let answer = bpf::prog_load(program, token, level, log, why);
         match &answer {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && times < TIMES => times += 1,
             _ => return answer,
@@ -199,7 +225,7 @@ fn text(log: &[u8]) -> String {
     String::from_utf8_lossy(log.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
 }
 
-fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
+fn refused(program: &bpf::Program<'_>, error: &io::Error, tokens: &Tokens<'_>) -> Error {
     let attempt = format!("load the program `{}` ({})", program.name, program.program_type);
     let plain = Error::kernel(attempt, error);
     match Errno::of(error).raw() {
@@ -207,6 +233,6 @@ fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
             plain.advise("the verifier gives no reason; perhaps this kernel does not know this program type")
         }
         libc::E2BIG => plain.advise("it has more instructions or uses more maps than the kernel accepts"),
-        _ => plain.wanting(privileges::to_load(program.program_type)),
+        _ => tokens.explain(plain, Need::Program(program.program_type, program.expected_attach_type)),
     }
 }

@@ -27,7 +27,8 @@ use super::{
     gzip, kallsyms,
 };
 use crate::{
-    Error, features,
+    Error,
+    features::{self, Support},
     object::{Contents, Extern, config_size},
     sorted::{Sorted, sort},
     sys::process,
@@ -125,7 +126,7 @@ fn about_linux(name: &str, values: &Values<'_>, own: &str, running: bool) -> Res
     }
     match name {
         "LINUX_KERNEL_VERSION" => Ok(process::kernel_version().map_err(|error| error.to_string())?.into()),
-        "LINUX_HAS_BPF_COOKIE" => Ok(features::attach_cookie().is_yes().into()),
+        "LINUX_HAS_BPF_COOKIE" => Ok(Support::probed_or_since(features::attach_cookie, 5, 15).is_yes().into()),
         HAS_SYSCALL_WRAPPER => {
             let configured = || values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
             let wrapped = is_known_to_wrap(own, running) || configured() || kallsyms::has_one_of(WRAPPED);

@@ -28,3 +28,8 @@ pub(crate) use self::{
     field::{Name, Pointer},
     info::{BtfInfo, LinkInfo, MapInfo, ProgInfo, ProgStatistics},
 };
+#[cfg(feature = "token")]
+pub(crate) use self::{
+    commands::{BtfLoadWithToken, TokenCreate},
+    info::TokenInfo,
+};

@@ -18,6 +18,8 @@ use cutaway_sys::{
     report::{check, report},
 };
 
+#[cfg(feature = "token")]
+use super::attr::BtfLoadWithToken;
 use super::attr::{Attr, BtfLoad, CommonAttr, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use super::constant_names::{LoggedAs, ObjFlagBits, ProgFlagBits, Replacing, Text};
 use super::func_info::{bpf_func_info, bpf_line_info};
@@ -63,6 +65,8 @@ pub(super) enum Command {
     ITER_CREATE = 33,
     LINK_DETACH = 34,
     PROG_BIND_MAP = 35,
+    #[cfg(feature = "token")]
+    TOKEN_CREATE = 36,
     PROG_STREAM_READ_BY_FD = 37,
     PROG_ASSOC_STRUCT_OPS = 38,
     /// `BPF_MAP_CREATE` with the flag for common attributes (7.2).
@@ -172,17 +176,27 @@ pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-/// Creates a map.
-pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
-    map_create_for(attr, None, why)
+/// `BPF_F_TOKEN_FD`, the same bit for maps, programs and BTF: the structure has the fd of a token (6.9).
+#[cfg(feature = "token")]
+const TOKEN_FD: u32 = 1 << 16;
+
+/// Creates a map, with the rights of `token`.
+pub(crate) fn map_create(attr: MapCreate, token: Option<BorrowedFd<'_>>, why: &str) -> io::Result<OwnedFd> {
+    map_create_for(attr, None, token, why)
 }
 
 /// The SHA-256 of a program's instructions.
 pub(crate) type ProgramHash = [u8; 32];
 
-/// Creates a map that only the program with this hash may use (6.18), if one is given.
-pub(crate) fn map_create_for(mut attr: MapCreate, program: Option<&ProgramHash>, why: &str) -> io::Result<OwnedFd> {
+/// Creates a map, with the rights of `token`, that only the program with this hash may use (6.18), if one is given.
+pub(crate) fn map_create_for(
+    mut attr: MapCreate,
+    program: Option<&ProgramHash>,
+    token: Option<BorrowedFd<'_>>,
+    why: &str,
+) -> io::Result<OwnedFd> {
     set_program(&mut attr, program);
+    set_token(&mut attr, token);
     // SAFETY: the only address in `MapCreate` is that of `program`, borrowed for the call, with its length.
     unsafe { bpf_fd(Command::MAP_CREATE, &mut attr, why) }
 }
@@ -192,12 +206,14 @@ pub(crate) fn map_create_for(mut attr: MapCreate, program: Option<&ProgramHash>,
 pub(crate) fn map_create_logged(
     mut attr: MapCreate,
     program: Option<&ProgramHash>,
+    token: Option<BorrowedFd<'_>>,
     log: &mut [u8],
     why: &str,
 ) -> io::Result<OwnedFd> {
     /// `BPF_LOG_LEVEL1`
     const LEVEL: u32 = 1;
     set_program(&mut attr, program);
+    set_token(&mut attr, token);
     let mut common = CommonAttr {
         log_size: length(log.len())?,
         log_level: LEVEL,
@@ -229,6 +245,17 @@ fn set_program(attr: &mut MapCreate, program: Option<&ProgramHash>) {
         attr.excl_prog_hash = Pointer::to(hash);
         attr.excl_prog_hash_size = hash.len() as u32;
     }
+}
+
+/// Sets the token of a new map.
+fn set_token(attr: &mut MapCreate, token: Option<BorrowedFd<'_>>) {
+    #[cfg(feature = "token")]
+    if let Some(token) = token {
+        attr.map_flags.0 |= TOKEN_FD;
+        attr.map_token_fd = number(token);
+    }
+    #[cfg(not(feature = "token"))]
+    let _ = (attr, token);
 }
 
 /// Makes a map read-only for user space, so that the verifier may treat its contents as constants.
@@ -280,8 +307,8 @@ fn at(path: &CStr, directory: Option<BorrowedFd<'_>>) -> Obj {
     }
 }
 
-/// Loads BTF. `log`, if not empty, receives the kernel's log.
-pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+/// Loads BTF, with the rights of `token`. `log`, if not empty, receives the kernel's log.
+pub(crate) fn btf_load(btf: &[u8], token: Option<BorrowedFd<'_>>, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
     let mut attr = BtfLoad {
         btf: Pointer::to(btf),
         btf_size: length(btf.len())?,
@@ -290,6 +317,14 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
         btf_log_buf: Pointer::to_mut(log),
         ..Default::default()
     };
+    #[cfg(feature = "token")]
+    if let Some(token) = token {
+        let mut attr = BtfLoadWithToken { load: attr, btf_flags: TOKEN_FD, btf_token_fd: number(token) };
+        // SAFETY: as below.
+        return unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) };
+    }
+    #[cfg(not(feature = "token"))]
+    let _ = token;
     // SAFETY: both addresses are slices borrowed for the call, with their own lengths.
     unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
 }
@@ -344,8 +379,14 @@ pub(crate) enum LogLevel {
     StepsAndStatistics = 2 | 4,
 }
 
-/// Loads a program. `log`, if not empty, receives the verifier's log.
-pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+/// Loads a program, with the rights of `token`. `log`, if not empty, receives the verifier's log.
+pub(crate) fn prog_load(
+    program: &Program<'_>,
+    token: Option<BorrowedFd<'_>>,
+    level: LogLevel,
+    log: &mut [u8],
+    why: &str,
+) -> io::Result<OwnedFd> {
     #[cfg(feature = "load-options")]
     let bound = program.bound;
     #[cfg(not(feature = "load-options"))]
@@ -382,6 +423,13 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         attr.line_info = Pointer::to(info.line_info);
         attr.line_info_cnt = length(info.line_info.len())?;
     }
+    #[cfg(feature = "token")]
+    if let Some(token) = token {
+        attr.prog_flags.0 |= TOKEN_FD;
+        attr.prog_token_fd = number(token);
+    }
+    #[cfg(not(feature = "token"))]
+    let _ = token;
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
     // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most

@@ -31,6 +31,7 @@ pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
         ("stream_id", 2) if cfg!(feature = "advice") => return Some("BPF_STDERR"),
         ("pf", 2) => return Some("NFPROTO_IPV4"),
         ("pf", 10) => return Some("NFPROTO_IPV6"),
+        ("btf_flags", 0x1_0000) if cfg!(feature = "token") => return Some("BPF_F_TOKEN_FD"),
         ("hooknum", _) => HOOKS,
         _ => "",
     };
@@ -65,9 +66,12 @@ flags! {
 }
 
 fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The bit of `BPF_F_TOKEN_FD` is the same for maps and programs.
+    const TOKEN_FD: usize = 16;
     let (mut rest, mut bar) = (number, "");
     for bit in (0..32).filter(|bit| number >> bit & 1 == 1) {
-        let Some(name) = nth(names, bit) else { continue };
+        let is_token = cfg!(feature = "token") && bit == TOKEN_FD;
+        let Some(name) = (if is_token { Some("BPF_F_TOKEN_FD") } else { nth(names, bit) }) else { continue };
         write!(f, "{bar}{name}")?;
         (rest, bar) = (rest & !(1 << bit), "|");
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,16 +12,19 @@ use super::process;
 /// either the old limit or the new number.
 static RAISED: Mutex<u32> = Mutex::new(0);
 
-/// Creates a map or loads a program. If the kernel refuses with EPERM, raises the locked-memory limit and tries once
+/// Creates a map or loads a program, with the rights of `token`. If the kernel refuses with EPERM, raises the locked-memory limit and tries once
 /// more: before Linux 5.11, EPERM may mean that the limit is reached. It also tries once more if another thread has
 /// raised the limit meanwhile.
-pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+pub(crate) fn charged(
+    token: Option<BorrowedFd<'_>>,
+    create: &mut dyn FnMut(Option<BorrowedFd<'_>>) -> io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
     // In the smallest builds, loading is for one thread.
     let before = if cfg!(feature = "parallel") { *raised() } else { 0 };
-    match create() {
+    match create(token) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             if is_raised_since(before) {
-                create()
+                create(token)
             } else {
                 Err(error)
             }

@@ -13,6 +13,7 @@
 mod attaching;
 mod batches;
 mod bindgen;
+mod built;
 mod corpus;
 mod created;
 mod descriptors;
@@ -34,6 +35,8 @@ mod reading;
 mod sample;
 mod stacks;
 mod sysfs;
+#[cfg(feature = "token")]
+mod token;
 mod typed;
 mod variables;
 mod verifier;
@@ -52,6 +55,9 @@ mod requirements;
 mod slow_programs;
 #[path = "../support/transports.rs"]
 mod transports;
+#[cfg(feature = "token")]
+#[path = "../support/user_namespace.rs"]
+mod user_namespace;
 
 use harness::Suite;
 
@@ -61,6 +67,7 @@ fn main() {
         objects::tests(),
         maps::tests(),
         batches::tests(),
+        built::tests(),
         created::tests(),
         bindgen::tests(),
         verifier::tests(),
@@ -76,6 +83,8 @@ fn main() {
         losses::tests(),
         variables::tests(),
         sysfs::tests(),
+        #[cfg(feature = "token")]
+        token::tests(),
         typed::tests(),
         kernel_btf::tests(),
         #[cfg(feature = "parallel")]

@@ -19,6 +19,7 @@ mod readers;
 mod refusals;
 mod sender;
 mod state;
+mod token;
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -51,6 +52,9 @@ mod supervisor;
 #[expect(dead_code, reason = "these tests have other requirements")]
 mod unsupported;
 
+#[path = "../support/user_namespace.rs"]
+mod user_namespace;
+
 use std::path::PathBuf;
 
 use harness::Suite;
@@ -75,6 +79,7 @@ fn main() {
         effects::tests(),
         given_btf::tests(),
         readers::tests(),
+        token::tests(),
     ];
     Suite::new(tables).run()
 }

@@ -35,6 +35,8 @@ const STAGES: &[&[&str]] = &[
     &["privileges", "sorted", "gate"],
     &["error"],
     &["text", "sys", "pin"],
+    // Rights for the calls that create kernel objects.
+    &["token"],
     &["elf"],
     &["btf"],
     &["object"],

@@ -16,7 +16,7 @@ use super::{
     marks::{FunctionMarks, Marks, Unmarked},
     report::{CoverageReport, FunctionRun, NotMeasured},
 };
-use crate::{Error, FunctionSpec, Object, elf::Start, link::Linked};
+use crate::{Error, FunctionSpec, Object, elf::Start, link::Linked, token::Tokens};
 
 /// Name of the map with the marks.
 pub(in crate::instrument) const NAME: &str = "cutaway_cover";
@@ -38,9 +38,9 @@ pub(in crate::instrument) struct Covering {
 
 impl Covering {
     /// Finds the blocks of all functions and creates the map for their marks.
-    pub(in crate::instrument) fn of(object: &Object) -> Self {
+    pub(in crate::instrument) fn of(object: &Object, tokens: &Tokens<'_>) -> Self {
         let marks = Marks::of(object);
-        let map = CounterMap::create(NAME, marks.len().max(1)).map_err(|error| error.to_string());
+        let map = CounterMap::create(NAME, marks.len().max(1), tokens).map_err(|error| error.to_string());
         Self { marks, map, functions: object.functions().collect(), loaded: BTreeMap::new(), unmarked: BTreeSet::new() }
     }
 

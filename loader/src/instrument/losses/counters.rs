@@ -50,7 +50,7 @@ use super::{
     },
     sites::{Site, Sites},
 };
-use crate::{Error, elf::Start};
+use crate::{Error, elf::Start, token::Tokens};
 
 /// Size of a counter in bytes.
 const SIZE: usize = 16;
@@ -120,8 +120,12 @@ pub(super) struct Counters(CounterMap);
 
 impl Counters {
     /// Creates the counters. `ids` has the kernel's ids of the object's maps, by their indices in the object.
-    pub(super) fn create(sites: &Sites, ids: &dyn Fn(usize) -> Option<u32>) -> Result<Self, Error> {
-        let map = CounterMap::create(NAME, sites.len() * SIZE)?;
+    pub(super) fn create(
+        sites: &Sites,
+        ids: &dyn Fn(usize) -> Option<u32>,
+        tokens: &Tokens<'_>,
+    ) -> Result<Self, Error> {
+        let map = CounterMap::create(NAME, sites.len() * SIZE, tokens)?;
         for (index, Site { map: of, line, .. }) in sites.iter().enumerate() {
             let id = of.and_then(ids).unwrap_or(0);
             let line = line.as_ref().map_or(0, |line| line.line);

@@ -12,7 +12,9 @@ use super::{
     counters::{self, Counters, Form},
     sites::{Site, Sites, SourceLine},
 };
-use crate::{Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved};
+use crate::{
+    Error, Map, MapFlags, MapSpec, MapType, Object, elf::Start, link::Linked, resolve::Resolved, token::Tokens,
+};
 
 /// Inserts the counting after each call of a program that sends records. `fd` is the fd of the map with the counters.
 pub(in crate::instrument) fn insert(
@@ -47,13 +49,14 @@ impl LossCounting {
         object: &Object,
         resolved: &Resolved,
         created: &dyn Fn(usize) -> Option<&'m Map>,
+        tokens: &Tokens<'_>,
     ) -> Result<Self, Error> {
         let sites = Sites::of(object, resolved)?;
         let maps: Vec<_> = (0..object.maps().len()).map(created).collect();
         let id = |map: usize| maps.get(map).copied().flatten().map(Map::id);
         let counters = match sites.len() {
             0 => Err("the object sends no records".to_owned()),
-            _ => Counters::create(&sites, &id).map_err(|error| error.to_string()),
+            _ => Counters::create(&sites, &id, tokens).map_err(|error| error.to_string()),
         };
         let buffers = object.maps().iter().zip(&maps).map(|(spec, map)| {
             // A map that is reused from a pin has the flags that it was created with.

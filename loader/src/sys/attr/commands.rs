@@ -3,6 +3,8 @@
 use cutaway_sys::AttachType;
 use log::kv;
 
+#[cfg(feature = "token")]
+use super::field::Field;
 use super::{
     define::{Attr, attr},
     field::{Name, Pointer, log_fields},
@@ -363,5 +365,33 @@ attr! {
         bpf_fd: u32,
         info_len: u32,
         info: Pointer,
+    }
+}
+
+/// Logs the fields of the structure that [`BtfLoadWithToken`] begins with.
+#[cfg(feature = "token")]
+impl Field for BtfLoad {
+    fn is_given(&self) -> bool {
+        true
+    }
+
+    fn visit<'kvs>(&'kvs self, _: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        kv::Source::visit(self, to)
+    }
+}
+
+#[cfg(feature = "token")]
+attr! {
+    /// `BPF_BTF_LOAD` with a token
+    struct BtfLoadWithToken {
+        load: BtfLoad,
+        btf_flags: u32,
+        btf_token_fd: u32,
+    }
+
+    /// `BPF_TOKEN_CREATE`
+    struct TokenCreate {
+        flags: u32,
+        bpffs_fd: u32,
     }
 }

@@ -102,3 +102,14 @@ attr! {
         padding: u32,
     }
 }
+
+#[cfg(feature = "token")]
+attr! {
+    /// `struct bpf_token_info` (6.17): a bit for each delegated command and type
+    struct TokenInfo {
+        allowed_cmds: u64,
+        allowed_maps: u64,
+        allowed_progs: u64,
+        allowed_attachs: u64,
+    }
+}

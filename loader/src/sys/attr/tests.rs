@@ -19,6 +19,7 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
     assert_eq!(offset_of!(ProgLoad, attach_btf_obj_fd), 112);
     assert_eq!(offset_of!(ProgLoad, fd_array), 120);
+    assert_eq!(offset_of!(MapCreate, map_token_fd), 76);
     assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
     assert_eq!(offset_of!(LinkCreateTracing, cookie), 24);
     assert_eq!(offset_of!(LinkCreateIter, iter_info_len), 24);
@@ -54,4 +55,13 @@ fn offsets_are_the_kernels() {
     assert_eq!(offset_of!(ProgQuery, revision), 56);
     assert_eq!(offset_of!(Obj, path_fd), 16);
     assert_eq!(offset_of!(LinkInfo, words), offset_of!(aya_obj::generated::bpf_link_info, __bindgen_anon_1));
+}
+
+#[test]
+#[cfg(feature = "token")]
+fn offsets_for_tokens_are_the_kernels() {
+    use std::mem::offset_of;
+    assert_eq!(offset_of!(BtfLoadWithToken, btf_token_fd), 36);
+    assert_eq!(offset_of!(TokenCreate, bpffs_fd), 4);
+    assert_eq!(size_of::<TokenInfo>(), 32);
 }
