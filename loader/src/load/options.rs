@@ -283,8 +283,8 @@ impl<'p> LoadOptions<'p> {
     ///
     /// - The crate `log` records system calls (target `syscall`, level `trace`), so that the record shows the calls
     ///   of each program together.
-    /// - The object has a `PROG_ARRAY`, `DEVMAP` or `CPUMAP` map, or one is bound to its programs, and the programs have
-    ///   several types. The first program that uses such a map determines which other programs may use it.
+    /// - The object has a `PROG_ARRAY`, `DEVMAP` or `CPUMAP` map, or one is bound to its programs, and the programs
+    ///   have several types. The first program that uses such a map determines which other programs may use it.
     /// - The object has a cgroup storage map, which restricts other programs in the same manner.
     ///
     /// ```no_run
