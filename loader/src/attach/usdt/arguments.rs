@@ -176,7 +176,7 @@ fn riscv64(operand: &str) -> Option<ArgLocation> {
     registers::riscv64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
 }
 
-/// `CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE)`, `[DISTANCE](%INDEX,%BASE)`
+/// Parses `CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE)`, `[DISTANCE](%INDEX,%BASE)`
 ///
 /// As a base or an index, `%r0` is the value 0 and not the register.
 fn s390x(operand: &str) -> Option<ArgLocation> {
