@@ -206,7 +206,8 @@ pub enum LinkTarget {
         /// The attach type.
         attach_type: AttachType,
     },
-    /// The running kernel does not report the target of this type of link, or the type is unknown to this crate.
+    /// The running kernel does not report the target of this type of link, the type is unknown to this crate, or procfs
+    /// is not mounted at `/proc`.
     Unknown,
 }
 

@@ -9,7 +9,8 @@
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and the cause as far as the loader knows it |
 //! | `verifier_stats` | the level of the verifier's log, and the figures in it |
 //! | `private_stack` | a work-around for programs that share a private stack |
-//! | `usdt_specs` | the maps with the argument locations of USDT probes |
+//! | `usdt_specs`, `usdt_layout` | the maps with the argument locations of USDT probes; the layout of their values |
+//! | `usdt_opened` | programs with such maps that this process has not loaded |
 //! | `run`, `statistics`, `stream` | test runs, the number and duration of runs, and the text that programs print |
 //! | `open`, `opened_target`, `pins` | programs that are already in the kernel |
 //! | `info`, `code` | what the kernel knows about a program; its instructions, source lines and machine code |
@@ -31,14 +32,16 @@ mod shared;
 mod statistics;
 mod stream;
 #[cfg(feature = "usdt")]
+mod usdt_layout;
+#[cfg(feature = "usdt")]
+mod usdt_opened;
+#[cfg(feature = "usdt")]
 mod usdt_specs;
 mod verifier;
 #[cfg(feature = "load-options")]
 mod verifier_stats;
 mod verify;
 
-#[cfg(feature = "usdt")]
-pub(crate) use self::usdt_specs::{SpecsInUse, UsdtSpecs};
 #[cfg(feature = "load-options")]
 pub use self::verifier_stats::{FunctionCost, LogLevel, VerifierStats};
 pub use self::{
@@ -53,4 +56,9 @@ pub use self::{
 pub(crate) use self::{
     load::choose_attach_method,
     shared::{Shared, Warnings},
+};
+#[cfg(feature = "usdt")]
+pub(crate) use self::{
+    usdt_layout::{Order, UsdtArgument, UsdtLayout},
+    usdt_specs::{SpecsInUse, UsdtSpecs},
 };

@@ -58,7 +58,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`]: ENOENT if there is no such link, or no longer; EPERM without privileges.
+    /// [`Error::Syscall`]: ENOENT if there is no such link, or no longer; EAGAIN while it is being created; EPERM
+    /// without privileges.
     #[doc(alias("BPF_LINK_GET_FD_BY_ID", "bpf_link_get_fd_by_id"))]
     #[cfg(feature = "system")]
     pub fn from_id(id: u32) -> Result<Self, Error> {
@@ -68,6 +69,7 @@ impl Link {
             match error.raw_os_error() {
                 Some(libc::ENOENT) => plain.advise("there is no such link, or it no longer exists"),
                 Some(libc::EPERM) => plain.advise(ONLY_BY_ROOT),
+                Some(libc::EAGAIN) => plain.advise("another process is creating it: try again"),
                 Some(libc::EINVAL) => plain.advise("links have ids since Linux 5.8"),
                 _ => plain,
             }

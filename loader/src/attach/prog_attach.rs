@@ -10,7 +10,10 @@ use cutaway_sys::{AttachType, fd};
 use super::detach::{Detach, detached};
 use crate::{
     Program,
-    sys::link::{self, Position, Target},
+    sys::{
+        link::{self, Position, Target},
+        prog_info,
+    },
 };
 
 /// The target of an attachment, which detaching needs again.
@@ -45,6 +48,12 @@ pub(super) enum Replacing {
     ByFlag(u32),
     /// Attaching replaces whatever is attached; the kernel compares nothing.
     Unchecked,
+}
+
+/// Returns whether both fds are of the same program.
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    let id = |program| prog_info::plain(program, "reads the id of a program").map(|known| known.info.id);
+    Ok(id(one)? == id(other)?)
 }
 
 /// A program attached by `BPF_PROG_ATTACH`; dropping this detaches it.
@@ -83,9 +92,17 @@ impl Detach for ByCommand {
         let (flags, replaced) = match (self.replacing, expected) {
             (Replacing::Never, _) | (Replacing::Unchecked, Some(_)) => return None,
             (Replacing::Unchecked, None) => (0, None),
-            (Replacing::ByFlag(flags), Some(expected)) => (flags, Some(expected.as_fd())),
-            (Replacing::ByFlag(flags), None) => (flags, Some(self.program.as_fd())),
+            (Replacing::ByFlag(flags), _) => (flags, Some(self.program.as_fd())),
         };
+        // Others may have attached the expected program to the same target. It is not the program of this attachment,
+        // which would stay beside the new one for good.
+        if let Some(expected) = expected {
+            match is_same(self.program.as_fd(), expected.as_fd()) {
+                Ok(true) => {}
+                Ok(false) => return Some(Err(io::Error::from_raw_os_error(libc::ENOENT))),
+                Err(error) => return Some(Err(error)),
+            }
+        }
         let position = Position { flags, ..Position::default() };
         let replace = || {
             let fd = fd::duplicate(program.as_fd(), "duplicates the program's fd, to detach it later")?;

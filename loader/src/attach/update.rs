@@ -26,12 +26,12 @@ impl Link {
         self.replace(program, None)
     }
 
-    /// Replaces the attached program like [`Link::update`], if `expected` is attached.
+    /// Replaces the attached program like [`Link::update`], if `expected` is the program of this link.
     ///
     /// # Errors
     ///
-    /// As [`Link::update`]; [`Error::Syscall`] with EPERM (XDP without a link: EEXIST; `BPF_PROG_ATTACH`: ENOENT) if
-    /// another program is attached. Then nothing changes.
+    /// As [`Link::update`]; [`Error::Syscall`] with EPERM (XDP without a link: EEXIST; `BPF_PROG_ATTACH`: ENOENT) if it
+    /// has another program. Then nothing changes.
     #[doc(alias("BPF_F_REPLACE", "old_prog_fd", "XDP_FLAGS_REPLACE"))]
     pub fn update_if(&mut self, program: &Program, expected: &Program) -> Result<(), Error> {
         self.replace(program, Some(expected))

@@ -34,8 +34,12 @@ use crate::{
 /// at the same address.
 ///
 /// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
-/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and
-/// reads the cookie by `bpf_get_attach_cookie`.
+/// `usdt.bpf.h` (1.0 to 1.7). The layout of the header's structures differs between releases; the object's BTF
+/// describes it. The headers before 1.7 cannot read an argument in memory at the sum of a base and an index register,
+/// such as `4@8(%rbp,%rax,4)`: `bpf_usdt_arg` returns EINVAL.
+///
+/// An object without that header's maps can be attached as well: its program gets the registers, and reads the cookie
+/// by `bpf_get_attach_cookie`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -159,7 +163,8 @@ impl Usdt {
     /// # Errors
     ///
     /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another type, or its object's map of descriptions
-    /// is full or pinned by name; [`Error::Syscall`] if the kernel refuses.
+    /// is full, is shared with others (pinned, or passed to `LoadOptions::map`), or has values of unknown layout; or if
+    /// the program has such a map and was opened by a pin, an id or an fd. [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", binary.path.display());
@@ -174,6 +179,16 @@ impl Usdt {
             probes = probes.pid(pid);
         }
         let Some(specs) = program.usdt() else {
+            if program.has_unknown_usdt_specs() {
+                return Err(Error::Invalid {
+                    operation: format!("attach the program `{}` to {what}", program.name()),
+                    why: format!(
+                        "it reads a probe's argument locations in its map `{}`, and only the process that loaded it knows \
+                         which entries of that map are in use: attach it there, and pin the link",
+                        UsdtSpecs::MAPS[0]
+                    ),
+                });
+            }
             if self.cookie != 0 {
                 probes = probes.cookies(&vec![self.cookie; offsets.len()]);
             }
@@ -184,15 +199,11 @@ impl Usdt {
             );
             return probes.attach_at(program, &binary, &offsets, &what);
         };
-        for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
-            if argument.location == ArgLocation::Unreadable {
-                let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
-                warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
-            }
-        }
+        warn_of_unreadable(&notes, specs.layout()?.index_doubt(), &what);
         let descriptions = notes.iter().map(|note| specs::encode(specs, &note.arguments, self.cookie));
         let (numbers, mut taken) = specs.describe(descriptions)?;
-        if Support::probed_or_since(features::perf_link, 5, 15).is_yes() {
+        // As `LINUX_HAS_BPF_COOKIE`, by which the header chooses between the two.
+        if Support::probed_or_since(features::attach_cookie, 5, 15).is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
             let addresses = self.addresses(&binary.path, &notes, &what)?;
@@ -231,6 +242,23 @@ impl From<Note> for UsdtLocation {
     fn from(note: Note) -> Self {
         let Note { provider, name, offset, semaphore, text, .. } = note;
         Self { provider, name, offset, semaphore, arguments: text }
+    }
+}
+
+/// Logs the arguments that the program cannot read. `index_doubt` is the reason why it may be unable to read those with
+/// an index register.
+fn warn_of_unreadable(notes: &[Note], index_doubt: Option<&str>, what: &str) {
+    for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
+        match (argument.location, index_doubt) {
+            (ArgLocation::Unreadable, _) => {
+                let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
+                warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
+            }
+            (ArgLocation::Memory { index: Some(_), .. }, Some(why)) => {
+                warn!("an argument of {what} has an index register (`{}`): {why}", note.text);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! An object ─▶ the text of its module.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     collect::Collector,
@@ -21,7 +21,8 @@ use crate::{Error, Object, btf::Btf};
 /// # Errors
 ///
 /// [`Error::Object`] if the object cannot be read, or has more types than any compiler writes. [`Error::NoSuchName`] if
-/// [`Options::type_name`] names no type of the object. [`Error::Invalid`] if such a type has no size.
+/// [`Options::type_name`] names no type of the object. [`Error::Invalid`] if such a type has no size, or if the path of
+/// [`Options::include`] is not UTF-8.
 #[doc(alias("bpftool gen skeleton", "cargo libbpf gen"))]
 pub fn generate(bytes: &[u8], options: &Options) -> Result<String, Error> {
     let object = Object::parse_any_endian(bytes)?;
@@ -54,14 +55,22 @@ pub fn generate(bytes: &[u8], options: &Options) -> Result<String, Error> {
     let mut helpers = BTreeSet::new();
     types::write(&mut out, &collector.defs, &collector.aliases, &mut helpers);
     if !options.types_only {
-        let path = options.include.as_ref().map(|path| path.to_string_lossy());
-        let embedded = path.as_deref().map_or(Embedded::Bytes(bytes), |path| Embedded::Path(path, bytes.len()));
+        let path = options.include.as_deref().map(utf8).transpose()?;
+        let embedded = path.map_or(Embedded::Bytes(bytes), |path| Embedded::Path(path, bytes.len()));
         embedded::write(&mut out, &embedded);
         skeleton::write(&mut out, &names, &items, &collector.defs);
     }
     out.verbatim(&support::text(&helpers));
     out.close("}");
     Ok(spaced(&out.finish()))
+}
+
+/// Returns a path as `include_bytes!` takes it.
+fn utf8(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| Error::Invalid {
+        operation: format!("include the object file {}", path.display()),
+        why: "its path is not UTF-8, and a path in Rust's source must be: rename or copy it".to_owned(),
+    })
 }
 
 /// Returns whether an ELF file is of the byte order that is called big-endian.

@@ -55,7 +55,8 @@ const PRELUDE: &[&str] = &[
 pub(super) const LONGEST: usize = 40;
 
 /// Returns the name with every character that is not allowed in an identifier replaced by `_`, and without the dot of a
-/// section's name. It may be a keyword: see [`identifier`].
+/// section's name. It may be a keyword that can be a raw identifier: see [`identifier`]. One that cannot gets an
+/// underscore here, so that a scope keeps `self` and `self_` apart.
 pub(super) fn plain(name: &str) -> String {
     let mut plain: String = name
         .strip_prefix('.')
@@ -70,18 +71,15 @@ pub(super) fn plain(name: &str) -> String {
     if plain.starts_with(|c: char| c.is_ascii_digit()) {
         plain.insert(0, '_');
     }
+    if NEVER_RAW.contains(&plain.as_str()) {
+        plain.push('_');
+    }
     plain
 }
 
 /// Returns the identifier for a name of [`plain`]: a keyword becomes a raw identifier.
 pub(super) fn identifier(plain: &str) -> String {
-    if NEVER_RAW.contains(&plain) {
-        format!("{plain}_")
-    } else if KEYWORDS.contains(&plain) {
-        format!("r#{plain}")
-    } else {
-        plain.to_owned()
-    }
+    if KEYWORDS.contains(&plain) { format!("r#{plain}") } else { plain.to_owned() }
 }
 
 /// Returns a type's name in Rust's form: `sock_key` becomes `SockKey`, `EVENT_T` `EventT`.
@@ -126,6 +124,12 @@ impl Scope {
         Self { taken: PRELUDE.iter().map(|&name| name.to_owned()).collect(), next: HashMap::new() }
     }
 
+    /// Returns the scope of a type's getters and setters, in which the constants of the trait `Pod` are taken: a method
+    /// of the same name would hide them.
+    pub(super) fn of_methods() -> Self {
+        Self { taken: ["SIZE", "KIND"].map(str::to_owned).into(), next: HashMap::new() }
+    }
+
     /// Takes a name. If it is taken already, appends the first number from 2 on that makes it new.
     pub(super) fn take(&mut self, name: String) -> String {
         self.take_all(name, |name| vec![name.to_owned()])
@@ -154,9 +158,10 @@ impl Scope {
 }
 
 /// Returns text for a doc comment: on one line, and without characters that Markdown or the terminal would interpret in
-/// code.
+/// code, or that change the direction of text, which the compiler refuses in comments.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().map(|c| if c == '`' || c.is_control() { '\u{fffd}' } else { c }).collect()
+    let changes_direction = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c == '`' || c.is_control() || changes_direction(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -191,6 +196,25 @@ mod tests {
         ] {
             assert_eq!(camel(name), expected, "{name}");
         }
+    }
+
+    /// Names of C that differ stay different, whatever Rust does not allow.
+    #[test]
+    fn names_that_cannot_be_raw_stay_apart() {
+        for scope in [Scope::default(), Scope::of_methods()] {
+            let mut scope = scope;
+            let names = ["self", "self_", "Self", "Self_", "crate", "crate_", "super", "super_", "_", "__"];
+            let mut identifiers: Vec<_> = names.iter().map(|name| identifier(&scope.take(plain(name)))).collect();
+            identifiers.sort();
+            identifiers.dedup();
+            assert_eq!(identifiers.len(), names.len(), "{identifiers:?}");
+        }
+        assert_eq!(Scope::of_methods().take(plain("SIZE")), "SIZE2");
+    }
+
+    #[test]
+    fn comments_have_no_characters_that_change_the_direction() {
+        assert_eq!(shown("a\u{202e}b`c\nd\u{2066}é"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}é");
     }
 
     #[test]

@@ -162,6 +162,17 @@ fn damaged_objects_do_not_panic() {
     assert!(cfg!(miri) || accepted > 100, "{accepted}");
 }
 
+/// A path that is changed on its way into the module would name another file.
+#[test]
+#[cfg(unix)]
+fn path_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let path = format!("{}/../tests/corpus/bindgen/layouts.o", env!("CARGO_MANIFEST_DIR"));
+    let odd = std::ffi::OsStr::from_bytes(b"/tmp/\xff.o");
+    let error = generate(&std::fs::read(path).unwrap(), &Options::new("x").include(odd)).unwrap_err().to_string();
+    assert!(error.contains("its path is not UTF-8"), "{error}");
+}
+
 #[test]
 fn unknown_and_sizeless_types_are_refused_by_name() {
     let path = format!("{}/../tests/corpus/bindgen/layouts.o", env!("CARGO_MANIFEST_DIR"));

@@ -40,7 +40,7 @@ impl Writer<'_> {
         };
         for note in notes {
             self.out.line("///");
-            self.out.doc(&note.replace(['[', ']', '<', '>'], " "));
+            self.out.doc(note);
         }
         match &def.shape {
             Shape::Struct(fields) => self.structure(def, fields),

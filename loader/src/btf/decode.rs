@@ -218,14 +218,7 @@ impl<'a> Reading<'a> {
 
     /// Decodes a bit field of the structure at byte `at`.
     fn bit_field(&self, ty: Type<'a>, at: usize, member: Member<'a>) -> Value<'a> {
-        let (mut offset, mut bits) = (member.bit_offset, member.bits);
-        // Before Linux 5.0 the integer type held the offset and width of its bits.
-        if let Some(int) = ty.int().filter(|_| bits == 0) {
-            (offset, bits) = (offset.saturating_add(int.offset), int.bits);
-        }
-        if bits == 0 || bits > 64 {
-            return Value::Missing;
-        }
+        let Some((offset, bits @ 1..=64)) = self.btf.bits_of(member) else { return Value::Missing };
         let (first, shift) = (at.saturating_add(offset as usize / 8), offset % 8);
         let count = shift.saturating_add(bits).div_ceil(8);
         let Some(bytes) = self.bytes.get(first..first.saturating_add(count as usize)) else { return Value::Missing };

@@ -6,7 +6,7 @@ use super::{
     header::Header,
     kind::{Kind, Layout},
     names::Names,
-    ty::{Context, Type},
+    ty::{Context, Member, Type},
     walk::{TypeHeader, Walked, walk},
 };
 use crate::sorted::Sorted;
@@ -236,6 +236,17 @@ impl<'a> Btf<'a> {
             };
         }
         None
+    }
+
+    /// Returns the extent of a member's value: its offset from the start of the structure, and its width, both in bits.
+    /// `None` for a member whose type has no size.
+    pub(crate) fn bits_of(&self, member: Member<'_>) -> Option<(u32, u32)> {
+        match (member.bits, self.resolve(member.type_id)?.int()) {
+            // Before Linux 5.0 the integer type held the offset and width of a bit field.
+            (0, Some(int)) => Some((member.bit_offset.checked_add(int.offset)?, int.bits)),
+            (0, None) => Some((member.bit_offset, self.size_of(member.type_id)?.checked_mul(8)?)),
+            (bits, _) => Some((member.bit_offset, bits)),
+        }
     }
 
     /// Finds the first type of this kind and name, by a walk over all types. For many names, iterate over

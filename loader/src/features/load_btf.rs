@@ -46,8 +46,8 @@ fn load(bytes: &[u8], tokens: &Tokens<'_>, why: &str) -> Result<OwnedFd, String>
     loaded.map_err(|error| Errno::of(&error).to_string())
 }
 
-/// Returns the kinds of BTF that the kernel knows. The probes need an answer: [`btf::supported`] with the same token has
-/// returned [`Support::Yes`].
+/// Returns the kinds of BTF that the kernel knows. The probes need an answer: [`btf::supported`] with the same token
+/// has returned [`Support::Yes`].
 fn kinds(tokens: &Tokens<'_>) -> Kinds {
     static ANSWER: OnceLock<Kinds> = OnceLock::new();
     *ANSWER.get_or_init(|| btf::kinds(tokens))

@@ -34,7 +34,7 @@ impl Support {
         self == Self::Yes
     }
 
-    /// Probes. Returns `Yes` if the probe gave no answer, and the kernel is at least of this version.
+    /// Returns the probe's answer; `Yes` if it gave none, and the kernel is at least of this version.
     ///
     /// To attach a loaded program takes less than a probe does: the program's BPF token may have been another one, or
     /// may not delegate the programs that the probe loads. And a program that cannot be loaded is better refused for

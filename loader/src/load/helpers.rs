@@ -118,6 +118,7 @@ impl<Q: Jobs> Helpers<'_, '_, Q> {
         }
         // Counting reads files of the cgroup, so it is done only if a helper is worth it.
         let most = self.most.min(*self.cpus.get_or_insert_with(cpus));
+        self.most = most;
         let wanted = worth.min(most.saturating_sub(1)).min(self.started.len().saturating_add(left));
         if wanted <= self.started.len() {
             return;

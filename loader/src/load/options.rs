@@ -27,6 +27,8 @@ use crate::{
 };
 #[cfg(feature = "maps")]
 use crate::{Map, MapSpec};
+#[cfg(feature = "parallel")]
+use crate::{MapType, sys::bpf};
 #[cfg(feature = "tracing")]
 use crate::{
     ProgramType, Target,
@@ -57,6 +59,8 @@ pub struct LoadOptions<'p> {
     maps: Vec<MapReplacement<'p>>,
     #[cfg(feature = "parallel")]
     threads: Option<usize>,
+    #[cfg(feature = "parallel")]
+    at_once: bool,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     token: Choice<'p>,
@@ -153,6 +157,19 @@ impl<'p> LoadOptions<'p> {
     }
 
     /// Returns the maps that belong to each program.
+    /// Returns whether maps of these types may be among the bound ones.
+    #[cfg(feature = "parallel")]
+    pub(super) fn may_bind(&self, types: &[MapType]) -> bool {
+        #[cfg(feature = "load-options")]
+        let bound = self.bound.as_slice();
+        #[cfg(not(feature = "load-options"))]
+        let bound: &[BorrowedFd<'_>] = &[];
+        bound.iter().any(|map| {
+            let info = bpf::map_info(*map, "reads the type of a map that is bound to the programs");
+            info.map_or(true, |info| types.contains(&info.map_type))
+        })
+    }
+
     #[cfg(feature = "load-options")]
     pub(super) fn bound(&self) -> &[BorrowedFd<'p>] {
         &self.bound
@@ -266,8 +283,9 @@ impl<'p> LoadOptions<'p> {
     ///
     /// - The crate `log` records system calls (target `syscall`, level `trace`), so that the record shows the calls
     ///   of each program together.
-    /// - The object has a `PROG_ARRAY`, `DEVMAP`, `CPUMAP` or cgroup storage map, and programs of several types. The
-    ///   first program that uses such a map determines which other programs may use it.
+    /// - The object has a `PROG_ARRAY`, `DEVMAP` or `CPUMAP` map, or one is bound to its programs, and the programs
+    ///   have several types. The first program that uses such a map determines which other programs may use it.
+    /// - The object has a cgroup storage map, which restricts other programs in the same manner.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -284,9 +302,29 @@ impl<'p> LoadOptions<'p> {
     }
 
     /// Returns the highest number of threads that the caller allows; `None` if it has set none.
+    /// Starts the helpers before the first program is loaded, however small the object is. Tests use it: the result is
+    /// the same as that of one thread.
+    #[cfg(feature = "parallel")]
+    #[doc(hidden)]
+    pub fn start_threads_at_once(&mut self) -> &mut Self {
+        self.at_once = true;
+        self
+    }
+
+    #[cfg(feature = "parallel")]
+    pub(super) fn starts_at_once(&self) -> bool {
+        self.at_once
+    }
+
     #[cfg(feature = "parallel")]
     pub(super) fn most_threads(&self) -> Option<usize> {
         self.threads
+    }
+
+    /// Returns whether another map is used in place of the object's map `name`.
+    #[cfg(all(feature = "maps", feature = "usdt"))]
+    pub(super) fn replaces(&self, name: &str) -> bool {
+        self.maps.iter().any(|known| known.name == name)
     }
 
     /// Makes the object's `freplace` program `name` replace `function` of another program, which is loaded. `program`

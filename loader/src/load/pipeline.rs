@@ -26,7 +26,11 @@ use crate::{
     map::NewPins, program::Shared, sorted::sort, text::listed, token::Tokens,
 };
 #[cfg(feature = "usdt")]
-use crate::{Pinning, program::UsdtSpecs};
+use crate::{
+    MapSpec, Pinning,
+    btf::Btf,
+    program::{Order, UsdtLayout, UsdtSpecs},
+};
 
 /// A program whose load failed while the rest of its object was loaded: see [`Object::load_partial`].
 #[derive(Debug)]
@@ -152,7 +156,7 @@ impl Object {
                 #[cfg(feature = "load-options")]
                 log: options.log(),
                 #[cfg(feature = "usdt")]
-                usdt: self.usdt_specs(&maps)?,
+                usdt: self.usdt_specs(&maps, options)?,
             },
             #[cfg(feature = "instrument")]
             instrumentation: {
@@ -276,13 +280,43 @@ impl Object {
     /// Returns the maps in which USDT programs find the locations of their arguments. `None` if the object has no such
     /// maps.
     #[cfg(feature = "usdt")]
-    fn usdt_specs(&self, maps: &[CreatedMap]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
+    fn usdt_specs(&self, maps: &[CreatedMap], options: &LoadOptions<'_>) -> Result<Option<Arc<UsdtSpecs>>, Error> {
         let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|created| created.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
-        let mut of_usdt = self.maps.iter().filter(|spec| UsdtSpecs::MAPS.contains(&spec.name.as_str()));
-        let pinned = of_usdt.any(|spec| spec.pinning == Pinning::ByName);
+        let bytes = self.completed_btf()?;
+        let types = bytes.as_deref().map(Btf::parse).transpose();
+        let types = types.map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
+        let type_id = self.maps.get(specs.index).and_then(MapSpec::value_type);
+        let layout = UsdtLayout::of(specs.map.value_size(), types.as_ref().zip(type_id), Order::NATIVE);
+        let mut used = [Some(specs), addresses].into_iter().flatten();
+        let shared = used.find_map(|created| Self::shared(self.maps.get(created.index)?, options));
         let addresses = addresses.map(|created| created.map.duplicate()).transpose()?;
-        Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, addresses, pinned))))
+        Ok(Some(Arc::new(UsdtSpecs::new(specs.map.duplicate()?, layout, addresses, shared))))
+    }
+
+    /// Returns why other processes or objects may use the entries of a map: each would overwrite those of the others.
+    #[cfg(feature = "usdt")]
+    fn shared(spec: &MapSpec, options: &LoadOptions<'_>) -> Option<String> {
+        let name = &spec.name;
+        #[cfg(feature = "maps")]
+        if options.replaces(name) {
+            return Some(format!(
+                "its map `{name}` is one that was passed to `LoadOptions::map`, and others that have it may use the same \
+                 entries for their probes: let this object create the map"
+            ));
+        }
+        #[cfg(not(feature = "maps"))]
+        let _ = options;
+        #[cfg(feature = "maps")]
+        let pinned_at = spec.pin_path.as_ref().map(|path| format!("at {} (`MapSpec::pin_path`)", path.display()));
+        #[cfg(not(feature = "maps"))]
+        let pinned_at = None;
+        let by_name = || (spec.pinning == Pinning::ByName).then(|| "by name (`MapSpec::pinning`)".to_owned());
+        let how = pinned_at.or_else(by_name)?;
+        Some(format!(
+            "its map `{name}` is pinned {how}, and another process that has it may use the same entries for its probes: \
+             leave this map unpinned, and pin the links"
+        ))
     }
 }
 

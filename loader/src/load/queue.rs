@@ -13,6 +13,7 @@ use crate::{
     elf::Start,
     link::{Linked, ObjectLinker},
     program::{Warnings, choose_attach_method},
+    sorted::sort,
     sys::bpf::BtfTarget,
     token::Tokens,
 };
@@ -29,7 +30,7 @@ pub(super) struct Queue<'a> {
     stops: bool,
     /// The number of programs that were given out.
     taken: usize,
-    /// The last one first.
+    /// After [`sort`](Self::sort) the last one first.
     done: Vec<Outcome>,
 }
 
@@ -102,8 +103,12 @@ impl<'a> Queue<'a> {
         if self.stops && outcome.loaded.is_err() {
             self.stop();
         }
-        let at = self.done.partition_point(|known| known.index > outcome.index);
-        self.done.insert(at, outcome);
+        self.done.push(outcome);
+    }
+
+    /// Brings the outcomes into the order of the file, after the last of them.
+    pub(super) fn sort(&mut self) {
+        sort(&mut self.done, |one, other| other.index.cmp(&one.index));
     }
 
     /// Gives out no further program.

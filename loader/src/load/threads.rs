@@ -32,26 +32,27 @@ const LARGE: usize = 16 << 10;
 /// Returns the threads for these programs: only this thread if the order of loading matters, or if system calls are
 /// logged.
 fn threads(options: &LoadOptions<'_>, object: &Object, queue: &Queue<'_>) -> Threads {
-    let is_alone = report::is_enabled() || !is_order_free(object, queue);
+    let is_alone = report::is_enabled() || !is_order_free(options, object, queue);
     let functions = object.function_table().iter();
     let instructions: usize = functions.map(|(_, function)| function.instructions.len()).sum();
     Threads {
         most: if is_alone { 1 } else { options.most_threads().unwrap_or(usize::MAX) },
-        at_once: instructions / LARGE,
+        at_once: if options.starts_at_once() { usize::MAX } else { instructions / LARGE },
         cpus: || thread::available_parallelism().map_or(1, usize::from),
     }
 }
 
 /// Returns whether the kernel accepts the same programs in any order.
-fn is_order_free(object: &Object, queue: &Queue<'_>) -> bool {
-    const WITH_OWNER: [MapType; 5] = [
-        MapType::PROG_ARRAY,
-        MapType::DEVMAP,
-        MapType::CPUMAP,
-        MapType::CGROUP_STORAGE,
-        MapType::PERCPU_CGROUP_STORAGE,
-    ];
-    if !object.maps().iter().any(|map| map.autocreate && WITH_OWNER.contains(&map.map_type)) {
+fn is_order_free(options: &LoadOptions<'_>, object: &Object, queue: &Queue<'_>) -> bool {
+    const WITH_OWNER: [MapType; 3] = [MapType::PROG_ARRAY, MapType::DEVMAP, MapType::CPUMAP];
+    let has = |types: &[MapType]| object.maps().iter().any(|map| map.autocreate && types.contains(&map.map_type));
+    // Before 5.9, such a map belongs to one program. Since 6.17, the owner of another map must have the storage of the
+    // later programs, which the sections do not tell.
+    if has(&[MapType::CGROUP_STORAGE, MapType::PERCPU_CGROUP_STORAGE]) {
+        return false;
+    }
+    // The kernel treats a bound map as if an instruction referred to it.
+    if !has(&WITH_OWNER) && !options.may_bind(&WITH_OWNER) {
         return true;
     }
     let key = |spec: &ProgramSpec| {
@@ -85,7 +86,9 @@ pub(super) fn load<'a>(
     if stops {
         queue.stop_at_errors();
     }
-    helpers::run(queue, &threads, &|job: Job<'_>| job.load(common))
+    let mut queue = helpers::run(queue, &threads, &|job: Job<'_>| job.load(common));
+    queue.sort();
+    queue
 }
 
 impl<'a> Jobs for Queue<'a> {

@@ -63,6 +63,8 @@ pub struct Batches<'m> {
     count: usize,
     flags: LookupFlags,
     state: State,
+    /// How often it may still start again because its position was lost.
+    restarts: u32,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Batches<'_> {
     /// Returns at most `count` elements at a time, unless a bucket of the kernel holds more. The default is about 256
     /// KiB at a time.
     pub fn at_most(self, count: usize) -> Self {
-        Self { count: count.clamp(1, 1 << 20), ..self }
+        Self { count: count.clamp(1, self.map.most_at_a_time()), ..self }
     }
 
     /// Sets flags of the lookups: [`LookupFlags::LOCK`] reads each value while holding its `bpf_spin_lock`,
@@ -123,6 +125,12 @@ impl Batches<'_> {
                     self.count *= 2;
                     continue;
                 }
+                // The position is the next element, and it was removed meanwhile (`RHASH`).
+                Some(libc::EAGAIN) if matches!(self.state, State::Behind(_)) && self.restarts > 0 => {
+                    debug!("the position in the map `{}` was removed: its elements are read again", self.map.name);
+                    (self.state, self.restarts) = (State::Start, self.restarts - 1);
+                    continue;
+                }
                 // The kernel refuses flags for single CPUs there for the same reasons as here.
                 Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP)
                     if matches!(self.state, State::Start) && !self.flags.contains(LookupFlags::CPU) =>
@@ -151,13 +159,22 @@ impl Batches<'_> {
             // Earlier elements are deleted, so the next one is the first.
             let before = if self.take { None } else { last.as_deref() };
             let there = self.map.elements.next_key(before, &mut key);
-            if !there.map_err(|error| self.map.failed("walk the keys of", &error))? {
-                self.state = State::Ended;
-                break;
-            }
-            let value = match self.take {
-                true => self.map.lookup_and_delete_with(&key, self.flags)?,
-                false => self.map.lookup_with(&key, self.flags)?,
+            let value = there.map_err(|error| self.map.failed("walk the keys of", &error)).and_then(|there| {
+                Ok(match (there, self.take) {
+                    (false, _) => None,
+                    (true, true) => Some(self.map.lookup_and_delete_with(&key, self.flags)?),
+                    (true, false) => Some(self.map.lookup_with(&key, self.flags)?),
+                })
+            });
+            let value = match value {
+                Ok(Some(value)) => value,
+                Ok(None) => {
+                    self.state = State::Ended;
+                    break;
+                }
+                // Those that were taken before are in the map no longer. The next call fails again.
+                Err(_) if !entries.is_empty() => break,
+                Err(error) => return Err(error),
             };
             // The element may have been deleted since.
             if let Some(value) = value {
@@ -197,6 +214,9 @@ impl Map {
     /// Iterates over all elements, many at a time: by `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or
     /// one at a time where the kernel has no such command.
     ///
+    /// Programs and other processes may change the map meanwhile. If they remove the element from which the kernel goes
+    /// on, elements of an `RHASH`, and of a map whose elements are read one at a time, are returned twice.
+    ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
     /// # let map = cutaway::Map::from_pin("/sys/fs/bpf/counts")?;
@@ -223,8 +243,17 @@ impl Map {
 
     fn batches(&self, take: bool) -> Batches<'_> {
         const BYTES: usize = 256 << 10;
-        let count = (BYTES / (self.key_size() + self.value_size()).max(1)).clamp(1, 4096);
-        Batches { map: self, take, count, flags: LookupFlags::empty(), state: State::Start }
+        /// Each time, a program or process must have removed the one element that is next.
+        const RESTARTS: u32 = 100;
+        let count = BYTES / (self.key_size() + self.value_size()).max(1);
+        let count = count.clamp(1, self.most_at_a_time().min(4096));
+        Batches { map: self, take, count, flags: LookupFlags::empty(), state: State::Start, restarts: RESTARTS }
+    }
+
+    /// Returns the highest number of elements that one call can return, with one more, so that the kernel sees the end:
+    /// a buffer for others would only take memory.
+    fn most_at_a_time(&self) -> usize {
+        (self.max_entries() as usize).saturating_add(1).min(1 << 20)
     }
 
     /// Allocates buffers for `count` elements.

@@ -98,7 +98,7 @@ impl<'b> MapBuilder<'b> {
     /// Sets the size of a key to that of `K`, and its type for observers (`bpftool map dump`): an integer of C, or an
     /// array of integers. Arrays have keys of the type `u32`.
     pub fn key<K: Pod>(mut self) -> Self {
-        self.spec.key_size = K::SIZE as u32;
+        self.spec.key_size = bytes(K::SIZE);
         self.own(|own| own.key = Some((K::KIND, K::SIZE)));
         self
     }
@@ -106,7 +106,7 @@ impl<'b> MapBuilder<'b> {
     /// Sets the size of a value to that of `V`, and its type for observers (`bpftool map dump`): an integer of C, or an
     /// array of integers. For a per-CPU map, it is that of the value of one CPU.
     pub fn value<V: Pod>(mut self) -> Self {
-        self.spec.value_size = V::SIZE as u32;
+        self.spec.value_size = bytes(V::SIZE);
         self.own(|own| own.value = Some((V::KIND, V::SIZE)));
         self
     }
@@ -289,6 +289,11 @@ impl Map {
     }
 }
 
+/// Returns a size for the kernel, which refuses the largest one: no type of 4 GiB becomes one of a few bytes.
+fn bytes(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
 /// Returns why a map like this cannot be created without its object; `None` if it can.
 fn fault(spec: &MapSpec) -> Option<String> {
     if spec.struct_ops.is_some() {
@@ -299,4 +304,18 @@ fn fault(spec: &MapSpec) -> Option<String> {
     }
     let entry = spec.initial_entries.first()?;
     Some(format!("its initial entries are maps or programs of its object, such as `{}`", entry.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel refuses the largest size (E2BIG).
+    #[test]
+    fn sizes_are_not_cut() {
+        let builder = MapBuilder::new(MapType::HASH).key::<[u8; (1 << 32) + 4]>().value::<[u64; 1 << 30]>();
+        assert_eq!((builder.spec.key_size, builder.spec.value_size), (u32::MAX, u32::MAX));
+        let builder = MapBuilder::new(MapType::HASH).key::<u32>().value::<[u64; 2]>();
+        assert_eq!((builder.spec.key_size, builder.spec.value_size), (4, 16));
+    }
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// `BPF_F_SEGV_ON_FAULT`: user space may only touch arena pages that programs have allocated.
-const SEGV_ON_FAULT: u32 = 1 << 17;
+pub(super) const SEGV_ON_FAULT: u32 = 1 << 17;
 /// `BPF_F_LINK`: the struct_ops map is registered by a link.
 const LINK: u32 = 1 << 13;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is in a module's BTF.

@@ -160,7 +160,7 @@ impl Map {
         if self.map_type() == MapType::ARENA {
             return Err(Error::Invalid {
                 operation: format!("access the arena `{}`", self.name),
-                why: "another process created and mapped it: map it at the same address (mmap(2))".to_owned(),
+                why: "this value has not mapped it: map it at the address that its programs use (mmap(2))".to_owned(),
             });
         }
         let length = self.stride().saturating_mul(self.max_entries() as usize);

@@ -1,6 +1,6 @@
 //! The memory of a mapped array or arena, for embedders.
 
-use super::Map;
+use super::{Map, create::SEGV_ON_FAULT};
 use crate::{Error, MapType, Pod, object::bytes_of, sys::mmap::Shared};
 
 /// The memory of an array (`MMAPABLE`, Linux 5.5) or arena (Linux 6.9) in this process: see [`Map::mapped`].
@@ -38,12 +38,18 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is not such a map, or is an arena of another process; [`Error::Syscall`]: EPERM if
-    /// it is frozen, ENOTSUPP (524) if its values hold locks, timers or kernel pointers.
+    /// [`Error::Invalid`] if the map is not such a map, is an arena that this value has not mapped ([`Map::arena`]), or
+    /// is an arena with the flag `BPF_F_SEGV_ON_FAULT`, whose pages may not exist; [`Error::Syscall`]: EPERM if it is
+    /// frozen, ENOTSUPP (524) if its values hold locks, timers or kernel pointers.
     #[doc(alias("mmap", "Map.Memory", "BPF_F_MMAPABLE"))]
     pub fn mapped(&self) -> Result<MapMemory<'_>, Error> {
         const ATTEMPT: &str = "map the values of";
         match self.map_type() {
+            MapType::ARENA if self.flags().bits() & SEGV_ON_FAULT != 0 => {
+                let why = "its flag BPF_F_SEGV_ON_FAULT ends a process that touches a page which no program has \
+                           allocated: `Map::arena` has the addresses";
+                return Err(self.unfit(ATTEMPT, why.to_owned()));
+            }
             MapType::ARENA => {}
             MapType::ARRAY if self.flags().contains(crate::MapFlags::MMAPABLE) => {}
             MapType::ARRAY => return Err(self.unfit(ATTEMPT, "it was created without the flag MMAPABLE".to_owned())),

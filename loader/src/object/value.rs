@@ -73,9 +73,10 @@ impl Kind {
     pub(super) fn of(btf: &Btf<'_>, id: u32) -> Option<Self> {
         let ty = element(btf, id)?;
         Some(match ty.kind() {
-            btf::Kind::Int if ty.int()?.bool => Self::Bool,
+            btf::Kind::Int if ty.int()?.bool && ty.size() == 1 => Self::Bool,
             btf::Kind::Int => {
-                let signed = (ty.name_bytes() != b"char").then(|| ty.is_signed());
+                let is_text = ty.name_bytes() == b"char" || ty.int()?.char;
+                let signed = (!is_text).then(|| ty.is_signed());
                 Self::Int { size: ty.size(), signed }
             }
             btf::Kind::Enum | btf::Kind::Enum64 => Self::Int { size: ty.size(), signed: None },
@@ -178,6 +179,23 @@ mod tests {
             (<[u16; 2]>::from_bytes(&[0; 6]), <[u16; 2]>::from_bytes(&[]), <[u8; 0]>::from_bytes(&[1])),
             (None, None, None)
         );
+    }
+
+    /// GCC marks its `signed char` as text; bindings have `u8` for it. They have an integer for a wide truth value.
+    #[test]
+    fn text_has_no_sign_and_truth_values_have_one_byte() {
+        const INT: u32 = 1 << 24;
+        let [signed, char, bool] = [1 << 24, 2 << 24, 4 << 24];
+        let types = [[1, INT, 1, signed | char | 8], [1, INT, 4, bool | 32], [1, INT, 1, bool | 8]].concat();
+        let size = types.len() as u32 * 4;
+        let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        bytes.extend([24, 0, size, size, 3].into_iter().chain(types).flat_map(u32::to_ne_bytes));
+        bytes.extend(*b"\0x\0");
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(Kind::of(&btf, 1), Some(Kind::Int { size: 1, signed: None }));
+        assert_eq!(Kind::of(&btf, 2), Some(Kind::Int { size: 4, signed: Some(false) }));
+        assert_eq!(Kind::of(&btf, 3), Some(Kind::Bool));
     }
 
     #[test]

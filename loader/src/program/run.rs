@@ -98,6 +98,11 @@ impl TestRun {
         self.context = bytes_of(value);
         self
     }
+
+    /// Returns whether the packets are passed on.
+    fn is_live(&self) -> bool {
+        self.flags & Self::LIVE_FRAMES != 0
+    }
 }
 
 impl TestRunResult {
@@ -113,7 +118,8 @@ impl Program {
     /// Runs the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
     ///
     /// A signal interrupts a run with a `repeat` count above 1. It is then started again, up to ten times; the runs
-    /// before the signal have taken place, and are in the program's own counts.
+    /// before the signal have taken place, and are in the program's own counts. A run with live frames is not started
+    /// again: it would pass more packets on than `repeat`.
     ///
     /// # Errors
     ///
@@ -123,7 +129,7 @@ impl Program {
     /// - ENOTSUPP or EINVAL if programs of this type cannot be test-run;
     /// - EINVAL if the data or the context does not fit;
     /// - E2BIG if the kernel has no such CPU or flag: CPUs need Linux 5.10;
-    /// - EINTR if signals interrupted the run too often;
+    /// - EINTR if signals interrupted the run too often, or once with live frames;
     /// - ENOSPC if the program has extended the packet by more than 64 KiB.
     #[doc(alias("bpf_prog_test_run_opts", "BPF_PROG_TEST_RUN", "BPF_PROG_RUN"))]
     pub fn test_run(&self, run: &TestRun) -> Result<TestRunResult, Error> {
@@ -142,6 +148,9 @@ impl Program {
                     plain.advise("CPUs need Linux 5.10, live frames 5.18, and their batches have at most 256 packets")
                 }
                 Some(libc::ENXIO) => plain.advise("there is no such CPU, or it is offline"),
+                Some(libc::EINTR) if run.is_live() => {
+                    plain.advise("a signal interrupted it after some packets were passed on: block the signals")
+                }
                 Some(libc::EINTR) => plain
                     .advise("signals interrupted it ten times: repeat less often in one call, or block the signals"),
                 Some(libc::ENOSPC) => plain.advise("the program has extended the packet by more than 64 KiB"),
@@ -199,7 +208,10 @@ impl Takes {
         loop {
             let (answer, result) = self.run(program, run);
             match &answer {
-                Err(error) if error.raw_os_error() == Some(libc::EINTR) && times < TIMES => times += 1,
+                // Live frames that were passed on cannot be taken back: the caller decides.
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) && times < TIMES && !run.is_live() => {
+                    times += 1;
+                }
                 _ => return (answer, result),
             }
         }
@@ -210,7 +222,7 @@ impl Takes {
         const MORE: usize = 64 << 10;
         /// More than any structure for a context has. An odd size, to see whether the kernel has written its own there.
         const CONTEXT: usize = 4097;
-        let live = run.flags & TestRun::LIVE_FRAMES != 0;
+        let live = run.is_live();
         let packets = !run.data.is_empty() && !live;
         let returns_context = !run.context.is_empty() && !self.in_place && !live;
         let mut data = vec![0; if packets { run.data.len() + MORE } else { 0 }];

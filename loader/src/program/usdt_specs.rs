@@ -12,16 +12,19 @@ use std::{
 
 use log::warn;
 
+use super::UsdtLayout;
 use crate::{Error, Map};
 
 /// The maps, and which of their entries are in use. All programs of an object share them.
 #[derive(Debug)]
 pub(crate) struct UsdtSpecs {
     specs: Map,
+    /// The layout of its values; if it is not known, the reason, which follows "the values of its map … ".
+    layout: Result<UsdtLayout, String>,
     /// `__bpf_usdt_ip_to_spec_id`
     addresses: Option<Map>,
-    /// The maps are pinned by name, so other processes may use them.
-    pinned: bool,
+    /// Why others may use the maps' entries too.
+    shared: Option<String>,
     slots: Mutex<Slots>,
 }
 
@@ -54,13 +57,20 @@ impl UsdtSpecs {
     /// The names of the header's maps.
     pub(crate) const MAPS: [&str; 2] = ["__bpf_usdt_specs", "__bpf_usdt_ip_to_spec_id"];
 
-    pub(crate) fn new(specs: Map, addresses: Option<Map>, pinned: bool) -> Self {
-        Self { specs, addresses, pinned, slots: Mutex::default() }
+    pub(crate) fn new(
+        specs: Map,
+        layout: Result<UsdtLayout, String>,
+        addresses: Option<Map>,
+        shared: Option<String>,
+    ) -> Self {
+        Self { specs, layout, addresses, shared, slots: Mutex::default() }
     }
 
-    /// Returns the map `__bpf_usdt_specs`.
-    pub(crate) fn map(&self) -> &Map {
-        &self.specs
+    /// Returns the layout of the entries. An unknown layout is an error: the program would read other locations than
+    /// the probe's.
+    pub(crate) fn layout(&self) -> Result<&UsdtLayout, Error> {
+        let name = self.specs.name();
+        self.layout.as_ref().map_err(|why| self.unfit(format!("the values of its map `{name}` {why}")))
     }
 
     /// Writes an encoded spec for each probe site. Returns their indices, and the guard that keeps them in use.
@@ -68,13 +78,8 @@ impl UsdtSpecs {
         self: &Arc<Self>,
         descriptions: impl Iterator<Item = Result<Vec<u8>, Error>>,
     ) -> Result<(Vec<u32>, SpecsInUse), Error> {
-        if self.pinned {
-            return Err(self.unfit(format!(
-                "its maps `{}` and `{}` are pinned by name, and another process that has them may use the same \
-                 entries for its probes: leave these maps unpinned (`MapSpec::pinning`), and pin the links",
-                Self::MAPS[0],
-                Self::MAPS[1]
-            )));
+        if let Some(why) = &self.shared {
+            return Err(self.unfit(why.clone()));
         }
         let mut taken = SpecsInUse {
             specs: Arc::clone(self),
@@ -132,6 +137,16 @@ impl SpecsInUse {
         let Some(map) = &self.specs.addresses else {
             return Err(self.specs.unfit(format!("the object has no map `{}`", UsdtSpecs::MAPS[1])));
         };
+        let sizes = (map.key_size(), map.value_size());
+        if sizes != (8, 4) {
+            return Err(self.specs.unfit(format!(
+                "the keys and values of its map `{}` have {} and {} bytes, and libbpf's usdt.bpf.h has 8 (an address) and 4 \
+                 (an index)",
+                map.name(),
+                sizes.0,
+                sizes.1
+            )));
+        }
         let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for (&address, &number) in addresses.iter().zip(numbers) {
             match slots.addresses.entry(address) {
@@ -143,7 +158,7 @@ impl SpecsInUse {
                 }
                 Entry::Occupied(slot) => slot.into_mut().users += 1,
                 Entry::Vacant(slot) => {
-                    map.update(key_of(&address.to_ne_bytes(), map), &number.to_ne_bytes())?;
+                    map.update(&address.to_ne_bytes(), &number.to_ne_bytes())?;
                     slot.insert(Slot { number, users: 1 });
                 }
             }
@@ -171,7 +186,7 @@ impl Drop for SpecsInUse {
             slot.users -= 1;
             if slot.users == 0 {
                 slots.addresses.remove(address);
-                let gone = self.specs.addresses.as_ref().map(|map| map.delete(key_of(&address.to_ne_bytes(), map)));
+                let gone = self.specs.addresses.as_ref().map(|map| map.delete(&address.to_ne_bytes()));
                 if let Some(Err(error)) = gone {
                     warn!("the address of a probe stays in its map: {error}");
                 }
@@ -187,9 +202,4 @@ impl Drop for SpecsInUse {
             }
         }
     }
-}
-
-/// Returns an address as the map's key, which has the size of the kernel's `long`.
-fn key_of<'a>(address: &'a [u8; 8], map: &Map) -> &'a [u8] {
-    address.get(..map.key_size()).unwrap_or(address)
 }

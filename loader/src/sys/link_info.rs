@@ -12,6 +12,7 @@ use cutaway_sys::LinkType;
 use super::{
     attr::{LinkInfo, ObjGetInfo, Pointer},
     bpf::{Command, bpf, length, number},
+    prog_info,
 };
 
 /// The size in bytes of the longest text: `PATH_MAX`.
@@ -88,8 +89,9 @@ impl Layout {
     }
 }
 
-/// Reads the kernel's information about a link. `link` must be the fd of a link: the kernel reports other structures
-/// for maps and programs.
+/// Reads the kernel's information about a link. Fields and lists are missing if procfs does not confirm that `link` is
+/// the fd of a link: the kernel reports other structures for maps and programs, and would take the addresses of texts
+/// and lists for those of other memory, with other lengths.
 pub(crate) fn read(link: BorrowedFd<'_>) -> io::Result<Report> {
     let why = "reads the type of a link, and its program";
     let mut info = [LinkInfo::default()];
@@ -108,6 +110,9 @@ pub(crate) fn read(link: BorrowedFd<'_>) -> io::Result<Report> {
         lists: [const { None }; 3],
     };
     let Some(layout) = Layout::of(link_type, fields.first().copied().unwrap_or_default()) else { return Ok(report) };
+    if !prog_info::fdinfo(link).is_ok_and(|about| about.contains("link_type:")) {
+        return Ok(report);
+    }
     let count = match layout.lists {
         [] => 0,
         _ => fields.get(layout.count).copied().unwrap_or_default() as usize,
@@ -122,13 +127,19 @@ pub(crate) fn read(link: BorrowedFd<'_>) -> io::Result<Report> {
     report.prog_id = zeros.info.prog_id;
     report.fields = halves(&zeros.info.words);
     for (index, ((written, field), other)) in report.written.iter_mut().zip(report.fields).zip(others).enumerate() {
-        *written = HEAD + 4 * (index + 1) <= known && if compared { field == other } else { field != 0 };
+        *written = HEAD + 4 * (index + 1) <= known && if compared { is_written(field, other) } else { field != 0 };
     }
     for ((to, list), other) in report.lists.iter_mut().zip(zeros.lists).zip(ones.lists) {
         *to = (compared && !list.is_empty() && list == other).then_some(list);
     }
     report.text = zeros.text;
     Ok(report)
+}
+
+/// Returns whether the kernel has written a field, which was 0 in one call and had all bits set in another. A count may
+/// change between the calls.
+fn is_written(zeros: u32, ones: u32) -> bool {
+    (zeros, ones) != (0, u32::MAX)
 }
 
 /// A structure to pass, and the memory that its addresses point to.
@@ -232,6 +243,12 @@ mod tests {
     fn halves_and_words_are_inverse() {
         let fields = std::array::from_fn(|index| index as u32 + 1);
         assert_eq!(halves(&words(fields)), fields);
+    }
+
+    #[test]
+    fn count_that_changes_between_the_calls_is_written() {
+        assert!([(0, 0), (7, 7), (7, 8), (u32::MAX, u32::MAX)].iter().all(|&(zeros, ones)| is_written(zeros, ones)));
+        assert!(!is_written(0, u32::MAX));
     }
 
     #[test]

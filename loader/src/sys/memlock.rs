@@ -12,9 +12,9 @@ use super::process;
 /// either the old limit or the new number.
 static RAISED: Mutex<u32> = Mutex::new(0);
 
-/// Creates a map or loads a program, with the rights of `token`. If the kernel refuses with EPERM, raises the locked-memory limit and tries once
-/// more: before Linux 5.11, EPERM may mean that the limit is reached. It also tries once more if another thread has
-/// raised the limit meanwhile.
+/// Creates a map or loads a program, with the rights of `token`. If the kernel refuses with EPERM, raises the
+/// locked-memory limit and tries once more: before Linux 5.11, EPERM may mean that the limit is reached. It also tries
+/// once more if another thread has raised the limit meanwhile.
 pub(crate) fn charged(
     token: Option<BorrowedFd<'_>>,
     create: &mut dyn FnMut(Option<BorrowedFd<'_>>) -> io::Result<OwnedFd>,

@@ -91,6 +91,12 @@ pub(crate) fn read(program: BorrowedFd<'_>, wanted: Wanted, why: &str) -> io::Re
     let mut sizes = plain(program, "reads the lengths of the lists that describe a program")?.info;
     loop {
         let (found, lists) = read_as_long_as(program, &sizes, wanted, why)?;
+        // The kernel hides instructions whose constants are blinded, and then writes none of the other lists either,
+        // but leaves their addresses and lengths as they were asked for.
+        if wanted == Wanted::All && sizes.xlated_prog_len != 0 && lists.xlated.is_none() {
+            sizes.xlated_prog_len = 0;
+            continue;
+        }
         // A map was bound to the program meanwhile.
         if found.info.nr_map_ids as usize <= lists.map_ids.len() {
             return Ok((found, lists));

@@ -23,8 +23,9 @@ use crate::{
 #[doc(alias("BPF_LINK_GET_NEXT_ID", "bpf_link_get_next_id"))]
 pub fn links() -> impl Iterator<Item = Result<LinkInfo, Error>> {
     walk(Kind::Link, "walk over the links of this machine").filter_map(|id| match id.and_then(link) {
-        // The link was freed after its id was returned.
-        Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
+        // The link was freed after its id was returned, or has an id and does not exist yet (`bpf_link_by_id` in
+        // `kernel/bpf/syscall.c`).
+        Err(error) if matches!(error.errno().map(|errno| errno.raw()), Some(libc::ENOENT | libc::EAGAIN)) => None,
         link => Some(link),
     })
 }

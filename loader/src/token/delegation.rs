@@ -7,8 +7,8 @@ use cutaway_sys::names::nth;
 use super::Need;
 use crate::{AttachType, MapType, ProgramType, sys::attr::TokenInfo};
 
-/// The commands and types that a [`BpfToken`](super::BpfToken) delegates: the options of its BPF file system. Each field
-/// has a bit for each value of the kernel's enumeration.
+/// The commands and types that a [`BpfToken`](super::BpfToken) delegates: the options of its BPF file system. Each
+/// field has a bit for each value of the kernel's enumeration.
 ///
 /// Displayed as the mount options, e.g.
 /// `delegate_cmds=map_create:prog_load,delegate_maps=any,delegate_progs=kprobe,delegate_attachs=trace_uprobe_multi`.

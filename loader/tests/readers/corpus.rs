@@ -97,6 +97,11 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("kinds/struct_ops_eb.o", FOREIGN),
     ("kinds/struct_ops_link.o", Refused("invalid program section `struct_ops/init`")),
     ("kinds/usdt.o", Refused("invalid program section `usdt`")),
+    ("kinds/usdt_before_1_7.o", Refused("invalid program section `usdt`")),
+    ("kinds/usdt_eb.o", FOREIGN),
+    ("kinds/usdt_legacy.o", Refused("invalid program section `usdt`")),
+    ("kinds/usdt_legacy_no_btf.o", Refused("invalid program section `usdt`")),
+    ("kinds/usdt_untyped.o", Refused("invalid program section `usdt`")),
     ("kinds/uses.o", Refused("unexpected BTF type")),
     ("kinds/uses_old.o", Refused("unexpected BTF type")),
 ];

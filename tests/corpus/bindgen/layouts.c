@@ -71,6 +71,10 @@ struct keywords { u32 type, self, match, async, gen, fn, crate, Self, try, set_t
 DESCRIBED(struct keywords, keywords);
 struct accessors { u32 x : 3, set_x : 4, from_record : 5, clone : 2, default_ : 6; union { u8 union_4; u16 bytes_4; }; };
 DESCRIBED(struct accessors, accessors);
+struct apart { u32 self, self_, Self, Self_, crate, crate_, super, super_, _, __; };
+DESCRIBED(struct apart, apart);
+struct hides { u32 SIZE : 3, self : 4, self_ : 5; union { u32 KIND; u16 _; u8 __; }; };
+DESCRIBED(struct hides, hides);
 typedef struct { u8 a; u32 b; } untagged_t;
 typedef struct natural natural_t;
 typedef natural_t also_natural;

@@ -7,6 +7,8 @@ use std::{
         unix::fs::MetadataExt,
     },
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use cutaway::{
@@ -20,7 +22,7 @@ use crate::{
     harness::{Test, older_than, test},
     kernel::writing,
     network::{self, LO},
-    sample,
+    own_mounts, sample,
     sockets::with_sockets,
     unsupported,
 };
@@ -43,7 +45,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(info_of_a_netfilter_hook).unless(unsupported::netfilter),
         test!(info_of_a_socket_map).since(6, 10, "links on socket maps"),
         test!(links_of_the_machine_are_listed),
+        test!(links_are_listed_while_others_come_and_go),
         test!(info_without_a_kernel_link_is_refused),
+        test!(without_procfs_no_target_is_read),
     ]
 }
 
@@ -340,10 +344,48 @@ fn links_of_the_machine_are_listed() {
     assert!(line.contains("it is not the fd of a link"), "{line}");
 }
 
+/// A link that is being created has an id, by which the kernel does not open it yet (EAGAIN).
+fn links_are_listed_while_others_come_and_go() {
+    let loaded = sample::load("raw_tp/sys_enter");
+    let program = loaded.program("count").unwrap();
+    let stays = program.attach().unwrap();
+    let id = stays.info().unwrap().id;
+    let end = Instant::now() + Duration::from_secs(2);
+    thread::scope(|scope| {
+        for name in ["sched_switch", "sys_exit", "task_rename"] {
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    drop(RawTracepoint::new(name).attach(program).unwrap());
+                }
+            });
+        }
+        while Instant::now() < end {
+            assert!(listed(id).is_some());
+        }
+    });
+}
+
 fn info_without_a_kernel_link_is_refused() {
     network::leave();
     let loaded = sample::answering("xdp", 2).unwrap();
     let link = Xdp::new(LO).by_netlink().attach(loaded.program("count").unwrap()).unwrap();
     let line = link.info().unwrap_err().to_string();
     assert!(line.contains("the kernel has no link for it"), "{line}");
+}
+
+/// Without procfs nothing tells whether an fd is that of a link. The kernel would write a program's code over the lists
+/// that a link of many uprobes has: both types have the number 12.
+fn without_procfs_no_target_is_read() {
+    let loaded = sample::load("lwt_xmit");
+    let program = loaded.program("count").unwrap().as_fd().try_clone_to_owned().unwrap();
+    let infos = thread::spawn(|| {
+        own_mounts::of_this_thread().unwrap();
+        own_mounts::try_mount("tmpfs", Path::new("/proc"), "").unwrap();
+        let link = sample::load("raw_tp/sys_enter").program("count").unwrap().attach().unwrap();
+        (link.info(), Link::from_fd(program).and_then(|link| link.info()))
+    });
+    let (link, program) = infos.join().unwrap();
+    let link = link.unwrap();
+    assert_eq!((link.link_type, link.target), (LinkType::RAW_TRACEPOINT, LinkTarget::Unknown));
+    assert_eq!(program.unwrap().target, LinkTarget::Unknown);
 }

@@ -157,6 +157,12 @@ fn tcx_program_without_a_link_is_replaced() {
     let line = refused(Tcx::ingress(LO).order(Order::First).replace(d, c));
     assert!(line.contains("set no order"), "{line}");
     let mut replacing = replacing;
+    // Another attachment is not replaced, although its program is the expected one.
+    let other = Tcx::ingress(LO).without_link().attach(a).unwrap();
+    let line = replacing.update_if(d, a).unwrap_err().to_string();
+    assert!(line.contains("another program is attached now, or none"), "{line}");
+    assert_eq!(ids(&Tcx::ingress(LO).attached().unwrap()), [c, b, a].map(program_id));
+    drop(other);
     replacing.update_if(d, c).unwrap();
     assert_eq!(ids(&Tcx::ingress(LO).attached().unwrap()), [d, b].map(program_id));
     let line = refused(Tcx::ingress(LO).order(Order::before(&replacing)).attach(a));
@@ -317,6 +323,12 @@ fn cgroup_program_without_a_link_is_replaced() {
     assert!(attached.programs.iter().all(|program| program.flags.map(|flags| flags & 2) == flags), "{attached:?}");
     let line = refused(cgroup.replace(d, b));
     assert!(line.contains("the program `count` is not attached to it without a link"), "{line}");
+    // Another attachment is not replaced, although its program is the expected one.
+    let other = cgroup.without_link().attach(a).unwrap();
+    let line = replacing.update_if(d, a).unwrap_err().to_string();
+    assert!(line.contains("another program is attached now, or none"), "{line}");
+    assert_eq!(ids(&cgroup.attached(KIND).unwrap()), [c, b, a].map(program_id));
+    drop(other);
     replacing.update(d).unwrap();
     let line = replacing.update_if(a, c).unwrap_err().to_string();
     assert!(line.contains("another program is attached now, or none"), "{line}");

@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(netfilter_program_runs_on_a_packet).since(6, 4, "netfilter programs"),
         test!(lookup_has_a_socket).unless(lookups),
         test!(signals_do_not_end_a_run),
+        test!(interrupted_live_frames_are_not_passed_on_again).since(5, 18, "live frames"),
     ]
 }
 
@@ -279,4 +280,21 @@ fn signals_do_not_end_a_run() {
     alarm(Duration::ZERO, Duration::ZERO);
     assert_eq!(error.errno(), Some(Errno::new(libc::EINTR)), "{error}");
     assert!(error.to_string().contains("repeat less often"), "{error}");
+}
+
+fn interrupted_live_frames_are_not_passed_on_again() {
+    const XDP_DROP: i32 = 1;
+    let loaded = sample::answering("xdp", XDP_DROP).unwrap();
+    // More than any machine passes on in the time.
+    let repeat = 1 << 30;
+    let run = TestRun { data: vec![0; 64], repeat, flags: TestRun::LIVE_FRAMES, ..TestRun::new() };
+    alarm(Duration::from_millis(50), Duration::from_millis(400));
+    let begin = Instant::now();
+    let error = loaded.program("count").unwrap().test_run(&run).unwrap_err();
+    let took = begin.elapsed();
+    alarm(Duration::ZERO, Duration::ZERO);
+    assert_eq!(error.errno(), Some(Errno::new(libc::EINTR)), "{error}");
+    assert!(error.to_string().contains("after some packets were passed on"), "{error}");
+    assert!(took < Duration::from_secs(2), "the first signal ends it: {took:?}");
+    assert!((1..u64::from(repeat)).contains(&sample::runs(&loaded)));
 }

@@ -1,29 +1,27 @@
 //! USDT probes in this test binary, written by hand: a `nop`, and a note that describes it.
-#![expect(unsafe_code, reason = "the probes are inline assembly")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod probes;
+mod specs;
+
 use std::{
-    arch::asm,
-    fs,
-    hint::black_box,
-    path::PathBuf,
     process::{Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
 };
 
-use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, features};
+use cutaway::{Uprobe, Usdt, features};
 
+use self::probes::{LISTENERS, attach, counted, events, first, listening, many, object, own, second};
 use crate::{
     crafted::{CODE, Crafted, DATA, LOCAL, NOTE, OBJECT, probe as note},
     harness::{Test, test},
     mapped::Mapped,
-    pins::file_system,
     sample::{self, Also, load, runs},
     unsupported,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
+    let mut tests = vec![
         test!(usdt_probe_reads_its_arguments).unless(unsupported::usdt),
         test!(usdt_probe_attaches_at_every_location).unless(unsupported::usdt),
         test!(usdt_semaphore_counts_attachments).unless(unsupported::usdt),
@@ -31,133 +29,12 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(usdt_probe_is_attached_in_one_process).unless(unsupported::usdt),
         test!(usdt_probe_works_without_cookies).unless(unsupported::usdt),
         test!(usdt_specs_are_released).unless(unsupported::usdt),
-        test!(pinned_usdt_specs_are_refused).unless(unsupported::usdt),
         test!(missing_usdt_probe_is_refused).unless(unsupported::usdt),
         test!(usdt_argument_with_an_ambiguous_symbol_is_unreadable).unless(unsupported::usdt),
         test!(usdt_without_libbpf_maps_gets_registers_and_cookie).unless(unsupported::usdt_cookies),
-    ]
-}
-
-/// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, and their operands.
-macro_rules! probe {
-    ($name:literal, $semaphore:literal, $arguments:literal, $($operands:tt)*) => {
-        asm!(
-            "990: nop",
-            ".pushsection .note.stapsdt, \"\", \"note\"",
-            ".balign 4",
-            ".4byte 992f-991f, 994f-993f, 3",
-            "991: .asciz \"stapsdt\"",
-            "992: .balign 4",
-            concat!("993: .8byte 990b, _.stapsdt.base, ", $semaphore),
-            concat!(".asciz \"cutaway\", \"", $name, "\", \"", $arguments, "\""),
-            "994: .balign 4",
-            ".popsection",
-            ".ifndef _.stapsdt.base",
-            ".pushsection .stapsdt.base, \"aG\", \"progbits\", .stapsdt.base, comdat",
-            ".weak _.stapsdt.base",
-            ".hidden _.stapsdt.base",
-            "_.stapsdt.base: .space 1",
-            ".size _.stapsdt.base, 1",
-            ".popsection",
-            ".endif",
-            $($operands)*
-            options(att_syntax, nostack, preserves_flags)
-        )
-    };
-}
-
-static COUNTER: u32 = 77;
-
-/// Has arguments of every form that compilers write.
-#[inline(never)]
-fn many(number: i32, text: &[u8; 8], index: usize) {
-    // The note alone does not keep a variable alive.
-    black_box(&COUNTER);
-    // SAFETY: a `nop`, and a note that is not code.
-    unsafe {
-        probe!("many", "0", "-4@{number:e} 8@{text} -1@-1({text},{index},4) 2@3({text}) -8@$-9 4@$0x10 4@{counter}(%rip) 8f@%xmm0",
-            number = in(reg) number, text = in(reg) text, index = in(reg) index, counter = sym COUNTER,
-        );
-    }
-}
-
-#[inline(always)]
-fn twice(value: u64) {
-    // SAFETY: as above.
-    unsafe { probe!("twice", "0", "8@{0}", in(reg) value,) }
-}
-
-#[inline(never)]
-fn first() {
-    twice(black_box(1));
-}
-
-#[inline(never)]
-fn second() {
-    twice(black_box(2));
-}
-
-/// The probe's semaphore: the number of attached probes, written by the kernel.
-#[unsafe(link_section = ".probes")]
-static LISTENERS: AtomicU16 = AtomicU16::new(0);
-
-#[inline(never)]
-fn counted() {
-    // SAFETY: as above.
-    unsafe { probe!("counted", "{listeners}", "", listeners = sym LISTENERS,) }
-}
-
-/// The event that the program sends.
-#[derive(Debug, PartialEq)]
-struct Event {
-    cookie: u64,
-    arguments: Vec<i64>,
-    errors: Vec<i64>,
-}
-
-fn object() -> Object {
-    Object::parse(include_bytes!("../../corpus/kinds/usdt.o")).unwrap()
-}
-
-/// Returns the object, and its program that suits this kernel.
-fn suitable() -> (Object, &'static str) {
-    let mut object = object();
-    if features::perf_link().is_yes() {
-        return (object, "by_cookie");
-    }
-    object.program_mut("by_cookie").unwrap().section.autoload = false;
-    object.program_mut("by_address").unwrap().section.autoload = true;
-    (object, "by_address")
-}
-
-fn listening() -> (Loaded, &'static str) {
-    let (object, name) = suitable();
-    (object.load().unwrap(), name)
-}
-
-fn own(name: &str) -> Usdt {
-    Usdt::new("/proc/self/exe", "cutaway", name).pid(std::process::id())
-}
-
-fn attach(loaded: &(Loaded, &str), probe: &Usdt) -> Link {
-    probe.attach(loaded.0.program(loaded.1).unwrap()).unwrap()
-}
-
-fn events(loaded: &Loaded) -> Vec<Event> {
-    let mut ring = loaded.map("events").unwrap().ring().unwrap();
-    let mut batch = ring.batch().unwrap();
-    let events = batch.records().map(|record| {
-        let words: Vec<_> = record.as_chunks().0.iter().map(|word| i64::from_ne_bytes(*word)).collect();
-        let [cookie, count, rest @ ..] = words.as_slice() else { panic!("{words:?}") };
-        let (arguments, errors) = rest.split_at(12);
-        let count = usize::try_from(*count).unwrap();
-        Event {
-            cookie: cookie.cast_unsigned(),
-            arguments: arguments[..count].to_vec(),
-            errors: errors[..count].to_vec(),
-        }
-    });
-    events.collect()
+    ];
+    tests.extend(specs::tests());
+    tests
 }
 
 fn usdt_probe_reads_its_arguments() {
@@ -193,29 +70,6 @@ fn usdt_probe_attaches_at_every_location() {
     first();
     let reported: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
     assert_eq!(reported, [[1], [2]]);
-}
-
-/// A directory of pins that is removed on drop, with its contents.
-struct Pins(PathBuf);
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn pinned_usdt_specs_are_refused() {
-    let pins = Pins(file_system().join(format!("cutaway-usdt-{}", std::process::id())));
-    fs::create_dir(&pins.0).unwrap();
-    // Neither the process that creates the map nor one that finds it there knows the other's entries.
-    for _ in 0..2 {
-        let (mut object, name) = suitable();
-        object.set_pin_root(&pins.0);
-        object.map_mut("__bpf_usdt_specs").unwrap().pinning = Pinning::ByName;
-        let loaded = object.load().unwrap();
-        let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("pinned by name"), "{error}");
-    }
 }
 
 fn usdt_semaphore_counts_attachments() {
@@ -316,7 +170,11 @@ fn usdt_specs_are_released() {
 
 fn missing_usdt_probe_is_refused() {
     let line = own("nothing").locate().unwrap_err().to_string();
-    for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
+    for part in [
+        "`cutaway:nothing`",
+        "no such probe; it has `cutaway:counted`",
+        "`cutaway:indexed`, `cutaway:many`, `cutaway:twice`",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|location| location.name).collect();

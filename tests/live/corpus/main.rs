@@ -11,6 +11,8 @@ mod instrumented_objects;
 mod maps;
 mod resolver;
 mod sections;
+#[cfg(all(feature = "instrument", feature = "parallel"))]
+mod threads;
 
 #[path = "../support/harness.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -47,6 +49,8 @@ fn main() {
         resolver::tests(),
         #[cfg(feature = "instrument")]
         instrumented_objects::tests(),
+        #[cfg(all(feature = "instrument", feature = "parallel"))]
+        threads::tests(),
     ];
     Suite::new(tables).all_need(requirements::root).run()
 }

@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(elements_are_updated_and_deleted_in_batches).needs(root),
         test!(failed_batch_reports_its_progress).needs(root),
         test!(arrays_are_read_in_batches).needs(root),
+        test!(buffers_are_no_larger_than_the_map).needs(root),
         test!(per_cpu_values_are_set_in_batches).needs(root),
         test!(queues_and_stacks_are_drained).since(4, 20, "queues and stacks").needs(root),
         test!(sizes_and_flags_are_changed_before_loading).needs(root),
@@ -192,6 +193,13 @@ fn arrays_are_read_in_batches() {
     assert!(error.contains("the map `map` (ARRAY): EINVAL"), "{error}");
     let error = map.delete_batch([&[0_u8; 4][..]]).unwrap_err().to_string();
     assert!(error.contains("remove a key from the map `map` (ARRAY): EINVAL"), "{error}");
+}
+
+/// A buffer for a million values of 1 MiB could not be allocated.
+fn buffers_are_no_larger_than_the_map() {
+    let loaded = with_map(MapDef::new(Kind::ARRAY).key_size(4).value_size(1 << 20).max_entries(2));
+    let pieces = loaded.map("map").unwrap().entries().at_most(usize::MAX);
+    assert_eq!(pieces.map(|entries| entries.unwrap().len()).collect::<Vec<_>>(), [2]);
 }
 
 fn per_cpu_values_are_set_in_batches() {

@@ -14,7 +14,7 @@ use cutaway_programs::prelude::*;
 use log::{Level, LevelFilter};
 
 use crate::{
-    harness::{Test, test},
+    harness::{Test, older_than, test},
     journal,
     requirements::{ring, root},
     slow_programs::{self, walk},
@@ -29,6 +29,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(first_error_in_the_file_is_returned).since(5, 3, loops).needs(root),
         test!(failed_programs_are_in_the_order_of_the_file).since(5, 3, loops).needs(root),
         test!(owner_of_a_map_is_the_first_program_in_the_file).since(5, 3, loops).needs(root),
+        test!(storage_of_the_first_program_decides).since(5, 3, loops).needs(root),
+        test!(owner_of_a_bound_map_is_the_first_program_in_the_file).since(5, 10, "bound maps").needs(root),
         test!(without_memory_for_threads_the_caller_loads).since(5, 3, loops).needs(root),
         #[cfg(feature = "instrument")]
         test!(instrumented_programs_are_noted_in_order).since(5, 3, loops).needs(ring),
@@ -120,11 +122,15 @@ fn refused(object: &mut ObjectBuilder, name: &str, rounds: i32) {
 }
 
 fn accepted(object: &mut ObjectBuilder, name: &str, rounds: i32) {
+    accepted_as(object, "raw_tp/sys_enter", name, rounds);
+}
+
+fn accepted_as(object: &mut ObjectBuilder, section: &str, name: &str, rounds: i32) {
     let mut asm = Assembler::new();
     walk(&mut asm, rounds);
     asm.mov(R0, 0);
     asm.exit();
-    object.program("raw_tp/sys_enter", name, asm);
+    object.program(section, name, asm);
 }
 
 /// Returns an object with two refused programs: the first is slow, so the second is refused before it.
@@ -171,9 +177,10 @@ fn owner_of_a_map_is_the_first_program_in_the_file() {
         accepted(&mut object, &format!("before{number}"), ROUNDS);
     }
     for (section, name, rounds) in [
-        ("raw_tp/sys_enter", "owner", 2 * ROUNDS),
+        // Each in a section of its own, for this order in the file.
+        ("raw_tp/sys_exit", "owner", 2 * ROUNDS),
         ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
-        ("raw_tp/sys_enter", "same", 1),
+        ("raw_tp/sched_switch", "same", 1),
     ] {
         let mut asm = Assembler::new();
         walk(&mut asm, rounds);
@@ -188,6 +195,77 @@ fn owner_of_a_map_is_the_first_program_in_the_file() {
     let (loaded, failed) = object.load_partial().unwrap();
     assert_eq!(failed.iter().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["other"]);
     assert!(names(&loaded).ends_with(&["owner".to_owned(), "same".to_owned()]));
+}
+
+/// Returns the names of the programs that one thread cannot load, after checking that more threads load the same.
+fn failed_alone_and_together(bytes: &[u8], options: &LoadOptions<'_>) -> Vec<String> {
+    let load = |threads: usize| {
+        let mut options = options.clone();
+        let (loaded, failed) =
+            Object::parse(bytes).unwrap().load_partial_with(options.threads(threads).start_threads_at_once()).unwrap();
+        (names(&loaded), failed.into_iter().map(|failed| failed.name).collect::<Vec<_>>())
+    };
+    let alone = load(1);
+    assert_eq!(load(64), alone);
+    alone.1
+}
+
+/// Since 6.17 (and in some older stable kernels), the owner of a `PROG_ARRAY` must have the cgroup storage of later
+/// programs. Here it has none. On several threads the second program would be the owner.
+fn storage_of_the_first_program_decides() {
+    record_only(LevelFilter::Debug);
+    let mut object = ObjectBuilder::new("GPL");
+    let table = object.map("table", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(1));
+    let storage = object.map("storage", MapDef::new(MapType::CGROUP_STORAGE).key_size(16).value_size(8));
+    for (name, rounds, stores) in [("without", 4 * ROUNDS, false), ("with", 1, true), ("also_without", 1, false)] {
+        let mut asm = Assembler::new();
+        walk(&mut asm, rounds);
+        asm.mov(R6, R1);
+        if stores {
+            asm.load_map(R1, storage);
+            asm.mov(R2, 0);
+            asm.call(Helper::bpf_get_local_storage);
+        }
+        asm.mov(R1, R6);
+        asm.load_map(R2, table);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_tail_call);
+        asm.mov(R0, 1);
+        asm.exit();
+        object.program("cgroup_skb/egress", name, asm);
+    }
+    let failed = failed_alone_and_together(&object.write().unwrap(), &LoadOptions::new());
+    assert!(failed.is_empty() || failed == ["with"], "{failed:?}");
+}
+
+/// A bound map has an owner as a map has to which an instruction refers.
+fn owner_of_a_bound_map_is_the_first_program_in_the_file() {
+    record_only(LevelFilter::Debug);
+    let mut tables = ObjectBuilder::new("GPL");
+    tables.map("table", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(1));
+    let tables = tables.write().unwrap();
+    let mut object = ObjectBuilder::new("GPL");
+    for (section, name, rounds) in [
+        // Each in a section of its own, for this order in the file.
+        ("raw_tp/sys_exit", "owner", 4 * ROUNDS),
+        ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
+        ("raw_tp/sched_switch", "same", 1),
+    ] {
+        accepted_as(&mut object, section, name, rounds);
+    }
+    let bytes = object.write().unwrap();
+    let mut failed = Vec::new();
+    for threads in [1, 64] {
+        // A new map, which has no owner yet.
+        let loaded = Object::parse(&tables).unwrap().load().unwrap();
+        let mut options = LoadOptions::new();
+        options.bind_map(loaded.map("table").unwrap()).threads(threads).start_threads_at_once();
+        let (_, refused) = Object::parse(&bytes).unwrap().load_partial_with(&options).unwrap();
+        failed.push(refused.into_iter().map(|refused| refused.name).collect::<Vec<_>>());
+    }
+    assert_eq!(failed[0], failed[1]);
+    let binds_while_loading = older_than(6, 14, "maps that are bound while a program is loaded").is_none();
+    assert_eq!(failed[0], if binds_while_loading { &["other"][..] } else { &[] });
 }
 
 /// The stack of a thread needs address space. Without any, the calling thread loads all programs.

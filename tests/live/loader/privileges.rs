@@ -3,7 +3,7 @@
 //! Each test runs in a process of its own and drops its privileges there: it changes to the user `nobody` and keeps
 //! these capabilities.
 
-use std::fs;
+use std::{fs, thread};
 
 use cutaway::{Error, Object};
 use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
@@ -33,6 +33,11 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(missing_capabilities_are_both_named).since(5, 8, what).needs(root),
         test!(missing_cap_net_admin_is_named).since(5, 8, what).needs(root),
         test!(hidden_addresses_are_explained).since(5, 8, what).needs(root),
+        test!(code_with_blinded_constants_is_unknown)
+            .since(5, 8, what)
+            .needs(root)
+            .unless(no_blinding)
+            .alone("it changes how the kernel compiles programs"),
         test!(frozen_map_is_not_blamed_on_privileges).needs(root),
         #[cfg(feature = "instrument")]
         test!(losses_are_counted_without_cap_perfmon)
@@ -53,7 +58,7 @@ fn keep(capabilities: Set) {
     set_capabilities(None, sets).unwrap();
     // Keeps /proc/self/fd readable, which the check of open fds needs.
     set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
     assert!(status.contains(&format!("CapEff:\t{:016x}", capabilities.bits())), "{status}");
 }
 
@@ -155,6 +160,52 @@ fn hidden_addresses_are_explained() {
             );
         }
     }
+}
+
+const HARDEN: &str = "/proc/sys/net/core/bpf_jit_harden";
+
+fn no_blinding() -> Option<String> {
+    let jits = |path| fs::read_to_string(path).is_ok_and(|value| value.trim() != "0");
+    let blinds = jits("/proc/sys/net/core/bpf_jit_enable") && fs::metadata(HARDEN).is_ok();
+    (!blinds).then(|| "the kernel interprets programs, or cannot blind constants".to_owned())
+}
+
+/// Has the kernel blind the constants of all programs that are loaded meanwhile.
+struct Blinding(String);
+
+impl Blinding {
+    fn new() -> Self {
+        let before = fs::read_to_string(HARDEN).unwrap();
+        fs::write(HARDEN, "2").unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for Blinding {
+    fn drop(&mut self) {
+        fs::write(HARDEN, self.0.trim()).unwrap();
+    }
+}
+
+/// The kernel hides the instructions, and leaves all other lists as the caller has passed them.
+fn code_with_blinded_constants_is_unknown() {
+    let blinding = Blinding::new();
+    let code = thread::spawn(|| {
+        keep(Set::BPF | Set::PERFMON);
+        let loaded = sample::object("raw_tp/sys_enter").load().unwrap();
+        loaded.program(sample::names::PROGRAM).unwrap().code().unwrap()
+    });
+    let code = code.join();
+    drop(blinding);
+    let code = code.unwrap();
+    let setting = |path| fs::read_to_string(path).unwrap().trim().parse::<i32>().unwrap();
+    // `kallsyms_show_value` in `kernel/ksyms_common.c`, without CAP_SYSLOG.
+    let hides = setting("/proc/sys/kernel/kptr_restrict") != 0 || setting("/proc/sys/kernel/perf_event_paranoid") > 1;
+    assert_eq!(code.instructions().is_none(), hides);
+    assert_eq!(code.jited().is_none(), hides);
+    let [function] = code.functions() else { panic!("{:?}", code.functions()) };
+    assert_eq!((function.address.is_none(), function.jited_size.is_none()), (hides, hides), "{function:?}");
+    assert_eq!(function.slot, Some(0));
 }
 
 fn frozen_map_is_not_blamed_on_privileges() {

@@ -97,7 +97,7 @@ fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64
     }
 }
 
-/// `$CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE[,%INDEX[,SCALE]])`
+/// `$CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE[,%INDEX[,SCALE]])`, `[DISTANCE](,%INDEX[,SCALE])`
 fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<ArgLocation> {
     if let Some(constant) = operand.strip_prefix('$') {
         return number(constant).map(ArgLocation::Constant);
@@ -107,24 +107,35 @@ fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<ArgLoca
     }
     let (distance, registers) = operand.strip_suffix(')')?.split_once('(')?;
     let mut registers = registers.split(',').map(str::trim);
-    let base = registers.next()?.strip_prefix('%')?;
+    let base = registers.next()?;
     let index = match registers.next() {
         Some(index) => {
             let scale: u8 = registers.next().map_or(Some(1), |scale| scale.parse().ok())?;
-            let index = registers::x86(index.strip_prefix('%')?)?;
-            Some((index, [1, 2, 4, 8].iter().position(|&factor| factor == scale)? as u8))
+            Some((general(index)?, [1, 2, 4, 8].iter().position(|&factor| factor == scale)? as u8))
         }
         None => None,
     };
     if registers.next().is_some() {
         return None;
     }
-    let distance = match (base, distance) {
-        ("rip", symbol) => with_symbol(symbol, from_here)?,
-        (_, "") => 0,
-        (_, distance) => number(distance)?,
+    let (base, index) = match (base, index) {
+        // The layout has no form without a base: a register twice is its sum with itself. There is none for 4 and 8.
+        ("", Some((index, 0))) => (index, None),
+        ("", Some((index, 1))) => (index, Some((index, 0))),
+        ("%rip" | "%eip", None) => {
+            let distance = with_symbol(distance.trim(), from_here)?;
+            return Some(ArgLocation::Memory { base: registers::x86("rip")?, distance, index: None });
+        }
+        (base, index) => (general(base)?, index),
     };
-    Some(ArgLocation::Memory { base: registers::x86(base)?, distance, index })
+    let distance = if distance.is_empty() { 0 } else { number(distance.trim())? };
+    Some(ArgLocation::Memory { base, distance, index })
+}
+
+/// Returns the offset of a register of an address, without those of instructions.
+fn general(operand: &str) -> Option<u16> {
+    let name = operand.strip_prefix('%').filter(|name| !matches!(*name, "rip" | "eip"))?;
+    registers::x86(name)
 }
 
 /// `SYMBOL`, `SYMBOL+NUMBER`, `NUMBER+SYMBOL`
@@ -165,7 +176,7 @@ fn riscv64(operand: &str) -> Option<ArgLocation> {
     registers::riscv64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
 }
 
-/// `CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE)`, `[DISTANCE](%INDEX,%BASE)`
+/// Parses `CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE)`, `[DISTANCE](%INDEX,%BASE)`
 ///
 /// As a base or an index, `%r0` is the value 0 and not the register.
 fn s390x(operand: &str) -> Option<ArgLocation> {
@@ -231,7 +242,9 @@ mod tests {
     fn arguments_are_read_one_by_one() {
         assert_eq!(x86(""), []);
         assert_eq!(
-            x86("-4@-1204(%rbp) 8@%rax 1@$10 -8@$-9 2@(%rax) 4@8(%rbp,%rax,4) 8@(%rbp, %rax)"),
+            x86(
+                "-4@-1204(%rbp) 8@%rax 1@$10 -8@$-9 2@(%rax) 4@8(%rbp,%rax,4) 8@(%rbp, %rax) -1@-96( %rbp , %rax , 8 )"
+            ),
             [
                 argument(4, true, ArgLocation::Memory { base: RBP, distance: -1204, index: None }),
                 argument(8, false, ArgLocation::Register(RAX)),
@@ -240,6 +253,7 @@ mod tests {
                 argument(2, false, ArgLocation::Memory { base: RAX, distance: 0, index: None }),
                 argument(4, false, ArgLocation::Memory { base: RBP, distance: 8, index: Some((RAX, 2)) }),
                 argument(8, false, ArgLocation::Memory { base: RBP, distance: 0, index: Some((RAX, 0)) }),
+                argument(1, true, ArgLocation::Memory { base: RBP, distance: -96, index: Some((RAX, 3)) }),
             ]
         );
         let arm64 = read(Machine::Arm64, "-4@[sp, 60] 8@x0 1@10 8@[x29] 4@wzr 8@[x1,-0x10]", &|_| None);
@@ -303,6 +317,18 @@ mod tests {
         }
     }
 
+    /// As the compiler writes an element of a table at a fixed address, or `index * scale + distance`.
+    #[test]
+    fn address_without_a_base_is_read_if_registers_can_replace_the_scale() {
+        let at = |base, distance, index| [argument(4, true, ArgLocation::Memory { base, distance, index })];
+        assert_eq!(x86("-4@12(,%rax,1)"), at(RAX, 12, None));
+        assert_eq!(x86("-4@(,%rax)"), at(RAX, 0, None));
+        assert_eq!(x86("-4@-12(,%rax,2)"), at(RAX, -12, Some((RAX, 0))));
+        for text in ["-4@12(,%rax,4)", "-4@(,%rax,8)", "-4@table(,%rax,2)", "-4@12(,)", "-4@12()", "-4@12(,%rax,3)"] {
+            assert_eq!(x86(text)[0].location, ArgLocation::Unreadable, "{text}");
+        }
+    }
+
     #[test]
     fn variables_are_found_by_their_distance() {
         let at = |distance| [argument(4, false, ArgLocation::Memory { base: RIP, distance, index: None })];
@@ -317,6 +343,17 @@ mod tests {
         for text in [
             "8f@%xmm0",
             "8@%fs:16(%rax)",
+            "1@%fs:0",
+            "1@%fs:counter@tpoff",
+            "8@%gs:(%rax,%rbx,4)",
+            "8@8(%rax,%rip,1)",
+            "8@counter(%rip,%rax,1)",
+            "8@16(%rip)",
+            "8@(%rax,%rbx,3)",
+            "8@(%rax,%xmm0,4)",
+            "8@counter(%rax)",
+            "8@counter",
+            "4@0x404010",
             "3@%rax",
             "8@%ah",
             "8@$sym",

@@ -89,6 +89,18 @@ impl<'d> Raw<'d> {
     }
 }
 
+/// Returns the distance by which a tool has moved the file's segments since the note was written, modulo 2^64. `base`
+/// is the address of `.stapsdt.base`; the note has its address at link time.
+///
+/// Without that section no such tool has moved the file. Notes that were not written by `sys/sdt.h` may have 0 instead
+/// of the address, also in a file that has the section because of other notes.
+fn moved(base: Option<u64>, at_link_time: u64) -> u64 {
+    match base {
+        Some(base) if base != 0 && at_link_time != 0 => base.wrapping_sub(at_link_time),
+        _ => 0,
+    }
+}
+
 struct File<'f, 'b> {
     image: &'f Image<'b>,
     /// The variables by name, and whether the file has its full symbol table; read on first use.
@@ -125,8 +137,7 @@ impl<'f, 'b> File<'f, 'b> {
     }
 
     fn note(&self, raw: &Raw<'_>, base: Option<u64>) -> Result<Note, String> {
-        // A file without that section was not moved by a tool that keeps the notes valid.
-        let moved = base.map_or(0, |base| base.wrapping_sub(raw.base));
+        let moved = moved(base, raw.base);
         let location = raw.location.wrapping_add(moved);
         let probe = || format!("its probe `{}:{}`", raw.provider, raw.name);
         let head = &self.image.head;
@@ -325,6 +336,16 @@ mod tests {
         ] {
             let (distance, doubt) = counter(&symbols, &dynamic);
             assert!(distance.is_none() && doubt.contains(part), "{doubt}");
+        }
+    }
+
+    #[test]
+    fn only_known_addresses_of_the_base_give_a_distance() {
+        assert_eq!(moved(Some(0x5000), 0x2000), 0x3000);
+        assert_eq!(moved(Some(0x2000), 0x5000), 0x3000_u64.wrapping_neg());
+        assert_eq!(moved(Some(0x2000), 0x2000), 0);
+        for (base, at_link_time) in [(None, 0x2000), (None, 0), (Some(0x2000), 0), (Some(0), 0x2000)] {
+            assert_eq!(moved(base, at_link_time), 0, "{base:?} {at_link_time:#x}");
         }
     }
 

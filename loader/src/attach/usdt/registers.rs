@@ -48,8 +48,8 @@ pub(super) fn arm64(name: &str) -> Option<u16> {
     Some(index * 8)
 }
 
-/// The registers of RISC-V by their names in the calling convention: `x0` to `x31`. The structure begins with `pc` in
-/// the place of `x0`, which is always 0.
+/// The registers of RISC-V by their names in the calling convention: `x0` to `x31`. The structure begins with `pc`
+/// and has no `x0`, which is always 0.
 const RISCV: [&str; 32] = [
     "pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2",
     "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",

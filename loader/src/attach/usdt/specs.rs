@@ -1,23 +1,22 @@
-//! Encodes the arguments of a probe as `usdt.bpf.h` of libbpf reads them (`struct __bpf_usdt_spec`).
-//!
-//! ```text
-//!     args[12]  value or distance u64 │ how u8 … │ register i16 │ signed u8 │ shift u8      16 bytes each
-//!     cookie    u64                                                                         the user's own
-//!     arg_cnt   i16
-//! ```
+//! Writes the arguments of a probe as `bpf_usdt_arg()` of libbpf's `usdt.bpf.h` reads them.
 
 use super::arguments::{ArgLocation, Argument};
 use crate::{
     Error,
-    program::{SpecsInUse, UsdtSpecs},
+    program::{SpecsInUse, UsdtArgument, UsdtSpecs},
 };
 
 use super::super::detach::Detach;
 
-/// Size of `struct __bpf_usdt_arg_spec`.
-const ARGUMENT: usize = 16;
-/// Bytes after the arguments: the cookie, the number of arguments, and padding.
-const BEHIND: usize = 16;
+/// The values of `enum __bpf_usdt_arg_type`.
+mod arg_type {
+    pub(super) const CONST: u8 = 0;
+    pub(super) const REG: u8 = 1;
+    pub(super) const REG_DEREF: u8 = 2;
+    pub(super) const SIB: u8 = 3;
+    /// `bpf_usdt_arg()` does not know it and returns EINVAL.
+    pub(super) const NONE: u8 = 0xff;
+}
 
 impl Detach for SpecsInUse {
     fn keep(&self) {
@@ -27,60 +26,35 @@ impl Detach for SpecsInUse {
 
 /// Encodes the arguments of one site, with the caller's cookie, as a value of the map `__bpf_usdt_specs`.
 pub(super) fn encode(specs: &UsdtSpecs, arguments: &[Argument], cookie: u64) -> Result<Vec<u8>, Error> {
-    let size = specs.map().value_size();
-    let room = size.checked_sub(BEHIND).filter(|room| room.is_multiple_of(ARGUMENT)).map(|room| room / ARGUMENT);
-    let room = room.ok_or_else(|| {
-        specs.unfit(format!(
-            "the values of its map `{}` have {size} bytes, which is not libbpf's layout",
-            specs.map().name()
-        ))
-    })?;
-    if arguments.len() > room {
-        let count = arguments.len();
-        return Err(specs.unfit(format!("the probe has {count} arguments, and libbpf's layout has room for {room}")));
-    }
-    let mut bytes: Vec<u8> = arguments.iter().flat_map(argument).collect();
-    bytes.resize(room * ARGUMENT, 0);
-    bytes.extend(cookie.to_ne_bytes());
-    bytes.extend((arguments.len() as u16).to_ne_bytes());
-    bytes.resize(size, 0);
-    Ok(bytes)
+    let layout = specs.layout()?;
+    let arguments: Vec<_> = arguments.iter().map(|argument| members(argument, layout.has_index())).collect();
+    layout.value(&arguments, cookie).map_err(|why| specs.unfit(why))
 }
 
-/// Encodes `struct __bpf_usdt_arg_spec`. Since libbpf 1.7 the 32-bit `arg_type` word holds `arg_type:8`,
-/// `idx_reg_off:12` and `scale_bitshift:4`. Older headers read the whole word as `arg_type`, do not recognize it, and
-/// `bpf_usdt_arg()` fails.
-fn argument(argument: &Argument) -> [u8; ARGUMENT] {
-    const CONSTANT: u32 = 0;
-    const REGISTER: u32 = 1;
-    const MEMORY: u32 = 2;
-    const MEMORY_INDEXED: u32 = 3;
-    /// `bpf_usdt_arg()` returns EINVAL.
-    const NONE: u32 = 0xff;
-    let (value, how, register) = match argument.location {
-        ArgLocation::Constant(value) => (value, CONSTANT, 0),
-        ArgLocation::Register(register) => (0, REGISTER, register),
-        ArgLocation::Memory { base, distance, index: None } => (distance, MEMORY, base),
-        ArgLocation::Memory { base, distance, index: Some((index, power)) } => {
-            (distance, MEMORY_INDEXED | index_bits(index, power, cfg!(target_endian = "little")), base)
-        }
-        ArgLocation::Unreadable => (0, NONE, 0),
+/// Returns the members of `struct __bpf_usdt_arg_spec`. Without `has_index`, the structure has none for an index
+/// register, and such an argument is unreadable.
+fn members(argument: &Argument, has_index: bool) -> UsdtArgument {
+    let members = UsdtArgument {
+        arg_signed: argument.signed,
+        arg_bitshift: 64_u8.saturating_sub(argument.size.saturating_mul(8)),
+        ..UsdtArgument::default()
     };
-    let mut bytes = [0; ARGUMENT];
-    let shift = 64 - argument.size * 8;
-    let parts = value.to_ne_bytes().into_iter().chain(how.to_ne_bytes()).chain(register.to_ne_bytes());
-    for (byte, part) in bytes.iter_mut().zip(parts.chain([u8::from(argument.signed), shift])) {
-        *byte = part;
-    }
-    bytes
-}
-
-/// Returns `idx_reg_off:12` and `scale_bitshift:4`, which follow `arg_type:8` on little-endian machines. On big-endian
-/// ones, where a structure's first bitfield has the highest bits, the header declares the four fields in reverse.
-fn index_bits(index: u16, power: u8, little_endian: bool) -> u32 {
-    match little_endian {
-        true => u32::from(index) << 8 | u32::from(power) << 20,
-        false => u32::from(power) << 8 | u32::from(index) << 12,
+    match argument.location {
+        ArgLocation::Constant(value) => {
+            UsdtArgument { arg_type: arg_type::CONST, val_off: value.cast_unsigned(), ..members }
+        }
+        ArgLocation::Register(register) => UsdtArgument { arg_type: arg_type::REG, reg_off: register, ..members },
+        ArgLocation::Memory { index: Some(_), .. } if !has_index => {
+            UsdtArgument { arg_type: arg_type::NONE, ..members }
+        }
+        ArgLocation::Memory { base, distance, index } => UsdtArgument {
+            arg_type: if index.is_some() { arg_type::SIB } else { arg_type::REG_DEREF },
+            val_off: distance.cast_unsigned(),
+            reg_off: base,
+            index,
+            ..members
+        },
+        ArgLocation::Unreadable => UsdtArgument { arg_type: arg_type::NONE, ..members },
     }
 }
 
@@ -88,31 +62,31 @@ fn index_bits(index: u16, power: u8, little_endian: bool) -> u32 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn index_has_its_bits_in_both_byte_orders() {
-        // One word: `arg_type` is its lowest byte in both orders.
-        assert_eq!((3 | index_bits(0x50, 3, true)).to_le_bytes(), [3, 0x50, 0x30, 0]);
-        assert_eq!((3 | index_bits(0x50, 3, false)).to_be_bytes(), [0, 0x05, 0x03, 3]);
+    fn of(location: ArgLocation, has_index: bool) -> UsdtArgument {
+        members(&Argument { location, size: 4, signed: true }, has_index)
     }
 
     #[test]
-    #[cfg(target_endian = "big")]
-    fn register_has_the_form_of_big_endian_libbpf() {
-        let register = Argument { location: ArgLocation::Register(0x28), size: 4, signed: true };
-        assert_eq!(argument(&register), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x28, 1, 32]);
+    fn locations_become_members() {
+        let common = UsdtArgument { arg_signed: true, arg_bitshift: 32, ..UsdtArgument::default() };
+        let minus_two = u64::MAX - 1;
+        assert_eq!(of(ArgLocation::Constant(-2), false), UsdtArgument { val_off: minus_two, ..common });
+        assert_eq!(of(ArgLocation::Register(80), false), UsdtArgument { arg_type: 1, reg_off: 80, ..common });
+        let memory = |index| ArgLocation::Memory { base: 32, distance: -2, index };
+        let plain = UsdtArgument { arg_type: 2, val_off: minus_two, reg_off: 32, ..common };
+        assert_eq!(of(memory(None), false), plain);
+        assert_eq!(of(memory(Some((80, 3))), true), UsdtArgument { arg_type: 3, index: Some((80, 3)), ..plain });
+        // A header without index registers would read the memory at the base.
+        let unreadable = UsdtArgument { arg_type: 0xff, ..common };
+        assert_eq!(of(memory(Some((80, 3))), false), unreadable);
+        assert_eq!(of(ArgLocation::Unreadable, true), unreadable);
     }
 
     #[test]
-    #[cfg(target_endian = "little")]
-    fn arguments_have_libbpfs_form() {
-        let memory = ArgLocation::Memory { base: 0x20, distance: -2, index: Some((0x50, 3)) };
-        assert_eq!(
-            argument(&Argument { location: memory, size: 4, signed: true }),
-            [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3, 0x50, 0x30, 0, 0x20, 0, 1, 32]
-        );
-        let constant = Argument { location: ArgLocation::Constant(7), size: 8, signed: false };
-        assert_eq!(argument(&constant), [7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let register = Argument { location: ArgLocation::Register(0x50), size: 1, signed: false };
-        assert_eq!(argument(&register), [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x50, 0, 0, 56]);
+    fn size_becomes_a_shift() {
+        for (size, shift) in [(1, 56), (2, 48), (4, 32), (8, 0)] {
+            let argument = Argument { location: ArgLocation::Register(0), size, signed: false };
+            assert_eq!(members(&argument, true).arg_bitshift, shift);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     bindgen::{
         layout::{self, Layout, Place, Span, SpanKind},
         model::{Accessor, Def, Field, Fields, Flexible, Part, Repr, Role, Shape, Ty},
-        naming::{Scope, identifier, plain},
+        naming::{Scope, identifier, plain, shown},
     },
     btf::{Kind, Member, Type},
     object::c_name,
@@ -129,7 +129,10 @@ impl<'b> Collector<'b> {
         let bit = u64::from(scan.base) * 8 + u64::from(member.bit_offset);
         let beyond = |bits: u64| bit + bits > u64::from(scan.size) * 8;
         let c_type = c_name(btf, member.type_id);
-        let mut skip = |why: &str| found.notes.push(format!("The member `{name}` (`{c_type}`) is not here: {why}."));
+        let mut skip = |why: &str| {
+            let (name, c_type) = (shown(&name), shown(&c_type));
+            found.notes.push(format!("The member `{name}` (`{c_type}`) is not here: {why}."));
+        };
         let (Some(resolved), Some(size)) = (resolved, btf.size_of(member.type_id)) else {
             skip("its type has no size");
             return Ok(());
@@ -240,7 +243,7 @@ impl<'b> Collector<'b> {
         while align > 1 && !size.is_multiple_of(align) {
             align /= 2;
         }
-        let mut scope = Scope::default();
+        let mut scope = Scope::of_methods();
         let storage = Storage { field: "bytes".to_owned(), start: 0 };
         let accessors = found.leaves.into_iter().map(|leaf| leaf.accessor(&storage, &mut scope)).collect();
         let repr = if align > 1 { Repr::Align(align) } else { Repr::C };
@@ -283,7 +286,7 @@ impl<'b> Collector<'b> {
             };
             fields.fields.push(field);
         }
-        let mut methods = Scope::default();
+        let mut methods = Scope::of_methods();
         let _ = methods.take("from_record".to_owned());
         for (leaf, direct) in found.leaves.into_iter().zip(direct) {
             let storage = storages.iter().rev().find(|storage| storage.start <= leaf.start());
