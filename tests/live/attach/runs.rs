@@ -267,14 +267,18 @@ fn signals_do_not_end_a_run() {
     let loaded = sample::answering("xdp", 2).unwrap();
     let program = loaded.program("count").unwrap();
     let run = |repeat| TestRun { data: vec![0; 64], repeat, ..TestRun::new() };
-    let begin = Instant::now();
-    program.test_run(&run(100_000)).unwrap();
-    // As many runs as take about 200 ms.
-    let repeat = (100_000.0 * 0.2 / begin.elapsed().as_secs_f64()) as u32;
-    alarm(Duration::from_millis(50), Duration::ZERO);
-    let before = sample::runs(&loaded);
-    program.test_run(&run(repeat)).unwrap();
-    assert!(sample::runs(&loaded) - before > u64::from(repeat), "the run was started again");
+    // As many runs as last until the signal comes. How many that are depends on the machine's load.
+    let repeats = (17..28).map(|power| 1 << power);
+    let mut interrupted = repeats.filter(|&repeat| {
+        alarm(Duration::from_millis(50), Duration::ZERO);
+        let before = sample::runs(&loaded);
+        program.test_run(&run(repeat)).unwrap();
+        alarm(Duration::ZERO, Duration::ZERO);
+        // A run that was started again has run the program more often.
+        sample::runs(&loaded) - before > u64::from(repeat)
+    });
+    // Ten signals come before so many runs are over.
+    let repeat = 8 * interrupted.next().expect("a signal interrupts one of the runs");
     alarm(Duration::from_millis(5), Duration::from_millis(5));
     let error = program.test_run(&run(repeat)).unwrap_err();
     alarm(Duration::ZERO, Duration::ZERO);

@@ -7,7 +7,7 @@ use log::kv;
 use super::field::Field;
 use super::{
     define::{Attr, attr},
-    field::{Name, Pointer, log_fields},
+    field::{Name, Pointer, Written, log_fields},
 };
 use crate::{
     MapType, ProgramType,
@@ -44,7 +44,7 @@ attr! {
         log_buf: Pointer,
         log_size: u32,
         log_level: u32,
-        log_true_size: u32,
+        log_true_size: Written,
         padding: u32,
     }
 
@@ -100,7 +100,7 @@ attr! {
         fd_array: Pointer,
         core_relos: Pointer,
         core_relo_rec_size: u32,
-        log_true_size: u32,
+        log_true_size: Written,
         prog_token_fd: u32,
         /// The length of `fd_array`: all maps in it are bound to the program (6.14).
         fd_array_cnt: u32,

@@ -69,6 +69,21 @@ impl fmt::Debug for Name {
     }
 }
 
+/// A number that the kernel writes. It is no argument, so it is not logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Written(u32);
+
+impl Field for Written {
+    fn is_given(&self) -> bool {
+        false
+    }
+
+    fn visit<'kvs>(&'kvs self, _name: &'static str, _to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        Ok(())
+    }
+}
+
 /// The type of a field.
 pub(super) trait Field {
     /// Returns whether it is set. The kernel takes 0 as "not given".
