@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn names_match_kernel_values() {
-        assert!(NUMBERS.iter().copied().eq(0..59));
+        assert!(NUMBERS.iter().copied().eq(0..62));
         assert_eq!(AttachType::TRACE_FENTRY.name(), Some("TRACE_FENTRY"));
         assert_eq!((AttachType(41).name(), AttachType(9_999).name()), (Some("PERF_EVENT"), None));
         assert_eq!(AttachType::TCX_EGRESS.0, aya_obj::generated::bpf_attach_type::BPF_TCX_EGRESS as u32);
