@@ -162,7 +162,7 @@ fn damaged_objects_do_not_panic() {
     assert!(cfg!(miri) || accepted > 100, "{accepted}");
 }
 
-/// A path that is changed on its way into the module would name another file.
+/// A path that the module contains in changed form would name another file.
 #[test]
 #[cfg(unix)]
 fn path_that_is_not_utf_8_is_refused() {
