@@ -174,7 +174,8 @@ impl Writer<'_> {
         // Clippy wants small values to be passed by value.
         let receiver = if def.size <= 8 { "self" } else { "&self" };
         let name = identifier(&accessor.name);
-        let returned = if is_total { Returned::Type(&ty, &[]) } else { Returned::Type("Option", &[&ty]) };
+        let inner = [ty.as_str()];
+        let returned = if is_total { Returned::Type(&ty, &[]) } else { Returned::Type("Option", &inner) };
         self.out.function(&format!("pub fn {name}"), &[receiver], &returned);
         let (storage, part, function) = get;
         let arguments: Vec<&str> = std::iter::once(storage.as_str()).chain(part.iter().map(String::as_str)).collect();

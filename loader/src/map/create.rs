@@ -272,32 +272,32 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
         1 => "entry",
         _ => "entries",
     };
-    let kind = format_args!("({}, {} {unit})", spec.map_type, attr.max_entries);
     // Only a map without an object can lack a name.
     if cfg!(feature = "maps") && spec.name.is_empty() {
-        return format!("create a map {kind}");
+        return format!("create a map ({}, {} {unit})", spec.map_type, attr.max_entries);
     }
-    format!("create the map `{}` {kind}", spec.name)
+    format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries)
 }
 
 /// Returns the error of a map that could not be created.
 fn explain(spec: &MapSpec, attr: &MapCreate, built: bool, error: &std::io::Error, tokens: &Tokens<'_>) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
-        Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr, built), spec.map_type.since()) {
-            (Some(why), _) => plain.advise(&why),
-            (None, _) if let Some(said) = kernels_log(spec, attr, tokens) => plain.advise(&said),
-            (None, Some(_)) if exclusive(spec).is_some() => {
-                plain.advise("a map for a single program (`exclusive_hash`) needs Linux 6.18")
+        Some(libc::EINVAL) if cfg!(feature = "advice") => {
+            match (fault(spec, attr, built).or_else(|| kernels_log(spec, attr, tokens)), spec.map_type.since()) {
+                (Some(why), _) => plain.advise(&why),
+                (None, Some(_)) if exclusive(spec).is_some() => {
+                    plain.advise("a map for a single program (`exclusive_hash`) needs Linux 6.18")
+                }
+                (None, Some(_)) if attr.map_ifindex != 0 => {
+                    plain.advise("the device does not exist, or its driver does not offload maps of this type")
+                }
+                (None, Some(since)) => plain.advise(&format!(
+                    "maps of this type exist since Linux {since}; otherwise its sizes or flags are not allowed"
+                )),
+                (None, None) => plain.advise("this kernel, or this loader, does not know the map type of this number"),
             }
-            (None, Some(_)) if attr.map_ifindex != 0 => {
-                plain.advise("the device does not exist, or its driver does not offload maps of this type")
-            }
-            (None, Some(since)) => plain.advise(&format!(
-                "maps of this type exist since Linux {since}; otherwise its sizes or flags are not allowed"
-            )),
-            (None, None) => plain.advise("this kernel, or this loader, does not know the map type of this number"),
-        },
+        }
         Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
         _ => tokens.explain(plain, Need::Map(spec.map_type)),
     }
