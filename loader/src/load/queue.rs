@@ -4,6 +4,7 @@
 //! program for each thread is in memory.
 
 use super::{
+    helpers::Jobs,
     options::LoadOptions,
     plan::Plan,
     programs::{Accepted, Common},
@@ -67,16 +68,6 @@ impl<'a> Queue<'a> {
         Self { specs: specs.into_iter(), plan, linker, options, tokens, stops: false, taken: 0, done: Vec::new() }
     }
 
-    /// Links the next program and gives it out.
-    pub(super) fn next(&mut self) -> Option<Job<'a>> {
-        let plan = self.plan;
-        let mut spec = self.specs.find(|program| plan.has(program))?;
-        choose_attach_method(&mut spec, self.tokens);
-        let linked = self.options.target(&mut spec).and_then(|replaced| Ok((self.linker.link(&spec)?, replaced)));
-        self.taken += 1;
-        Some(Job { index: self.taken, spec, linked })
-    }
-
     /// Returns the next outcome in the order of the file: of a program that is loaded already, or else of the next one,
     /// which this call loads.
     pub(super) fn outcome(&mut self, common: &Common<'_>) -> Option<Outcome> {
@@ -85,35 +76,50 @@ impl<'a> Queue<'a> {
         }
         self.next().map(|job| job.load(common))
     }
-}
 
-impl<'a> Queue<'a> {
     /// Makes the queue end at the first program that fails.
     pub(super) fn stop_at_errors(&mut self) {
         self.stops = true;
     }
 
     /// Returns the programs that are not given out yet.
-    pub(super) fn left(&self) -> impl Iterator<Item = &ProgramSpec> {
+    pub(super) fn programs(&self) -> impl Iterator<Item = &ProgramSpec> {
         self.specs.as_slice().iter().filter(|program| self.plan.has(program))
-    }
-
-    /// Takes the outcome of a program that was given out.
-    pub(super) fn finish(&mut self, outcome: Outcome) {
-        if self.stops && outcome.loaded.is_err() {
-            self.stop();
-        }
-        self.done.push(outcome);
     }
 
     /// Brings the outcomes into the order of the file, after the last of them.
     pub(super) fn sort(&mut self) {
         sort(&mut self.done, |one, other| other.index.cmp(&one.index));
     }
+}
 
-    /// Gives out no further program.
-    pub(super) fn stop(&mut self) {
+impl<'a> Jobs for Queue<'a> {
+    type Job = Job<'a>;
+    type Outcome = Outcome;
+
+    /// Links the next program and gives it out.
+    fn next(&mut self) -> Option<Job<'a>> {
+        let plan = self.plan;
+        let mut spec = self.specs.find(|program| plan.has(program))?;
+        choose_attach_method(&mut spec, self.tokens);
+        let linked = self.options.target(&mut spec).and_then(|replaced| Ok((self.linker.link(&spec)?, replaced)));
+        self.taken += 1;
+        Some(Job { index: self.taken, spec, linked })
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        if self.stops && outcome.loaded.is_err() {
+            self.stop();
+        }
+        self.done.push(outcome);
+    }
+
+    fn stop(&mut self) {
         self.specs = Vec::new().into_iter();
+    }
+
+    fn left(&self) -> usize {
+        self.programs().count()
     }
 }
 

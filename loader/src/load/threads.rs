@@ -18,10 +18,10 @@ use std::thread;
 use cutaway_sys::report;
 
 use super::{
-    helpers::{self, Jobs, Threads},
+    helpers::{self, Threads},
     options::LoadOptions,
     programs::Common,
-    queue::{Job, Outcome, Queue},
+    queue::{Job, Queue},
 };
 use crate::{MapType, Object, ProgramSpec, ProgramType};
 
@@ -66,7 +66,7 @@ fn is_order_free(options: &LoadOptions<'_>, object: &Object, queue: &Queue<'_>) 
             ProgramType::TRACING | ProgramType::LSM | ProgramType::EXT | ProgramType::STRUCT_OPS
         )
     };
-    let mut programs = queue.left();
+    let mut programs = queue.programs();
     programs.next().is_none_or(|first| !has_function(first) && programs.all(|program| key(first) == key(program)))
 }
 
@@ -80,7 +80,7 @@ pub(super) fn load<'a>(
     stops: bool,
 ) -> Queue<'a> {
     let threads = threads(options, object, &queue);
-    if threads.most <= 1 || queue.left().nth(1).is_none() {
+    if threads.most <= 1 || queue.programs().nth(1).is_none() {
         return queue;
     }
     if stops {
@@ -89,25 +89,4 @@ pub(super) fn load<'a>(
     let mut queue = helpers::run(queue, &threads, &|job: Job<'_>| job.load(common));
     queue.sort();
     queue
-}
-
-impl<'a> Jobs for Queue<'a> {
-    type Job = Job<'a>;
-    type Outcome = Outcome;
-
-    fn next(&mut self) -> Option<Job<'a>> {
-        self.next()
-    }
-
-    fn finish(&mut self, outcome: Outcome) {
-        self.finish(outcome);
-    }
-
-    fn stop(&mut self) {
-        self.stop();
-    }
-
-    fn left(&self) -> usize {
-        self.left().count()
-    }
 }

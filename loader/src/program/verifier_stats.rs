@@ -60,15 +60,15 @@ pub struct VerifierStats {
     pub mark_read: Option<u64>,
     /// The stack of each function in bytes; the first is the program itself.
     pub stack_depths: Option<Vec<u32>>,
-    /// The stack along the deepest chain of calls, in bytes. Linux 7.3.
+    /// The stack along the deepest chain of calls, in bytes. Seen on Linux 7.3.
     pub max_stack_depth: Option<u32>,
     /// The duration of the verification.
     pub verification_time: Option<Duration>,
-    /// The cost of each function. Linux 7.3.
+    /// The cost of each function. Seen on Linux 7.3.
     pub functions: Option<Vec<FunctionCost>>,
 }
 
-/// The cost of verifying one function. Linux 7.3.
+/// The cost of verifying one function. Seen on Linux 7.3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionCost {

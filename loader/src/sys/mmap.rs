@@ -125,7 +125,8 @@ impl Shared {
         let mut before = None;
         let seen = self.visit(offset, size_of::<u32>(), |_, word| {
             if let Word::U32(word) = word {
-                // ATOMICS: pairs with a program's atomic instructions on the same word.
+                // ATOMICS: pairs with a program's atomic instructions with `BPF_FETCH` on the same word, which are
+                // full barriers in the kernel's model. Those without it order nothing, and need no partner.
                 before = Some(word.fetch_add(value, AcqRel));
             }
         });
@@ -137,7 +138,8 @@ impl Shared {
         let mut before = None;
         let seen = self.visit(offset, size_of::<u64>(), |_, word| {
             if let Word::U64(word) = word {
-                // ATOMICS: pairs with a program's atomic instructions on the same word.
+                // ATOMICS: pairs with a program's atomic instructions with `BPF_FETCH` on the same word, which are
+                // full barriers in the kernel's model. Those without it order nothing, and need no partner.
                 before = Some(word.fetch_add(value, AcqRel));
             }
         });

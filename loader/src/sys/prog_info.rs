@@ -67,15 +67,20 @@ pub(crate) enum Wanted {
     All,
 }
 
-fn query(program: BorrowedFd<'_>, info: ProgInfo, why: &str) -> io::Result<Info> {
+/// Makes the call.
+///
+/// # Safety
+///
+/// `program` must be the fd of a program. Each address in `info` must be 0, or valid for writing as many elements as
+/// the length beside it says.
+unsafe fn query(program: BorrowedFd<'_>, info: ProgInfo, why: &str) -> io::Result<Info> {
     let mut info = [info];
     let mut attr = ObjGetInfo {
         bpf_fd: number(program),
         info_len: size_of::<ProgInfo>() as u32,
         info: Pointer::to_mut(&mut info),
     };
-    // SAFETY: the kernel writes at most `info_len` bytes into `info`. The addresses in it are 0, or those of lists that
-    // `read` borrows mutably for the call; each has the length that is given for it.
+    // SAFETY: the kernel writes at most `info_len` bytes into `info`; the caller vouches for the addresses in it.
     unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
     let [info] = info;
     Ok(Info { info, known: attr.info_len as usize })
@@ -83,7 +88,8 @@ fn query(program: BorrowedFd<'_>, info: ProgInfo, why: &str) -> io::Result<Info>
 
 /// Returns a program's information.
 pub(crate) fn plain(program: BorrowedFd<'_>, why: &str) -> io::Result<Info> {
-    query(program, ProgInfo::default(), why)
+    // SAFETY: the structure holds no address and no length, so the kernel writes into it alone, whatever the fd is of.
+    unsafe { query(program, ProgInfo::default(), why) }
 }
 
 /// Returns a program's information and its lists.
@@ -142,7 +148,10 @@ fn read_as_long_as(program: BorrowedFd<'_>, sizes: &ProgInfo, wanted: Wanted, wh
         jited_line_info_rec_size: record(jited_lines.len(), size_of::<u64>()),
         ..ProgInfo::default()
     };
-    let found = query(program, asked, why)?;
+    // SAFETY: the callers have checked that it is a program. Each address is that of a list of this function, which
+    // outlives the call, or 0 for an empty list; the length beside it is that of the list, in elements or, for
+    // instructions and machine code, in bytes.
+    let found = unsafe { query(program, asked, why) }?;
     let info = &found.info;
     map_ids.truncate(info.nr_map_ids as usize);
     let shown = |address: Pointer| address != Pointer::default();

@@ -21,6 +21,7 @@ mod sample;
 mod sockets;
 mod streams;
 mod tables;
+mod tracing_multi;
 mod updates;
 mod usdt;
 mod user;
@@ -76,6 +77,7 @@ fn main() {
         streams::tests(),
         replacing::tests(),
         tables::tests(),
+        tracing_multi::tests(),
         runs::tests(),
         link_info::tests(),
         updates::tests(),

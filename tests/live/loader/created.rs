@@ -1,4 +1,4 @@
-//! Maps without an object: created, opened by fd and pin, put in place of an object's, frozen, mapped.
+//! Maps without an object: created, opened by fd and pin, frozen, mapped.
 
 use std::{
     fs,
@@ -6,8 +6,8 @@ use std::{
 };
 
 use cutaway::{
-    Error, LoadOptions, Loaded, LookupFlags, Map, MapBuilder, MapFlags, MapSpec, MapType, Object, Pinning, UpdateFlags,
-    btf::Btf, program_hash, system,
+    Error, LookupFlags, Map, MapBuilder, MapFlags, MapSpec, MapType, Object, UpdateFlags, btf::Btf, program_hash,
+    system,
 };
 use cutaway_programs::{
     Assembler, Condition, DW, Helper, MapDef, ObjectBuilder, R0, R1, R2, R10, W,
@@ -17,6 +17,7 @@ use cutaway_programs::{
 use crate::{
     harness::{Test, test},
     maps::{Pins, possible_cpus},
+    replaced::load_with,
     requirements::{ring, root},
     sample::{self, names},
 };
@@ -30,13 +31,6 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(refused_map_is_explained).needs(root),
         test!(values_are_locked).since(5, 1, "BPF_F_LOCK").needs(root),
         test!(file_descriptors_of_maps_are_opened).needs(root),
-        test!(map_of_an_object_is_replaced).needs(root),
-        test!(data_section_is_replaced).since(5, 5, "mapped arrays").needs(root),
-        test!(ring_of_an_object_is_replaced).needs(ring),
-        test!(unfit_replacement_is_refused).needs(root),
-        test!(pin_path_overrides_the_directory).needs(root),
-        test!(only_the_maps_own_pin_is_removed).needs(root),
-        test!(failed_load_removes_the_pin_path).needs(root),
         test!(frozen_map_is_read_only).since(5, 2, "freezing maps").needs(root),
         test!(map_info_has_what_can_change).needs(root),
         test!(arrays_are_mapped).since(5, 5, "mapped arrays").needs(root),
@@ -51,7 +45,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Returns the description of a hash from `u32` to `u64`.
-fn hash(entries: u32) -> MapBuilder<'static> {
+pub(crate) fn hash(entries: u32) -> MapBuilder<'static> {
     MapBuilder::new(MapType::HASH).name("counts").key::<u32>().value::<u64>().max_entries(entries)
 }
 
@@ -252,143 +246,6 @@ fn file_descriptors_of_maps_are_opened() {
     let mut object = sample::object("raw_tracepoint");
     object.map_mut("hash").unwrap().pin_path = Some(path);
     assert!(object.load().unwrap_err().to_string().ends_with("it is a program, not a map"));
-}
-
-fn load_with(object: Object, name: &str, map: &impl AsFd) -> Result<Loaded, Error> {
-    let mut options = LoadOptions::new();
-    options.map(name, map);
-    object.load_with(&options)
-}
-
-/// The program runs with the caller's map.
-fn map_of_an_object_is_replaced() {
-    let runs = MapBuilder::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1000).create().unwrap();
-    let loaded = load_with(sample::object("raw_tracepoint"), names::RUNS, &runs).unwrap();
-    let map = loaded.map(names::RUNS).unwrap();
-    assert_eq!((map.id(), map.max_entries(), map.name()), (runs.id(), 1000, names::RUNS));
-    let program = loaded.program(names::PROGRAM).unwrap();
-    let maps = system::programs().map(Result::unwrap).filter(|entry| entry.maps.contains(&runs.id())).count();
-    assert_eq!((maps, program.name()), (1, names::PROGRAM), "the program refers to it");
-    let pins = Pins::new("replaced");
-    let mut object = sample::object("raw_tracepoint");
-    object.set_pin_root(&pins.0);
-    object.map_mut(names::RUNS).unwrap().pinning = Pinning::ByName;
-    drop(load_with(object, names::RUNS, &runs).unwrap());
-    assert_eq!(fs::read_dir(&pins.0).unwrap().count(), 0, "it is not pinned");
-    drop(loaded);
-    runs.update(&999_u32.to_ne_bytes(), &[0; 8]).unwrap();
-}
-
-fn data_section_is_replaced() {
-    let first = sample::object("raw_tracepoint").load().unwrap();
-    first.variable(names::OFFSET).unwrap().write(&9_u64).unwrap();
-    let second = load_with(sample::object("raw_tracepoint"), ".bss", first.map(".bss").unwrap()).unwrap();
-    assert_eq!(second.variable(names::OFFSET).unwrap().read::<u64>().unwrap(), 9, "it keeps its contents");
-    second.variable(names::OFFSET).unwrap().write(&10_u64).unwrap();
-    assert_eq!(first.variable(names::OFFSET).unwrap().read::<u64>().unwrap(), 10, "one section");
-    let third = load_with(sample::object("raw_tracepoint"), ".rodata", first.map(".rodata").unwrap()).unwrap();
-    assert_eq!(third.variable(names::STEP).unwrap().read::<u64>().unwrap(), 1);
-}
-
-fn ring_of_an_object_is_replaced() {
-    let mut object = ObjectBuilder::new("GPL");
-    object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
-    let object = Object::parse(&object.write().unwrap()).unwrap();
-    let larger = MapBuilder::new(MapType::RINGBUF).max_entries(1 << 16).create().unwrap();
-    let loaded = load_with(object, "events", &larger).unwrap();
-    assert_eq!(loaded.map("events").unwrap().ring().unwrap().capacity(), 1 << 16);
-}
-
-fn unfit_replacement_is_refused() {
-    let refused = |map: &dyn AsAnyFd, why: &str| {
-        let error = load_with(sample::object("raw_tracepoint"), "hash", &map.fd()).unwrap_err();
-        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
-        let text = error.to_string();
-        assert!(text.starts_with("cannot use another map as `hash`: ") && text.contains(why), "{text}");
-    };
-    let like = || MapBuilder::from_object(&sample::object("raw_tracepoint"), "hash").unwrap();
-    refused(&like().value_size(16).create().unwrap(), "the value size is 16, and the object says 12");
-    refused(&like().key_size(8).create().unwrap(), "the key size is 8, and the object says 4");
-    let mut spec = MapSpec::new("lru", MapType::LRU_HASH);
-    (spec.key_size, spec.value_size, spec.max_entries) = (4, 12, 8);
-    refused(&Map::create(&spec).unwrap(), "the map type is 9, and the object says 1");
-    let read_only = like().flags(MapFlags::RDONLY_PROG).create().unwrap();
-    refused(&read_only, "of map_flags, the part that programs see is 128, and the object says 0");
-    let loaded = sample::object("raw_tracepoint").load().unwrap();
-    refused(loaded.program(names::PROGRAM).unwrap(), "it is a program, not a map");
-    // Flags that concern only user space or the allocation may differ.
-    let fits = like().flags(MapFlags::NO_PREALLOC | MapFlags::RDONLY).max_entries(99).create().unwrap();
-    load_with(sample::object("raw_tracepoint"), "hash", &fits).unwrap();
-    let error = load_with(sample::object("raw_tracepoint"), "nothing", &fits).unwrap_err().to_string();
-    assert!(error.contains("the object has no map `nothing`; it has") && error.contains("`hash`"), "{error}");
-}
-
-trait AsAnyFd {
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
-}
-
-impl<T: AsFd> AsAnyFd for T {
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.as_fd()
-    }
-}
-
-fn pin_path_overrides_the_directory() {
-    let (root, other) = (Pins::new("root"), Pins::new("path"));
-    let load = || {
-        let mut object = sample::object("raw_tracepoint");
-        object.set_pin_root(&root.0);
-        object.map_mut(names::RUNS).unwrap().pinning = Pinning::ByName;
-        let hash = object.map_mut("hash").unwrap();
-        (hash.pinning, hash.pin_path) = (Pinning::ByName, Some(other.0.join("somewhere")));
-        object.load().unwrap()
-    };
-    let first = load();
-    assert!(root.0.join(names::RUNS).exists() && !root.0.join("hash").exists() && other.0.join("somewhere").exists());
-    let second = load();
-    let id = |loaded: &Loaded| loaded.map("hash").unwrap().id();
-    assert_eq!(id(&first), id(&second), "the pinned map is used");
-    assert_eq!(second.map("hash").unwrap().pin_path(), Some(other.0.join("somewhere").as_path()));
-    assert_eq!(second.map("per_cpu").unwrap().pin_path(), None);
-    assert_eq!(Map::from_pin(other.0.join("somewhere")).unwrap().id(), id(&first));
-
-    assert_eq!(second.unpin_maps().unwrap(), 2);
-    assert!(!root.0.join(names::RUNS).exists() && !other.0.join("somewhere").exists());
-    assert_eq!(first.unpin_maps().unwrap(), 0);
-    assert_ne!(id(&load()), id(&first));
-}
-
-fn only_the_maps_own_pin_is_removed() {
-    let pins = Pins::new("unpin");
-    let (one, two) = (pins.0.join("one"), pins.0.join("two"));
-    let map = hash(1).create_pinned(&one).unwrap();
-    assert_eq!(map.pin_path(), Some(one.as_path()));
-    let other = hash(1).create().unwrap();
-    other.pin(&two).unwrap();
-    let error = map.unpin(&two).unwrap_err().to_string();
-    assert!(error.contains("another map is pinned there: its id is"), "{error}");
-    assert!(two.exists() && map.unpin(&one).unwrap() && !one.exists());
-    assert!(!map.unpin(&one).unwrap(), "nothing is there");
-    assert!(map.unpin("/tmp").is_err());
-    map.update(&[1; 4], &[0; 8]).unwrap();
-    assert!(hash(1).create_pinned(&two).unwrap_err().to_string().contains("EEXIST"));
-    let program = sample::object("raw_tracepoint").load().unwrap();
-    program.program(names::PROGRAM).unwrap().pin(&one).unwrap();
-    let error = map.unpin(&one).unwrap_err().to_string();
-    assert!(error.ends_with("it is a program, not a map") && one.exists(), "{error}");
-}
-
-fn failed_load_removes_the_pin_path() {
-    let pins = Pins::new("bad");
-    let mut object = ObjectBuilder::new("GPL");
-    object.map("map", MapDef::new(MapType::HASH).key_size(4).value_size(4).max_entries(1));
-    let mut asm = Assembler::new();
-    asm.exit();
-    object.program("raw_tracepoint", "bad", asm);
-    let mut object = Object::parse(&object.write().unwrap()).unwrap();
-    object.map_mut("map").unwrap().pin_path = Some(pins.0.join("map"));
-    assert!(matches!(object.load().unwrap_err(), Error::Verifier { .. }));
-    assert!(!pins.0.join("map").exists());
 }
 
 fn frozen_map_is_read_only() {

@@ -27,11 +27,13 @@ mod maps;
 mod objects;
 #[cfg(feature = "parallel")]
 mod parallel;
+mod pin_paths;
 mod polling;
 mod privileges;
 #[cfg(feature = "aya-obj")]
 mod readers;
 mod reading;
+mod replaced;
 mod sample;
 mod stacks;
 mod sysfs;
@@ -69,6 +71,8 @@ fn main() {
         batches::tests(),
         built::tests(),
         created::tests(),
+        pin_paths::tests(),
+        replaced::tests(),
         bindgen::tests(),
         verifier::tests(),
         attaching::tests(),

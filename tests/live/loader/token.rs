@@ -390,8 +390,8 @@ fn initial_user_namespace_has_no_tokens() {
          initial user namespace, where capabilities suffice"
     );
     // A refusal there is not explained by tokens, and none is tried.
-    let nobody = CapabilitySets { effective: Set::empty(), permitted: Set::empty(), inheritable: Set::empty() };
-    set_capabilities(None, nobody).unwrap();
+    let none = CapabilitySets { effective: Set::empty(), permitted: Set::empty(), inheritable: Set::empty() };
+    set_capabilities(None, none).unwrap();
     let text = refusal(program_alone(), &LoadOptions::new());
     assert!(text.contains("this process lacks CAP_BPF") && !text.contains("oken"), "{text}");
     assert!(
