@@ -143,6 +143,9 @@ impl Program {
         answer.map(|()| result).map_err(|error| {
             let plain = Error::kernel(attempt(), &error);
             match error.raw_os_error() {
+                Some(libc::EINVAL) if run.is_live() => {
+                    plain.advise("live frames need Linux 5.18, and their batches have at most 256 packets")
+                }
                 Some(libc::EINVAL | libc::EFAULT) => plain.advise(takes.advice()),
                 Some(libc::E2BIG) if run.flags != 0 || run.cpu.is_some() || run.batch_size != 0 => {
                     plain.advise("CPUs need Linux 5.10, live frames 5.18, and their batches have at most 256 packets")

@@ -151,7 +151,10 @@ pub struct Args {
     append: Vec<String>,
     /// Exclude a package or a test binary (repeatable)
     ///
-    /// A test binary is written as PACKAGE::TEST.
+    /// PACKAGE is not built. PACKAGE::TEST and PACKAGE::* (all test binaries
+    /// of PACKAGE) are built, but do not run. So nothing is built again if
+    /// `cargo test --workspace` has run before: without a package, Cargo may
+    /// build its dependencies with other features.
     #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY)]
     exclude: Vec<String>,
     /// Argument for `cargo test --no-run` (repeatable)
@@ -366,7 +369,7 @@ impl Args {
         let mut suite = suite::build(self.unit_tests, &extra)?;
         for test in tests {
             let before = suite.binaries.len();
-            suite.binaries.retain(|binary| binary.label != test);
+            suite.binaries.retain(|binary| !is_named(&binary.label, &test));
             if suite.binaries.len() == before {
                 return Err(Error::NoSuchTest { test });
             }
@@ -413,6 +416,14 @@ impl Args {
     }
 }
 
+/// Returns true if `PACKAGE::TEST` or `PACKAGE::*` names the binary with this label.
+fn is_named(label: &str, name: &str) -> bool {
+    match name.strip_suffix("::*") {
+        Some(package) => label.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")),
+        None => label == name,
+    }
+}
+
 fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
     if interrupt::seen() {
         return ExitCode::from(130);
@@ -449,4 +460,18 @@ fn found(path: &Path) -> Result<PathBuf> {
         }
     }
     Err(Error::File { attempt: "find", path: path.to_path_buf(), source: std::io::ErrorKind::NotFound.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+
+    #[test]
+    fn excluded_binaries_are_named_alone_or_by_package() {
+        assert!(is_named("cutaway::live", "cutaway::live") && !is_named("cutaway::lives", "cutaway::live"));
+        for label in ["cutaway", "cutaway::live", "cutaway::bin/tool"] {
+            assert!(is_named(label, "cutaway::*"), "{label}");
+        }
+        assert!(!is_named("cutaway-vm::boot", "cutaway::*"));
+    }
 }

@@ -15,20 +15,20 @@ use crate::{
 /// Experiments whose verdict depends on time.
 const TIMED: [&str; 5] = ["copies", "full-buffer", "wake-ups", "throughput", "real-work"];
 
-/// Runs the comparison on every available kernel of the matrix, one after the other.
+/// Runs the comparison on every available kernel of the matrix, two at a time.
 pub(crate) fn compare() -> Result {
     if let Some(why) = vm::no_emulator() {
         return Ok(Outcome::Skipped(why));
     }
-    tools::cargo(&["build", "--quiet", "--package", "cutaway-cli"], &[])?;
+    tools::programs()?;
     // Cargo puts all programs into one directory.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     let cutaway = me.with_file_name("cutaway").display().to_string();
     let results = tempfile::tempdir().map_err(|error| format!("cannot create a directory for the figures: {error}"))?;
     let directory = results.path().display().to_string();
     let script = format!("exec {cutaway} compare --quick --format json > $CUTAWAY_VM_RESULTS/{FIGURES}");
-    // It takes two minutes on an idle machine.
-    let limits = ["--timeout=1200", "--test-timeout=1100"];
+    // It takes two minutes on an idle machine. A guest uses one CPU, and every test machine has two.
+    let limits = ["--timeout=1200", "--test-timeout=1100", "--parallel=2"];
     let guest = ["--results", &directory, "--bring", &cutaway, "--", "sh", "-c", &script];
     if let Outcome::Skipped(why) = vm::on_all_kernels(&[&limits[..], &guest].concat())? {
         return Ok(Outcome::Skipped(why));

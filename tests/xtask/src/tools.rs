@@ -31,6 +31,18 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> 
     run(Command::new(env!("CARGO")).args(arguments).envs(environment.iter().copied()))
 }
 
+/// Builds `cutaway`, `cutaway-vm` and `xtask`, which Cargo then has in one directory.
+///
+/// Cargo builds a package's programs for its integration tests. By `--workspace` and `--test` it selects the same
+/// features as `cargo test --workspace`; `cargo build --package` selects others, and builds 30 crates again.
+///
+/// # Errors
+///
+/// The errors of [`run`].
+pub fn programs() -> Result {
+    cargo(&["build", "--quiet", "--workspace", "--test", "shell", "--test", "boot", "--test", "documents"], &[])
+}
+
 /// Runs a command to its end. The error names the command.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ impl Workshop {
     ///
     /// If the build fails, or the figures cannot be read.
     pub fn open() -> Result<Self, String> {
-        tools::cargo(&["build", "--quiet", "--package", "cutaway-cli", "--package", "xtask"], &[])?;
+        tools::programs()?;
         let me = env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
         // The binary of a test is one directory deeper, in `deps`.
         let directory = me.ancestors().skip(1).find(|directory| directory.join("cutaway").is_file());

@@ -13,7 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[("cutaway", "cutaway"), ("cutaway-vm", "cuta
 
 /// Builds the programs and finds the lines of their help that are too wide.
 pub(super) fn check() -> Result<Vec<Finding>, String> {
-    tools::cargo(&["build", "--quiet", "--package", "cutaway-cli", "--package", "cutaway-vm"], &[])?;
+    tools::programs()?;
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     let mut findings = Vec::new();
     for (program, name) in PROGRAMS {
