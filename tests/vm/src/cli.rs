@@ -114,22 +114,22 @@ pub struct Args {
     guests: u8,
     /// Give each test a guest of its own
     ///
-    /// A test that breaks its kernel then fails alone. Under software emulation
-    /// the guests are restored from a saved one. With --guests N, N tests run at
-    /// the same time.
+    /// A test that breaks its kernel then fails alone. Under software
+    /// emulation the guests are restored from a saved one. With --guests N,
+    /// N tests run at the same time.
     #[arg(long, verbatim_doc_comment)]
     fresh: bool,
     /// Boot each guest instead of restoring a saved one
     ///
-    /// Default: under software emulation, and with BINARY or --fresh, a booted
-    /// guest is saved in the cache, and later runs with the same files restore
-    /// it. `cutaway-vm saved` lists the saved guests.
+    /// Default: under software emulation, and with BINARY or --fresh, a
+    /// booted guest is saved in the cache, and later runs with the same files
+    /// restore it. `cutaway-vm saved` lists the saved guests.
     #[arg(long, verbatim_doc_comment)]
     no_saved: bool,
     /// Limit of all saved guests in MiB
     ///
-    /// A run that saves a guest then removes the least recently used ones, and
-    /// those that no run has used for a week.
+    /// A run that saves a guest then removes the least recently used ones,
+    /// and those that no run has used for a week.
     #[arg(long, value_name = "MIB", default_value_t = 4096, verbatim_doc_comment)]
     saved_limit: u64,
     /// Keep each guest's files
@@ -307,8 +307,9 @@ impl Args {
             parallel: self.parallel,
             guests: self.guests.into(),
             fresh: self.fresh,
-            saved_limit: (!self.no_saved && (self.fresh || !self.command.is_empty()))
-                .then(|| self.saved_limit.saturating_mul(1 << 20)),
+            // The binaries of a workspace have usually just been built, so that no earlier run can have saved them.
+            saves: !self.no_saved && (self.fresh || !self.command.is_empty()),
+            saved_limit: self.saved_limit.saturating_mul(1 << 20),
             refresh: self.refresh,
             coverage: self.coverage.as_ref().map(|path| absolute(path)).transpose()?,
         };

@@ -13,7 +13,7 @@ use crate::interrupt;
 use crate::orders::Task;
 use crate::progress::Line;
 use crate::report::{End, Guest, Outcome, Test, lines};
-use crate::run::Run;
+use crate::run::{Heard, Run};
 use crate::shard;
 use crate::start::Starter;
 
@@ -75,7 +75,7 @@ fn one(whole: &Run<'_>, starter: &Starter<'_>, number: usize, task: &Task, line:
         end => lines::end(end),
     };
     let trace = match &guest.end {
-        End::Crashed(crash) | End::Hung(Some(crash)) => format!("\n{crash:?}"),
+        End::Crashed(crash) | End::Hung(Some(crash)) => format!("\n{}", crash.trace),
         _ => String::new(),
     };
     // The other tests have kernels of their own, so the end of this one is the test's.
@@ -84,6 +84,7 @@ fn one(whole: &Run<'_>, starter: &Starter<'_>, number: usize, task: &Task, line:
         if matches!(test.outcome, Outcome::Died | Outcome::NotRun | Outcome::TimedOut(_)) {
             test.outcome = Outcome::Failed(format!("its guest ended: {why}"));
             test.output.push_str(&trace);
+            line.hear(&Heard::Ended(test));
         }
     }
     Ok(guest)

@@ -1,7 +1,7 @@
 //! Answers a harness's `--list` without a guest, as `cargo nextest` asks twice for each binary.
 //!
-//! The names in a standard harness are compiled in, so its list is the same on every kernel, and it is made on the host.
-//! Other harnesses may decide by the running kernel what they list, so their list is made in a guest.
+//! The names in a standard harness are compiled in, so its list is the same on every kernel, and it is made on the
+//! host. Other harnesses may decide by the running kernel which tests they list, so their list is made in a guest.
 
 use std::process::{Command, Stdio};
 

@@ -47,8 +47,10 @@ pub(crate) struct Job {
     pub(crate) guests: usize,
     /// Whether each test has a guest of its own.
     pub(crate) fresh: bool,
-    /// The limit of the cache of saved guests in bytes; `None`: every guest boots.
-    pub(crate) saved_limit: Option<u64>,
+    /// Whether guests are saved and restored.
+    pub(crate) saves: bool,
+    /// The limit of the cache of saved guests in bytes.
+    pub(crate) saved_limit: u64,
     pub(crate) refresh: bool,
     /// The directory for coverage reports.
     pub(crate) coverage: Option<PathBuf>,
@@ -138,7 +140,16 @@ impl Job {
         let memory_mib = self.memory(tree.size())?;
         let machine = Machine { cpus: self.cpus, max_cpus: self.max_cpus, memory_mib, append: self.append.clone() };
         let packing = Packing::new(tree, &folder);
-        let saved = self.saved(name, kernel, &machine, accelerator, &packing, cache, screen)?;
+        let recipe = Recipe {
+            name,
+            kernel,
+            machine: &machine,
+            accelerator,
+            initramfs: &|| packing.path(),
+            boot: self.limits.boot,
+            limit: self.saved_limit,
+        };
+        let saved = self.saved(&recipe, packing.tree(), cache, screen)?;
         let starter = Starter { saved, packing: &packing, cache, screen };
         let run = Run {
             name,
@@ -185,27 +196,17 @@ impl Job {
         Ok(guest)
     }
 
-    /// Returns the saved guest, if it pays: a boot takes seconds in emulation only, and the binaries of a workspace have
-    /// usually just been built, so that no earlier run can have saved them.
-    fn saved(
-        &self,
-        name: &str,
-        kernel: &Kernel,
-        machine: &Machine,
-        accelerator: Accelerator,
-        packing: &Packing<'_>,
-        cache: &Cache,
-        screen: &Screen,
-    ) -> Result<Option<Saved>> {
-        let Some(limit) = self.saved_limit.filter(|_| accelerator == Accelerator::Tcg) else { return Ok(None) };
-        let (key, boot) = (Key::of(packing.tree(), kernel, machine, accelerator)?, self.limits.boot);
-        let initramfs = || packing.path();
-        let recipe = Recipe { name, kernel, machine, accelerator, initramfs: &initramfs, boot, limit };
-        match saved::obtain(&recipe, &key, cache, &|text| screen.say(text)) {
+    /// Returns the saved guest, if it pays: a boot takes seconds in emulation only. `None` if each guest is to boot.
+    fn saved(&self, recipe: &Recipe<'_>, tree: &Tree, cache: &Cache, screen: &Screen) -> Result<Option<Saved>> {
+        if !self.saves || recipe.accelerator != Accelerator::Tcg {
+            return Ok(None);
+        }
+        let key = Key::of(tree, recipe.kernel, recipe.machine, recipe.accelerator)?;
+        match saved::obtain(recipe, &key, cache, &|text| screen.warn(text)) {
             Ok(saved) => Ok(Some(saved)),
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(error) => {
-                screen.warn(&format!("{name:<8} no saved guest, so each guest boots: {}", chain(&error)));
+                screen.warn(&format!("{}: no saved guest, so each guest boots: {}", recipe.name, chain(&error)));
                 Ok(None)
             }
         }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A guest that was saved has sent its `ready` before it was saved. After the restore, the first byte may be lost. So
-//! the host sends `ping` until the guest answers `ready` once more. A line that is not understood is ignored, and damaged
-//! orders are answered by `ready`, upon which the host repeats them.
+//! the host sends `ping` until the guest answers `ready` once more. A line that is not understood is ignored, and
+//! damaged orders are answered by `ready`, upon which the host repeats them.
 
 use std::io::{self, BufRead, Read as _};
 use std::time::{SystemTime, UNIX_EPOCH};

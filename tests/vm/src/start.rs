@@ -51,7 +51,7 @@ impl<'a> Packing<'a> {
     }
 }
 
-/// What the guests of one kernel start from.
+/// The source of the guests of one kernel: a saved guest, or its files.
 pub(crate) struct Starter<'a> {
     pub(crate) saved: Option<Saved>,
     pub(crate) packing: &'a Packing<'a>,

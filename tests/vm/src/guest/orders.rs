@@ -64,8 +64,8 @@ fn seed(random: &[u8]) -> io::Result<()> {
     let seed: [u8; SEED] = random.try_into().map_err(io::Error::other)?;
     let pool = Pool { entropy_bits: 8 * 64, bytes: 64, seed };
     let device = File::options().write(true).open("/dev/urandom")?;
-    // SAFETY: the pointer is to a live `rand_pool_info` whose buffer has the `bytes` that it names; the kernel only reads
-    // it. The fd is open for as long as `device` lives.
+    // SAFETY: the pointer is to a live `rand_pool_info` whose buffer has the `bytes` that it names; the kernel only
+    // reads it. The fd is open for as long as `device` lives.
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), ADD_ENTROPY, &raw const pool) };
     if answer != 0 {
         return Err(io::Error::last_os_error());

@@ -205,7 +205,7 @@ impl Tree {
             };
             part(path.as_os_str().as_encoded_bytes());
             match node {
-                Node::Folder => part(b"folder"),
+                Node::Folder => part(b"directory"),
                 Node::Link(target) => {
                     part(b"link");
                     part(target.as_os_str().as_encoded_bytes());

@@ -21,8 +21,8 @@ impl<'a> Dispatch<'a> {
         Self { run, guest, sent: None }
     }
 
-    /// Asks whether the guest is ready, if it has not said so: a restored guest has said it before it was saved. A guest
-    /// that boots says it by itself, and is asked only if its orders were lost.
+    /// Asks whether the guest is ready, if it has not reported that: a restored guest did before it was saved. A guest
+    /// that boots reports it by itself, and is asked only if its orders were lost.
     pub(super) fn ask(&mut self, has_orders: bool) {
         let lost = self.sent.is_some_and(|sent| sent.elapsed() > AGAIN);
         let restored = self.sent.is_none() && matches!(self.run.start, Start::Restore(_));

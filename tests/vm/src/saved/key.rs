@@ -1,4 +1,4 @@
-//! What makes one saved guest differ from another, as a hash.
+//! The hash of all that makes one saved guest differ from another.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -62,7 +62,7 @@ pub(crate) fn obtain(recipe: &Recipe<'_>, key: &Key, cache: &Cache, say: &dyn Fn
             fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
         }
     }
-    // What a killed run left under this name is removed with the rest.
+    // A run that was killed may have left its files under this name.
     let new = prune::unfinished(&home, key.name());
     prune::remove(&new)?;
     fs::create_dir(&new).map_err(Error::file("create", &new))?;
@@ -152,7 +152,7 @@ fn save(recipe: &Recipe<'_>, folder: &Path) -> Result<()> {
     loop {
         match monitor.status("query-migrate").map_err(command)?.as_str() {
             "completed" => return Ok(()),
-            status @ ("failed" | "cancelled") => return Err(failed(format!("QEMU's migration {status}"))),
+            status @ "failed" => return Err(failed(format!("QEMU's migration {status}"))),
             _ if Instant::now() > limit => return Err(failed("QEMU did not end its migration".to_owned())),
             _ => std::thread::sleep(Duration::from_millis(5)),
         }

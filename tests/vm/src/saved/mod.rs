@@ -10,7 +10,7 @@
 //! part of it: a guest gets that after the restore.
 //!
 //! ```text
-//!     key.rs      what makes a guest differ
+//!     key.rs      the hash of all that makes a guest differ
 //!     entry.rs    a saved guest in the cache, and its restore
 //!     make.rs     boots a guest and saves it
 //!     prune.rs    removes what is old, too much, or left by a run that was killed

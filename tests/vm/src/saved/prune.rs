@@ -91,8 +91,8 @@ pub(super) fn list(home: &Path) -> Result<Vec<Listed>> {
     Ok(all)
 }
 
-/// Removes saved guests that are old or damaged, then the least recently used until the rest fits `limit` bytes, and what
-/// killed runs left. A saved guest in use stays. Returns the number of those removed.
+/// Removes saved guests that are old or damaged, then the least recently used until the rest fits `limit` bytes, and the
+/// files of killed runs. A saved guest in use stays. Returns the number of those removed.
 pub(super) fn prune(cache: &Cache, limit: u64) -> Result<usize> {
     let home = home(cache)?;
     remove_unfinished(&home)?;
@@ -121,7 +121,7 @@ fn remove_unused(folder: &Path) -> Result<bool> {
     remove(folder).map(|()| true)
 }
 
-/// Removes what runs left that were killed while they saved, and lock files without a holder.
+/// Removes the files of runs that were killed while they saved, and lock files without a holder.
 fn remove_unfinished(home: &Path) -> Result<()> {
     for entry in fs::read_dir(home).map_err(Error::file("list", home))? {
         let path = entry.map_err(Error::file("list", home))?.path();

@@ -38,7 +38,7 @@ fn number(machine_mib: u64, memory_mib: u64) -> u64 {
 
 fn memory_of_this_machine() -> u64 {
     let about = rustix::system::sysinfo();
-    about.totalram as u64 * u64::from(about.mem_unit) >> 20
+    (about.totalram as u64 * u64::from(about.mem_unit)) >> 20
 }
 
 #[cfg(test)]
