@@ -91,8 +91,8 @@ pub(super) fn list(home: &Path) -> Result<Vec<Listed>> {
     Ok(all)
 }
 
-/// Removes saved guests that are old or damaged, then the least recently used until the rest fits `limit` bytes, and the
-/// files of killed runs. A saved guest in use stays. Returns the number of those removed.
+/// Removes saved guests that are old or damaged, and the least recently used until the rest fits `limit` bytes. Also
+/// removes the files of killed runs. A saved guest in use stays. Returns the number of those removed.
 pub(super) fn prune(cache: &Cache, limit: u64) -> Result<usize> {
     let home = home(cache)?;
     remove_unfinished(&home)?;

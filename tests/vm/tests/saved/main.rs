@@ -20,6 +20,8 @@ use scene::{KERNEL, Scene, lacking};
 
 type Ran = Result<Completion, Failed>;
 type Test = fn() -> Ran;
+/// A change of a file.
+type Damage<'a> = &'a dyn Fn(&File) -> std::io::Result<()>;
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -120,7 +122,7 @@ fn damaged() -> Ran {
         file.write_all_at(&[!byte[0]], whole / 2)
     };
     let shorten = |file: &File| file.set_len(whole - 1);
-    let damages: [&dyn Fn(&File) -> std::io::Result<()>; 2] = [&flip, &shorten];
+    let damages: [Damage<'_>; 2] = [&flip, &shorten];
     for damage in damages {
         damage(&File::options().read(true).write(true).open(&memory)?)?;
         let done = scene.run(&[], &["first"])?;
@@ -135,7 +137,7 @@ fn damaged() -> Ran {
     passed()
 }
 
-/// A state that the checksum accepts and QEMU does not, as if QEMU had changed without a trace.
+/// Checks a state that the checksum accepts and QEMU does not, as if QEMU had changed without a trace.
 fn restore_fails() -> Ran {
     let scene = Scene::new()?;
     scene.run(&[], &["first"])?.left(0)?;

@@ -28,6 +28,8 @@ pub(crate) fn seconds() -> u64 {
 
 pub(crate) struct Scene {
     root: tempfile::TempDir,
+    /// This binary: in a guest it has tests.
+    me: PathBuf,
 }
 
 impl Scene {
@@ -39,7 +41,7 @@ impl Scene {
         for name in ["apt", "kernels", "catalog.json"] {
             std::os::unix::fs::symlink(users.path(name), own.join(name))?;
         }
-        Ok(Self { root })
+        Ok(Self { root, me: std::env::current_exe()? })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -51,7 +53,7 @@ impl Scene {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cutaway-vm"));
         command.env("XDG_CACHE_HOME", self.path("cache"));
         command.args(["--kernel", KERNEL, "--accel", "tcg"]).args(options).arg("--");
-        command.arg(std::env::current_exe().unwrap()).args(tests);
+        command.arg(&self.me).args(tests);
         command
     }
 
