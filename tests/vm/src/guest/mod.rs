@@ -1,8 +1,8 @@
 //! Process 1 of the guest: the same executable as the command, started by the kernel as `/init`.
 //!
 //! It mounts the file systems that tests expect, waits for its orders and runs each test in a process of its own. It
-//! reports to the host over the result channel, and powers off. It never returns and never fails silently: errors before
-//! the channel is open go to the console, all others are notes on the channel.
+//! reports to the host over the result channel, and powers off. It never returns and never fails silently: errors
+//! before the channel is open go to the console, all others are notes on the channel.
 
 mod channel;
 mod harness;

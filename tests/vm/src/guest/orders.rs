@@ -1,5 +1,5 @@
-//! Takes the guest's orders, and sets the clock and the random numbers, which a restored guest has from the time when it
-//! was saved.
+//! Takes the guest's orders, and sets the clock and the random numbers, which a restored guest has from the time when
+//! it was saved.
 #![expect(unsafe_code, reason = "clock_settime(2) and the ioctls of random(4) have no safe wrapper here")]
 
 use std::fs::File;
@@ -24,7 +24,7 @@ struct Pool {
     seed: [u8; SEED],
 }
 
-/// Sends that the guest is ready, and waits for its orders. No heartbeat is sent meanwhile: a guest may be saved here.
+/// Waits for orders, after a message that the guest is ready. Sends no heartbeat meanwhile: a guest may be saved here.
 pub(super) fn take(channel: &Channel) -> io::Result<Orders> {
     let mut from_host = channel.reader()?;
     channel.send(&Message::Ready, b"");
