@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
+use crate::orders::Task;
 use crate::prepare;
 use crate::qemu::{ADVICE, Accelerator, Machine, PROGRAM};
 use crate::report::End;
-use crate::run::{Limits, Run};
+use crate::run::{Limits, Run, Start};
+use crate::shard::Shard;
 use crate::tool::Tool;
 
 const KEPT_AS: &str = "accelerator.json";
@@ -90,15 +92,16 @@ fn canary(kernel: &Kernel) -> Result<Decision> {
     }
     let folder = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
     let plan = crate::plan::Plan::default();
-    let initramfs = prepare::pack(&prepare::base(&plan, kernel, false)?, folder.path())?;
+    let initramfs = prepare::pack(&prepare::base(kernel, false)?, folder.path())?;
     let limit = Duration::from_secs(CANARY_SECONDS);
     let guest = Run {
         name: "canary",
         kernel,
         machine: &Machine { cpus: 1, max_cpus: 1, memory_mib: 256, append: Vec::new() },
         accelerator: Accelerator::Kvm,
-        initramfs: &initramfs,
+        start: Start::Boot(&initramfs),
         plan: &plan,
+        task: &Task::Run(Shard::WHOLE),
         limits: Limits { boot: limit, silence: limit, whole: limit },
         folder: folder.path(),
     }

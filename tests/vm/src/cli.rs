@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,11 +15,13 @@ use crate::error::{Error, Result, chain};
 use crate::interrupt;
 use crate::kernel::{MATRIX, Request};
 use crate::libtest::{self, Arguments};
+use crate::listing;
 use crate::matrix::Job;
 use crate::plan::{Binary, Plan};
 use crate::progress::{Detail, Screen};
 use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
+use crate::saved::command as saved;
 use crate::suite;
 
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
@@ -110,6 +112,26 @@ pub struct Args {
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     guests: u8,
+    /// Give each test a guest of its own
+    ///
+    /// A test that breaks its kernel then fails alone. Under software
+    /// emulation the guests are restored from a saved one. With --guests N,
+    /// N tests run at the same time.
+    #[arg(long, verbatim_doc_comment)]
+    fresh: bool,
+    /// Boot each guest instead of restoring a saved one
+    ///
+    /// Default: under software emulation, and with BINARY or --fresh, a
+    /// booted guest is saved in the cache, and later runs with the same files
+    /// restore it. `cutaway-vm saved` lists the saved guests.
+    #[arg(long, verbatim_doc_comment)]
+    no_saved: bool,
+    /// Limit of all saved guests in MiB
+    ///
+    /// A run that saves a guest then removes the least recently used ones,
+    /// and those that no run has used for a week.
+    #[arg(long, value_name = "MIB", default_value_t = 4096, verbatim_doc_comment)]
+    saved_limit: u64,
     /// Keep each guest's files
     ///
     /// The files are the console log, QEMU's messages, the initramfs, and the
@@ -188,9 +210,23 @@ pub struct Args {
     /// Default: query them if the last query was a week ago or more.
     #[arg(long)]
     refresh: bool,
+    /// Another action than a run
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Binary to run, and its arguments
     #[arg(last = true, value_name = "BINARY ARGS")]
     command: Vec<OsString>,
+}
+
+/// Another action than a run.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the saved guests, or remove them
+    Saved {
+        /// Remove the saved guests that no run uses
+        #[arg(long)]
+        clear: bool,
+    },
 }
 
 /// The heading of the options that have no meaning for a BINARY.
@@ -220,7 +256,16 @@ impl Args {
     /// The problem that prevented the guests from running. The tests' results are printed, and determine the exit code.
     pub fn run(&self) -> Result<ExitCode> {
         let cache = Cache::open()?;
+        if let Some(Action::Saved { clear }) = self.action {
+            print!("{}", if clear { saved::clear(&cache)? } else { saved::list(&cache)? });
+            return Ok(ExitCode::SUCCESS);
+        }
         let (plan, bring) = self.work()?;
+        if let Some(list) = listing::on_host(&plan) {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&list).map_err(Error::file("write", "the standard output"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         // One plain program on one kernel behaves as if it ran directly.
         let requests = self.requests();
         let verbatim =
@@ -264,6 +309,10 @@ impl Args {
             keep: self.keep,
             parallel: self.parallel,
             guests: self.guests.into(),
+            fresh: self.fresh,
+            // The binaries of a workspace have usually just been built, so that no earlier run can have saved them.
+            saves: !self.no_saved && (self.fresh || !self.command.is_empty()),
+            saved_limit: self.saved_limit.saturating_mul(1 << 20),
             refresh: self.refresh,
             coverage: self.coverage.as_ref().map(|path| absolute(path)).transpose()?,
         };

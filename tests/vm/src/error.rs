@@ -73,6 +73,12 @@ pub enum Error {
         /// The reason, from the canary guest.
         why: String,
     },
+    /// A guest could not be saved.
+    #[error("a guest could not be saved: {why}")]
+    NotSaved {
+        /// The reason.
+        why: String,
+    },
     /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,

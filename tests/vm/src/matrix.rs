@@ -10,17 +10,20 @@ use crate::accel::{self, Choice};
 use crate::cache::Cache;
 use crate::coverage;
 use crate::error::{Error, Result, chain};
+use crate::fresh;
 use crate::initramfs::Tree;
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Request};
-
+use crate::orders::Task;
 use crate::plan::Plan;
 use crate::prepare;
 use crate::progress::{Line, Screen};
 use crate::qemu::{Accelerator, Machine};
-use crate::report::{End, Guest, Matrix, lines};
-use crate::run::{self, Limits, Run};
+use crate::report::{Guest, Matrix};
+use crate::run::{self, Limits, Run, Start};
+use crate::saved::{self, Key, Recipe, Saved};
 use crate::shard::{self, Shard};
+use crate::start::{FIRST_CONSOLE, Packing, Starter};
 
 /// The parameters that all kernels share.
 #[derive(Debug)]
@@ -42,6 +45,12 @@ pub(crate) struct Job {
     pub(crate) parallel: usize,
     /// The number of guests that share the tests of one kernel.
     pub(crate) guests: usize,
+    /// Whether each test has a guest of its own.
+    pub(crate) fresh: bool,
+    /// Whether guests are saved and restored.
+    pub(crate) saves: bool,
+    /// The limit of the cache of saved guests in bytes.
+    pub(crate) saved_limit: u64,
     pub(crate) refresh: bool,
     /// The directory for coverage reports.
     pub(crate) coverage: Option<PathBuf>,
@@ -83,7 +92,7 @@ impl Job {
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         let Some((name, kernel)) = next.filter(|_| !interrupt::seen()) else { return };
-                        let guest = job.one(&name, &kernel, decision.accelerator, screen);
+                        let guest = job.one(&name, &kernel, decision.accelerator, cache, screen);
                         done.lock().unwrap_or_else(PoisonError::into_inner).push((name, guest));
                     }
                 });
@@ -106,11 +115,21 @@ impl Job {
         Ok(matrix)
     }
 
-    fn one(&self, name: &str, kernel: &Kernel, accelerator: Accelerator, screen: &Screen) -> Result<Guest> {
+    fn one(
+        &self,
+        name: &str,
+        kernel: &Kernel,
+        accelerator: Accelerator,
+        cache: &Cache,
+        screen: &Screen,
+    ) -> Result<Guest> {
         let folder = self.folder.join(name);
         clear(&folder)?;
         for own in Shard::all(self.guests).filter_map(Shard::folder) {
             clear(&folder.join(own))?;
+        }
+        for (_, own) in folders_of_tests(&folder) {
+            clear(&own)?;
         }
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         if let Some(directory) = &self.coverage {
@@ -119,29 +138,44 @@ impl Job {
         let line = screen.guest(name);
         let (plan, tree) = self.files(kernel)?;
         let memory_mib = self.memory(tree.size())?;
-        let initramfs = prepare::pack(&tree, &folder)?;
-        drop(tree);
         let machine = Machine { cpus: self.cpus, max_cpus: self.max_cpus, memory_mib, append: self.append.clone() };
+        let packing = Packing::new(tree, &folder);
+        let recipe = Recipe {
+            name,
+            kernel,
+            machine: &machine,
+            accelerator,
+            initramfs: &|| packing.path(),
+            boot: self.limits.boot,
+            limit: self.saved_limit,
+        };
+        let saved = self.saved(&recipe, packing.tree(), cache, screen)?;
+        let starter = Starter { saved, packing: &packing, cache, screen };
         let run = Run {
             name,
             kernel,
             machine: &machine,
             accelerator,
-            initramfs: &initramfs,
+            start: Start::Boot(&folder),
             plan: &plan,
+            task: &Task::List,
             limits: self.limits,
             folder: &folder,
         };
         let shared = plan.binaries.iter().any(|binary| binary.harness);
-        let guests: Result<Vec<Guest>> = std::thread::scope(|scope| {
-            let running: Vec<_> = Shard::all(if shared { self.guests } else { 1 })
-                .map(|shard| {
-                    let (run, line) = (&run, &line);
-                    scope.spawn(move || run_shard(run, shard, line, screen))
-                })
-                .collect();
-            running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
+        let guests: Result<Vec<Guest>> = if self.fresh {
+            fresh::run(&run, &starter, self.guests, &line).map(|guest| vec![guest])
+        } else {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = Shard::all(if shared { self.guests } else { 1 })
+                    .map(|shard| {
+                        let (run, line, starter) = (&run, &line, &starter);
+                        scope.spawn(move || run_shard(run, shard, line, starter))
+                    })
+                    .collect();
+                running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            })
+        };
         let guests = guests?;
         if let Some(directory) = &self.coverage {
             // A crash or Ctrl-C keeps the reports that were sent before.
@@ -150,13 +184,32 @@ impl Job {
             for own in Shard::all(self.guests).filter_map(Shard::folder) {
                 coverage::collect(&folder.join(&own), Some(&own), &to)?;
             }
+            for (number, own) in folders_of_tests(&folder) {
+                coverage::collect(&own, Some(&number), &to)?;
+            }
         }
         let guest = shard::merge(guests).ok_or(Error::Interrupted)?;
         line.end(&guest);
         if !self.keep {
-            fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
+            packing.remove()?;
         }
         Ok(guest)
+    }
+
+    /// Returns the saved guest, if it pays: a boot takes seconds in emulation only. `None` if each guest is to boot.
+    fn saved(&self, recipe: &Recipe<'_>, tree: &Tree, cache: &Cache, screen: &Screen) -> Result<Option<Saved>> {
+        if !self.saves || recipe.accelerator != Accelerator::Tcg {
+            return Ok(None);
+        }
+        let key = Key::of(tree, recipe.kernel, recipe.machine, recipe.accelerator)?;
+        match saved::obtain(recipe, &key, cache, &|text| screen.warn(text)) {
+            Ok(saved) => Ok(Some(saved)),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(error) => {
+                screen.warn(&format!("{}: no saved guest, so each guest boots: {}", recipe.name, chain(&error)));
+                Ok(None)
+            }
+        }
     }
 
     /// Returns the guest's files, and the plan with the missing libraries filled in.
@@ -169,7 +222,7 @@ impl Job {
         for path in &self.bring {
             tests.bring(path)?;
         }
-        let mut tree = prepare::base(&plan, kernel, self.keep_debug)?;
+        let mut tree = prepare::base(kernel, self.keep_debug)?;
         tree.merge(tests);
         Ok((plan, tree))
     }
@@ -188,30 +241,26 @@ impl Job {
     }
 }
 
-/// Runs the guest of one shard, on the thread that starts it: QEMU dies with that thread.
-fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
-    let mut machine = whole.machine.clone();
+/// Runs the guest of one shard.
+fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, starter: &Starter<'_>) -> Result<Guest> {
     let mut folder = whole.folder.to_path_buf();
     if let Some(own) = shard.folder() {
-        machine.append.push(shard.word());
         folder.push(own);
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
     }
-    let run = Run { machine: &machine, folder: &folder, ..*whole };
-    let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
-    if run.accelerator == Accelerator::Tcg && died_before_first_message(&guest) {
-        let first = format!("the first boot failed ({}); these are the results of the second", lines::end(&guest.end));
-        screen.say(&format!("{:<8} {first}", run.name));
-        let console = folder.join(run::CONSOLE);
-        fs::rename(&console, folder.join(FIRST_CONSOLE)).map_err(Error::file("rename", &console))?;
-        guest = run.guest(&mut |heard| line.hear(&heard))?;
-        guest.notes.insert(0, first);
-    }
+    let guest = starter.guest(&Run { task: &Task::Run(shard), folder: &folder, ..*whole }, line)?;
     Ok(shard::label_unknown(guest, shard))
 }
 
-/// The console of the first boot, if a guest had to be booted twice.
-const FIRST_CONSOLE: &str = "console-of-first-boot.log";
+/// Returns the numbers and directories of an earlier run's fresh guests.
+fn folders_of_tests(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder.join(fresh::TESTS)).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| {
+        let number = entry.file_name().to_str()?.parse::<u32>().ok()?;
+        Some((number.to_string(), entry.path()))
+    });
+    numbered.collect()
+}
 
 /// Removes the files of an earlier run, and nothing else.
 fn clear(folder: &Path) -> Result<()> {
@@ -238,10 +287,4 @@ fn unique_name<'n>(name: String, others: impl Iterator<Item = &'n String> + Clon
         return name;
     }
     (2..).map(|number| format!("{name}-{number}")).find(|name| !taken(name)).unwrap_or(name)
-}
-
-/// Returns true if the guest died before its first message under emulation. On a busy host an emulator may starve one
-/// of a guest's CPUs until another gives up. That says nothing about the tests, none of which has begun.
-fn died_before_first_message(guest: &Guest) -> bool {
-    guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
 }

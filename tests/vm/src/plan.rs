@@ -1,4 +1,4 @@
-//! The plan of a guest: a JSON file in the initramfs.
+//! The plan of a guest: a part of its orders.
 //!
 //! All paths are valid in the guest and on the host: a binary has the same path on both. So paths compiled into it
 //! (`env!("CARGO_BIN_EXE_…")`, `env!("CARGO_MANIFEST_DIR")`) are valid too.
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The path of the plan in the guest.
-pub const PLAN: &str = "/cutaway-vm/plan.json";
+/// A file that only a guest has: its process 1 is this program.
+pub const INIT: &str = "/cutaway-vm/init";
 /// The directory for files that tests leave for the host; also in `CUTAWAY_VM_RESULTS`.
 pub const RESULTS: &str = "/results";
 

@@ -1,4 +1,4 @@
-//! The files of every guest's initramfs besides the tests: process 1, the plan, and the few files of `/etc` that a C
+//! The files of every guest's initramfs besides the tests: process 1, and the few files of `/etc` that a C
 //! library reads.
 
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::initramfs::Tree;
 use crate::kernel::Kernel;
-use crate::plan::{PLAN, Plan};
+use crate::plan::INIT;
 
 /// The guest's own files of `/etc`: names are resolved from the file alone, because there is no network.
 const ETC: &[(&str, &str)] = &[
@@ -29,7 +29,7 @@ const HOST: &[&str] =
 ///
 /// # Errors
 /// If this executable, which becomes process 1, cannot be read.
-pub fn base(plan: &Plan, kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
+pub fn base(kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     let mut tree = Tree::new(keep_debug);
     for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/var", "/usr/bin"] {
         tree.folder(folder);
@@ -56,8 +56,7 @@ pub fn base(plan: &Plan, kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     if let (Some(config), Some(release)) = (&kernel.config, &kernel.release) {
         tree.copy(config, Path::new("/boot").join(format!("config-{release}")))?;
     }
-    let plan = serde_json::to_vec_pretty(plan).map_err(|error| Error::file("write", PLAN)(error.into()))?;
-    tree.write(PLAN, plan);
+    tree.write(INIT, "");
     Ok(tree)
 }
 

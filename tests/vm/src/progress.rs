@@ -57,6 +57,11 @@ impl Screen {
         }
     }
 
+    /// Prints a line about the run itself on stderr even where nothing but the program's output is shown.
+    pub(crate) fn warn(&self, text: &str) {
+        self.bars.suspend(|| eprintln!("{text}"));
+    }
+
     fn print(&self, text: &str) {
         let _whole_lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         self.bars.suspend(|| println!("{text}"));

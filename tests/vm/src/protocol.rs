@@ -24,7 +24,9 @@ pub const PAYLOAD_LIMIT: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Message {
-    /// The guest has booted; the first frame.
+    /// The guest waits for its orders ([`crate::orders`]).
+    Ready,
+    /// The guest has booted and has its orders; the first frame after [`Message::Ready`].
     Hello {
         /// `uname -r`.
         release: String,

@@ -6,10 +6,12 @@
 //! ```text
 //!     spec.rs        the guest to run and its limits
 //!     listen.rs      boots it and reads its messages      heard.rs   what is reported meanwhile
+//!     dispatch.rs    sends it its orders
 //!     transcript.rs  the messages so far, and the report made of them
 //!     verdict.rs     the outcome of a test
 //! ```
 
+mod dispatch;
 mod heard;
 mod listen;
 mod spec;
@@ -18,4 +20,4 @@ mod verdict;
 
 pub use heard::Heard;
 pub(crate) use spec::{COMPLAINTS, CONSOLE, FILES};
-pub use spec::{Limits, Run};
+pub use spec::{Limits, Run, Start};

@@ -1,37 +1,27 @@
 //! The tests of one kernel, split into shards that several guests run at the same time.
 //!
 //! A guest under software emulation keeps one of the host's CPUs busy, whatever its own number of CPUs. Two guests keep
-//! two busy, and a test still has its guest for itself while it runs. All guests boot from one initramfs with one plan.
-//! A word on the kernel's command line gives the guest's shard: Linux passes words that it does not know to process 1
-//! as environment.
+//! two busy, and a test still has its guest for itself while it runs. All guests have the same files
+//! and the same plan; each guest's orders name its shard.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{End, Guest, Outcome};
 
 /// A guest's share of the tests: every `of`th test, beginning with `index`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     index: usize,
     of: usize,
 }
 
 impl Shard {
-    /// The environment variable of process 1.
-    pub(crate) const VARIABLE: &str = "CUTAWAY_VM_PART";
-
     /// All tests.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
     /// Returns all shards of a plan that `of` guests share.
     pub(crate) fn all(of: usize) -> impl Iterator<Item = Self> {
         (0..of.max(1)).map(move |index| Self { index, of: of.max(1) })
-    }
-
-    /// Returns the shard in process 1's environment; all tests if there is none.
-    pub(crate) fn of_this_guest() -> Self {
-        std::env::var(Self::VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(Self::WHOLE)
     }
 
     /// Returns true if the test or program with this index belongs to the shard.
@@ -43,27 +33,6 @@ impl Shard {
     /// Returns the name of the directory for this guest's files; `None` if there is only one guest.
     pub(crate) fn folder(self) -> Option<String> {
         (self.of > 1).then(|| (self.index + 1).to_string())
-    }
-
-    /// Returns the word for the kernel's command line.
-    pub(crate) fn word(self) -> String {
-        format!("{}={self}", Self::VARIABLE)
-    }
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.index, self.of)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (index, of) = text.split_once('/').ok_or(())?;
-        let shard = Self { index: index.parse().map_err(drop)?, of: of.parse().map_err(drop)? };
-        if shard.index < shard.of { Ok(shard) } else { Err(()) }
     }
 }
 
@@ -114,13 +83,6 @@ mod tests {
             for number in 0..20 {
                 assert_eq!(shards.iter().filter(|shard| shard.has(number)).count(), 1);
             }
-            for shard in shards {
-                let word = shard.word();
-                assert_eq!(word.split_once('=').unwrap().1.parse(), Ok(shard));
-            }
-        }
-        for wrong in ["", "1", "2/2", "0/0", "a/b"] {
-            assert_eq!(wrong.parse::<Shard>(), Err(()));
         }
     }
 

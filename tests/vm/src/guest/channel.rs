@@ -1,7 +1,7 @@
 //! The guest's end of the result channel, shared by the worker thread and the heartbeat thread.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, BufReader};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,12 @@ impl Channel {
         // Tests must not be able to write to the channel.
         std::fs::remove_file(PATH)?;
         Ok(Self(Arc::new(Mutex::new(port))))
+    }
+
+    /// Returns the other direction: what the host sends.
+    pub(super) fn reader(&self) -> io::Result<BufReader<File>> {
+        let port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(BufReader::new(port.try_clone()?))
     }
 
     /// Sends one frame. If the channel fails, only the console can report that.

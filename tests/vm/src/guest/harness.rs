@@ -7,6 +7,7 @@ use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Report, Spec};
 use crate::libtest::{self, Arguments};
+use crate::orders::Task;
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
 use crate::shard::Shard;
@@ -20,26 +21,39 @@ const PIECE: usize = 16 << 10;
 /// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
-/// Runs the tests of `shard` in the binary with this index in the plan.
+/// Executes the part of the task that concerns the binary with this index in the plan.
 pub(super) fn run(
     channel: &Channel,
     plan: &Plan,
     index: usize,
-    shard: Shard,
+    task: &Task,
     environment: &BTreeMap<String, String>,
     sent: &mut Sent,
 ) {
     let Some(binary) = plan.binaries.get(index) else { return };
+    let shard = match task {
+        Task::Run(shard) => *shard,
+        Task::List => Shard::WHOLE,
+        Task::One { binary, .. } if *binary != index => return,
+        Task::One { .. } => Shard::WHOLE,
+    };
     let mut environment = environment.clone();
     environment.extend(binary.environment.clone());
     let runner = Runner { channel, plan, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
+    if let Task::One { test, .. } = task
+        && !test.is_empty()
+    {
+        return runner.run(test, &arguments.to_run(test), sent);
+    }
     let once = |sent: &mut Sent| {
-        if shard.has(index) {
+        if *task == Task::List {
+            channel.send(&Message::Listed { binary: index, tests: vec![String::new()] }, b"");
+        } else if shard.has(index) {
             runner.run("", &binary.arguments, sent);
         }
     };
-    if !binary.harness || arguments.verbatim {
+    if !binary.harness || arguments.verbatim || matches!(task, Task::One { .. }) {
         return once(sent);
     }
     let names = match runner.list(&arguments) {
@@ -60,7 +74,7 @@ pub(super) fn run(
         channel.send(&Message::Listed { binary: index, tests: piece.to_vec() }, b"");
         rest = behind;
     }
-    for name in &names {
+    for name in names.iter().filter(|_| *task != Task::List) {
         runner.run(name, &arguments.to_run(name), sent);
     }
 }

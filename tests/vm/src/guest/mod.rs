@@ -1,14 +1,15 @@
 //! Process 1 of the guest: the same executable as the command, started by the kernel as `/init`.
 //!
-//! It mounts the file systems that tests expect, reads the plan and runs each test in a process of its own. It reports
-//! to the host over the result channel, and powers off. It never returns and never fails silently: errors before the
-//! channel is open go to the console, all others are notes on the channel.
+//! It mounts the file systems that tests expect, waits for its orders and runs each test in a process of its own. It
+//! reports to the host over the result channel, and powers off. It never returns and never fails silently: errors
+//! before the channel is open go to the console, all others are notes on the channel.
 
 mod channel;
 mod harness;
 mod leftovers;
 mod loopback;
 mod mounts;
+mod orders;
 mod process;
 mod stacks;
 
@@ -20,9 +21,9 @@ use std::path::Path;
 use channel::Channel;
 
 use crate::coverage;
-use crate::plan::{PLAN, Plan, RESULTS};
+use crate::orders::Orders;
+use crate::plan::{INIT, Plan, RESULTS};
 use crate::protocol::Message;
-use crate::shard::Shard;
 
 /// Runs a guest's process 1 and never returns, if this process is one. Otherwise does nothing.
 pub fn run_if_init() {
@@ -32,7 +33,7 @@ pub fn run_if_init() {
 }
 
 fn is_init() -> bool {
-    std::process::id() == 1 && Path::new(PLAN).exists()
+    std::process::id() == 1 && Path::new(INIT).exists()
 }
 
 /// Runs process 1 from start to power-off.
@@ -40,11 +41,8 @@ fn main() -> ! {
     let complaints = mounts::all();
     match Channel::open() {
         Ok(channel) => {
-            for complaint in complaints {
-                channel.note(complaint);
-            }
             // Without the last message the host knows that the results are incomplete.
-            if work(&channel) {
+            if work(&channel, complaints) {
                 channel.send(&Message::Done, b"");
             }
             channel.drain();
@@ -54,33 +52,36 @@ fn main() -> ! {
     power_off()
 }
 
-/// Executes the plan; returns false if it cannot be read.
-fn work(channel: &Channel) -> bool {
+/// Waits for orders and executes them; returns false if there are none.
+fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
-        channel.note(format!("cannot bring up the loopback interface: {error}"));
+        complaints.push(format!("cannot bring up the loopback interface: {error}"));
     }
-    channel.send(&hello(), b"");
-    channel.beat();
-    let plan = match fs::read(PLAN)
-        .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_slice::<Plan>(&text).map_err(|error| error.to_string()))
-    {
-        Ok(plan) => plan,
+    let Orders { plan, task, .. } = match orders::take(channel) {
+        Ok(orders) => {
+            complaints.extend(orders::wake(&orders));
+            orders
+        }
         Err(error) => {
-            channel.note(format!("cannot read the plan {PLAN}: {error}"));
+            eprintln!("cutaway-vm: cannot read the orders on {}: {error}", channel::PATH);
             return false;
         }
     };
+    channel.send(&hello(), b"");
+    channel.beat();
+    // Only now: a saved guest is restored many times, and each run reports them.
+    for complaint in complaints {
+        channel.note(complaint);
+    }
     let environment = environment(&plan);
     if let Some(directory) = plan.environment.get(coverage::VARIABLE)
         && let Err(error) = open_directory(Path::new(directory))
     {
         channel.note(format!("cannot create {directory}, so there is no coverage: {error}"));
     }
-    let shard = Shard::of_this_guest();
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(channel, &plan, index, shard, &environment, &mut leftovers);
+        harness::run(channel, &plan, index, &task, &environment, &mut leftovers);
     }
     true
 }

@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use cpio::newc::{Builder, ModeFileType};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -188,6 +189,38 @@ impl Tree {
                 Node::Folder | Node::Link(_) => 0,
             })
             .sum()
+    }
+
+    /// Returns a hash of all paths, links, modes and contents.
+    ///
+    /// # Errors
+    /// If a host file can no longer be read.
+    pub(crate) fn digest(&self) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for (path, node) in &self.nodes {
+            // Each part is preceded by its size: no two trees are the same sequence of bytes.
+            let mut part = |bytes: &[u8]| {
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(bytes);
+            };
+            part(path.as_os_str().as_encoded_bytes());
+            match node {
+                Node::Folder => part(b"directory"),
+                Node::Link(target) => {
+                    part(b"link");
+                    part(target.as_os_str().as_encoded_bytes());
+                }
+                Node::Bytes { bytes, executable } => {
+                    part(if *executable { &b"program"[..] } else { b"file" });
+                    part(bytes);
+                }
+                Node::Host { path, executable, .. } => {
+                    part(if *executable { &b"program"[..] } else { b"file" });
+                    part(&fs::read(path).map_err(Error::file("read", path))?);
+                }
+            }
+        }
+        Ok(hash.finalize().into())
     }
 
     /// Packs the tree. Directories precede their content, because their names sort first.

@@ -45,6 +45,8 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     pub(crate) console: PathBuf,
     pub(crate) monitor: PathBuf,
+    /// The socket for the state of a saved guest, which is then restored and does not boot.
+    pub(crate) incoming: Option<PathBuf>,
     /// QEMU's stderr.
     pub(crate) complaints: PathBuf,
 }
@@ -70,14 +72,27 @@ impl Machine {
         option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { "max" }.into());
         option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
         option("-m", format!("{}M", self.memory_mib).into());
-        option("-kernel", files.kernel.clone().into());
-        option("-initrd", files.initramfs.clone().into());
-        option("-append", line.into());
-        option("-chardev", format!("file,id=console,path={}", escaped(&files.console)).into());
+        let append = match &files.incoming {
+            // The kernel and its files are in the saved memory. It stays paused (`-S`) until its state is complete.
+            Some(socket) => {
+                option("-incoming", format!("unix:{}", socket.display()).into());
+                "on"
+            }
+            None => {
+                option("-kernel", files.kernel.clone().into());
+                option("-initrd", files.initramfs.clone().into());
+                option("-append", line.into());
+                "off"
+            }
+        };
+        option("-chardev", format!("file,id=console,path={},append={append}", escaped(&files.console)).into());
         option("-serial", "chardev:console".into());
         option("-chardev", "stdio,id=results,signal=off".into());
         option("-serial", "chardev:results".into());
         option("-qmp", format!("unix:{},server=on,wait=off", escaped(&files.monitor)).into());
+        if files.incoming.is_some() {
+            all.push("-S".into());
+        }
         all
     }
 }
@@ -95,6 +110,7 @@ mod tests {
             console: "/a,b/console".into(),
             monitor: "/m".into(),
             complaints: "/c".into(),
+            incoming: None,
         };
         let line: Vec<String> = machine
             .arguments(&files, Accelerator::Tcg)
@@ -105,7 +121,7 @@ mod tests {
         assert_eq!(after("-smp"), "cpus=2,maxcpus=4");
         assert_eq!(after("-m"), "256M");
         assert!(after("-append").ends_with(" quiet"));
-        assert!(line.contains(&"file,id=console,path=/a,,b/console".to_owned()));
+        assert!(line.contains(&"file,id=console,path=/a,,b/console,append=off".to_owned()));
         assert!(line.contains(&"-no-reboot".to_owned()));
     }
 }

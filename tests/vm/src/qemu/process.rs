@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::accelerator::Accelerator;
 use super::machine::{ADVICE, Files, Machine, PROGRAM};
@@ -16,13 +16,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a guest and returns its result channel.
-    pub(crate) fn start(machine: &Machine, files: &Files, accelerator: Accelerator) -> Result<(Self, ChildStdout)> {
+    /// Starts a guest and returns the two ends of its channel.
+    pub(crate) fn start(
+        machine: &Machine,
+        files: &Files,
+        accelerator: Accelerator,
+    ) -> Result<(Self, ChildStdin, ChildStdout)> {
         let complaints = File::create(&files.complaints).map_err(Error::file("create", &files.complaints))?;
         let mut command = Command::new(PROGRAM);
         command
             .args(machine.arguments(files, accelerator))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(complaints)
             // This process handles Ctrl-C: QEMU is not in the terminal's process group.
@@ -32,12 +36,14 @@ impl Running {
             ErrorKind::NotFound => Error::NotInstalled { program: PROGRAM.to_owned(), advice: ADVICE },
             _ => Error::File { attempt: "run", path: PROGRAM.into(), source: error },
         })?;
-        let channel = child.stdout.take().ok_or_else(|| Error::File {
-            attempt: "read from",
-            path: PROGRAM.into(),
-            source: io::Error::other("its output is not piped"),
-        })?;
-        Ok((Self { child }, channel))
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(Error::File {
+                attempt: "talk to",
+                path: PROGRAM.into(),
+                source: io::Error::other("its input and output are not piped"),
+            });
+        };
+        Ok((Self { child }, to, from))
     }
 
     /// Returns the exit status if QEMU has ended by itself.

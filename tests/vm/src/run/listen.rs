@@ -1,26 +1,27 @@
 //! Boots a guest, receives its messages, and ends it.
 
 use std::fs;
-use std::io::BufReader;
-use std::path::Path;
-use std::process::ChildStdout;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::dispatch::Dispatch;
 use super::heard::Heard;
-use super::spec::{COMPLAINTS, CONSOLE, Run};
+use super::spec::{COMPLAINTS, CONSOLE, Run, Start};
 use super::transcript::Transcript;
 use crate::console;
 use crate::error::{Error, Result};
+use crate::frames::{self, Frame};
 use crate::interrupt;
-use crate::protocol::{self, Message};
+use crate::protocol::Message;
 use crate::qemu::{Files, Running, monitor};
 use crate::report::{End, Guest};
 
 /// An iteration of the receive loop takes a tenth of a second. If one takes longer than this, this process was stopped.
 const LONG_TURN: Duration = Duration::from_secs(2);
-/// The largest number of buffered frames; after that, the guest waits.
-const FRAMES_AHEAD: usize = 64;
+const TURN: Duration = Duration::from_millis(100);
+/// Before the first message the turns are short: a restored guest is asked in each whether it listens.
+const FIRST_TURNS: Duration = Duration::from_millis(20);
 
 impl Run<'_> {
     /// Runs the guest. `listen` receives its progress as it happens.
@@ -32,16 +33,28 @@ impl Run<'_> {
         let sockets = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
         let files = Files {
             kernel: self.kernel.image.clone(),
-            initramfs: self.initramfs.to_path_buf(),
+            initramfs: if let Start::Boot(path) = self.start { path.to_path_buf() } else { PathBuf::new() },
             console: self.folder.join(CONSOLE),
             monitor: sockets.path().join("qmp"),
             complaints: self.folder.join(COMPLAINTS),
+            incoming: matches!(self.start, Start::Restore(_)).then(|| sockets.path().join("state")),
         };
         let started = Instant::now();
-        let (mut qemu, channel) = Running::start(self.machine, &files, self.accelerator)?;
+        if let Start::Restore(saved) = self.start {
+            saved.console_to(&files.console)?;
+        }
+        let (mut qemu, to, from) = Running::start(self.machine, &files, self.accelerator)?;
         let mut transcript = Transcript::new(self);
-        let frames = receive(channel);
-        let end = self.hear(&frames, &files.monitor, &mut transcript, started, listen);
+        let frames = frames::receive(from);
+        let mut orders = Dispatch::new(self, frames::send(to));
+        let restored = match (self.start, &files.incoming) {
+            (Start::Restore(saved), Some(socket)) => saved.restore(socket, &files.monitor, &mut qemu),
+            _ => Ok(()),
+        };
+        let end = match restored {
+            Ok(()) => self.hear(&frames, &files.monitor, &mut transcript, &mut orders, started, listen),
+            Err(error) => Ending::Noise(format!("the saved guest was not restored: {error}")),
+        };
         let status = wait_a_little(&mut qemu)?;
         qemu.kill();
         let console =
@@ -54,9 +67,10 @@ impl Run<'_> {
     /// Records the guest's messages in `transcript`, until it ends, hangs, or exceeds its time limit.
     fn hear(
         &self,
-        frames: &mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>>,
+        frames: &mpsc::Receiver<Frame>,
         monitor_socket: &Path,
         transcript: &mut Transcript<'_>,
+        orders: &mut Dispatch<'_>,
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Ending {
@@ -77,7 +91,12 @@ impl Run<'_> {
             if started.elapsed().saturating_sub(still) > self.limits.whole {
                 break Ending::OutOfTime;
             }
-            match frames.recv_timeout(Duration::from_millis(100)) {
+            orders.ask(transcript.has_booted());
+            match frames.recv_timeout(if transcript.has_booted() { TURN } else { FIRST_TURNS }) {
+                Ok(Ok((Message::Ready, _))) => {
+                    heard_last = Instant::now();
+                    orders.send();
+                }
                 Ok(Ok((message, payload))) => {
                     heard_last = Instant::now();
                     hanging = None;
@@ -140,27 +159,6 @@ impl Ending {
             },
         }
     }
-}
-
-/// Reads frames on a separate thread, so that waiting for one can have a time limit.
-fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>> {
-    let (send, receive) = mpsc::sync_channel(FRAMES_AHEAD);
-    std::thread::spawn(move || {
-        let mut channel = BufReader::with_capacity(1 << 16, channel);
-        loop {
-            let frame = match protocol::read(&mut channel) {
-                Ok(Some(frame)) => Ok(frame),
-                Ok(None) => return,
-                Err(error) => Err(error),
-            };
-            let last = frame.is_err();
-            // The receiver may have given up on this guest already.
-            if send.send(frame).is_err() || last {
-                return;
-            }
-        }
-    });
-    receive
 }
 
 /// Waits a moment for QEMU to end: a guest powers off shortly after its last message.

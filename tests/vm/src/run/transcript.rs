@@ -11,6 +11,7 @@ use super::verdict;
 use crate::console;
 use crate::error::{Error, Result, chain};
 use crate::libtest;
+use crate::orders::Task;
 use crate::protocol::{Message, Status};
 use crate::report::{End, Guest, Outcome, Test};
 use crate::version::Version;
@@ -43,7 +44,10 @@ impl<'a> Transcript<'a> {
             started: Instant::now(),
             booted: None,
             tests: Vec::new(),
-            waiting: Vec::new(),
+            waiting: match run.task {
+                Task::One { binary, test } => vec![(*binary, test.clone())],
+                Task::Run(_) | Task::List => Vec::new(),
+            },
             current: None,
             notes: Vec::new(),
             exit_code: None,
@@ -73,7 +77,7 @@ impl<'a> Transcript<'a> {
                 self.booted = Some((release, self.started.elapsed().as_secs_f64()));
                 listen(Heard::Booted);
             }
-            Message::Beat => {}
+            Message::Ready | Message::Beat => {}
             Message::Listed { binary, tests } => {
                 listen(Heard::Listed(tests.len()));
                 self.waiting.extend(tests.into_iter().map(|name| (binary, name)));
@@ -174,7 +178,7 @@ impl<'a> Transcript<'a> {
             self.tests.push(without_end(binary, name, Outcome::NotRun));
         }
         // Binaries that did not run have no listed tests, but must be in the report.
-        if end != End::Clean {
+        if end != End::Clean && !matches!(self.run.task, Task::One { .. }) {
             for binary in &self.run.plan.binaries {
                 if !self.tests.iter().any(|test| test.binary == binary.label) {
                     self.tests.push(without_end(binary.label.clone(), String::new(), Outcome::NotRun));
