@@ -87,8 +87,8 @@ fn first_with(
     let mut room = vec![0; if level == LogLevel::Reason { REASON } else { WHOLE }];
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
     let mut answer = load_retrying(program, token, level, &mut room);
-    // A kernel without `fd_array_cnt` answers E2BIG if its `union bpf_attr` ends before it, and EINVAL (`CHECK_ATTR`) if
-    // another command made the union longer: 6.7 to 6.13.
+    // A kernel without `fd_array_cnt` answers E2BIG if its `union bpf_attr` ends before it, and EINVAL (`CHECK_ATTR`)
+    // if another command made the union longer: 6.7 to 6.13.
     #[cfg(feature = "load-options")]
     if matches!(errno(&answer), Some(libc::E2BIG | libc::EINVAL)) && !program.bound.is_empty() && is_blank(&room) {
         program.bound = &[];

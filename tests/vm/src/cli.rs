@@ -177,7 +177,7 @@ pub struct Args {
     /// of PACKAGE) are built, but do not run. So nothing is built again if
     /// `cargo test --workspace` has run before: without a package, Cargo may
     /// build its dependencies with other features.
-    #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY)]
+    #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY, verbatim_doc_comment)]
     exclude: Vec<String>,
     /// Argument for `cargo test --no-run` (repeatable)
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = WITHOUT_BINARY)]
