@@ -90,7 +90,7 @@ pub fn main(quick: bool, directory: &Path, table: &mut Table) {
 }
 
 /// Returns the object files below a directory.
-fn objects(directory: &Path) -> Vec<PathBuf> {
+pub fn objects(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory of objects").flatten() {
         let path = entry.path();

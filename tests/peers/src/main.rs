@@ -8,6 +8,8 @@
 //! peers verify [--quick] [--csv FILE]      loading of an object that takes the verifier long, on all CPUs
 //! peers corpus [--quick] [--csv FILE] [--in DIRECTORY]    opening and loading of the objects in a directory
 //!                                          (default: tests/corpus)
+//! peers memory [--quick] [--csv FILE] [--in DIRECTORY]    memory of opening and loading the same objects, each in
+//!                                          a process of its own
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 mod corpus;
 mod kernel;
 mod load;
+mod memory;
 mod perf;
 mod ring;
 mod table;
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [buffer @ ("ring" | "perf" | "load" | "verify" | "corpus"), options @ ..] => {
+        [buffer @ ("ring" | "perf" | "load" | "verify" | "corpus" | "memory"), options @ ..] => {
             let quick = options.contains(&"--quick");
             let file = options.iter().position(|option| *option == "--csv");
             let mut table = table::Table::default();
@@ -40,11 +43,15 @@ fn main() -> ExitCode {
                 "ring" => ring::main(ring::Effort::of(quick), &mut table),
                 "load" => load::main(quick, &mut table),
                 "verify" => verify::main(quick, &mut table),
-                "corpus" => {
+                "corpus" | "memory" => {
                     let given = options.iter().position(|option| *option == "--in");
                     let given = given.and_then(|at| options.get(at + 1).copied());
                     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus");
-                    corpus::main(quick, Path::new(given.unwrap_or(own)), &mut table);
+                    let directory = Path::new(given.unwrap_or(own));
+                    match *buffer {
+                        "memory" => memory::main(quick, directory, &mut table),
+                        _ => corpus::main(quick, directory, &mut table),
+                    }
                 }
                 _ => {
                     let only = options.iter().position(|option| *option == "--only");
@@ -63,10 +70,15 @@ fn main() -> ExitCode {
                 "load" => load::verdict(&table),
                 "verify" => verify::verdict(&table),
                 "corpus" => corpus::verdict(&table),
+                "memory" => memory::verdict(&table),
                 _ => true,
             };
             if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        ["memory-of", peer, path] => match memory::of(peer, path) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        },
         ["instructions", peer, drains @ ..] => {
             let drains = drains.first().and_then(|drains| drains.parse().ok()).unwrap_or(1);
             ring::instructions(peer, drains);
@@ -79,7 +91,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: peers (ring | perf | load | verify | corpus) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
+                "usage: peers (ring | perf | load | verify | corpus | memory) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
                      CONSUMER [DRAINS]"
             );
             ExitCode::from(2)

@@ -59,6 +59,13 @@ impl Table {
         }
     }
 
+    /// Returns the median of the values of one consumer.
+    pub fn median(&self, what: &str, peer: &str) -> Option<f64> {
+        let measure = self.measures.iter().find(|measure| measure.what == what)?;
+        let (_, values) = measure.peers.iter().find(|(known, _)| *known == peer)?;
+        Some(Spread::of(values).median)
+    }
+
     /// Returns the median of the rounds' ratios of one consumer to another.
     pub fn ratio(&self, what: &str, peer: &str, other: &str) -> Option<f64> {
         let measure = self.measures.iter().find(|measure| measure.what == what)?;

@@ -19,7 +19,7 @@ pub(crate) enum Bench {
     /// Prints tables and writes dated CSVs to tests/peers/results.
     #[command(verbatim_doc_comment)]
     Peers {
-        /// Measure only this: ring, perf, load, verify, corpus
+        /// Measure only this: ring, perf, load, verify, corpus, memory
         #[arg(value_enum, hide_possible_values = true)]
         buffer: Option<Buffer>,
         /// Run fewer and shorter rounds, and write no CSV
@@ -53,6 +53,8 @@ pub(crate) enum Buffer {
     Verify,
     /// Loading of each object in tests/corpus
     Corpus,
+    /// Memory of loading each object in tests/corpus
+    Memory,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -75,7 +77,7 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify, Buffer::Corpus],
+        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify, Buffer::Corpus, Buffer::Memory],
     };
     for buffer in buffers {
         let name = match buffer {
@@ -84,6 +86,7 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
             Buffer::Load => "load",
             Buffer::Verify => "verify",
             Buffer::Corpus => "corpus",
+            Buffer::Memory => "memory",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
         let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };

@@ -15,6 +15,14 @@ use crate::tools::{self, Outcome, Result};
 /// This project's loader, and those that it is compared with.
 const LOADERS: [&str; 3] = ["cutaway", "libbpf-rs", "aya"];
 
+/// How much the medians of equal memory may differ, in KiB.
+///
+/// `VmHWM` of the same binary varies by about 50 KiB (standard deviation) from process to process: the addresses are
+/// random, so faults map different neighbors, and the kernel sums its counters of pages per CPU. The median of 41
+/// processes then varies by about 10 KiB, and the difference of two medians by about 14 KiB. This is twice that, in
+/// pages.
+const MEMORY_NOISE: u64 = 28;
+
 /// The cost of one process.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
@@ -72,7 +80,8 @@ pub(super) fn run(quick: bool) -> Result {
         }
         let [(ours, _), (libbpf, _), ..] = costs.as_slice() else { continue };
         misses.extend((ours.cpu > libbpf.cpu).then(|| format!("{question}: more CPU than libbpf")));
-        misses.extend((ours.memory > libbpf.memory).then(|| format!("{question}: more memory than libbpf")));
+        let more = ours.memory > libbpf.memory + MEMORY_NOISE;
+        misses.extend(more.then(|| format!("{question}: more memory than libbpf")));
     }
     match misses.is_empty() {
         true => Ok(Outcome::Done),
