@@ -35,6 +35,7 @@ pub mod report;
 pub mod requirements;
 pub mod run;
 pub mod shard;
+pub mod slice;
 pub mod suite;
 mod tool;
 mod version;

@@ -34,8 +34,10 @@ pub(super) fn run(
     environment.extend(binary.environment.clone());
     let runner = Runner { channel, plan, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
+    // The name without its kind: the kind may differ between kernels, the slice must not.
+    let in_slice = |name: &str| plan.slice.is_none_or(|slice| slice.has(&binary.label, libtest::without_kind(name).0));
     let once = |sent: &mut Sent| {
-        if shard.has(index) {
+        if shard.has(index) && in_slice("") {
             runner.run("", &binary.arguments, sent);
         }
     };
@@ -52,8 +54,11 @@ pub(super) fn run(
         Err(_) => return,
     };
     // Numbered from the binary's index on. Otherwise the first guest would have the larger half of every binary.
-    let names: Vec<String> =
-        (index..).zip(names).filter(|(number, _)| shard.has(*number)).map(|(_, name)| name).collect();
+    let names: Vec<String> = (index..)
+        .zip(names.into_iter().filter(|name| in_slice(name)))
+        .filter(|(number, _)| shard.has(*number))
+        .map(|(_, name)| name)
+        .collect();
     let mut rest = names.as_slice();
     while !rest.is_empty() {
         let (piece, behind) = rest.split_at(fitting(rest));

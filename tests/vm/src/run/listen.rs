@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::BufReader;
-use std::path::Path;
 use std::process::ChildStdout;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -41,7 +40,7 @@ impl Run<'_> {
         let (mut qemu, channel) = Running::start(self.machine, &files, self.accelerator)?;
         let mut transcript = Transcript::new(self);
         let frames = receive(channel);
-        let end = self.hear(&frames, &files.monitor, &mut transcript, started, listen);
+        let end = self.hear(&frames, &files, &mut transcript, started, listen);
         let status = wait_a_little(&mut qemu)?;
         qemu.kill();
         let console =
@@ -55,7 +54,7 @@ impl Run<'_> {
     fn hear(
         &self,
         frames: &mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>>,
-        monitor_socket: &Path,
+        files: &Files,
         transcript: &mut Transcript<'_>,
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
@@ -64,6 +63,7 @@ impl Run<'_> {
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
+        let mut console_bytes = 0;
         let mut turn = Instant::now();
         loop {
             if turn.elapsed() > LONG_TURN {
@@ -85,13 +85,21 @@ impl Run<'_> {
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
                 Err(RecvTimeoutError::Timeout) => {
+                    // A kernel that still prints boots, however slow the host is.
+                    if !transcript.has_booted() && hanging.is_none() {
+                        let bytes = fs::metadata(&files.console).map_or(0, |about| about.len());
+                        if bytes > console_bytes {
+                            console_bytes = bytes;
+                            heard_last = Instant::now();
+                        }
+                    }
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
                         None if heard_last.elapsed() > patience => {
                             // No message: an NMI makes the guest print its stacks on the console, and it gets time for
                             // that.
                             hanging = Some(Instant::now());
-                            if let Err(error) = monitor::inject_nmi(monitor_socket) {
+                            if let Err(error) = monitor::inject_nmi(&files.monitor) {
                                 transcript.note(format!("the NMI was not sent: {error}"));
                             }
                         }
