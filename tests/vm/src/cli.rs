@@ -22,6 +22,7 @@ use crate::progress::{Detail, Screen};
 use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
 use crate::saved::command as saved;
+use crate::slice::Slice;
 use crate::suite;
 
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
@@ -83,10 +84,16 @@ pub struct Args {
     ///
     /// A guest sends a message every second. If no message comes for SECS
     /// seconds, the guest counts as hung and is ended. SECS is at least 5.
-    /// While a guest boots, the limit is at least 90 seconds.
+    /// While a guest boots, --boot-timeout applies.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     hang_timeout: u64,
+    /// Seconds without progress that end a boot
+    ///
+    /// Until its first message, a guest makes progress if its console grows.
+    /// Default: 90, or --hang-timeout if that is larger.
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(5..), verbatim_doc_comment)]
+    boot_timeout: Option<u64>,
     /// Accelerator: auto (default), kvm, tcg (emulation)
     ///
     /// auto: KVM where it works, software emulation elsewhere
@@ -132,6 +139,13 @@ pub struct Args {
     /// and those that no run has used for a week.
     #[arg(long, value_name = "MIB", default_value_t = 4096, verbatim_doc_comment)]
     saved_limit: u64,
+    /// Run only the tests of shard K of N
+    ///
+    /// For N machines that divide the tests among them. A hash of the test's
+    /// name decides: each test is in one shard, the same on every kernel, and
+    /// a new test moves no other. BINARY must be a test harness.
+    #[arg(long, value_name = "K/N", verbatim_doc_comment)]
+    shard: Option<Slice>,
     /// Keep each guest's files
     ///
     /// The files are the console log, QEMU's messages, the initramfs, and the
@@ -300,7 +314,7 @@ impl Args {
             append: self.append.clone(),
             choice: self.accel,
             limits: Limits {
-                boot: limit(self.hang_timeout.max(90)),
+                boot: limit(self.boot_timeout.unwrap_or(self.hang_timeout.max(90))),
                 silence: limit(self.hang_timeout),
                 whole: limit(self.timeout),
             },
@@ -348,7 +362,12 @@ impl Args {
 
     /// Returns the plan of the guests, and the files it needs.
     fn work(&self) -> Result<(Plan, Vec<PathBuf>)> {
-        let mut plan = Plan { test_seconds: self.test_timeout, output_limit: self.output_limit, ..Plan::default() };
+        let mut plan = Plan {
+            test_seconds: self.test_timeout,
+            output_limit: self.output_limit,
+            slice: self.shard,
+            ..Plan::default()
+        };
         let mut bring = Vec::new();
         for path in &self.bring {
             bring.push(found(path)?);
@@ -383,6 +402,10 @@ impl Args {
     ) -> Result<()> {
         let path = found(program)?;
         let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let harness = !self.plain && libtest::is_harness(&bytes);
+        if self.shard.is_some() && !harness {
+            return Err(Error::NoTests { path });
+        }
         let directory = std::env::current_dir().map_err(Error::file("find", "the current directory"))?;
         for (name, value) in std::env::vars() {
             // Pass on the variables that cargo sets for a test; drop the rest of the host's environment.
@@ -404,7 +427,7 @@ impl Args {
             path: path.display().to_string(),
             directory: directory.display().to_string(),
             arguments: arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-            harness: !self.plain && libtest::is_harness(&bytes),
+            harness,
             ..Binary::default()
         });
         Ok(())

@@ -57,6 +57,12 @@ pub enum Error {
         /// The name as given.
         test: String,
     },
+    /// `--shard` with a program that has no tests to divide.
+    #[error("--shard divides the tests of a test harness, but {} runs once: omit --shard", path.display())]
+    NoTests {
+        /// The program.
+        path: PathBuf,
+    },
     /// The guest's memory is too small for its files.
     #[error(
         "the guest's files need {needed_mib} MiB of memory, but it has {memory_mib}: use --memory {needed_mib} or more"

@@ -40,6 +40,7 @@ pub mod requirements;
 pub mod run;
 pub mod saved;
 pub mod shard;
+pub mod slice;
 mod start;
 pub mod suite;
 mod tool;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::slice::Slice;
+
 /// A file that only a guest has: its process 1 is this program.
 pub const INIT: &str = "/cutaway-vm/init";
 /// The directory for files that tests leave for the host; also in `CUTAWAY_VM_RESULTS`.
@@ -23,6 +25,9 @@ pub struct Plan {
     pub test_seconds: u64,
     /// The bytes of output that are kept of one test; the rest is counted and dropped.
     pub output_limit: u64,
+    /// The share of this machine, if several machines divide the tests among them.
+    #[serde(default)]
+    pub slice: Option<Slice>,
 }
 
 /// An executable and its parameters.

@@ -46,7 +46,12 @@ pub(super) fn run(
     {
         return runner.run(test, &arguments.to_run(test), sent);
     }
+    // The name without its kind: the kind may differ between kernels, the slice must not.
+    let in_slice = |name: &str| plan.slice.is_none_or(|slice| slice.has(&binary.label, libtest::without_kind(name).0));
     let once = |sent: &mut Sent| {
+        if !in_slice("") {
+            return;
+        }
         if *task == Task::List {
             channel.send(&Message::Listed { binary: index, tests: vec![String::new()] }, b"");
         } else if shard.has(index) {
@@ -66,8 +71,11 @@ pub(super) fn run(
         Err(_) => return,
     };
     // Numbered from the binary's index on. Otherwise the first guest would have the larger half of every binary.
-    let names: Vec<String> =
-        (index..).zip(names).filter(|(number, _)| shard.has(*number)).map(|(_, name)| name).collect();
+    let names: Vec<String> = (index..)
+        .zip(names.into_iter().filter(|name| in_slice(name)))
+        .filter(|(number, _)| shard.has(*number))
+        .map(|(_, name)| name)
+        .collect();
     let mut rest = names.as_slice();
     while !rest.is_empty() {
         let (piece, behind) = rest.split_at(fitting(rest));

@@ -20,10 +20,23 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
         for binary in binaries {
             let mut suite = TestSuite::new(format!("{binary} on {}", guest.name));
             suite.add_property(("kernel", guest.release.as_deref().unwrap_or(&guest.name)));
+            if let Some(slice) = matrix.slice {
+                suite.add_property(("shard", slice.to_string().as_str()));
+            }
             for test in guest.tests.iter().filter(|test| test.binary == binary) {
                 let unrun = never_ran.iter().any(|row| row.binary == test.binary && row.name == test.name);
                 suite.add_test_case(case(guest, test, unrun));
             }
+            report.add_test_suite(suite);
+        }
+        // Present even if no test is in the shard, so that a report without it shows a machine that did not run.
+        if let Some(slice) = matrix.slice {
+            let mut suite = TestSuite::new(format!("shard {slice} on {}", guest.name));
+            let status = match &guest.end {
+                End::Clean => TestCaseStatus::success(),
+                _ => TestCaseStatus::non_success(NonSuccessKind::Error),
+            };
+            suite.add_test_case(TestCase::new(format!("shard {slice} runs to completion"), status));
             report.add_test_suite(suite);
         }
         if guest.end != End::Clean {
@@ -93,6 +106,14 @@ mod tests {
     use crate::console::Crash;
 
     #[test]
+    fn shard_without_tests_is_in_the_report() {
+        let matrix = Matrix { guests: vec![guest("6.1", Vec::new())], slice: "2/5".parse().ok(), ..Matrix::default() };
+        let text = xml(&matrix).unwrap();
+        assert!(text.contains(r#"<testsuite name="shard 2/5 on 6.1""#), "{text}");
+        assert!(text.contains(r#"<testcase name="shard 2/5 runs to completion"/>"#), "{text}");
+    }
+
+    #[test]
     fn every_outcome_has_an_element() {
         let mut died =
             guest("6.1", vec![test("a", Outcome::Died), test("b", Outcome::NotRun), test("c", Outcome::Passed)]);
@@ -101,8 +122,12 @@ mod tests {
             "5.10",
             vec![test("a", Outcome::Skipped("needs 5.15".into())), test("b", Outcome::Failed("why & how".into()))],
         );
-        let text =
-            xml(&Matrix { guests: vec![died, skipped], absent: vec![("7.3".into(), "gone".into(), true)] }).unwrap();
+        let text = xml(&Matrix {
+            guests: vec![died, skipped],
+            absent: vec![("7.3".into(), "gone".into(), true)],
+            slice: None,
+        })
+        .unwrap();
         for part in [
             r#"<testsuites name="cutaway-vm" tests="7" failures="1" errors="4">"#,
             r#"<testsuite name="suite on 6.1""#,

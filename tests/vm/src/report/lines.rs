@@ -155,7 +155,14 @@ pub fn verdict(matrix: &Matrix) -> String {
         (true, false) => "ok",
         (false, _) => "FAILED",
     };
-    let _ = writeln!(text, "vm result: {result}");
+    match matrix.slice {
+        Some(slice) => {
+            let _ = writeln!(text, "vm result of shard {slice}: {result}");
+        }
+        None => {
+            let _ = writeln!(text, "vm result: {result}");
+        }
+    }
     text
 }
 

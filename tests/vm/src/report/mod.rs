@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::console::Crash;
 use crate::requirements;
+use crate::slice::Slice;
 use crate::version::Version;
 
 /// The outcome of one test.
@@ -151,6 +152,8 @@ pub struct Matrix {
     pub guests: Vec<Guest>,
     /// The kernels that were not available: name, reason, and whether the user named it (then the run fails).
     pub absent: Vec<(String, String, bool)>,
+    /// The share of this machine, if several machines divide the tests among them.
+    pub slice: Option<Slice>,
 }
 
 impl Matrix {
@@ -257,7 +260,7 @@ mod tests {
     fn test_skipped_on_every_kernel_fails_the_matrix() {
         let on =
             |name: &str, links: Outcome| guest(name, vec![test("links", links), test("slow", skip("takes an hour"))]);
-        let mut matrix = Matrix { guests: vec![on("5.10", skip("needs 5.15"))], absent: vec![] };
+        let mut matrix = Matrix { guests: vec![on("5.10", skip("needs 5.15"))], absent: vec![], slice: None };
         assert!(matrix.succeeded(), "with one kernel a skip is allowed");
         matrix.guests.push(on("6.1", Outcome::Passed));
         assert_eq!(matrix.never_ran(), [Row { binary: "suite".into(), name: "slow".into() }]);
@@ -266,7 +269,8 @@ mod tests {
 
     #[test]
     fn absent_kernels_matter_only_when_named() {
-        let mut matrix = Matrix { guests: vec![guest("6.1", vec![test("a", Outcome::Passed)])], absent: vec![] };
+        let mut matrix =
+            Matrix { guests: vec![guest("6.1", vec![test("a", Outcome::Passed)])], absent: vec![], slice: None };
         matrix.absent.push(("5.10".into(), "gone".into(), false));
         assert!(matrix.succeeded());
         matrix.absent.push(("5.10".into(), "gone".into(), true));

@@ -68,6 +68,7 @@ mod tests {
     #[test]
     fn one_row_per_test_and_one_column_per_kernel() {
         let matrix = Matrix {
+            slice: None,
             guests: vec![
                 guest(
                     "5.10",

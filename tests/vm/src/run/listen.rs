@@ -1,7 +1,7 @@
 //! Boots a guest, receives its messages, and ends it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ impl Run<'_> {
             _ => Ok(()),
         };
         let end = match restored {
-            Ok(()) => self.hear(&frames, &files.monitor, &mut transcript, &mut orders, started, listen),
+            Ok(()) => self.hear(&frames, &files, &mut transcript, &mut orders, started, listen),
             Err(error) => Ending::Noise(format!("the saved guest was not restored: {error}")),
         };
         let status = wait_a_little(&mut qemu)?;
@@ -68,7 +68,7 @@ impl Run<'_> {
     fn hear(
         &self,
         frames: &mpsc::Receiver<Frame>,
-        monitor_socket: &Path,
+        files: &Files,
         transcript: &mut Transcript<'_>,
         orders: &mut Dispatch<'_>,
         started: Instant,
@@ -78,6 +78,7 @@ impl Run<'_> {
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
+        let mut console_bytes = 0;
         let mut turn = Instant::now();
         loop {
             if turn.elapsed() > LONG_TURN {
@@ -104,13 +105,21 @@ impl Run<'_> {
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
                 Err(RecvTimeoutError::Timeout) => {
+                    // A kernel that still prints boots, however slow the host is.
+                    if !transcript.has_booted() && hanging.is_none() {
+                        let bytes = fs::metadata(&files.console).map_or(0, |about| about.len());
+                        if bytes > console_bytes {
+                            console_bytes = bytes;
+                            heard_last = Instant::now();
+                        }
+                    }
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
                         None if heard_last.elapsed() > patience => {
                             // No message: an NMI makes the guest print its stacks on the console, and it gets time for
                             // that.
                             hanging = Some(Instant::now());
-                            if let Err(error) = monitor::inject_nmi(monitor_socket) {
+                            if let Err(error) = monitor::inject_nmi(&files.monitor) {
                                 transcript.note(format!("the NMI was not sent: {error}"));
                             }
                         }

@@ -17,7 +17,7 @@ pub(crate) const FILES: &str = "files";
 /// Time limits of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From QEMU's start to the guest's first message.
+    /// Without a message or a longer console, until the guest's first message.
     pub boot: Duration,
     /// Between two messages; the guest sends one every second.
     pub silence: Duration,

@@ -27,7 +27,7 @@ fn main() {
     }
     // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 17] = [
+    let tests: [(&str, Test); 18] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
@@ -39,6 +39,7 @@ fn main() {
         ("sick::liars", liars),
         ("sick::glutton", glutton),
         ("shared::by_two_guests", shared),
+        ("shared::by_two_machines", two_machines),
         ("sick::interrupted", interrupted),
         ("sick::killed", killed),
         ("skips::are_judged", skips_are_judged),
@@ -286,6 +287,27 @@ fn shared() -> Ran {
     let report = fs::read_to_string(&junit)?;
     assert!(report.contains(r#"name="guest on 6.1""#) && report.contains("sysrq triggered crash"), "{report}");
     Ok(())
+}
+
+/// Checks that two machines run each test once, also if each has two guests, and that a plain program is refused.
+fn two_machines() -> Ran {
+    let names = ["loopback", "mounts", "resolver", "cpus", "memory"];
+    let mut lines = Vec::new();
+    for shard in ["1/2", "2/2"] {
+        let options = ["--shard", shard, "--guests", "2", "--env", "EXPECT_CPUS=2", "--env", "EXPECT_MEMORY_MIB=512"];
+        let done = on(KERNEL, &[&options[..], &["--bring", "getent"]].concat(), &names)?;
+        done.left(0)?;
+        done.says(&format!("vm result of shard {shard}: ok"))?;
+        lines.extend(done.text.lines().filter(|line| line.starts_with("test boot ")).map(str::to_owned));
+    }
+    for name in names {
+        let own: Vec<_> = lines.iter().filter(|line| line.starts_with(&format!("test boot {name} ..."))).collect();
+        assert!(own.len() == 1 && own.iter().all(|line| line.contains("... ok")), "{name}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), names.len(), "{lines:#?}");
+    let done = run(&["--kernel", KERNEL, "--shard", "1/2"], Path::new("true"), &[])?;
+    done.left(1)?;
+    done.says("runs once: omit --shard")
 }
 
 /// Returns the process id of the QEMU that a command has started, once there is one.
