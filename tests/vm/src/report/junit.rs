@@ -110,7 +110,7 @@ mod tests {
         let matrix = Matrix { guests: vec![guest("6.1", Vec::new())], slice: "2/5".parse().ok(), ..Matrix::default() };
         let text = xml(&matrix).unwrap();
         assert!(text.contains(r#"<testsuite name="shard 2/5 on 6.1""#), "{text}");
-        assert!(text.contains(r#"<testcase name="shard 2/5 runs to completion"/>"#), "{text}");
+        assert!(text.contains(r#"<testcase name="shard 2/5 runs to completion">"#), "{text}");
     }
 
     #[test]
