@@ -55,8 +55,12 @@ impl Lab<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut on = OnKernel { kernel, release: None, absent: None, objects: Vec::new() };
         while !waiting.is_empty() {
-            let mut matrix =
-                self.job(&waiting, btf)?.run(&[request.clone()], named, self.cache, &Screen::new(Detail::Kernels))?;
+            let mut matrix = self.job(&waiting, btf)?.run(
+                std::slice::from_ref(request),
+                named,
+                self.cache,
+                &Screen::new(Detail::Aside),
+            )?;
             let Some(guest) = matrix.guests.pop() else {
                 on.absent = Some(matrix.absent.pop().map_or_else(|| "unknown".to_owned(), |(_, why, _)| why));
                 return Ok(on);
