@@ -10,6 +10,7 @@ use clap::Parser;
 
 use crate::accel::Choice;
 use crate::cache::Cache;
+use crate::compat;
 use crate::coverage;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
@@ -35,6 +36,8 @@ use crate::suite;
 /// If the following variable is set, Cargo starts test binaries with cutaway-vm.
 /// Plain `cargo test` then runs the tests in a guest (a virtual machine).
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
+///
+/// `cutaway-vm compat --help` describes the check of BPF objects.
 ///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
 /// done; 2 for wrong usage; 3 if no kernel was named and none of the default
@@ -252,6 +255,9 @@ const NO_KERNEL: u8 = 3;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = compat::run_if_named() {
+        return code;
+    }
     interrupt::watch();
     match Args::parse().run() {
         Ok(code) => code,

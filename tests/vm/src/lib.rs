@@ -17,6 +17,7 @@
 mod accel;
 mod cache;
 pub mod cli;
+mod compat;
 pub mod console;
 mod coverage;
 mod error;

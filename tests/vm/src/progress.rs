@@ -14,6 +14,8 @@ use crate::run::Heard;
 pub(crate) enum Detail {
     /// A line for each kernel.
     Kernels,
+    /// A line for each kernel, on stderr: stdout has the results, in a format for programs.
+    Aside,
     /// A line for each test.
     Tests,
     /// The program's output as it arrives, and nothing else.
@@ -98,8 +100,10 @@ impl Line<'_> {
 
     pub(crate) fn end(&self, guest: &Guest) {
         self.bar.finish_and_clear();
-        if self.screen.detail != Detail::Output {
-            self.screen.print(&lines::guest(guest));
+        match self.screen.detail {
+            Detail::Output => {}
+            Detail::Aside => self.screen.say(&lines::guest(guest)),
+            Detail::Kernels | Detail::Tests => self.screen.print(&lines::guest(guest)),
         }
     }
 }

@@ -261,11 +261,14 @@ impl Tree {
     }
 }
 
+/// Returns true for an executable or a library. A BPF object is copied as it is: its loader reads every section.
 fn is_elf(path: &Path) -> Result<bool> {
     use std::io::Read;
     let mut start = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(Error::file("read", path))?;
-    Ok(start == b"\x7fELF")
+    fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut start)).map_err(Error::file("read", path))?;
+    // The machine (`e_machine`), of either byte order.
+    let bpf = matches!(start.get(18..20), Some([247, 0] | [0, 247]));
+    Ok(start.starts_with(b"\x7fELF") && !bpf)
 }
 
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! Compares a run with the JSON of an earlier one.
+
+use super::verdict::{OnKernel, Program, Report, Verdict};
+
+/// The differences from an earlier run, one line each.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Differences {
+    /// What makes the run fail.
+    pub(super) worse: Vec<String>,
+    /// What is only told.
+    pub(super) told: Vec<String>,
+}
+
+/// Compares two runs. A cost may rise by `allow` percent.
+pub(super) fn compare(before: &Report, now: &Report, allow: f64) -> Differences {
+    let mut found = Differences::default();
+    for kernel in &now.kernels {
+        match before.kernels.iter().find(|old| old.kernel == kernel.kernel) {
+            Some(old) => on_kernel(old, kernel, allow, &mut found),
+            None => found.told.push(format!("{}: not in the baseline", kernel.kernel)),
+        }
+    }
+    for old in &before.kernels {
+        if !now.kernels.iter().any(|kernel| kernel.kernel == old.kernel) {
+            found.told.push(format!("{}: in the baseline, but not in this run", old.kernel));
+        }
+    }
+    found
+}
+
+fn on_kernel(old: &OnKernel, now: &OnKernel, allow: f64, found: &mut Differences) {
+    let at = &now.kernel;
+    if old.release != now.release {
+        let name = |on: &OnKernel| on.release.clone().unwrap_or_else(|| "unknown".to_owned());
+        found.told.push(format!("{at}: the kernel is {}; in the baseline it was {}", name(now), name(old)));
+    }
+    for object in &now.objects {
+        match old.objects.iter().find(|other| other.object == object.object) {
+            Some(other) => of_object(at, other, object, allow, found),
+            None => found.told.push(format!("{at}: {}: not in the baseline", object.object)),
+        }
+    }
+    for other in &old.objects {
+        if !now.objects.iter().any(|object| object.object == other.object) {
+            found.told.push(format!("{at}: {}: in the baseline, but not in this run", other.object));
+        }
+    }
+}
+
+fn of_object(at: &str, old: &Verdict, now: &Verdict, allow: f64, found: &mut Differences) {
+    let object = &now.object;
+    if old.loads && !now.loads {
+        let why = now.why.as_deref().unwrap_or("no reason is known");
+        found.worse.push(format!("{at}: {object}: no longer loads: {why}"));
+    }
+    for program in &now.programs {
+        let place = format!("{at}: {object}: {}", program.name);
+        match old.programs.iter().find(|other| other.name == program.name) {
+            Some(other) => of_program(&place, other, program, allow, found),
+            None => found.told.push(format!("{place}: not in the baseline")),
+        }
+    }
+    for other in &old.programs {
+        if !now.programs.iter().any(|program| program.name == other.name) {
+            found.told.push(format!("{at}: {object}: {}: in the baseline, but not in this run", other.name));
+        }
+    }
+}
+
+fn of_program(place: &str, old: &Program, now: &Program, allow: f64, found: &mut Differences) {
+    if old.loads && !now.loads {
+        found.worse.push(format!("{place}: no longer loads: {}", now.why.as_deref().unwrap_or("no reason is known")));
+    }
+    let stack = |program: &Program| program.stack.as_ref().map(|all| all.iter().copied().map(u64::from).sum());
+    for (what, old, now) in [
+        ("instructions", old.instructions, now.instructions),
+        ("total states", old.total_states, now.total_states),
+        ("peak states", old.peak_states, now.peak_states),
+        ("bytes of stack", stack(old), stack(now)),
+    ] {
+        if let (Some(old), Some(now)) = (old, now)
+            && exceeds(old, now, allow)
+        {
+            found.worse.push(format!("{place}: {now} {what}, {old} in the baseline (allowed: {allow} % more)"));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures of the verifier are far below 2^53")]
+fn exceeds(old: u64, now: u64, allow: f64) -> bool {
+    now as f64 > old as f64 * (1.0 + allow / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(loads: bool, instructions: u64) -> Report {
+        let program = Program { name: "p".into(), loads, instructions: Some(instructions), ..Program::default() };
+        let object = Verdict { object: "a.o".into(), loads, programs: vec![program], ..Verdict::default() };
+        let on = OnKernel { kernel: "6.1".into(), release: None, absent: None, objects: vec![object] };
+        Report { kernels: vec![on], skipped: vec![] }
+    }
+
+    #[test]
+    fn only_what_exceeds_the_allowance_is_worse() {
+        assert_eq!(compare(&report(true, 100), &report(true, 105), 5.0), Differences::default());
+        let found = compare(&report(true, 99), &report(true, 105), 5.0);
+        assert_eq!(found.worse, ["6.1: a.o: p: 105 instructions, 99 in the baseline (allowed: 5 % more)"]);
+    }
+
+    #[test]
+    fn what_stopped_loading_is_worse_and_what_is_new_is_told() {
+        assert_eq!(compare(&report(true, 1), &report(false, 1), 0.0).worse.len(), 2);
+        assert_eq!(compare(&report(false, 1), &report(true, 1), 0.0), Differences::default());
+        let found = compare(&Report::default(), &report(true, 1), 0.0);
+        assert_eq!((found.worse.len(), found.told.len()), (0, 1));
+    }
+}

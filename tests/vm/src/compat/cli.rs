@@ -1,0 +1,205 @@
+//! The command line of `compat`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::guests::Lab;
+use super::verdict::{OnKernel, Report};
+use super::{baseline, objects, show};
+use crate::accel::Choice;
+use crate::cache::Cache;
+use crate::error::{Error, Result, chain};
+use crate::interrupt;
+use crate::kernel::{MATRIX, Request};
+
+/// Load BPF objects on chosen kernels, and show what verifying them costs
+///
+/// Each object is loaded whole, in a process of its own. If that fails, each
+/// of its programs is loaded alone, and the object counts as not loading.
+///
+/// Exit status: 0 if every object loads on every kernel or, with --baseline,
+/// if nothing is worse than there; 1 if not, or if something could not be
+/// done; 2 for wrong usage; 130 if interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "cutaway-vm compat", version, verbatim_doc_comment)]
+struct Args {
+    /// Object file, or directory with object files
+    #[arg(required = true, value_name = "OBJECT")]
+    objects: Vec<PathBuf>,
+    /// Kernel version or `newest` (repeatable)
+    ///
+    /// Default without --image: 5.10, 6.1, 6.12 and newest.
+    #[arg(long = "kernel", value_name = "VERSION")]
+    kernels: Vec<Request>,
+    /// File of a kernel image, a bzImage (repeatable)
+    #[arg(long = "image", value_name = "FILE")]
+    images: Vec<PathBuf>,
+    /// BTF for a kernel that has none (repeatable)
+    ///
+    /// KERNEL is written as in --kernel, or is the file name of an --image.
+    #[arg(long, value_name = "KERNEL=FILE", value_parser = btf)]
+    btf: Vec<(String, PathBuf)>,
+    /// JSON of an earlier run: fail if anything is worse now
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// How much more than in the baseline a program may cost
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent, requires = "baseline")]
+    allow: f64,
+    /// Print JSON instead of the table
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown instead of the table
+    #[arg(long)]
+    markdown: bool,
+    /// Write a JUnit XML report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Time limit of each object in seconds
+    #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    object_timeout: u64,
+    /// Time limit of each guest in seconds
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t)]
+    accel: Choice,
+}
+
+fn btf(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((kernel, file)) if !kernel.is_empty() && !file.is_empty() => Ok((kernel.to_owned(), file.into())),
+        _ => Err("expected KERNEL=FILE".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("expected a percentage such as 5%".to_owned()),
+    }
+}
+
+/// Runs the subcommand.
+pub(super) fn main() -> ExitCode {
+    interrupt::watch();
+    let words = std::env::args_os().enumerate().filter(|(index, _)| *index != 1).map(|(_, word)| word);
+    match Args::parse_from(words).run() {
+        Ok(code) => code,
+        Err(Error::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("cutaway-vm compat: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Args {
+    fn run(&self) -> Result<ExitCode> {
+        // Read first: a baseline that cannot be read must not cost a run.
+        let before = self.baseline.as_deref().map(read).transpose()?;
+        let requests = self.requests();
+        for (kernel, file) in &self.btf {
+            if !requests.iter().any(|request| request.to_string() == *kernel) {
+                let why = format!("--btf names the kernel {kernel}, which is not among those of this run");
+                return Err(Error::Unusable { path: file.clone(), why });
+            }
+        }
+        let (objects, skipped) = objects::find(&self.objects)?;
+        if objects.is_empty() {
+            let path = self.objects.first().cloned().unwrap_or_default();
+            return Err(Error::Unusable { path, why: "there is no BPF object: name one".to_owned() });
+        }
+        let report = Report { kernels: self.kernels(&requests, &objects)?, skipped };
+        let found = before.map(|before| baseline::compare(&before, &report, self.allow));
+        let worse = found.as_ref().map_or(&[][..], |found| &found.worse);
+        if let Some(path) = &self.junit {
+            fs::write(path, show::junit(&report, worse)?).map_err(Error::file("write", path))?;
+        }
+        println!("{}", self.text(&report)?.trim_end());
+        let absent = report.kernels.iter().any(|on| on.absent.is_some());
+        Ok(match found {
+            Some(found) => {
+                for line in &found.told {
+                    eprintln!("note: {line}");
+                }
+                for line in &found.worse {
+                    eprintln!("worse: {line}");
+                }
+                ExitCode::from(u8::from(absent || !found.worse.is_empty()))
+            }
+            None => ExitCode::from(u8::from(!report.all_load())),
+        })
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        if self.kernels.is_empty() && self.images.is_empty() {
+            return MATRIX.iter().filter_map(|name| name.parse().ok()).collect();
+        }
+        let mut unique = Vec::new();
+        for request in self.kernels.iter().cloned().chain(self.images.iter().cloned().map(Request::Image)) {
+            if !unique.contains(&request) {
+                unique.push(request);
+            }
+        }
+        unique
+    }
+
+    fn kernels(&self, requests: &[Request], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
+        let cache = Cache::open()?;
+        let temporary = tempfile::Builder::new()
+            .prefix("cutaway-vm-")
+            .tempdir()
+            .map_err(Error::file("create", std::env::temp_dir()))?;
+        let lab = Lab {
+            cache: &cache,
+            folder: temporary.path(),
+            choice: self.accel,
+            seconds: self.object_timeout,
+            whole: self.timeout,
+        };
+        requests
+            .iter()
+            .map(|request| {
+                let name = request.to_string();
+                let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
+                lab.run(request, true, objects, btf)
+            })
+            .collect()
+    }
+
+    fn text(&self, report: &Report) -> Result<String> {
+        if self.json {
+            let unfit = |error: serde_json::Error| Error::Unusable { path: "JSON".into(), why: error.to_string() };
+            serde_json::to_string_pretty(report).map_err(unfit)
+        } else if self.markdown {
+            Ok(show::markdown(report))
+        } else {
+            Ok(show::table(report))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Report> {
+    let text = fs::read(path).map_err(Error::file("read", path))?;
+    serde_json::from_slice(&text).map_err(|error| Error::Unusable {
+        path: path.to_path_buf(),
+        why: format!("it is not the JSON of an earlier run: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_and_types_are_checked() {
+        assert_eq!(percent("5%"), Ok(5.0));
+        assert_eq!(percent("0.5"), Ok(0.5));
+        assert!(percent("-1%").is_err() && percent("NaN").is_err() && percent("x").is_err());
+        assert_eq!(btf("6.1=a=b"), Ok(("6.1".to_owned(), PathBuf::from("a=b"))));
+        assert!(btf("6.1").is_err() && btf("=f").is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! Runs the worker in guests: all objects share a guest, each in a process of its own. If an object ends its guest, the
+//! objects after it go on in a new one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::verdict::{OnKernel, Verdict};
+use super::worker;
+use crate::accel::Choice;
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::kernel::Request;
+use crate::matrix::Job;
+use crate::plan::{Binary, Plan, RESULTS};
+use crate::progress::{Detail, Screen};
+use crate::report::{Guest, Outcome, lines};
+use crate::run::{self, Limits};
+
+/// The parameters that all kernels share.
+pub(super) struct Lab<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) folder: &'a Path,
+    pub(super) choice: Choice,
+    /// The time limit of each object.
+    pub(super) seconds: u64,
+    /// The time limit of each guest.
+    pub(super) whole: u64,
+}
+
+/// An object: its name in the report, and its path.
+struct Task {
+    label: String,
+    path: PathBuf,
+}
+
+impl Lab<'_> {
+    /// Loads every object on one kernel.
+    pub(super) fn run(
+        &self,
+        request: &Request,
+        named: bool,
+        objects: &[PathBuf],
+        btf: Option<&Path>,
+    ) -> Result<OnKernel> {
+        let kernel = request.to_string();
+        let mut waiting = objects
+            .iter()
+            .map(|path| {
+                let real = fs::canonicalize(path).map_err(Error::file("find", path))?;
+                Ok(Task { label: path.display().to_string(), path: real })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut on = OnKernel { kernel, release: None, absent: None, objects: Vec::new() };
+        while !waiting.is_empty() {
+            let mut matrix = self.job(&waiting, btf)?.run(
+                std::slice::from_ref(request),
+                named,
+                self.cache,
+                &Screen::new(Detail::Aside),
+            )?;
+            let Some(guest) = matrix.guests.pop() else {
+                on.absent = Some(matrix.absent.pop().map_or_else(|| "unknown".to_owned(), |(_, why, _)| why));
+                return Ok(on);
+            };
+            if interrupt::seen() {
+                return Err(Error::Interrupted);
+            }
+            on.release = guest.release.clone().or(on.release);
+            let count = waiting.len();
+            let folder = self.folder.join(&guest.name).join(run::FILES);
+            waiting = sorted_out(waiting, &guest, &folder, self.seconds, &mut on.objects);
+            if waiting.len() == count {
+                on.absent = Some(format!("the guest loaded no object: {}", lines::end(&guest.end)));
+                return Ok(on);
+            }
+        }
+        on.objects.sort_by(|a, b| a.object.cmp(&b.object));
+        Ok(on)
+    }
+
+    fn job(&self, tasks: &[Task], btf: Option<&Path>) -> Result<Job> {
+        let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
+        let mut bring: Vec<PathBuf> = tasks.iter().map(|task| task.path.clone()).collect();
+        let mut environment = BTreeMap::new();
+        if let Some(btf) = btf {
+            let btf = fs::canonicalize(btf).map_err(Error::file("find", btf))?;
+            environment.insert(worker::BTF.to_owned(), btf.display().to_string());
+            bring.push(btf);
+        }
+        let binary = |(index, task): (usize, &Task)| Binary {
+            label: index.to_string(),
+            path: me.display().to_string(),
+            directory: "/".to_owned(),
+            arguments: vec![
+                worker::NAME.to_owned(),
+                task.path.display().to_string(),
+                format!("{RESULTS}/{}", verdict_file(index)),
+            ],
+            ..Binary::default()
+        };
+        let plan = Plan {
+            binaries: tasks.iter().enumerate().map(binary).collect(),
+            environment,
+            test_seconds: self.seconds,
+            output_limit: 1 << 20,
+        };
+        let limit = Duration::from_secs;
+        Ok(Job {
+            plan,
+            bring,
+            cpus: 2,
+            max_cpus: 2,
+            memory_mib: None,
+            append: Vec::new(),
+            choice: self.choice,
+            limits: Limits { boot: limit(90), silence: limit(60), whole: limit(self.whole) },
+            keep_debug: false,
+            folder: self.folder.to_path_buf(),
+            keep: false,
+            parallel: 1,
+            guests: 1,
+            refresh: false,
+            coverage: None,
+        })
+    }
+}
+
+fn verdict_file(index: usize) -> String {
+    format!("compat-{index}.json")
+}
+
+/// Collects the verdicts of one guest; returns the objects that it did not come to.
+fn sorted_out(tasks: Vec<Task>, guest: &Guest, folder: &Path, seconds: u64, verdicts: &mut Vec<Verdict>) -> Vec<Task> {
+    let mut unrun = Vec::new();
+    for (index, task) in tasks.into_iter().enumerate() {
+        let label = index.to_string();
+        let test = guest.tests.iter().find(|test| test.binary == label);
+        let file = folder.join(verdict_file(index));
+        let why = match test.map(|test| &test.outcome) {
+            None | Some(Outcome::NotRun) => {
+                unrun.push(task);
+                continue;
+            }
+            Some(Outcome::Passed) => {
+                let read = fs::read(&file).map_err(|error| error.to_string());
+                match read.and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string())) {
+                    Ok(verdict) => {
+                        verdicts.push(Verdict { object: task.label, ..verdict });
+                        continue;
+                    }
+                    Err(error) => format!("unknown: the guest sent no verdict: {error}"),
+                }
+            }
+            Some(Outcome::Died) => format!("ended the guest: {}", lines::end(&guest.end)),
+            Some(Outcome::TimedOut(_)) => format!("took longer than {seconds} s"),
+            Some(Outcome::Failed(why) | Outcome::Skipped(why)) => {
+                let output = test.map(|test| test.output.trim()).unwrap_or_default();
+                format!("unknown: the loading process failed: {why}: {output}")
+            }
+        };
+        verdicts.push(Verdict { object: task.label, why: Some(why), ..Verdict::default() });
+    }
+    unrun
+}

@@ -1,0 +1,65 @@
+//! The results of `compat`, in the form of its JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The results of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) kernels: Vec<OnKernel>,
+    /// The files that are no BPF objects.
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// A file that was left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Skipped {
+    pub(super) file: PathBuf,
+    pub(super) why: String,
+}
+
+/// The results on one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct OnKernel {
+    /// The kernel as requested.
+    pub(super) kernel: String,
+    /// `uname -r`, once it has booted.
+    pub(super) release: Option<String>,
+    /// Why there are no results.
+    pub(super) absent: Option<String>,
+    pub(super) objects: Vec<Verdict>,
+}
+
+/// The verdict on one object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) object: String,
+    /// Whether the whole object loads.
+    pub(super) loads: bool,
+    /// Why it does not.
+    pub(super) why: Option<String>,
+    pub(super) programs: Vec<Program>,
+}
+
+/// The verdict on one program; figures that the kernel does not give are `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Program {
+    pub(super) name: String,
+    pub(super) loads: bool,
+    /// Why it does not, or why it was not tried.
+    pub(super) why: Option<String>,
+    /// The instructions that the verifier walked.
+    pub(super) instructions: Option<u64>,
+    pub(super) total_states: Option<u64>,
+    pub(super) peak_states: Option<u64>,
+    /// The stack of each function in bytes; the first is the program itself.
+    pub(super) stack: Option<Vec<u32>>,
+}
+
+impl Report {
+    /// Returns true if every object loads on every kernel.
+    pub(super) fn all_load(&self) -> bool {
+        self.kernels.iter().all(|on| on.absent.is_none() && on.objects.iter().all(|object| object.loads))
+    }
+}

@@ -1,0 +1,129 @@
+//! Loads one object on the running kernel and writes the verdict; in a guest, a process for each object.
+//!
+//! First the whole object is loaded. If that fails, each of its programs is loaded alone, so that one program does not
+//! hide the others; the object still counts as not loading.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cutaway::{LoadOptions, LogLevel, Object};
+
+use super::verdict::{Program, Verdict};
+
+/// The hidden subcommand.
+pub(super) const NAME: &str = "compat-worker";
+/// The variable with the path of the kernel's types.
+pub(super) const BTF: &str = "CUTAWAY_VM_COMPAT_BTF";
+
+/// Loads the object `argv[2]` and writes the verdict to the file `argv[3]`.
+pub(super) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
+    let [object, to] = arguments.as_slice() else {
+        eprintln!("usage: cutaway-vm {NAME} OBJECT FILE");
+        return ExitCode::from(2);
+    };
+    let verdict = judge(Path::new(object), std::env::var_os(BTF).as_deref().map(Path::new));
+    let written = serde_json::to_vec(&verdict).map_err(std::io::Error::from).and_then(|json| std::fs::write(to, json));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write the verdict to {}: {error}", Path::new(to).display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Loads an object and returns the verdict.
+pub(super) fn judge(path: &Path, btf: Option<&Path>) -> Verdict {
+    let mut verdict = Verdict { object: path.display().to_string(), ..Verdict::default() };
+    let object = match read(path, btf) {
+        Ok(object) => object,
+        Err(why) => return Verdict { why: Some(why), ..verdict },
+    };
+    let names: Vec<(String, bool)> =
+        object.programs().iter().map(|program| (program.name.clone(), program.section.autoload)).collect();
+    match load(object, &names) {
+        Ok(programs) => {
+            verdict.programs = programs;
+            let failed = verdict.programs.iter().zip(&names).find(|(program, (_, wanted))| *wanted && !program.loads);
+            verdict.why = failed.map(|(program, _)| format!("the program {} was not loaded", program.name));
+            verdict.loads = verdict.why.is_none();
+        }
+        Err(why) => {
+            let only = names.iter().filter(|(_, wanted)| *wanted).count() == 1;
+            verdict.programs = names
+                .iter()
+                .map(|(name, wanted)| match (wanted, only) {
+                    (false, _) => optional(name),
+                    (true, true) => refused(name, why.clone()),
+                    (true, false) => alone(path, btf, name),
+                })
+                .collect();
+            verdict.why = Some(why);
+        }
+    }
+    verdict
+}
+
+fn read(path: &Path, btf: Option<&Path>) -> Result<Object, String> {
+    let cannot = |path: &Path, error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| cannot(path, error))?;
+    let mut object = Object::parse(&bytes).map_err(|error| error.to_string())?;
+    if let Some(btf) = btf {
+        let types = std::fs::read(btf).map_err(|error| cannot(btf, error))?;
+        object.set_kernel_btf(&types).map_err(|error| error.to_string())?;
+    }
+    Ok(object)
+}
+
+/// Loads an object and returns the verdict on each of its programs.
+fn load(object: Object, names: &[(String, bool)]) -> Result<Vec<Program>, String> {
+    // Without the option, a kernel before 5.16 says nothing about a program that it accepts.
+    let loaded =
+        object.load_with(LoadOptions::new().verifier_log(LogLevel::Stats)).map_err(|error| error.to_string())?;
+    Ok(names
+        .iter()
+        .map(|(name, wanted)| match loaded.program(name) {
+            Ok(program) => accepted(name, program),
+            Err(_) if !wanted => optional(name),
+            Err(error) => refused(name, error.to_string()),
+        })
+        .collect())
+}
+
+fn accepted(name: &str, program: &cutaway::Program) -> Program {
+    let stats = program.verifier_stats().unwrap_or_default();
+    let counted = || program.info().ok().and_then(|info| info.verified_insns).map(u64::from);
+    Program {
+        name: name.to_owned(),
+        loads: true,
+        why: None,
+        instructions: stats.processed_insns.or_else(counted),
+        total_states: stats.total_states,
+        peak_states: stats.peak_states,
+        stack: stats.stack_depths,
+    }
+}
+
+fn refused(name: &str, why: String) -> Program {
+    Program { name: name.to_owned(), why: Some(why), ..Program::default() }
+}
+
+fn optional(name: &str) -> Program {
+    refused(name, "not tried: the object says that it is not loaded by default".to_owned())
+}
+
+/// Loads one program of an object without the others.
+fn alone(path: &Path, btf: Option<&Path>, name: &str) -> Program {
+    let tried = read(path, btf).and_then(|mut object| {
+        for program in object.programs_mut() {
+            program.section.autoload = program.name == name;
+        }
+        load(object, &[(name.to_owned(), true)])
+    });
+    match tried {
+        Ok(programs) => programs.into_iter().next().unwrap_or_else(|| refused(name, "not loaded".to_owned())),
+        Err(why) => refused(name, why),
+    }
+}
