@@ -106,6 +106,7 @@ impl Lab<'_> {
             environment,
             test_seconds: self.seconds,
             output_limit: 1 << 20,
+            slice: None,
         };
         let limit = Duration::from_secs;
         Ok(Job {
@@ -122,6 +123,10 @@ impl Lab<'_> {
             keep: false,
             parallel: 1,
             guests: 1,
+            fresh: false,
+            // Objects are usually new; a save would cost more than it gains.
+            saves: false,
+            saved_limit: 0,
             refresh: false,
             coverage: None,
         })
