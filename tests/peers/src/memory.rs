@@ -1,7 +1,7 @@
 //! The memory that opening and loading takes, of every object in a directory that this workspace's loader and libbpf
 //! both load. Each load is in a process of its own: this binary again.
 //!
-//! Of each peak (`VmHWM`) the benchmark subtracts the peak of a process that reads the same file and loads nothing. The
+//! The benchmark subtracts from each peak (`VmHWM`) that of a process that reads the same file and loads nothing. The
 //! kernel keeps no peak of the private memory alone: `RssAnon` is read while the object is still open. So memory that
 //! the loader has returned to the kernel before is only in the peak.
 
@@ -112,8 +112,9 @@ pub fn main(quick: bool, directory: &Path, table: &mut Table) {
     println!("{measured} objects; {skipped} skipped, because one of the loaders does not load them here");
 }
 
-/// Returns true if the object's `.BTF.ext` has CO-RE relocations. The section begins with `struct btf_ext_header`, which
-/// is found by its first eight bytes: `magic`, `version`, `flags`, and `hdr_len`, which is 24 in `.BTF` and 32 here.
+/// Returns true if the object's `.BTF.ext` has CO-RE relocations. The section begins with `struct btf_ext_header`,
+/// which is found by its first eight bytes: `magic`, `version`, `flags`, and `hdr_len`, which is 24 in `.BTF` and 32
+/// here.
 fn has_core_relocations(path: &Path) -> bool {
     const START: [u8; 8] = [0x9f, 0xeb, 1, 0, 32, 0, 0, 0];
     const CORE_RELO_LEN: std::ops::Range<usize> = 28..32;

@@ -1,9 +1,9 @@
 //! The tests of one run, divided among several machines: `--shard 2/5`.
 //!
-//! Not the same as [`crate::shard`], which divides the tests of one machine among the guests of a kernel. Here a hash of
-//! a test's name decides, and nothing else. A new test therefore moves no other test to another machine, and a test is
-//! in the same slice on every kernel. So one machine sees all kernels' results of its tests, and can judge a test that
-//! is skipped on all of them. The price is that slices are only about equally large.
+//! Not the same as [`crate::shard`], which divides the tests of one machine among the guests of a kernel. Here a
+//! hash of a test's name decides, and nothing else. A new test therefore moves no other test to another machine,
+//! and a test is in the same slice on every kernel. So one machine sees all kernels' results of its tests, and can
+//! judge a test that is skipped on all of them. The price is that slices are only about equally large.
 
 use std::fmt;
 use std::str::FromStr;

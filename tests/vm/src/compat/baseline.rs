@@ -5,10 +5,10 @@ use super::verdict::{OnKernel, Program, Report, Verdict};
 /// The differences from an earlier run, one line each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Differences {
-    /// What makes the run fail.
+    /// The lines that make the run fail.
     pub(super) worse: Vec<String>,
-    /// What is only told.
-    pub(super) told: Vec<String>,
+    /// The lines that are only printed.
+    pub(super) noted: Vec<String>,
 }
 
 /// Compares two runs. A cost may rise by `allow` percent.
@@ -17,12 +17,12 @@ pub(super) fn compare(before: &Report, now: &Report, allow: f64) -> Differences 
     for kernel in &now.kernels {
         match before.kernels.iter().find(|old| old.kernel == kernel.kernel) {
             Some(old) => on_kernel(old, kernel, allow, &mut found),
-            None => found.told.push(format!("{}: not in the baseline", kernel.kernel)),
+            None => found.noted.push(format!("{}: not in the baseline", kernel.kernel)),
         }
     }
     for old in &before.kernels {
         if !now.kernels.iter().any(|kernel| kernel.kernel == old.kernel) {
-            found.told.push(format!("{}: in the baseline, but not in this run", old.kernel));
+            found.noted.push(format!("{}: in the baseline, but not in this run", old.kernel));
         }
     }
     found
@@ -32,17 +32,17 @@ fn on_kernel(old: &OnKernel, now: &OnKernel, allow: f64, found: &mut Differences
     let at = &now.kernel;
     if old.release != now.release {
         let name = |on: &OnKernel| on.release.clone().unwrap_or_else(|| "unknown".to_owned());
-        found.told.push(format!("{at}: the kernel is {}; in the baseline it was {}", name(now), name(old)));
+        found.noted.push(format!("{at}: the kernel is {}; in the baseline it was {}", name(now), name(old)));
     }
     for object in &now.objects {
         match old.objects.iter().find(|other| other.object == object.object) {
             Some(other) => of_object(at, other, object, allow, found),
-            None => found.told.push(format!("{at}: {}: not in the baseline", object.object)),
+            None => found.noted.push(format!("{at}: {}: not in the baseline", object.object)),
         }
     }
     for other in &old.objects {
         if !now.objects.iter().any(|object| object.object == other.object) {
-            found.told.push(format!("{at}: {}: in the baseline, but not in this run", other.object));
+            found.noted.push(format!("{at}: {}: in the baseline, but not in this run", other.object));
         }
     }
 }
@@ -57,12 +57,12 @@ fn of_object(at: &str, old: &Verdict, now: &Verdict, allow: f64, found: &mut Dif
         let place = format!("{at}: {object}: {}", program.name);
         match old.programs.iter().find(|other| other.name == program.name) {
             Some(other) => of_program(&place, other, program, allow, found),
-            None => found.told.push(format!("{place}: not in the baseline")),
+            None => found.noted.push(format!("{place}: not in the baseline")),
         }
     }
     for other in &old.programs {
         if !now.programs.iter().any(|program| program.name == other.name) {
-            found.told.push(format!("{at}: {object}: {}: in the baseline, but not in this run", other.name));
+            found.noted.push(format!("{at}: {object}: {}: in the baseline, but not in this run", other.name));
         }
     }
 }
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_loading_is_worse_and_what_is_new_is_told() {
+    fn stopped_object_is_worse_and_new_one_is_noted() {
         assert_eq!(compare(&report(true, 1), &report(false, 1), 0.0).worse.len(), 2);
         assert_eq!(compare(&report(false, 1), &report(true, 1), 0.0), Differences::default());
         let found = compare(&Report::default(), &report(true, 1), 0.0);
-        assert_eq!((found.worse.len(), found.told.len()), (0, 1));
+        assert_eq!((found.worse.len(), found.noted.len()), (0, 1));
     }
 }

@@ -122,7 +122,7 @@ impl Args {
         let absent = report.kernels.iter().any(|on| on.absent.is_some());
         Ok(match found {
             Some(found) => {
-                for line in &found.told {
+                for line in &found.noted {
                     eprintln!("note: {line}");
                 }
                 for line in &found.worse {

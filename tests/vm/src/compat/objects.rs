@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::verdict::Skipped;
 use crate::error::{Error, Result};
 
-/// Returns the BPF objects among `paths` and in the directories among them, sorted, and the files that are none.
+/// Returns the BPF objects among `paths` and in the directories among them, sorted, and the files that are not.
 pub(super) fn find(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Skipped>)> {
     let (mut objects, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {

@@ -12,7 +12,7 @@ pub(super) struct Report {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// A file that was left out.
+/// A file that was skipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Skipped {
     pub(super) file: PathBuf,
