@@ -1,4 +1,6 @@
-//! The command line.
+//! The command line: `args.rs` has the options.
+
+mod args;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -8,13 +10,12 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::accel::Choice;
 use crate::cache::Cache;
 use crate::compat;
 use crate::coverage;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
-use crate::kernel::{MATRIX, Request};
+use crate::kernel::{NO_KERNEL, requests};
 use crate::libtest::{self, Arguments};
 use crate::listing;
 use crate::matrix::Job;
@@ -23,234 +24,10 @@ use crate::progress::{Detail, Screen};
 use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
 use crate::saved::command as saved;
-use crate::slice::Slice;
 use crate::suite;
 
-/// Run test binaries as root on chosen kernels, in throw-away virtual machines
-///
-/// Without BINARY, builds the workspace of the current directory and runs its
-/// integration tests. With BINARY, runs BINARY once. Exception: a Rust test
-/// harness, the program that `cargo test` builds, runs once for each test, each
-/// time in a new process.
-///
-/// If the following variable is set, Cargo starts test binaries with cutaway-vm.
-/// Plain `cargo test` then runs the tests in a guest (a virtual machine).
-/// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
-///
-/// `cutaway-vm compat --help` describes the check of BPF objects.
-///
-/// Exit status: 0 if everything passed; 1 if anything failed or could not be
-/// done; 2 for wrong usage; 3 if no kernel was named and none of the default
-/// kernels is available; 130 if interrupted. If BINARY runs once, exactly one
-/// kernel was named, and the guest ends cleanly, the exit status is BINARY's.
-#[derive(Debug, Parser)]
-#[command(name = "cutaway-vm", version, args_override_self = true, verbatim_doc_comment)]
-pub struct Args {
-    /// Kernel version or `newest` (repeatable)
-    ///
-    /// A version is 5.10 or 6.12.107, for example. The tests run on every
-    /// kernel that is named.
-    ///
-    /// Default without --image: 5.10, 6.1, 6.12 and newest.
-    #[arg(long = "kernel", value_name = "VERSION", verbatim_doc_comment)]
-    kernels: Vec<Request>,
-    /// File of a kernel image, a bzImage (repeatable)
-    ///
-    /// The kernel may be of any distribution.
-    #[arg(long = "image", value_name = "FILE")]
-    images: Vec<PathBuf>,
-    /// Number of CPUs of each guest
-    ///
-    /// From 1 to 255.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
-    cpus: u32,
-    /// Maximum number of CPUs of each guest
-    ///
-    /// From 1 to 255. Default: the value of --cpus. A guest boots with the
-    /// number of CPUs in --cpus. The others are absent at boot, but the
-    /// guest's kernel lists them in /sys/devices/system/cpu/possible.
-    #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    max_cpus: Option<u32>,
-    /// Memory of each guest in MiB, at least 64
-    ///
-    /// Default: 512, or more if the files in the guest need it.
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
-    memory: Option<u64>,
-    /// Time limit of each guest in seconds
-    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
-    /// Time limit of each test in seconds
-    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
-    test_timeout: u64,
-    /// Seconds of silence that mean a hang
-    ///
-    /// A guest sends a message every second. If no message comes for SECS
-    /// seconds, the guest counts as hung and is ended. SECS is at least 5.
-    /// While a guest boots, --boot-timeout applies.
-    #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
-    hang_timeout: u64,
-    /// Seconds without progress that end a boot
-    ///
-    /// Until its first message, a guest makes progress if its console grows.
-    /// Default: 90, or --hang-timeout if that is larger.
-    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(5..), verbatim_doc_comment)]
-    boot_timeout: Option<u64>,
-    /// Accelerator: auto (default), kvm, tcg (emulation)
-    ///
-    /// auto: KVM where it works, software emulation elsewhere
-    /// kvm:  KVM, or an error if it does not work
-    /// tcg:  software emulation
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        hide_default_value = true,
-        hide_possible_values = true,
-        verbatim_doc_comment
-    )]
-    accel: Choice,
-    /// Kernels to run at the same time
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    parallel: usize,
-    /// Number of guests per kernel
-    ///
-    /// The tests of a kernel are divided among its guests, which run at the
-    /// same time. Under software emulation each guest uses one CPU of this
-    /// machine.
-    #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
-    guests: u8,
-    /// Give each test a guest of its own
-    ///
-    /// A test that breaks its kernel then fails alone. Under software
-    /// emulation the guests are restored from a saved one. With --guests N,
-    /// N tests run at the same time.
-    #[arg(long, verbatim_doc_comment)]
-    fresh: bool,
-    /// Boot each guest instead of restoring a saved one
-    ///
-    /// Default: under software emulation, and with BINARY or --fresh, a
-    /// booted guest is saved in the cache, and later runs with the same files
-    /// restore it. `cutaway-vm saved` lists the saved guests.
-    #[arg(long, verbatim_doc_comment)]
-    no_saved: bool,
-    /// Limit of all saved guests in MiB
-    ///
-    /// A run that saves a guest then removes the least recently used ones,
-    /// and those that no run has used for a week.
-    #[arg(long, value_name = "MIB", default_value_t = 4096, verbatim_doc_comment)]
-    saved_limit: u64,
-    /// Run only the tests of shard K of N
-    ///
-    /// For N machines that divide the tests among them. A hash of the test's
-    /// name decides: each test is in one shard, the same on every kernel, and
-    /// a new test moves no other. BINARY must be a test harness.
-    #[arg(long, value_name = "K/N", verbatim_doc_comment)]
-    shard: Option<Slice>,
-    /// Keep each guest's files
-    ///
-    /// The files are the console log, QEMU's messages, the initramfs, and the
-    /// files that the tests write to $CUTAWAY_VM_RESULTS. Without --results,
-    /// prints the path of the files.
-    #[arg(long, verbatim_doc_comment)]
-    keep: bool,
-    /// Directory for console logs and the tests' files
-    ///
-    /// DIR gets a directory for each kernel. The tests' files are the files
-    /// that the tests write to $CUTAWAY_VM_RESULTS.
-    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
-    results: Option<PathBuf>,
-    /// Collect BPF coverage of the tests' processes
-    ///
-    /// Sets CUTAWAY_COVERAGE in the guests. A process that loads BPF objects
-    /// with the crate cutaway then leaves reports of the source lines that
-    /// ran. DIR/KERNEL gets these reports, in the format of lcov, and
-    /// DIR/all.info gets all of them, merged.
-    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
-    coverage: Option<PathBuf>,
-    /// Write a JUnit XML report
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Copy a file, directory or program into the guest
-    ///
-    /// If PATH is a name without a slash, cutaway-vm also searches for a
-    /// program of that name, as a shell does. The copy has the same path in
-    /// the guest. Repeatable.
-    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
-    bring: Vec<PathBuf>,
-    /// Set an environment variable (repeatable)
-    ///
-    /// Without VALUE, the guest gets this machine's value.
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-    /// Append to the kernel command line (repeatable)
-    #[arg(long, value_name = "WORD")]
-    append: Vec<String>,
-    /// Exclude a package or a test binary (repeatable)
-    ///
-    /// PACKAGE is not built. PACKAGE::TEST and PACKAGE::* (all test binaries
-    /// of PACKAGE) are built, but do not run. So nothing is built again if
-    /// `cargo test --workspace` has run before: without a package, Cargo may
-    /// build its dependencies with other features.
-    #[arg(long, value_name = "PACKAGE", help_heading = WITHOUT_BINARY, verbatim_doc_comment)]
-    exclude: Vec<String>,
-    /// Argument for `cargo test --no-run` (repeatable)
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = WITHOUT_BINARY)]
-    cargo_arg: Vec<String>,
-    /// Run only tests with TEXT in the name (repeatable)
-    #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
-    filter: Vec<String>,
-    /// Skip tests with TEXT in the name (repeatable)
-    #[arg(long, value_name = "TEXT", help_heading = WITHOUT_BINARY)]
-    skip: Vec<String>,
-    /// Run the unit tests too
-    #[arg(long, help_heading = WITHOUT_BINARY)]
-    unit_tests: bool,
-    /// Bytes of output kept per test
-    ///
-    /// Keeps the first BYTES bytes of the output, and the last 16 KiB of the
-    /// rest. Drops the bytes between them.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, verbatim_doc_comment)]
-    output_limit: u64,
-    /// Keep debug sections of the guest's executables
-    ///
-    /// They are large. Backtraces need them to show source lines.
-    #[arg(long)]
-    debug_info: bool,
-    /// Run BINARY once even if it is a test harness
-    #[arg(long)]
-    plain: bool,
-    /// Query the archives of kernel packages now
-    ///
-    /// Default: query them if the last query was a week ago or more.
-    #[arg(long)]
-    refresh: bool,
-    /// Another action than a run
-    #[command(subcommand)]
-    action: Option<Action>,
-    /// Binary to run, and its arguments
-    #[arg(last = true, value_name = "BINARY ARGS")]
-    command: Vec<OsString>,
-}
-
-/// Another action than a run.
-#[derive(Debug, clap::Subcommand)]
-enum Action {
-    /// List the saved guests, or remove them
-    Saved {
-        /// Remove the saved guests that no run uses
-        #[arg(long)]
-        clear: bool,
-    },
-}
-
-/// The heading of the options that have no meaning for a BINARY.
-const WITHOUT_BINARY: &str = "Options without BINARY";
-
-/// The exit status if none of the default kernels is available, so that the tests' results are unknown.
-const NO_KERNEL: u8 = 3;
+use args::Action;
+pub use args::Args;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -287,7 +64,7 @@ impl Args {
             return Ok(ExitCode::SUCCESS);
         }
         // One plain program on one kernel behaves as if it ran directly.
-        let requests = self.requests();
+        let requests = requests(&self.kernels, &self.images);
         let verbatim =
             plan.binaries.iter().any(|binary| !binary.harness || Arguments::parse(&binary.arguments).verbatim);
         let transparent = verbatim && plan.binaries.len() == 1 && requests.len() == 1;
@@ -349,21 +126,6 @@ impl Args {
             eprintln!("kept: {}", temporary.keep().display());
         }
         Ok(exit_code(&matrix, transparent))
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        if self.kernels.is_empty() && self.images.is_empty() {
-            return MATRIX.iter().filter_map(|name| name.parse().ok()).collect();
-        }
-        let mut requests = self.kernels.clone();
-        requests.extend(self.images.iter().cloned().map(Request::Image));
-        let mut unique = Vec::new();
-        for request in requests {
-            if !unique.contains(&request) {
-                unique.push(request);
-            }
-        }
-        unique
     }
 
     /// Returns the plan of the guests, and the files it needs.

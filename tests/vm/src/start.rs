@@ -1,4 +1,4 @@
-//! Starts guests of one kernel: restores the saved guest, or boots where there is none or where it fails.
+//! Starts guests of one kernel: restores the saved guest, or boots where no guest is saved or where it fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -184,9 +184,21 @@ pub(crate) fn sick() -> tools::Result {
     match no_emulator() {
         Some(why) => Ok(Outcome::Skipped(why)),
         // `--workspace` selects the features of dependencies that the tests have been built with.
-        None => {
-            tools::cargo(&["test", "--workspace", "--test", "boot", "--test", "saved", "--", "--include-ignored"], &[])
-        }
+        None => tools::cargo(
+            &[
+                "test",
+                "--workspace",
+                "--test",
+                "boot",
+                "--test",
+                "saved",
+                "--test",
+                "compat",
+                "--",
+                "--include-ignored",
+            ],
+            &[],
+        ),
     }
 }
 

@@ -34,6 +34,10 @@ fn on_kernel(old: &OnKernel, now: &OnKernel, allow: f64, found: &mut Differences
         let name = |on: &OnKernel| on.release.clone().unwrap_or_else(|| "unknown".to_owned());
         found.noted.push(format!("{at}: the kernel is {}; in the baseline it was {}", name(now), name(old)));
     }
+    if let (None, Some(why)) = (&old.absent, &now.absent) {
+        let lines = if now.skipped { &mut found.noted } else { &mut found.worse };
+        return lines.push(format!("{at}: no results: {why}"));
+    }
     for object in &now.objects {
         match old.objects.iter().find(|other| other.object == object.object) {
             Some(other) => of_object(at, other, object, allow, found),
@@ -78,10 +82,12 @@ fn of_program(place: &str, old: &Program, now: &Program, allow: f64, found: &mut
         ("peak states", old.peak_states, now.peak_states),
         ("bytes of stack", stack(old), stack(now)),
     ] {
-        if let (Some(old), Some(now)) = (old, now)
-            && exceeds(old, now, allow)
-        {
-            found.worse.push(format!("{place}: {now} {what}, {old} in the baseline (allowed: {allow} % more)"));
+        match (old, now) {
+            (Some(old), Some(now)) if exceeds(old, now, allow) => {
+                found.worse.push(format!("{place}: {now} {what}, {old} in the baseline (allowed: {allow} % more)"));
+            }
+            (Some(old), None) => found.noted.push(format!("{place}: {what} unknown, {old} in the baseline")),
+            _ => {}
         }
     }
 }
@@ -98,7 +104,7 @@ mod tests {
     fn report(loads: bool, instructions: u64) -> Report {
         let program = Program { name: "p".into(), loads, instructions: Some(instructions), ..Program::default() };
         let object = Verdict { object: "a.o".into(), loads, programs: vec![program], ..Verdict::default() };
-        let on = OnKernel { kernel: "6.1".into(), release: None, absent: None, objects: vec![object] };
+        let on = OnKernel { kernel: "6.1".into(), objects: vec![object], ..OnKernel::default() };
         Report { kernels: vec![on], skipped: vec![] }
     }
 
@@ -115,5 +121,18 @@ mod tests {
         assert_eq!(compare(&report(false, 1), &report(true, 1), 0.0), Differences::default());
         let found = compare(&Report::default(), &report(true, 1), 0.0);
         assert_eq!((found.worse.len(), found.noted.len()), (0, 1));
+    }
+
+    #[test]
+    fn missing_results_are_worse_and_missing_figures_are_noted() {
+        let mut now = report(true, 1);
+        now.kernels[0].objects[0].programs[0].instructions = None;
+        let found = compare(&report(true, 1), &now, 0.0);
+        assert_eq!(found.noted, ["6.1: a.o: p: instructions unknown, 1 in the baseline"]);
+        assert!(found.worse.is_empty());
+        now.kernels[0].absent = Some("no package".into());
+        assert_eq!(compare(&report(true, 1), &now, 0.0).worse, ["6.1: no results: no package"]);
+        now.kernels[0].skipped = true;
+        assert_eq!(compare(&report(true, 1), &now, 0.0).noted, ["6.1: no results: no package"]);
     }
 }

@@ -13,7 +13,7 @@ use crate::accel::Choice;
 use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
-use crate::kernel::{MATRIX, Request};
+use crate::kernel::{NO_KERNEL, Request, requests};
 
 /// Load BPF objects on chosen kernels, and show what verifying them costs
 ///
@@ -22,7 +22,8 @@ use crate::kernel::{MATRIX, Request};
 ///
 /// Exit status: 0 if every object loads on every kernel or, with --baseline,
 /// if nothing is worse than there; 1 if not, or if something could not be
-/// done; 2 for wrong usage; 130 if interrupted.
+/// done; 2 for wrong usage; 3 if no kernel was named and none of the default
+/// kernels is available; 130 if interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "cutaway-vm compat", version, verbatim_doc_comment)]
 struct Args {
@@ -100,7 +101,7 @@ impl Args {
     fn run(&self) -> Result<ExitCode> {
         // Read first: a baseline that cannot be read must not cost a run.
         let before = self.baseline.as_deref().map(read).transpose()?;
-        let requests = self.requests();
+        let requests = requests(&self.kernels, &self.images);
         for (kernel, file) in &self.btf {
             if !requests.iter().any(|request| request.to_string() == *kernel) {
                 let why = format!("--btf names the kernel {kernel}, which is not among those of this run");
@@ -119,7 +120,10 @@ impl Args {
             fs::write(path, show::junit(&report, worse)?).map_err(Error::file("write", path))?;
         }
         println!("{}", self.text(&report)?.trim_end());
-        let absent = report.kernels.iter().any(|on| on.absent.is_some());
+        if report.kernels.iter().all(|on| on.skipped) {
+            return Ok(ExitCode::from(NO_KERNEL));
+        }
+        let absent = report.kernels.iter().any(|on| on.absent.is_some() && !on.skipped);
         Ok(match found {
             Some(found) => {
                 for line in &found.noted {
@@ -132,19 +136,6 @@ impl Args {
             }
             None => ExitCode::from(u8::from(!report.all_load())),
         })
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        if self.kernels.is_empty() && self.images.is_empty() {
-            return MATRIX.iter().filter_map(|name| name.parse().ok()).collect();
-        }
-        let mut unique = Vec::new();
-        for request in self.kernels.iter().cloned().chain(self.images.iter().cloned().map(Request::Image)) {
-            if !unique.contains(&request) {
-                unique.push(request);
-            }
-        }
-        unique
     }
 
     fn kernels(&self, requests: &[Request], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
@@ -160,12 +151,13 @@ impl Args {
             seconds: self.object_timeout,
             whole: self.timeout,
         };
+        let named = !self.kernels.is_empty() || !self.images.is_empty();
         requests
             .iter()
             .map(|request| {
                 let name = request.to_string();
                 let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
-                lab.run(request, true, objects, btf)
+                lab.run(request, named, objects, btf)
             })
             .collect()
     }

@@ -37,7 +37,7 @@ struct Task {
 }
 
 impl Lab<'_> {
-    /// Loads every object on one kernel.
+    /// Loads every object on one kernel. `named` means that the user chose it.
     pub(super) fn run(
         &self,
         request: &Request,
@@ -53,7 +53,7 @@ impl Lab<'_> {
                 Ok(Task { label: path.display().to_string(), path: real })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut on = OnKernel { kernel, release: None, absent: None, objects: Vec::new() };
+        let mut on = OnKernel { kernel, ..OnKernel::default() };
         while !waiting.is_empty() {
             let mut matrix = self.job(&waiting, btf)?.run(
                 std::slice::from_ref(request),
@@ -62,7 +62,9 @@ impl Lab<'_> {
                 &Screen::new(Detail::Aside),
             )?;
             let Some(guest) = matrix.guests.pop() else {
-                on.absent = Some(matrix.absent.pop().map_or_else(|| "unknown".to_owned(), |(_, why, _)| why));
+                let (why, failed) =
+                    matrix.absent.pop().map_or(("unknown".to_owned(), true), |(_, why, failed)| (why, failed));
+                (on.absent, on.skipped) = (Some(why), !failed);
                 return Ok(on);
             };
             if interrupt::seen() {
@@ -169,4 +171,53 @@ fn sorted_out(tasks: Vec<Task>, guest: &Guest, folder: &Path, seconds: u64, verd
         verdicts.push(Verdict { object: task.label, why: Some(why), ..Verdict::default() });
     }
     unrun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::End;
+    use crate::report::examples::{guest, test};
+
+    fn tasks(names: &[&str]) -> Vec<Task> {
+        names.iter().map(|&name| Task { label: name.to_owned(), path: name.into() }).collect()
+    }
+
+    /// Returns a guest in which the objects had these outcomes, in their order.
+    fn ran(outcomes: &[Outcome]) -> Guest {
+        let tests = outcomes.iter().enumerate().map(|(index, outcome)| {
+            let mut test = test("", outcome.clone());
+            test.binary = index.to_string();
+            test
+        });
+        guest("6.1", tests.collect())
+    }
+
+    #[test]
+    fn object_that_ends_its_guest_gets_a_verdict_and_the_others_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = Verdict { object: "/real/a.o".into(), loads: true, ..Verdict::default() };
+        fs::write(folder.path().join(verdict_file(0)), serde_json::to_vec(&good).unwrap()).unwrap();
+        let mut guest = ran(&[Outcome::Passed, Outcome::Died, Outcome::NotRun]);
+        guest.end = End::OutOfTime;
+        let mut verdicts = Vec::new();
+        let rest = sorted_out(tasks(&["a.o", "b.o", "c.o", "d.o"]), &guest, folder.path(), 60, &mut verdicts);
+        let rest: Vec<_> = rest.iter().map(|task| task.label.as_str()).collect();
+        assert_eq!(rest, ["c.o", "d.o"]);
+        assert_eq!(verdicts[0], Verdict { object: "a.o".into(), ..good });
+        assert!(!verdicts[1].loads && verdicts[1].why.as_ref().unwrap().starts_with("ended the guest: "));
+    }
+
+    #[test]
+    fn unknown_verdicts_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let guest = ran(&[Outcome::Passed, Outcome::Failed("exited with 1".into()), Outcome::TimedOut(String::new())]);
+        let mut verdicts = Vec::new();
+        assert!(sorted_out(tasks(&["a.o", "b.o", "c.o"]), &guest, folder.path(), 7, &mut verdicts).is_empty());
+        let why: Vec<_> = verdicts.iter().map(|verdict| verdict.why.as_deref().unwrap()).collect();
+        assert!(why[0].starts_with("unknown: the guest sent no verdict: "), "{why:?}");
+        assert!(why[1].starts_with("unknown: the loading process failed: exited with 1"), "{why:?}");
+        assert_eq!(why[2], "took longer than 7 s");
+        assert!(verdicts.iter().all(|verdict| !verdict.loads));
+    }
 }

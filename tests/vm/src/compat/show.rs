@@ -34,7 +34,8 @@ pub(super) fn table(report: &Report) -> String {
 fn reasons(report: &Report, text: &mut String) {
     for on in &report.kernels {
         if let Some(why) = &on.absent {
-            let _ = writeln!(text, "\n{}: {why}", on.kernel);
+            let skipped = if on.skipped { "skipped: " } else { "" };
+            let _ = writeln!(text, "\n{}: {skipped}{why}", on.kernel);
         }
         for object in on.objects.iter().filter(|object| !object.loads) {
             let why = object.why.as_deref().unwrap_or("no reason is known");
@@ -150,7 +151,13 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
         let mut suite = TestSuite::new(on.kernel.as_str());
         suite.add_property(("kernel", on.release.as_deref().unwrap_or(&on.kernel)));
         if let Some(why) = &on.absent {
-            suite.add_test_case(failed("kernel", NonSuccessKind::Error, why));
+            suite.add_test_case(if on.skipped {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(why.as_str());
+                TestCase::new("kernel", status)
+            } else {
+                failed("kernel", NonSuccessKind::Error, why)
+            });
         }
         for object in &on.objects {
             suite.add_test_case(if object.loads {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) kernels: Vec<OnKernel>,
-    /// The files that are no BPF objects.
+    /// The files that are not BPF objects.
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Skipped {
 }
 
 /// The results on one kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct OnKernel {
     /// The kernel as requested.
     pub(super) kernel: String,
@@ -28,6 +28,9 @@ pub(super) struct OnKernel {
     pub(super) release: Option<String>,
     /// Why there are no results.
     pub(super) absent: Option<String>,
+    /// Whether it is a default kernel that is not available here, which is not a failure.
+    #[serde(default)]
+    pub(super) skipped: bool,
     pub(super) objects: Vec<Verdict>,
 }
 
@@ -60,6 +63,6 @@ pub(super) struct Program {
 impl Report {
     /// Returns true if every object loads on every kernel.
     pub(super) fn all_load(&self) -> bool {
-        self.kernels.iter().all(|on| on.absent.is_none() && on.objects.iter().all(|object| object.loads))
+        self.kernels.iter().filter(|on| !on.skipped).all(|on| on.absent.is_none() && on.objects.iter().all(|o| o.loads))
     }
 }

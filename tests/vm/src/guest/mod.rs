@@ -52,7 +52,7 @@ fn main() -> ! {
     power_off()
 }
 
-/// Waits for orders and executes them; returns false if there are none.
+/// Waits for orders and executes them; returns false if none arrive.
 fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
         complaints.push(format!("cannot bring up the loopback interface: {error}"));

@@ -15,6 +15,7 @@ use crate::error::Result;
 
 pub use image::Kernel;
 pub use request::{MATRIX, Request};
+pub(crate) use request::{NO_KERNEL, requests};
 
 /// Finds or fetches a kernel.
 ///

@@ -9,6 +9,9 @@ use crate::version::Version;
 /// The kernels of a run that names none: the oldest supported one, long-term ones, the newest.
 pub const MATRIX: [&str; 4] = ["5.10", "6.1", "6.12", "newest"];
 
+/// The exit status if none of the default kernels is available, so that the tests' results are unknown.
+pub(crate) const NO_KERNEL: u8 = 3;
+
 /// The requested kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -18,6 +21,20 @@ pub enum Request {
     Newest,
     /// The kernel in this file.
     Image(PathBuf),
+}
+
+/// Returns the kernels that a command line names, each once; those of [`MATRIX`] if it names none.
+pub(crate) fn requests(versions: &[Request], images: &[PathBuf]) -> Vec<Request> {
+    if versions.is_empty() && images.is_empty() {
+        return MATRIX.iter().filter_map(|name| name.parse().ok()).collect();
+    }
+    let mut unique = Vec::new();
+    for request in versions.iter().cloned().chain(images.iter().cloned().map(Request::Image)) {
+        if !unique.contains(&request) {
+            unique.push(request);
+        }
+    }
+    unique
 }
 
 impl FromStr for Request {
@@ -41,6 +58,15 @@ impl fmt::Display for Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_kernel_is_requested_once() {
+        let versions: Vec<Request> = ["6.1", "newest", "6.1"].iter().map(|text| text.parse().unwrap()).collect();
+        let image = PathBuf::from("/vmlinuz");
+        let all = requests(&versions, std::slice::from_ref(&image));
+        assert_eq!(all, [versions[0].clone(), Request::Newest, Request::Image(image)]);
+        assert_eq!(requests(&[], &[]).len(), MATRIX.len());
+    }
 
     #[test]
     fn requests_are_versions_or_newest() {

@@ -40,7 +40,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Opens and checks a saved guest. `None` if there is none; an error if it is damaged.
+    /// Opens and checks a saved guest. `None` if the cache has no such guest; an error if it is damaged.
     pub(super) fn open(folder: &Path) -> io::Result<Option<Self>> {
         let memory = match File::open(folder.join(MEMORY)) {
             Ok(file) => file,

@@ -46,7 +46,7 @@ pub(crate) struct Recipe<'a> {
 /// `say` is called with what the user should know.
 ///
 /// # Errors
-/// The reason why there is none; the guest can then be booted.
+/// The reason why no guest was saved; the guest can then be booted.
 pub(crate) fn obtain(recipe: &Recipe<'_>, key: &Key, cache: &Cache, say: &dyn Fn(&str)) -> Result<Saved> {
     let home = prune::home(cache)?;
     let folder = home.join(key.name());

@@ -1,0 +1,136 @@
+//! `cutaway-vm compat`: its verdicts on this machine's kernel, and the command on another one.
+//!
+//! The first test needs root. The second boots guests and runs with `--include-ignored`. Without what they need they
+//! are ignored, with the reason.
+#![expect(clippy::indexing_slicing, reason = "a missing field of a JSON value is null")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use cutaway::{Object, Pinning};
+use cutaway_vm::Cache;
+use cutaway_vm::kernel::{Request, obtain};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::{Value, json};
+
+type Ran = Result<Completion, Failed>;
+
+const KERNEL: &str = "6.1";
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let here = Trial::ignorable_test("verdicts_are_those_of_loading", verdicts_are_those_of_loading);
+    let guest = Trial::ignorable_test("guest::baseline_finds_what_got_worse", baseline_finds_what_got_worse);
+    libtest_mimic::run(&arguments, vec![here, guest.with_ignored_flag(true)]).exit();
+}
+
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(why().into()) }
+}
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus")
+}
+
+/// Returns the objects of the corpus.
+fn objects() -> Result<Vec<PathBuf>, Failed> {
+    let mut objects = Vec::new();
+    for folder in fs::read_dir(corpus())? {
+        let folder = folder?.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(folder)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "o") {
+                objects.push(file);
+            }
+        }
+    }
+    objects.sort();
+    Ok(objects)
+}
+
+/// Loads an object here; returns the error. Maps are not pinned, as in the worker.
+fn error_of_loading(path: &Path) -> Result<Option<String>, Failed> {
+    let loaded = Object::parse(&fs::read(path)?).and_then(|mut object| {
+        let maps: Vec<String> = object.maps().iter().map(|map| map.name.clone()).collect();
+        for map in maps {
+            object.map_mut(&map)?.pinning = Pinning::None;
+        }
+        object.load()
+    });
+    Ok(loaded.err().map(|error| error.to_string()))
+}
+
+fn verdicts_are_those_of_loading() -> Ran {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Completion::ignored_with("needs root"));
+    }
+    let folder = tempfile::tempdir()?;
+    let to = folder.path().join("verdict.json");
+    let (mut load, mut differences) = (0, Vec::new());
+    let objects = objects()?;
+    for object in &objects {
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_cutaway-vm"));
+        let ended = worker.arg("compat-worker").args([object, &to]).output()?;
+        ensure(ended.status.success(), || format!("{}: {ended:?}", object.display()))?;
+        let verdict: Value = serde_json::from_slice(&fs::read(&to)?)?;
+        let error = error_of_loading(object)?;
+        let same = match &error {
+            None => verdict["loads"] == json!(true),
+            Some(error) => verdict["loads"] == json!(false) && verdict["why"] == json!(error),
+        };
+        if !same {
+            differences.push(format!("{}: {} here {error:?}", object.display(), verdict));
+        }
+        load += usize::from(error.is_none());
+    }
+    ensure(differences.is_empty(), || differences.join("\n"))?;
+    ensure(load > 40 && load < objects.len(), || format!("{load} of {} load: both kinds are needed", objects.len()))?;
+    Ok(Completion::Completed)
+}
+
+fn compat(options: &[&str]) -> std::io::Result<Output> {
+    let [good, bad] = ["events/flexible.o", "kinds/freplace_by.o"].map(|name| corpus().join(name));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutaway-vm"));
+    command.arg("compat").args([good, bad]).args(["--kernel", KERNEL, "--accel", "tcg"]).args(options).output()
+}
+
+fn baseline_finds_what_got_worse() -> Ran {
+    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        return Ok(Completion::ignored_with("QEMU is not installed (apt-get install qemu-system-x86)"));
+    }
+    let request: Request = KERNEL.parse()?;
+    if let Err(error) = Cache::open().and_then(|cache| obtain(&request, &cache, false)) {
+        return Ok(Completion::ignored_with(format!("no kernel is available: {error}")));
+    }
+    let folder = tempfile::tempdir()?;
+    let [baseline, xml] = ["old.json", "compat.xml"].map(|name| folder.path().join(name).display().to_string());
+    let first = compat(&["--json", "--junit", &xml])?;
+    ensure(first.status.code() == Some(1), || format!("one of two objects does not load: {first:?}"))?;
+    let mut report: Value = serde_json::from_slice(&first.stdout)?;
+    let [good, bad] = [0, 1].map(|index| report["kernels"][0]["objects"][index].clone());
+    ensure(good["loads"] == json!(true) && bad["loads"] == json!(false), || report.to_string())?;
+    let walked = good["programs"][0]["instructions"].as_u64().ok_or("no count of instructions")?;
+    let xml = fs::read_to_string(xml)?;
+    ensure(xml.contains("tests=\"2\" disabled=\"0\" errors=\"0\" failures=\"1\""), || xml.clone())?;
+    fs::write(&baseline, first.stdout)?;
+    let same = compat(&["--baseline", &baseline])?;
+    ensure(same.status.success() && same.stdout.starts_with(b"instructions walked"), || format!("{same:?}"))?;
+    let table = String::from_utf8_lossy(&same.stdout).into_owned();
+    let rows = table.lines().take_while(|line| !line.is_empty());
+    ensure(rows.clone().count() > 3 && rows.clone().all(|row| row.chars().count() <= 80), || table.clone())?;
+    report["kernels"][0]["objects"][0]["programs"][0]["instructions"] = json!(walked / 2);
+    report["kernels"][0]["objects"][1]["loads"] = json!(true);
+    fs::write(&baseline, report.to_string())?;
+    let worse = compat(&["--baseline", &baseline])?;
+    let said = String::from_utf8_lossy(&worse.stderr).into_owned();
+    ensure(worse.status.code() == Some(1), || format!("{worse:?}"))?;
+    let grown = format!("flexible.o: sends: {walked} instructions, {} in the baseline", walked / 2);
+    for part in [grown.as_str(), "freplace_by.o: no longer loads: cannot load the program `by_section`"] {
+        ensure(said.lines().any(|line| line.starts_with("worse: 6.1: ") && line.contains(part)), || said.clone())?;
+    }
+    Ok(Completion::Completed)
+}
