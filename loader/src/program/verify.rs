@@ -1,8 +1,9 @@
-//! Loads a program; a refused one is verified at most twice.
+//! Loads a program; a refused one is verified at most twice, or three times if its reason is very long.
 //!
 //! The first load requests only the reason and statistics (`BPF_LOG_STATS`, Linux 5.2), which cost nothing and fit into
-//! a small buffer. So the reason is known even if the log of the whole walk is cut off. Only a refused program is
-//! loaded once more, with each step in the log, to find where the walk ended. This is skipped for a program of more
+//! a small buffer; if they do not, a second load gets a large one. So the reason is known even if the log of the whole
+//! walk is cut off. Only a refused program is loaded once more, with each step in the log, to find where the walk
+//! ended. This is skipped for a program of more
 //! than a million steps: the second walk would take as long as the first, and the location where the limit was reached
 //! means nothing.
 //!
@@ -29,9 +30,10 @@ use crate::{
     token::{Need, Tokens, is_refusal},
 };
 
-/// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
-/// thousand.
-const REASON: usize = 64 << 10;
+/// Buffer size in bytes for the reason and statistics. A sentence and the statistics have at most some hundred bytes
+/// each. Rare reasons have many lines, for example one for each reference that is not released. Every program that is
+/// loaded writes to the whole buffer when it is cleared, so it is small.
+const REASON: usize = 4 << 10;
 
 /// Buffer size in bytes for a whole log: the limit of all kernels (`UINT_MAX >> 8`). Only the memory that the kernel
 /// writes to is used.
@@ -104,7 +106,8 @@ fn first_with(
         if level != LogLevel::Reason {
             return without_steps(program, token, &room);
         }
-        answer = load_retrying(program, token, LogLevel::Reason, &mut []);
+        room = vec![0; WHOLE];
+        answer = load_retrying(program, token, LogLevel::Reason, &mut room);
     }
     match answer {
         Ok(program) => Ok(Accepted::with(program, &room)),
@@ -115,7 +118,7 @@ fn first_with(
 /// Loads a program whose log with each step did not fit into `room`, and appends the statistics to that part of it.
 #[cfg(feature = "load-options")]
 fn without_steps(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>, room: &[u8]) -> Result<Accepted, Refusal> {
-    let mut reason = vec![0; REASON];
+    let mut reason = vec![0; WHOLE];
     match load_retrying(program, token, LogLevel::Reason, &mut reason) {
         Ok(program) => {
             let log = format!("{}{}{}", text(room), cut_off(), text(&reason));
