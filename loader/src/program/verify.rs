@@ -39,6 +39,10 @@ const REASON: usize = 4 << 10;
 /// writes to is used.
 const WHOLE: usize = (u32::MAX >> 8) as usize;
 
+/// Size in bytes of the allocation for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`)
+/// and clears it, which touches each page. More is mapped anew each time.
+const MAPPED: usize = 33 << 20;
+
 /// The kernel's response to a program that it refused.
 pub(super) struct Refusal {
     error: io::Error,
@@ -86,32 +90,34 @@ fn first_with(
     token: Option<BorrowedFd<'_>>,
     level: LogLevel,
 ) -> Result<Accepted, Refusal> {
-    let mut room = vec![0; if level == LogLevel::Reason { REASON } else { WHOLE }];
+    let (allocated, size) = if level == LogLevel::Reason { (REASON, REASON) } else { (MAPPED, WHOLE) };
+    let mut memory = vec![0; allocated];
+    let room = memory.get_mut(..size).unwrap_or_default();
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = load_retrying(program, token, level, &mut room);
+    let mut answer = load_retrying(program, token, level, room);
     // A kernel without `fd_array_cnt` answers E2BIG if its `union bpf_attr` ends before it, and EINVAL (`CHECK_ATTR`)
     // if another command made the union longer: 6.7 to 6.13.
     #[cfg(feature = "load-options")]
-    if matches!(errno(&answer), Some(libc::E2BIG | libc::EINVAL)) && !program.bound.is_empty() && is_blank(&room) {
+    if matches!(errno(&answer), Some(libc::E2BIG | libc::EINVAL)) && !program.bound.is_empty() && is_blank(room) {
         program.bound = &[];
-        answer = load_retrying(program, token, level, &mut room);
+        answer = load_retrying(program, token, level, room);
     }
-    if errno(&answer) == Some(libc::EPERM) && is_blank(&room) {
+    if errno(&answer) == Some(libc::EPERM) && is_blank(room) {
         // The verifier has not seen the program: perhaps the limit of locked memory is reached.
-        answer = charged(token, &mut |token| load_retrying(program, token, level, &mut room));
+        answer = charged(token, &mut |token| load_retrying(program, token, level, room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
         // The log did not fit, which hides the verifier's verdict.
         #[cfg(feature = "load-options")]
         if level != LogLevel::Reason {
-            return without_steps(program, token, &room);
+            return without_steps(program, token, room);
         }
         room = vec![0; WHOLE];
         answer = load_retrying(program, token, LogLevel::Reason, &mut room);
     }
     match answer {
-        Ok(program) => Ok(Accepted::with(program, &room)),
-        Err(error) => Err(Refusal { error, log: text(&room) }),
+        Ok(program) => Ok(Accepted::with(program, room)),
+        Err(error) => Err(Refusal { error, log: text(room) }),
     }
 }
 
@@ -153,13 +159,14 @@ impl Refusal {
         if sentence.map_or(!differs, verifier::is_too_large) {
             return Err(self.without_location(program, shared));
         }
-        let mut room = vec![0; WHOLE];
-        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
-            Ok(program) => return Ok(Accepted::with(program, &room)),
+        let mut memory = vec![0; MAPPED];
+        let room = memory.get_mut(..WHOLE).unwrap_or_default();
+        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, room) {
+            Ok(program) => return Ok(Accepted::with(program, room)),
             Err(error) => error,
         };
-        let mut log = text(&room);
-        drop(room);
+        let mut log = text(room);
+        drop(memory);
         // A log that lost its end stops in the middle of a step, which may look like a reason.
         let own = verifier::reason_in_log(&log).filter(|own| differs || sentence == Some(*own));
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
