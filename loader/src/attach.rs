@@ -117,6 +117,7 @@ mod tracepoint;
 mod tracing;
 #[cfg(feature = "tracing")]
 mod tracing_multi;
+#[cfg(feature = "links")]
 mod update;
 #[cfg(feature = "uprobe")]
 mod uprobe;

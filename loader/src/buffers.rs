@@ -11,12 +11,12 @@
 
 #[cfg(any(feature = "ring", feature = "perf"))]
 mod open;
-#[cfg(any(feature = "ring", feature = "perf"))]
+#[cfg(all(feature = "poller", any(feature = "ring", feature = "perf")))]
 mod poller;
 #[cfg(feature = "perf")]
 mod slots;
 
-#[cfg(any(feature = "ring", feature = "perf"))]
+#[cfg(all(feature = "poller", any(feature = "ring", feature = "perf")))]
 pub use self::poller::{PollError, Poller, Source, Token};
 #[cfg(feature = "perf")]
 pub use self::slots::PerfEventArray;

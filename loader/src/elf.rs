@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     file.rs        bytes ─▶ sections, symbols, relocations; checks all bounds and the structure
+//!     tables.rs      the tables of an ELF file, entry by entry
 //!     section.rs     sections, and the meanings of their names
 //!     symbol.rs      symbols, and their locations
 //!     byteswap.rs    objects of the other byte order
@@ -21,6 +22,7 @@ mod index;
 mod oddities;
 mod section;
 mod symbol;
+mod tables;
 
 use std::ops::Range;
 
@@ -29,6 +31,7 @@ pub(crate) use self::{
     index::{SectionIndex, SymbolIndex},
     section::{ARENA, Section, describes_maps, is_struct_ops},
     symbol::{Location, Start, Symbol},
+    tables::{Tables, Unreadable},
 };
 use crate::Error;
 

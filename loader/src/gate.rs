@@ -9,6 +9,7 @@ pub(crate) const READS_EXTERNS: bool = cfg!(feature = "externs");
 /// Whether this build reads struct_ops maps.
 pub(crate) const READS_STRUCT_OPS: bool = cfg!(feature = "struct-ops");
 
-/// Whether this build searches the kernel's BTF. A build without such a feature has none of that code.
+/// Whether this build searches the kernel's BTF.
+#[cfg(feature = "programs")]
 pub(crate) const SEARCHES_BTF: bool =
     cfg!(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"));

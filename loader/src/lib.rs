@@ -160,20 +160,21 @@
 //! # Features
 //!
 //! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`,
-//! `externs`, `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that your
+//! `externs`, `uprobe`, `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that your
 //! objects do not need: the program becomes smaller and its build shorter. If an object needs a disabled feature,
 //! loading or attaching returns an error that names the feature.
 //!
 //! | feature | enables | items |
 //! | --- | --- | --- |
-//! | `ring` | reading ring buffers, with the crate `mmap_ring` | `Map::ring`, `Poller` |
-//! | `perf` | reading perf buffers, with the crate `perf_reader` | `Map::perf_buffers`, `PerfEventArray`, `Poller` |
-//! | `core-relo` | objects with CO-RE relocations, which adapt a program to the running kernel's structures | |
+//! | `ring` | reading ring buffers, with the crate `mmap_ring` | `Map::ring` |
+//! | `perf` | reading perf buffers, with the crate `perf_reader` | `Map::perf_buffers`, `PerfEventArray` |
+//! | `poller` | waiting for several rings, perf buffers and other file descriptors at once; with `ring` or `perf` | `Poller` |
+//! | `core-relo` | objects with CO-RE relocations, which adapt a program to the running kernel's structures | [`core_relo::relocate`] |
 //! | `externs` | objects with externs (`__kconfig`, `__ksym`), which the kernel provides by name; adds `miniz_oxide` to decompress the kernel's configuration | |
 //! | `struct-ops` | struct_ops maps, whose programs implement functions of a kernel subsystem | `Map::attach` |
 //! | `tracing` | programs whose target is a name in the kernel's BTF (`fentry`, `fexit`, `tp_btf`, `lsm`, `iter`), or a function of a loaded program (`freplace`); many functions by one link (`fentry.multi`) | `Tracing`, `TracingMulti`, `Iter`, `LoadOptions::replace` |
-//! | `uprobe` | attaching to functions of executables and libraries | `Uprobe`, `UprobeMulti` |
-//! | `usdt` | attaching to USDT probes, the static tracepoints of executables and libraries; implies `uprobe` | `Usdt` |
+//! | `uprobe` | attaching to functions of executables and libraries; adds `object`, which reads these files | `Uprobe`, `UprobeMulti` |
+//! | `usdt` | attaching to USDT probes, the static tracepoints of executables and libraries; implies `uprobe` and `info` | `Usdt` |
 //! | `debugdata` | reading the compressed symbols of a stripped file (`.gnu_debugdata`); adds `lzma-rust2`; implies `uprobe`; not on by default | |
 //! | `aya-obj` | loading objects that the crate `aya-obj` has parsed; adds `aya-obj`; not on by default | `Object::from_aya`, `Object::parse_with`, `compare_readers` |
 //! | `kprobe` | attaching to functions of the kernel | `Kprobe`, `KprobeMulti`, `Ksyscall` |
@@ -183,13 +184,18 @@
 //! | `cgroup` | attaching to cgroups | `Cgroup` |
 //! | `lirc` | attaching to infrared receivers | `Lirc` |
 //! | `maps` | creating maps without an object, using existing maps in place of an object's, pinning maps at paths of their own | [`MapBuilder`], [`LoadOptions::map`], [`MapSpec::pin_path`] |
+//! | `elements` | access to map elements beyond one key at a time: batches, each CPU's elements, queues, stacks, Bloom filters, keys and values as Rust types; modules that `bindgen` has written need it | [`Map::entries`], [`Map::push`], [`Map::typed`] |
+//! | `programs` | loading programs without an object, opening programs that are already in the kernel; implies `info` | [`ProgramBuilder`], [`Program::from_pin`] |
+//! | `info` | what the kernel knows about a program: its description, its code, its run statistics, the text that it prints | [`Program::info`], [`Program::code`], [`ProgramStats`], [`Stream`] |
+//! | `links` | managing a link after attaching: its description, another program, detaching | [`Link::info`], [`Link::update`], [`Link::detach`], [`Link::unpin`] |
+//! | `test-run` | running a program without an event | [`TestRun`] |
 //! | `instrument` | inserting instructions into programs when they are loaded: counts of lost records, marks of the code that runs | [`Object::count_losses`], [`Object::cover`], [`CoverageReport`] |
 //! | `token` | loading with a BPF token, the rights that a privileged process delegates to a user namespace | [`BpfToken`], [`LoadOptions::token`] |
 //! | `parallel` | passing large programs to the verifier on several threads at once | [`LoadOptions::threads`] |
 //! | `bindgen` | writing a Rust module with the types of an object, from a `build.rs`; not on by default | the module `bindgen` |
 //! | `advice` | detailed reasons in errors (privileges, license, helpers, sizes of maps), and warnings about the object | [`Object::warnings`] |
 //! | `load-options` | settings of one load that few programs need: the verifier's log of accepted programs, and maps that are bound to programs | [`LoadOptions::verifier_log`], [`LoadOptions::bind_map`], [`VerifierStats`] |
-//! | `system` | listing all maps, programs and links of the machine, the processes that hold them, and their pins; opening maps, programs and links by id | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps`, `Link::from_id` |
+//! | `system` | listing all maps, programs and links of the machine, the processes that hold them, and their pins; opening maps, programs and links by id; implies `programs` and `links` | the module `system`, `Map::from_id`, `Program::from_id`, `Program::used_maps`, `Link::from_id` |
 //!
 //! # Logs
 //!
@@ -218,6 +224,7 @@ mod gate;
 #[cfg(feature = "instrument")]
 mod instrument;
 mod link;
+#[cfg(feature = "links")]
 mod link_info;
 mod load;
 mod map;
@@ -244,7 +251,7 @@ pub use cutaway_sys::{
 pub use attach::*;
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
-#[cfg(any(feature = "ring", feature = "perf"))]
+#[cfg(all(feature = "poller", any(feature = "ring", feature = "perf")))]
 pub use buffers::{PollError, Poller, Source, Token};
 #[cfg(any(feature = "ring", feature = "perf"))]
 pub use cutaway_sys::{Stopper, Wake};
@@ -255,9 +262,12 @@ pub use instrument::{
     Coverage, CoverageReport, FileCoverage, FunctionCoverage, Insertion, LcovError, LineCoverage, LossSite, Losses,
     MapLosses, NotMeasured, Run, SourceLine, Totals,
 };
+#[cfg(feature = "links")]
 pub use link_info::{IterScope, LinkInfo, LinkTarget};
 pub use load::{FailedProgram, LoadOptions, Loaded};
-pub use map::{Batches, Entries, Map, MapInfo, MapMemory, PerCpu, TypedMap};
+#[cfg(feature = "elements")]
+pub use map::{Batches, Entries, TypedMap};
+pub use map::{Map, MapInfo, MapMemory, PerCpu};
 #[cfg(feature = "maps")]
 pub use map::{MapBuilder, program_hash};
 #[cfg(feature = "aya-obj")]
@@ -266,12 +276,15 @@ pub use object::{
     Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, Pod, ProgramSpec, Reference,
     ScalarKind, Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
+pub use program::Program;
+#[cfg(feature = "programs")]
+pub use program::ProgramBuilder;
 #[cfg(feature = "load-options")]
 pub use program::{FunctionCost, LogLevel, VerifierStats};
-pub use program::{
-    Program, ProgramBuilder, ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream, TestRun,
-    TestRunResult,
-};
+#[cfg(feature = "info")]
+pub use program::{ProgramCode, ProgramFunction, ProgramInfo, ProgramStats, StatsGuard, Stream};
+#[cfg(feature = "test-run")]
+pub use program::{TestRun, TestRunResult};
 #[cfg(feature = "aya-obj")]
 pub use readers::{ReaderComparison, compare_readers, compare_readers_on_host};
 pub use resolve::{core_relo, externs::ExternFound};

@@ -9,6 +9,8 @@ use crate::sys::link_info::{self, Report};
 /// A link, as the kernel describes it.
 ///
 /// A field that the running kernel does not report, or hides from the caller, is `None`. Linux 5.8.
+///
+/// Needs this crate's feature `links`.
 #[doc(alias("bpf_link_info", "BPF_OBJ_GET_INFO_BY_FD", "bpf_link_get_info_by_fd"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

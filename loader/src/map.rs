@@ -19,6 +19,7 @@
 //! | `pin` | pins in a BPF file system |
 //! | `by_id` | maps of any process, by id |
 
+#[cfg(feature = "elements")]
 mod batch;
 #[cfg(feature = "maps")]
 mod build;
@@ -31,24 +32,24 @@ mod fdinfo;
 mod handle;
 mod info;
 mod memory;
+#[cfg(feature = "elements")]
 mod no_key;
 mod pin;
 #[cfg(feature = "maps")]
 mod replace;
 mod single;
+#[cfg(feature = "elements")]
 mod typed;
 #[cfg(feature = "maps")]
 mod types;
 mod verdict;
 
 pub(crate) use self::pin::NewPins;
+#[cfg(feature = "elements")]
 pub use self::{
     batch::{Batches, Entries},
-    handle::Map,
-    info::MapInfo,
-    memory::MapMemory,
-    single::PerCpu,
     typed::TypedMap,
 };
 #[cfg(feature = "maps")]
 pub use self::{build::MapBuilder, exclusive::program_hash};
+pub use self::{handle::Map, info::MapInfo, memory::MapMemory, single::PerCpu};

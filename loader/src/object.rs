@@ -58,17 +58,13 @@ mod warnings;
 pub use self::aya::ObjectReader;
 #[cfg(feature = "externs")]
 pub(crate) use self::externs::config_size;
+#[cfg(feature = "struct-ops")]
+pub(crate) use self::specs::Table;
 #[cfg(feature = "uprobe")]
 pub(crate) use self::target::splits;
 #[cfg(feature = "bindgen")]
 pub(crate) use self::value::c_name;
-pub(crate) use self::{
-    externs::config_location,
-    function::Functions,
-    pod::bytes_of,
-    specs::{Contents, Table},
-    variable::unfit,
-};
+pub(crate) use self::{externs::config_location, function::Functions, pod::bytes_of, specs::Contents, variable::unfit};
 pub use self::{
     externs::{Extern, ExternKind},
     introspect::{FunctionSpec, Line, Reference, SectionSpec},

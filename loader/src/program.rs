@@ -17,19 +17,27 @@
 //! | `bind` | maps that belong to a program although no instruction refers to them |
 
 mod bind;
+#[cfg(feature = "programs")]
 mod build;
+#[cfg(feature = "info")]
 mod code;
 mod explain;
+#[cfg(feature = "info")]
 mod info;
 mod load;
 mod loaded;
+#[cfg(feature = "programs")]
 mod open;
+#[cfg(feature = "programs")]
 mod opened_target;
 mod pins;
 mod private_stack;
+#[cfg(feature = "test-run")]
 mod run;
 mod shared;
+#[cfg(feature = "info")]
 mod statistics;
+#[cfg(feature = "info")]
 mod stream;
 #[cfg(feature = "usdt")]
 mod usdt_layout;
@@ -42,14 +50,17 @@ mod verifier;
 mod verifier_stats;
 mod verify;
 
+#[cfg(feature = "programs")]
+pub use self::build::ProgramBuilder;
+pub use self::loaded::Program;
+#[cfg(feature = "test-run")]
+pub use self::run::{TestRun, TestRunResult};
 #[cfg(feature = "load-options")]
 pub use self::verifier_stats::{FunctionCost, LogLevel, VerifierStats};
+#[cfg(feature = "info")]
 pub use self::{
-    build::ProgramBuilder,
     code::{ProgramCode, ProgramFunction},
     info::ProgramInfo,
-    loaded::Program,
-    run::{TestRun, TestRunResult},
     statistics::{ProgramStats, StatsGuard},
     stream::Stream,
 };

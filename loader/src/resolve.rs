@@ -6,9 +6,13 @@
 
 #[cfg(feature = "aya-obj")]
 mod aya;
+#[cfg(feature = "core-relo")]
 mod code;
 pub mod core_relo;
-#[cfg(not(feature = "externs"))]
+#[cfg(all(
+    any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"),
+    not(all(feature = "core-relo", feature = "externs", feature = "struct-ops"))
+))]
 mod disabled;
 pub(crate) mod externs;
 #[cfg(feature = "externs")]
@@ -19,37 +23,22 @@ mod kallsyms;
 mod kconfig;
 #[cfg(feature = "externs")]
 mod ksyms;
+#[cfg(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"))]
+mod search;
 pub(crate) mod struct_ops;
 mod targets;
 
 use std::borrow::Cow;
 
-#[cfg(feature = "instrument")]
 use cutaway_sys::Instruction;
 
-#[cfg(not(feature = "externs"))]
-use self::disabled::{Ksyms, resolve_externs};
-#[cfg(feature = "externs")]
-use self::ksyms::Ksyms;
 pub(crate) use self::targets::Targets;
-use self::{
-    code::{Code, Relocated},
-    core_relo::{Applied, Relocation},
-    externs::Externs,
-    struct_ops::{StructOps, Tables},
-};
+use self::{core_relo::Applied, externs::Externs, struct_ops::StructOps};
 use crate::{
     Error,
-    btf::{Btf, Ext, visitor::Types},
+    btf::visitor::Types,
     elf::Location,
-    gate::{READS_STRUCT_OPS, SEARCHES_BTF},
-    object::{MapSpec, Object, ProgramSpec},
-};
-#[cfg(feature = "externs")]
-use crate::{
-    btf::visitor::Sources,
-    object::{Extern, ExternKind},
-    resolve::externs::Value,
+    object::{MapSpec, Object},
 };
 
 /// The results of resolving an object against a kernel.
@@ -68,69 +57,35 @@ pub(crate) struct Resolved {
     pub(crate) aya: Option<Box<aya_obj::Object>>,
 }
 
+/// The changed instructions of functions, by the function's index.
+#[derive(Debug, Default)]
+pub(crate) struct Relocated(Vec<Option<Vec<Instruction>>>);
+
+impl Relocated {
+    /// Returns the instructions of a function; `None` if relocation changed none of them.
+    pub(crate) fn instructions(&self, function: usize) -> Option<&[Instruction]> {
+        self.0.get(function)?.as_deref()
+    }
+}
+
 /// Resolves the object against the kernel with these `types`.
 pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     object.check_features()?;
-    #[cfg_attr(not(feature = "aya-obj"), expect(unused_mut, reason = "aya-obj adds to it"))]
-    let mut resolved = if SEARCHES_BTF { searched(object, types)? } else { Resolved::default() };
+    #[cfg(not(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing")))]
+    let resolved = {
+        let _ = types;
+        Resolved::default()
+    };
+    #[cfg(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"))]
+    let resolved = search::searched(object, types)?;
     #[cfg(feature = "aya-obj")]
-    {
+    let resolved = {
         #[cfg(feature = "core-relo")]
         let types = object.kernel_btf.as_ref().map_or(types, |given| Types::Given(given.bytes()));
-        resolved.aya = aya::relocated(object, types, &resolved.relocated)?;
-    }
-    Ok(resolved)
-}
-
-/// Finds it in one pass over the kernel's BTF.
-fn searched(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
-    let btf = object.own_btf()?.unwrap_or_else(Btf::none);
-    let broken = |why: String| Error::Object { why };
-    let ext = match object.core_relo_bytes() {
-        Some(bytes) => Some(Ext::parse(bytes, &btf).map_err(|why| broken(why.to_string()))?),
-        None => None,
+        let aya = aya::relocated(object, types, &resolved.relocated)?;
+        Resolved { aya, ..resolved }
     };
-    #[cfg_attr(not(feature = "core-relo"), expect(unused_mut, reason = "there are no types for it alone"))]
-    let mut relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
-    let tables = Tables::of(object.maps(), object.programs(), &btf);
-    let mut code = Code::of(object.elf(), object.function_table());
-    #[cfg_attr(not(feature = "core-relo"), expect(unused_mut, reason = "there are no types for it alone"))]
-    let mut applied = Vec::new();
-    #[cfg(feature = "core-relo")]
-    if let Some(given) = &object.kernel_btf {
-        // All else needs the types that the kernel itself has.
-        let candidates = core_relo::wanted(&btf, &relocations, &code);
-        applied = Types::Given(given.bytes())
-            .search(candidates, |candidates, sources| {
-                core_relo::apply(&btf, &relocations, sources, candidates, &mut code)
-            })
-            .map_err(|error| broken(error.to_string()))?;
-        relocations.clear();
-    }
-    let candidates = core_relo::wanted(&btf, &relocations, &code);
-    let is_used = |program: &&ProgramSpec| program.section.autoload && !tables.is_unused(program);
-    let targets = Targets::of_all(object.programs().iter().filter(is_used));
-    let visitors = (candidates, targets, Ksyms::of(object.externs()), tables);
-    types.search(visitors, |(candidates, mut targets, ksyms, tables), sources| {
-        let struct_ops = match READS_STRUCT_OPS {
-            true => tables.settle(object.maps(), object.programs(), &btf, sources.clone())?,
-            false => StructOps::default(),
-        };
-        let mut applied = applied;
-        let rest = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code);
-        applied.extend(rest.map_err(|error| broken(error.to_string()))?);
-        targets.settle(sources.clone())?;
-        let externs = resolve_externs(object.externs(), ksyms, &btf, sources, object.kconfig(), types)?;
-        Ok(Resolved {
-            applied,
-            relocated: code.into_relocated()?,
-            targets,
-            externs,
-            struct_ops,
-            #[cfg(feature = "aya-obj")]
-            aya: None,
-        })
-    })
+    Ok(resolved)
 }
 
 impl Resolved {
@@ -168,32 +123,4 @@ impl Resolved {
         }
         spec
     }
-}
-
-#[cfg(feature = "externs")]
-/// Finds the values of all externs. `ksyms` has visited the kernel's types; `local` are the object's own. `config` is
-/// the caller's configuration text, which overrides the kernel's configuration. If `types` are not those of the running
-/// kernel, nothing else is read from the running kernel.
-fn resolve_externs(
-    externs: &[Extern],
-    ksyms: Ksyms<'_>,
-    local: &Btf<'_>,
-    sources: Sources<'_, '_>,
-    config: &str,
-    types: Types<'_>,
-) -> Result<Externs, Error> {
-    let mut resolved = Externs::default();
-    if externs.is_empty() {
-        return Ok(resolved);
-    }
-    let running = matches!(types, Types::Running);
-    let symbols = kallsyms::find(externs, running);
-    ksyms.settle(local, sources, &mut resolved)?;
-    for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
-        let value = symbols.address(&known.name);
-        resolved.set(known, value.map(Value::Address));
-    }
-    kconfig::fill(externs, config, running, &mut resolved);
-    resolved.settle();
-    Ok(resolved)
 }

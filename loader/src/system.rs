@@ -27,6 +27,7 @@ use crate::{
     sys::{
         btf,
         ids::{self, Kind},
+        prog_info,
     },
 };
 
@@ -82,7 +83,7 @@ pub fn programs() -> impl Iterator<Item = Result<ProgramEntry, Error>> {
 
 fn program(id: u32) -> Result<ProgramEntry, Error> {
     let info = ids::open(Kind::Program, id, "opens a program by its id")
-        .and_then(|program| ids::program_info(program.as_fd()));
+        .and_then(|program| prog_info::with_maps(program.as_fd()));
     let (info, maps) = info.map_err(|error| Error::kernel(format!("open the program with the id {id}"), &error))?;
     Ok(ProgramEntry {
         id,

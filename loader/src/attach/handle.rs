@@ -5,8 +5,12 @@ use std::{
     path::Path,
 };
 
-use super::link::{Held, Link, is_other_object};
-use crate::{Errno, Error, link_info::LinkInfo, pin};
+#[cfg(feature = "links")]
+use super::link::Held;
+use super::link::{Link, is_other_object};
+#[cfg(feature = "links")]
+use crate::{Errno, link_info::LinkInfo};
+use crate::{Error, pin};
 
 impl Link {
     /// Returns the kernel's information about the link: its id, its type, its program and its target (Linux 5.8).
@@ -15,6 +19,7 @@ impl Link {
     ///
     /// [`Error::Invalid`] if the program is not attached by a single kernel link; [`Error::Syscall`] if the kernel
     /// refuses: EINVAL before Linux 5.8.
+    #[cfg(feature = "links")]
     #[doc(alias("bpf_link_get_info_by_fd", "BPF_OBJ_GET_INFO_BY_FD", "bpf_link_info"))]
     pub fn info(&self) -> Result<LinkInfo, Error> {
         let attempt = || format!("read the information about {}", self.what());
@@ -112,6 +117,7 @@ impl Link {
     ///
     /// [`Error::Invalid`] if another object is pinned there, or the program is not attached by a single kernel link;
     /// [`Error::Syscall`] if the file must not be removed, or before Linux 5.8 (EINVAL).
+    #[cfg(feature = "links")]
     #[doc(alias("bpf_link__unpin", "PinnedLink::unpin"))]
     pub fn unpin(&self, path: impl AsRef<Path>) -> Result<bool, Error> {
         let path = path.as_ref();

@@ -1,11 +1,7 @@
 //! Finds the BTF in a file.
 
-use object::{
-    Endianness,
-    read::elf::{FileHeader, SectionHeader},
-};
-
 use super::{error::Broken, header::MAGIC};
+use crate::elf::{Tables, Unreadable};
 
 impl super::Btf<'_> {
     /// Returns the BTF in the bytes of a file: the bytes themselves if they are raw BTF, or the section `.BTF` of an
@@ -45,20 +41,20 @@ impl super::Btf<'_> {
 /// Returns the section `.BTF` of an ELF file.
 fn in_elf(file: &[u8]) -> Result<&[u8], Broken> {
     let broken = |why: &str| Broken(why.to_owned());
-    let header = object::elf::FileHeader64::<Endianness>::parse(file)
-        .map_err(|_| broken("it is an ELF file, but truncated or not of 64 bits"))?;
-    let endian = header.endian().map_err(|_| broken("it is an ELF file of an unknown byte order"))?;
-    if header.is_big_endian() != cfg!(target_endian = "big") {
+    let unread = "it is an ELF file whose sections cannot be read: is it truncated?";
+    let tables = Tables::read(file).map_err(|why| match why {
+        Unreadable::Header => broken("it is an ELF file, but truncated or not of 64 bits"),
+        Unreadable::Sections => broken(unread),
+    })?;
+    if tables.is_big_endian() != cfg!(target_endian = "big") {
         return Err(broken("it is an ELF file of the other byte order, for other machines"));
     }
-    let unread = |_| broken("it is an ELF file whose sections cannot be read: is it truncated?");
-    let sections = header.sections(endian, file).map_err(unread)?;
-    let (_, section) = sections.section_by_name(endian, b".BTF").ok_or_else(|| {
+    let section = tables.sections().find(|section| tables.name(section) == Ok(b".BTF")).ok_or_else(|| {
         broken(
             "it is an ELF file without the section `.BTF`: compile objects with -g, kernels with CONFIG_DEBUG_INFO_BTF",
         )
     })?;
-    section.data(endian, file).map_err(unread)
+    tables.bytes(&section).ok_or_else(|| broken(unread))
 }
 
 /// Returns the kind of a compressed file or an archive.

@@ -2,17 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use object::{
-    Endianness,
-    elf::{self, FileHeader64},
-    read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
-};
-
 use super::{
     byteswap,
     index::{SectionIndex, SymbolIndex},
     section::{Section, describes_maps, has_prefix, is_struct_ops},
     symbol::{Relocations, Symbol},
+    tables::{Outside, Tables, Unreadable, abi},
 };
 use crate::{
     Error,
@@ -37,23 +32,23 @@ pub(super) struct Parts {
 
 /// Reads the parts of the file and checks them.
 pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
-    let header = FileHeader64::<Endianness>::parse(data)
-        .map_err(|_| broken(format_args!("it is not a 64-bit ELF file: truncated, or not the compiler's output?")))?;
-    let endian = header.endian().map_err(unread)?;
-    if header.e_machine(endian) != elf::EM_BPF {
-        return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
+    let tables = Tables::read(data).map_err(|why| match why {
+        Unreadable::Header => {
+            broken(format_args!("it is not a 64-bit ELF file: truncated, or not the compiler's output?"))
+        }
+        Unreadable::Sections => broken(format_args!("its section headers cannot be read: is the file truncated?")),
+    })?;
+    if tables.machine != abi::EM_BPF {
+        return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", tables.machine)));
     }
-    if header.e_type(endian) != elf::ET_REL {
+    if tables.kind != abi::ET_REL {
         return Err(broken(format_args!("it is no relocatable object: linked or stripped of its relocations?")));
     }
-    let foreign = header.is_big_endian() != cfg!(target_endian = "big");
-    let table = header
-        .sections(endian, data)
-        .map_err(|_| broken(format_args!("its section headers cannot be read: is the file truncated?")))?;
+    let foreign = tables.is_big_endian() != cfg!(target_endian = "big");
 
     #[cfg(feature = "aya-obj")]
-    let oddity = super::oddities::oddity(data, endian, &table);
-    let file = File { data, endian, table };
+    let oddity = super::oddities::oddity(data, &tables);
+    let file = File { size: data.len() as u64, tables };
     let mut sections = file.sections()?;
     let symbols = file.symbols(&sections)?;
     // The first entry of the table is the null symbol.
@@ -83,37 +78,35 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
 
 /// The file while it is being read.
 struct File<'d> {
-    data: &'d [u8],
-    endian: Endianness,
-    table: SectionTable<'d, FileHeader64<Endianness>>,
+    /// The file's size in bytes.
+    size: u64,
+    tables: Tables<'d>,
 }
 
 impl File<'_> {
     fn sections(&self) -> Result<Vec<Section>, Error> {
         let mut sections = Vec::new();
         let mut kept = 0;
-        for (index, section) in self.table.enumerate() {
-            let name = self.table.section_name(self.endian, section).map_err(unread)?;
-            let name = text(name, || format!("section {}", index.0))?;
-            let size = section.sh_size(self.endian);
-            let is_in_file = section.sh_type(self.endian) != elf::SHT_NOBITS;
-            if is_in_file && section.data(self.endian, self.data).is_err() {
-                return Err(broken(format_args!(
-                    "section `{name}` reaches beyond the end of the file: is the file truncated?"
-                )));
-            }
+        for (index, section) in self.tables.sections().enumerate() {
+            let name = self.tables.name(&section).map_err(unread)?;
+            let name = text(name, || format!("section {index}"))?;
+            let size = section.size;
+            let is_in_file = section.kind != abi::SHT_NOBITS;
+            let bytes = self.tables.bytes(&section).ok_or_else(|| {
+                broken(format_args!("section `{name}` reaches beyond the end of the file: is the file truncated?"))
+            })?;
             let is_btf = matches!(name, ".BTF" | ".BTF.ext");
             let is_text = matches!(name, "license" | "version");
             if is_btf && sections.iter().any(|before: &Section| before.name == name) {
                 return Err(broken(format_args!("it has two sections `{name}`")));
             }
-            let executable = section.sh_flags(self.endian) & u64::from(elf::SHF_EXECINSTR) != 0;
+            let executable = section.flags & abi::SHF_EXECINSTR != 0;
             if executable && !size.is_multiple_of(8) {
                 return Err(broken(format_args!(
                     "section `{name}` holds {size} bytes, not a whole number of instructions"
                 )));
             }
-            if section.sh_addr(self.endian) != 0 {
+            if section.address != 0 {
                 return Err(broken(format_args!("section `{name}` has an address: this is no relocatable object")));
             }
             let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
@@ -133,10 +126,10 @@ impl File<'_> {
             if wanted && is_in_file {
                 // Limits the memory: overlapping sections could ask for any amount.
                 kept += size;
-                if kept > self.data.len() as u64 {
+                if kept > self.size {
                     return Err(broken(format_args!("section `{name}` overlaps others")));
                 }
-                read.bytes = Some(Arc::from(section.data(self.endian, self.data).map_err(unread)?));
+                read.bytes = Some(Arc::from(bytes));
             }
             sections.push(read);
         }
@@ -144,13 +137,13 @@ impl File<'_> {
     }
 
     fn symbols(&self, sections: &[Section]) -> Result<Vec<Symbol>, Error> {
-        let symtab = self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(unread)?;
+        let symtab = self.tables.symbols().map_err(unread)?;
         let mut symbols = Vec::new();
-        for (index, symbol) in symtab.enumerate() {
-            let name = symbol.name(self.endian, symtab.strings()).map_err(unread)?;
-            let name = text(name, || format!("symbol {}", index.0))?.to_owned();
-            let section = symtab.symbol_section(self.endian, symbol, index).map_err(unread)?.map(|section| section.0);
-            let (address, size) = (symbol.st_value(self.endian), symbol.st_size(self.endian));
+        for (index, symbol) in symtab.iter().enumerate() {
+            let name = symtab.name(&symbol).map_err(unread)?;
+            let name = text(name, || format!("symbol {index}"))?.to_owned();
+            let section = symtab.section(&symbol, index).map_err(unread)?;
+            let (address, size) = (symbol.address, symbol.size);
             if let Some(index) = section {
                 let room = sections.get(index).ok_or_else(|| {
                     broken(format_args!("symbol `{name}` is in section {index}, which does not exist"))
@@ -158,19 +151,19 @@ impl File<'_> {
                 if address.checked_add(size).is_none_or(|end| end > room.size) {
                     return Err(broken(format_args!("symbol `{name}` reaches beyond its section `{}`", room.name)));
                 }
-                if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
+                if symbol.kind() == abi::STT_FUNC && !(address | size).is_multiple_of(8) {
                     return Err(broken(format_args!("function `{name}` does not start or end on an instruction")));
                 }
             }
-            let is_section = symbol.st_type() == elf::STT_SECTION;
-            let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
+            let is_section = symbol.kind() == abi::STT_SECTION;
+            let is_variable = symbol.kind() == abi::STT_OBJECT && section.is_some();
             let is_code = section.and_then(|index| sections.get(index)).is_some_and(Section::is_code);
             let section = section.map(SectionIndex);
-            let is_function = symbol.st_type() == elf::STT_FUNC && is_code;
-            let global = symbol.st_bind() != elf::STB_LOCAL;
-            let weak = symbol.st_bind() == elf::STB_WEAK;
-            let hidden = matches!(symbol.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL);
-            let is_import = symbol.st_shndx(self.endian) == elf::SHN_UNDEF && global && !name.is_empty();
+            let is_function = symbol.kind() == abi::STT_FUNC && is_code;
+            let global = symbol.binding() != abi::STB_LOCAL;
+            let weak = symbol.binding() == abi::STB_WEAK;
+            let hidden = matches!(symbol.visibility(), abi::STV_HIDDEN | abi::STV_INTERNAL);
+            let is_import = symbol.section == abi::SHN_UNDEF && global && !name.is_empty();
             symbols.push(Symbol {
                 name,
                 section,
@@ -196,28 +189,27 @@ impl File<'_> {
     ) -> Result<(Relocations, Vec<(SectionIndex, u64)>), Error> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
         let mut kept = 0;
-        for (_, section) in self.table.enumerate() {
-            let changed = section.info_link(self.endian).0;
-            if section.sh_type(self.endian) == elf::SHT_RELA
+        for section in self.tables.sections() {
+            let changed = section.info as usize;
+            if section.kind == abi::SHT_RELA
                 && let Some(target) = sections.get(changed)
             {
-                if needs_relocations(target) && section.sh_size(self.endian) != 0 {
+                if needs_relocations(target) && section.size != 0 {
                     return Err(broken(format_args!(
                         "the relocations of section `{}` are of the form RELA, and those of BPF are of the form REL",
                         target.name
                     )));
                 }
                 if cfg!(feature = "advice") && holds_data(target) {
-                    let entries = section.rela(self.endian, self.data).map_err(unread)?;
-                    let entries = entries.map(|(entries, _)| entries).unwrap_or_default();
-                    addresses
-                        .extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
+                    let entries = self.tables.relocations(&section).map_err(unread)?;
+                    addresses.extend(entries.map(|entry| (SectionIndex(changed), entry.offset)));
                 }
                 continue;
             }
-            let Some((entries, _)) = section.rel(self.endian, self.data).map_err(unread)? else {
+            if section.kind != abi::SHT_REL {
                 continue;
-            };
+            }
+            let entries = self.tables.relocations(&section).map_err(unread)?;
             let target = sections.get(changed).ok_or_else(|| {
                 broken(format_args!("there are relocations for section {changed}, which does not exist"))
             })?;
@@ -227,16 +219,16 @@ impl File<'_> {
                 continue;
             }
             // Relocations that overlap in the file could ask for any amount of memory.
-            kept += section.sh_size(self.endian);
-            if kept > self.data.len() as u64 {
+            kept += section.size;
+            if kept > self.size {
                 return Err(broken(format_args!("the relocations of section `{}` overlap others", target.name)));
             }
             if is_of_data {
-                addresses.extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
+                addresses.extend(entries.map(|entry| (SectionIndex(changed), entry.offset)));
                 continue;
             }
             for entry in entries {
-                let (offset, symbol) = (entry.r_offset.get(self.endian), entry.r_sym(self.endian) as usize);
+                let (offset, symbol) = (entry.offset, entry.symbol);
                 if !offset.is_multiple_of(8) || offset >= target.size {
                     return Err(broken(format_args!(
                         "a relocation at {offset:#x} misses the instructions of `{}`",
@@ -299,11 +291,10 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
     }
 }
 
-/// Converts an error of the crate `object` about the file's structure.
 #[cold]
 #[inline(never)]
-fn unread(error: object::Error) -> Error {
-    broken(format_args!("{error}"))
+fn unread(Outside(part): Outside) -> Error {
+    broken(format_args!("{part} cannot be read: it lies outside of the file or of its table"))
 }
 
 #[cold]

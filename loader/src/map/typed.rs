@@ -12,6 +12,8 @@ use crate::{Error, LookupFlags, Pod, UpdateFlags, object::bytes_of};
 /// A map whose keys and values are read and written as Rust types: see [`Map::typed`].
 ///
 /// `Send` and `Sync`. Borrows the map.
+///
+/// Needs this crate's feature `elements`.
 #[doc(alias(
     "HashMap",
     "Array",

@@ -42,6 +42,8 @@ use crate::{
 /// ```
 ///
 /// `Send` and `Sync`. Borrows the instructions.
+///
+/// Needs this crate's feature `programs`.
 #[derive(Debug, Clone)]
 #[must_use = "no program is loaded before `load`"]
 #[doc(alias("bpf_prog_load", "bpf_prog_load_opts", "BPF_PROG_LOAD", "NewProgram"))]

@@ -10,13 +10,18 @@ use cutaway_sys::clock;
 use super::{Program, ProgramStats};
 use crate::{
     Error, ProgramType,
-    sys::prog_info::{self, Wanted},
+    sys::{
+        fdinfo::fdinfo,
+        prog_info::{self, Wanted},
+    },
 };
 
 /// A program as the kernel describes it.
 ///
 /// `None` in a field means that this kernel does not record it, or hides it from this process; the field's text says
 /// when.
+///
+/// Needs this crate's feature `info`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[doc(alias = "bpf_prog_info")]
@@ -79,7 +84,7 @@ impl Program {
             .map_err(|error| Error::kernel(format!("query the program `{}`", self.name()), &error))?;
         let info = &known.info;
         let known_size = |size: u32| (size != 0).then_some(size);
-        let about = prog_info::fdinfo(self.as_fd()).unwrap_or_default();
+        let about = fdinfo(self.as_fd()).unwrap_or_default();
         let memlock = about.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok());
         Ok(ProgramInfo {
             id: info.id,

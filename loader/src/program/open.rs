@@ -14,7 +14,7 @@ use crate::{
     Error, Section, Target,
     object::ProgramSpec,
     pin,
-    sys::{attr::ProgInfo, prog_info},
+    sys::{attr::ProgInfo, fdinfo::fdinfo, prog_info},
 };
 #[cfg(feature = "system")]
 use crate::{privileges::ONLY_BY_ROOT, sys::ids};
@@ -91,7 +91,7 @@ impl Program {
     fn opened(program: OwnedFd, attempt: &str) -> Result<Self, Error> {
         let unfit = |why: &str| Error::Invalid { operation: attempt.to_owned(), why: why.to_owned() };
         // The kernel would describe a map or link by the structure for maps or links, which looks like a program's.
-        let about = prog_info::fdinfo(program.as_fd())
+        let about = fdinfo(program.as_fd())
             .map_err(|error| unfit(&format!("cannot read /proc/self/fdinfo, which tells what it is: {error}")))?;
         let is = |field: &str| about.lines().any(|line| line.starts_with(field));
         if !is("prog_type:") {

@@ -3,7 +3,7 @@
 use std::{os::fd::AsFd, path::Path};
 
 use super::Program;
-use crate::{Error, pin, sys::prog_info};
+use crate::{Error, pin, sys::fdinfo::fdinfo};
 
 impl Program {
     /// Removes the pin of this program at `path`. The program stays in the kernel while it is attached, or open
@@ -23,9 +23,9 @@ impl Program {
             Err(error) => return Err(pin::failed(attempt, &error)),
         };
         let id = |about: String| about.lines().find_map(|line| line.strip_prefix("prog_id:").map(str::to_owned));
-        let of = |fd| prog_info::fdinfo(fd).map(id).map_err(|error| Error::kernel(attempt.clone(), &error));
+        let of = |fd| fdinfo(fd).map(id).map_err(|error| Error::kernel(attempt.clone(), &error));
         // A map or a link has no `prog_type`; a link has the id of its program.
-        let is_program = prog_info::fdinfo(pinned.as_fd()).is_ok_and(|about| about.contains("prog_type:"));
+        let is_program = fdinfo(pinned.as_fd()).is_ok_and(|about| about.contains("prog_type:"));
         if !is_program || of(pinned.as_fd())? != of(self.as_fd())? {
             let why = "something else is pinned there: it stays".to_owned();
             return Err(Error::Invalid { operation: attempt, why });

@@ -10,6 +10,8 @@ use crate::{Error, Pod, Program, ProgramType, object::bytes_of, sys::run};
 /// The input of a test run. Linux 4.12; with a context 5.2, programs of the type `syscall` 5.14.
 ///
 /// `Send` and `Sync`.
+///
+/// Needs this crate's feature `test-run`.
 #[doc(alias("bpf_test_run_opts", "BPF_PROG_TEST_RUN", "RunOptions"))]
 #[derive(Debug, Clone, Default)]
 pub struct TestRun {

@@ -1,24 +1,72 @@
-//! The object's instructions during CO-RE relocation, which changes copies of them.
+//! CO-RE relocation of an object's instructions, which changes copies of them.
 
 use cutaway_sys::Instruction;
 
-use super::core_relo;
+use super::{
+    Relocated,
+    core_relo::{self, Applied, Candidates, Relocation},
+};
 use crate::{
-    Error,
+    Error, Object,
+    btf::{
+        Btf, Ext,
+        visitor::{Sources, Types},
+    },
     elf::{Elf, SectionIndex},
     object::Functions,
     sorted::Sorted,
 };
 
-/// The changed instructions of functions, by the function's index.
-#[derive(Debug, Default)]
-pub(crate) struct Relocated(pub(super) Vec<Option<Vec<Instruction>>>);
+/// The CO-RE relocations of an object.
+pub(super) struct Relocating<'o> {
+    local: &'o Btf<'o>,
+    /// The relocations that need the types of the kernel that loads the object.
+    relocations: Vec<Relocation<'o>>,
+    code: Code<'o>,
+    applied: Vec<Applied>,
+}
 
-impl Relocated {
-    /// Returns the instructions of a function; `None` if relocation changed none of them.
-    pub(crate) fn instructions(&self, function: usize) -> Option<&[Instruction]> {
-        self.0.get(function)?.as_deref()
+impl<'o> Relocating<'o> {
+    /// Reads the relocations. Applies them if the caller has given the kernel's types: all else needs the types that
+    /// the kernel itself has.
+    pub(super) fn of(object: &'o Object, local: &'o Btf<'o>) -> Result<Self, Error> {
+        let mut relocations = match object.core_relo_bytes() {
+            Some(bytes) => Relocation::all(local, &Ext::parse(bytes, local).map_err(broken)?),
+            None => Vec::new(),
+        };
+        let mut code = Code::of(object.elf(), object.function_table());
+        let mut applied = Vec::new();
+        if let Some(given) = &object.kernel_btf {
+            let candidates = core_relo::wanted(local, &relocations, &code);
+            applied = Types::Given(given.bytes())
+                .search(candidates, |candidates, sources| {
+                    core_relo::apply(local, &relocations, sources, candidates, &mut code)
+                })
+                .map_err(broken)?;
+            relocations.clear();
+        }
+        Ok(Self { local, relocations, code, applied })
     }
+
+    /// Returns the visitor that searches for the types of the relocations.
+    pub(super) fn wanted(&self) -> Candidates<'o> {
+        core_relo::wanted(self.local, &self.relocations, &self.code)
+    }
+
+    /// Applies the relocations after the search.
+    pub(super) fn apply(
+        mut self,
+        candidates: Candidates<'_>,
+        sources: Sources<'_, '_>,
+    ) -> Result<(Vec<Applied>, Relocated), Error> {
+        let rest = core_relo::apply(self.local, &self.relocations, sources, candidates, &mut self.code);
+        self.applied.extend(rest.map_err(broken)?);
+        Ok((self.applied, self.code.into_relocated()?))
+    }
+}
+
+fn broken(why: impl ToString) -> Error {
+    Error::Object { why: why.to_string() }
 }
 
 /// Access to instructions by section and offset.

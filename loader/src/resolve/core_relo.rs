@@ -23,29 +23,44 @@
 //! The input is types and instructions, the output instructions and a report. [`relocate_for_kernel`] reads the running
 //! kernel's BTF, and its modules' BTF if a type is missing.
 
+#[cfg(feature = "core-relo")]
 mod apply;
+#[cfg(feature = "core-relo")]
 mod candidates;
+#[cfg(any(feature = "core-relo", feature = "externs"))]
 mod compatible;
+#[cfg(any(feature = "core-relo", feature = "externs"))]
 pub(crate) mod flavor;
+#[cfg(feature = "core-relo")]
 mod matching;
+#[cfg(any(feature = "core-relo", feature = "aya-obj"))]
 mod patch;
 mod record;
+#[cfg(feature = "core-relo")]
 mod relocate;
 mod report;
+#[cfg(feature = "core-relo")]
 mod spec;
+#[cfg(any(feature = "core-relo", feature = "externs"))]
 mod steps;
+#[cfg(feature = "core-relo")]
 mod value;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "core-relo"))]
 mod tests;
 
 #[cfg(feature = "aya-obj")]
 pub(crate) use self::patch::is_poison;
-pub(crate) use self::relocate::{apply, wanted};
+#[cfg(feature = "core-relo")]
+pub use self::relocate::{Code, relocate, relocate_for_kernel};
+#[cfg(feature = "core-relo")]
+pub(super) use self::{
+    candidates::Candidates,
+    relocate::{apply, wanted},
+};
 #[cfg(feature = "externs")]
 pub(crate) use self::{compatible::is_same_shape, steps::Steps};
 pub use self::{
     record::{Relocation, RelocationKind},
-    relocate::{Code, relocate, relocate_for_kernel},
     report::{Applied, Error, Found, Outcome, unresolved},
 };

@@ -13,23 +13,43 @@ mod define;
 mod field;
 mod info;
 
-#[cfg(test)]
+// Each structure belongs to a cargo feature, and the default features are all that have one.
+#[cfg(all(test, feature = "default"))]
 mod tests;
 
+#[cfg(feature = "network")]
+pub(crate) use self::commands::LinkCreateNetfilter;
+#[cfg(any(feature = "links", feature = "struct-ops"))]
+pub(crate) use self::commands::LinkUpdate;
+#[cfg(feature = "elements")]
+pub(crate) use self::commands::MapBatch;
+#[cfg(any(feature = "perf", feature = "test-run"))]
+pub(crate) use self::commands::ProgTestRun;
+#[cfg(feature = "tracing")]
+pub(crate) use self::commands::{LinkCreateIter, LinkCreateTracing, LinkCreateTracingMulti};
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+pub(crate) use self::commands::{ProgAttach, ProgQuery};
 pub(super) use self::define::Attr;
+#[cfg(any(feature = "info", feature = "tracing", feature = "cgroup", feature = "lirc", feature = "network"))]
+pub(crate) use self::info::ProgInfo;
+#[cfg(feature = "links")]
+pub(crate) use self::{commands::LinkDetach, info::LinkInfo};
 pub(crate) use self::{
     commands::{
-        BtfLoad, CommonAttr, EnableStats, GetId, IterCreate, LinkCreate, LinkCreateAt, LinkCreateIter,
-        LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent, LinkCreateTracing, LinkCreateTracingMulti,
-        LinkCreateUprobeMulti, LinkDetach, LinkUpdate, MapBatch, MapCreate, MapElem, Obj, ObjGetInfo,
-        ProgAssocStructOps, ProgAttach, ProgBindMap, ProgLoad, ProgQuery, ProgStreamRead, ProgTestRun,
+        BtfLoad, CommonAttr, GetId, IterCreate, LinkCreate, LinkCreateAt, LinkCreateKprobeMulti, LinkCreatePerfEvent,
+        LinkCreateUprobeMulti, MapCreate, MapElem, Obj, ObjGetInfo, ProgAssocStructOps, ProgBindMap, ProgLoad,
         RawTracepointOpen, TaskFdQuery,
     },
     field::{Name, Pointer},
-    info::{BtfInfo, LinkInfo, MapInfo, ProgInfo, ProgStatistics},
+    info::{BtfInfo, MapInfo},
 };
 #[cfg(feature = "token")]
 pub(crate) use self::{
     commands::{BtfLoadWithToken, TokenCreate},
     info::TokenInfo,
+};
+#[cfg(feature = "info")]
+pub(crate) use self::{
+    commands::{EnableStats, ProgStreamRead},
+    info::ProgStatistics,
 };

@@ -35,8 +35,9 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
 }
 
 /// Returns the BTF of a loaded program; `None` if it was loaded without BTF.
+#[cfg(feature = "tracing")]
 pub(crate) fn of_program(program: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
-    let (info, _) = ids::program_info(program)?;
+    let (info, _) = super::prog_info::with_maps(program)?;
     (info.btf_id != 0).then(|| bytes(info.btf_id)).transpose()
 }
 

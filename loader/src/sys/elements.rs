@@ -14,8 +14,10 @@ use std::{
 
 use cutaway_sys::cpus;
 
+#[cfg(feature = "elements")]
+use super::attr::MapBatch;
 use super::{
-    attr::{MapBatch, MapElem, MapInfo, Pointer},
+    attr::{MapElem, MapInfo, Pointer},
     bpf::{self, Command, bpf_logged, number},
     constant_names::{Hex, LoggedAs},
 };
@@ -148,6 +150,7 @@ impl Elements {
     /// Returns the number of processed elements, and the error that stopped the call, if any: ENOENT after the last
     /// element. With `BPF_F_CPU` or `BPF_F_ALL_CPUS` in `elem_flags`, the kernel uses only the start of `values`, where
     /// the values follow each other without padding.
+    #[cfg(feature = "elements")]
     pub(crate) fn batch(
         &self,
         command: BatchCommand,
@@ -252,7 +255,7 @@ fn found(answer: io::Result<i64>) -> io::Result<bool> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "elements"))]
 mod tests {
     use std::fs::File;
 

@@ -6,14 +6,11 @@
 //! `kernel/bpf/syscall.c`, Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
-use std::{
-    io,
-    os::fd::{BorrowedFd, OwnedFd},
-};
+use std::{io, os::fd::OwnedFd};
 
 use super::{
-    attr::{GetId, ObjGetInfo, Pointer, ProgInfo, TaskFdQuery},
-    bpf::{Command, bpf, bpf_fd, number},
+    attr::{GetId, TaskFdQuery},
+    bpf::{Command, bpf, bpf_fd},
 };
 
 /// Kinds of objects, each with ids of its own.
@@ -54,32 +51,6 @@ pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
     let mut attr = GetId { id, ..GetId::default() };
     // SAFETY: `GetId` holds no address; the answer is a new fd.
     unsafe { bpf_fd(command, &mut attr, why) }
-}
-
-/// Returns the kernel's information on a program, and the ids of the maps that it uses.
-pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec<u32>)> {
-    let mut maps = Vec::new();
-    loop {
-        let mut info =
-            [ProgInfo { nr_map_ids: maps.len() as u32, map_ids: Pointer::to_mut(&mut maps), ..ProgInfo::default() }];
-        let mut attr = ObjGetInfo {
-            bpf_fd: number(program),
-            info_len: size_of::<ProgInfo>() as u32,
-            info: Pointer::to_mut(&mut info),
-        };
-        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where
-        // `map_ids` points; both are borrowed mutably for the call. All other lengths in `info` are 0.
-        unsafe {
-            bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the type of a program, and the maps that it uses")
-        }?;
-        let [info] = info;
-        let count = info.nr_map_ids as usize;
-        if count <= maps.len() {
-            maps.truncate(count);
-            return Ok((info, maps));
-        }
-        maps.resize(count, 0);
-    }
 }
 
 /// Returns the id of the program of a perf event that another process holds. `None` for an event without a program, as

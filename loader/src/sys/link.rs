@@ -17,11 +17,10 @@ use cutaway_sys::AttachType;
 
 use super::{
     attr::{
-        IterCreate, LinkCreate, LinkCreateAt, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter,
-        LinkCreatePerfEvent, LinkCreateTracing, LinkCreateTracingMulti, LinkCreateUprobeMulti, LinkDetach, LinkUpdate,
-        Pointer, ProgAttach, RawTracepointOpen,
+        self, IterCreate, LinkCreate, LinkCreateAt, LinkCreatePerfEvent, LinkCreateUprobeMulti, Pointer,
+        RawTracepointOpen,
     },
-    bpf::{Command, bpf, bpf_fd, bpf_fd_logged, length, number},
+    bpf::{Command, bpf_fd, bpf_fd_logged, length, number},
     constant_names::{AttachFlagBits, LoggedAs, Shown, Text},
 };
 
@@ -92,30 +91,33 @@ pub(crate) fn create_at(
 }
 
 /// `BPF_F_REPLACE`
+#[cfg(any(feature = "cgroup", feature = "links", feature = "lirc", feature = "network", feature = "struct-ops"))]
 const REPLACE: u32 = 1 << 2;
 
 /// Replaces the program of a link (5.7), or its map (6.4), if it still is `expected`, where that is given.
+#[cfg(any(feature = "links", feature = "struct-ops"))]
 pub(crate) fn update(
     link: BorrowedFd<'_>,
     new: BorrowedFd<'_>,
     expected: Option<BorrowedFd<'_>>,
     why: &str,
 ) -> io::Result<()> {
-    let mut attr = LinkUpdate {
+    let mut attr = attr::LinkUpdate {
         link_fd: number(link),
         new_prog_fd: number(new),
         flags: AttachFlagBits(if expected.is_some() { REPLACE } else { 0 }),
         old_prog_fd: expected.map_or(0, number),
     };
     // SAFETY: `LinkUpdate` holds no address.
-    unsafe { bpf(Command::LINK_UPDATE, &mut attr, why) }.map(drop)
+    unsafe { super::bpf::bpf(Command::LINK_UPDATE, &mut attr, why) }.map(drop)
 }
 
 /// Detaches a link from its target (5.9). The link stays open, without a target.
+#[cfg(feature = "links")]
 pub(crate) fn detach(link: BorrowedFd<'_>, why: &str) -> io::Result<()> {
-    let mut attr = LinkDetach { link_fd: number(link) };
+    let mut attr = attr::LinkDetach { link_fd: number(link) };
     // SAFETY: `LinkDetach` holds no address.
-    unsafe { bpf(Command::LINK_DETACH, &mut attr, why) }.map(drop)
+    unsafe { super::bpf::bpf(Command::LINK_DETACH, &mut attr, why) }.map(drop)
 }
 
 /// Attaches a program to a perf event (5.15).
@@ -137,13 +139,14 @@ pub(crate) fn create_perf_event(
 }
 
 /// Attaches a program to the BTF target that it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
+#[cfg(feature = "tracing")]
 pub(crate) fn create_tracing(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
     cookie: u64,
     why: &str,
 ) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreateTracing { prog_fd: number(program), attach_type, cookie, ..Default::default() };
+    let mut attr = attr::LinkCreateTracing { prog_fd: number(program), attach_type, cookie, ..Default::default() };
     // SAFETY: `LinkCreateTracing` holds no address.
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
@@ -151,12 +154,14 @@ pub(crate) fn create_tracing(
 /// `union bpf_iter_link_info`: what an iterator iterates over, if not over everything. All its members begin at byte 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
+#[cfg(feature = "tracing")]
 pub(crate) struct IterInfo(pub(crate) [u32; 4]);
 
 /// Creates a link for an iterator program (5.8). The iterator can be read any number of times.
+#[cfg(feature = "tracing")]
 pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: &str) -> io::Result<OwnedFd> {
     let info = info.as_slice();
-    let mut attr = LinkCreateIter {
+    let mut attr = attr::LinkCreateIter {
         prog_fd: number(program),
         attach_type: AttachType::TRACE_ITER,
         iter_info: Pointer::to(info),
@@ -168,6 +173,7 @@ pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: 
 }
 
 /// Attaches a program to functions of the kernel (5.18), each with an optional cookie.
+#[cfg(feature = "kprobe")]
 pub(crate) fn create_kprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
@@ -178,7 +184,7 @@ pub(crate) fn create_kprobe_multi(
 ) -> io::Result<OwnedFd> {
     let names: Vec<Pointer> = functions.iter().map(|name| Pointer::to(name.to_bytes_with_nul())).collect();
     check_cookies(functions.len(), cookies)?;
-    let mut attr = LinkCreateKprobeMulti {
+    let mut attr = attr::LinkCreateKprobeMulti {
         prog_fd: number(program),
         attach_type,
         kprobe_multi_flags: u32::from(retprobe),
@@ -195,6 +201,7 @@ pub(crate) fn create_kprobe_multi(
 
 /// Attaches a program to functions of the kernel or of one module, each by its BTF id and with an optional cookie. The
 /// program was loaded for this attach type.
+#[cfg(feature = "tracing")]
 pub(crate) fn create_tracing_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
@@ -203,7 +210,7 @@ pub(crate) fn create_tracing_multi(
     why: &str,
 ) -> io::Result<OwnedFd> {
     check_cookies(ids.len(), cookies)?;
-    let mut attr = LinkCreateTracingMulti {
+    let mut attr = attr::LinkCreateTracingMulti {
         prog_fd: number(program),
         attach_type,
         ids: Pointer::to(ids),
@@ -218,7 +225,7 @@ pub(crate) fn create_tracing_multi(
 /// Tries to create a link to a function without a name, as a probe.
 pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let names = [Pointer::default()];
-    let mut attr = LinkCreateKprobeMulti {
+    let mut attr = attr::LinkCreateKprobeMulti {
         prog_fd: number(program),
         attach_type: AttachType::TRACE_KPROBE_MULTI,
         cnt: 1,
@@ -290,6 +297,7 @@ fn check_cookies(count: usize, cookies: &[u64]) -> io::Result<()> {
 }
 
 /// Attaches a program to a netfilter hook (6.4) in the caller's network namespace.
+#[cfg(feature = "network")]
 pub(crate) fn create_netfilter(
     program: BorrowedFd<'_>,
     pf: u32,
@@ -298,7 +306,7 @@ pub(crate) fn create_netfilter(
     netfilter_flags: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreateNetfilter {
+    let mut attr = attr::LinkCreateNetfilter {
         prog_fd: number(program),
         attach_type: AttachType::NETFILTER,
         pf,
@@ -337,6 +345,7 @@ pub(crate) fn raw_tracepoint_open(
 
 /// Attaches a program without a link: it stays attached until it is detached, also after the process has exited.
 /// `replaced` is the program to replace, for the flag `BPF_F_REPLACE`, which this function sets.
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
 pub(crate) fn prog_attach(
     program: BorrowedFd<'_>,
     target: Target<'_>,
@@ -345,7 +354,7 @@ pub(crate) fn prog_attach(
     replaced: Option<BorrowedFd<'_>>,
     why: &str,
 ) -> io::Result<()> {
-    let mut attr = ProgAttach {
+    let mut attr = attr::ProgAttach {
         target_fd: target.number(),
         attach_bpf_fd: number(program),
         attach_type,
@@ -355,18 +364,23 @@ pub(crate) fn prog_attach(
         expected_revision: position.revision,
     };
     // SAFETY: `ProgAttach` holds no address.
-    unsafe { bpf(Command::PROG_ATTACH, &mut attr, why) }.map(drop)
+    unsafe { super::bpf::bpf(Command::PROG_ATTACH, &mut attr, why) }.map(drop)
 }
 
 /// Detaches a program that [`prog_attach`] attached.
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
 pub(crate) fn prog_detach(
     program: BorrowedFd<'_>,
     target: Target<'_>,
     attach_type: AttachType,
     why: &str,
 ) -> io::Result<()> {
-    let mut attr =
-        ProgAttach { target_fd: target.number(), attach_bpf_fd: number(program), attach_type, ..ProgAttach::default() };
+    let mut attr = attr::ProgAttach {
+        target_fd: target.number(),
+        attach_bpf_fd: number(program),
+        attach_type,
+        ..attr::ProgAttach::default()
+    };
     // SAFETY: `ProgAttach` holds no address.
-    unsafe { bpf(Command::PROG_DETACH, &mut attr, why) }.map(drop)
+    unsafe { super::bpf::bpf(Command::PROG_DETACH, &mut attr, why) }.map(drop)
 }

@@ -12,7 +12,7 @@ use cutaway_sys::LinkType;
 use super::{
     attr::{LinkInfo, ObjGetInfo, Pointer},
     bpf::{Command, bpf, length, number},
-    prog_info,
+    fdinfo::fdinfo,
 };
 
 /// The size in bytes of the longest text: `PATH_MAX`.
@@ -110,7 +110,7 @@ pub(crate) fn read(link: BorrowedFd<'_>) -> io::Result<Report> {
         lists: [const { None }; 3],
     };
     let Some(layout) = Layout::of(link_type, fields.first().copied().unwrap_or_default()) else { return Ok(report) };
-    if !prog_info::fdinfo(link).is_ok_and(|about| about.contains("link_type:")) {
+    if !fdinfo(link).is_ok_and(|about| about.contains("link_type:")) {
         return Ok(report);
     }
     let count = match layout.lists {

@@ -5,11 +5,7 @@
 //! (`bpf_prog_get_info_by_fd` in `kernel/bpf/syscall.c`). It also returns how many bytes of the structure it knows.
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
-use std::{
-    io,
-    mem::offset_of,
-    os::fd::{AsRawFd, BorrowedFd},
-};
+use std::{io, mem::offset_of, os::fd::BorrowedFd};
 
 use super::{
     attr::{ObjGetInfo, Pointer, ProgInfo},
@@ -169,7 +165,28 @@ fn read_as_long_as(program: BorrowedFd<'_>, sizes: &ProgInfo, wanted: Wanted, wh
     Ok((found, lists))
 }
 
-/// Returns the lines of `/proc/self/fdinfo/FD`, in which the kernel describes the object.
-pub(crate) fn fdinfo(object: BorrowedFd<'_>) -> io::Result<String> {
-    std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))
+/// Returns the kernel's information on a program, and the ids of the maps that it uses.
+pub(crate) fn with_maps(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec<u32>)> {
+    let mut maps = Vec::new();
+    loop {
+        let mut info =
+            [ProgInfo { nr_map_ids: maps.len() as u32, map_ids: Pointer::to_mut(&mut maps), ..ProgInfo::default() }];
+        let mut attr = ObjGetInfo {
+            bpf_fd: number(program),
+            info_len: size_of::<ProgInfo>() as u32,
+            info: Pointer::to_mut(&mut info),
+        };
+        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where
+        // `map_ids` points; both are borrowed mutably for the call. All other lengths in `info` are 0.
+        unsafe {
+            bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "reads the type of a program, and the maps that it uses")
+        }?;
+        let [info] = info;
+        let count = info.nr_map_ids as usize;
+        if count <= maps.len() {
+            maps.truncate(count);
+            return Ok((info, maps));
+        }
+        maps.resize(count, 0);
+    }
 }

@@ -4,8 +4,8 @@
 use std::{io, os::fd::BorrowedFd};
 
 use super::{
-    attr::{Pointer, ProgAssocStructOps, ProgBindMap, ProgStreamRead},
-    bpf::{Command, bpf, length, number},
+    attr::{ProgAssocStructOps, ProgBindMap},
+    bpf::{Command, bpf, number},
 };
 
 /// Keeps a map alive as long as the program (5.10).
@@ -23,10 +23,11 @@ pub(crate) fn associate_struct_ops(program: BorrowedFd<'_>, map: BorrowedFd<'_>,
 }
 
 /// Moves bytes of a program's stream into `bytes` (6.17) and returns their number; 0 if the stream is empty.
+#[cfg(feature = "info")]
 pub(crate) fn read_stream(program: BorrowedFd<'_>, stream: u32, bytes: &mut [u8], why: &str) -> io::Result<usize> {
-    let mut attr = ProgStreamRead {
-        stream_buf_len: length(bytes.len())?,
-        stream_buf: Pointer::to_mut(bytes),
+    let mut attr = super::attr::ProgStreamRead {
+        stream_buf_len: super::bpf::length(bytes.len())?,
+        stream_buf: super::attr::Pointer::to_mut(bytes),
         stream_id: stream,
         prog_fd: number(program),
         ..Default::default()

@@ -152,7 +152,7 @@ fn test_with_tools() -> Result {
 
 /// Checks that the loader builds without warnings with each feature alone, and with none.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 20] = [
+    const FEATURES: [&str; 28] = [
         "aya-obj",
         "ring",
         "perf",
@@ -173,6 +173,15 @@ pub(crate) fn minimal() -> Result {
         "advice",
         "instrument",
         "parallel",
+        "ring,poller",
+        "elements",
+        "info",
+        "links",
+        "programs",
+        "test-run",
+        "core-relo,struct-ops",
+        // The smallest embedding of `cargo xtask bench loader`.
+        "ring,tracepoint",
     ];
     for features in [""].into_iter().chain(FEATURES) {
         let only = ["clippy", "-p", "cutaway", "--lib", "--no-default-features", "--features", features];

@@ -59,7 +59,7 @@ pub(super) const STOP: u64 = u64::MAX;
 /// `Send`, but not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe.
 /// Rings need Linux 5.8.
 ///
-/// Needs this crate's feature `ring` or `perf`.
+/// Needs this crate's feature `poller`, and `ring` or `perf`.
 #[doc(alias("ring_buffer__new", "ring_buffer__add", "ring_buffer__poll", "perf_buffer__poll", "epoll"))]
 #[derive(Debug)]
 pub struct Poller {

@@ -13,8 +13,7 @@
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-/// The first id of functions that do not exist ("bad relo"). The index of the relocation's report is added to it.
-pub(super) const POISON: i32 = 0x0bad_2310;
+use super::report::POISON;
 
 const SIZE_MASK: u8 = 0x18;
 const MODE_MASK: u8 = 0xe0;

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{patch::POISON, record::RelocationKind};
+use super::record::RelocationKind;
+
+/// The first id of functions that do not exist ("bad relo"). The index of the relocation's report is added to it.
+pub(super) const POISON: i32 = 0x0bad_2310;
 
 /// The error of a relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]

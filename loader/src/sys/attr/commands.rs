@@ -58,18 +58,6 @@ attr! {
         flags: u64,
     }
 
-    /// `BPF_MAP_LOOKUP_BATCH` and its relatives
-    struct MapBatch {
-        in_batch: Pointer,
-        out_batch: Pointer,
-        keys: Pointer,
-        values: Pointer,
-        count: u32,
-        map_fd: u32,
-        elem_flags: u64,
-        flags: u64,
-    }
-
     /// `BPF_PROG_LOAD`
     struct ProgLoad {
         prog_type: ProgramType,
@@ -146,28 +134,6 @@ attr! {
         bpf_cookie: u64,
     }
 
-    /// `BPF_LINK_CREATE` for the target of `attach_btf_id`, which was set when the program was loaded
-    struct LinkCreateTracing {
-        prog_fd: u32,
-        target_fd: u32,
-        attach_type: AttachType,
-        flags: u32,
-        target_btf_id: u32,
-        padding: u32,
-        cookie: u64,
-    }
-
-    /// `BPF_LINK_CREATE` for an iterator (`BPF_TRACE_ITER`)
-    struct LinkCreateIter {
-        prog_fd: u32,
-        target_fd: u32,
-        attach_type: AttachType,
-        flags: u32,
-        iter_info: Pointer,
-        iter_info_len: u32,
-        padding: u32,
-    }
-
     /// `BPF_LINK_CREATE` for many functions of the kernel (`BPF_TRACE_KPROBE_MULTI`)
     struct LinkCreateKprobeMulti {
         prog_fd: u32,
@@ -179,18 +145,6 @@ attr! {
         syms: Pointer,
         addrs: Pointer,
         cookies: Pointer,
-    }
-
-    /// `BPF_LINK_CREATE` for many functions by their BTF ids (`BPF_TRACE_FENTRY_MULTI` and its relatives)
-    struct LinkCreateTracingMulti {
-        prog_fd: u32,
-        target_fd: u32,
-        attach_type: AttachType,
-        flags: u32,
-        ids: Pointer,
-        cookies: Pointer,
-        cnt: u32,
-        padding: u32,
     }
 
     /// `BPF_LINK_CREATE` for many locations of one file (`BPF_TRACE_UPROBE_MULTI`)
@@ -210,66 +164,10 @@ attr! {
         path_fd: u32,
     }
 
-    /// `BPF_LINK_CREATE` for a hook of netfilter (`BPF_NETFILTER`)
-    struct LinkCreateNetfilter {
-        prog_fd: u32,
-        target_fd: u32,
-        attach_type: AttachType,
-        flags: u32,
-        pf: u32,
-        hooknum: u32,
-        priority: i32,
-        netfilter_flags: u32,
-    }
-
     /// `BPF_ITER_CREATE`
     struct IterCreate {
         link_fd: u32,
         flags: u32,
-    }
-
-    /// `BPF_LINK_UPDATE`; for a struct_ops map the fds are those of maps
-    struct LinkUpdate {
-        link_fd: u32,
-        new_prog_fd: u32,
-        flags: AttachFlagBits,
-        old_prog_fd: u32,
-    }
-
-    /// `BPF_LINK_DETACH`
-    struct LinkDetach {
-        link_fd: u32,
-    }
-
-    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`
-    struct ProgAttach {
-        /// A file descriptor, or the index of a network device.
-        target_fd: u32,
-        attach_bpf_fd: u32,
-        attach_type: AttachType,
-        attach_flags: AttachFlagBits,
-        /// The program to be replaced (5.6).
-        replace_bpf_fd: u32,
-        /// A file descriptor, or an id with `BPF_F_ID` (6.6).
-        relative_fd: u32,
-        expected_revision: u64,
-    }
-
-    /// `BPF_PROG_QUERY`; the kernel writes the results into the same structure
-    struct ProgQuery {
-        target_fd: u32,
-        attach_type: AttachType,
-        query_flags: u32,
-        attach_flags: AttachFlagBits,
-        prog_ids: Pointer,
-        count: u32,
-        padding: u32,
-        /// Linux 6.0.
-        prog_attach_flags: Pointer,
-        /// Linux 6.6, as the fields after it.
-        link_ids: Pointer,
-        link_attach_flags: Pointer,
-        revision: u64,
     }
 
     /// `BPF_RAW_TRACEPOINT_OPEN`
@@ -280,28 +178,6 @@ attr! {
         cookie: u64,
     }
 
-    /// `BPF_PROG_TEST_RUN`; the kernel writes the results into the same structure
-    struct ProgTestRun {
-        prog_fd: u32,
-        retval: u32,
-        data_size_in: u32,
-        data_size_out: u32,
-        data_in: Pointer,
-        data_out: Pointer,
-        repeat: u32,
-        duration: u32,
-        ctx_size_in: u32,
-        ctx_size_out: u32,
-        ctx_in: Pointer,
-        ctx_out: Pointer,
-        /// `BPF_F_TEST_…` (5.10).
-        test_flags: u32,
-        cpu: u32,
-        /// Packets at once, of live frames (5.18).
-        batch_size: u32,
-        padding: u32,
-    }
-
     /// `BPF_PROG_BIND_MAP`
     struct ProgBindMap {
         prog_fd: u32,
@@ -309,25 +185,11 @@ attr! {
         flags: u32,
     }
 
-    /// `BPF_PROG_STREAM_READ_BY_FD`
-    struct ProgStreamRead {
-        stream_buf: Pointer,
-        stream_buf_len: u32,
-        stream_id: u32,
-        prog_fd: u32,
-        padding: u32,
-    }
-
     /// `BPF_PROG_ASSOC_STRUCT_OPS`
     struct ProgAssocStructOps {
         map_fd: u32,
         prog_fd: u32,
         flags: u32,
-    }
-
-    /// `BPF_ENABLE_STATS`
-    struct EnableStats {
-        stats_type: u32,
     }
 
     /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`
@@ -365,6 +227,168 @@ attr! {
         bpf_fd: u32,
         info_len: u32,
         info: Pointer,
+    }
+}
+
+#[cfg(feature = "elements")]
+attr! {
+    /// `BPF_MAP_LOOKUP_BATCH` and its relatives
+    struct MapBatch {
+        in_batch: Pointer,
+        out_batch: Pointer,
+        keys: Pointer,
+        values: Pointer,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+}
+
+#[cfg(feature = "tracing")]
+attr! {
+    /// `BPF_LINK_CREATE` for the target of `attach_btf_id`, which was set when the program was loaded
+    struct LinkCreateTracing {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        target_btf_id: u32,
+        padding: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_LINK_CREATE` for an iterator (`BPF_TRACE_ITER`)
+    struct LinkCreateIter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        iter_info: Pointer,
+        iter_info_len: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for many functions by their BTF ids (`BPF_TRACE_FENTRY_MULTI` and its relatives)
+    struct LinkCreateTracingMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        ids: Pointer,
+        cookies: Pointer,
+        cnt: u32,
+        padding: u32,
+    }
+}
+
+#[cfg(feature = "network")]
+attr! {
+    /// `BPF_LINK_CREATE` for a hook of netfilter (`BPF_NETFILTER`)
+    struct LinkCreateNetfilter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        netfilter_flags: u32,
+    }
+}
+
+#[cfg(any(feature = "links", feature = "struct-ops"))]
+attr! {
+    /// `BPF_LINK_UPDATE`; for a struct_ops map the fds are those of maps
+    struct LinkUpdate {
+        link_fd: u32,
+        new_prog_fd: u32,
+        flags: AttachFlagBits,
+        old_prog_fd: u32,
+    }
+}
+
+#[cfg(feature = "links")]
+attr! {
+    /// `BPF_LINK_DETACH`
+    struct LinkDetach {
+        link_fd: u32,
+    }
+}
+
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
+attr! {
+    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`
+    struct ProgAttach {
+        /// A file descriptor, or the index of a network device.
+        target_fd: u32,
+        attach_bpf_fd: u32,
+        attach_type: AttachType,
+        attach_flags: AttachFlagBits,
+        /// The program to be replaced (5.6).
+        replace_bpf_fd: u32,
+        /// A file descriptor, or an id with `BPF_F_ID` (6.6).
+        relative_fd: u32,
+        expected_revision: u64,
+    }
+
+    /// `BPF_PROG_QUERY`; the kernel writes the results into the same structure
+    struct ProgQuery {
+        target_fd: u32,
+        attach_type: AttachType,
+        query_flags: u32,
+        attach_flags: AttachFlagBits,
+        prog_ids: Pointer,
+        count: u32,
+        padding: u32,
+        /// Linux 6.0.
+        prog_attach_flags: Pointer,
+        /// Linux 6.6, as the fields after it.
+        link_ids: Pointer,
+        link_attach_flags: Pointer,
+        revision: u64,
+    }
+}
+
+#[cfg(any(feature = "perf", feature = "test-run"))]
+attr! {
+    /// `BPF_PROG_TEST_RUN`; the kernel writes the results into the same structure
+    struct ProgTestRun {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: Pointer,
+        data_out: Pointer,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: Pointer,
+        ctx_out: Pointer,
+        /// `BPF_F_TEST_…` (5.10).
+        test_flags: u32,
+        cpu: u32,
+        /// Packets at once, of live frames (5.18).
+        batch_size: u32,
+        padding: u32,
+    }
+}
+
+#[cfg(feature = "info")]
+attr! {
+    /// `BPF_PROG_STREAM_READ_BY_FD`
+    struct ProgStreamRead {
+        stream_buf: Pointer,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        padding: u32,
+    }
+
+    /// `BPF_ENABLE_STATS`
+    struct EnableStats {
+        stats_type: u32,
     }
 }
 

@@ -58,7 +58,6 @@ fn offsets_are_the_kernels() {
 }
 
 #[test]
-#[cfg(feature = "token")]
 fn offsets_for_tokens_are_the_kernels() {
     use std::mem::offset_of;
     assert_eq!(offset_of!(BtfLoadWithToken, btf_token_fd), 36);
