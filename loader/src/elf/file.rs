@@ -294,7 +294,7 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
 #[cold]
 #[inline(never)]
 fn unread(Outside(part): Outside) -> Error {
-    broken(format_args!("{part} cannot be read: it lies outside of the file or of its table"))
+    broken(format_args!("{part} cannot be read: it lies outside of the file or of its table, or ends within an entry"))
 }
 
 #[cold]

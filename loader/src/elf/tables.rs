@@ -42,6 +42,8 @@ const SECTION: usize = 64;
 const SYMBOL: usize = 24;
 const REL: usize = 16;
 const RELA: usize = 24;
+/// The size of an entry of `SHT_SYMTAB_SHNDX` in bytes.
+const EXTENDED: usize = 4;
 
 /// The file header and the section headers.
 #[derive(Debug)]
@@ -115,7 +117,8 @@ pub(crate) enum Unreadable {
     Sections,
 }
 
-/// A part that lies outside of the file, or of its table. Its name completes the sentence "… cannot be read".
+/// A part that lies outside of the file or of its table, or ends within an entry. Its name completes the sentence "…
+/// cannot be read".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outside(pub(crate) &'static str);
 
@@ -209,6 +212,11 @@ impl<'d> Tables<'d> {
         self.data.get(start..start.checked_add(usize::try_from(section.size).ok()?)?)
     }
 
+    /// Returns a table's bytes; `None` if they lie outside of the file, or the last entry is cut off.
+    fn entries(&self, section: &SectionHeader, size: usize) -> Option<&'d [u8]> {
+        self.bytes(section).filter(|bytes| bytes.len().is_multiple_of(size))
+    }
+
     /// Returns the first symbol table, or an empty one if the file has none.
     pub(crate) fn symbols(&self) -> Result<Symbols<'d>, Outside> {
         self.find_symbols().ok_or(Outside("its symbol table"))
@@ -218,7 +226,7 @@ impl<'d> Tables<'d> {
         let mut symbols = Symbols { order: self.order, entries: &[], names: &[], extended: &[] };
         let found = self.sections().enumerate().find(|(_, section)| section.kind == abi::SHT_SYMTAB);
         let Some((index, section)) = found else { return Some(symbols) };
-        symbols.entries = self.bytes(&section)?;
+        symbols.entries = self.entries(&section, SYMBOL)?;
         if section.link != 0 {
             let names = self.section(section.link as usize).filter(|names| names.kind == abi::SHT_STRTAB)?;
             symbols.names = self.bytes(&names)?;
@@ -226,7 +234,7 @@ impl<'d> Tables<'d> {
         let mut others = self.sections();
         let extended = |other: &SectionHeader| other.kind == abi::SHT_SYMTAB_SHNDX && other.link as usize == index;
         if let Some(extended) = others.find(extended) {
-            symbols.extended = self.bytes(&extended)?;
+            symbols.extended = self.entries(&extended, EXTENDED)?;
         }
         Some(symbols)
     }
@@ -235,7 +243,7 @@ impl<'d> Tables<'d> {
     pub(crate) fn relocations(&self, section: &SectionHeader) -> Result<impl Iterator<Item = Relocation>, Outside> {
         let size = if section.kind == abi::SHT_RELA { RELA } else { REL };
         let bytes = match section.kind {
-            abi::SHT_REL | abi::SHT_RELA => self.bytes(section).ok_or(Outside("a section of relocations"))?,
+            abi::SHT_REL | abi::SHT_RELA => self.entries(section, size).ok_or(Outside("a section of relocations"))?,
             _ => &[],
         };
         let order = self.order;

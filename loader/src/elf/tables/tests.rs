@@ -131,3 +131,15 @@ fn truncated_files_are_refused_or_read_without_a_panic() {
     assert_eq!(refused[0], 64);
     assert!(refused[1] > 64);
 }
+
+#[test]
+fn table_that_ends_within_an_entry_is_refused() {
+    let whole = &corpus()[0];
+    let tables = Tables::read(whole).unwrap();
+    let (at, section) = tables.sections().enumerate().find(|(_, section)| section.kind == abi::SHT_SYMTAB).unwrap();
+    // The field `sh_size` of its header.
+    let start = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize + at * 64 + 32;
+    let mut cut = whole.clone();
+    cut[start..start + 8].copy_from_slice(&(section.size - 1).to_le_bytes());
+    assert_eq!(Tables::read(&cut).unwrap().symbols().unwrap_err(), super::Outside("its symbol table"));
+}
