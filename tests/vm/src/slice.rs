@@ -19,6 +19,21 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// The share of a machine that runs everything.
+    pub const WHOLE: Self = Self { number: 1, of: 1 };
+
+    /// Returns the number of this share, from 1 on.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Returns the number of shares.
+    #[must_use]
+    pub fn of(self) -> u32 {
+        self.of
+    }
+
     /// Returns true if the test `name` of the binary `label` belongs to the slice. A plain program has an empty name.
     #[must_use]
     pub fn has(self, label: &str, name: &str) -> bool {
@@ -29,6 +44,24 @@ impl Slice {
         let start = hash.finalize().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
         start % u64::from(self.of) == u64::from(self.number - 1)
     }
+}
+
+/// Returns the digest of a binary's list of tests, in any order: machines whose digests differ do not share one run.
+#[must_use]
+pub fn digest<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for name in names {
+        hash.update(name);
+        hash.update([0]);
+    }
+    hex(hash)
+}
+
+/// Returns the first 64 bits of a hash as text.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Display for Slice {

@@ -149,6 +149,9 @@ pub fn verdict(matrix: &Matrix) -> String {
             row.binary, row.name
         );
     }
+    for problem in &matrix.problems {
+        let _ = writeln!(text, "FAILED {problem}");
+    }
     let nothing = matrix.guests.iter().all(|guest| guest.tests.is_empty());
     let result = match (matrix.succeeded(), nothing) {
         (true, true) => "ok, but no test was run",
