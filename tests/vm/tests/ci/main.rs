@@ -143,7 +143,8 @@ fn page_shows_the_files() -> Ran {
     let page = fs::read_to_string(docs().join("vm-ci.md"))?;
     let mut blocks = Vec::new();
     for language in ["yaml", "toml"] {
-        let parts = page.split(&format!("```{language}\n")).skip(1);
+        let fence = format!("```{language}\n");
+        let parts = page.split(&fence).skip(1);
         blocks.extend(parts.filter_map(|part| part.split_once("```")).map(|(block, _)| block.to_owned()));
     }
     let mut files = 0;
