@@ -244,7 +244,7 @@ pub(super) enum Action {
         /// Write the merged report
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Fail if no report has results of this kernel (repeatable)
+        /// Kernel that must be in a report (repeatable)
         ///
         /// VERSION is written as in the --kernel of the runs. A kernel whose
         /// machines all failed leaves no report.

@@ -1,6 +1,6 @@
 //! JUnit XML, which every CI system reads: one suite for each binary on each kernel.
 //!
-//! `cutaway-vm merge-junit` reads these reports again ([`crate::merge`]). Elements and attributes are those of JUnit;
+//! `cutaway-vm merge-junit` reads these reports again. Elements and attributes are those of JUnit;
 //! properties have the rest.
 
 use std::time::Duration;
