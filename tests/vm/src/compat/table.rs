@@ -54,11 +54,11 @@ fn reasons(report: &Report, text: &mut String) {
         if let Some(why) = &on.absent {
             let skipped = if on.skipped { "skipped: " } else { "" };
             text.push('\n');
-            paragraph(text, "", &format!("{}: {skipped}{why}", on.kernel));
+            paragraph(text, "", "  ", &format!("{}: {skipped}{why}", on.kernel));
         }
         for note in &on.notes {
             text.push('\n');
-            paragraph(text, "", &format!("note: {}: {note}", on.kernel));
+            paragraph(text, "", "  ", &format!("note: {}: {note}", on.kernel));
         }
     }
     let mut failed: Vec<(&Verdict, Vec<&str>)> = Vec::new();
@@ -72,11 +72,12 @@ fn reasons(report: &Report, text: &mut String) {
     }
     for (object, kernels) in failed {
         text.push('\n');
-        paragraph(text, "", &format!("{} on {}:", object.object, kernels.join(", ")));
-        paragraph(text, "  ", object.why.as_deref().unwrap_or("no reason is known"));
+        paragraph(text, "", "  ", &format!("{} on {}:", object.object, kernels.join(", ")));
+        // Lines of the same reason are not indented further: the programs below it are.
+        paragraph(text, "  ", "  ", object.why.as_deref().unwrap_or("no reason is known"));
         for program in object.programs.iter().filter(|program| program.why != object.why) {
             if let Some(why) = &program.why {
-                paragraph(text, "    ", &format!("{}: {why}", program.name));
+                paragraph(text, "    ", "      ", &format!("{}: {why}", program.name));
             }
         }
     }
@@ -84,7 +85,7 @@ fn reasons(report: &Report, text: &mut String) {
         text.push('\n');
     }
     for file in &report.skipped {
-        paragraph(text, "", &format!("skipped {}: {}", file.file.display(), file.why));
+        paragraph(text, "", "  ", &format!("skipped {}: {}", file.file.display(), file.why));
     }
 }
 
@@ -95,12 +96,11 @@ fn same_reasons(one: &Verdict, other: &Verdict) -> bool {
     one.object == other.object && one.why == other.why && of(one) == of(other)
 }
 
-/// Appends a text, wrapped, each line with the indent; lines after the first of each paragraph have two columns more.
-fn paragraph(text: &mut String, indent: &str, words: &str) {
-    let deeper = format!("{indent}  ");
+/// Appends words, wrapped: the first line begins with `indent`, the others with `deeper`.
+fn paragraph(text: &mut String, indent: &str, deeper: &str, words: &str) {
     let options = textwrap::Options::new(WIDTH)
         .initial_indent(indent)
-        .subsequent_indent(&deeper)
+        .subsequent_indent(deeper)
         // Paths and releases have hyphens.
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let lines = textwrap::wrap(words.trim_end(), &options);

@@ -18,7 +18,7 @@ pub(super) fn combine(parts: Vec<Part>, expected: &[String]) -> Result<Matrix> {
     let mut matrix = Matrix::default();
     if let Some(first) = parts.first() {
         matrix.plan.clone_from(&first.plan);
-        for other in parts.iter().filter(|other| other.plan != first.plan) {
+        if let Some(other) = parts.iter().find(|other| other.plan != first.plan) {
             return Err(refused(
                 &other.file,
                 &format!(

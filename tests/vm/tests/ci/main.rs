@@ -15,10 +15,11 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Ran = Result<Completion, Failed>;
+type Check = fn() -> Ran;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn() -> Ran); 5] = [
+    let tests: [(&str, Check); 5] = [
         ("github_example_runs_and_merges_every_shard", github_example_runs_and_merges_every_shard),
         ("gitlab_example_runs_and_merges_every_shard", gitlab_example_runs_and_merges_every_shard),
         ("wrong_commands_are_found", wrong_commands_are_found),

@@ -20,6 +20,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::{Value, json};
 
 type Ran = Result<Completion, Failed>;
+type Check = fn() -> Ran;
 
 const KERNEL: &str = "6.1";
 const COMMAND: &str = env!("CARGO_BIN_EXE_cutaway-vm");
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let here = Trial::ignorable_test("verdicts_are_those_of_loading", verdicts_are_those_of_loading);
-    let guests: [(&str, fn() -> Ran); 3] = [
+    let guests: [(&str, Check); 3] = [
         ("guest::baseline_finds_what_got_worse", baseline_finds_what_got_worse),
         ("guest::crash_is_the_verdict_of_one_program", crash_is_the_verdict_of_one_program),
         ("guest::btf_is_chosen_by_release", btf_is_chosen_by_release),

@@ -1,6 +1,7 @@
 //! `cutaway-vm merge-junit`: reports of made-up runs, and of a run whose shards really ran (`--include-ignored`).
 //!
 //! This one binary has both roles: on the host it starts guests, in a guest it is the test binary.
+#![expect(clippy::indexing_slicing, reason = "a run that this file makes up has what it indexes")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +14,7 @@ use cutaway_vm::report::{End, Guest, Matrix, Outcome, Test, junit};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Ran = Result<Completion, Failed>;
+type Check = fn() -> Ran;
 
 const KERNEL: &str = "6.1";
 /// The tests in a guest.
@@ -25,7 +27,7 @@ fn main() {
         libtest_mimic::run(&arguments, trials).exit();
     }
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, fn() -> Ran); 4] = [
+    let tests: [(&str, Check); 4] = [
         ("shards_become_one_verdict", shards_become_one_verdict),
         ("missing_shards_fail_with_their_numbers", missing_shards_fail_with_their_numbers),
         ("other_files_are_refused_with_a_reason", other_files_are_refused_with_a_reason),
