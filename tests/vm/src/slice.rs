@@ -11,6 +11,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// The largest number of shards, so that a damaged report cannot have billions of missing ones.
+const MOST: u32 = 10_000;
+
 /// The share of one machine: number `number` of `of`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
@@ -77,6 +80,9 @@ impl FromStr for Slice {
         let usage = || "not of the form K/N, such as 2/5".to_owned();
         let (number, of) = text.split_once('/').ok_or_else(usage)?;
         let (number, of) = (number.parse().map_err(|_| usage())?, of.parse().map_err(|_| usage())?);
+        if of > MOST {
+            return Err(format!("there are at most {MOST} shards"));
+        }
         if number == 0 || number > of {
             return Err(format!("shards are numbered from 1 to {of}"));
         }
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn impossible_slices_are_refused() {
-        for wrong in ["", "1", "0/3", "4/3", "0/0", "a/b", "-1/2", "1/99999999999"] {
+        for wrong in ["", "1", "0/3", "4/3", "0/0", "a/b", "-1/2", "1/99999999999", "1/10001"] {
             assert!(wrong.parse::<Slice>().is_err(), "{wrong}");
         }
         assert_eq!("2/5".parse::<Slice>().unwrap().to_string(), "2/5");

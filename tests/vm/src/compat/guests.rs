@@ -18,7 +18,7 @@ use crate::kernel::{self, Request};
 use crate::matrix::Job;
 use crate::plan::{Binary, Plan, RESULTS};
 use crate::progress::{Detail, Screen};
-use crate::report::{End, Guest, Outcome, lines};
+use crate::report::{End, Guest, Outcome, Test, lines};
 use crate::run::{self, Limits};
 
 /// The parameters that all kernels share.
@@ -153,58 +153,72 @@ fn left_to_do(tasks: &[Task]) -> usize {
 
 /// Collects the verdicts of one guest; returns the objects for the next one.
 fn sorted_out(tasks: Vec<Task>, guest: &Guest, folder: &Path, seconds: u64, verdicts: &mut Vec<Verdict>) -> Vec<Task> {
-    let mut unrun = Vec::new();
+    // The test that was running when the guest ended; the tests after it did not run.
+    let last = guest.tests.iter().rfind(|test| test.outcome != Outcome::NotRun);
+    let mut next = Vec::new();
     let mut by_steps = Vec::new();
     for (index, task) in tasks.into_iter().enumerate() {
         let label = index.to_string();
-        let test = guest.tests.iter().find(|test| test.binary == label);
-        let file = folder.join(verdict_file(index));
-        let why = match test.map(|test| &test.outcome) {
-            None | Some(Outcome::NotRun) => {
-                unrun.push(task);
-                continue;
-            }
-            Some(Outcome::Passed) => {
-                let read = fs::read(&file).map_err(|error| error.to_string());
-                match read.and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string())) {
-                    Ok(verdict) => {
-                        verdicts.push(after_a_crash(Verdict { object: task.label, ..verdict }, task.ended));
-                        continue;
-                    }
-                    Err(error) => format!("unknown: the guest sent no verdict: {error}"),
-                }
-            }
-            Some(outcome @ (Outcome::Died | Outcome::TimedOut(_)))
-                if *outcome == Outcome::Died || guest.end == End::OutOfTime =>
-            {
-                let reason = lines::end(&guest.end);
-                if task.ended.is_some() {
-                    let output = test.map(|test| test.output.as_str()).unwrap_or_default();
-                    verdicts.push(steps::verdict(task.label, output, &guest.end, &reason));
-                } else {
-                    by_steps.push(Task { ended: Some(format!("{}: {reason}", steps::ended(&guest.end))), ..task });
-                }
-                continue;
-            }
-            Some(Outcome::TimedOut(_)) => format!("took longer than {seconds} s"),
-            // Unreachable: the arm above has it.
-            Some(Outcome::Died) => format!("ended the guest: {}", lines::end(&guest.end)),
-            Some(Outcome::Failed(why) | Outcome::Skipped(why)) => {
-                let output = test.map(|test| test.output.trim()).unwrap_or_default();
-                format!("unknown: the loading process failed: {why}: {output}")
-            }
+        let Some(test) = guest.tests.iter().find(|test| test.binary == label && test.outcome != Outcome::NotRun) else {
+            next.push(task);
+            continue;
         };
-        verdicts.push(Verdict { object: task.label, why: Some(why), ..Verdict::default() });
+        let was_last = last.is_some_and(|last| last.binary == label);
+        match of_one(task, test, (guest.end != End::Clean && was_last).then_some(&guest.end), folder, index, seconds) {
+            Judged::Verdict(verdict) => verdicts.push(verdict),
+            Judged::Again(task) => by_steps.push(task),
+        }
     }
     // Last, so that the objects that have not yet been loaded need no further guest.
-    unrun.extend(by_steps);
-    unrun
+    next.extend(by_steps);
+    next
 }
 
-/// Returns the verdict on an object that ended a guest as a whole, and none by steps.
-fn after_a_crash(verdict: Verdict, ended: Option<String>) -> Verdict {
-    let Some(ended) = ended else { return verdict };
-    let why = format!("{ended}; it happened once, and not when the programs were loaded one by one");
+enum Judged {
+    Verdict(Verdict),
+    /// To be loaded by steps.
+    Again(Task),
+}
+
+/// Judges the object with this index. `end` is the end of the guest, if the guest ended while it was loaded.
+fn of_one(task: Task, test: &Test, end: Option<&End>, folder: &Path, index: usize, seconds: u64) -> Judged {
+    let why = match (&test.outcome, end) {
+        (Outcome::Died | Outcome::TimedOut(_), Some(end)) => {
+            let reason = lines::end(end);
+            if task.ended.is_some() {
+                return Judged::Verdict(steps::verdict(task.label, &test.output, end, &reason));
+            }
+            return Judged::Again(Task { ended: Some(format!("{}: {reason}", steps::ended(end))), ..task });
+        }
+        (Outcome::Passed, _) => {
+            let read = fs::read(folder.join(verdict_file(index))).map_err(|error| error.to_string());
+            match read.and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string())) {
+                Ok(verdict) => {
+                    let verdict = Verdict { object: task.label, ..verdict };
+                    return Judged::Verdict(match task.ended {
+                        Some(ended) => after_a_crash(verdict, &ended, "in steps it did not"),
+                        None => verdict,
+                    });
+                }
+                Err(error) => format!("unknown: the guest sent no verdict: {error}"),
+            }
+        }
+        (Outcome::TimedOut(_), None) => format!("took longer than {seconds} s"),
+        (Outcome::Failed(why) | Outcome::Skipped(why), _) => {
+            format!("unknown: the loading process failed: {why}: {}", test.output.trim())
+        }
+        (Outcome::Died | Outcome::NotRun, _) => "unknown: the guest ended".to_owned(),
+    };
+    let verdict = Verdict { object: task.label, why: Some(why.clone()), ..Verdict::default() };
+    Judged::Verdict(match task.ended {
+        Some(ended) => after_a_crash(verdict, &ended, &format!("in steps: {why}")),
+        None => verdict,
+    })
+}
+
+/// Returns the verdict on an object that ended a guest as a whole, and not in steps.
+fn after_a_crash(verdict: Verdict, ended: &str, in_steps: &str) -> Verdict {
+    let why = format!("{ended} (when the object was loaded as a whole; {in_steps})");
     Verdict { loads: false, crashed: true, why: Some(why), ..verdict }
 }
 

@@ -13,7 +13,10 @@ use crate::report::{Guest, Matrix};
 use crate::shard;
 use crate::slice::Slice;
 
-/// Combines results. What does not belong together is an error; what is missing is a problem of the matrix.
+/// The number of missing shards that are named.
+const NAMED: usize = 20;
+
+/// Combines results. Results that do not belong together are an error; missing ones are a problem of the matrix.
 pub(super) fn combine(parts: Vec<Part>, expected: &[String]) -> Result<Matrix> {
     let mut matrix = Matrix::default();
     if let Some(first) = parts.first() {
@@ -36,12 +39,14 @@ pub(super) fn combine(parts: Vec<Part>, expected: &[String]) -> Result<Matrix> {
     let sets = sets(parts)?;
     let several = sets.len() > 1;
     for set in sets {
-        add(set, several, &mut matrix)?;
+        add(&set, several, &mut matrix);
     }
-    for kernel in expected {
-        let found = matrix.guests.iter().map(|guest| &guest.name).chain(matrix.absent.iter().map(|(name, ..)| name));
-        if !found.into_iter().any(|name| name == kernel) {
-            matrix.problems.push(format!("{kernel}: no report has results of this kernel"));
+    for kernel in expected.iter().filter(|kernel| !matrix.guests.iter().any(|guest| guest.name == **kernel)) {
+        match matrix.absent.iter().find(|(name, ..)| name == kernel) {
+            // It is a failure already.
+            Some((.., true)) => {}
+            Some((_, why, false)) => matrix.problems.push(format!("{kernel}: no results: {why}")),
+            None => matrix.problems.push(format!("{kernel}: no report has results of this kernel")),
         }
     }
     Ok(matrix)
@@ -124,8 +129,8 @@ fn fits(first: &Part, part: &Part) -> Result<()> {
 }
 
 /// Adds a set of parts to the matrix.
-fn add(set: Vec<Part>, several: bool, matrix: &mut Matrix) -> Result<()> {
-    let Some(first) = set.first() else { return Ok(()) };
+fn add(set: &[Part], several: bool, matrix: &mut Matrix) {
+    let Some(first) = set.first() else { return };
     let names: Vec<String> = {
         // In the order of the first report, which is that of its command line.
         let guests = first.guests.iter().map(|guest| guest.name.clone());
@@ -139,12 +144,16 @@ fn add(set: Vec<Part>, several: bool, matrix: &mut Matrix) -> Result<()> {
     if !missing.is_empty() {
         let on = if several { format!("{}: ", and(&names)) } else { String::new() };
         let are = if missing.len() == 1 { "is" } else { "are" };
-        matrix.problems.push(format!("{on}{} of {of} shards: {} {are} missing", set.len(), and(&missing)));
+        let named = match missing.split_at_checked(NAMED) {
+            Some((first, [_, ..])) => format!("{}, …", first.join(", ")),
+            _ => and(&missing),
+        };
+        matrix.problems.push(format!("{on}{} of {of} shards: {named} {are} missing", set.len()));
     }
     for name in names {
         let mut guests: Vec<(Slice, Guest)> = Vec::new();
         let mut absent = Vec::new();
-        for part in &set {
+        for part in set {
             if let Some(guest) = part.guests.iter().find(|guest| guest.name == name) {
                 guests.push((part.slice, guest.clone()));
             } else if let Some((_, why, named)) = part.absent.iter().find(|(other, ..)| *other == name) {
@@ -161,7 +170,6 @@ fn add(set: Vec<Part>, several: bool, matrix: &mut Matrix) -> Result<()> {
         }
         matrix.guests.extend(whole(guests, &mut matrix.problems));
     }
-    Ok(())
 }
 
 /// Makes one guest of the guests of all shards. A test that ran in two of them is a problem, and keeps both rows.
@@ -255,6 +263,9 @@ mod tests {
         let matrix = combine(some("6.1").into(), &[]).unwrap();
         assert_eq!(matrix.problems, ["3 of 5 shards: 2 and 4 are missing"]);
         assert!(!matrix.succeeded());
+        let many = combine(vec![part("1/10000", vec![on("6.1", &[])])], &[]).unwrap();
+        assert!(many.problems[0].starts_with("1 of 10000 shards: 2, 3, 4,"), "{:?}", many.problems);
+        assert!(many.problems[0].ends_with(", 20, 21, … are missing"), "{:?}", many.problems);
         let mut two: Vec<Part> = some("6.1").into();
         two.push(part("1/2", vec![on("5.10", &[])]));
         let matrix = combine(two, &["newest".into()]).unwrap();
@@ -312,8 +323,10 @@ mod tests {
         let matrix = combine(vec![part("1/2", vec![on("6.1", &["a"])]), second.clone()], &[]).unwrap();
         assert_eq!(matrix.problems, ["shard 2/2 has no results on 6.1: gone"]);
         let first = Part { slice: "1/2".parse().unwrap(), ..second.clone() };
-        let matrix = combine(vec![first, second], &[]).unwrap();
+        let matrix = combine(vec![first.clone(), second.clone()], &[]).unwrap();
         assert_eq!((matrix.absent.len(), matrix.problems.len()), (1, 0), "a default kernel that no shard has");
+        let matrix = combine(vec![first, second], &["6.1".into()]).unwrap();
+        assert_eq!(matrix.problems, ["6.1: no results: gone"]);
     }
 
     #[test]
