@@ -268,11 +268,35 @@ mod tests {
 
     #[test]
     fn object_that_ends_a_guest_once_does_not_count_as_loading() {
-        let verdict = after_a_crash(Verdict { loads: true, ..Verdict::default() }, Some("guest hung: x".into()));
-        assert!(
-            !verdict.loads && verdict.crashed && verdict.why.unwrap().starts_with("guest hung: x; it happened once")
-        );
-        assert!(after_a_crash(Verdict { loads: true, ..Verdict::default() }, None).loads);
+        let folder = tempfile::tempdir().unwrap();
+        let loads = Verdict { loads: true, ..Verdict::default() };
+        fs::write(folder.path().join(verdict_file(0)), serde_json::to_vec(&loads).unwrap()).unwrap();
+        for (outcome, why) in [
+            (Outcome::Passed, "guest hung: x (when the object was loaded as a whole; in steps it did not)"),
+            (
+                Outcome::TimedOut(String::new()),
+                "guest hung: x (when the object was loaded as a whole; in steps: took longer than 7 s)",
+            ),
+        ] {
+            let mut tasks = tasks(&["a.o"]);
+            tasks[0].ended = Some("guest hung: x".into());
+            let mut verdicts = Vec::new();
+            assert!(sorted_out(tasks, &ran(&[outcome]), folder.path(), 7, &mut verdicts).is_empty());
+            assert!(!verdicts[0].loads && verdicts[0].crashed);
+            assert_eq!(verdicts[0].why.as_deref(), Some(why));
+        }
+    }
+
+    #[test]
+    fn only_the_last_object_is_blamed_for_the_end_of_a_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        let late = || Outcome::TimedOut(String::new());
+        let mut guest = ran(&[late(), late(), Outcome::NotRun]);
+        guest.end = End::OutOfTime;
+        let mut verdicts = Vec::new();
+        let rest = sorted_out(tasks(&["a.o", "b.o", "c.o"]), &guest, folder.path(), 7, &mut verdicts);
+        assert_eq!(rest.iter().map(|task| task.label.as_str()).collect::<Vec<_>>(), ["c.o", "b.o"]);
+        assert_eq!(verdicts[0].why.as_deref(), Some("took longer than 7 s"));
     }
 
     #[test]
