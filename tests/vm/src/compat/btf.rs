@@ -1,4 +1,5 @@
-//! The BTF that is given for kernels that have none: a file for one kernel, or a directory with a file for each release.
+//! The BTF that is given for kernels that have none: a file for one kernel, or a directory with a file for each
+//! release.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,7 +20,7 @@ pub(super) enum Given {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) file: Option<PathBuf>,
-    /// What is missing.
+    /// Names a file that is missing.
     pub(super) note: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     read.rs      a JUnit report of this program becomes results again
-//!     combine.rs   results of shards become those of one run, if they belong together; what is missing is a failure
+//!     combine.rs   results of shards become those of one run, if they belong together; a missing shard is a failure
 //! ```
 
 mod combine;

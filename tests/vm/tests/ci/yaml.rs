@@ -43,7 +43,7 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns the elements of a list, or the only one if it is none.
+/// Returns the elements of a list; a value that is not a list is its only element.
 pub(crate) fn list(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(all) => all.iter().collect(),

@@ -148,7 +148,7 @@ fn missing_shards_fail_with_their_numbers() -> Ran {
     let done = reports.merge(&["1.xml", "3.xml", "5.xml"], &["-o", "all.xml"])?;
     done.left(1)?;
     done.says("FAILED 3 of 5 shards: 2 and 4 are missing\nvm result: FAILED")?;
-    // What is missing is still missing in the merged report.
+    // The merged report keeps the missing shards.
     let again = reports.merge(&["all.xml"], &[])?;
     again.left(1)?;
     again.says("FAILED 3 of 5 shards: 2 and 4 are missing")?;
