@@ -47,10 +47,10 @@ struct Args {
     /// is used.
     #[arg(long, value_name = "KERNEL=FILE|DIR", verbatim_doc_comment)]
     btf: Vec<Given>,
-    /// JSON of an earlier run: fail if anything is worse now
+    /// JSON of an earlier run: fail if now worse
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// How much more than in the baseline a program may cost
+    /// Allowed rise above the baseline
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent, requires = "baseline")]
     allow: f64,
     /// Print JSON instead of the table
@@ -62,14 +62,14 @@ struct Args {
     /// Write a JUnit XML report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Time limit of each object in seconds
+    /// Limit of each object in seconds
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     object_timeout: u64,
-    /// Time limit of each guest in seconds
+    /// Limit of each guest in seconds
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Accelerator
-    #[arg(long, value_enum, default_value_t)]
+    /// Accelerator: auto (default), kvm, tcg (emulation)
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
     accel: Choice,
 }
 
