@@ -19,6 +19,7 @@ use crate::kernel::{NO_KERNEL, requests};
 use crate::libtest::{self, Arguments};
 use crate::listing;
 use crate::matrix::Job;
+use crate::merge;
 use crate::plan::{Binary, Plan};
 use crate::progress::{Detail, Screen};
 use crate::report::{Matrix, junit, lines, table};
@@ -52,11 +53,10 @@ impl Args {
     /// # Errors
     /// The problem that prevented the guests from running. The tests' results are printed, and determine the exit code.
     pub fn run(&self) -> Result<ExitCode> {
-        let cache = Cache::open()?;
-        if let Some(Action::Saved { clear }) = self.action {
-            print!("{}", if clear { saved::clear(&cache)? } else { saved::list(&cache)? });
-            return Ok(ExitCode::SUCCESS);
+        if let Some(action) = &self.action {
+            return action.run();
         }
+        let cache = Cache::open()?;
         let (plan, bring) = self.work()?;
         if let Some(list) = listing::on_host(&plan) {
             let mut out = std::io::stdout().lock();
@@ -234,9 +234,8 @@ impl Args {
 
     fn print_report(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
         if let Some(path) = &self.junit {
-            std::fs::write(path, junit::xml(matrix)?).map_err(Error::file("write", path))?;
+            write_junit(matrix, path)?;
         }
-        let failures: String = matrix.guests.iter().map(lines::failures).collect();
         if detail == Detail::Output {
             // The program's output is already on stdout; print only what it does not contain.
             eprint!("{}", matrix.guests.iter().map(lines::unsaid).collect::<String>());
@@ -245,15 +244,48 @@ impl Args {
             }
             return Ok(());
         }
-        if !failures.is_empty() {
-            println!("\n{failures}");
-        }
-        if detail == Detail::Kernels {
-            println!("{}", table::draw(matrix, std::io::stdout().is_terminal()));
-        }
-        print!("{}", lines::verdict(matrix));
+        print_verdict(matrix, detail == Detail::Kernels);
         Ok(())
     }
+}
+
+impl Action {
+    fn run(&self) -> Result<ExitCode> {
+        match self {
+            Self::Saved { clear } => {
+                let cache = Cache::open()?;
+                print!("{}", if *clear { saved::clear(&cache)? } else { saved::list(&cache)? });
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::MergeJunit { files, output, kernels } => {
+                let matrix = merge::merge(files, kernels)?;
+                if let Some(path) = output {
+                    write_junit(&matrix, path)?;
+                }
+                for guest in &matrix.guests {
+                    println!("{}", lines::guest(guest));
+                }
+                print_verdict(&matrix, true);
+                Ok(exit_code(&matrix, false))
+            }
+        }
+    }
+}
+
+fn write_junit(matrix: &Matrix, path: &Path) -> Result<()> {
+    std::fs::write(path, junit::xml(matrix)?).map_err(Error::file("write", path))
+}
+
+/// Prints the failures, the table if it is wanted, and the result.
+fn print_verdict(matrix: &Matrix, with_table: bool) {
+    let failures: String = matrix.guests.iter().map(lines::failures).collect();
+    if !failures.is_empty() {
+        println!("\n{failures}");
+    }
+    if with_table {
+        println!("{}", table::draw(matrix, std::io::stdout().is_terminal()));
+    }
+    print!("{}", lines::verdict(matrix));
 }
 
 /// Returns true if `PACKAGE::TEST` or `PACKAGE::*` names the binary with this label.
@@ -275,7 +307,7 @@ fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
     {
         return ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1));
     }
-    if matrix.guests.is_empty() && matrix.absent.iter().all(|(_, _, named)| !named) {
+    if matrix.guests.is_empty() && matrix.problems.is_empty() && matrix.absent.iter().all(|(_, _, named)| !named) {
         return ExitCode::from(NO_KERNEL);
     }
     if matrix.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

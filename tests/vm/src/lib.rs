@@ -30,6 +30,7 @@ pub mod kernel;
 pub mod libtest;
 pub mod listing;
 mod matrix;
+mod merge;
 pub mod orders;
 pub mod plan;
 pub mod prepare;

@@ -67,7 +67,7 @@ impl Job {
     /// Runs the tests on every kernel. `named` means that the user chose the kernels: one that is not available is then
     /// a failure.
     pub(crate) fn run(&mut self, requests: &[Request], named: bool, cache: &Cache, screen: &Screen) -> Result<Matrix> {
-        let mut matrix = Matrix { slice: self.plan.slice, ..Matrix::default() };
+        let mut matrix = Matrix { slice: self.plan.slice, plan: self.plan.digest(), ..Matrix::default() };
         let mut kernels = VecDeque::new();
         for request in requests {
             let name = unique_name(request.to_string(), kernels.iter().map(|(name, _)| name));

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::slice::Slice;
+use crate::slice::{self, Slice};
 
 /// A file that only a guest has: its process 1 is this program.
 pub const INIT: &str = "/cutaway-vm/init";
@@ -28,6 +29,23 @@ pub struct Plan {
     /// The share of this machine, if several machines divide the tests among them.
     #[serde(default)]
     pub slice: Option<Slice>,
+}
+
+impl Plan {
+    /// Returns the digest of what this plan selects on any machine: the binaries' labels and arguments, without paths.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut binaries: Vec<_> =
+            self.binaries.iter().map(|binary| (&binary.label, &binary.arguments, binary.harness)).collect();
+        binaries.sort_unstable();
+        let mut hash = Sha256::new();
+        for (label, arguments, harness) in binaries {
+            // Counted, so that no two plans have the same bytes.
+            hash.update(format!("{label}\0{}\0{harness}\0", arguments.len()));
+            arguments.iter().for_each(|word| hash.update(format!("{word}\0")));
+        }
+        slice::hex(hash)
+    }
 }
 
 /// An executable and its parameters.

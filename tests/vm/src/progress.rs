@@ -102,7 +102,7 @@ impl Line<'_> {
         self.bar.finish_and_clear();
         match self.screen.detail {
             Detail::Output => {}
-            Detail::Aside => self.screen.say(&lines::guest(guest)),
+            Detail::Aside => self.screen.say(&lines::times(guest)),
             Detail::Kernels | Detail::Tests => self.screen.print(&lines::guest(guest)),
         }
     }

@@ -44,6 +44,13 @@ pub enum Message {
         /// Test names.
         tests: Vec<String>,
     },
+    /// A harness has listed its tests, of which a slice will run.
+    Whole {
+        /// The index of the binary.
+        binary: usize,
+        /// The digest of all names ([`crate::slice::digest`]).
+        digest: String,
+    },
     /// A test's process is about to start.
     Started {
         /// The index of the binary.

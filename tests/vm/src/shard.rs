@@ -61,6 +61,7 @@ pub(crate) fn merge(guests: Vec<Guest>) -> Option<Guest> {
         all.boot_seconds = all.boot_seconds.max(more.boot_seconds);
         all.seconds = all.seconds.max(more.seconds);
         all.exit_code = all.exit_code.or(more.exit_code);
+        all.lists.extend(more.lists);
         for note in more.notes {
             if !all.notes.contains(&note) {
                 all.notes.push(note);

@@ -11,6 +11,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// The largest number of shards, so that a damaged report cannot have billions of missing ones.
+const MOST: u32 = 10_000;
+
 /// The share of one machine: number `number` of `of`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
@@ -19,6 +22,21 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// The share of a machine that runs everything.
+    pub const WHOLE: Self = Self { number: 1, of: 1 };
+
+    /// Returns the number of this share, from 1 on.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Returns the number of shares.
+    #[must_use]
+    pub fn of(self) -> u32 {
+        self.of
+    }
+
     /// Returns true if the test `name` of the binary `label` belongs to the slice. A plain program has an empty name.
     #[must_use]
     pub fn has(self, label: &str, name: &str) -> bool {
@@ -29,6 +47,24 @@ impl Slice {
         let start = hash.finalize().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
         start % u64::from(self.of) == u64::from(self.number - 1)
     }
+}
+
+/// Returns the digest of a binary's list of tests, in any order: machines whose digests differ do not share one run.
+#[must_use]
+pub fn digest<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for name in names {
+        hash.update(name);
+        hash.update([0]);
+    }
+    hex(hash)
+}
+
+/// Returns the first 64 bits of a hash as text.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Display for Slice {
@@ -44,6 +80,9 @@ impl FromStr for Slice {
         let usage = || "not of the form K/N, such as 2/5".to_owned();
         let (number, of) = text.split_once('/').ok_or_else(usage)?;
         let (number, of) = (number.parse().map_err(|_| usage())?, of.parse().map_err(|_| usage())?);
+        if of > MOST {
+            return Err(format!("there are at most {MOST} shards"));
+        }
         if number == 0 || number > of {
             return Err(format!("shards are numbered from 1 to {of}"));
         }
@@ -82,7 +121,7 @@ mod tests {
 
     #[test]
     fn impossible_slices_are_refused() {
-        for wrong in ["", "1", "0/3", "4/3", "0/0", "a/b", "-1/2", "1/99999999999"] {
+        for wrong in ["", "1", "0/3", "4/3", "0/0", "a/b", "-1/2", "1/99999999999", "1/10001"] {
             assert!(wrong.parse::<Slice>().is_err(), "{wrong}");
         }
         assert_eq!("2/5".parse::<Slice>().unwrap().to_string(), "2/5");

@@ -194,6 +194,8 @@ pub(crate) fn sick() -> tools::Result {
                 "saved",
                 "--test",
                 "compat",
+                "--test",
+                "merge",
                 "--",
                 "--include-ignored",
             ],

@@ -227,6 +227,30 @@ pub(super) enum Action {
         #[arg(long)]
         clear: bool,
     },
+    /// Merge the JUnit reports of several machines into one verdict
+    ///
+    /// The reports are those of --junit: of all shards of a run (--shard), of
+    /// runs on different kernels, or both. Prints the table and the failures,
+    /// as one run does.
+    ///
+    /// Exit status: 0 if every test passed and no shard is missing; 1 if not,
+    /// or if the reports do not belong together; 2 for wrong usage; 3 if no
+    /// kernel was named and none of the default kernels was available.
+    #[command(verbatim_doc_comment)]
+    MergeJunit {
+        /// JUnit reports
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write the merged report
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Kernel that must be in a report (repeatable)
+        ///
+        /// VERSION is written as in the --kernel of the runs. A kernel whose
+        /// machines all failed leaves no report.
+        #[arg(long = "kernel", value_name = "VERSION", verbatim_doc_comment)]
+        kernels: Vec<String>,
+    },
 }
 
 /// The heading of the options that have no meaning for a BINARY.

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use super::btf::Given;
 use super::guests::Lab;
 use super::verdict::{OnKernel, Report};
-use super::{baseline, objects, show};
+use super::{baseline, btf, objects, show, table};
 use crate::accel::Choice;
 use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
@@ -38,15 +39,18 @@ struct Args {
     /// File of a kernel image, a bzImage (repeatable)
     #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
-    /// BTF for a kernel that has none (repeatable)
+    /// BTF for kernels that have none (repeatable)
     ///
     /// KERNEL is written as in --kernel, or is the file name of an --image.
-    #[arg(long, value_name = "KERNEL=FILE", value_parser = btf)]
-    btf: Vec<(String, PathBuf)>,
-    /// JSON of an earlier run: fail if anything is worse now
+    /// DIR has a file RELEASE.btf for each kernel, by the output of
+    /// `uname -r`. A kernel whose file is missing is noted, and its own BTF
+    /// is used.
+    #[arg(long, value_name = "KERNEL=FILE|DIR", verbatim_doc_comment)]
+    btf: Vec<Given>,
+    /// JSON of an earlier run: fail if now worse
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// How much more than in the baseline a program may cost
+    /// Allowed rise above the baseline
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent, requires = "baseline")]
     allow: f64,
     /// Print JSON instead of the table
@@ -58,22 +62,15 @@ struct Args {
     /// Write a JUnit XML report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Time limit of each object in seconds
+    /// Limit of each object in seconds
     #[arg(long, value_name = "SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     object_timeout: u64,
-    /// Time limit of each guest in seconds
+    /// Limit of each guest in seconds
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Accelerator
-    #[arg(long, value_enum, default_value_t)]
+    /// Accelerator: auto (default), kvm, tcg (emulation)
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
     accel: Choice,
-}
-
-fn btf(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((kernel, file)) if !kernel.is_empty() && !file.is_empty() => Ok((kernel.to_owned(), file.into())),
-        _ => Err("expected KERNEL=FILE".to_owned()),
-    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -102,12 +99,7 @@ impl Args {
         // Read first: a baseline that cannot be read must not cost a run.
         let before = self.baseline.as_deref().map(read).transpose()?;
         let requests = requests(&self.kernels, &self.images);
-        for (kernel, file) in &self.btf {
-            if !requests.iter().any(|request| request.to_string() == *kernel) {
-                let why = format!("--btf names the kernel {kernel}, which is not among those of this run");
-                return Err(Error::Unusable { path: file.clone(), why });
-            }
-        }
+        btf::check(&self.btf, &requests)?;
         let (objects, skipped) = objects::find(&self.objects)?;
         if objects.is_empty() {
             let path = self.objects.first().cloned().unwrap_or_default();
@@ -148,18 +140,12 @@ impl Args {
             cache: &cache,
             folder: temporary.path(),
             choice: self.accel,
+            btf: &self.btf,
             seconds: self.object_timeout,
             whole: self.timeout,
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
-        requests
-            .iter()
-            .map(|request| {
-                let name = request.to_string();
-                let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
-                lab.run(request, named, objects, btf)
-            })
-            .collect()
+        requests.iter().map(|request| lab.run(request, named, objects)).collect()
     }
 
     fn text(&self, report: &Report) -> Result<String> {
@@ -169,7 +155,7 @@ impl Args {
         } else if self.markdown {
             Ok(show::markdown(report))
         } else {
-            Ok(show::table(report))
+            Ok(table::table(report))
         }
     }
 }
@@ -187,11 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_and_types_are_checked() {
+    fn percentages_are_checked() {
         assert_eq!(percent("5%"), Ok(5.0));
         assert_eq!(percent("0.5"), Ok(0.5));
         assert!(percent("-1%").is_err() && percent("NaN").is_err() && percent("x").is_err());
-        assert_eq!(btf("6.1=a=b"), Ok(("6.1".to_owned(), PathBuf::from("a=b"))));
-        assert!(btf("6.1").is_err() && btf("=f").is_err());
     }
 }

@@ -4,14 +4,18 @@
 //!     cli.rs       the command line              objects.rs   the files that are BPF objects
 //!     guests.rs    runs the worker in guests     worker.rs    loads one object, in a process of its own
 //!     verdict.rs   the results, as in JSON       baseline.rs  what is worse than in an earlier run
-//!     show.rs      table, Markdown, JUnit
+//!     table.rs     the table of 80 columns        show.rs      Markdown, JUnit
+//!     btf.rs       the types given for a kernel   steps.rs     where a guest crashed
 //! ```
 
 mod baseline;
+mod btf;
 mod cli;
 mod guests;
 mod objects;
 mod show;
+mod steps;
+mod table;
 mod verdict;
 mod worker;
 

@@ -1,103 +1,11 @@
-//! The results as a table, as Markdown and as JUnit XML.
+//! The results as Markdown and as JUnit XML, with all reasons.
 
 use std::fmt::Write;
 
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use super::verdict::{OnKernel, Program, Report, Verdict};
+use super::verdict::{Program, Report, Verdict};
 use crate::error::{Error, Result};
-
-/// The width of the table.
-const WIDTH: usize = 80;
-
-/// Draws a table of 80 columns: the instructions that the verifier walked for each program, on each kernel.
-pub(super) fn table(report: &Report) -> String {
-    let mut text = String::new();
-    let room = WIDTH.saturating_sub(report.kernels.len() * 10).max(20);
-    let _ = write!(text, "{:<room$}", "instructions walked");
-    for on in &report.kernels {
-        let _ = write!(text, "{:>10}", shortened(&on.kernel, 9));
-    }
-    text.push('\n');
-    for (object, program) in rows(report) {
-        let name = program.as_ref().map_or_else(|| object.clone(), |program| format!("  {program}"));
-        let _ = write!(text, "{:<room$}", shortened(&name, room.saturating_sub(1)));
-        for on in &report.kernels {
-            let _ = write!(text, "{:>10}", cell(on, &object, program.as_deref()));
-        }
-        text.push('\n');
-    }
-    reasons(report, &mut text);
-    text
-}
-
-fn reasons(report: &Report, text: &mut String) {
-    for on in &report.kernels {
-        if let Some(why) = &on.absent {
-            let skipped = if on.skipped { "skipped: " } else { "" };
-            let _ = writeln!(text, "\n{}: {skipped}{why}", on.kernel);
-        }
-        for object in on.objects.iter().filter(|object| !object.loads) {
-            let why = object.why.as_deref().unwrap_or("no reason is known");
-            let _ = writeln!(text, "\n{} on {}: {why}", object.object, on.kernel);
-            for program in object.programs.iter().filter(|program| program.why != object.why) {
-                if let Some(why) = &program.why {
-                    let _ = writeln!(text, "  {}: {why}", program.name);
-                }
-            }
-        }
-    }
-    for file in &report.skipped {
-        let _ = writeln!(text, "skipped {}: {}", file.file.display(), file.why);
-    }
-}
-
-/// Returns the rows: each object, followed by its programs.
-fn rows(report: &Report) -> Vec<(String, Option<String>)> {
-    let mut rows: Vec<(String, Option<String>)> = Vec::new();
-    let mut objects: Vec<&str> =
-        report.kernels.iter().flat_map(|on| &on.objects).map(|object| object.object.as_str()).collect();
-    objects.sort_unstable();
-    objects.dedup();
-    for object in objects {
-        rows.push((object.to_owned(), None));
-        let all = report.kernels.iter().filter_map(|on| find(on, object)).flat_map(|verdict| &verdict.programs);
-        for program in all {
-            let row = (object.to_owned(), Some(program.name.clone()));
-            if !rows.contains(&row) {
-                rows.push(row);
-            }
-        }
-    }
-    rows
-}
-
-fn find<'r>(on: &'r OnKernel, object: &str) -> Option<&'r Verdict> {
-    on.objects.iter().find(|verdict| verdict.object == object)
-}
-
-fn cell(on: &OnKernel, object: &str, program: Option<&str>) -> String {
-    let Some(verdict) = find(on, object) else { return "-".to_owned() };
-    let answer = |loads: bool| if loads { "loads" } else { "no" }.to_owned();
-    match program {
-        None => answer(verdict.loads),
-        Some(name) => match verdict.programs.iter().find(|program| program.name == name) {
-            None => "-".to_owned(),
-            Some(Program { loads: true, instructions: Some(count), .. }) => count.to_string(),
-            Some(program) => answer(program.loads),
-        },
-    }
-}
-
-/// Shortens a name from the left: the end of a path tells more than its beginning.
-fn shortened(name: &str, room: usize) -> String {
-    let length = name.chars().count();
-    if length <= room {
-        return name.to_owned();
-    }
-    let end: String = name.chars().skip(length + 1 - room).collect();
-    format!("…{end}")
-}
 
 /// Writes a Markdown table with all figures.
 pub(super) fn markdown(report: &Report) -> String {
@@ -131,6 +39,12 @@ pub(super) fn markdown(report: &Report) -> String {
             }
         }
     }
+    for (on, note) in report.kernels.iter().flat_map(|on| on.notes.iter().map(move |note| (on, note))) {
+        let _ = writeln!(text, "\nNote: {}: {}", on.kernel, note.replace('\n', " "));
+    }
+    for file in &report.skipped {
+        let _ = writeln!(text, "\nSkipped: {}: {}", file.file.display(), file.why);
+    }
     text
 }
 
@@ -150,6 +64,9 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
     for on in &report.kernels {
         let mut suite = TestSuite::new(on.kernel.as_str());
         suite.add_property(("kernel", on.release.as_deref().unwrap_or(&on.kernel)));
+        for note in &on.notes {
+            suite.add_property(("note", note.as_str()));
+        }
         if let Some(why) = &on.absent {
             suite.add_test_case(if on.skipped {
                 let mut status = TestCaseStatus::skipped();
@@ -164,7 +81,13 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
                 TestCase::new(object.object.as_str(), TestCaseStatus::success())
             } else {
                 let why = object.why.as_deref().unwrap_or("no reason is known");
-                failed(&object.object, NonSuccessKind::Failure, why)
+                let kind = if object.crashed { NonSuccessKind::Error } else { NonSuccessKind::Failure };
+                let mut case = failed(&object.object, kind, why);
+                let reasons = reasons(object);
+                if !reasons.is_empty() {
+                    case.status.set_description(XmlString::new(reasons));
+                }
+                case
             });
         }
         xml.add_test_suite(suite);
@@ -177,4 +100,11 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
         xml.add_test_suite(suite);
     }
     xml.to_string().map_err(|error| Error::Unusable { path: "JUnit report".into(), why: error.to_string() })
+}
+
+/// Returns the reasons of an object's programs, one a line.
+fn reasons(object: &Verdict) -> String {
+    let programs = object.programs.iter().filter(|program| program.why != object.why);
+    let reasons = programs.filter_map(|program| Some(format!("{}: {}", program.name, program.why.as_ref()?)));
+    reasons.collect::<Vec<_>>().join("\n")
 }

@@ -31,6 +31,11 @@ pub(super) struct OnKernel {
     /// Whether it is a default kernel that is not available here, which is not a failure.
     #[serde(default)]
     pub(super) skipped: bool,
+    /// The file with the BTF that was used in place of the kernel's own.
+    #[serde(default)]
+    pub(super) btf: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) notes: Vec<String>,
     pub(super) objects: Vec<Verdict>,
 }
 
@@ -42,6 +47,9 @@ pub(super) struct Verdict {
     pub(super) loads: bool,
     /// Why it does not.
     pub(super) why: Option<String>,
+    /// Whether loading it ended the guest.
+    #[serde(default)]
+    pub(super) crashed: bool,
     pub(super) programs: Vec<Program>,
 }
 
@@ -52,6 +60,9 @@ pub(super) struct Program {
     pub(super) loads: bool,
     /// Why it does not, or why it was not tried.
     pub(super) why: Option<String>,
+    /// Whether loading it ended the guest.
+    #[serde(default)]
+    pub(super) crashed: bool,
     /// The instructions that the verifier walked.
     pub(super) instructions: Option<u64>,
     pub(super) total_states: Option<u64>,

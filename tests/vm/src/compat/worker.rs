@@ -1,7 +1,7 @@
 //! Loads one object on the running kernel and writes the verdict; in a guest, a process for each object.
 //!
 //! First the whole object is loaded. If that fails, each of its programs is loaded alone, so that one program does not
-//! hide the others; the object still counts as not loading.
+//! hide the others; the object still counts as not loading. If that ends the guest, another worker goes by steps.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use cutaway::{LoadOptions, LogLevel, Object, Pinning};
 
+use super::steps::Step;
 use super::verdict::{Program, Verdict};
 
 /// The hidden subcommand.
@@ -16,14 +17,22 @@ pub(super) const NAME: &str = "compat-worker";
 /// The variable with the path of the kernel's types.
 pub(super) const BTF: &str = "CUTAWAY_VM_COMPAT_BTF";
 
+/// The argument after the others that makes the worker go by steps.
+pub(super) const BY_STEPS: &str = "by-steps";
+
 /// Loads the object `argv[2]` and writes the verdict to the file `argv[3]`.
 pub(super) fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
-    let [object, to] = arguments.as_slice() else {
-        eprintln!("usage: cutaway-vm {NAME} OBJECT FILE");
-        return ExitCode::from(2);
+    let btf = std::env::var_os(BTF);
+    let btf = btf.as_deref().map(Path::new);
+    let (verdict, to) = match arguments.as_slice() {
+        [object, to] => (judge(Path::new(object), btf), to),
+        [object, to, steps] if steps == BY_STEPS => (by_steps(Path::new(object), btf), to),
+        _ => {
+            eprintln!("usage: cutaway-vm {NAME} OBJECT FILE [{BY_STEPS}]");
+            return ExitCode::from(2);
+        }
     };
-    let verdict = judge(Path::new(object), std::env::var_os(BTF).as_deref().map(Path::new));
     let written = serde_json::to_vec(&verdict).map_err(std::io::Error::from).and_then(|json| std::fs::write(to, json));
     match written {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +73,45 @@ pub(super) fn judge(path: &Path, btf: Option<&Path>) -> Verdict {
     verdict
 }
 
+/// Creates the maps of an object, then loads each of its programs alone, and prints each step.
+fn by_steps(path: &Path, btf: Option<&Path>) -> Verdict {
+    let mut verdict = Verdict { object: path.display().to_string(), ..Verdict::default() };
+    let object = match read(path, btf) {
+        Ok(object) => object,
+        Err(why) => return Verdict { why: Some(why), ..verdict },
+    };
+    let names: Vec<(String, bool)> =
+        object.programs().iter().map(|program| (program.name.clone(), program.section.autoload)).collect();
+    say(&Step::Maps);
+    // The reason, if there is one, is that of each program too.
+    let _ = with_only(object, None).load();
+    for (name, wanted) in names {
+        let program = if wanted {
+            say(&Step::Load(name.clone()));
+            alone(path, btf, &name)
+        } else {
+            optional(&name)
+        };
+        say(&Step::Tried(program.clone()));
+        verdict.programs.push(program);
+    }
+    verdict
+}
+
+fn say(step: &Step) {
+    if let Ok(line) = serde_json::to_string(step) {
+        println!("{line}");
+    }
+}
+
+/// Returns the object with at most one program to load.
+fn with_only(mut object: Object, name: Option<&str>) -> Object {
+    for program in object.programs_mut() {
+        program.section.autoload = Some(program.name.as_str()) == name;
+    }
+    object
+}
+
 fn read(path: &Path, btf: Option<&Path>) -> Result<Object, String> {
     let cannot = |path: &Path, error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|error| cannot(path, error))?;
@@ -102,6 +150,7 @@ fn accepted(name: &str, program: &cutaway::Program) -> Program {
         name: name.to_owned(),
         loads: true,
         why: None,
+        crashed: false,
         instructions: stats.processed_insns.or_else(counted),
         total_states: stats.total_states,
         peak_states: stats.peak_states,
@@ -119,12 +168,7 @@ fn optional(name: &str) -> Program {
 
 /// Loads one program of an object without the others.
 fn alone(path: &Path, btf: Option<&Path>, name: &str) -> Program {
-    let tried = read(path, btf).and_then(|mut object| {
-        for program in object.programs_mut() {
-            program.section.autoload = program.name == name;
-        }
-        load(object, &[(name.to_owned(), true)])
-    });
+    let tried = read(path, btf).and_then(|object| load(with_only(object, Some(name)), &[(name.to_owned(), true)]));
     match tried {
         Ok(programs) => programs.into_iter().next().unwrap_or_else(|| refused(name, "not loaded".to_owned())),
         Err(why) => refused(name, why),

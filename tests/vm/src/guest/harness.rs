@@ -11,6 +11,7 @@ use crate::orders::Task;
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
 use crate::shard::Shard;
+use crate::slice;
 
 /// The name under which a harness's failure to list its tests is reported.
 pub(crate) const LISTING: &str = "(list of tests)";
@@ -70,6 +71,10 @@ pub(super) fn run(
         Err(no_list) if shard.has(index) => return runner.report_failure(&no_list),
         Err(_) => return,
     };
+    if plan.slice.is_some() {
+        let digest = slice::digest(names.iter().map(|name| libtest::without_kind(name).0));
+        channel.send(&Message::Whole { binary: index, digest }, b"");
+    }
     // Numbered from the binary's index on. Otherwise the first guest would have the larger half of every binary.
     let names: Vec<String> = (index..)
         .zip(names.into_iter().filter(|name| in_slice(name)))

@@ -19,6 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use channel::Channel;
+pub(crate) use harness::LISTING;
 
 use crate::coverage;
 use crate::orders::Orders;

@@ -1,4 +1,7 @@
 //! JUnit XML, which every CI system reads: one suite for each binary on each kernel.
+//!
+//! `cutaway-vm merge-junit` reads these reports again. Elements and attributes are those of JUnit;
+//! properties have the rest.
 
 use std::time::Duration;
 
@@ -7,22 +10,73 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, X
 use super::{End, Guest, Matrix, Outcome, Test};
 use crate::error::{Error, Result};
 
+/// The name of a report.
+pub(crate) const REPORT: &str = "cutaway-vm";
+
+/// The properties of a suite.
+pub(crate) mod property {
+    /// The subject of the suite: one of [`super::subject`].
+    pub(crate) const SUBJECT: &str = "subject";
+    /// `uname -r`, or the kernel as requested if it did not boot.
+    pub(crate) const RELEASE: &str = "kernel";
+    /// The kernel as requested.
+    pub(crate) const KERNEL: &str = "requested-kernel";
+    /// The digest of the plan.
+    pub(crate) const PLAN: &str = "plan";
+    /// The share of the machine, as in `--shard`.
+    pub(crate) const SHARD: &str = "shard";
+    /// The duration of the guest in seconds.
+    pub(crate) const SECONDS: &str = "guest-seconds";
+    /// The duration of its boot in seconds.
+    pub(crate) const BOOT: &str = "boot-seconds";
+    /// A note on the guest.
+    pub(crate) const NOTE: &str = "note";
+    /// The digest of a binary's list of tests; the binary's label follows.
+    pub(crate) const LIST: &str = "list:";
+    /// Whether the user chose the kernel.
+    pub(crate) const NAMED: &str = "named";
+    /// The property of a case that stands for a whole binary.
+    pub(crate) const WHOLE: &str = "whole-binary";
+}
+
+/// The subjects of suites.
+pub(crate) mod subject {
+    /// The tests of a binary.
+    pub(crate) const TESTS: &str = "tests";
+    /// The share of a machine.
+    pub(crate) const SHARD: &str = "shard";
+    /// The end of a guest.
+    pub(crate) const GUEST: &str = "guest";
+    /// A kernel that is not available.
+    pub(crate) const ABSENT: &str = "absent-kernel";
+    /// The problems of merged reports.
+    pub(crate) const MERGE: &str = "merge";
+}
+
+/// The types of the elements `failure` and `error`.
+pub(crate) mod kind {
+    pub(crate) const FAILED: &str = "failed";
+    pub(crate) const NEVER_RAN: &str = "skipped-everywhere";
+    pub(crate) const TIMED_OUT: &str = "timed-out";
+    pub(crate) const DIED: &str = "guest-died";
+    pub(crate) const NOT_RUN: &str = "not-run";
+}
+
+/// The text before the reason of a test that is skipped on every kernel.
+pub(crate) const NEVER_RAN: &str = "skipped on every kernel of the matrix: ";
+
 /// Returns the report as XML.
 ///
 /// # Errors
 /// If the report cannot be serialized.
 pub fn xml(matrix: &Matrix) -> Result<String> {
-    let mut report = Report::new("cutaway-vm");
+    let mut report = Report::new(REPORT);
     let never_ran = matrix.never_ran();
     for guest in &matrix.guests {
         let mut binaries: Vec<&str> = guest.tests.iter().map(|test| test.binary.as_str()).collect();
         binaries.dedup();
         for binary in binaries {
-            let mut suite = TestSuite::new(format!("{binary} on {}", guest.name));
-            suite.add_property(("kernel", guest.release.as_deref().unwrap_or(&guest.name)));
-            if let Some(slice) = matrix.slice {
-                suite.add_property(("shard", slice.to_string().as_str()));
-            }
+            let mut suite = suite_of(matrix, guest, binary, subject::TESTS);
             for test in guest.tests.iter().filter(|test| test.binary == binary) {
                 let unrun = never_ran.iter().any(|row| row.binary == test.binary && row.name == test.name);
                 suite.add_test_case(case(guest, test, unrun));
@@ -31,7 +85,10 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
         }
         // Present even if no test is in the shard, so that a report without it shows a machine that did not run.
         if let Some(slice) = matrix.slice {
-            let mut suite = TestSuite::new(format!("shard {slice} on {}", guest.name));
+            let mut suite = suite_of(matrix, guest, &format!("shard {slice}"), subject::SHARD);
+            for (label, digest) in &guest.lists {
+                suite.add_property((format!("{}{label}", property::LIST).as_str(), digest.as_str()));
+            }
             let status = match &guest.end {
                 End::Clean => TestCaseStatus::success(),
                 _ => TestCaseStatus::non_success(NonSuccessKind::Error),
@@ -40,57 +97,103 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
             report.add_test_suite(suite);
         }
         if guest.end != End::Clean {
-            let mut suite = TestSuite::new(format!("guest on {}", guest.name));
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(super::lines::end(&guest.end));
+            let mut suite = suite_of(matrix, guest, "guest", subject::GUEST);
+            let mut status = failure(NonSuccessKind::Error, &super::lines::end(&guest.end));
+            if let End::Crashed(crash) | End::Hung(Some(crash)) = &guest.end {
+                status.set_description(XmlString::new(&crash.trace));
+            }
             suite.add_test_case(TestCase::new("runs to completion", status));
             report.add_test_suite(suite);
         }
     }
     for (name, why, named) in &matrix.absent {
-        let mut suite = TestSuite::new(format!("guest on {name}"));
-        let mut status =
-            if *named { TestCaseStatus::non_success(NonSuccessKind::Error) } else { TestCaseStatus::skipped() };
-        status.set_message(why.as_str());
+        let mut suite = suite(matrix, &format!("guest on {name}"), subject::ABSENT);
+        suite.add_property((property::KERNEL, name.as_str()));
+        suite.add_property((property::NAMED, if *named { "true" } else { "false" }));
+        let status = if *named {
+            failure(NonSuccessKind::Error, why)
+        } else {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(why.as_str());
+            status
+        };
         suite.add_test_case(TestCase::new("kernel is available", status));
+        report.add_test_suite(suite);
+    }
+    if !matrix.problems.is_empty() {
+        let mut suite = suite(matrix, "merged reports", subject::MERGE);
+        for problem in &matrix.problems {
+            suite.add_test_case(TestCase::new(problem.as_str(), failure(NonSuccessKind::Error, problem)));
+        }
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|error| Error::Unusable { path: "JUnit report".into(), why: error.to_string() })
 }
 
+fn suite(matrix: &Matrix, name: &str, subject: &str) -> TestSuite {
+    let mut suite = TestSuite::new(name);
+    suite.add_property((property::SUBJECT, subject));
+    suite.add_property((property::PLAN, matrix.plan.as_str()));
+    if let Some(slice) = matrix.slice {
+        suite.add_property((property::SHARD, slice.to_string().as_str()));
+    }
+    suite
+}
+
+fn suite_of(matrix: &Matrix, guest: &Guest, name: &str, subject: &str) -> TestSuite {
+    let mut suite = suite(matrix, &format!("{name} on {}", guest.name), subject);
+    suite.add_property((property::RELEASE, guest.release.as_deref().unwrap_or(&guest.name)));
+    suite.add_property((property::KERNEL, guest.name.as_str()));
+    suite.add_property((property::SECONDS, guest.seconds.to_string().as_str()));
+    suite.add_property((property::BOOT, guest.boot_seconds.to_string().as_str()));
+    for note in &guest.notes {
+        suite.add_property((property::NOTE, note.as_str()));
+    }
+    suite
+}
+
+fn failure(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(message);
+    status
+}
+
 fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
-    let failure = |kind, message: &str| {
-        let mut status = TestCaseStatus::non_success(kind);
-        status.set_message(message);
+    let failure = |kind, name: &str, message: &str| {
+        let mut status = failure(kind, message);
+        status.set_type(name);
         status
     };
     let status = match &test.outcome {
         Outcome::Passed => TestCaseStatus::success(),
         Outcome::Skipped(reason) if never_ran => {
-            failure(NonSuccessKind::Failure, &format!("skipped on every kernel of the matrix: {reason}"))
+            failure(NonSuccessKind::Failure, kind::NEVER_RAN, &format!("{NEVER_RAN}{reason}"))
         }
         Outcome::Skipped(reason) => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(reason.as_str());
             status
         }
-        Outcome::Failed(why) => failure(NonSuccessKind::Failure, why),
+        Outcome::Failed(why) => failure(NonSuccessKind::Failure, kind::FAILED, why),
         Outcome::TimedOut(trace) => {
-            let mut status = failure(NonSuccessKind::Error, "exceeded its time limit");
+            let mut status = failure(NonSuccessKind::Error, kind::TIMED_OUT, "exceeded its time limit");
             status.set_description(XmlString::new(trace));
             status
         }
         Outcome::Died => {
-            let mut status = failure(NonSuccessKind::Error, &super::lines::end(&guest.end));
+            let mut status = failure(NonSuccessKind::Error, kind::DIED, &super::lines::end(&guest.end));
             if let End::Crashed(crash) | End::Hung(Some(crash)) = &guest.end {
                 status.set_description(XmlString::new(&crash.trace));
             }
             status
         }
-        Outcome::NotRun => failure(NonSuccessKind::Error, "not run: the guest ended first"),
+        Outcome::NotRun => failure(NonSuccessKind::Error, kind::NOT_RUN, "not run: the guest ended first"),
     };
     let name = if test.name.is_empty() { &test.binary } else { &test.name };
     let mut case = TestCase::new(name.as_str(), status);
+    if test.name.is_empty() {
+        case.add_property((property::WHOLE, "true"));
+    }
     case.set_classname(test.binary.as_str());
     case.set_time(Duration::try_from_secs_f64(test.seconds).unwrap_or_default());
     if !test.output.is_empty() {
@@ -125,7 +228,7 @@ mod tests {
         let text = xml(&Matrix {
             guests: vec![died, skipped],
             absent: vec![("7.3".into(), "gone".into(), true)],
-            slice: None,
+            ..Matrix::default()
         })
         .unwrap();
         for part in [

@@ -51,6 +51,17 @@ pub fn guest(guest: &Guest) -> String {
     line
 }
 
+/// Returns the times of one guest, for a run whose results are not those of tests.
+#[must_use]
+pub fn times(guest: &Guest) -> String {
+    let release = guest.release.as_deref().unwrap_or("(did not boot)");
+    let mut line = format!("{:<8} {release:<28} {:.1} s (boot {:.1} s)", guest.name, guest.seconds, guest.boot_seconds);
+    if guest.end != End::Clean {
+        let _ = write!(line, "\n{:<8} {}", "", end(&guest.end));
+    }
+    line
+}
+
 /// Returns the details of a kernel's failures.
 #[must_use]
 pub fn failures(guest: &Guest) -> String {
@@ -149,6 +160,9 @@ pub fn verdict(matrix: &Matrix) -> String {
             row.binary, row.name
         );
     }
+    for problem in &matrix.problems {
+        let _ = writeln!(text, "FAILED {problem}");
+    }
     let nothing = matrix.guests.iter().all(|guest| guest.tests.is_empty());
     let result = match (matrix.succeeded(), nothing) {
         (true, true) => "ok, but no test was run",
@@ -183,5 +197,7 @@ mod tests {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(guest(&one).ends_with("Kernel panic - not syncing: x"));
+        let times = times(&one);
+        assert!(times.ends_with("10.0 s (boot 3.0 s)\n         Kernel panic - not syncing: x"), "{times}");
     }
 }

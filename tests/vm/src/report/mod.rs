@@ -115,6 +115,8 @@ pub struct Guest {
     pub notes: Vec<String>,
     /// The directory with the console and the tests' files, if they are kept.
     pub folder: Option<PathBuf>,
+    /// A digest of the list of all tests of each binary, by label, where `--shard` selected among them.
+    pub lists: BTreeMap<String, String>,
 }
 
 impl Guest {
@@ -154,6 +156,10 @@ pub struct Matrix {
     pub absent: Vec<(String, String, bool)>,
     /// The share of this machine, if several machines divide the tests among them.
     pub slice: Option<Slice>,
+    /// The digest of the plan: shards with the same digest belong together.
+    pub plan: String,
+    /// The reasons why merged reports do not make up a whole run; each makes it fail.
+    pub problems: Vec<String>,
 }
 
 impl Matrix {
@@ -200,6 +206,7 @@ impl Matrix {
         !self.guests.is_empty()
             && self.guests.iter().all(Guest::succeeded)
             && self.never_ran().is_empty()
+            && self.problems.is_empty()
             && !self.absent.iter().any(|(_, _, named)| *named)
     }
 }
@@ -231,6 +238,7 @@ pub(crate) mod examples {
             exit_code: None,
             notes: Vec::new(),
             folder: None,
+            lists: BTreeMap::new(),
         }
     }
 }
@@ -260,7 +268,7 @@ mod tests {
     fn test_skipped_on_every_kernel_fails_the_matrix() {
         let on =
             |name: &str, links: Outcome| guest(name, vec![test("links", links), test("slow", skip("takes an hour"))]);
-        let mut matrix = Matrix { guests: vec![on("5.10", skip("needs 5.15"))], absent: vec![], slice: None };
+        let mut matrix = Matrix { guests: vec![on("5.10", skip("needs 5.15"))], ..Matrix::default() };
         assert!(matrix.succeeded(), "with one kernel a skip is allowed");
         matrix.guests.push(on("6.1", Outcome::Passed));
         assert_eq!(matrix.never_ran(), [Row { binary: "suite".into(), name: "slow".into() }]);
@@ -269,8 +277,7 @@ mod tests {
 
     #[test]
     fn absent_kernels_matter_only_when_named() {
-        let mut matrix =
-            Matrix { guests: vec![guest("6.1", vec![test("a", Outcome::Passed)])], absent: vec![], slice: None };
+        let mut matrix = Matrix { guests: vec![guest("6.1", vec![test("a", Outcome::Passed)])], ..Matrix::default() };
         matrix.absent.push(("5.10".into(), "gone".into(), false));
         assert!(matrix.succeeded());
         matrix.absent.push(("5.10".into(), "gone".into(), true));

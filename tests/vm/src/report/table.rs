@@ -68,7 +68,6 @@ mod tests {
     #[test]
     fn one_row_per_test_and_one_column_per_kernel() {
         let matrix = Matrix {
-            slice: None,
             guests: vec![
                 guest(
                     "5.10",
@@ -83,7 +82,7 @@ mod tests {
                     ],
                 ),
             ],
-            absent: vec![],
+            ..Matrix::default()
         };
         let text = draw(&matrix, false);
         let row = |name: &str| {

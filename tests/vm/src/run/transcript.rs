@@ -1,5 +1,6 @@
 //! The transcript of a guest: its messages so far, and the report made from them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -27,6 +28,7 @@ pub(super) struct Transcript<'a> {
     current: Option<Current>,
     notes: Vec<String>,
     exit_code: Option<i32>,
+    lists: BTreeMap<String, String>,
     done: bool,
 }
 
@@ -51,6 +53,7 @@ impl<'a> Transcript<'a> {
             current: None,
             notes: Vec::new(),
             exit_code: None,
+            lists: BTreeMap::new(),
             done: false,
         }
     }
@@ -81,6 +84,9 @@ impl<'a> Transcript<'a> {
             Message::Listed { binary, tests } => {
                 listen(Heard::Listed(tests.len()));
                 self.waiting.extend(tests.into_iter().map(|name| (binary, name)));
+            }
+            Message::Whole { binary, digest } => {
+                self.lists.insert(self.label(binary), digest);
             }
             Message::Started { binary, test } => {
                 listen(Heard::Started(&test));
@@ -202,6 +208,7 @@ impl<'a> Transcript<'a> {
             exit_code: self.exit_code,
             notes: self.notes,
             folder: Some(PathBuf::from(self.run.folder)),
+            lists: self.lists,
         }
     }
 }

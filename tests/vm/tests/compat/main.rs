@@ -1,12 +1,17 @@
 //! `cutaway-vm compat`: its verdicts on this machine's kernel, and the command on another one.
 //!
-//! The first test needs root. The second boots guests and runs with `--include-ignored`. Without what they need they
-//! are ignored, with the reason.
+//! The first test needs root. The others boot guests and run with `--include-ignored`. Without what they need they are
+//! ignored, with the reason.
+//!
+//! This binary can also be the command, with one difference: its worker crashes the guest while it loads a program of a
+//! certain name ([`crash`]).
 #![expect(clippy::indexing_slicing, reason = "a missing field of a JSON value is null")]
+
+mod crash;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 
 use cutaway::{Object, Pinning};
 use cutaway_vm::Cache;
@@ -15,14 +20,39 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::{Value, json};
 
 type Ran = Result<Completion, Failed>;
+type Check = fn() -> Ran;
 
 const KERNEL: &str = "6.1";
+const COMMAND: &str = env!("CARGO_BIN_EXE_cutaway-vm");
 
-fn main() {
+fn main() -> ExitCode {
+    cutaway_vm::guest::run_if_init();
+    if std::env::args().nth(1).is_some_and(|word| word.starts_with("compat")) {
+        crash::prepare();
+        return cutaway_vm::cli::main();
+    }
     let arguments = Arguments::from_args();
     let here = Trial::ignorable_test("verdicts_are_those_of_loading", verdicts_are_those_of_loading);
-    let guest = Trial::ignorable_test("guest::baseline_finds_what_got_worse", baseline_finds_what_got_worse);
-    libtest_mimic::run(&arguments, vec![here, guest.with_ignored_flag(true)]).exit();
+    let guests: [(&str, Check); 3] = [
+        ("guest::baseline_finds_what_got_worse", baseline_finds_what_got_worse),
+        ("guest::crash_is_the_verdict_of_one_program", crash_is_the_verdict_of_one_program),
+        ("guest::btf_is_chosen_by_release", btf_is_chosen_by_release),
+    ];
+    let guests = guests.map(|(name, test)| {
+        let able = move || lacking().map_or_else(test, |reason| Ok(Completion::ignored_with(reason)));
+        Trial::ignorable_test(name, able).with_ignored_flag(true)
+    });
+    libtest_mimic::run(&arguments, std::iter::once(here).chain(guests).collect()).exit_code()
+}
+
+/// Returns the reason why no guest can run here.
+fn lacking() -> Option<String> {
+    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
+    }
+    let request: Request = KERNEL.parse().ok()?;
+    let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
+    kernel.err().map(|error| format!("no kernel is available: {error}"))
 }
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
@@ -92,20 +122,17 @@ fn verdicts_are_those_of_loading() -> Ran {
     Ok(Completion::Completed)
 }
 
+fn compat_by(command: &Path, objects: &[&str], options: &[&str]) -> std::io::Result<Output> {
+    let objects = objects.iter().map(|name| corpus().join(name));
+    let mut command = Command::new(command);
+    command.arg("compat").args(objects).args(["--kernel", KERNEL, "--accel", "tcg"]).args(options).output()
+}
+
 fn compat(options: &[&str]) -> std::io::Result<Output> {
-    let [good, bad] = ["events/flexible.o", "kinds/freplace_by.o"].map(|name| corpus().join(name));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cutaway-vm"));
-    command.arg("compat").args([good, bad]).args(["--kernel", KERNEL, "--accel", "tcg"]).args(options).output()
+    compat_by(Path::new(COMMAND), &["events/flexible.o", "kinds/freplace_by.o"], options)
 }
 
 fn baseline_finds_what_got_worse() -> Ran {
-    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
-        return Ok(Completion::ignored_with("QEMU is not installed (apt-get install qemu-system-x86)"));
-    }
-    let request: Request = KERNEL.parse()?;
-    if let Err(error) = Cache::open().and_then(|cache| obtain(&request, &cache, false)) {
-        return Ok(Completion::ignored_with(format!("no kernel is available: {error}")));
-    }
     let folder = tempfile::tempdir()?;
     let [baseline, xml] = ["old.json", "compat.xml"].map(|name| folder.path().join(name).display().to_string());
     let first = compat(&["--json", "--junit", &xml])?;
@@ -120,8 +147,7 @@ fn baseline_finds_what_got_worse() -> Ran {
     let same = compat(&["--baseline", &baseline])?;
     ensure(same.status.success() && same.stdout.starts_with(b"instructions walked"), || format!("{same:?}"))?;
     let table = String::from_utf8_lossy(&same.stdout).into_owned();
-    let rows = table.lines().take_while(|line| !line.is_empty());
-    ensure(rows.clone().count() > 3 && rows.clone().all(|row| row.chars().count() <= 80), || table.clone())?;
+    ensure(table.lines().count() > 6 && table.lines().all(|line| line.chars().count() <= 80), || table.clone())?;
     report["kernels"][0]["objects"][0]["programs"][0]["instructions"] = json!(walked / 2);
     report["kernels"][0]["objects"][1]["loads"] = json!(true);
     fs::write(&baseline, report.to_string())?;
@@ -132,5 +158,48 @@ fn baseline_finds_what_got_worse() -> Ran {
     for part in [grown.as_str(), "freplace_by.o: no longer loads: cannot load the program `by_section`"] {
         ensure(said.lines().any(|line| line.starts_with("worse: 6.1: ") && line.contains(part)), || said.clone())?;
     }
+    Ok(Completion::Completed)
+}
+
+fn crash_is_the_verdict_of_one_program() -> Ran {
+    let me = std::env::current_exe()?;
+    let ran = compat_by(&me, &["cover/branches.o", "events/flexible.o", "kinds/freplace_by.o"], &["--json"])?;
+    ensure(ran.status.code() == Some(1), || format!("{ran:?}"))?;
+    let report: Value = serde_json::from_slice(&ran.stdout)?;
+    let objects = &report["kernels"][0]["objects"];
+    let ends = |index: usize, name: &str| objects[index]["object"].as_str().is_some_and(|path| path.ends_with(name));
+    ensure(ends(0, "branches.o") && ends(1, "flexible.o") && ends(2, "freplace_by.o"), || report.to_string())?;
+    // The object that crashes its guest is first, so the others have their verdicts from another guest.
+    ensure(objects[1]["loads"] == json!(true) && objects[1]["crashed"] == json!(false), || report.to_string())?;
+    ensure(objects[2]["loads"] == json!(false) && objects[2]["crashed"] == json!(false), || report.to_string())?;
+    let crashed = &objects[0];
+    let why = format!("guest crashed while loading {}: Kernel panic", crash::PROGRAM);
+    ensure(crashed["why"].as_str().is_some_and(|said| said.starts_with(&why)), || report.to_string())?;
+    let programs = crashed["programs"].as_array().ok_or("no programs")?;
+    let (last, before) = programs.split_last().ok_or("no programs")?;
+    ensure(last["name"] == json!(crash::PROGRAM) && last["crashed"] == json!(true), || report.to_string())?;
+    let tried = |program: &Value| program["loads"] == json!(true) && program["instructions"].as_u64() > Some(0);
+    ensure(!before.is_empty() && before.iter().all(tried), || report.to_string())?;
+    Ok(Completion::Completed)
+}
+
+fn btf_is_chosen_by_release() -> Ran {
+    let folder = tempfile::tempdir()?;
+    let directory = folder.path().display().to_string();
+    let run = || -> Result<Value, Failed> {
+        let ran = compat_by(Path::new(COMMAND), &["events/flexible.o"], &["--json", "--btf", &directory])?;
+        Ok(serde_json::from_slice::<Value>(&ran.stdout).map_err(|error| format!("{error}: {ran:?}"))?["kernels"][0]
+            .take())
+    };
+    let missing = run()?;
+    let release = missing["release"].as_str().ok_or("no release")?;
+    let file = folder.path().join(format!("{release}.btf"));
+    let note = format!("there is no {}; objects are loaded with the kernel's own BTF", file.display());
+    ensure(missing["notes"][0].as_str().is_some_and(|said| said.starts_with(&note)), || missing.to_string())?;
+    ensure(missing["btf"].is_null() && missing["objects"][0]["loads"] == json!(true), || missing.to_string())?;
+    fs::write(&file, "no BTF")?;
+    let damaged = run()?;
+    ensure(damaged["btf"] == json!(file) && damaged["notes"] == json!([]), || damaged.to_string())?;
+    ensure(damaged["objects"][0]["loads"] == json!(false), || damaged.to_string())?;
     Ok(Completion::Completed)
 }
