@@ -114,6 +114,8 @@ impl Lab<'_> {
         Ok(Job {
             plan,
             bring,
+            modules: Vec::new(),
+            modules_directory: None,
             cpus: 2,
             max_cpus: 2,
             memory_mib: None,
@@ -130,6 +132,7 @@ impl Lab<'_> {
             saves: false,
             saved_limit: 0,
             refresh: false,
+            shell: None,
             coverage: None,
         })
     }
@@ -164,8 +167,8 @@ fn sorted_out(tasks: Vec<Task>, guest: &Guest, folder: &Path, seconds: u64, verd
             Some(Outcome::Died) => format!("ended the guest: {}", lines::end(&guest.end)),
             Some(Outcome::TimedOut(_)) => format!("took longer than {seconds} s"),
             Some(Outcome::Failed(why) | Outcome::Skipped(why)) => {
-                let output = test.map(|test| test.output.trim()).unwrap_or_default();
-                format!("unknown: the loading process failed: {why}: {output}")
+                let output = test.map(|test| test.output.text()).unwrap_or_default();
+                format!("unknown: the loading process failed: {why}: {}", output.trim())
             }
         };
         verdicts.push(Verdict { object: task.label, why: Some(why), ..Verdict::default() });

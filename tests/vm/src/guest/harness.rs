@@ -18,6 +18,8 @@ pub(crate) const LISTING: &str = "(list of tests)";
 const NAMES_A_LINE: usize = 16 << 10;
 /// The largest piece of output that is sent, in bytes.
 const PIECE: usize = 16 << 10;
+/// The longest list of tests in bytes. Process 1 must not use up the memory, or the kernel panics.
+const LIST_LIMIT: usize = 8 << 20;
 /// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
@@ -36,6 +38,8 @@ pub(super) fn run(
         Task::List => Shard::WHOLE,
         Task::One { binary, .. } if *binary != index => return,
         Task::One { .. } => Shard::WHOLE,
+        // Process 1 starts it.
+        Task::Shell(_) => return,
     };
     let mut environment = environment.clone();
     environment.extend(binary.environment.clone());
@@ -129,12 +133,19 @@ impl Runner<'_> {
         let mut names = Vec::new();
         for line in arguments.to_list() {
             let mut output = Vec::new();
+            let mut excess = 0;
             let mut trace = String::new();
             let (status, took) = process::run(&self.spec(&line), &mut |report| match report {
-                Report::Output(bytes) => output.extend_from_slice(bytes),
+                Report::Output(bytes) if output.len() < LIST_LIMIT => output.extend_from_slice(bytes),
+                Report::Output(bytes) => excess += bytes.len(),
                 Report::Trace(text) => trace.push_str(text),
             });
-            if status != Status::Code(0) {
+            if excess > 0 {
+                let bytes = output.len() + excess;
+                output.truncate(PIECE);
+                output.extend(format!("\n[a list of {bytes} bytes is too long]\n").into_bytes());
+            }
+            if status != Status::Code(0) || excess > 0 {
                 return Err(NoList { status, took, output, trace });
             }
             for name in libtest::listed(&String::from_utf8_lossy(&output)) {

@@ -8,9 +8,11 @@ mod channel;
 mod harness;
 mod leftovers;
 mod loopback;
+mod modules;
 mod mounts;
 mod orders;
 mod process;
+mod shell;
 mod stacks;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use std::path::Path;
 use channel::Channel;
 
 use crate::coverage;
-use crate::orders::Orders;
+use crate::orders::{Orders, Task};
 use crate::plan::{INIT, Plan, RESULTS};
 use crate::protocol::Message;
 
@@ -29,6 +31,9 @@ use crate::protocol::Message;
 pub fn run_if_init() {
     if is_init() {
         main();
+    }
+    if let Some(code) = shell::run_if_named() {
+        std::process::exit(code);
     }
 }
 
@@ -57,7 +62,15 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
         complaints.push(format!("cannot bring up the loopback interface: {error}"));
     }
-    let Orders { plan, task, .. } = match orders::take(channel) {
+    let loaded = modules::load();
+    let mut from_host = match channel.reader() {
+        Ok(reader) => reader,
+        Err(error) => {
+            eprintln!("cutaway-vm: cannot read {}: {error}", channel::PATH);
+            return false;
+        }
+    };
+    let Orders { plan, task, .. } = match orders::take(channel, &mut from_host) {
         Ok(orders) => {
             complaints.extend(orders::wake(&orders));
             orders
@@ -73,11 +86,20 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     for complaint in complaints {
         channel.note(complaint);
     }
+    if let Err(why) = loaded {
+        channel.send(&Message::Unable { why }, b"");
+        return false;
+    }
     let environment = environment(&plan);
     if let Some(directory) = plan.environment.get(coverage::VARIABLE)
         && let Err(error) = open_directory(Path::new(directory))
     {
         channel.note(format!("cannot create {directory}, so there is no coverage: {error}"));
+    }
+    if let Task::Shell(shell) = &task {
+        shell::run(channel, from_host, shell, &environment);
+        leftovers::Sent::default().send_new(channel);
+        return true;
     }
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {

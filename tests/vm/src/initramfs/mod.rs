@@ -178,6 +178,15 @@ impl Tree {
         }
     }
 
+    /// Returns the content of a file that [`Tree::write`] added.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
+        match self.nodes.get(path.as_ref()) {
+            Some(Node::Bytes { bytes, .. }) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Returns the size of all file contents in bytes: they are held in the guest's memory.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::spec::{Run, Start};
 use crate::orders::{Orders, PING};
+use crate::shell::Keyboard;
 
 /// The time that orders have to arrive before the guest is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -41,6 +42,11 @@ impl<'a> Dispatch<'a> {
             self.write(line);
         }
         self.sent = Some(Instant::now());
+    }
+
+    /// Starts to pass on what the user types.
+    pub(super) fn keyboard(&self) -> Keyboard {
+        Keyboard::start(self.guest.clone())
     }
 
     fn write(&self, bytes: Vec<u8>) {
