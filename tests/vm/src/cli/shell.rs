@@ -29,7 +29,9 @@ pub(super) fn prepare(
     if window.is_some() {
         let terminal = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
         plan.environment.entry("TERM".to_owned()).or_insert(terminal);
-        plan.environment.entry("PS1".to_owned()).or_insert_with(|| format!("guest {kernel}:\\w# "));
+        // Only busybox replaces \w by the working directory.
+        let place = if program.is_busybox() { ":\\w" } else { "" };
+        plan.environment.entry("PS1".to_owned()).or_insert_with(|| format!("guest {kernel}{place}# "));
         eprintln!("a shell in a guest with Linux {kernel}; to end it: exit, or Ctrl-] three times");
         for binary in plan.binaries.iter().take(LISTED) {
             eprintln!("binary: {}", binary.path);

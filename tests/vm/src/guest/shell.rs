@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, PipeWriter, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::channel::Channel;
 use super::process::{self, Report};
 use crate::orders::{Line, read};
 use crate::protocol::{Message, Status};
-use crate::shell::{Program, Shell, Typed, Window};
+use crate::shell::{Shell, Typed, Window, is_busybox};
 
 /// The first argument with which process 1 starts itself to become the shell.
 const BECOME: &str = "cutaway-vm-become-shell";
@@ -69,7 +70,7 @@ fn watched(
 ) -> io::Result<Status> {
     let (program, arguments) = shell.program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     std::fs::create_dir_all(&shell.directory)?;
-    if Program::is_busybox(program) {
+    if is_busybox(Path::new(program)) {
         // Files of the host that are already there stay.
         let linked = Command::new(program).args(["--install", "-s"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !linked.as_ref().is_ok_and(std::process::ExitStatus::success) {

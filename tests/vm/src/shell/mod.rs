@@ -14,6 +14,6 @@ mod program;
 mod wire;
 
 pub(crate) use keyboard::{Keyboard, window};
-pub(crate) use program::{Program, find};
+pub(crate) use program::{find, is_busybox};
 pub use wire::{Shell, Window};
 pub(crate) use wire::{Typed, parse};

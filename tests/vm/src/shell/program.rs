@@ -16,10 +16,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Returns true if it is busybox, whose commands process 1 links.
-    pub(crate) fn is_busybox(path: &str) -> bool {
-        Path::new(path).file_name().is_some_and(|name| name == "busybox")
+    pub(crate) fn is_busybox(&self) -> bool {
+        is_busybox(&self.path)
     }
+}
+
+/// Returns true for busybox, whose commands process 1 links.
+pub(crate) fn is_busybox(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "busybox")
 }
 
 /// Finds the shell: busybox of this machine, or of the archive, or `/bin/sh`. `say` is called with the reason for the

@@ -7,6 +7,9 @@
 //! Without QEMU or without a kernel every test here is ignored, with the reason.
 
 mod guest;
+mod modules;
+mod output;
+mod shell;
 
 use std::fs;
 use std::path::Path;
@@ -27,13 +30,21 @@ fn main() {
     }
     // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 26] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
         ("sick::starve", starve),
         ("sick::missing_library", missing_library),
         ("sick::megabyte", megabyte),
+        ("sick::deluge", output::deluge),
+        ("modules::of_the_package_are_loaded", modules::of_the_package),
+        ("modules::compressed_ones_are_loaded", modules::compressed),
+        ("modules::of_a_given_image_are_loaded", modules::of_a_given_image),
+        ("modules::unusable_ones_are_named", modules::unusable),
+        ("shell::on_a_terminal", shell::on_a_terminal),
+        ("shell::reads_a_pipe", shell::reads_a_pipe),
+        ("shell::ends", shell::ends),
         ("sick::disk", disk),
         ("sick::processes", processes),
         ("sick::liars", liars),
