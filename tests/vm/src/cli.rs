@@ -69,7 +69,18 @@ impl Args {
         let verbatim =
             plan.binaries.iter().any(|binary| !binary.harness || Arguments::parse(&binary.arguments).verbatim);
         let transparent = self.shell || (verbatim && plan.binaries.len() == 1 && requests.len() == 1);
-        let shell = if self.shell { Some(shell::prepare(&requests, &mut plan, &mut bring, &cache)?) } else { None };
+        let shell = if self.shell || self.shell_on_failure {
+            Some(shell::prepare(&requests, &mut plan, &mut bring, &cache)?)
+        } else {
+            None
+        };
+        if let Some(shell) = shell.as_ref().filter(|_| self.shell) {
+            shell::announce(shell, &plan);
+        }
+        if self.shell_on_failure {
+            plan.shell_on_failure =
+                Some(shell.clone().filter(|shell| shell.window.is_some()).ok_or(Error::NoTerminal)?);
+        }
         let uncaptured = plan
             .binaries
             .iter()
@@ -115,7 +126,7 @@ impl Args {
             saves: !self.no_saved && (self.fresh || !self.is_workspace()),
             saved_limit: self.saved_limit.saturating_mul(1 << 20),
             refresh: self.refresh,
-            shell,
+            shell: shell.filter(|_| self.shell),
             coverage: self.coverage.as_ref().map(|path| absolute(path)).transpose()?,
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();

@@ -73,9 +73,12 @@ pub enum Error {
         /// The program.
         path: PathBuf,
     },
-    /// `--shell` with several kernels, or with the default ones.
-    #[error("--shell opens a shell in one guest: name one kernel, by --kernel VERSION or --image FILE")]
+    /// A shell with several kernels, or with the default ones.
+    #[error("a shell is opened in one guest: name one kernel, by --kernel VERSION or --image FILE")]
     NotOneKernel,
+    /// `--shell-on-failure` without a terminal.
+    #[error("--shell-on-failure needs a terminal, but the standard input is not one: omit it")]
+    NoTerminal,
     /// The guest's memory is too small for its files.
     #[error(
         "the guest's files need {needed_mib} MiB of memory, but it has {memory_mib}: use --memory {needed_mib} or more"

@@ -76,6 +76,8 @@ pub enum Message {
         /// The note's text.
         text: String,
     },
+    /// The payload is output of the guest's shell.
+    Shell,
     /// The guest's shell has ended.
     Left {
         /// The end of its process.

@@ -186,6 +186,12 @@ pub struct Args {
     /// Needs exactly one kernel.
     #[arg(long, conflicts_with_all = ["coverage", "fresh", "junit", "shard"], verbatim_doc_comment)]
     pub(super) shell: bool,
+    /// Open a shell in the guest after each failed test
+    ///
+    /// The shell sees what the test left behind, apart from its processes. The
+    /// end of the shell continues the run. Needs a terminal and one kernel.
+    #[arg(long, conflicts_with_all = ["fresh", "guests", "shell"], verbatim_doc_comment)]
+    pub(super) shell_on_failure: bool,
     /// Set an environment variable (repeatable)
     ///
     /// Without VALUE, the guest gets this machine's value.

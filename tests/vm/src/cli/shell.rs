@@ -17,12 +17,7 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const LISTED: usize = 10;
 
 /// Returns the shell. Adds its program to the guest's files, and its variables to the environment.
-pub(super) fn prepare(
-    requests: &[Request],
-    plan: &mut Plan,
-    bring: &mut Vec<PathBuf>,
-    cache: &Cache,
-) -> Result<Shell> {
+pub(super) fn prepare(requests: &[Request], plan: &mut Plan, bring: &mut Vec<PathBuf>, cache: &Cache) -> Result<Shell> {
     let [kernel] = requests else { return Err(Error::NotOneKernel) };
     let program = shell::find(cache, &|text| eprintln!("{text}"))?;
     let window = shell::window();
@@ -32,13 +27,6 @@ pub(super) fn prepare(
         // Only busybox replaces \w by the working directory.
         let place = if program.is_busybox() { ":\\w" } else { "" };
         plan.environment.entry("PS1".to_owned()).or_insert_with(|| format!("guest {kernel}{place}# "));
-        eprintln!("a shell in a guest with Linux {kernel}; to end it: exit, or Ctrl-] three times");
-        for binary in plan.binaries.iter().take(LISTED) {
-            eprintln!("binary: {}", binary.path);
-        }
-        if plan.binaries.len() > LISTED {
-            eprintln!("and {} more in the same directories", plan.binaries.len() - LISTED);
-        }
     }
     let directory = match plan.binaries.as_slice() {
         [binary] => binary.directory.clone(),
@@ -48,6 +36,20 @@ pub(super) fn prepare(
     words.extend(program.arguments);
     bring.push(program.path);
     Ok(Shell { program: words, directory, window })
+}
+
+/// Tells the user at a terminal how to leave the shell, and where the binaries are.
+pub(super) fn announce(shell: &Shell, plan: &Plan) {
+    if shell.window.is_none() {
+        return;
+    }
+    eprintln!("a shell in the guest; to end it: exit, or Ctrl-] three times");
+    for binary in plan.binaries.iter().take(LISTED) {
+        eprintln!("binary: {}", binary.path);
+    }
+    if plan.binaries.len() > LISTED {
+        eprintln!("and {} more in the same directories", plan.binaries.len() - LISTED);
+    }
 }
 
 /// Returns true if the user has ended the guest of a shell, so that there is no result to report.

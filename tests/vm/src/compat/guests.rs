@@ -108,7 +108,7 @@ impl Lab<'_> {
             environment,
             test_seconds: self.seconds,
             output_limit: 1 << 20,
-            slice: None,
+            ..Plan::default()
         };
         let limit = Duration::from_secs;
         Ok(Job {

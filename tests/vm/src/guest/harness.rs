@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::Guest;
 use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Report, Spec};
+use super::shell::{self, Lines};
 use crate::libtest::{self, Arguments};
 use crate::orders::Task;
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
 use crate::shard::Shard;
+use crate::shell::Shell;
 
 /// The name under which a harness's failure to list its tests is reported.
 pub(crate) const LISTING: &str = "(list of tests)";
@@ -25,13 +28,13 @@ const TAIL: usize = 16 << 10;
 
 /// Executes the part of the task that concerns the binary with this index in the plan.
 pub(super) fn run(
-    channel: &Channel,
-    plan: &Plan,
+    guest: &Guest<'_>,
     index: usize,
     task: &Task,
     environment: &BTreeMap<String, String>,
     sent: &mut Sent,
 ) {
+    let Guest { channel, plan, lines } = *guest;
     let Some(binary) = plan.binaries.get(index) else { return };
     let shard = match task {
         Task::Run(shard) => *shard,
@@ -43,7 +46,7 @@ pub(super) fn run(
     };
     let mut environment = environment.clone();
     environment.extend(binary.environment.clone());
-    let runner = Runner { channel, plan, index, binary, environment };
+    let runner = Runner { channel, plan, lines, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
     if let Task::One { test, .. } = task
         && !test.is_empty()
@@ -112,6 +115,7 @@ struct NoList {
 struct Runner<'a> {
     channel: &'a Channel,
     plan: &'a Plan,
+    lines: &'a Lines,
     index: usize,
     binary: &'a Binary,
     environment: BTreeMap<String, String>,
@@ -166,6 +170,7 @@ impl Runner<'_> {
             }
         }
         self.channel.send(&Message::Ended { status: *status, seconds: took.as_secs_f64(), dropped: 0 }, b"");
+        self.after_test();
     }
 
     /// Runs one process and reports it under `name`.
@@ -181,6 +186,17 @@ impl Runner<'_> {
         let dropped = output.finish();
         sent.send_new(self.channel);
         self.channel.send(&Message::Ended { status, seconds: took.as_secs_f64(), dropped }, b"");
+        self.after_test();
+    }
+
+    /// Opens a shell if the host wants one after this test.
+    fn after_test(&self) {
+        if let Some(shell) = &self.plan.shell_on_failure
+            && self.lines.wants_shell()
+        {
+            let shell = Shell { directory: self.binary.directory.clone(), ..shell.clone() };
+            shell::run(self.channel, self.lines, &shell, &self.environment);
+        }
     }
 }
 

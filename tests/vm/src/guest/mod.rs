@@ -57,6 +57,13 @@ fn main() -> ! {
     power_off()
 }
 
+/// What a guest has while it runs tests.
+struct Guest<'a> {
+    channel: &'a Channel,
+    plan: &'a Plan,
+    lines: &'a shell::Lines,
+}
+
 /// Waits for orders and executes them; returns false if none arrive.
 fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
@@ -96,14 +103,15 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     {
         channel.note(format!("cannot create {directory}, so there is no coverage: {error}"));
     }
+    let lines = shell::Lines::read(from_host);
     if let Task::Shell(shell) = &task {
-        shell::run(channel, from_host, shell, &environment);
+        shell::run(channel, &lines, shell, &environment);
         leftovers::Sent::default().send_new(channel);
         return true;
     }
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(channel, &plan, index, &task, &environment, &mut leftovers);
+        harness::run(&Guest { channel, plan: &plan, lines: &lines }, index, &task, &environment, &mut leftovers);
     }
     true
 }

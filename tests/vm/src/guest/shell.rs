@@ -6,6 +6,9 @@ use std::io::{self, BufReader, PipeWriter, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -48,15 +51,10 @@ fn become_shell(words: Vec<std::ffi::OsString>) -> io::Error {
 }
 
 /// Runs the shell until it ends, and reports its status.
-pub(super) fn run(
-    channel: &Channel,
-    from_host: BufReader<File>,
-    shell: &Shell,
-    environment: &BTreeMap<String, String>,
-) {
+pub(super) fn run(channel: &Channel, lines: &Lines, shell: &Shell, environment: &BTreeMap<String, String>) {
     let started = Instant::now();
-    let status = watched(channel, from_host, shell, environment).unwrap_or_else(|error| {
-        channel.send(&Message::Output, format!("cannot run {}: {error}\r\n", shell.program.join(" ")).as_bytes());
+    let status = watched(channel, lines, shell, environment).unwrap_or_else(|error| {
+        channel.send(&Message::Shell, format!("cannot run {}: {error}\r\n", shell.program.join(" ")).as_bytes());
         Status::NotStarted
     });
     channel.send(&Message::Left { status, seconds: started.elapsed().as_secs_f64() }, b"");
@@ -64,7 +62,7 @@ pub(super) fn run(
 
 fn watched(
     channel: &Channel,
-    from_host: BufReader<File>,
+    lines: &Lines,
     shell: &Shell,
     environment: &BTreeMap<String, String>,
 ) -> io::Result<Status> {
@@ -72,14 +70,15 @@ fn watched(
     std::fs::create_dir_all(&shell.directory)?;
     if is_busybox(Path::new(program)) {
         // Files of the host that are already there stay.
-        let linked = Command::new(program).args(["--install", "-s"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let linked =
+            Command::new(program).args(["--install", "-s"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !linked.as_ref().is_ok_and(std::process::ExitStatus::success) {
             channel.note(format!("the commands of busybox were not all linked: {linked:?}"));
         }
     }
     let mut report = |report: Report<'_>| {
         if let Report::Output(bytes) = report {
-            channel.send(&Message::Output, bytes);
+            channel.send(&Message::Shell, bytes);
         }
     };
     let mut command = match shell.window {
@@ -104,8 +103,7 @@ fn watched(
             // The command holds the inner end: the outer end would never end.
             drop(command);
             let mut output = outer.try_clone()?;
-            std::thread::spawn(move || pass_on(from_host, To::Terminal(outer)));
-            process::follow(child, &mut output, deadline, &mut report)
+            with_input(lines, To::Terminal(outer), || process::follow(child, &mut output, deadline, &mut report))
         }
         None => {
             let (mut output, writer) = io::pipe()?;
@@ -113,8 +111,7 @@ fn watched(
             command.stdin(reader).stdout(writer.try_clone()?).stderr(writer);
             let child = command.spawn()?;
             drop(command);
-            std::thread::spawn(move || pass_on(from_host, To::Pipe(Some(input))));
-            process::follow(child, &mut output, deadline, &mut report)
+            with_input(lines, To::Pipe(Some(input)), || process::follow(child, &mut output, deadline, &mut report))
         }
     }
 }
@@ -139,17 +136,56 @@ fn resize(outer: &File, window: Window) -> io::Result<()> {
     Ok(tcsetwinsize(outer, size)?)
 }
 
+/// The lines of the host, read by a thread of their own.
+pub(super) struct Lines(Mutex<Receiver<Typed>>);
+
+impl Lines {
+    /// Starts the thread, which ends with the channel.
+    pub(super) fn read(mut from_host: BufReader<File>) -> Self {
+        let (send, receive) = mpsc::channel();
+        std::thread::spawn(move || {
+            while let Ok(Some(line)) = read(&mut from_host) {
+                if let Line::Typed(typed) = line
+                    && send.send(typed).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self(Mutex::new(receive))
+    }
+
+    /// Waits for the host's word after a test. Returns true if it wants a shell.
+    pub(super) fn wants_shell(&self) -> bool {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match lines.recv() {
+                Ok(Typed::Open(shell)) => return shell,
+                // Keys that were typed after the end of a shell.
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
 /// The input of the shell.
 enum To {
     Terminal(File),
     Pipe(Option<PipeWriter>),
 }
 
-/// Passes what the user types on to the shell, until the channel ends.
-fn pass_on(mut from_host: BufReader<File>, mut to: To) {
-    // An error of the shell's input means that it has ended, which its status reports.
-    while let Ok(Some(line)) = read(&mut from_host) {
-        let Line::Typed(typed) = line else { continue };
+/// Passes what the user types on to the shell, until `stop`.
+fn pass_on(lines: &Lines, mut to: To, stop: &AtomicBool) {
+    let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+    // ATOMICS: a lone flag; pairs with the relaxed store in `with_input`.
+    while !stop.load(Ordering::Relaxed) {
+        let typed = match lines.recv_timeout(Duration::from_millis(50)) {
+            Ok(typed) => typed,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        // An error of the shell's input means that it has ended, which its status reports.
         match (typed, &mut to) {
             (Typed::Bytes(bytes), To::Terminal(outer)) => drop(outer.write_all(&bytes)),
             (Typed::Bytes(bytes), To::Pipe(Some(pipe))) => drop(pipe.write_all(&bytes)),
@@ -157,7 +193,19 @@ fn pass_on(mut from_host: BufReader<File>, mut to: To) {
             // A terminal has no end of its input but the character for it.
             (Typed::End, To::Terminal(outer)) => drop(outer.write_all(b"\x04")),
             (Typed::End, To::Pipe(pipe)) => *pipe = None,
-            (Typed::Bytes(_), To::Pipe(None)) | (Typed::Window(_), To::Pipe(_)) => {}
+            (Typed::Bytes(_), To::Pipe(None)) | (Typed::Window(_), To::Pipe(_)) | (Typed::Open(_), _) => {}
         }
     }
+}
+
+/// Follows the shell to its end while another thread passes its input on.
+fn with_input(lines: &Lines, to: To, follow: impl FnOnce() -> io::Result<Status>) -> io::Result<Status> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(lines, to, &stop));
+        let status = follow();
+        // ATOMICS: a lone flag; pairs with the relaxed load in `pass_on`. The scope's end orders everything else.
+        stop.store(true, Ordering::Relaxed);
+        status
+    })
 }

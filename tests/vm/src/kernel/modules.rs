@@ -111,8 +111,7 @@ mod tests {
 
     #[test]
     fn image_without_release_needs_a_directory() {
-        let kernel =
-            Kernel { image: "/odd".into(), config: None, release: None, version: None, packages: Vec::new() };
+        let kernel = Kernel { image: "/odd".into(), config: None, release: None, version: None, packages: Vec::new() };
         let cache = tempfile::tempdir().unwrap();
         let line = modules(&kernel, &Cache::at(cache.path()).unwrap()).unwrap_err().to_string();
         assert_eq!(line, "/odd: the directory of its modules is not known: pass it with --modules DIR");

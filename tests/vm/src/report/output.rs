@@ -104,7 +104,8 @@ impl Output {
             }
             at += length;
         }
-        let inside = |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(self.rest.len());
+        let inside =
+            |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(self.rest.len());
         to.extend_from_slice(self.rest.get(inside(range.start)..inside(range.end)).unwrap_or_default());
         Ok(())
     }
@@ -167,12 +168,8 @@ mod tests {
     fn beginning_and_end_of_a_long_output_are_kept_with_the_size_of_the_cut() {
         let whole = format!("{}{}{}", "a".repeat(50_000), "b".repeat(1 << 20), "c".repeat(50_000));
         let output = Output::from(whole.as_str());
-        let cut = format!(
-            "{}\n[{} bytes cut out here]\n{}",
-            "a".repeat(40_000),
-            (1 << 20) + 20_000,
-            "c".repeat(40_000)
-        );
+        let cut =
+            format!("{}\n[{} bytes cut out here]\n{}", "a".repeat(40_000), (1 << 20) + 20_000, "c".repeat(40_000));
         assert_eq!(output.shortened(80_000), cut);
         assert_eq!(output.shortened(whole.len() as u64), whole);
         assert_eq!(Output::from("ab").shortened(1), "\n[2 bytes cut out here]\n");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::spec::{Run, Start};
 use crate::orders::{Orders, PING};
-use crate::shell::Keyboard;
+use crate::shell::{Keyboard, Typed};
 
 /// The time that orders have to arrive before the guest is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -42,6 +42,11 @@ impl<'a> Dispatch<'a> {
             self.write(line);
         }
         self.sent = Some(Instant::now());
+    }
+
+    /// Answers a guest that waits after a test: whether it is to open a shell.
+    pub(super) fn after_test(&self, shell: bool) {
+        self.write(Typed::Open(shell).line());
     }
 
     /// Starts to pass on what the user types.

@@ -87,6 +87,7 @@ impl Run<'_> {
         let mut console_bytes = 0;
         let mut cut = Cut::default();
         let mut keyboard = None;
+        let mut opened = started;
         let mut turn = Instant::now();
         loop {
             if turn.elapsed() > LONG_TURN {
@@ -100,7 +101,7 @@ impl Run<'_> {
             if keyboard.is_none() && transcript.has_booted() && matches!(self.task, Task::Shell(_)) {
                 keyboard = Some(orders.keyboard());
             }
-            if started.elapsed().saturating_sub(still) > self.limits.whole {
+            if keyboard.is_none() && started.elapsed().saturating_sub(still) > self.limits.whole {
                 break Ending::OutOfTime;
             }
             let bytes = cut.relieve(&files.console);
@@ -114,7 +115,22 @@ impl Run<'_> {
                 Ok(Ok((message, payload))) => {
                     heard_last = Instant::now();
                     hanging = None;
+                    let ended = matches!(message, Message::Ended { .. });
+                    if matches!(message, Message::Left { .. }) {
+                        keyboard = None;
+                        // The time limit of the guest does not count the time of its shell.
+                        still += opened.elapsed();
+                    }
                     transcript.take(message, &payload, listen);
+                    if ended && self.plan.shell_on_failure.is_some() {
+                        let failed = transcript.last_failure();
+                        if let Some(test) = failed {
+                            eprintln!("{} failed: a shell in its guest, whose end continues the run", test.title());
+                            opened = Instant::now();
+                            keyboard = Some(orders.keyboard());
+                        }
+                        orders.after_test(failed.is_some());
+                    }
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
                 Err(RecvTimeoutError::Timeout) => {

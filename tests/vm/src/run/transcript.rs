@@ -67,6 +67,11 @@ impl<'a> Transcript<'a> {
         self.done
     }
 
+    /// Returns the last test that has ended, if it failed.
+    pub(super) fn last_failure(&self) -> Option<&Test> {
+        self.tests.last().filter(|test| test.outcome.is_failure())
+    }
+
     pub(super) fn note(&mut self, text: String) {
         self.notes.push(text);
     }
@@ -116,7 +121,12 @@ impl<'a> Transcript<'a> {
             Message::Note { text } => self.notes.push(text),
             // The loop that reads messages ends at this one.
             Message::Unable { why } => self.notes.push(why),
-            Message::Left { status, seconds: _ } => self.exit_code = Some(verdict::exit_code(status)),
+            Message::Shell => listen(Heard::Shell(payload)),
+            Message::Left { status, seconds: _ } => {
+                if matches!(self.run.task, Task::Shell(_)) {
+                    self.exit_code = Some(verdict::exit_code(status));
+                }
+            }
             Message::Done => self.done = true,
         }
     }

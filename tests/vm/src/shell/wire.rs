@@ -24,7 +24,7 @@ pub struct Shell {
     pub window: Option<Window>,
 }
 
-/// What the user of a shell does.
+/// What the host sends: mostly what the user of a shell does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Typed {
     /// Input.
@@ -33,6 +33,8 @@ pub(crate) enum Typed {
     End,
     /// Another size of the terminal.
     Window(Window),
+    /// After a test, if the guest waits: open a shell, or go on.
+    Open(bool),
 }
 
 impl Typed {
@@ -48,6 +50,8 @@ impl Typed {
                 }
             }
             Self::End => line.push_str("end"),
+            Self::Open(true) => line.push_str("shell"),
+            Self::Open(false) => line.push_str("go"),
             Self::Window(Window { rows, columns }) => {
                 let _ = write!(line, "window {rows} {columns}");
             }
@@ -71,6 +75,8 @@ pub(crate) fn parse(line: &[u8]) -> Option<Typed> {
             pairs.collect::<Option<Vec<u8>>>().map(Typed::Bytes)
         }
         "end" => Some(Typed::End),
+        "shell" => Some(Typed::Open(true)),
+        "go" => Some(Typed::Open(false)),
         "window" => {
             let (rows, columns) = rest.split_once(' ')?;
             Some(Typed::Window(Window { rows: rows.parse().ok()?, columns: columns.parse().ok()? }))
@@ -86,7 +92,14 @@ mod tests {
     #[test]
     fn lines_are_read_back() {
         let window = Typed::Window(Window { rows: 24, columns: 80 });
-        for typed in [Typed::Bytes((0..=255).collect()), Typed::Bytes(Vec::new()), Typed::End, window] {
+        for typed in [
+            Typed::Bytes((0..=255).collect()),
+            Typed::Bytes(Vec::new()),
+            Typed::End,
+            Typed::Open(true),
+            Typed::Open(false),
+            window,
+        ] {
             let line = typed.line();
             let (end, text) = line.split_last().unwrap();
             assert_eq!(*end, b'\n');

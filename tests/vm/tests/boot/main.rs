@@ -7,6 +7,7 @@
 //! Without QEMU or without a kernel every test here is ignored, with the reason.
 
 mod guest;
+mod hardware;
 mod modules;
 mod output;
 mod shell;
@@ -30,7 +31,7 @@ fn main() {
     }
     // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 26] = [
+    let tests: [(&str, Test); 27] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
@@ -45,6 +46,7 @@ fn main() {
         ("shell::on_a_terminal", shell::on_a_terminal),
         ("shell::reads_a_pipe", shell::reads_a_pipe),
         ("shell::ends", shell::ends),
+        ("shell::on_failure", shell::on_failure),
         ("sick::disk", disk),
         ("sick::processes", processes),
         ("sick::liars", liars),
@@ -55,8 +57,8 @@ fn main() {
         ("sick::killed", killed),
         ("skips::are_judged", skips_are_judged),
         ("skips::on_every_kernel", skips_on_every_kernel),
-        ("hardware::four_cpus", four_cpus),
-        ("hardware::one_cpu_and_little_memory", one_cpu_and_little_memory),
+        ("hardware::four_cpus", hardware::four_cpus),
+        ("hardware::one_cpu_and_little_memory", hardware::one_cpu_and_little_memory),
     ];
     let trials = tests.map(|(name, test)| {
         let able = move || match lacking() {
@@ -394,31 +396,4 @@ fn skips_on_every_kernel() -> Ran {
     let done = on("5.10", &["--kernel", KERNEL], &["--exact", "loopback"])?;
     done.left(0)?;
     done.says("vm result: ok")
-}
-
-fn four_cpus() -> Ran {
-    let done = on(KERNEL, &["--cpus", "4", "--bring", "getent", "--env", "EXPECT_CPUS=4"], &[])?;
-    done.left(0)?;
-    done.says("test boot cpus ... ok")?;
-    done.says("test boot hotplug ... ok")
-}
-
-fn one_cpu_and_little_memory() -> Ran {
-    let options = [
-        "--bring",
-        "getent",
-        "--cpus",
-        "1",
-        "--memory",
-        "256",
-        "--env",
-        "EXPECT_CPUS=1",
-        "--env",
-        "EXPECT_MEMORY_MIB=256",
-    ];
-    let done = on(KERNEL, &options, &[])?;
-    done.left(0)?;
-    done.says("test boot cpus ... ok")?;
-    done.says("test boot memory ... ok")?;
-    done.says("test boot hotplug ... ignored, needs two CPUs")
 }

@@ -16,8 +16,7 @@ const MIB: u64 = 64;
 fn peak(test: &str, junit: &str) -> Result<(String, u64), Failed> {
     let limit = LIMIT.to_string();
     let amount = format!("DELUGE_MIB={MIB}");
-    let options =
-        ["--kernel", KERNEL, "--no-saved", "--output-limit", &limit, "--env", &amount, "--junit", junit];
+    let options = ["--kernel", KERNEL, "--no-saved", "--output-limit", &limit, "--env", &amount, "--junit", junit];
     let mut child = command()
         .args(options)
         .arg("--")

@@ -1,7 +1,7 @@
 //! `--shell`, on a pseudo terminal and in a pipe.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use libtest_mimic::Failed;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use super::{KERNEL, Ran, command};
+use super::{KERNEL, Ran, command, on};
 
 /// The command at the inner end of a pseudo terminal.
 struct Session {
@@ -142,8 +142,18 @@ fn piped(commands: &str, options: &[&str]) -> Result<(Option<i32>, String), Fail
 }
 
 pub(super) fn reads_a_pipe() -> Ran {
-    let (code, text) = piped("echo one\ncat\ntwo\n", &[])?;
-    assert_eq!((code, text.as_str()), (Some(0), "one\ntwo\n"), "the end of the input ends the shell");
+    // Each line has its output before the next line is there. The end of the input ends the shell.
+    let mut child = shell(&[])?.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
+    let mut input = child.stdin.take().ok_or("no pipe")?;
+    let mut output = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+    for number in 0..3 {
+        writeln!(input, "echo line {number}")?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        assert_eq!(line, format!("line {number}\n"));
+    }
+    drop(input);
+    assert_eq!(child.wait()?.code(), Some(0));
     let many: String = (0..2000).map(|number| format!("echo line {number}\n")).collect();
     let (code, text) = piped(&format!("{many}kill -9 $$\n"), &[])?;
     assert_eq!(code, Some(137));
@@ -174,6 +184,28 @@ pub(super) fn ends() -> Ran {
     let output = command().args(["--shell", "--"]).arg(Path::new("true")).stdin(Stdio::null()).output()?;
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("--shell opens a shell in one guest: name one kernel"), "{text}");
+    assert!(text.contains("a shell is opened in one guest: name one kernel"), "{text}");
     Ok(())
+}
+
+/// The shell after a failed test, and the tests after the shell.
+pub(super) fn on_failure() -> Ran {
+    let mut command = command();
+    let tests = ["--include-ignored", "--exact", "loopback", "sick::early", "mounts"];
+    command.args(["--kernel", KERNEL, "--shell-on-failure", "--"]).arg(std::env::current_exe()?).args(tests);
+    let mut session = Session::start(command)?;
+    session.wait_for("boot sick::early failed: a shell in its guest")?;
+    session.wait_for("guest 6.1:")?;
+    assert!(!session.is_cooked()?);
+    assert!(!session.shown().contains("test boot mounts"), "the run waits");
+    session.types("echo in$((1 + 1)); exit 5\r")?;
+    session.wait_for("in2")?;
+    assert_eq!(session.end()?, Some(1), "{}", session.shown());
+    let text = session.shown();
+    assert!(text.contains("test boot loopback ... ok") && text.contains("test boot mounts ... ok"), "{text}");
+    assert_eq!(text.matches("a shell in its guest").count(), 1, "{text}");
+    assert!(text.contains("2 passed, 0 skipped, 1 failed") && session.is_cooked()?, "{text}");
+    let done = on(KERNEL, &["--shell-on-failure"], &["loopback"])?;
+    done.left(1)?;
+    done.says("--shell-on-failure needs a terminal, but the standard input is not one")
 }
