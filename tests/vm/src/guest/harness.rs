@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Guest;
 use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Report, Spec};
@@ -25,6 +24,14 @@ const PIECE: usize = 16 << 10;
 const LIST_LIMIT: usize = 8 << 20;
 /// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
+
+/// What process 1 has while it runs tests.
+#[derive(Clone, Copy)]
+pub(super) struct Guest<'a> {
+    pub(super) channel: &'a Channel,
+    pub(super) plan: &'a Plan,
+    pub(super) lines: &'a Lines,
+}
 
 /// Executes the part of the task that concerns the binary with this index in the plan.
 pub(super) fn run(

@@ -57,13 +57,6 @@ fn main() -> ! {
     power_off()
 }
 
-/// What a guest has while it runs tests.
-struct Guest<'a> {
-    channel: &'a Channel,
-    plan: &'a Plan,
-    lines: &'a shell::Lines,
-}
-
 /// Waits for orders and executes them; returns false if none arrive.
 fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
@@ -111,7 +104,13 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     }
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(&Guest { channel, plan: &plan, lines: &lines }, index, &task, &environment, &mut leftovers);
+        harness::run(
+            &harness::Guest { channel, plan: &plan, lines: &lines },
+            index,
+            &task,
+            &environment,
+            &mut leftovers,
+        );
     }
     true
 }

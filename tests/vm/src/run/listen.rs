@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::Dispatch;
 use super::heard::Heard;
+use super::session::{Event, Session};
 use super::spec::{COMPLAINTS, CONSOLE, Run, Start};
 use super::transcript::Transcript;
 use crate::console::{Cut, Log};
 use crate::error::{Error, Result};
 use crate::frames::{self, Frame};
 use crate::interrupt;
-use crate::orders::Task;
 use crate::protocol::Message;
 use crate::qemu::{Files, Running, monitor};
 use crate::report::{End, Guest};
-use crate::shell::Keyboard;
 
 /// An iteration of the receive loop takes a tenth of a second. If one takes longer than this, this process was stopped.
 const LONG_TURN: Duration = Duration::from_secs(2);
@@ -80,14 +79,14 @@ impl Run<'_> {
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Ending {
-        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output.
+        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output. The
+        // time of shells is added to it.
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
         let mut console_bytes = 0;
         let mut cut = Cut::default();
-        let mut keyboard = None;
-        let mut opened = started;
+        let mut session = Session::default();
         let mut turn = Instant::now();
         loop {
             if turn.elapsed() > LONG_TURN {
@@ -95,13 +94,10 @@ impl Run<'_> {
                 heard_last = Instant::now();
             }
             turn = Instant::now();
-            if interrupt::seen() || keyboard.as_ref().is_some_and(Keyboard::escaped) {
+            if interrupt::seen() || session.is_escaped() {
                 break Ending::Interrupted;
             }
-            if keyboard.is_none() && transcript.has_booted() && matches!(self.task, Task::Shell(_)) {
-                keyboard = Some(orders.keyboard());
-            }
-            if keyboard.is_none() && started.elapsed().saturating_sub(still) > self.limits.whole {
+            if !session.is_open() && started.elapsed().saturating_sub(still) > self.limits.whole {
                 break Ending::OutOfTime;
             }
             let bytes = cut.relieve(&files.console);
@@ -115,22 +111,9 @@ impl Run<'_> {
                 Ok(Ok((message, payload))) => {
                     heard_last = Instant::now();
                     hanging = None;
-                    let ended = matches!(message, Message::Ended { .. });
-                    if matches!(message, Message::Left { .. }) {
-                        keyboard = None;
-                        // The time limit of the guest does not count the time of its shell.
-                        still += opened.elapsed();
-                    }
+                    let event = Event::of(&message);
                     transcript.take(message, &payload, listen);
-                    if ended && self.plan.shell_on_failure.is_some() {
-                        let failed = transcript.last_failure();
-                        if let Some(test) = failed {
-                            eprintln!("{} failed: a shell in its guest, whose end continues the run", test.title());
-                            opened = Instant::now();
-                            keyboard = Some(orders.keyboard());
-                        }
-                        orders.after_test(failed.is_some());
-                    }
+                    still += session.after(event, self, transcript, orders);
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
                 Err(RecvTimeoutError::Timeout) => {
