@@ -169,6 +169,23 @@ mod tests {
         assert_eq!(order, ["bottom", "hint", "middle_a", "middle_b", "top"]);
     }
 
+    /// The digest of the files is a part of a saved guest's key.
+    #[test]
+    fn other_modules_or_parameters_make_another_saved_guest() {
+        let folder = directory(&[("a.ko", "depends=b\0"), ("b.ko", "")]);
+        let digest = |words: &[&str]| {
+            let requests: Vec<Request> = words.iter().map(|word| word.parse().unwrap()).collect();
+            let mut tree = Tree::new(false);
+            add(&requests, folder.path(), None, &mut tree).unwrap();
+            tree.digest().unwrap()
+        };
+        let all = [digest(&["a"]), digest(&["b"]), digest(&["a x=1"]), digest(&["a", "b x=1"])];
+        for (index, one) in all.iter().enumerate() {
+            assert!(!all.iter().skip(index + 1).any(|other| other == one), "{index}");
+        }
+        assert_eq!(digest(&["a"]), all[0]);
+    }
+
     #[test]
     fn circle_ends() {
         let folder = directory(&[("a.ko", "depends=b\0"), ("b.ko", "depends=a\0")]);
