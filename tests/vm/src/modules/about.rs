@@ -2,7 +2,7 @@
 
 use object::{Object, ObjectSection};
 
-use super::normal;
+use super::name::normal;
 
 /// The parts of `.modinfo` that decide what is loaded before a module.
 #[derive(Debug, Default, PartialEq, Eq)]

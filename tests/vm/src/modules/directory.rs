@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::normal;
+use super::name::normal;
 use crate::error::{Error, Result};
 
 /// The largest number of similar names in a message.

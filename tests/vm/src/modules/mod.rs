@@ -4,6 +4,7 @@
 //! ```text
 //!     directory.rs   the files of a directory of modules        packed.rs    decompresses them
 //!     about.rs       what a module says about itself            listed.rs    the list that process 1 loads
+//!     name.rs        names of modules
 //! ```
 //!
 //! The packages contain no `modules.dep`: depmod(8) writes it where they are installed. The dependencies come from the
@@ -12,6 +13,7 @@
 mod about;
 mod directory;
 mod listed;
+mod name;
 mod packed;
 
 use std::fs;
@@ -24,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::initramfs::Tree;
 use about::About;
 use directory::Directory;
+use name::normal;
 
 /// A module that the user asks for, with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +45,6 @@ impl FromStr for Request {
         }
         Ok(Self { name: normal(name), parameters: parameters.trim().to_owned() })
     }
-}
-
-/// Returns a module's name as the kernel writes it: in the name of a file, `-` and `_` are the same.
-fn normal(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 /// Adds the requested modules and those that they depend on to a guest's files. `release` is the kernel's, if it is
