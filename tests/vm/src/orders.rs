@@ -85,7 +85,7 @@ pub(crate) enum Line {
     Ping,
     /// Orders.
     Work(Box<Orders>),
-    /// What the user of a shell does.
+    /// Input for a shell.
     Typed(Typed),
     /// The rest of a line whose beginning is lost, or an empty line.
     Noise,

@@ -1,4 +1,4 @@
-//! `--shell`: the shell, and what its user is told.
+//! `--shell`: the shell, and the messages for its user.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) fn prepare(requests: &[Request], plan: &mut Plan, bring: &mut Vec<Pat
     Ok(Shell { program: words, directory, window })
 }
 
-/// Tells the user at a terminal how to leave the shell, and where the binaries are.
+/// Prints how to leave the shell, and the paths of the binaries, if there is a terminal.
 pub(super) fn announce(shell: &Shell, plan: &Plan) {
     if shell.window.is_none() {
         return;

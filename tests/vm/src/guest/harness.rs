@@ -25,7 +25,7 @@ const LIST_LIMIT: usize = 8 << 20;
 /// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
-/// What process 1 has while it runs tests.
+/// The channel, the plan and the lines from the host, for all binaries.
 #[derive(Clone, Copy)]
 pub(super) struct Guest<'a> {
     pub(super) channel: &'a Channel,

@@ -175,7 +175,7 @@ enum To {
     Pipe(Option<PipeWriter>),
 }
 
-/// Passes what the user types on to the shell, until `stop`.
+/// Passes the user's input on to the shell, until `stop`.
 fn pass_on(lines: &Lines, mut to: To, stop: &AtomicBool) {
     let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
     // ATOMICS: a lone flag; pairs with the relaxed store in `with_input`.

@@ -1,4 +1,4 @@
-//! What a module says about itself in its section `.modinfo`: strings `KEY=VALUE`, each with a zero byte.
+//! Parses a module's section `.modinfo`: strings `KEY=VALUE`, each with a zero byte.
 
 use object::{Object, ObjectSection};
 

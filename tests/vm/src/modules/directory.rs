@@ -85,7 +85,7 @@ fn distance(name: &str, other: &str) -> usize {
     if name.len() >= 3 && other.contains(name) { edits.min(1) } else { edits }
 }
 
-/// Returns the name of the module in a file; `None` if the file is none.
+/// Returns the name of the module in a file; `None` if the file is not a module.
 fn name(path: &Path) -> Option<String> {
     let (name, suffix) = path.file_name()?.to_str()?.split_once(".ko")?;
     (suffix.is_empty() || suffix.starts_with('.')).then(|| normal(name))

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!     directory.rs   the files of a directory of modules        packed.rs    decompresses them
-//!     about.rs       what a module says about itself            listed.rs    the list that process 1 loads
+//!     about.rs       parses a module's description              listed.rs    the list that process 1 loads
 //!     name.rs        names of modules
 //! ```
 //!

@@ -49,7 +49,7 @@ impl<'a> Dispatch<'a> {
         self.write(Typed::Open(shell).line());
     }
 
-    /// Starts to pass on what the user types.
+    /// Starts to pass on the user's input.
     pub(super) fn keyboard(&self) -> Keyboard {
         Keyboard::start(self.guest.clone())
     }

@@ -24,7 +24,7 @@ pub struct Shell {
     pub window: Option<Window>,
 }
 
-/// What the host sends: mostly what the user of a shell does.
+/// A line from the host: input for a shell, or a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Typed {
     /// Input.
@@ -61,7 +61,7 @@ impl Typed {
     }
 }
 
-/// Parses a line without its end. `None` if it is none of these.
+/// Parses a line without its end. `None` for any other line.
 pub(crate) fn parse(line: &[u8]) -> Option<Typed> {
     let line = str::from_utf8(line).ok()?;
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
