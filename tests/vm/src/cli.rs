@@ -1,6 +1,7 @@
 //! The command line: `args.rs` has the options.
 
 mod args;
+mod shell;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -57,8 +58,8 @@ impl Args {
             return action.run();
         }
         let cache = Cache::open()?;
-        let (plan, bring) = self.work()?;
-        if let Some(list) = listing::on_host(&plan) {
+        let (mut plan, mut bring) = self.work()?;
+        if let Some(list) = Some(&plan).filter(|_| !self.shell).and_then(listing::on_host) {
             let mut out = std::io::stdout().lock();
             out.write_all(&list).map_err(Error::file("write", "the standard output"))?;
             return Ok(ExitCode::SUCCESS);
@@ -67,7 +68,19 @@ impl Args {
         let requests = requests(&self.kernels, &self.images);
         let verbatim =
             plan.binaries.iter().any(|binary| !binary.harness || Arguments::parse(&binary.arguments).verbatim);
-        let transparent = verbatim && plan.binaries.len() == 1 && requests.len() == 1;
+        let transparent = self.shell || (verbatim && plan.binaries.len() == 1 && requests.len() == 1);
+        let shell = if self.shell || self.shell_on_failure {
+            Some(shell::prepare(&requests, &mut plan, &mut bring, &cache)?)
+        } else {
+            None
+        };
+        if let Some(shell) = shell.as_ref().filter(|_| self.shell) {
+            shell::announce(shell, &plan);
+        }
+        if self.shell_on_failure {
+            plan.shell_on_failure =
+                Some(shell.clone().filter(|shell| shell.window.is_some()).ok_or(Error::NoTerminal)?);
+        }
         let uncaptured = plan
             .binaries
             .iter()
@@ -91,6 +104,8 @@ impl Args {
         let mut job = Job {
             plan,
             bring,
+            modules: self.modules.clone(),
+            modules_directory: self.modules_directory.clone(),
             cpus: self.cpus,
             max_cpus: self.max_cpus.unwrap_or(self.cpus),
             memory_mib: self.memory,
@@ -99,7 +114,7 @@ impl Args {
             limits: Limits {
                 boot: limit(self.boot_timeout.unwrap_or(self.hang_timeout.max(90))),
                 silence: limit(self.hang_timeout),
-                whole: limit(self.timeout),
+                whole: if self.shell { shell::FOREVER } else { limit(self.timeout) },
             },
             keep_debug: self.debug_info,
             folder,
@@ -108,13 +123,17 @@ impl Args {
             guests: self.guests.into(),
             fresh: self.fresh,
             // The binaries of a workspace have usually just been built, so that no earlier run can have saved them.
-            saves: !self.no_saved && (self.fresh || !self.command.is_empty()),
+            saves: !self.no_saved && (self.fresh || !self.is_workspace()),
             saved_limit: self.saved_limit.saturating_mul(1 << 20),
             refresh: self.refresh,
+            shell: shell.filter(|_| self.shell),
             coverage: self.coverage.as_ref().map(|path| absolute(path)).transpose()?,
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
         let matrix = job.run(&requests, named, &cache, &screen)?;
+        if shell::was_escaped(&job, &matrix) {
+            return Ok(ExitCode::from(130));
+        }
         self.print_report(&matrix, detail)?;
         if let Some(directory) = &job.coverage {
             let merged = coverage::merge(directory, matrix.guests.iter().map(|guest| guest.name.as_str()))?;
@@ -144,7 +163,8 @@ impl Args {
         plan.environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("RUST_")));
         match self.command.split_first() {
             Some((program, arguments)) => self.one_binary(&mut plan, &mut bring, Path::new(program), arguments)?,
-            None => self.workspace(&mut plan, &mut bring)?,
+            None if self.is_workspace() => self.workspace(&mut plan, &mut bring)?,
+            None => {}
         }
         // The search path of the host's dynamic loader: its libraries have the same paths in the guest.
         const LIBRARIES: &str = "LD_LIBRARY_PATH";
@@ -159,6 +179,11 @@ impl Args {
             coverage::request(&mut plan);
         }
         Ok((plan, bring))
+    }
+
+    /// Returns true if the run concerns the workspace of the current directory. A shell needs none.
+    fn is_workspace(&self) -> bool {
+        self.command.is_empty() && (!self.shell || shell::in_workspace())
     }
 
     fn one_binary(
@@ -278,9 +303,11 @@ fn write_junit(matrix: &Matrix, path: &Path) -> Result<()> {
 
 /// Prints the failures, the table if it is wanted, and the result.
 fn print_verdict(matrix: &Matrix, with_table: bool) {
-    let failures: String = matrix.guests.iter().map(lines::failures).collect();
-    if !failures.is_empty() {
-        println!("\n{failures}");
+    let mut failures = matrix.guests.iter().flat_map(lines::failures).peekable();
+    if failures.peek().is_some() {
+        println!();
+        failures.for_each(|text| print!("{text}"));
+        println!();
     }
     if with_table {
         println!("{}", table::draw(matrix, std::io::stdout().is_terminal()));

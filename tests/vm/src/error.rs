@@ -43,6 +43,16 @@ pub enum Error {
         /// The reason, and the remedy.
         why: String,
     },
+    /// The kernel has no such module.
+    #[error("no kernel module {name} in {}: {advice}", path.display())]
+    NoModule {
+        /// The module as requested.
+        name: String,
+        /// The directory that was searched.
+        path: PathBuf,
+        /// Similar names.
+        advice: String,
+    },
     /// A file is not usable.
     #[error("{}: {why}", path.display())]
     Unusable {
@@ -63,6 +73,12 @@ pub enum Error {
         /// The program.
         path: PathBuf,
     },
+    /// A shell with several kernels, or with the default ones.
+    #[error("a shell is opened in one guest: name one kernel, by --kernel VERSION or --image FILE")]
+    NotOneKernel,
+    /// `--shell-on-failure` without a terminal.
+    #[error("--shell-on-failure needs a terminal, but the standard input is not one: omit it")]
+    NoTerminal,
     /// The guest's memory is too small for its files.
     #[error(
         "the guest's files need {needed_mib} MiB of memory, but it has {memory_mib}: use --memory {needed_mib} or more"

@@ -5,8 +5,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use crate::protocol::{self, Message};
 
-/// The largest number of buffered frames; after that, the guest waits.
-const FRAMES_AHEAD: usize = 64;
+/// The largest number of buffered frames, of up to a mebibyte each; after that, the guest waits.
+const FRAMES_AHEAD: usize = 8;
 
 /// A frame, or the error that ended the channel.
 pub(crate) type Frame = std::io::Result<(Message, Vec<u8>)>;

@@ -83,7 +83,7 @@ fn one(whole: &Run<'_>, starter: &Starter<'_>, number: usize, task: &Task, line:
     for test in &mut guest.tests {
         if matches!(test.outcome, Outcome::Died | Outcome::NotRun | Outcome::TimedOut(_)) {
             test.outcome = Outcome::Failed(format!("its guest ended: {why}"));
-            test.output.push_str(&trace);
+            test.output.push(trace.as_bytes());
             line.hear(&Heard::Ended(test));
         }
     }

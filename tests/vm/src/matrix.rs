@@ -14,6 +14,7 @@ use crate::fresh;
 use crate::initramfs::Tree;
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Request};
+use crate::modules;
 use crate::orders::Task;
 use crate::plan::Plan;
 use crate::prepare;
@@ -23,6 +24,7 @@ use crate::report::{Guest, Matrix};
 use crate::run::{self, Limits, Run, Start};
 use crate::saved::{self, Key, Recipe, Saved};
 use crate::shard::{self, Shard};
+use crate::shell::Shell;
 use crate::start::{FIRST_CONSOLE, Packing, Starter};
 
 /// The parameters that all kernels share.
@@ -31,6 +33,9 @@ pub(crate) struct Job {
     pub(crate) plan: Plan,
     /// The tests' files; each guest's other files are added per kernel.
     pub(crate) bring: Vec<PathBuf>,
+    /// The kernel modules that each guest loads, and the directory of those of given images.
+    pub(crate) modules: Vec<modules::Request>,
+    pub(crate) modules_directory: Option<PathBuf>,
     pub(crate) cpus: u32,
     pub(crate) max_cpus: u32,
     /// `None`: as much as the files need.
@@ -52,6 +57,8 @@ pub(crate) struct Job {
     /// The limit of the cache of saved guests in bytes.
     pub(crate) saved_limit: u64,
     pub(crate) refresh: bool,
+    /// The shell to run instead of the tests.
+    pub(crate) shell: Option<Shell>,
     /// The directory for coverage reports.
     pub(crate) coverage: Option<PathBuf>,
 }
@@ -136,7 +143,7 @@ impl Job {
             coverage::clear(&directory.join(name))?;
         }
         let line = screen.guest(name);
-        let (plan, tree) = self.files(kernel)?;
+        let (plan, tree) = self.files(kernel, cache)?;
         let memory_mib = self.memory(tree.size())?;
         let machine = Machine { cpus: self.cpus, max_cpus: self.max_cpus, memory_mib, append: self.append.clone() };
         let packing = Packing::new(tree, &folder);
@@ -163,7 +170,10 @@ impl Job {
             folder: &folder,
         };
         let shared = plan.binaries.iter().any(|binary| binary.harness);
-        let guests: Result<Vec<Guest>> = if self.fresh {
+        let guests: Result<Vec<Guest>> = if let Some(shell) = &self.shell {
+            let task = Task::Shell(shell.clone());
+            starter.guest(&Run { task: &task, ..run }, &line).map(|guest| vec![guest])
+        } else if self.fresh {
             fresh::run(&run, &starter, self.guests, &line).map(|guest| vec![guest])
         } else {
             std::thread::scope(|scope| {
@@ -213,7 +223,7 @@ impl Job {
     }
 
     /// Returns the guest's files, and the plan with the missing libraries filled in.
-    fn files(&self, kernel: &Kernel) -> Result<(Plan, Tree)> {
+    fn files(&self, kernel: &Kernel, cache: &Cache) -> Result<(Plan, Tree)> {
         let mut plan = self.plan.clone();
         let mut tests = Tree::new(self.keep_debug);
         for binary in &mut plan.binaries {
@@ -224,6 +234,13 @@ impl Job {
         }
         let mut tree = prepare::base(kernel, self.keep_debug)?;
         tree.merge(tests);
+        if !self.modules.is_empty() {
+            let directory = match &self.modules_directory {
+                Some(directory) if kernel.packages.is_empty() => directory.clone(),
+                _ => kernel::modules(kernel, cache)?,
+            };
+            modules::add(&self.modules, &directory, kernel.release.as_deref(), &mut tree)?;
+        }
         Ok((plan, tree))
     }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::shard::Shard;
+use crate::shell::{self, Shell, Typed};
 
 /// The longest line, in bytes: a plan of a thousand binaries has a tenth of that.
 const LINE_LIMIT: u64 = 8 << 20;
@@ -39,6 +40,8 @@ pub enum Task {
         /// The test's name; empty for a binary that runs once.
         test: String,
     },
+    /// None: a shell.
+    Shell(Shell),
 }
 
 /// The work of a guest, and what a guest that was saved earlier needs before it.
@@ -82,6 +85,8 @@ pub(crate) enum Line {
     Ping,
     /// Orders.
     Work(Box<Orders>),
+    /// Input for a shell.
+    Typed(Typed),
     /// The rest of a line whose beginning is lost, or an empty line.
     Noise,
 }
@@ -96,7 +101,9 @@ pub(crate) fn read(channel: &mut impl BufRead) -> io::Result<Option<Line>> {
     if text == b"ping" {
         return Ok(Some(Line::Ping));
     }
-    let Some(rest) = text.strip_prefix(b"work ") else { return Ok(Some(Line::Noise)) };
+    let Some(rest) = text.strip_prefix(b"work ") else {
+        return Ok(Some(shell::parse(text).map_or(Line::Noise, Line::Typed)));
+    };
     Ok(Some(checked(rest).map_or(Line::Ping, |orders| Line::Work(Box::new(orders)))))
 }
 

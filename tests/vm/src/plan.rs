@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::shell::Shell;
 use crate::slice::{self, Slice};
 
 /// A file that only a guest has: its process 1 is this program.
@@ -29,6 +30,10 @@ pub struct Plan {
     /// The share of this machine, if several machines divide the tests among them.
     #[serde(default)]
     pub slice: Option<Slice>,
+    /// The shell to open in the guest after a failed test. The host knows which tests failed, so the guest waits for its
+    /// word after each test.
+    #[serde(default)]
+    pub shell_on_failure: Option<Shell>,
 }
 
 impl Plan {

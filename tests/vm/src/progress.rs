@@ -89,6 +89,11 @@ impl Line<'_> {
                 let _ = out.write_all(bytes).and_then(|()| out.flush());
             }
             Heard::Output(_) => {}
+            Heard::Shell(bytes) => {
+                // As above.
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(bytes).and_then(|()| out.flush());
+            }
             Heard::Ended(test) => {
                 self.bar.inc(1);
                 if self.screen.detail == Detail::Tests {

@@ -83,6 +83,20 @@ pub enum Message {
         /// The note's text.
         text: String,
     },
+    /// The payload is output of the guest's shell.
+    Shell,
+    /// The guest's shell has ended.
+    Left {
+        /// The end of its process.
+        status: Status,
+        /// Wall-clock seconds from start to end.
+        seconds: f64,
+    },
+    /// The guest cannot run the plan, for the reason in `why`; it powers off.
+    Unable {
+        /// The reason.
+        why: String,
+    },
     /// Everything has run; the guest powers off.
     Done,
 }

@@ -6,7 +6,7 @@
 //! ```text
 //!     spec.rs        the guest to run and its limits
 //!     listen.rs      boots it and reads its messages      heard.rs   what is reported meanwhile
-//!     dispatch.rs    sends it its orders
+//!     dispatch.rs    sends it its orders                session.rs the user's side of its shell
 //!     transcript.rs  the messages so far, and the report made of them
 //!     verdict.rs     the outcome of a test
 //! ```
@@ -14,6 +14,7 @@
 mod dispatch;
 mod heard;
 mod listen;
+mod session;
 mod spec;
 mod transcript;
 mod verdict;

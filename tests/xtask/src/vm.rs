@@ -59,13 +59,9 @@ const SUITE: &[&str] = &[
     // Measures for minutes; `compare_matrix.rs` runs it.
     "--exclude=cutaway-cli::compare",
     "--skip=help_example_of_peek_works",
-    // Need a kernel without a feature that all kernels of the matrix have, or with a module of theirs built in.
+    // Need a kernel without a feature that all kernels of the matrix have.
     "--skip=missing_trampolines_are_named",
     "--skip=missing_kprobes_are_one_reason",
-    "--skip=tc_filter_",
-    "--skip=classifier_is_attached_by_tcx_or_netlink",
-    "--skip=missing_device_is_refused_by_tc",
-    "--skip=one_file_in_two_overlays_is_traced_once",
     // A thousand processes are too many for an emulator.
     "--skip=thousand_processes_are_searched_quickly",
     // Read object files with other tools, which are not in the guest.
@@ -82,6 +78,10 @@ const SUITE: &[&str] = &[
     "--bring=true",
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
+    // Traffic control, and the file system of containers.
+    "--module=sch_ingress",
+    "--module=cls_bpf",
+    "--module=overlay",
     "--env=PROPTEST_CASES=16",
     // A guest under emulation uses one CPU; every test machine has two.
     "--guests=2",

@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::accel::Choice;
 use crate::kernel::Request;
+use crate::modules;
 use crate::slice::Slice;
 
 /// Run test binaries as root on chosen kernels, in throw-away virtual machines
@@ -163,6 +164,34 @@ pub struct Args {
     /// the guest. Repeatable.
     #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(super) bring: Vec<PathBuf>,
+    /// Load a kernel module before the tests (repeatable)
+    ///
+    /// The module and those that it depends on come from the kernel's package.
+    /// Parameters follow the name: --module "dummy numdummies=2". A module
+    /// that is built into the kernel is accepted.
+    #[arg(long = "module", value_name = "NAME", verbatim_doc_comment)]
+    pub(super) modules: Vec<modules::Request>,
+    /// Directory of the modules of the kernels in --image
+    ///
+    /// DIR is a directory like /lib/modules/RELEASE, with files .ko, .ko.xz
+    /// or .ko.zst. Default: this machine's /lib/modules/RELEASE.
+    #[arg(long = "modules", value_name = "DIR", verbatim_doc_comment)]
+    pub(super) modules_directory: Option<PathBuf>,
+    /// Open a shell in the guest instead of running tests
+    ///
+    /// The guest has the files of a run: BINARY or, in a workspace, its test
+    /// binaries. The end of the shell ends the guest, and its exit status is
+    /// the command's. Ctrl-] three times within a second ends the guest too.
+    /// If stdin is not a terminal, the shell reads its commands from there.
+    /// Needs exactly one kernel.
+    #[arg(long, conflicts_with_all = ["coverage", "fresh", "junit", "shard"], verbatim_doc_comment)]
+    pub(super) shell: bool,
+    /// Open a shell in the guest after each failed test
+    ///
+    /// The shell sees what the test left behind, apart from its processes. The
+    /// end of the shell continues the run. Needs a terminal and one kernel.
+    #[arg(long, conflicts_with_all = ["fresh", "guests", "shell"], verbatim_doc_comment)]
+    pub(super) shell_on_failure: bool,
     /// Set an environment variable (repeatable)
     ///
     /// Without VALUE, the guest gets this machine's value.

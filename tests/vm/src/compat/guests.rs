@@ -115,12 +115,14 @@ impl Lab<'_> {
             environment,
             test_seconds: self.seconds,
             output_limit: 1 << 20,
-            slice: None,
+            ..Plan::default()
         };
         let limit = Duration::from_secs;
         Ok(Job {
             plan,
             bring,
+            modules: Vec::new(),
+            modules_directory: None,
             cpus: 2,
             max_cpus: 2,
             memory_mib: None,
@@ -137,6 +139,7 @@ impl Lab<'_> {
             saves: false,
             saved_limit: 0,
             refresh: false,
+            shell: None,
             coverage: None,
         })
     }
@@ -186,7 +189,7 @@ fn of_one(task: Task, test: &Test, end: Option<&End>, folder: &Path, index: usiz
         (Outcome::Died | Outcome::TimedOut(_), Some(end)) => {
             let reason = lines::end(end);
             if task.ended.is_some() {
-                return Judged::Verdict(steps::verdict(task.label, &test.output, end, &reason));
+                return Judged::Verdict(steps::verdict(task.label, &test.output.text(), end, &reason));
             }
             return Judged::Again(Task { ended: Some(format!("{}: {reason}", steps::ended(end))), ..task });
         }
@@ -205,7 +208,7 @@ fn of_one(task: Task, test: &Test, end: Option<&End>, folder: &Path, index: usiz
         }
         (Outcome::TimedOut(_), None) => format!("took longer than {seconds} s"),
         (Outcome::Failed(why) | Outcome::Skipped(why), _) => {
-            format!("unknown: the loading process failed: {why}: {}", test.output.trim())
+            format!("unknown: the loading process failed: {why}: {}", test.output.text().trim())
         }
         (Outcome::Died | Outcome::NotRun, _) => "unknown: the guest ended".to_owned(),
     };

@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Report, Spec};
+use super::shell::{self, Lines};
 use crate::libtest::{self, Arguments};
 use crate::orders::Task;
 use crate::plan::{Binary, Plan};
 use crate::protocol::{Message, Status};
 use crate::shard::Shard;
+use crate::shell::Shell;
 use crate::slice;
 
 /// The name under which a harness's failure to list its tests is reported.
@@ -19,28 +21,40 @@ pub(crate) const LISTING: &str = "(list of tests)";
 const NAMES_A_LINE: usize = 16 << 10;
 /// The largest piece of output that is sent, in bytes.
 const PIECE: usize = 16 << 10;
+/// The longest list of tests in bytes. Process 1 must not use up the memory, or the kernel panics.
+const LIST_LIMIT: usize = 8 << 20;
 /// The bytes that are kept of the end of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
+/// The channel, the plan and the lines from the host, for all binaries.
+#[derive(Clone, Copy)]
+pub(super) struct Guest<'a> {
+    pub(super) channel: &'a Channel,
+    pub(super) plan: &'a Plan,
+    pub(super) lines: &'a Lines,
+}
+
 /// Executes the part of the task that concerns the binary with this index in the plan.
 pub(super) fn run(
-    channel: &Channel,
-    plan: &Plan,
+    guest: &Guest<'_>,
     index: usize,
     task: &Task,
     environment: &BTreeMap<String, String>,
     sent: &mut Sent,
 ) {
+    let Guest { channel, plan, lines } = *guest;
     let Some(binary) = plan.binaries.get(index) else { return };
     let shard = match task {
         Task::Run(shard) => *shard,
         Task::List => Shard::WHOLE,
         Task::One { binary, .. } if *binary != index => return,
         Task::One { .. } => Shard::WHOLE,
+        // Process 1 starts it.
+        Task::Shell(_) => return,
     };
     let mut environment = environment.clone();
     environment.extend(binary.environment.clone());
-    let runner = Runner { channel, plan, index, binary, environment };
+    let runner = Runner { channel, plan, lines, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
     if let Task::One { test, .. } = task
         && !test.is_empty()
@@ -113,6 +127,7 @@ struct NoList {
 struct Runner<'a> {
     channel: &'a Channel,
     plan: &'a Plan,
+    lines: &'a Lines,
     index: usize,
     binary: &'a Binary,
     environment: BTreeMap<String, String>,
@@ -134,12 +149,19 @@ impl Runner<'_> {
         let mut names = Vec::new();
         for line in arguments.to_list() {
             let mut output = Vec::new();
+            let mut excess = 0;
             let mut trace = String::new();
             let (status, took) = process::run(&self.spec(&line), &mut |report| match report {
-                Report::Output(bytes) => output.extend_from_slice(bytes),
+                Report::Output(bytes) if output.len() < LIST_LIMIT => output.extend_from_slice(bytes),
+                Report::Output(bytes) => excess += bytes.len(),
                 Report::Trace(text) => trace.push_str(text),
             });
-            if status != Status::Code(0) {
+            if excess > 0 {
+                let bytes = output.len() + excess;
+                output.truncate(PIECE);
+                output.extend(format!("\n[a list of {bytes} bytes is too long]\n").into_bytes());
+            }
+            if status != Status::Code(0) || excess > 0 {
                 return Err(NoList { status, took, output, trace });
             }
             for name in libtest::listed(&String::from_utf8_lossy(&output)) {
@@ -160,6 +182,7 @@ impl Runner<'_> {
             }
         }
         self.channel.send(&Message::Ended { status: *status, seconds: took.as_secs_f64(), dropped: 0 }, b"");
+        self.after_test();
     }
 
     /// Runs one process and reports it under `name`.
@@ -175,6 +198,17 @@ impl Runner<'_> {
         let dropped = output.finish();
         sent.send_new(self.channel);
         self.channel.send(&Message::Ended { status, seconds: took.as_secs_f64(), dropped }, b"");
+        self.after_test();
+    }
+
+    /// Opens a shell if the host wants one after this test.
+    fn after_test(&self) {
+        if let Some(shell) = &self.plan.shell_on_failure
+            && self.lines.wants_shell()
+        {
+            let shell = Shell { directory: self.binary.directory.clone(), ..shell.clone() };
+            shell::run(self.channel, self.lines, &shell, &self.environment);
+        }
     }
 }
 

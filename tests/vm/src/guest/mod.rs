@@ -8,9 +8,11 @@ mod channel;
 mod harness;
 mod leftovers;
 mod loopback;
+mod modules;
 mod mounts;
 mod orders;
 mod process;
+mod shell;
 mod stacks;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use channel::Channel;
 pub(crate) use harness::LISTING;
 
 use crate::coverage;
-use crate::orders::Orders;
+use crate::orders::{Orders, Task};
 use crate::plan::{INIT, Plan, RESULTS};
 use crate::protocol::Message;
 
@@ -30,6 +32,9 @@ use crate::protocol::Message;
 pub fn run_if_init() {
     if is_init() {
         main();
+    }
+    if let Some(code) = shell::run_if_named() {
+        std::process::exit(code);
     }
 }
 
@@ -58,7 +63,15 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     if let Err(error) = loopback::up() {
         complaints.push(format!("cannot bring up the loopback interface: {error}"));
     }
-    let Orders { plan, task, .. } = match orders::take(channel) {
+    let loaded = modules::load();
+    let mut from_host = match channel.reader() {
+        Ok(reader) => reader,
+        Err(error) => {
+            eprintln!("cutaway-vm: cannot read {}: {error}", channel::PATH);
+            return false;
+        }
+    };
+    let Orders { plan, task, .. } = match orders::take(channel, &mut from_host) {
         Ok(orders) => {
             complaints.extend(orders::wake(&orders));
             orders
@@ -74,15 +87,31 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     for complaint in complaints {
         channel.note(complaint);
     }
+    if let Err(why) = loaded {
+        channel.send(&Message::Unable { why }, b"");
+        return false;
+    }
     let environment = environment(&plan);
     if let Some(directory) = plan.environment.get(coverage::VARIABLE)
         && let Err(error) = open_directory(Path::new(directory))
     {
         channel.note(format!("cannot create {directory}, so there is no coverage: {error}"));
     }
+    let lines = shell::Lines::read(from_host);
+    if let Task::Shell(shell) = &task {
+        shell::run(channel, &lines, shell, &environment);
+        leftovers::Sent::default().send_new(channel);
+        return true;
+    }
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(channel, &plan, index, &task, &environment, &mut leftovers);
+        harness::run(
+            &harness::Guest { channel, plan: &plan, lines: &lines },
+            index,
+            &task,
+            &environment,
+            &mut leftovers,
+        );
     }
     true
 }

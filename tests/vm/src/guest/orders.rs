@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "clock_settime(2) and the ioctls of random(4) have no safe wrapper here")]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::fd::AsRawFd;
 
 use super::channel::Channel;
@@ -25,14 +25,13 @@ struct Pool {
 }
 
 /// Waits for orders, after a message that the guest is ready. Sends no heartbeat meanwhile: a guest may be saved here.
-pub(super) fn take(channel: &Channel) -> io::Result<Orders> {
-    let mut from_host = channel.reader()?;
+pub(super) fn take(channel: &Channel, from_host: &mut impl BufRead) -> io::Result<Orders> {
     channel.send(&Message::Ready, b"");
     loop {
-        match read(&mut from_host)? {
+        match read(from_host)? {
             Some(Line::Work(orders)) => return Ok(*orders),
             Some(Line::Ping) => channel.send(&Message::Ready, b""),
-            Some(Line::Noise) => {}
+            Some(Line::Typed(_) | Line::Noise) => {}
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }

@@ -10,7 +10,7 @@
 //! every other process, including daemons that left the test's process group.
 
 use std::collections::BTreeMap;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
@@ -52,7 +52,7 @@ pub(super) fn run(spec: &Spec<'_>, report: &mut dyn FnMut(Report<'_>)) -> (Statu
 fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)) -> io::Result<Status> {
     std::fs::create_dir_all(spec.directory)?;
     let (mut output, writer) = io::pipe()?;
-    let mut child = Command::new(spec.program)
+    let child = Command::new(spec.program)
         .args(spec.arguments)
         .current_dir(spec.directory)
         .env_clear()
@@ -63,7 +63,18 @@ fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)
         .process_group(0)
         .spawn()?;
     // `Command` held the pipe's write ends and was dropped with the statement: only the child's are left.
-    let ended = wait_for_end(&mut child, &mut output, started + spec.limit, report);
+    follow(child, &mut output, started + spec.limit, report)
+}
+
+/// Passes the output of a process on until it ends, and ends it at `deadline`. Then kills every process that it leaves
+/// behind.
+pub(super) fn follow(
+    mut child: Child,
+    output: &mut (impl Read + AsFd),
+    deadline: Instant,
+    report: &mut dyn FnMut(Report<'_>),
+) -> io::Result<Status> {
+    let ended = wait_for_end(&mut child, output, deadline, report);
     let timed_out = matches!(ended, Ok(false));
     if timed_out {
         report(Report::Trace(&stacks::all()));
@@ -73,7 +84,7 @@ fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)
     reap();
     // The output before the end is in the pipe. Only a process that cannot be killed could write more.
     let last = Instant::now() + Duration::from_secs(1);
-    while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, report)? {}
+    while poll_for(&[&*output], last)?.first().is_some_and(|ready| *ready) && pass_on(output, report)? {}
     ended?;
     Ok(match (timed_out, status.code(), status.signal()) {
         (true, _, _) => Status::TimedOut,
@@ -85,7 +96,7 @@ fn watched(spec: &Spec<'_>, started: Instant, report: &mut dyn FnMut(Report<'_>)
 /// Passes output on until the process ends (returns `true`) or `deadline` passes (returns `false`).
 fn wait_for_end(
     child: &mut Child,
-    output: &mut PipeReader,
+    output: &mut (impl Read + AsFd),
     deadline: Instant,
     report: &mut dyn FnMut(Report<'_>),
 ) -> io::Result<bool> {
@@ -93,7 +104,7 @@ fn wait_for_end(
     let mut open = true;
     while Instant::now() < deadline {
         let (ended, readable) = if open {
-            let ready = poll_for(&[&process, output], deadline)?;
+            let ready = poll_for(&[&process, &*output], deadline)?;
             (ready.first() == Some(&true), ready.last() == Some(&true))
         } else {
             (poll_for(&[&process], deadline)?.first() == Some(&true), false)
@@ -120,10 +131,13 @@ fn poll_for(sources: &[&dyn AsFd], deadline: Instant) -> io::Result<Vec<bool>> {
     Ok(polled.iter().map(|one| !one.revents().is_empty()).collect())
 }
 
-/// Reads once; returns `false` when all write ends are closed.
-fn pass_on(output: &mut PipeReader, report: &mut dyn FnMut(Report<'_>)) -> io::Result<bool> {
+/// Reads once; returns `false` when all write ends are closed, which a pseudo terminal reports as EIO.
+fn pass_on(output: &mut impl Read, report: &mut dyn FnMut(Report<'_>)) -> io::Result<bool> {
     let mut buffer = [0; 16 << 10];
-    let length = output.read(&mut buffer)?;
+    let length = match output.read(&mut buffer) {
+        Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
+        read => read?,
+    };
     if let Some(bytes) = buffer.get(..length)
         && length > 0
     {

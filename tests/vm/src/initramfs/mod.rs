@@ -132,9 +132,8 @@ impl Tree {
     }
 
     fn elf(&self, path: &Path, executable: bool) -> Result<Node> {
-        let whole = fs::read(path).map_err(Error::file("read", path))?;
-        let bytes = if self.keep_debug { whole } else { debug::without(whole) };
-        Ok(Node::Bytes { bytes, executable })
+        let bytes = if self.keep_debug { fs::read(path) } else { debug::without(path) };
+        Ok(Node::Bytes { bytes: bytes.map_err(Error::file("read", path))?, executable })
     }
 
     /// Adds the directories and links of `path`; returns the path without links.
@@ -175,6 +174,15 @@ impl Tree {
     pub fn merge(&mut self, other: Self) {
         for (path, node) in other.nodes {
             self.nodes.entry(path).or_insert(node);
+        }
+    }
+
+    /// Returns the content of a file that [`Tree::write`] added.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
+        match self.nodes.get(path.as_ref()) {
+            Some(Node::Bytes { bytes, .. }) => Some(bytes),
+            _ => None,
         }
     }
 

@@ -3,9 +3,11 @@
 //! A version (`6.1`, `newest`) selects a package of the distribution. It is fetched through the machine's own apt
 //! configuration into a private directory and unpacked without root. An image given by path is used as it is.
 
+mod busybox;
 mod catalog;
 mod deb822;
 mod image;
+mod modules;
 mod package;
 mod request;
 mod sources;
@@ -13,7 +15,9 @@ mod sources;
 use crate::cache::Cache;
 use crate::error::Result;
 
+pub(crate) use busybox::busybox;
 pub use image::Kernel;
+pub(crate) use modules::modules;
 pub use request::{MATRIX, Request};
 pub(crate) use request::{NO_KERNEL, requests};
 

@@ -45,7 +45,6 @@ pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Resul
 }
 
 fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
-    let download = tempfile::tempdir_in(folder).map_err(Error::file("create", folder))?;
     let mut kernel = Kernel {
         image: PathBuf::new(),
         config: None,
@@ -62,19 +61,17 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         if kernel.packages.contains(&exact) {
             continue;
         }
-        catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
-        kernel.packages.push(exact);
-        let archive = only_archive(download.path())?;
-        for (inside, path) in extract(&archive, entry.release(), folder)? {
-            if inside == "config" {
-                kernel.config = Some(path);
-            } else {
-                kernel.image = path;
+        packages.extend(downloaded(&package, entry, catalog, folder, &mut |archive| {
+            for (inside, path) in extract(archive, entry.release(), folder)? {
+                if inside == "config" {
+                    kernel.config = Some(path);
+                } else {
+                    kernel.image = path;
+                }
             }
-        }
-        let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
-        packages.extend(same_kernel(&depends, entry));
-        fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
+            Ok(())
+        })?);
+        kernel.packages.push(exact);
         if kernel.config.is_some() && !kernel.image.as_os_str().is_empty() {
             break;
         }
@@ -86,6 +83,24 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         });
     }
     Ok(kernel)
+}
+
+/// Downloads one of a kernel's packages to a directory in `folder`, and calls `unpack` with its archive, which is removed
+/// afterwards. Returns the package's dependencies that belong to the same kernel.
+pub(super) fn downloaded(
+    package: &str,
+    entry: &Entry,
+    catalog: &Catalog,
+    folder: &Path,
+    unpack: &mut dyn FnMut(&Path) -> Result<()>,
+) -> Result<Vec<String>> {
+    let download = tempfile::tempdir_in(folder).map_err(Error::file("create", folder))?;
+    let exact = format!("{package}={}", entry.package_version);
+    catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
+    let archive = only_archive(download.path())?;
+    unpack(&archive)?;
+    let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
+    Ok(same_kernel(&depends, entry))
 }
 
 /// Returns the dependencies that belong to the same kernel: their names contain its release, and they have its version.
@@ -106,7 +121,7 @@ fn dpkg() -> Tool {
     Tool::new("dpkg-deb", "it is part of Debian and its derivatives; on other systems use --image")
 }
 
-fn only_archive(folder: &Path) -> Result<PathBuf> {
+pub(super) fn only_archive(folder: &Path) -> Result<PathBuf> {
     let mut entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
     match entries.next() {
         Some(entry) => Ok(entry.map_err(Error::file("list", folder))?.path()),
@@ -114,22 +129,34 @@ fn only_archive(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Extracts the image and the configuration from a package as a stream: `dpkg-deb` supports every compression in use.
+/// Extracts the image and the configuration from a package.
 fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut found = Vec::new();
+    each_file(archive, &mut |path, file| {
+        let Some(kind) = kind(path, release) else { return Ok(()) };
+        let path = folder.join(kind);
+        let mut target = File::create(&path).map_err(Error::file("create", &path))?;
+        io::copy(file, &mut target).map_err(Error::file("write", &path))?;
+        found.push((kind, path));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Calls `take` with the path and the content of each regular file of a package. The package is read as a stream:
+/// `dpkg-deb` supports every compression in use.
+pub(super) fn each_file(archive: &Path, take: &mut dyn FnMut(&Path, &mut dyn Read) -> Result<()>) -> Result<()> {
     let (mut command, _) = dpkg().args(["--fsys-tarfile"]).args([archive]).into_command();
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(Error::file("run", "dpkg-deb"))?;
-    let mut found = Vec::new();
     if let Some(mut output) = child.stdout.take() {
         let mut tar = tar::Archive::new(&mut output);
         let broken = |error| Error::file("unpack", archive)(error);
         for file in tar.entries().map_err(broken)? {
             let mut file = file.map_err(broken)?;
-            let path = file.path().map_err(broken)?.into_owned();
-            let Some(kind) = kind(&path, release) else { continue };
-            let path = folder.join(kind);
-            let mut target = File::create(&path).map_err(Error::file("create", &path))?;
-            io::copy(&mut file, &mut target).map_err(Error::file("write", &path))?;
-            found.push((kind, path));
+            if file.header().entry_type().is_file() {
+                let path = file.path().map_err(broken)?.into_owned();
+                take(&path, &mut file)?;
+            }
         }
         // Read the trailing blocks of the stream too; otherwise dpkg-deb dies of a closed pipe.
         io::copy(&mut output, &mut io::sink()).map_err(broken)?;
@@ -142,7 +169,7 @@ fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static
             said: format!("while it unpacked {}", archive.display()),
         });
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Returns the kind of a package's file: image, configuration, or neither.

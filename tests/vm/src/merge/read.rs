@@ -189,7 +189,7 @@ fn test(case: &TestCase) -> std::result::Result<Test, String> {
         name: if whole { String::new() } else { case.name.to_string() },
         outcome,
         seconds: case.time.map_or(0.0, |time| time.as_secs_f64()),
-        output: case.system_out.as_deref().unwrap_or_default().to_owned(),
+        output: case.system_out.as_deref().unwrap_or_default().into(),
         dropped: 0,
     })
 }
@@ -256,7 +256,7 @@ mod tests {
         for guest in &mut written {
             guest.version = None;
             // Readers of XML drop white space at the end.
-            guest.tests.iter_mut().for_each(|test| test.output = test.output.trim_end().to_owned());
+            guest.tests.iter_mut().for_each(|test| test.output = test.output.text().trim_end().into());
         }
         assert_eq!(part.guests, written);
         assert_eq!((part.absent, part.problems), (matrix.absent.clone(), matrix.problems.clone()));

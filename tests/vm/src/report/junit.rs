@@ -72,6 +72,7 @@ pub(crate) const NEVER_RAN: &str = "skipped on every kernel of the matrix: ";
 pub fn xml(matrix: &Matrix) -> Result<String> {
     let mut report = Report::new(REPORT);
     let never_ran = matrix.never_ran();
+    let mut space = Space { left: WHOLE };
     for guest in &matrix.guests {
         let mut binaries: Vec<&str> = guest.tests.iter().map(|test| test.binary.as_str()).collect();
         binaries.dedup();
@@ -79,7 +80,7 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
             let mut suite = suite_of(matrix, guest, binary, subject::TESTS);
             for test in guest.tests.iter().filter(|test| test.binary == binary) {
                 let unrun = never_ran.iter().any(|row| row.binary == test.binary && row.name == test.name);
-                suite.add_test_case(case(guest, test, unrun));
+                suite.add_test_case(case(guest, test, unrun, &mut space));
             }
             report.add_test_suite(suite);
         }
@@ -158,7 +159,30 @@ fn failure(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
     status
 }
 
-fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
+/// The space for long outputs: readers of JUnit, and this process, hold a report in memory.
+struct Space {
+    left: u64,
+}
+
+/// Bytes of all long outputs of a report together.
+const WHOLE: u64 = 8 << 20;
+/// Bytes of an output that are always in the report.
+const ALWAYS: u64 = 64 << 10;
+
+impl Space {
+    /// Returns a test's output, without its middle if the space is used up.
+    fn output(&mut self, test: &Test) -> String {
+        let size = test.output.size();
+        if size <= ALWAYS {
+            return test.output.text();
+        }
+        let share = size.min(self.left.max(ALWAYS));
+        self.left = self.left.saturating_sub(share);
+        test.output.shortened(share)
+    }
+}
+
+fn case(guest: &Guest, test: &Test, never_ran: bool, space: &mut Space) -> TestCase {
     let failure = |kind, name: &str, message: &str| {
         let mut status = failure(kind, message);
         status.set_type(name);
@@ -197,7 +221,7 @@ fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
     case.set_classname(test.binary.as_str());
     case.set_time(Duration::try_from_secs_f64(test.seconds).unwrap_or_default());
     if !test.output.is_empty() {
-        case.set_system_out(XmlString::new(&test.output));
+        case.set_system_out(XmlString::new(space.output(test)));
     }
     case
 }
@@ -214,6 +238,20 @@ mod tests {
         let text = xml(&matrix).unwrap();
         assert!(text.contains(r#"<testsuite name="shard 2/5 on 6.1""#), "{text}");
         assert!(text.contains(r#"<testcase name="shard 2/5 runs to completion">"#), "{text}");
+    }
+
+    #[test]
+    fn long_outputs_share_a_bounded_space_and_the_cut_is_named() {
+        let tests = (0..20).map(|number| {
+            let mut test = test(&format!("t{number}"), Outcome::Passed);
+            test.output = "x".repeat(1 << 20).as_str().into();
+            test
+        });
+        let text = xml(&Matrix { guests: vec![guest("6.1", tests.collect())], ..Matrix::default() }).unwrap();
+        let bytes = text.matches('x').count() as u64;
+        assert!((WHOLE..WHOLE + 20 * ALWAYS).contains(&bytes), "{bytes}");
+        let cut = format!("\n[{} bytes cut out here]\n", (1 << 20) - ALWAYS);
+        assert_eq!(text.matches(&cut).count(), 12);
     }
 
     #[test]

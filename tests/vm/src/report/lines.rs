@@ -10,6 +10,9 @@ use crate::console::Crash;
 pub fn test(test: &Test) -> String {
     let title = test.title();
     match &test.outcome {
+        Outcome::Passed if test.dropped > 0 => {
+            format!("test {title} ... ok ({:.2} s), {} bytes of output dropped", test.seconds, test.dropped)
+        }
         Outcome::Passed => format!("test {title} ... ok ({:.2} s)", test.seconds),
         Outcome::Skipped(reason) if reason.is_empty() => format!("test {title} ... ignored"),
         Outcome::Skipped(reason) => format!("test {title} ... ignored, {reason}"),
@@ -62,29 +65,38 @@ pub fn times(guest: &Guest) -> String {
     line
 }
 
-/// Returns the details of a kernel's failures.
-#[must_use]
-pub fn failures(guest: &Guest) -> String {
+/// Returns the details of a kernel's failures, one failed test at a time: together they may be large.
+pub fn failures(guest: &Guest) -> impl Iterator<Item = String> + '_ {
+    let failed = guest.tests.iter().filter(|test| test.outcome.is_failure() && test.outcome != Outcome::NotRun);
+    let details = failed.map(|test| failure(guest, test)).chain(std::iter::once_with(|| rest_of(guest)));
+    details.filter(|text| !text.is_empty())
+}
+
+fn failure(guest: &Guest, test: &Test) -> String {
     let mut text = String::new();
-    for test in guest.tests.iter().filter(|test| test.outcome.is_failure() && test.outcome != Outcome::NotRun) {
-        let _ = writeln!(text, "---- {} on {} ----", test.title(), guest.name);
-        if !test.output.trim().is_empty() {
-            let _ = writeln!(text, "{}", test.output.trim_end());
-        }
-        match &test.outcome {
-            Outcome::Failed(why) => {
-                let _ = writeln!(text, "=> {why}");
-            }
-            Outcome::TimedOut(trace) => {
-                let _ = writeln!(text, "{}\n=> killed after {:.0} s (--test-timeout)", trace.trim_end(), test.seconds);
-            }
-            _ => {
-                let _ = writeln!(text, "=> the guest died during this test");
-            }
-        }
-        text.push('\n');
+    let _ = writeln!(text, "---- {} on {} ----", test.title(), guest.name);
+    let output = test.output.text();
+    if !output.trim().is_empty() {
+        let _ = writeln!(text, "{}", output.trim_end());
     }
-    text.push_str(&end_of(guest));
+    match &test.outcome {
+        Outcome::Failed(why) => {
+            let _ = writeln!(text, "=> {why}");
+        }
+        Outcome::TimedOut(trace) => {
+            let _ = writeln!(text, "{}\n=> killed after {:.0} s (--test-timeout)", trace.trim_end(), test.seconds);
+        }
+        _ => {
+            let _ = writeln!(text, "=> the guest died during this test");
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Returns the details of a guest that belong to no test.
+fn rest_of(guest: &Guest) -> String {
+    let mut text = end_of(guest);
     if let Some(folder) = guest.folder.as_ref().filter(|_| !guest.succeeded()) {
         let _ = writeln!(text, "console of {}: {}", guest.name, folder.join(crate::run::CONSOLE).display());
     }
@@ -190,7 +202,7 @@ mod tests {
         let mut one =
             examples::guest("6.1", vec![examples::test("a", Outcome::Died), examples::test("b", Outcome::NotRun)]);
         one.end = End::Crashed(Crash { reason: "Kernel panic - not syncing: x".into(), trace: "RIP: f+0x1".into() });
-        let text = failures(&one);
+        let text: String = failures(&one).collect();
         for part in
             ["suite a on 6.1", "said <this>", "RIP: f+0x1", "=> Kernel panic - not syncing: x", "1 tests were not run"]
         {

@@ -2,6 +2,7 @@
 
 pub mod junit;
 pub mod lines;
+mod output;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use crate::console::Crash;
 use crate::requirements;
 use crate::slice::Slice;
 use crate::version::Version;
+
+pub use output::Output;
 
 /// The outcome of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub struct Test {
     /// The duration in the guest, in seconds of wall-clock time.
     pub seconds: f64,
     /// Its output: stdout and stderr in the order of arrival.
-    pub output: String,
+    pub output: Output,
     /// The bytes of output that were dropped.
     pub dropped: u64,
 }

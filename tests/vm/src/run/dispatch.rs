@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::spec::{Run, Start};
 use crate::orders::{Orders, PING};
+use crate::shell::{Keyboard, Typed};
 
 /// The time that orders have to arrive before the guest is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -41,6 +42,16 @@ impl<'a> Dispatch<'a> {
             self.write(line);
         }
         self.sent = Some(Instant::now());
+    }
+
+    /// Answers a guest that waits after a test: whether it is to open a shell.
+    pub(super) fn after_test(&self, shell: bool) {
+        self.write(Typed::Open(shell).line());
+    }
+
+    /// Starts to pass on the user's input.
+    pub(super) fn keyboard(&self) -> Keyboard {
+        Keyboard::start(self.guest.clone())
     }
 
     fn write(&self, bytes: Vec<u8>) {

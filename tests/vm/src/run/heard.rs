@@ -14,6 +14,8 @@ pub enum Heard<'a> {
     Started(&'a str),
     /// The running test printed these bytes.
     Output(&'a [u8]),
+    /// The guest's shell printed these bytes.
+    Shell(&'a [u8]),
     /// A test ended.
     Ended(&'a Test),
 }

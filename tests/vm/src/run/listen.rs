@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::Dispatch;
 use super::heard::Heard;
+use super::session::{Event, Session};
 use super::spec::{COMPLAINTS, CONSOLE, Run, Start};
 use super::transcript::Transcript;
-use crate::console;
+use crate::console::{Cut, Log};
 use crate::error::{Error, Result};
 use crate::frames::{self, Frame};
 use crate::interrupt;
@@ -57,8 +58,12 @@ impl Run<'_> {
         };
         let status = wait_a_little(&mut qemu)?;
         qemu.kill();
-        let console =
-            fs::read(&files.console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        match Cut::finish(&files.console) {
+            Ok(0) => {}
+            Ok(bytes) => transcript.note(format!("{bytes} bytes were cut out of the middle of {CONSOLE}")),
+            Err(error) => transcript.note(format!("{CONSOLE} is large and was not shortened: {error}")),
+        }
+        let console = Log::read(&files.console);
         let complaints = fs::read_to_string(&files.complaints).unwrap_or_default();
         let end = end.explained(transcript.is_done(), &console, &complaints, status.map(|status| status.to_string()));
         Ok(transcript.finish(end, &console, started))
@@ -74,11 +79,14 @@ impl Run<'_> {
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Ending {
-        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output.
+        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output. The
+        // time of shells is added to it.
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
         let mut console_bytes = 0;
+        let mut cut = Cut::default();
+        let mut session = Session::default();
         let mut turn = Instant::now();
         loop {
             if turn.elapsed() > LONG_TURN {
@@ -86,32 +94,33 @@ impl Run<'_> {
                 heard_last = Instant::now();
             }
             turn = Instant::now();
-            if interrupt::seen() {
+            if interrupt::seen() || session.is_escaped() {
                 break Ending::Interrupted;
             }
-            if started.elapsed().saturating_sub(still) > self.limits.whole {
+            if !session.is_open() && started.elapsed().saturating_sub(still) > self.limits.whole {
                 break Ending::OutOfTime;
             }
+            let bytes = cut.relieve(&files.console);
             orders.ask(transcript.has_booted());
             match frames.recv_timeout(if transcript.has_booted() { TURN } else { FIRST_TURNS }) {
                 Ok(Ok((Message::Ready, _))) => {
                     heard_last = Instant::now();
                     orders.send();
                 }
+                Ok(Ok((Message::Unable { why }, _))) => break Ending::Noise(why),
                 Ok(Ok((message, payload))) => {
                     heard_last = Instant::now();
                     hanging = None;
+                    let event = Event::of(&message);
                     transcript.take(message, &payload, listen);
+                    still += session.after(event, self, transcript, orders);
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
                 Err(RecvTimeoutError::Timeout) => {
                     // A kernel that still prints boots, however slow the host is.
-                    if !transcript.has_booted() && hanging.is_none() {
-                        let bytes = fs::metadata(&files.console).map_or(0, |about| about.len());
-                        if bytes > console_bytes {
-                            console_bytes = bytes;
-                            heard_last = Instant::now();
-                        }
+                    if !transcript.has_booted() && hanging.is_none() && bytes > console_bytes {
+                        console_bytes = bytes;
+                        heard_last = Instant::now();
                     }
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
@@ -146,14 +155,14 @@ enum Ending {
 }
 
 impl Ending {
-    fn explained(self, done: bool, console: &str, complaints: &str, status: Option<String>) -> End {
+    fn explained(self, done: bool, console: &Log, complaints: &str, status: Option<String>) -> End {
         match self {
             Self::Interrupted => End::Interrupted,
             Self::OutOfTime => End::OutOfTime,
             Self::Noise(error) => End::Broken(error),
-            Self::Hung => End::Hung(console::crash(console)),
+            Self::Hung => End::Hung(console.crash()),
             Self::Gone if done => End::Clean,
-            Self::Gone => match console::crash(console) {
+            Self::Gone => match console.crash() {
                 Some(crash) => End::Crashed(crash),
                 None if !complaints.trim().is_empty() => {
                     End::Broken(format!("QEMU printed: {}", complaints.lines().next().unwrap_or_default().trim()))
@@ -162,7 +171,7 @@ impl Ending {
                     let status = status.unwrap_or_else(|| "still running".to_owned());
                     End::Broken(format!(
                         "the guest ended (QEMU: {status}) without a reason; its console ends with:\n{}",
-                        console::tail(console, 20)
+                        console.tail()
                     ))
                 }
             },

@@ -9,13 +9,16 @@ use std::time::Instant;
 use super::heard::Heard;
 use super::spec::{FILES, Run};
 use super::verdict;
-use crate::console;
+use crate::console::Log;
 use crate::error::{Error, Result, chain};
 use crate::libtest;
 use crate::orders::Task;
 use crate::protocol::{Message, Status};
-use crate::report::{End, Guest, Outcome, Test};
+use crate::report::{End, Guest, Outcome, Output, Test};
 use crate::version::Version;
+
+/// The largest trace that is kept, in bytes: a process may have thousands of threads.
+const TRACE_LIMIT: usize = 1 << 20;
 
 /// The messages so far.
 pub(super) struct Transcript<'a> {
@@ -35,7 +38,7 @@ pub(super) struct Transcript<'a> {
 struct Current {
     binary: usize,
     name: String,
-    output: Vec<u8>,
+    output: Output,
     trace: Vec<u8>,
 }
 
@@ -48,7 +51,7 @@ impl<'a> Transcript<'a> {
             tests: Vec::new(),
             waiting: match run.task {
                 Task::One { binary, test } => vec![(*binary, test.clone())],
-                Task::Run(_) | Task::List => Vec::new(),
+                Task::Run(_) | Task::List | Task::Shell(_) => Vec::new(),
             },
             current: None,
             notes: Vec::new(),
@@ -65,6 +68,11 @@ impl<'a> Transcript<'a> {
     /// Returns true if the guest has reported that everything has run.
     pub(super) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Returns the last test that has ended, if it failed.
+    pub(super) fn last_failure(&self) -> Option<&Test> {
+        self.tests.last().filter(|test| test.outcome.is_failure())
     }
 
     pub(super) fn note(&mut self, text: String) {
@@ -91,16 +99,16 @@ impl<'a> Transcript<'a> {
             Message::Started { binary, test } => {
                 listen(Heard::Started(&test));
                 self.waiting.retain(|(other, name)| !(*other == binary && *name == test));
-                self.current = Some(Current { binary, name: test, output: Vec::new(), trace: Vec::new() });
+                self.current = Some(Current { binary, name: test, output: Output::default(), trace: Vec::new() });
             }
             Message::Output => {
                 listen(Heard::Output(payload));
                 if let Some(current) = &mut self.current {
-                    current.output.extend_from_slice(payload);
+                    current.output.push(payload);
                 }
             }
             Message::Trace => {
-                if let Some(current) = &mut self.current {
+                if let Some(current) = self.current.as_mut().filter(|current| current.trace.len() < TRACE_LIMIT) {
                     current.trace.extend_from_slice(payload);
                 }
             }
@@ -117,6 +125,14 @@ impl<'a> Transcript<'a> {
                 }
             }
             Message::Note { text } => self.notes.push(text),
+            // The loop that reads messages ends at this one.
+            Message::Unable { why } => self.notes.push(why),
+            Message::Shell => listen(Heard::Shell(payload)),
+            Message::Left { status, seconds: _ } => {
+                if matches!(self.run.task, Task::Shell(_)) {
+                    self.exit_code = Some(verdict::exit_code(status));
+                }
+            }
             Message::Done => self.done = true,
         }
     }
@@ -134,7 +150,7 @@ impl<'a> Transcript<'a> {
 
     fn ended(&mut self, current: Current, status: Status, seconds: f64, dropped: u64) -> Test {
         let binary = self.run.plan.binaries.get(current.binary);
-        let output = String::from_utf8_lossy(&current.output).into_owned();
+        let output = current.output;
         let trace = String::from_utf8_lossy(&current.trace).into_owned();
         let label = self.label(current.binary);
         let plain = current.name.is_empty();
@@ -144,7 +160,7 @@ impl<'a> Transcript<'a> {
         let missing = binary.map_or(&[][..], |binary| &binary.missing);
         let (name, kind) = libtest::without_kind(&current.name);
         let named = (!plain).then_some(current.name.as_str());
-        let outcome = match (verdict::outcome(named, status, &output, trace, missing), kind) {
+        let outcome = match (verdict::outcome(named, status, &output.text(), trace, missing), kind) {
             (Outcome::Skipped(reason), Some(kind)) if reason.is_empty() => Outcome::Skipped(kind.to_owned()),
             (outcome, _) => outcome,
         };
@@ -167,15 +183,15 @@ impl<'a> Transcript<'a> {
         file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &target))
     }
 
-    /// Makes the report. `console` is the whole output of the guest's console.
-    pub(super) fn finish(mut self, end: End, console: &str, started: Instant) -> Guest {
+    /// Makes the report. `console` is the output of the guest's console.
+    pub(super) fn finish(mut self, end: End, console: &Log, started: Instant) -> Guest {
         if let Some(current) = self.current.take() {
             let outcome = match end {
                 End::Interrupted => Outcome::NotRun,
                 End::OutOfTime => Outcome::TimedOut(String::from_utf8_lossy(&current.trace).into_owned()),
                 _ => Outcome::Died,
             };
-            let output = String::from_utf8_lossy(&current.output).into_owned();
+            let output = current.output;
             let name = libtest::without_kind(&current.name).0.to_owned();
             self.tests.push(Test { output, ..without_end(self.label(current.binary), name, outcome) });
         }
@@ -184,14 +200,14 @@ impl<'a> Transcript<'a> {
             self.tests.push(without_end(binary, name, Outcome::NotRun));
         }
         // Binaries that did not run have no listed tests, but must be in the report.
-        if end != End::Clean && !matches!(self.run.task, Task::One { .. }) {
+        if end != End::Clean && !matches!(self.run.task, Task::One { .. } | Task::Shell(_)) {
             for binary in &self.run.plan.binaries {
                 if !self.tests.iter().any(|test| test.binary == binary.label) {
                     self.tests.push(without_end(binary.label.clone(), String::new(), Outcome::NotRun));
                 }
             }
         }
-        self.notes.extend(console::warnings(console).map(|line| format!("the kernel warned: {line}")));
+        self.notes.extend(console.warnings().map(|line| format!("the kernel warned: {line}")));
         let version = self.version();
         let (release, boot_seconds) = match self.booted {
             Some((release, seconds)) => (Some(release), seconds),
@@ -215,5 +231,5 @@ impl<'a> Transcript<'a> {
 
 /// Returns the result of a test that did not end by itself, or never began.
 fn without_end(binary: String, name: String, outcome: Outcome) -> Test {
-    Test { binary, name, outcome, seconds: 0.0, output: String::new(), dropped: 0 }
+    Test { binary, name, outcome, seconds: 0.0, output: Output::default(), dropped: 0 }
 }

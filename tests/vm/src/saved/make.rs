@@ -13,7 +13,7 @@ use super::entry::{self, Saved};
 use super::key::Key;
 use super::prune;
 use crate::cache::Cache;
-use crate::console;
+use crate::console::Log;
 use crate::error::{Error, Result, chain};
 use crate::frames;
 use crate::interrupt;
@@ -127,10 +127,9 @@ fn save(recipe: &Recipe<'_>, folder: &Path) -> Result<()> {
             Ok(Ok(_)) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(RecvTimeoutError::Disconnected) => {
-                let console = fs::read(&files.console).unwrap_or_default();
                 return Err(failed(format!(
                     "it ended before it was ready; its console ends with:\n{}",
-                    console::tail(&String::from_utf8_lossy(&console), 20)
+                    Log::read(&files.console).tail()
                 )));
             }
         }

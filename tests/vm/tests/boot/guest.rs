@@ -15,7 +15,7 @@ type Ran = Result<Completion, Failed>;
 type Test = fn() -> Ran;
 
 /// Run by default.
-const HEALTHY: [(&str, Test); 9] = [
+const HEALTHY: [(&str, Test); 10] = [
     ("mounts", mounts),
     ("loopback", loopback),
     ("resolver", resolver),
@@ -24,13 +24,15 @@ const HEALTHY: [(&str, Test); 9] = [
     ("cpus", cpus),
     ("hotplug", hotplug),
     ("memory", memory),
+    ("modules", modules),
     ("needs_the_future", || Ok(Completion::ignored_with("needs 99.0: a kernel of the future"))),
 ];
 
 /// Run by name with `--ignored` only.
-const SICK: [(&str, Test); 15] = [
+const SICK: [(&str, Test); 16] = [
     ("sick::megabyte", megabyte),
     ("sick::flood", flood),
+    ("sick::deluge", deluge),
     ("sick::disk", disk),
     ("sick::daemon", daemon),
     ("sick::early", || std::process::exit(0)),
@@ -163,6 +165,21 @@ fn memory() -> Ran {
     }
 }
 
+/// Checks that the modules are loaded, and that the kernel has their types.
+fn modules() -> Ran {
+    let Ok(names) = std::env::var("EXPECT_MODULES") else {
+        return Ok(Completion::ignored_with("EXPECT_MODULES is not set"));
+    };
+    for name in names.split(',') {
+        for place in ["/sys/module", "/sys/kernel/btf"] {
+            if !Path::new(place).join(name).exists() {
+                return failed(format!("{name} is not in {place}"));
+            }
+        }
+    }
+    passed()
+}
+
 fn megabyte() -> Ran {
     let line = format!("{}\n", "m".repeat(1023));
     let mut out = std::io::stdout().lock();
@@ -176,6 +193,16 @@ fn megabyte() -> Ran {
 fn flood() -> Ran {
     for _ in 0..8 {
         megabyte()?;
+    }
+    passed()
+}
+
+/// Prints far more than a host should hold.
+fn deluge() -> Ran {
+    let piece = "d".repeat(1 << 20);
+    let mut out = std::io::stdout().lock();
+    for _ in 0..expected("DELUGE_MIB").unwrap_or(64) {
+        out.write_all(piece.as_bytes())?;
     }
     passed()
 }

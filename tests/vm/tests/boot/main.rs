@@ -7,6 +7,10 @@
 //! Without QEMU or without a kernel every test here is ignored, with the reason.
 
 mod guest;
+mod hardware;
+mod modules;
+mod output;
+mod shell;
 
 use std::fs;
 use std::path::Path;
@@ -27,13 +31,22 @@ fn main() {
     }
     // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 27] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
         ("sick::starve", starve),
         ("sick::missing_library", missing_library),
         ("sick::megabyte", megabyte),
+        ("sick::deluge", output::deluge),
+        ("modules::of_the_package_are_loaded", modules::of_the_package),
+        ("modules::compressed_ones_are_loaded", modules::compressed),
+        ("modules::of_a_given_image_are_loaded", modules::of_a_given_image),
+        ("modules::unusable_ones_are_named", modules::unusable),
+        ("shell::on_a_terminal", shell::on_a_terminal),
+        ("shell::reads_a_pipe", shell::reads_a_pipe),
+        ("shell::ends", shell::ends),
+        ("shell::on_failure", shell::on_failure),
         ("sick::disk", disk),
         ("sick::processes", processes),
         ("sick::liars", liars),
@@ -44,8 +57,8 @@ fn main() {
         ("sick::killed", killed),
         ("skips::are_judged", skips_are_judged),
         ("skips::on_every_kernel", skips_on_every_kernel),
-        ("hardware::four_cpus", four_cpus),
-        ("hardware::one_cpu_and_little_memory", one_cpu_and_little_memory),
+        ("hardware::four_cpus", hardware::four_cpus),
+        ("hardware::one_cpu_and_little_memory", hardware::one_cpu_and_little_memory),
     ];
     let trials = tests.map(|(name, test)| {
         let able = move || match lacking() {
@@ -383,31 +396,4 @@ fn skips_on_every_kernel() -> Ran {
     let done = on("5.10", &["--kernel", KERNEL], &["--exact", "loopback"])?;
     done.left(0)?;
     done.says("vm result: ok")
-}
-
-fn four_cpus() -> Ran {
-    let done = on(KERNEL, &["--cpus", "4", "--bring", "getent", "--env", "EXPECT_CPUS=4"], &[])?;
-    done.left(0)?;
-    done.says("test boot cpus ... ok")?;
-    done.says("test boot hotplug ... ok")
-}
-
-fn one_cpu_and_little_memory() -> Ran {
-    let options = [
-        "--bring",
-        "getent",
-        "--cpus",
-        "1",
-        "--memory",
-        "256",
-        "--env",
-        "EXPECT_CPUS=1",
-        "--env",
-        "EXPECT_MEMORY_MIB=256",
-    ];
-    let done = on(KERNEL, &options, &[])?;
-    done.left(0)?;
-    done.says("test boot cpus ... ok")?;
-    done.says("test boot memory ... ok")?;
-    done.says("test boot hotplug ... ignored, needs two CPUs")
 }

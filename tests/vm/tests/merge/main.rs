@@ -89,7 +89,7 @@ impl Reports {
 
 fn test(name: &str, outcome: Outcome) -> Test {
     let output = format!("output of {name}\n");
-    Test { binary: "live".into(), name: name.into(), outcome, seconds: 0.5, output, dropped: 0 }
+    Test { binary: "live".into(), name: name.into(), outcome, seconds: 0.5, output: output.as_str().into(), dropped: 0 }
 }
 
 fn shard(slice: &str, kernels: &[&str], tests: &[Test]) -> Matrix {
