@@ -1,8 +1,9 @@
-//! Loads a program; a refused one is verified at most twice.
+//! Loads a program; a refused one is verified at most twice, or three times if its reason is very long.
 //!
 //! The first load requests only the reason and statistics (`BPF_LOG_STATS`, Linux 5.2), which cost nothing and fit into
-//! a small buffer. So the reason is known even if the log of the whole walk is cut off. Only a refused program is
-//! loaded once more, with each step in the log, to find where the walk ended. This is skipped for a program of more
+//! a small buffer; if they do not, a second load gets a large one. So the reason is known even if the log of the whole
+//! walk is cut off. Only a refused program is loaded once more, with each step in the log, to find where the walk
+//! ended. This is skipped for a program of more
 //! than a million steps: the second walk would take as long as the first, and the location where the limit was reached
 //! means nothing.
 //!
@@ -29,17 +30,22 @@ use crate::{
     token::{Need, Tokens, is_refusal},
 };
 
-/// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
-/// thousand.
-const REASON: usize = 64 << 10;
+/// Buffer size in bytes for the reason and statistics. A sentence and the statistics have at most some hundred bytes
+/// each. Rare reasons have many lines, for example one for each reference that is not released. Every program that is
+/// loaded writes to the whole buffer when it is cleared, so it is small.
+const REASON: usize = 4 << 10;
 
 /// Buffer size in bytes for a whole log: the limit of all kernels (`UINT_MAX >> 8`). Only the memory that the kernel
 /// writes to is used.
 const WHOLE: usize = (u32::MAX >> 8) as usize;
 
-/// Size in bytes of the allocation for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`)
-/// and clears it, which touches each page. More is mapped anew each time.
-const MAPPED: usize = 33 << 20;
+/// Returns cleared memory for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) and clears
+/// it, which touches each page. More is mapped anew each time.
+fn whole() -> Vec<u8> {
+    let mut memory = vec![0; 33 << 20];
+    memory.truncate(WHOLE);
+    memory
+}
 
 /// The kernel's response to a program that it refused.
 pub(super) struct Refusal {
@@ -88,40 +94,39 @@ fn first_with(
     token: Option<BorrowedFd<'_>>,
     level: LogLevel,
 ) -> Result<Accepted, Refusal> {
-    let (allocated, size) = if level == LogLevel::Reason { (REASON, REASON) } else { (MAPPED, WHOLE) };
-    let mut memory = vec![0; allocated];
-    let room = memory.get_mut(..size).unwrap_or_default();
+    let mut room = if level == LogLevel::Reason { vec![0; REASON] } else { whole() };
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
-    let mut answer = load_retrying(program, token, level, room);
+    let mut answer = load_retrying(program, token, level, &mut room);
     // A kernel without `fd_array_cnt` answers E2BIG if its `union bpf_attr` ends before it, and EINVAL (`CHECK_ATTR`)
     // if another command made the union longer: 6.7 to 6.13.
     #[cfg(feature = "load-options")]
-    if matches!(errno(&answer), Some(libc::E2BIG | libc::EINVAL)) && !program.bound.is_empty() && is_blank(room) {
+    if matches!(errno(&answer), Some(libc::E2BIG | libc::EINVAL)) && !program.bound.is_empty() && is_blank(&room) {
         program.bound = &[];
-        answer = load_retrying(program, token, level, room);
+        answer = load_retrying(program, token, level, &mut room);
     }
-    if errno(&answer) == Some(libc::EPERM) && is_blank(room) {
+    if errno(&answer) == Some(libc::EPERM) && is_blank(&room) {
         // The verifier has not seen the program: perhaps the limit of locked memory is reached.
-        answer = charged(token, &mut |token| load_retrying(program, token, level, room));
+        answer = charged(token, &mut |token| load_retrying(program, token, level, &mut room));
     }
     if errno(&answer) == Some(libc::ENOSPC) {
         // The log did not fit, which hides the verifier's verdict.
         #[cfg(feature = "load-options")]
         if level != LogLevel::Reason {
-            return without_steps(program, token, room);
+            return without_steps(program, token, &room);
         }
-        answer = load_retrying(program, token, LogLevel::Reason, &mut []);
+        room = whole();
+        answer = load_retrying(program, token, LogLevel::Reason, &mut room);
     }
     match answer {
-        Ok(program) => Ok(Accepted::with(program, room)),
-        Err(error) => Err(Refusal { error, log: text(room) }),
+        Ok(program) => Ok(Accepted::with(program, &room)),
+        Err(error) => Err(Refusal { error, log: text(&room) }),
     }
 }
 
 /// Loads a program whose log with each step did not fit into `room`, and appends the statistics to that part of it.
 #[cfg(feature = "load-options")]
 fn without_steps(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>, room: &[u8]) -> Result<Accepted, Refusal> {
-    let mut reason = vec![0; REASON];
+    let mut reason = whole();
     match load_retrying(program, token, LogLevel::Reason, &mut reason) {
         Ok(program) => {
             let log = format!("{}{}{}", text(room), cut_off(), text(&reason));
@@ -156,14 +161,13 @@ impl Refusal {
         if sentence.map_or(!differs, verifier::is_too_large) {
             return Err(self.without_location(program, shared));
         }
-        let mut memory = vec![0; MAPPED];
-        let room = memory.get_mut(..WHOLE).unwrap_or_default();
-        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, room) {
-            Ok(program) => return Ok(Accepted::with(program, room)),
+        let mut room = whole();
+        let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
+            Ok(program) => return Ok(Accepted::with(program, &room)),
             Err(error) => error,
         };
-        let mut log = text(room);
-        drop(memory);
+        let mut log = text(&room);
+        drop(room);
         // A log that lost its end stops in the middle of a step, which may look like a reason.
         let own = verifier::reason_in_log(&log).filter(|own| differs || sentence == Some(*own));
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(output_beyond_the_stack_is_refused).needs(root),
         test!(unset_return_value_is_refused).needs(root),
         test!(long_log_is_read_whole).needs(root),
+        test!(long_reason_is_read_whole).needs(root),
         test!(refused_program_is_verified_twice).needs(root),
         test!(refused_probe_is_verified_twice).needs(root),
         test!(too_large_program_is_verified_once).needs(root),
@@ -187,6 +188,29 @@ fn too_large_program_is_verified_once() {
         assert!(error.verifier_log().unwrap().contains("processed 1000001 insns"), "the log has the statistics");
         assert_eq!(answers().len() - before, 1, "{:?}", answers());
     }
+}
+
+/// The reason alone has a line for each of 400 references, and so does not fit into the buffer of the first load.
+fn long_reason_is_read_whole() {
+    const REFERENCES: usize = 400;
+    let mut object = ObjectBuilder::new("GPL");
+    let events = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
+    let mut asm = Assembler::new();
+    for _ in 0..REFERENCES {
+        asm.load_map(R1, events);
+        asm.mov(R2, 8);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_ringbuf_reserve);
+    }
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tp/sys_enter", "send", asm);
+    let error = Object::parse(&object.write().unwrap()).unwrap().load().unwrap_err();
+    assert_eq!(errno(&error), libc::EINVAL);
+    // Either one of these lines or what follows them: `… would lead to reference leak` since Linux 6.13.
+    assert!(error.to_string().contains("reference"), "{error}");
+    let log = error.verifier_log().unwrap();
+    assert_eq!(log.matches("Unreleased reference").count(), REFERENCES, "{} bytes", log.len());
 }
 
 fn accepted_program_is_verified_once() {
