@@ -48,20 +48,20 @@ const CHECKS: &[Check] = &[
 /// What ran before on the bare machine, and is not to be run again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Exit status and seconds of the README's `trace`, run before
+    /// End of the README's `trace`, run before
     ///
-    /// `cargo run --release -- trace …` ran on the bare machine.
+    /// Exit status and seconds. `cargo run --release -- trace …` ran on the bare machine.
     #[arg(long, value_name = "STATUS:SECONDS")]
     traced: Option<Before>,
 
-    /// Exit status and seconds of `cargo test --workspace`, run before
+    /// End of `cargo test --workspace`, run before
     ///
-    /// It ran on the bare machine. Tests that need a tool run again.
+    /// Exit status and seconds. It ran on the bare machine. Tests that need a tool run again.
     #[arg(long, value_name = "STATUS:SECONDS")]
     tested: Option<Before>,
 
     /// Seconds that passed before, with both commands
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
     elapsed: u64,
 }
 

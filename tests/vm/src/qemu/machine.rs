@@ -124,12 +124,18 @@ mod tests {
             complaints: "/c".into(),
             incoming: None,
         };
-        let line: Vec<String> = machine
-            .arguments(&files, Accelerator::Tcg)
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
-        let after = |name: &str| line.iter().skip_while(|word| *word != name).nth(1).unwrap();
+        let line = |accelerator| -> Vec<String> {
+            let words = machine.arguments(&files, accelerator);
+            words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+        };
+        let after = |line: &[String], name: &str| line.iter().skip_while(|word| *word != name).nth(1).unwrap().clone();
+        let real = line(Accelerator::Kvm);
+        assert_eq!(after(&real, "-cpu"), "host");
+        assert!(!after(&real, "-append").contains("norandmaps"), "only an emulator is slow with random addresses");
+        let line = line(Accelerator::Tcg);
+        let after = |name: &str| after(&line, name);
+        assert_eq!(after("-cpu"), EMULATED_CPU);
+        assert!(after("-append").contains(" norandmaps "));
         assert_eq!(after("-smp"), "cpus=2,maxcpus=4");
         assert_eq!(after("-m"), "256M");
         assert!(after("-append").ends_with(" quiet"));
