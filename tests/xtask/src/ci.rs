@@ -45,7 +45,7 @@ const CHECKS: &[Check] = &[
     ("comparison on other kernels", compare_matrix::compare),
 ];
 
-/// What ran before on the bare machine, and is not to be run again.
+/// The commands that ran before on the bare machine, and are not run again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// End of the README's `trace`, run before
@@ -112,7 +112,7 @@ pub(crate) fn all(arguments: &Arguments) -> ExitCode {
     if rows.iter().all(|row| row.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns the rows of what ran before. The last one is the time between and after the two commands, in which tools
+/// Returns the rows of the commands that ran before. The last one is the time between and after the two commands, in which tools
 /// are installed and this program is built.
 fn before(arguments: &Arguments) -> Vec<Row> {
     let commands = [("the README's trace, bare", arguments.traced), ("the README's tests, bare", arguments.tested)];
