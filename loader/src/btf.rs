@@ -35,6 +35,7 @@ mod header;
 pub mod kernel;
 mod kind;
 mod names;
+mod network;
 pub(crate) mod sanitize;
 mod ty;
 mod value;
@@ -50,6 +51,7 @@ pub use self::{
     ext::{Ext, Records},
     kind::Kind,
     ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
+    network::NetworkType,
     value::Value,
     view::Btf,
 };

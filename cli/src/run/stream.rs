@@ -14,11 +14,14 @@ use cutaway::{Loaded, MapSpec, Stopper, Wake, btf::Btf};
 use super::{
     arguments::{Arguments, Format},
     attach::Attached,
-    buffers::{Buffers, Source},
+    buffers::{Buffers, Record, Source},
     counted::LossesOfRun,
     dump,
+    command_tree::CommandTree,
     output::Output,
+    progress::Progress,
     record_type::Records,
+    selection::Selection,
     summary::{SourceSummary, Summary},
 };
 use crate::{
@@ -34,7 +37,12 @@ pub(super) struct Stream<'a, 'b> {
     output: Output<'b>,
     /// The record types of each source, in the order of the sources.
     records: &'a [Records<'b>],
+    selection: Selection<'b>,
+    tree: Option<&'a CommandTree>,
+    /// `None` if the line is not shown.
+    progress: Option<Progress>,
     received: u64,
+    printed: u64,
     /// Received records of each source, in the order of the sources.
     received_by_source: Vec<u64>,
     /// Corrupt records that were skipped.
@@ -45,10 +53,27 @@ pub(super) struct Stream<'a, 'b> {
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
-    pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stopper) -> Self {
-        let output = Output::new(arguments.format, records);
-        let received_by_source = vec![0; records.len()];
-        Self { arguments, output, records, received: 0, received_by_source, unreadable: 0, stop, closed: false }
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        records: &'a [Records<'b>],
+        selection: Selection<'b>,
+        tree: Option<&'a CommandTree>,
+        stop: Stopper,
+    ) -> Self {
+        Self {
+            arguments,
+            output: Output::new(arguments.format, arguments.timestamps, records),
+            records,
+            selection,
+            tree,
+            progress: Progress::start(),
+            received: 0,
+            printed: 0,
+            received_by_source: vec![0; records.len()],
+            unreadable: 0,
+            stop,
+            closed: false,
+        }
     }
 
     /// Returns the received and lost records of all sources.
@@ -57,6 +82,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let each = each.map(|((source, lost), &received)| SourceSummary { source, received, lost }).collect();
         Summary {
             received: self.received,
+            printed: self.selection.is_active().then_some(self.printed),
             unreadable: self.unreadable,
             each,
             of_unknown_maps: lost.of_unknown_maps,
@@ -88,7 +114,13 @@ impl<'a, 'b> Stream<'a, 'b> {
         let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
         let stop = self.stop.clone();
         let command = match (arguments.command.split_first(), process) {
-            (Some((program, rest)), _) => Some(Child::start(program, rest, Stdio::inherit(), move || stop.stop())?),
+            (Some((program, rest)), _) => {
+                let start = || Child::start(program, rest, Stdio::inherit(), move || stop.stop());
+                Some(match self.tree {
+                    Some(tree) => tree.from_here(start)?,
+                    None => start()?,
+                })
+            }
             (None, Some(process)) => {
                 process.at_end(move || stop.stop())?;
                 None
@@ -106,6 +138,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         let command = command.map(Child::end).transpose();
         drop(attached);
         let outcome = outcome.and_then(|()| self.drain(buffers));
+        self.progress = None;
+        self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
         command?;
         outcome
     }
@@ -134,11 +168,17 @@ impl<'a, 'b> Stream<'a, 'b> {
     /// Prints records as they arrive, until the run ends.
     fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.is_done() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
+            let left = |at: Instant| at.saturating_duration_since(Instant::now());
+            let is_over = deadline.map(left) == Some(Duration::ZERO);
+            let next = deadline.into_iter().chain(self.progress.as_ref().map(Progress::next)).min();
+            if self.is_done() || is_over || buffers.wait(next.map(left))? == Wake::Stopped {
                 return Ok(());
             }
             self.drain(buffers)?;
+            let printed = self.selection.is_active().then_some(self.printed);
+            if let Some(progress) = &mut self.progress {
+                progress.update(self.received, printed);
+            }
         }
     }
 
@@ -147,6 +187,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         if self.is_done() {
             return Ok(());
         }
+        self.output.receive();
         let mut failed = Ok(());
         let unreadable = buffers.drain(|record| {
             let Some(records) = self.records.get(record.source) else { return true };
@@ -154,13 +195,22 @@ impl<'a, 'b> Stream<'a, 'b> {
             if let Some(received) = self.received_by_source.get_mut(record.source) {
                 *received += 1;
             }
-            let written = self.output.record(record, records);
-            failed = self.check_output(written);
+            failed = self.print(record, records);
             failed.is_ok() && !self.is_done()
         })?;
         self.unreadable += unreadable;
         failed?;
         let written = self.output.flush();
+        self.check_output(written)
+    }
+
+    /// Prints a record, if it is selected.
+    fn print(&mut self, record: &Record<'_>, records: &Records<'b>) -> Result<(), CliError> {
+        if !self.selection.admits(record.bytes, records)? {
+            return Ok(());
+        }
+        self.printed += 1;
+        let written = self.output.record(record, records);
         self.check_output(written)
     }
 
@@ -207,6 +257,6 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// Returns whether `--count` is reached, or stdout is closed.
     fn is_done(&self) -> bool {
-        self.closed || self.arguments.count.is_some_and(|most| self.received >= most)
+        self.closed || self.arguments.count.is_some_and(|most| self.printed >= most)
     }
 }
