@@ -23,7 +23,9 @@
 //!     progress.rs         received records and their rate, if stdout is no terminal
 //!     verifier_log.rs     the verifier's logs
 //!     output.rs           record ──▶ line: table, JSON or hex
-//!     dump.rs             at the end: variables and map elements
+//!     maps.rs             the elements of maps
+//!     variables.rs        at the end: the values of variables
+//!     tick.rs             a timer of the loop
 //!     summary.rs          received and lost records
 //! ```
 //!
@@ -36,11 +38,11 @@ mod buffers;
 mod choices;
 mod command_tree;
 mod counted;
-mod dump;
 mod effects;
 mod filter;
 mod globals;
 mod losses;
+mod maps;
 mod output;
 mod program_args;
 mod progress;
@@ -50,9 +52,11 @@ mod skipped;
 mod stream;
 mod submit_sites;
 mod summary;
+mod tick;
 mod timestamps;
 mod type_candidates;
 mod type_choice;
+mod variables;
 mod verifier_log;
 
 use std::path::Path;
@@ -73,7 +77,7 @@ pub(crate) use self::{
     skipped::Skipped,
 };
 use self::{
-    arguments::Format, buffers::Source, command_tree::CommandTree, record_type::Records, selection::Selection,
+    arguments::Format, buffers::Source, command_tree::CommandTree, maps::MapPrinter, record_type::Records, selection::Selection,
     stream::Stream, submit_sites::SubmitSites, type_candidates::Candidates, verifier_log::VerifierLog,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
@@ -127,15 +131,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     print_record_types(buffers.sources(), &records, &sites);
     warn_of_inner_buffers(&specs);
     attached.report();
-    let mut stream = Stream::new(arguments, &records, selection, tree.as_ref(), stop);
+    let maps = MapPrinter::new(&loaded, &specs, own.as_ref(), arguments.format, &arguments.maps);
+    let maps = Some(&maps).filter(|_| !arguments.maps.is_empty());
+    let mut stream = Stream::new(arguments, &records, selection, tree.as_ref(), maps, stop);
     let outcome = stream.run(&mut buffers, attached, process);
-    let outcome = outcome.and_then(|()| stream.print_state(&loaded, &specs, own.as_ref()));
+    let outcome = outcome.and_then(|()| stream.print_state(&loaded, own.as_ref()));
     let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
     let summary = stream.summary(buffers.sources(), lost);
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
     let (lines, line) = (summary.reasons(), summary.text());
     let strict = if arguments.strict { summary.check_strictly() } else { Ok(()) };
-    drop((buffers, loaded));
+    drop((buffers, maps));
+    drop(loaded);
     lines.iter().for_each(|line| diagnostics::say(line));
     diagnostics::say(&line);
     outcome.and(strict)

@@ -17,8 +17,15 @@ Examples:
       decode records of the map `events` as struct event; exit when ls exits
   cutaway run program.o --set 'limit=10' --duration 5 --variables --maps
   cutaway run program.o --interface lo --count 3 --format json
+  cutaway run - < program.o               read the object from stdin
 
   Run a built-in object (as root):
+  cutaway run --built-in perf-heap --timestamps -- getent ahosts localhost
+  cutaway run --built-in ring --filter 'call.comm == \"getent\"' -- \\
+      getent ahosts localhost
+  cutaway run --built-in ring --only-command -- getent ahosts localhost
+  cutaway run --built-in ring --maps --interval 0.1 -- getent hosts localhost
+  cutaway run --built-in ring --verifier-log=log.txt --strict -- true
   cutaway run --built-in ring -- getent ahosts localhost";
 
 /// The arguments of `cutaway run`.
@@ -88,9 +95,24 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) variables: bool,
 
-    /// Print elements of hash and array maps at the end
-    #[arg(long)]
-    pub(super) maps: bool,
+    /// Print the elements of all maps, or of map NAME
+    ///
+    /// At the end, and every --interval. Repeatable. Elements of hashes are
+    /// sorted by value, the largest first; those of arrays by index. A per-CPU
+    /// map has the sum, and the value of each CPU that is not 0.
+    ///
+    /// Counts of buckets are drawn as a histogram: an array with the word
+    /// log2, linear or hist in its name, or a member `slots` of a value.
+    /// Stacks have the names of functions. They are printed below elements
+    /// with a member whose name contains `stack`. A map that cannot be read
+    /// has a line with the reason.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) maps: Vec<String>,
+
+    /// Print the maps every SECS seconds, too
+    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds, requires = "maps")]
+    pub(super) interval: Option<Duration>,
 
     /// Print counts of received and lost records
     ///

@@ -21,6 +21,7 @@ use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramS
 use super::{
     arguments::{Arguments, Format},
     attach::takes_attach_point,
+    maps,
     program_args::{ProgramArgs, pairs},
     record_type::abbreviated,
 };
@@ -187,6 +188,7 @@ pub(super) fn check_maps(object: &Object, arguments: &Arguments) -> Result<(), C
         let why = if has(&is_ring) { "the object's rings overwrite old records and are not read" } else { NO_BUFFER };
         return refuse(format!("--count {count}"), why);
     }
+    maps::check_names(object.maps(), &arguments.maps)?;
     match &arguments.pins {
         Some(directory) if !has(&|map| map.pinning == Pinning::ByName) => {
             refuse(format!("--pins {}", directory.display()), "the object pins no map by name")

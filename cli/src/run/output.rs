@@ -327,3 +327,14 @@ fn cell(value: &Value<'_>) -> String {
 pub(super) fn spaced(bytes: &[u8]) -> String {
     bytes.chunks(8).map(decode::hex).collect::<Vec<_>>().join(" ")
 }
+
+/// Decodes bytes by their type, if it is known.
+pub(super) fn read<'a>(btf: Option<&'a Btf<'_>>, id: Option<u32>, bytes: &'a [u8]) -> Option<Value<'a>> {
+    let (btf, id) = btf.zip(id)?;
+    Some(btf.value(id, bytes))
+}
+
+/// Formats a value, or its bytes if it is not decoded.
+pub(super) fn text(value: Option<&Value<'_>>, bytes: &[u8]) -> String {
+    value.map_or_else(|| spaced(bytes), ToString::to_string)
+}

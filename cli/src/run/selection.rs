@@ -163,7 +163,7 @@ impl<'a> Selection<'a> {
 
 /// Returns the process id of a record, by the name of the member. A member of the record comes before those of nested
 /// structures.
-fn pid(record: &Value<'_>) -> Option<u32> {
+pub(super) fn pid(record: &Value<'_>) -> Option<u32> {
     let Value::Struct(fields) = record else { return None };
     let number = |value: &Value<'_>| match value {
         Value::Unsigned(pid) => u32::try_from(*pid).ok(),

@@ -9,20 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Loaded, MapSpec, Stopper, Wake, btf::Btf};
+use cutaway::{Loaded, Stopper, Wake, btf::Btf};
 
 use super::{
     arguments::{Arguments, Format},
     attach::Attached,
     buffers::{Buffers, Record, Source},
     counted::LossesOfRun,
-    dump,
+    maps::MapPrinter,
     command_tree::CommandTree,
     output::Output,
     progress::Progress,
     record_type::Records,
     selection::Selection,
     summary::{SourceSummary, Summary},
+    tick::Tick,
+    timestamps::Clock,
+    variables,
 };
 use crate::{
     child::{Child, Process},
@@ -30,6 +33,9 @@ use crate::{
     error::CliError,
     terminal,
 };
+
+/// Interval at which the mappings of a process are read.
+const OBSERVE: Duration = Duration::from_millis(100);
 
 /// The state of a run: its output, its counts, and the conditions that end it.
 pub(super) struct Stream<'a, 'b> {
@@ -39,6 +45,12 @@ pub(super) struct Stream<'a, 'b> {
     records: &'a [Records<'b>],
     selection: Selection<'b>,
     tree: Option<&'a CommandTree>,
+    /// `None` without `--maps`.
+    maps: Option<&'a MapPrinter<'a>>,
+    /// The next time at which maps are printed.
+    interval: Option<Tick>,
+    /// The next time at which the mappings of a process are read, and the process.
+    observed: Option<(Tick, u32)>,
     /// `None` if the line is not shown.
     progress: Option<Progress>,
     received: u64,
@@ -58,6 +70,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         records: &'a [Records<'b>],
         selection: Selection<'b>,
         tree: Option<&'a CommandTree>,
+        maps: Option<&'a MapPrinter<'a>>,
         stop: Stopper,
     ) -> Self {
         Self {
@@ -66,6 +79,9 @@ impl<'a, 'b> Stream<'a, 'b> {
             records,
             selection,
             tree,
+            maps,
+            interval: arguments.interval.map(Tick::after),
+            observed: None,
             progress: Progress::start(),
             received: 0,
             printed: 0,
@@ -127,6 +143,8 @@ impl<'a, 'b> Stream<'a, 'b> {
             }
             (None, None) => None,
         };
+        let pid = command.as_ref().and_then(Child::pid).or(arguments.program.pid);
+        self.observed = pid.filter(|_| self.maps.is_some_and(MapPrinter::has_stacks)).map(|pid| (Tick::now(OBSERVE), pid));
         let outcome = self.iterate(&attached).and_then(|()| {
             // Without attached programs no records follow: those that were run once and the iterators are done.
             let idle = attached.attached.is_empty()
@@ -170,16 +188,55 @@ impl<'a, 'b> Stream<'a, 'b> {
         loop {
             let left = |at: Instant| at.saturating_duration_since(Instant::now());
             let is_over = deadline.map(left) == Some(Duration::ZERO);
-            let next = deadline.into_iter().chain(self.progress.as_ref().map(Progress::next)).min();
+            let next = deadline.into_iter().chain(self.progress.as_ref().map(Progress::next)).chain(self.ticks()).min();
             if self.is_done() || is_over || buffers.wait(next.map(left))? == Wake::Stopped {
                 return Ok(());
             }
             self.drain(buffers)?;
+            self.tick()?;
             let printed = self.selection.is_active().then_some(self.printed);
             if let Some(progress) = &mut self.progress {
                 progress.update(self.received, printed);
             }
         }
+    }
+
+    /// Returns the times of the next ticks.
+    fn ticks(&self) -> impl Iterator<Item = Instant> {
+        let observed = self.observed.iter().map(|(tick, _)| tick.next());
+        self.interval.iter().map(Tick::next).chain(observed).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Does what is due now: prints maps, and reads the mappings of the process.
+    fn tick(&mut self) -> Result<(), CliError> {
+        if let (Some((tick, pid)), Some(maps)) = (&mut self.observed, self.maps)
+            && tick.is_due()
+        {
+            maps.observe(*pid);
+        }
+        if self.interval.as_mut().is_some_and(Tick::is_due) {
+            let clock = Clock::new();
+            let time = clock.time(None);
+            let head = match self.arguments.format {
+                Format::Json => terminal::json(&serde_json::json!({ "maps_at": time.rfc3339() }))?,
+                Format::Table | Format::Hex => format!("--- {}", clock.local(time)),
+            };
+            self.print_maps(vec![head])?;
+        }
+        Ok(())
+    }
+
+    /// Prints the lines, then the maps.
+    fn print_maps(&mut self, mut lines: Vec<String>) -> Result<(), CliError> {
+        if let Some(maps) = self.maps {
+            lines.extend(maps.lines()?);
+        }
+        for line in lines {
+            let written = self.output.line(&terminal::clean(&line));
+            self.check_output(written)?;
+        }
+        let written = self.output.flush();
+        self.check_output(written)
     }
 
     /// Prints the available records.
@@ -215,32 +272,18 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Prints the variables with `--variables`, and the elements of maps with `--maps`.
-    pub(super) fn print_state(
-        &mut self,
-        loaded: &Loaded,
-        specs: &[MapSpec],
-        btf: Option<&Btf<'_>>,
-    ) -> Result<(), CliError> {
+    pub(super) fn print_state(&mut self, loaded: &Loaded, btf: Option<&Btf<'_>>) -> Result<(), CliError> {
         let (arguments, mut lines) = (self.arguments, Vec::new());
         if arguments.variables {
-            let variables = dump::variables(loaded, btf, arguments.format)?;
-            if variables.is_empty() {
+            lines = variables::lines(loaded, btf, arguments.format)?;
+            if lines.is_empty() {
                 diagnostics::say("--variables: the object has no global variables");
             }
-            lines.extend(variables);
         }
-        if arguments.maps {
-            if !specs.iter().any(dump::is_shown) {
-                diagnostics::say("--maps: the object has no hash and no array");
-            }
-            lines.extend(dump::maps(loaded, specs, btf, arguments.format)?);
+        if self.maps.is_some_and(|maps| !maps.has_maps()) {
+            diagnostics::say("--maps: the object has no map with elements");
         }
-        for line in lines {
-            let written = self.output.line(&terminal::clean(&line));
-            self.check_output(written)?;
-        }
-        let written = self.output.flush();
-        self.check_output(written)
+        self.print_maps(lines)
     }
 
     /// Checks the result of writing to stdout. A closed stdout is not an error, but ends the run.

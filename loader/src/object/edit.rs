@@ -195,7 +195,7 @@ impl Object {
     /// # Errors
     ///
     /// [`Error::NoSuchName`] if the object has no variable `name`.
-    #[doc(alias("bpf_map__initial_value", "initial_value"))]
+    #[doc(alias = "bpf_map__initial_value")]
     pub fn initial_value(&self, name: &str) -> Result<Vec<u8>, Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));

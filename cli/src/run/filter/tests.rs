@@ -198,8 +198,8 @@ fn samples() -> impl Strategy<Value = Sample> {
             };
             Sample {
                 whole: format!("({} {sign} {})", left.whole, right.whole),
-                short: format!("{} {sign} {}", side(&left, *strength), side(&right, strength + 1)),
-                strength: *strength,
+                short: format!("{} {sign} {}", side(&left, strength), side(&right, strength + 1)),
+                strength,
                 value: left.value.zip(right.value).and_then(|(left, right)| apply(left, right)),
             }
         })

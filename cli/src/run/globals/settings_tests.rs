@@ -9,7 +9,7 @@ fn object() -> Object {
 /// Sets these, and returns the variable's value as text.
 fn set(name: &str, settings: &[&str]) -> Result<String, String> {
     let mut object = object();
-    let types = object.btf().unwrap().into_owned();
+    let types = object.btf().unwrap();
     let btf = Btf::parse(&types).unwrap();
     let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
     apply(&mut object, &settings, Some(&btf)).map_err(|error| error.to_string())?;
