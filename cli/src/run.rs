@@ -25,6 +25,7 @@
 //!     output.rs           record ──▶ line: table, JSON or hex
 //!     maps.rs             the elements of maps
 //!     variables.rs        at the end: the values of variables
+//!     prints.rs           texts that programs print
 //!     tick.rs             a timer of the loop
 //!     summary.rs          received and lost records
 //! ```
@@ -44,6 +45,7 @@ mod globals;
 mod losses;
 mod maps;
 mod output;
+mod prints;
 mod program_args;
 mod progress;
 mod record_type;
@@ -77,8 +79,17 @@ pub(crate) use self::{
     skipped::Skipped,
 };
 use self::{
-    arguments::Format, buffers::Source, command_tree::CommandTree, maps::MapPrinter, record_type::Records, selection::Selection,
-    stream::Stream, submit_sites::SubmitSites, type_candidates::Candidates, verifier_log::VerifierLog,
+    arguments::Format,
+    buffers::Source,
+    command_tree::CommandTree,
+    maps::MapPrinter,
+    prints::{Printing, Prints},
+    record_type::Records,
+    selection::Selection,
+    stream::{Extras, Stream},
+    submit_sites::SubmitSites,
+    type_candidates::Candidates,
+    verifier_log::VerifierLog,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
@@ -106,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let needs_candidates = names.iter().any(|name| !given.contains_key(name));
     let own_types = own.as_ref().filter(|_| needs_candidates);
     let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
-    let sites = submit_sites::of(&object);
+    let (sites, printing) = (submit_sites::of(&object), Printing::of(&object));
     let specs = object.maps().to_vec();
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
@@ -121,6 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     });
     let records: Vec<_> = records.collect();
     let selection = Selection::new(arguments.filter.as_ref(), tree.as_ref(), &records)?;
+    let prints = Prints::start(printing, &loaded);
     let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
@@ -133,7 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     attached.report();
     let maps = MapPrinter::new(&loaded, &specs, own.as_ref(), arguments.format, &arguments.maps);
     let maps = Some(&maps).filter(|_| !arguments.maps.is_empty());
-    let mut stream = Stream::new(arguments, &records, selection, tree.as_ref(), maps, stop);
+    let mut stream = Stream::new(arguments, &records, selection, Extras { tree: tree.as_ref(), maps, prints }, stop);
     let outcome = stream.run(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.print_state(&loaded, own.as_ref()));
     let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
@@ -141,7 +153,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
     let (lines, line) = (summary.reasons(), summary.text());
     let strict = if arguments.strict { summary.check_strictly() } else { Ok(()) };
-    drop((buffers, maps));
+    drop((stream, buffers));
     drop(loaded);
     lines.iter().for_each(|line| diagnostics::say(line));
     diagnostics::say(&line);

@@ -50,8 +50,8 @@ pub use self::{
     error::Broken,
     ext::{Ext, Records},
     kind::Kind,
-    ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
     network::NetworkType,
+    ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
     value::Value,
     view::Btf,
 };

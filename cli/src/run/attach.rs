@@ -16,8 +16,8 @@
 use std::collections::BTreeMap;
 
 use cutaway::{
-    AttachContext, AttachField, AttachType, Link, LinkTarget, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T,
-    Target, TestRun,
+    AttachContext, AttachField, AttachType, Link, LinkTarget, Links, Loaded, MapType, Program, ProgramSpec,
+    ProgramType as T, Target, TestRun,
 };
 
 use super::{

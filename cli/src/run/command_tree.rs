@@ -30,8 +30,12 @@ impl CommandTree {
             let section = &mut object.program_mut(&name)?.section;
             section.autoload = name == names::FOLLOW;
         }
-        let buffers: Vec<String> =
-            object.maps().iter().filter(|map| map.map_type == MapType::PERF_EVENT_ARRAY).map(|map| map.name.clone()).collect();
+        let buffers: Vec<String> = object
+            .maps()
+            .iter()
+            .filter(|map| map.map_type == MapType::PERF_EVENT_ARRAY)
+            .map(|map| map.name.clone())
+            .collect();
         for name in buffers {
             object.map_mut(&name)?.autocreate = false;
         }

@@ -154,7 +154,8 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
         Kind::Ptr => integer(text, size, Some(false)),
         _ => {
             let member = ty.members().find(|member| !member.name.is_empty());
-            let member = member.map(|member| format!("set a member, as in .{}=…, or ", String::from_utf8_lossy(member.name)));
+            let member =
+                member.map(|member| format!("set a member, as in .{}=…, or ", String::from_utf8_lossy(member.name)));
             let advice = member.unwrap_or_default();
             Err(format!("it is a {}: {advice}give its {size} bytes as hex:…", ty.to_string().trim()))
         }

@@ -67,7 +67,9 @@ pub(super) fn check_names(specs: &[MapSpec], names: &[String]) -> Result<(), Cli
             Some(spec) if spec.name.starts_with('.') => {
                 return refuse("it holds global variables; print them with --variables".to_owned());
             }
-            Some(spec) if !is_listed(spec) => return refuse(format!("a {} has records, which run prints", spec.map_type)),
+            Some(spec) if !is_listed(spec) => {
+                return refuse(format!("a {} has records, which run prints", spec.map_type));
+            }
             Some(_) => {}
         }
     }
@@ -251,13 +253,7 @@ impl<'a> MapPrinter<'a> {
     }
 
     /// Formats the stacks of a map, those without a reference in the table.
-    fn stacks(
-        &self,
-        map: &Map,
-        spec: &MapSpec,
-        stacks: &Stacks<'_>,
-        lines: &mut Vec<String>,
-    ) -> Result<(), CliError> {
+    fn stacks(&self, map: &Map, spec: &MapSpec, stacks: &Stacks<'_>, lines: &mut Vec<String>) -> Result<(), CliError> {
         let all = stacks::read_all(map)?;
         let mut symbols = self.symbols.borrow_mut();
         let build_ids = stacks::has_build_ids(map);

@@ -269,12 +269,13 @@ fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec
 /// Returns whether a type is too wide for a column: a structure, a union, or an array of other elements than bytes.
 fn is_wide(btf: &Btf<'_>, id: u32) -> bool {
     // The address of a structure has a column.
-    btf.network_type(id).is_none() && btf.resolve(id).is_none_or(|ty| match ty.array() {
-        Some(array) => {
-            btf.resolve(array.element).is_none_or(|element| element.kind() != Kind::Int || element.size() != 1)
-        }
-        None => ty.kind().is_composite(),
-    })
+    btf.network_type(id).is_none()
+        && btf.resolve(id).is_none_or(|ty| match ty.array() {
+            Some(array) => {
+                btf.resolve(array.element).is_none_or(|element| element.kind() != Kind::Int || element.size() != 1)
+            }
+            None => ty.kind().is_composite(),
+        })
 }
 
 /// Returns the width of most values of a type, and whether they are aligned to the right.

@@ -82,7 +82,8 @@ impl<'a> Selection<'a> {
             return Ok(());
         }
         let has_pid = |shape: &Shape<'a>| pid(&shape.btf.value(shape.id, &vec![0; shape.size])).is_some();
-        let lacks = |records: &&Records<'a>| records.are_known() && !records.known_shapes().any(|shape| has_pid(&shape));
+        let lacks =
+            |records: &&Records<'a>| records.are_known() && !records.known_shapes().any(|shape| has_pid(&shape));
         let without: Vec<_> = sources.iter().filter(lacks).map(|records| format!("`{}`", records.map())).collect();
         if without.len() == sources.len() {
             return Err(CliError::new(
@@ -91,7 +92,9 @@ impl<'a> Selection<'a> {
             ));
         }
         for map in without {
-            diagnostics::say(&format!("--only-command: no record of {map} is printed: it has no member `pid` or `tgid`"));
+            diagnostics::say(&format!(
+                "--only-command: no record of {map} is printed: it has no member `pid` or `tgid`"
+            ));
         }
         Ok(())
     }

@@ -103,7 +103,9 @@ impl Skipped {
         // Without another program, this is the error anyway.
         self.report(shown, false)?;
         let what = if count == 1 { "1 program is skipped".to_owned() } else { format!("{count} programs are skipped") };
-        Err(CliError::new(format!("--strict: {what} of `{shown}`, see above; fix them, or select others with --program")))
+        Err(CliError::new(format!(
+            "--strict: {what} of `{shown}`, see above; fix them, or select others with --program"
+        )))
     }
 
     /// Prints the reasons. Returns an error if no program runs.

@@ -15,10 +15,11 @@ use super::{
     arguments::{Arguments, Format},
     attach::Attached,
     buffers::{Buffers, Record, Source},
+    command_tree::CommandTree,
     counted::LossesOfRun,
     maps::MapPrinter,
-    command_tree::CommandTree,
     output::Output,
+    prints::{Print, Prints},
     progress::Progress,
     record_type::Records,
     selection::Selection,
@@ -37,6 +38,16 @@ use crate::{
 /// Interval at which the mappings of a process are read.
 const OBSERVE: Duration = Duration::from_millis(100);
 
+/// The parts of a run that only some options or objects need.
+pub(super) struct Extras<'a> {
+    /// The processes of `--only-command`.
+    pub(super) tree: Option<&'a CommandTree>,
+    /// `None` without `--maps`.
+    pub(super) maps: Option<&'a MapPrinter<'a>>,
+    /// `None` if no program prints.
+    pub(super) prints: Option<Prints<'a>>,
+}
+
 /// The state of a run: its output, its counts, and the conditions that end it.
 pub(super) struct Stream<'a, 'b> {
     arguments: &'a Arguments,
@@ -44,9 +55,7 @@ pub(super) struct Stream<'a, 'b> {
     /// The record types of each source, in the order of the sources.
     records: &'a [Records<'b>],
     selection: Selection<'b>,
-    tree: Option<&'a CommandTree>,
-    /// `None` without `--maps`.
-    maps: Option<&'a MapPrinter<'a>>,
+    extras: Extras<'a>,
     /// The next time at which maps are printed.
     interval: Option<Tick>,
     /// The next time at which the mappings of a process are read, and the process.
@@ -69,8 +78,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         arguments: &'a Arguments,
         records: &'a [Records<'b>],
         selection: Selection<'b>,
-        tree: Option<&'a CommandTree>,
-        maps: Option<&'a MapPrinter<'a>>,
+        extras: Extras<'a>,
         stop: Stopper,
     ) -> Self {
         Self {
@@ -78,8 +86,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             output: Output::new(arguments.format, arguments.timestamps, records),
             records,
             selection,
-            tree,
-            maps,
+            extras,
             interval: arguments.interval.map(Tick::after),
             observed: None,
             progress: Progress::start(),
@@ -132,7 +139,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let command = match (arguments.command.split_first(), process) {
             (Some((program, rest)), _) => {
                 let start = || Child::start(program, rest, Stdio::inherit(), move || stop.stop());
-                Some(match self.tree {
+                Some(match self.extras.tree {
                     Some(tree) => tree.from_here(start)?,
                     None => start()?,
                 })
@@ -144,7 +151,8 @@ impl<'a, 'b> Stream<'a, 'b> {
             (None, None) => None,
         };
         let pid = command.as_ref().and_then(Child::pid).or(arguments.program.pid);
-        self.observed = pid.filter(|_| self.maps.is_some_and(MapPrinter::has_stacks)).map(|pid| (Tick::now(OBSERVE), pid));
+        self.observed =
+            pid.filter(|_| self.extras.maps.is_some_and(MapPrinter::has_stacks)).map(|pid| (Tick::now(OBSERVE), pid));
         let outcome = self.iterate(&attached).and_then(|()| {
             // Without attached programs no records follow: those that were run once and the iterators are done.
             let idle = attached.attached.is_empty()
@@ -155,7 +163,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         });
         let command = command.map(Child::end).transpose();
         drop(attached);
-        let outcome = outcome.and_then(|()| self.drain(buffers));
+        let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.read_prints(Prints::read));
         self.progress = None;
         self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
         command?;
@@ -204,16 +212,18 @@ impl<'a, 'b> Stream<'a, 'b> {
     /// Returns the times of the next ticks.
     fn ticks(&self) -> impl Iterator<Item = Instant> {
         let observed = self.observed.iter().map(|(tick, _)| tick.next());
-        self.interval.iter().map(Tick::next).chain(observed).collect::<Vec<_>>().into_iter()
+        let prints = self.extras.prints.iter().map(Prints::next);
+        self.interval.iter().map(Tick::next).chain(observed).chain(prints).collect::<Vec<_>>().into_iter()
     }
 
     /// Does what is due now: prints maps, and reads the mappings of the process.
     fn tick(&mut self) -> Result<(), CliError> {
-        if let (Some((tick, pid)), Some(maps)) = (&mut self.observed, self.maps)
+        if let (Some((tick, pid)), Some(maps)) = (&mut self.observed, self.extras.maps)
             && tick.is_due()
         {
             maps.observe(*pid);
         }
+        self.read_prints(Prints::read_if_due)?;
         if self.interval.as_mut().is_some_and(Tick::is_due) {
             let clock = Clock::new();
             let time = clock.time(None);
@@ -226,9 +236,25 @@ impl<'a, 'b> Stream<'a, 'b> {
         Ok(())
     }
 
+    /// Prints what the programs have printed, as `read` returns it.
+    fn read_prints(
+        &mut self,
+        read: impl FnOnce(&mut Prints<'a>) -> Result<Vec<Print>, CliError>,
+    ) -> Result<(), CliError> {
+        let Some(prints) = &mut self.extras.prints else { return Ok(()) };
+        let prints = read(prints)?;
+        let clock = self.arguments.timestamps.then(Clock::new);
+        for print in &prints {
+            let written = self.output.line(&print.line(self.arguments.format, clock.as_ref())?);
+            self.check_output(written)?;
+        }
+        let written = self.output.flush();
+        self.check_output(written)
+    }
+
     /// Prints the lines, then the maps.
     fn print_maps(&mut self, mut lines: Vec<String>) -> Result<(), CliError> {
-        if let Some(maps) = self.maps {
+        if let Some(maps) = self.extras.maps {
             lines.extend(maps.lines()?);
         }
         for line in lines {
@@ -280,7 +306,7 @@ impl<'a, 'b> Stream<'a, 'b> {
                 diagnostics::say("--variables: the object has no global variables");
             }
         }
-        if self.maps.is_some_and(|maps| !maps.has_maps()) {
+        if self.extras.maps.is_some_and(|maps| !maps.has_maps()) {
             diagnostics::say("--maps: the object has no map with elements");
         }
         self.print_maps(lines)

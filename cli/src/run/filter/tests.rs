@@ -36,7 +36,9 @@ fn verdict(text: &str) -> Verdict {
 /// Returns the error of parsing or checking an expression.
 fn wrong(text: &str) -> String {
     match Filter::parse(text) {
-        Ok(filter) => filter.check(&record(), &enumerators()).map_or_else(|wrong| wrong.to_string(), |()| text.to_owned()),
+        Ok(filter) => {
+            filter.check(&record(), &enumerators()).map_or_else(|wrong| wrong.to_string(), |()| text.to_owned())
+        }
         Err(why) => why,
     }
 }
@@ -96,7 +98,8 @@ fn precedence_is_that_of_c() {
 /// Without a value the condition is unknown, and so is its negation, unless the other operand decides.
 #[test]
 fn missing_value_is_neither_true_nor_false() {
-    for text in ["late == 1", "!(late == 1)", "late", "1 / 0", "path[2].x", "path[-1].x", "1 << 200", "comm[9] == 'x'"] {
+    for text in ["late == 1", "!(late == 1)", "late", "1 / 0", "path[2].x", "path[-1].x", "1 << 200", "comm[9] == 'x'"]
+    {
         assert_eq!(verdict(text), Verdict::Unknown, "{text}");
         assert_eq!(verdict(&format!("({text}) || 1")), Verdict::Matches, "{text}");
         assert_eq!(verdict(&format!("0 && ({text})")), Verdict::Differs, "{text}");

@@ -127,7 +127,9 @@ fn quoted(rest: &str, quote: char, column: usize) -> Result<(TokenKind, &str), W
                 byte.filter(|_| digits.len() == 2)
                     .ok_or_else(|| Wrong::new(here(), "`\\x` needs two hexadecimal digits"))?
             }
-            _ => return Err(Wrong::new(here(), "unknown escape sequence; use \\n, \\t, \\r, \\0, \\\\, \\\" or \\xHH")),
+            _ => {
+                return Err(Wrong::new(here(), "unknown escape sequence; use \\n, \\t, \\r, \\0, \\\\, \\\" or \\xHH"));
+            }
         });
     }
     Err(Wrong::new(column, format!("the closing quote {quote} is missing")))

@@ -58,12 +58,7 @@ pub(super) const LEVELS: [&[(&str, Binary)]; 10] = [
     &[("^", Binary::BitXor)],
     &[("&", Binary::BitAnd)],
     &[("==", Binary::Equal), ("!=", Binary::Unequal)],
-    &[
-        ("<", Binary::Less),
-        ("<=", Binary::LessOrEqual),
-        (">", Binary::Greater),
-        (">=", Binary::GreaterOrEqual),
-    ],
+    &[("<", Binary::Less), ("<=", Binary::LessOrEqual), (">", Binary::Greater), (">=", Binary::GreaterOrEqual)],
     &[("<<", Binary::ShiftLeft), (">>", Binary::ShiftRight)],
     &[("+", Binary::Add), ("-", Binary::Subtract)],
     &[("*", Binary::Multiply), ("/", Binary::Divide), ("%", Binary::Remainder)],

@@ -17,7 +17,8 @@ pub(super) fn set(structure: &mut [u8], first: u32, width: u32, number: &[u8], s
         // Bits are counted from the least significant one on little-endian machines, from the most significant one on
         // others.
         let at = first + bit;
-        let (shift, significance) = if cfg!(target_endian = "little") { (at % 8, bit) } else { (7 - at % 8, width - 1 - bit) };
+        let (shift, significance) =
+            if cfg!(target_endian = "little") { (at % 8, bit) } else { (7 - at % 8, width - 1 - bit) };
         let byte = structure.get_mut(at as usize / 8).ok_or("it reaches beyond the end of the variable")?;
         *byte = *byte & !(1 << shift) | ((extended >> significance & 1) as u8) << shift;
     }
@@ -27,11 +28,7 @@ pub(super) fn set(structure: &mut [u8], first: u32, width: u32, number: &[u8], s
 /// Reads at most 16 bytes in this machine's order as a number.
 fn word(bytes: &[u8]) -> u128 {
     let append = |value: u128, byte: &u8| value << 8 | u128::from(*byte);
-    if cfg!(target_endian = "little") {
-        bytes.iter().rev().fold(0, append)
-    } else {
-        bytes.iter().fold(0, append)
-    }
+    if cfg!(target_endian = "little") { bytes.iter().rev().fold(0, append) } else { bytes.iter().fold(0, append) }
 }
 
 #[cfg(test)]

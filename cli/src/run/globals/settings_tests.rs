@@ -19,23 +19,29 @@ fn set(name: &str, settings: &[&str]) -> Result<String, String> {
 
 #[test]
 fn member_is_set_and_the_others_keep_their_values() {
-    let settings =
-        ["cfg.level=0x10", "cfg.ports[1]=-3", "cfg.mode=FAST", "cfg.target.name=eth0", "cfg.target.limits[1]=9", "cfg.low=15"];
+    let settings = [
+        "cfg.level=0x10",
+        "cfg.ports[1]=-3",
+        "cfg.mode=FAST",
+        "cfg.target.name=eth0",
+        "cfg.target.limits[1]=9",
+        "cfg.low=15",
+    ];
     let whole = "{level: 16, ports: [7, -3, 9], mode: FAST, loud: false, target: {name: \"eth0\", limits: [5, 9]}, low: \
                  15, high: 3}";
     assert_eq!(set("cfg", &settings), Ok(whole.to_owned()));
     assert_eq!(set("table", &["table[1][2]=60", "table[0]=9,8"]), Ok("[[9, 8, 0], [4, 5, 60]]".to_owned()));
-    assert_eq!(
-        set("pairs", &["pairs[1].second=5"]),
-        Ok("[{first: 0, second: 0}, {first: 0, second: 5}]".to_owned())
-    );
+    assert_eq!(set("pairs", &["pairs[1].second=5"]), Ok("[{first: 0, second: 0}, {first: 0, second: 5}]".to_owned()));
     assert_eq!(set("cfg", &["cfg.target=hex:0100000000000000"]).unwrap_err().matches("8 are given").count(), 1);
 }
 
 #[test]
 fn wrong_part_is_refused() {
     for (setting, part) in [
-        ("cfg.levle=1", "struct settings has no member `levle`; its members are level, ports, mode, loud, target, low, high"),
+        (
+            "cfg.levle=1",
+            "struct settings has no member `levle`; its members are level, ports, mode, loud, target, low, high",
+        ),
         ("cfg.ports[3]=1", "[3] is beyond the end: the array has 3 elements"),
         ("cfg.ports[-1]=1", "an index is a number from 0"),
         ("cfg.ports[1=1", "no path"),
@@ -64,9 +70,12 @@ fn network_order_is_that_of_the_type() {
     assert_eq!(set(NetworkType::Number, 4, "127.0.0.1"), Ok(vec![127, 0, 0, 1]));
     assert_eq!(set(NetworkType::Ipv4, 4, "10.0.0.2"), Ok(vec![10, 0, 0, 2]));
     assert_eq!(set(NetworkType::Ipv6, 16, "::1").unwrap().last(), Some(&1));
-    for (network, size, text) in
-        [(NetworkType::Number, 2, "65536"), (NetworkType::Number, 2, "1.2.3.4"), (NetworkType::Ipv4, 4, "::1"), (NetworkType::Ipv6, 16, "x")]
-    {
+    for (network, size, text) in [
+        (NetworkType::Number, 2, "65536"),
+        (NetworkType::Number, 2, "1.2.3.4"),
+        (NetworkType::Ipv4, 4, "::1"),
+        (NetworkType::Ipv6, 16, "x"),
+    ] {
         assert!(set(network, size, text).is_err(), "{text}");
     }
 }

@@ -56,7 +56,9 @@ impl Histogram {
             let values: Vec<_> = element.values.iter().map(|(_, bytes)| read(btf, type_id, bytes)).collect();
             match number::sum(values.iter().map(Option::as_ref)) {
                 Some(sum) => count(&sum),
-                None => element.values.iter().try_fold(0, |all: u64, (_, bytes)| all.checked_add(number::number(bytes)?)),
+                None => {
+                    element.values.iter().try_fold(0, |all: u64, (_, bytes)| all.checked_add(number::number(bytes)?))
+                }
             }
         };
         Some(Self { counts: elements.iter().map(count).collect::<Option<_>>()?, scale })

@@ -137,8 +137,9 @@ mod tests {
 
     #[test]
     fn order_is_by_value() {
-        let mut values = [Value::Signed(-1), Value::Unsigned(u128::from(u64::MAX)), Value::Float(1.5), Value::Signed(-9)]
-            .map(|value| weight(&value).unwrap());
+        let mut values =
+            [Value::Signed(-1), Value::Unsigned(u128::from(u64::MAX)), Value::Float(1.5), Value::Signed(-9)]
+                .map(|value| weight(&value).unwrap());
         values.sort_by(Weight::compare);
         assert_eq!(
             values,

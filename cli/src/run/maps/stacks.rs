@@ -20,7 +20,8 @@ pub(super) struct Stacks<'a> {
 
 impl<'a> Stacks<'a> {
     pub(super) fn of(loaded: &'a Loaded, specs: &[MapSpec]) -> Self {
-        let maps: Vec<_> = specs.iter().filter(|spec| spec.map_type == MapType::STACK_TRACE && spec.autocreate).collect();
+        let maps: Vec<_> =
+            specs.iter().filter(|spec| spec.map_type == MapType::STACK_TRACE && spec.autocreate).collect();
         let map = match maps.as_slice() {
             [only] => loaded.map(&only.name).ok(),
             _ => None,

@@ -159,7 +159,13 @@ impl<'l> Line<'l> {
         let hex = |digits| u64::from_str_radix(digits, 16).ok();
         let (start, end) = range.split_once('-')?;
         let inode = inode.parse().ok().filter(|inode| *inode != 0 && permissions.contains('x'))?;
-        Some(Self { start: hex(start)?, end: hex(end)?, offset: hex(offset)?, file: (device.to_owned(), inode), path: rest.trim() })
+        Some(Self {
+            start: hex(start)?,
+            end: hex(end)?,
+            offset: hex(offset)?,
+            file: (device.to_owned(), inode),
+            path: rest.trim(),
+        })
     }
 }
 
