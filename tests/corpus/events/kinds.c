@@ -9,7 +9,7 @@ struct { FIELD(type, PERCPU_HASH); FIELD(max_entries, 8); TYPE(key, struct key);
 struct { FIELD(type, ARRAY); FIELD(max_entries, 32); TYPE(key, u32); TYPE(value, u64); } latency_log2 SEC(".maps");
 struct { FIELD(type, PERCPU_ARRAY); FIELD(max_entries, 16); TYPE(key, u32); TYPE(value, u32); } sizes_hist SEC(".maps");
 struct { FIELD(type, HASH); FIELD(max_entries, 8); TYPE(key, u32); TYPE(value, struct hist); } shaped SEC(".maps");
-struct { FIELD(type, QUEUE); FIELD(max_entries, 4); FIELD(value_size, 4); } queue SEC(".maps");
+struct { FIELD(type, QUEUE); FIELD(max_entries, 4); TYPE(value, u32); } queue SEC(".maps");
 struct { FIELD(type, BLOOM_FILTER); FIELD(max_entries, 4); FIELD(value_size, 4); } bloom SEC(".maps");
 struct { FIELD(type, STACK_TRACE); FIELD(max_entries, 64); FIELD(key_size, 4); FIELD(value_size, 1016); } stacks SEC(".maps");
 struct { FIELD(type, HASH); FIELD(max_entries, 8); TYPE(key, struct { u32 pid; s32 kernel_stack; s32 user_stack; }); TYPE(value, u64); } samples SEC(".maps");
