@@ -98,8 +98,8 @@ pub(crate) struct Arguments {
     /// Print the elements of all maps, or of map NAME
     ///
     /// At the end, and every --interval. Repeatable. Elements of hashes are
-    /// sorted by value, the largest first; those of arrays by index. A per-CPU
-    /// map has the sum, and the value of each CPU that is not 0.
+    /// sorted by value, the largest first; those of arrays by index. The value
+    /// of a per-CPU map is the sum, and the value of each CPU that is not 0.
     ///
     /// Counts of buckets are drawn as a histogram: an array with the word
     /// log2, linear or hist in its name, or a member `slots` of a value.
@@ -133,7 +133,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) no_count_losses: bool,
 
-    /// Print only the records for which EXPRESSION is true
+    /// Print only records for which EXPRESSION is true
     ///
     /// EXPRESSION is written as in C, with the members of the record:
     ///
@@ -164,8 +164,8 @@ pub(crate) struct Arguments {
 
     /// Print the wall-clock time of each record
     ///
-    /// A record of a perf buffer has the time at which the kernel stored it. A
-    /// record of a ring has no time: run prints when it received the record.
+    /// A record of a perf buffer has the time at which the kernel stored it.
+    /// A record of a ring has no time: run prints when it received the record.
     /// In JSON, the key `time` has the time, and `time_is` is `stored` or
     /// `received`.
     #[arg(verbatim_doc_comment)]
@@ -175,8 +175,8 @@ pub(crate) struct Arguments {
     /// Fail if a program, ring or record was skipped
     ///
     /// If a program cannot run or a ring cannot be read, run runs no program
-    /// and exits with status 1. If a record is corrupt, it exits with status 1
-    /// at the end.
+    /// and exits with status 1. If a record is corrupt, it exits with status
+    /// 1 at the end.
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) strict: bool,

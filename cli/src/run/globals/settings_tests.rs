@@ -1,5 +1,7 @@
 //! Parts of variables, of `tests/corpus/events/settings.c` and `network.c`.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn object() -> Object {
@@ -77,5 +79,15 @@ fn network_order_is_that_of_the_type() {
         (NetworkType::Ipv6, 16, "x"),
     ] {
         assert!(set(network, size, text).is_err(), "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any path and value is set or refused.
+    #[test]
+    fn any_path_is_set_or_refused(path in "[.\\[\\]a-z0-9 ß]{0,12}", value in "[-a-z0-9.,:x'ß]{0,8}") {
+        let _ = set("cfg", &[&format!("cfg{path}={value}"), &format!("cfg.target{path}={value}")]);
     }
 }

@@ -65,6 +65,8 @@ fn nanoseconds(time: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -87,5 +89,14 @@ mod tests {
         assert_eq!(lost("CPU:1 [LOST 12 EVENTS]").as_deref(), Some("12 events on CPU 1"));
         assert_eq!(lost("CPU:1 [LOST EVENTS]").as_deref(), Some("some events on CPU 1"));
         assert_eq!(lost("  a-1 [001] .... 1.0: bpf_trace_printk: CPU:1 [LOST 12 EVENTS]"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_parsed(line in "[-a [\\]:.0-9ß]{0,40}|CPU:[0-9]{0,12} \\[LOST[ A-Z0-9\\]]{0,12}") {
+            let parsed = TraceLine::parse(&line, true);
+            prop_assert!(line.contains(&parsed.text));
+            lost(&line);
+        }
     }
 }
