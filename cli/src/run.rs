@@ -136,10 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
-    let mut attached = attach::all(&loaded, &AttachArgs::of(&arguments.program));
-    let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
-    skipped.add(std::mem::take(&mut attached.skipped));
-    report_skipped(skipped, &shown, &attached, &buffers, arguments.strict)?;
+    let attached = attach_programs(&loaded, refused, arguments, &shown, &buffers)?;
     print_record_types(buffers.sources(), &records, &sites);
     warn_of_inner_buffers(&specs);
     attached.report();
@@ -178,20 +175,25 @@ fn load(
     Ok((loaded, refused))
 }
 
-/// Prints what does not run or is not read. An error if nothing runs, or with `--strict` if anything is skipped.
-fn report_skipped(
-    skipped: Skipped,
+/// Attaches the programs, and prints what does not run or is not read. An error if nothing runs, or with `--strict` if
+/// anything is skipped.
+fn attach_programs(
+    loaded: &Loaded,
+    refused: Vec<FailedProgram>,
+    arguments: &Arguments,
     shown: &str,
-    attached: &Attached,
     buffers: &Buffers,
-    strict: bool,
-) -> Result<(), CliError> {
-    if !strict || attached.is_empty() {
-        return skipped.report(shown, attached.is_empty());
+) -> Result<Attached, CliError> {
+    let mut attached = attach::all(loaded, &AttachArgs::of(&arguments.program));
+    let mut skipped = Skipped::of(loaded, refused, &arguments.program.programs);
+    skipped.add(std::mem::take(&mut attached.skipped));
+    if !arguments.strict || attached.is_empty() {
+        skipped.report(shown, attached.is_empty())?;
+        return Ok(attached);
     }
     skipped.refuse(shown)?;
     match buffers.unread() {
-        [] => Ok(()),
+        [] => Ok(attached),
         [name, ..] => {
             Err(CliError::new(format!("--strict: the ring `{name}` overwrites its oldest records and is not read")))
         }

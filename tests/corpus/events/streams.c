@@ -3,11 +3,13 @@
 
 #define KFUNC __attribute__((section(".ksyms"))) WEAK
 
-/* The name in Linux 6.17, and the name since 6.18. */
-extern int bpf_stream_vprintk(int stream, const char *format, const void *arguments, u32 size, void *aux) KFUNC;
+/* The name in Linux 6.18, and the one of later versions. */
+extern int bpf_stream_vprintk(int stream, const char *format, const void *arguments, u32 size) KFUNC;
 extern int bpf_stream_vprintk_impl(int stream, const char *format, const void *arguments, u32 size, void *aux) KFUNC;
 
 u32 printed;
+/* ENOMEM on a kernel that cannot allocate memory for streams without locks. */
+int result;
 
 PROGRAM(prints)
 {
@@ -17,8 +19,8 @@ PROGRAM(prints)
 	ONLY_OWN;
 	arguments[0] = ++printed;
 	if (bpf_stream_vprintk_impl)
-		bpf_stream_vprintk_impl(1, format, arguments, sizeof(arguments), 0);
+		result = bpf_stream_vprintk_impl(1, format, arguments, sizeof(arguments), 0);
 	else if (bpf_stream_vprintk)
-		bpf_stream_vprintk(1, format, arguments, sizeof(arguments), 0);
+		result = bpf_stream_vprintk(1, format, arguments, sizeof(arguments));
 	return 0;
 }

@@ -109,7 +109,7 @@ fn object_without_buffers_reports_no_lost_count() {
             "unknown_map_sites": [],
         })
     );
-    for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
+    for part in ["--variables: the object has no global variables", "--maps: the object has no map with elements"] {
         assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
     }
 }

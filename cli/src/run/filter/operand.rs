@@ -41,7 +41,9 @@ impl<'v> Operand<'v> {
     pub(super) fn of(value: &'v Value<'v>, enumerators: &Enumerators) -> Result<Self, Fault> {
         Ok(match value {
             Value::Unsigned(number) => Self::Integer(i128::try_from(*number).map_err(|_| Fault::Missing)?),
-            Value::Signed(number) | Value::Enum(_, number) => Self::Integer(*number),
+            Value::Signed(number) => Self::Integer(*number),
+            // The value by the name has the sign that enumerators have, also if the type does not tell it.
+            Value::Enum(name, number) => Self::Integer(enumerators.value(name).and_then(Result::ok).unwrap_or(*number)),
             Value::Bool(truth) => Self::Integer(i128::from(*truth)),
             Value::Float(number) => Self::Float(*number),
             Value::Pointer(address) => Self::Integer(i128::from(*address)),
