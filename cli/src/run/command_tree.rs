@@ -45,7 +45,7 @@ impl CommandTree {
     }
 
     /// Calls `start` while this process is in the set, so that a process that it starts is in the set, too.
-    pub(super) fn from_here<T>(&self, start: impl FnOnce() -> Result<T, CliError>) -> Result<T, CliError> {
+    pub(super) fn with_children<T>(&self, start: impl FnOnce() -> Result<T, CliError>) -> Result<T, CliError> {
         let processes = self.loaded.map(names::FOLLOWED)?;
         let own = std::process::id().to_ne_bytes();
         processes.update(&own, &[1])?;

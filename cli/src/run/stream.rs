@@ -140,7 +140,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             (Some((program, rest)), _) => {
                 let start = || Child::start(program, rest, Stdio::inherit(), move || stop.stop());
                 Some(match self.extras.tree {
-                    Some(tree) => tree.from_here(start)?,
+                    Some(tree) => tree.with_children(start)?,
                     None => start()?,
                 })
             }

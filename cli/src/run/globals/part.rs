@@ -17,7 +17,7 @@ pub(super) struct Part {
 
 /// Splits `NAME` into the name of a variable and the path of a part. A name may contain dots itself, so the longest
 /// name that exists is taken.
-pub(super) fn split<'n>(name: &'n str, exists: impl Fn(&str) -> bool) -> (&'n str, &'n str) {
+pub(super) fn split(name: &str, exists: impl Fn(&str) -> bool) -> (&str, &str) {
     let ends = name.char_indices().filter(|&(_, character)| matches!(character, '.' | '[')).map(|(at, _)| at);
     let mut splits = ends.filter_map(|at| name.split_at_checked(at)).collect::<Vec<_>>();
     splits.push((name, ""));
@@ -112,6 +112,6 @@ fn describe(ty: Type<'_>) -> String {
     match (text.trim(), ty.kind()) {
         ("" | "struct" | "union", Kind::Struct | Kind::Union) => "the structure".to_owned(),
         ("", _) => "it".to_owned(),
-        (text, _) => format!("{text}"),
+        (text, _) => text.to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Decoded values as numbers.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 use cutaway::btf::Value;
 
@@ -67,10 +67,9 @@ fn add<'v>(left: &Value<'v>, right: &Value<'v>) -> Option<Value<'v>> {
             Value::Array(left.iter().zip(right).map(|(left, right)| add(left, right)).collect::<Option<_>>()?)
         }
         (Value::Struct(left), Value::Struct(right)) if left.len() == right.len() => {
-            let member = |((name, left), (_, right)): (&(Cow<'v, str>, Value<'v>), &(Cow<'v, str>, Value<'v>))| {
-                Some((name.clone(), add(left, right)?))
-            };
-            Value::Struct(left.iter().zip(right).map(member).collect::<Option<_>>()?)
+            let members = left.iter().zip(right);
+            let added = members.map(|((name, left), (_, right))| Some((name.clone(), add(left, right)?)));
+            Value::Struct(added.collect::<Option<_>>()?)
         }
         (left, right) if left == right => left.clone(),
         _ => return None,
