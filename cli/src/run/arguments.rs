@@ -98,8 +98,8 @@ pub(crate) struct Arguments {
     /// Print the elements of all maps, or of map NAME
     ///
     /// At the end, and every --interval. Repeatable. Elements of hashes are
-    /// sorted by value, the largest first; those of arrays by index. The value
-    /// of a per-CPU map is the sum, and the value of each CPU that is not 0.
+    /// sorted by value, the largest first; those of arrays by index. Per-CPU
+    /// maps have the sum and the values of the CPUs.
     ///
     /// Counts of buckets are drawn as a histogram: an array with the word
     /// log2, linear or hist in its name, or a member `slots` of a value.
@@ -165,7 +165,7 @@ pub(crate) struct Arguments {
     /// Print the wall-clock time of each record
     ///
     /// A record of a perf buffer has the time at which the kernel stored it.
-    /// A record of a ring has no time: run prints when it received the record.
+    /// A record of a ring has no time: run prints when it received it.
     /// In JSON, the key `time` has the time, and `time_is` is `stored` or
     /// `received`.
     #[arg(verbatim_doc_comment)]

@@ -7,6 +7,7 @@
 //!     operand.rs      values during evaluation: numbers, text, parts of a record
 //!     evaluate.rs     tree × decoded record ──▶ number or text
 //!     enumerators.rs  the values of names such as EPERM, from BTF
+//!     wrong.rs        the error, with its column
 //! ```
 //!
 //! The grammar, lowest precedence first. All binary operators associate to the left, as in C:
@@ -28,31 +29,17 @@ mod parser;
 mod tests;
 mod tokens;
 mod tree;
-
-use std::fmt;
+mod wrong;
 
 use cutaway::btf::Value;
 
-pub(super) use self::enumerators::Enumerators;
+pub(super) use self::{enumerators::Enumerators, wrong::Wrong};
 use self::{evaluate::Evaluation, operand::Operand, tree::Node};
-
-/// The name of a record that is not a structure.
-pub(super) const WHOLE: &str = "value";
 
 /// A parsed expression.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     root: Node,
-}
-
-/// The reason why an expression is wrong, and the column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wrong {
-    /// The column of the text, from 1, in characters.
-    pub(super) column: usize,
-    pub(super) why: String,
-    /// A name is no member of the record and no enumerator. Records of another type may have it.
-    pub(super) unknown_name: bool,
 }
 
 /// The result for a record.
@@ -83,17 +70,5 @@ impl Filter {
             Some(false) => Verdict::Differs,
             None => Verdict::Unknown,
         }
-    }
-}
-
-impl Wrong {
-    fn new(column: usize, why: impl Into<String>) -> Self {
-        Self { column, why: why.into(), unknown_name: false }
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}: {}", self.column, self.why)
     }
 }

@@ -198,8 +198,8 @@ impl<'b> Output<'b> {
 }
 
 impl<'b> Columns<'b> {
-    /// Makes the columns for a structure, after those for time and CPU. Returns `None` for another type, and for members other than numbers and
-    /// texts, whose columns would be too wide.
+    /// Makes the columns for a structure, after those for time and CPU. Returns `None` for another type, and for
+    /// members other than numbers and texts, whose columns would be too wide.
     fn of(shape: Shape<'b>, basis: Basis, [time, cpu]: [bool; 2]) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;

@@ -1,6 +1,7 @@
 //! Text that programs print: by `bpf_trace_printk` (`bpf_printk`), and to their streams (Linux 6.17).
 //!
 //! ```text
+//!     print.rs        a text, as it is printed
 //!     trace_pipe.rs   the kernel's trace, in an instance of its own
 //!     trace_line.rs   a line of the trace ──▶ text and process
 //!     streams.rs      the streams of the programs
@@ -9,6 +10,7 @@
 //! Neither can be waited for together with the buffers, so both are read every [`INTERVAL`]. The trace has the texts of
 //! all programs of this machine, because the kernel does not record which program has printed one.
 
+mod print;
 mod streams;
 mod trace_line;
 mod trace_pipe;
@@ -16,15 +18,11 @@ mod trace_pipe;
 use std::time::Duration;
 
 use cutaway::{Helper, Loaded, Object};
-use serde_json::json;
 
-use self::{streams::Streams, trace_line::TraceLine, trace_pipe::TracePipe};
-use super::{
-    Format, submit_sites,
-    tick::Tick,
-    timestamps::{Clock, Time},
-};
-use crate::{diagnostics, error::CliError, terminal};
+pub(super) use self::print::Print;
+use self::{streams::Streams, trace_pipe::TracePipe};
+use super::{submit_sites, tick::Tick};
+use crate::{diagnostics, error::CliError};
 
 /// Interval at which texts are read.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -56,17 +54,6 @@ pub(super) struct Prints<'a> {
     trace: Option<TracePipe>,
     streams: Option<Streams<'a>>,
     tick: Tick,
-}
-
-/// A text that a program has printed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Print {
-    /// A line of the kernel's trace.
-    Trace(TraceLine),
-    /// Texts that the trace had no room for.
-    Lost(String),
-    /// A line of a program's stream.
-    Stream { program: String, stream: &'static str, text: String },
 }
 
 impl<'a> Prints<'a> {
@@ -104,48 +91,5 @@ impl<'a> Prints<'a> {
             prints.extend(streams.read()?);
         }
         Ok(prints)
-    }
-}
-
-impl Print {
-    /// Formats it as a line: in JSON with the key `print`, otherwise after the word `print`.
-    pub(super) fn line(&self, format: Format, clock: Option<&Clock>) -> Result<String, CliError> {
-        let time = clock.map(|clock| clock.time(self.time_ns()));
-        if format != Format::Json {
-            let time = clock.zip(time).map_or_else(String::new, |(clock, time)| clock.local(time) + "  ");
-            return Ok(terminal::one_line(&format!("{time}{}", self.text())));
-        }
-        let mut line = match self {
-            Self::Trace(TraceLine { text, process: Some(process) }) => json!({
-                "print": text, "by": "bpf_trace_printk", "comm": process.comm, "tid": process.tid,
-                "cpu": process.cpu, "time_ns": process.time_ns,
-            }),
-            Self::Trace(TraceLine { text, process: None }) => json!({ "print": text, "by": "bpf_trace_printk" }),
-            Self::Lost(what) => json!({ "print": null, "by": "bpf_trace_printk", "lost": what }),
-            Self::Stream { program, stream, text } => json!({ "print": text, "by": program, "stream": stream }),
-        };
-        if let (Some(time), Some(keys)) = (time, line.as_object_mut()) {
-            keys.insert("time".to_owned(), Time::rfc3339(time).into());
-            keys.insert("time_is".to_owned(), time.source().into());
-        }
-        terminal::json(&line)
-    }
-
-    fn time_ns(&self) -> Option<u64> {
-        match self {
-            Self::Trace(TraceLine { process: Some(process), .. }) => process.time_ns,
-            _ => None,
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Trace(TraceLine { text, process: Some(process) }) => {
-                format!("print  {}-{}  CPU {}  {text}", process.comm, process.tid, process.cpu)
-            }
-            Self::Trace(TraceLine { text, process: None }) => format!("print  {text}"),
-            Self::Lost(what) => format!("print  lost: {what}"),
-            Self::Stream { program, stream, text } => format!("print  {program} ({stream})  {text}"),
-        }
     }
 }

@@ -17,7 +17,7 @@ impl Enumerators {
         let mut values = BTreeMap::new();
         for ty in btf.types().filter(|ty| matches!(ty.kind(), Kind::Enum | Kind::Enum64)) {
             for known in ty.values() {
-                // Compilers before BTF had signs mark no enumeration as signed. Then values of 32 bits are sign-extended.
+                // Old compilers mark no enumeration as signed. Then values of 32 bits are sign-extended.
                 let signed = ty.is_signed() || ty.size() <= 4 && known.value > u32::MAX.into();
                 let number = if signed { known.value.cast_signed().into() } else { known.value.into() };
                 let name = String::from_utf8_lossy(known.name).into_owned();

@@ -3,11 +3,15 @@
 use cutaway::btf::Value;
 
 use super::{
-    Enumerators, WHOLE, Wrong,
+    enumerators::Enumerators,
     operand::{Fault, Operand, apply},
     tree::{Binary, Node, NodeKind, Unary},
+    wrong::Wrong,
 };
 use crate::error::listed;
+
+/// The name of a record that is not a structure.
+const WHOLE: &str = "value";
 
 /// A record, and the names that an expression can use.
 pub(super) struct Evaluation<'v> {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering, fmt::Write as _, net::IpAddr};
 
 use cutaway::btf::Value;
 
-use super::{Enumerators, Wrong, tree::Binary};
+use super::{enumerators::Enumerators, tree::Binary, wrong::Wrong};
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]

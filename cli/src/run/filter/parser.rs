@@ -3,9 +3,9 @@
 //! Depth and number of nodes are bounded, because evaluating and dropping a tree recurses.
 
 use super::{
-    Wrong,
     tokens::{Token, TokenKind, tokens},
     tree::{LEVELS, Node, NodeKind, Unary},
+    wrong::Wrong,
 };
 
 /// Maximum nesting of parentheses, indices and unary operators.

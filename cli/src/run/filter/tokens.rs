@@ -1,6 +1,6 @@
 //! Splits the text of an expression into tokens.
 
-use super::Wrong;
+use super::wrong::Wrong;
 
 /// A token, and its column from 1.
 #[derive(Debug, Clone, PartialEq)]

@@ -41,7 +41,7 @@ enum Scale {
 }
 
 impl Histogram {
-    /// Returns the histogram of an array map; `None` if it is none.
+    /// Returns the histogram of an array map; `None` if its elements are not counts of buckets.
     pub(super) fn of_array(spec: &MapSpec, btf: Option<&Btf<'_>>, elements: &[Element]) -> Option<Self> {
         let scale = scale(&spec.name, elements.len())?;
         let type_id = spec.value_type();

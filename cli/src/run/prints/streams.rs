@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cutaway::{Loaded, Stream};
 
-use super::Print;
+use super::print::Print;
 use crate::error::CliError;
 
 /// The streams of all programs that are loaded.

@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::{
-    Print,
+    print::Print,
     trace_line::{TraceLine, lost},
 };
 use crate::{
