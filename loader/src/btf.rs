@@ -24,6 +24,7 @@
 //!     walk.rs               the pass over all types   decode.rs     bytes ─▶ value
 //!     positions.rs          where each type is        ext.rs        .BTF.ext
 //!     view.rs               Btf: ids ─▶ types         file.rs       raw BTF, or the section of an ELF file
+//!     network.rs            numbers and addresses in network byte order
 //! ```
 
 mod bytes;
