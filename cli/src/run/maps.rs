@@ -235,7 +235,6 @@ impl<'a> MapPrinter<'a> {
 
     /// Formats a queue or a stack, of which only the next value can be read without removing it.
     fn queue(&self, map: &Map, spec: &MapSpec, lines: &mut Vec<String>) -> Result<(), CliError> {
-        const OTHERS: &str = "the others cannot be read without removing them";
         let next = map.peek_value()?;
         lines.push(match (self.format, next) {
             (Format::Json, next) => {
@@ -246,7 +245,7 @@ impl<'a> MapPrinter<'a> {
             (Format::Hex, Some(bytes)) => format!("{} next = {}", spec.name, spaced(&bytes)),
             (Format::Table, Some(bytes)) => {
                 let value = text(read(self.btf, spec.value_type(), &bytes).as_ref(), &bytes);
-                format!("{} ({}): next value = {value}; {OTHERS}", spec.name, spec.map_type)
+                format!("{} ({}): next value = {value} (only this one can be read)", spec.name, spec.map_type)
             }
         });
         Ok(())

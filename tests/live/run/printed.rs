@@ -77,10 +77,10 @@ fn arrays_of_buckets_are_drawn() {
     assert_eq!(log2, expected);
     // A per-CPU array has the sum of the CPUs.
     let sizes = table(&ran, "sizes_hist");
-    let head = "sizes_hist (PERCPU_ARRAY): histogram of 4 values, by powers of 2 (a guess by its name)";
+    let head = "sizes_hist (PERCPU_ARRAY): histogram of 4 values, by powers of 2 (a guess)";
     assert_eq!(sizes, [head.to_owned(), format!("    8 - 15  4 {}", bar(40))]);
     let shaped = table(&ran, "shaped");
-    let head = "  3 = {count: 6}, histogram of 6 values, by powers of 2 (a guess by its name)";
+    let head = "  3 = {count: 6}, histogram of 6 values, by powers of 2 (a guess)";
     assert_eq!((shaped[1], shaped.len()), (head, 6), "{shaped:?}");
     assert!(ran.ended.stdout.lines().all(|line| !line.contains('|') || line.len() <= 80), "{:?}", ran.ended);
 }
@@ -118,10 +118,10 @@ fn stacks_have_names_of_functions() {
 
 fn map_without_elements_is_named_with_the_reason() {
     let ran = kinds(&["--maps", "--format", "table"]);
-    for part in ["bloom (BLOOM_FILTER): not shown: ", "tasks (TASK_STORAGE): not shown: its elements belong to tasks"] {
+    for part in ["bloom (BLOOM_FILTER): not shown: ", "tasks (TASK_STORAGE): not shown: the kernel does not list its"] {
         assert!(ran.ended.stdout.lines().any(|line| line.starts_with(part)), "{part}: {:?}", ran.ended);
     }
-    let queue = format!("queue (QUEUE): next value = {}; the others cannot be read without removing them", ran.pid);
+    let queue = format!("queue (QUEUE): next value = {} (only this one can be read)", ran.pid);
     assert!(ran.ended.stdout.lines().any(|line| line == queue), "{:?}", ran.ended);
     assert!(ran.ended.stdout.lines().any(|line| line == "jumps (PROG_ARRAY): 0 elements"), "{:?}", ran.ended);
     let ran = kinds(&["--maps=bloom"]);

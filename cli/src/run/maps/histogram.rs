@@ -86,7 +86,7 @@ impl Histogram {
         let total = self.counts.iter().fold(0_u64, |all, count| all.saturating_add(*count));
         let scale = match self.scale {
             Scale::Log2 => "by powers of 2",
-            Scale::ProbablyLog2 => "by powers of 2 (a guess by its name)",
+            Scale::ProbablyLog2 => "by powers of 2 (a guess)",
             Scale::Linear => "by index",
         };
         format!("histogram of {total} values, {scale}")

@@ -37,18 +37,17 @@ impl Kind {
             T::QUEUE | T::STACK => Self::Queue,
             T::STACK_TRACE => Self::Stacks,
             T::BLOOM_FILTER => Self::NotShown("a Bloom filter does not list its values"),
-            T::TASK_STORAGE => Self::NotShown("its elements belong to tasks, and the kernel does not list them"),
-            T::INODE_STORAGE => Self::NotShown("its elements belong to inodes, and the kernel does not list them"),
-            T::SK_STORAGE => Self::NotShown("its elements belong to sockets, and the kernel does not list them"),
-            T::CGRP_STORAGE => Self::NotShown("its elements belong to cgroups, and the kernel does not list them"),
-            T::SOCKMAP | T::SOCKHASH | T::REUSEPORT_SOCKARRAY | T::XSKMAP => {
-                Self::NotShown("its elements are sockets, which have no value to print")
+            T::TASK_STORAGE | T::INODE_STORAGE | T::SK_STORAGE | T::CGRP_STORAGE => {
+                Self::NotShown("the kernel does not list its elements")
             }
-            T::CGROUP_ARRAY => Self::NotShown("its elements are cgroups, which the kernel does not return"),
-            T::USER_RINGBUF => Self::NotShown("user space writes its records, and the programs read them"),
-            T::STRUCT_OPS => Self::NotShown("its members are programs; `cutaway inspect` lists them"),
-            T::ARENA => Self::NotShown("its memory has no elements; --variables prints the global variables in it"),
-            _ => Self::NotShown("this version does not know how to read maps of this type"),
+            T::SOCKMAP | T::SOCKHASH | T::REUSEPORT_SOCKARRAY | T::XSKMAP => {
+                Self::NotShown("its elements are sockets")
+            }
+            T::CGROUP_ARRAY => Self::NotShown("the kernel does not return its elements"),
+            T::USER_RINGBUF => Self::NotShown("its records are for the programs"),
+            T::STRUCT_OPS => Self::NotShown("`cutaway inspect` lists its programs"),
+            T::ARENA => Self::NotShown("--variables prints its global variables"),
+            _ => Self::NotShown("maps of this type are unknown here"),
         }
     }
 }
