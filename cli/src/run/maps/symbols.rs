@@ -120,9 +120,14 @@ fn frame(symbolizer: &Symbolizer, mappings: &[Mapping], address: &Address, calle
     } else {
         let mapping = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&at));
         let Some(Mapping { start, offset, file, name, .. }) = mapping else { return unknown(None) };
-        let source = Source::Elf(Elf::new(format!("/proc/self/fd/{}", file.as_raw_fd())));
         let offset = (at - start).saturating_add(*offset);
-        (symbolizer.symbolize_single(&source, Input::FileOffset(offset)), Some(name.clone()))
+        let find = |debug_syms: bool| {
+            let mut elf = Elf::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            elf.debug_syms = debug_syms;
+            symbolizer.symbolize_single(&Source::Elf(elf), Input::FileOffset(offset))
+        };
+        // Debug information can be compressed in a form that is not read here. The file's own symbols are not.
+        (find(true).or_else(|_| find(false)), Some(name.clone()))
     };
     match found {
         Ok(Symbolized::Sym(symbol)) => {
