@@ -72,6 +72,11 @@ impl Child {
         Ok(Self { name: program.to_owned(), child: Running(child), pidfd, _at_sudden_end: last })
     }
 
+    /// Returns its process id.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.0.as_ref().map(process::Child::id)
+    }
+
     /// Ends the command if it still runs: by SIGTERM, later by SIGKILL. Reports the status of a command that has failed
     /// by itself. Processes that the command has started are not ended.
     pub(crate) fn end(mut self) -> Result<(), CliError> {

@@ -38,9 +38,9 @@ pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
 
 /// Formats a value as JSON.
 ///
-/// Numbers are numbers, or text if they do not fit into 64 bits. Enumerators are names, and flags lists of names.
-/// Addresses and bytes are hexadecimal text. Missing values are null. A last element `"…"` replaces omitted members and
-/// elements ([`Value::Omitted`]).
+/// Numbers are numbers, or text if they do not fit into 64 bits. Enumerators are names, and flags lists of names. IP
+/// addresses are text; pointers and bytes are hexadecimal text. Missing values are null. A last element `"…"` replaces
+/// omitted members and elements ([`Value::Omitted`]).
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
@@ -50,6 +50,7 @@ pub(crate) fn json(value: &Value<'_>) -> Json {
         Value::Float(number) if !number.is_finite() => number.to_string().into(),
         Value::Float(number) => (*number).into(),
         Value::Pointer(address) => format!("{address:#x}").into(),
+        Value::Address(address) => address.to_string().into(),
         Value::Enum(name, _) => name.as_ref().into(),
         Value::Flags(names, rest) => {
             let mut all: Vec<Json> = names.iter().map(|name| name.as_ref().into()).collect();

@@ -14,7 +14,10 @@ use std::{
     collections::HashSet,
     fmt::Write as _,
     io::Write as _,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::ValueEnum;
@@ -64,6 +67,7 @@ pub(crate) fn start(explain: Option<Explain>) {
             if record.level() == Level::Warn && !is_new(&printed, &record.args().to_string()) {
                 return Ok(());
             }
+            clear_status();
             if record.target() == SYSCALL && QUIET.get() {
                 Ok(())
             } else if record.target() == SYSCALL {
@@ -106,7 +110,26 @@ pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
 
 /// Prints a line on stderr. A closed stderr is ignored.
 pub(crate) fn say(line: &str) {
+    clear_status();
     let _ = outlet::stderr().write_all((terminal::one_line(line) + "\n").as_bytes());
+}
+
+/// Whether a status is shown.
+static HAS_STATUS: AtomicBool = AtomicBool::new(false);
+
+/// Shows a status on the last line of a terminal. The next line of any kind replaces it.
+pub(crate) fn show_status(status: &str) {
+    // ATOMICS: the flag publishes nothing else.
+    HAS_STATUS.store(true, Ordering::Relaxed);
+    let _ = outlet::stderr().write_all(format!("\r\x1b[K{}\r", terminal::one_line(status)).as_bytes());
+}
+
+/// Removes the status, if one is shown.
+pub(crate) fn clear_status() {
+    // ATOMICS: the flag publishes nothing else.
+    if HAS_STATUS.swap(false, Ordering::Relaxed) {
+        let _ = outlet::stderr().write_all(b"\r\x1b[K");
+    }
 }
 
 /// Prints why the command failed.

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::Read as _,
+    io::{self, Read as _},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
@@ -12,10 +13,13 @@ use cutaway_programs::getaddrinfo::Transport;
 
 use crate::{error::CliError, object_reader::Reader};
 
+/// The OBJECT that is read from stdin.
+const STDIN: &str = "-";
+
 /// The arguments that name an object.
 #[derive(Debug, Args)]
 pub(crate) struct ObjectArg {
-    /// Object file from clang, rustc or cutaway-programs
+    /// Object file from clang, rustc or cutaway-programs; `-` is stdin
     ///
     /// An ELF file, required without --built-in. cutaway-programs is the
     /// crate that writes the built-in objects.
@@ -62,9 +66,9 @@ impl ObjectArg {
         self.object.is_some() || self.built_in.is_some()
     }
 
-    /// Returns the path of the object, if it is a file.
+    /// Returns the path of the object, if it is a file with a name.
     pub(crate) fn path(&self) -> Option<&Path> {
-        self.object.as_deref()
+        self.object.as_deref().filter(|path| *path != Path::new(STDIN))
     }
 
     /// Reads and parses the object.
@@ -93,6 +97,12 @@ impl ObjectArg {
     /// Returns the name that messages show, and the contents of the object
     /// file.
     fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
+        if self.object.as_deref() == Some(Path::new(STDIN)) {
+            let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+            let failed = |error: io::Error| CliError::system("read the object from stdin", &error);
+            let bytes = read_file(stdin.map_err(failed)?, "read the object from stdin", "object")?;
+            return Ok(("stdin".to_owned(), bytes));
+        }
         if let Some(path) = &self.object {
             let shown = path.display().to_string();
             return read_whole(path, &format!("read `{shown}`")).map(|bytes| (shown, bytes));
@@ -146,8 +156,13 @@ pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, CliError
 
 /// Reads a file like [`read_whole`]. `what` is what it should be, for errors.
 pub(crate) fn read_whole_as(path: &Path, attempt: &str, what: &str) -> Result<Vec<u8>, CliError> {
-    let failed = |error: std::io::Error| CliError::system(attempt, &error);
-    let file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(|error| CliError::system(attempt, &error))?;
+    read_file(file, attempt, what)
+}
+
+/// Reads the rest of an open file like [`read_whole_as`].
+fn read_file(file: File, attempt: &str, what: &str) -> Result<Vec<u8>, CliError> {
+    let failed = |error: io::Error| CliError::system(attempt, &error);
     let metadata = file.metadata().map_err(failed)?;
     let (most, length) = if metadata.is_file() { (MAX_FILE, metadata.len()) } else { (MAX_INPUT, 0) };
     let too_long =

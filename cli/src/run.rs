@@ -16,8 +16,17 @@
 //!     losses.rs           counted and uncounted losses, and other readers
 //!     counted.rs          the losses of each buffer, as the programs count them and as the kernel reports them
 //!     stream.rs           the loop that prints records until the run ends
+//!     selection.rs        the records that --filter and --only-command select
+//!     filter.rs           the expression of --filter
+//!     command_tree.rs     the processes of --only-command
+//!     timestamps.rs       the wall-clock time of records
+//!     progress.rs         received records and their rate, if stdout is no terminal
+//!     verifier_log.rs     the verifier's logs
 //!     output.rs           record ──▶ line: table, JSON or hex
-//!     dump.rs             at the end: variables and map elements
+//!     maps.rs             the elements of maps
+//!     variables.rs        at the end: the values of variables
+//!     prints.rs           texts that programs print
+//!     tick.rs             a timer of the loop
 //!     summary.rs          received and lost records
 //! ```
 //!
@@ -28,25 +37,34 @@ mod arguments;
 mod attach;
 mod buffers;
 mod choices;
+mod command_tree;
 mod counted;
-mod dump;
 mod effects;
+mod filter;
 mod globals;
 mod losses;
+mod maps;
 mod output;
+mod prints;
 mod program_args;
+mod progress;
 mod record_type;
+mod selection;
 mod skipped;
 mod stream;
 mod submit_sites;
 mod summary;
+mod tick;
+mod timestamps;
 mod type_candidates;
 mod type_choice;
+mod variables;
+mod verifier_log;
 
 use std::path::Path;
 
 use cutaway::{
-    MapSpec, MapType, ReaderComparison,
+    FailedProgram, Loaded, LogLevel, MapSpec, MapType, Object, ReaderComparison,
     btf::{Btf, kernel},
     compare_readers, compare_readers_on_host,
 };
@@ -61,8 +79,17 @@ pub(crate) use self::{
     skipped::Skipped,
 };
 use self::{
-    arguments::Format, buffers::Source, record_type::Records, stream::Stream, submit_sites::SubmitSites,
+    arguments::Format,
+    buffers::Source,
+    command_tree::CommandTree,
+    maps::MapPrinter,
+    prints::{Printing, Prints},
+    record_type::Records,
+    selection::Selection,
+    stream::{Extras, Stream},
+    submit_sites::SubmitSites,
     type_candidates::Candidates,
+    verifier_log::VerifierLog,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 
@@ -90,41 +117,87 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let needs_candidates = names.iter().any(|name| !given.contains_key(name));
     let own_types = own.as_ref().filter(|_| needs_candidates);
     let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
-    let sites = submit_sites::of(&object);
+    let (sites, printing) = (submit_sites::of(&object), Printing::of(&object));
     let specs = object.maps().to_vec();
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
-    let token = TokenChoice::of(&arguments.program)?;
-    let (loaded, refused) = object.load_partial_with(&token.load_options())?;
-    drop(token);
+    let inputs: Vec<&Path> = arguments.object.path().into_iter().collect();
+    let log = arguments.verifier_log.as_ref().map(|path| VerifierLog::open(path, &inputs)).transpose()?;
+    let (loaded, refused) = load(object, arguments, log)?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
-    let stop = buffers.stopper();
-    let by_signal = stop.clone();
-    signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
-    let mut attached = attach::all(&loaded, &AttachArgs::of(&arguments.program));
-    let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
-    skipped.add(std::mem::take(&mut attached.skipped));
-    skipped.report(&shown, attached.is_empty())?;
-
+    let tree = arguments.only_command.then(CommandTree::start).transpose()?;
     let records = buffers.sources().iter().map(|source| {
         let given = given.get(&source.name).copied();
         Records::new(&source.name, source.is_padded(), given, &sites.submits, &candidates)
     });
     let records: Vec<_> = records.collect();
+    let selection = Selection::new(arguments.filter.as_ref(), tree.as_ref(), &records)?;
+    let prints = Prints::start(printing, &loaded);
+    let stop = buffers.stopper();
+    let by_signal = stop.clone();
+    signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
+    let attached = attach_programs(&loaded, refused, arguments, &shown, &buffers)?;
     print_record_types(buffers.sources(), &records, &sites);
     warn_of_inner_buffers(&specs);
     attached.report();
-    let mut stream = Stream::new(arguments, &records, stop);
+    let maps = MapPrinter::new(&loaded, &specs, own.as_ref(), arguments.format, &arguments.maps);
+    let maps = Some(&maps).filter(|_| !arguments.maps.is_empty());
+    let mut stream = Stream::new(arguments, &records, selection, Extras { tree: tree.as_ref(), maps, prints }, stop);
     let outcome = stream.run(&mut buffers, attached, process);
-    let outcome = outcome.and_then(|()| stream.print_state(&loaded, &specs, own.as_ref()));
+    let outcome = outcome.and_then(|()| stream.print_state(&loaded, own.as_ref()));
     let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
     let summary = stream.summary(buffers.sources(), lost);
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
     let (lines, line) = (summary.reasons(), summary.text());
-    drop((buffers, loaded));
+    let strict = if arguments.strict { summary.check_strictly() } else { Ok(()) };
+    drop((stream, buffers));
+    drop(loaded);
     lines.iter().for_each(|line| diagnostics::say(line));
     diagnostics::say(&line);
-    outcome
+    outcome.and(strict)
+}
+
+/// Loads the programs that the kernel accepts, and writes the verifier's logs if they are requested.
+fn load(
+    object: Object,
+    arguments: &Arguments,
+    log: Option<VerifierLog>,
+) -> Result<(Loaded, Vec<FailedProgram>), CliError> {
+    let token = TokenChoice::of(&arguments.program)?;
+    let mut options = token.load_options();
+    if log.is_some() {
+        options.verifier_log(LogLevel::Instructions);
+    }
+    let (loaded, refused) = object.load_partial_with(&options)?;
+    if let Some(mut log) = log {
+        log.write(&loaded, &refused)?;
+    }
+    Ok((loaded, refused))
+}
+
+/// Attaches the programs, and prints what does not run or is not read. An error if nothing runs, or with `--strict` if
+/// anything is skipped.
+fn attach_programs(
+    loaded: &Loaded,
+    refused: Vec<FailedProgram>,
+    arguments: &Arguments,
+    shown: &str,
+    buffers: &Buffers,
+) -> Result<Attached, CliError> {
+    let mut attached = attach::all(loaded, &AttachArgs::of(&arguments.program));
+    let mut skipped = Skipped::of(loaded, refused, &arguments.program.programs);
+    skipped.add(std::mem::take(&mut attached.skipped));
+    if !arguments.strict || attached.is_empty() {
+        skipped.report(shown, attached.is_empty())?;
+        return Ok(attached);
+    }
+    skipped.refuse(shown)?;
+    match buffers.unread() {
+        [] => Ok(attached),
+        [name, ..] => {
+            Err(CliError::new(format!("--strict: the ring `{name}` overwrites its oldest records and is not read")))
+        }
+    }
 }
 
 /// Warns of an object that aya-obj reads differently. Known faults of aya-obj are corrected; the programs are linked by

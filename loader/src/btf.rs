@@ -24,6 +24,7 @@
 //!     walk.rs               the pass over all types   decode.rs     bytes ─▶ value
 //!     positions.rs          where each type is        ext.rs        .BTF.ext
 //!     view.rs               Btf: ids ─▶ types         file.rs       raw BTF, or the section of an ELF file
+//!     network.rs            numbers and addresses in network byte order
 //! ```
 
 mod bytes;
@@ -35,6 +36,7 @@ mod header;
 pub mod kernel;
 mod kind;
 mod names;
+mod network;
 mod positions;
 pub(crate) mod sanitize;
 mod ty;
@@ -50,6 +52,7 @@ pub use self::{
     error::Broken,
     ext::{Ext, Records},
     kind::Kind,
+    network::NetworkType,
     ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
     value::Value,
     view::Btf,

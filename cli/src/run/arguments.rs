@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::program_args::ProgramArgs;
+use super::{filter::Filter, program_args::ProgramArgs};
 use crate::{
     object_arg::ObjectArg,
     object_reader::{self, Reader},
@@ -17,8 +17,15 @@ Examples:
       decode records of the map `events` as struct event; exit when ls exits
   cutaway run program.o --set 'limit=10' --duration 5 --variables --maps
   cutaway run program.o --interface lo --count 3 --format json
+  cutaway run - < program.o               read the object from stdin
 
   Run a built-in object (as root):
+  cutaway run --built-in perf-heap --timestamps -- getent ahosts localhost
+  cutaway run --built-in ring --filter 'call.comm == \"getent\"' -- \\
+      getent ahosts localhost
+  cutaway run --built-in ring --only-command -- getent ahosts localhost
+  cutaway run --built-in ring --maps --interval 0.1 -- getent hosts localhost
+  cutaway run --built-in ring --verifier-log=log.txt --strict -- true
   cutaway run --built-in ring -- getent ahosts localhost";
 
 /// The arguments of `cutaway run`.
@@ -88,9 +95,24 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) variables: bool,
 
-    /// Print elements of hash and array maps at the end
-    #[arg(long)]
-    pub(super) maps: bool,
+    /// Print the elements of all maps, or of map NAME
+    ///
+    /// At the end, and every --interval. Repeatable. Elements of hashes are
+    /// sorted by value, the largest first; those of arrays by index. Per-CPU
+    /// maps have the sum and the values of the CPUs.
+    ///
+    /// Counts of buckets are drawn as a histogram: an array with the word
+    /// log2, linear or hist in its name, or a member `slots` of a value.
+    /// Stacks have the names of functions. They are printed below elements
+    /// with a member whose name contains `stack`. A map that cannot be read
+    /// has a line with the reason.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) maps: Vec<String>,
+
+    /// Print the maps every SECS seconds, too
+    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds, requires = "maps")]
+    pub(super) interval: Option<Duration>,
 
     /// Print counts of received and lost records
     ///
@@ -110,6 +132,63 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) no_count_losses: bool,
+
+    /// Print only records for which EXPRESSION is true
+    ///
+    /// EXPRESSION is written as in C, with the members of the record:
+    ///
+    ///   comm == "ls" && ret < 0      text, and a number
+    ///   from.port != 80              a member of a structure
+    ///   path[0].x > 1.5              an element of an array
+    ///   to == "127.0.0.1"            an address
+    ///   flags & O_CREAT              an enumerator, a bit
+    ///   !(state == 'R' || late)      a character, a condition
+    ///
+    /// The operators, lowest precedence first: ||, &&, |, ^, &, == !=,
+    /// < <= > >=, << >>, + -, * / %, and - ! ~ before a value. Numbers are
+    /// compared by value, also if only one of them is signed. The name of a
+    /// record that is not a structure is `value`.
+    ///
+    /// --count counts the printed records.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "EXPRESSION", value_parser = Filter::parse)]
+    pub(super) filter: Option<Filter>,
+
+    /// Print only records of COMMAND and its children
+    ///
+    /// By the member `pid` or `tgid` of the record. Records without such a
+    /// member are not printed.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, requires = "command")]
+    pub(super) only_command: bool,
+
+    /// Print the wall-clock time of each record
+    ///
+    /// A record of a perf buffer has the time at which the kernel stored it.
+    /// A record of a ring has no time: run prints when it received it.
+    /// In JSON, the key `time` has the time, and `time_is` is `stored` or
+    /// `received`.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long)]
+    pub(super) timestamps: bool,
+
+    /// Fail if a program, ring or record was skipped
+    ///
+    /// If a program cannot run or a ring cannot be read, run runs no program
+    /// and exits with status 1. If a record is corrupt, it exits with status
+    /// 1 at the end.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    /// Print the verifier's log of each program
+    ///
+    /// To stderr, or to FILE. The log has each instruction that the verifier
+    /// processed, with the registers that it changed. It can have hundreds of
+    /// thousands of lines, and loading takes several times as long.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "/dev/stderr")]
+    pub(super) verifier_log: Option<PathBuf>,
 
     /// Output format: table (default), json or hex
     ///

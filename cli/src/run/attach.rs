@@ -16,8 +16,8 @@
 use std::collections::BTreeMap;
 
 use cutaway::{
-    AttachContext, AttachField, AttachType, Link, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T,
-    Target, TestRun,
+    AttachContext, AttachField, AttachType, Link, LinkTarget, Links, Loaded, MapType, Program, ProgramSpec,
+    ProgramType as T, Target, TestRun,
 };
 
 use super::{
@@ -53,7 +53,7 @@ impl<'a> AttachArgs<'a> {
 
     /// Returns the settings for one program. Options that do not apply to it are ignored: they are for other programs.
     fn context(&self, program: &ProgramSpec) -> AttachContext<'static> {
-        let attach_point = self.targets.get(program.name.as_str()).copied().filter(|_| takes_attach_point(program));
+        let attach_point = self.attach_point(program);
         let mut context = AttachContext::new();
         match program.needs() {
             Some(AttachField::Interface) => {
@@ -66,7 +66,7 @@ impl<'a> AttachArgs<'a> {
                     context = context.cgroup_path(path);
                 }
             }
-            Some(AttachField::Netns) => context = context.netns_path(attach_point.unwrap_or("/proc/self/ns/net")),
+            Some(AttachField::Netns) => context = context.netns_path(attach_point.unwrap_or(OWN_NETNS)),
             Some(AttachField::PerfEvent) => context = context.frequency(self.frequency.unwrap_or(FREQUENCY)),
             _ => {}
         }
@@ -74,6 +74,41 @@ impl<'a> AttachArgs<'a> {
             Some(pid) => context.pid(pid),
             None => context,
         }
+    }
+
+    /// Returns the interface or the path that `--attach` gives to this program.
+    fn attach_point(&self, program: &ProgramSpec) -> Option<&'a str> {
+        self.targets.get(program.name.as_str()).copied().filter(|_| takes_attach_point(program))
+    }
+
+    /// Describes where a program is attached, as far as its section does not say it.
+    fn describe(&self, program: &ProgramSpec, link: &Link) -> String {
+        let at = match program.needs() {
+            Some(AttachField::Interface) => self.attach_point(program).or(self.interface).map(str::to_owned),
+            Some(AttachField::Cgroup) => self.attach_point(program).or(self.cgroup).map(str::to_owned),
+            Some(AttachField::Netns) => Some(self.attach_point(program).unwrap_or(OWN_NETNS).to_owned()),
+            Some(AttachField::PerfEvent) => Some(format!("{} Hz", self.frequency.unwrap_or(FREQUENCY))),
+            _ => self.targets.get(program.name.as_str()).copied().map(str::to_owned),
+        };
+        let known = format!("{} {}", program.section_name, at.as_deref().unwrap_or_default());
+        let resolved = resolved(link).filter(|resolved| !known.contains(resolved.as_str()));
+        let pid = self.pid.filter(|_| program.takes(AttachField::Pid)).map(|pid| format!("process {pid}"));
+        let places: Vec<String> = at.into_iter().chain(resolved).chain(pid).collect();
+        if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) }
+    }
+}
+
+/// The network namespace of this process.
+const OWN_NETNS: &str = "/proc/self/ns/net";
+
+/// Returns the target that the loader found for a section: a library's file, or how many functions match a pattern.
+/// `None` if the kernel does not report it (before Linux 6.6).
+fn resolved(link: &Link) -> Option<String> {
+    let first = link.parts().first().unwrap_or(link);
+    match first.info().ok()?.target {
+        LinkTarget::Uprobe { path, .. } | LinkTarget::UprobeMulti { path, .. } => Some(path?.display().to_string()),
+        LinkTarget::KprobeMulti { count, .. } => Some(format!("{count} functions")),
+        _ => None,
     }
 }
 
@@ -83,7 +118,7 @@ pub(crate) struct Attached {
     pub(crate) links: Links,
     /// The iterators: they run when their links are read.
     pub(crate) iterators: Vec<(String, Link)>,
-    /// The attached programs, each with its section and the target from `--attach`.
+    /// The attached programs, each with its section and its target.
     pub(crate) attached: Vec<String>,
     /// The programs that were run once, with their return values.
     pub(crate) ran: Vec<(String, u32)>,
@@ -142,8 +177,8 @@ impl Attached {
             self.iterators.push((name, link));
             return;
         }
+        let at = arguments.describe(spec, &link);
         self.links.push(link);
-        let at = arguments.targets.get(name.as_str()).map_or_else(String::new, |target| format!(" at {target}"));
         self.attached.push(format!("{name} ({}{at})", spec.section_name));
     }
 

@@ -17,6 +17,8 @@ use crate::{args::perf_buffer_size, error::CliError};
 /// The readers of all buffers.
 pub(crate) struct Buffers {
     sources: Vec<Source>,
+    /// The names of the rings that are not read, because they overwrite their records.
+    unread: Vec<String>,
     poller: Poller,
 }
 
@@ -47,12 +49,13 @@ pub(crate) struct Record<'r> {
 impl Buffers {
     /// Opens every ring and perf event array. `bytes` is the size of each CPU's perf buffer.
     pub(crate) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
-        let mut buffers = Self { sources: Vec::new(), poller: Poller::new()? };
+        let mut buffers = Self { sources: Vec::new(), unread: Vec::new(), poller: Poller::new()? };
         for map in loaded.maps() {
             match map.map_type() {
                 // In overwrite mode records cannot be borrowed, and only those not yet overwritten are left.
                 MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => {
                     let name = map.name();
+                    buffers.unread.push(name.to_owned());
                     warn!(
                         "the ring `{name}` overwrites its oldest records and is not read: `cutaway peek --name {name}` shows it"
                     );
@@ -85,6 +88,11 @@ impl Buffers {
     /// Returns a handle that ends waits.
     pub(crate) fn stopper(&self) -> Stopper {
         self.poller.stopper()
+    }
+
+    /// Returns the names of the rings that are not read.
+    pub(super) fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     pub(super) fn sources(&self) -> &[Source] {

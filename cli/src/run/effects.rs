@@ -8,7 +8,9 @@
 //! | `--pid` | probes of user space, perf events, iterators over tasks |
 //! | `--attach`, `--section` | a program that runs |
 //! | `--buffer` | perf event arrays, and rings without a size from `--max-entries` |
-//! | `--type`, `--count` | objects with a buffer that is read |
+//! | `--type`, `--count`, `--filter`, `--only-command` | objects with a buffer that is read |
+//! | `--timestamps` | the same, and objects whose programs print text |
+//! | `--maps=NAME` | maps with elements |
 //! | `--pins` | maps that the object pins by name |
 //! | `--btf` | objects with CO-RE relocations |
 //!
@@ -21,6 +23,8 @@ use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramS
 use super::{
     arguments::{Arguments, Format},
     attach::takes_attach_point,
+    maps,
+    prints::Printing,
     program_args::{ProgramArgs, pairs},
     record_type::abbreviated,
 };
@@ -181,12 +185,17 @@ pub(super) fn check_maps(object: &Object, arguments: &Arguments) -> Result<(), C
         }
     }
     let is_read = |map: &MapSpec| is_ring(map) && !map.map_flags.contains(MapFlags::RB_OVERWRITE) || is_perf(map);
-    if let Some(count) = arguments.count
-        && !has(&is_read)
-    {
+    let of_records = [
+        arguments.count.map(|count| format!("--count {count}")),
+        arguments.filter.is_some().then(|| "--filter".to_owned()),
+        arguments.only_command.then(|| "--only-command".to_owned()),
+        (arguments.timestamps && !Printing::of(object).is_any()).then(|| "--timestamps".to_owned()),
+    ];
+    if let Some(option) = of_records.into_iter().flatten().next().filter(|_| !has(&is_read)) {
         let why = if has(&is_ring) { "the object's rings overwrite old records and are not read" } else { NO_BUFFER };
-        return refuse(format!("--count {count}"), why);
+        return refuse(option, why);
     }
+    maps::check_names(object.maps(), &arguments.maps)?;
     match &arguments.pins {
         Some(directory) if !has(&|map| map.pinning == Pinning::ByName) => {
             refuse(format!("--pins {}", directory.display()), "the object pins no map by name")

@@ -8,15 +8,24 @@
 //! | `float`, `double` | `1.5` |
 //! | an array of `char` | the text, at most as long as the array |
 //! | any other array | values separated by commas; the other elements are 0 |
+//! | `__be16`, `__be32`, `__be64` | a number as in this machine's byte order; `__be32` also `127.0.0.1` |
+//! | `struct in_addr`, `struct in6_addr` | an address |
 //! | any type | its bytes: `hex:0a0b0c` |
 //!
-//! Without BTF a variable of 1, 2, 4 or 8 bytes is an integer.
+//! NAME can be followed by the path of a part: `cfg.level`, `table[1][2]` (`part.rs`). The other parts keep their
+//! values. Without BTF a variable of 1, 2, 4 or 8 bytes is an integer.
+
+mod bits;
+mod part;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use cutaway::{
     Object, VariableSpec,
-    btf::{Btf, Kind, Type},
+    btf::{Btf, Kind, NetworkType, Type},
 };
 
+use self::part::Part;
 use crate::{decode, error::CliError};
 
 /// Sets the variables of all `NAME=VALUE` in `options`.
@@ -24,10 +33,17 @@ pub(crate) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_
     for option in options {
         // clap has checked the form.
         let (name, text) = option.split_once('=').unwrap_or((option, ""));
+        let (name, path) = part::split(name, |name| object.variables().iter().any(|variable| variable.name == name));
         let found = object.variables().iter().find(|variable| variable.name == name);
+        let set = |variable: &VariableSpec| match path {
+            "" => bytes(variable, text, btf),
+            path => with_part(variable, path, text, btf, object.initial_value(name).unwrap_or_default()),
+        };
         let bytes = match found {
-            Some(variable) => bytes(variable, text, btf)
-                .map_err(|why| CliError::new(format!("cannot set the variable {variable} to `{text}`: {why}")))?,
+            Some(variable) => set(variable).map_err(|why| {
+                let part = if path.is_empty() { String::new() } else { format!("{path} of ") };
+                CliError::new(format!("cannot set {part}the variable {variable} to `{text}`: {why}"))
+            })?,
             // An unknown variable: `set_variable` returns the error.
             None => Vec::new(),
         };
@@ -37,13 +53,77 @@ pub(crate) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_
 }
 
 fn bytes(variable: &VariableSpec, text: &str, btf: Option<&Btf<'_>>) -> Result<Vec<u8>, String> {
-    if let Some(digits) = text.strip_prefix("hex:") {
-        return decode::from_hex(digits).ok_or_else(|| "hex: requires two hexadecimal digits for each byte".to_owned());
+    match btf.zip(variable.type_id) {
+        Some((btf, id)) => of_type(btf, id, variable.size as usize, text),
+        None => match text.strip_prefix("hex:") {
+            Some(digits) => from_hex(digits),
+            None => integer(text, variable.size as usize, None),
+        },
     }
-    let size = variable.size as usize;
-    match btf.zip(variable.type_id).and_then(|(btf, id)| Some((btf, btf.resolve(id)?))) {
-        Some((btf, ty)) => value(btf, ty, size, text),
+}
+
+/// Returns `whole`, the variable's value, with a new value of the part at `path`.
+fn with_part(
+    variable: &VariableSpec,
+    path: &str,
+    text: &str,
+    btf: Option<&Btf<'_>>,
+    mut whole: Vec<u8>,
+) -> Result<Vec<u8>, String> {
+    let Some((btf, id)) = btf.zip(variable.type_id) else {
+        return Err("the object does not describe its type; set the whole variable".to_owned());
+    };
+    let Part { type_id, offset, bits } = part::find(btf, id, path)?;
+    let size = btf.size_of(type_id).ok_or("its type has no size")? as usize;
+    let bytes = of_type(btf, type_id, size, text)?;
+    const OUTSIDE: &str = "it reaches beyond the end of the variable";
+    if let Some((first, width)) = bits {
+        let signed = btf.resolve(type_id).is_some_and(Type::is_signed);
+        let structure = whole.get_mut(offset..).ok_or(OUTSIDE)?;
+        bits::set(structure, first, width, &bytes, signed)?;
+    } else {
+        whole.get_mut(offset..offset.saturating_add(bytes.len())).ok_or(OUTSIDE)?.copy_from_slice(&bytes);
+    }
+    Ok(whole)
+}
+
+/// Parses a value of the type `id`. The result has as many bytes as the type, unless they are given as hex.
+fn of_type(btf: &Btf<'_>, id: u32, size: usize, text: &str) -> Result<Vec<u8>, String> {
+    if let Some(digits) = text.strip_prefix("hex:") {
+        return match from_hex(digits)? {
+            bytes if bytes.len() == size => Ok(bytes),
+            bytes => Err(format!("it has {size} bytes, and {} are given", bytes.len())),
+        };
+    }
+    if let Some(network) = btf.network_type(id) {
+        return in_network_order(network, size, text);
+    }
+    match btf.resolve(id) {
+        Some(ty) => value(btf, ty, size, text),
         None => integer(text, size, None),
+    }
+}
+
+fn from_hex(digits: &str) -> Result<Vec<u8>, String> {
+    decode::from_hex(digits).ok_or_else(|| "hex: requires two hexadecimal digits for each byte".to_owned())
+}
+
+/// Parses a number or an address in network byte order.
+fn in_network_order(network: NetworkType, size: usize, text: &str) -> Result<Vec<u8>, String> {
+    match (network, text.parse::<Ipv4Addr>(), text.parse::<Ipv6Addr>()) {
+        (NetworkType::Ipv6, _, Ok(address)) => Ok(address.octets().to_vec()),
+        (NetworkType::Ipv6, Ok(address), _) => Ok(address.to_ipv6_mapped().octets().to_vec()),
+        (NetworkType::Ipv6, ..) => Err("it is an IPv6 address".to_owned()),
+        (NetworkType::Ipv4, Ok(address), _) => Ok(address.octets().to_vec()),
+        (NetworkType::Ipv4, ..) => Err("it is an IPv4 address".to_owned()),
+        (_, Ok(address), _) if size == 4 => Ok(address.octets().to_vec()),
+        _ => {
+            let mut bytes = integer(text, size, Some(false))?;
+            if cfg!(target_endian = "little") {
+                bytes.reverse();
+            }
+            Ok(bytes)
+        }
     }
 }
 
@@ -72,19 +152,25 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
         Kind::Int if ty.name_bytes() == b"char" => integer(text, size, None),
         Kind::Int => integer(text, size, Some(ty.is_signed())),
         Kind::Ptr => integer(text, size, Some(false)),
-        _ => Err(format!("it is a {}: give its {size} bytes as hex:…", ty.to_string().trim())),
+        _ => {
+            let member = ty.members().find(|member| !member.name.is_empty());
+            let member =
+                member.map(|member| format!("set a member, as in .{}=…, or ", String::from_utf8_lossy(member.name)));
+            let advice = member.unwrap_or_default();
+            Err(format!("it is a {}: {advice}give its {size} bytes as hex:…", ty.to_string().trim()))
+        }
     }
 }
 
 fn array(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>, String> {
-    let element =
-        ty.array().and_then(|array| btf.resolve(array.element)).ok_or("the type of its elements cannot be read")?;
+    let array_element = ty.array().map_or(0, |array| array.element);
+    let element = btf.resolve(array_element).ok_or("the type of its elements cannot be read")?;
     let each = btf.size_of(element.id()).unwrap_or(0) as usize;
     let mut all = if element.kind() == Kind::Int && element.name_bytes() == b"char" {
         text.as_bytes().to_vec()
     } else {
         let values = text.split(',').filter(|_| !text.is_empty());
-        values.map(|text| value(btf, element, each, text.trim())).collect::<Result<Vec<_>, _>>()?.concat()
+        values.map(|text| of_type(btf, array_element, each, text.trim())).collect::<Result<Vec<_>, _>>()?.concat()
     };
     if all.len() > size {
         return Err(format!("it has {size} bytes, and {} are given", all.len()));
@@ -133,6 +219,8 @@ fn lowest(number: u128, size: usize) -> Vec<u8> {
     bytes.get(range).unwrap_or_default().to_vec()
 }
 
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

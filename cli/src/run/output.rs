@@ -7,6 +7,8 @@
 //!     map        the name of the map
 //!     cpu        the CPU that sent it               } of a perf buffer: a ring does not have it
 //!     time_ns    the time in CLOCK_MONOTONIC ns     }
+//!     time       the wall-clock time by RFC 3339, in UTC }     only with --timestamps
+//!     time_is    "stored" by the kernel, or "received"   }
 //!     size       bytes, padding included
 //!     type       the type that it is decoded as
 //!     type_is    how the type is known (type_choice.rs): "given", "named", "declared", "sent",
@@ -18,13 +20,14 @@
 
 use std::io::{self, BufWriter, Write};
 
-use cutaway::btf::{Btf, Kind, Value};
+use cutaway::btf::{Btf, Kind, NetworkType, Value};
 use serde_json::json;
 
 use super::{
     Format,
     buffers::Record,
     record_type::Records,
+    timestamps::{Clock, Time},
     type_choice::{Basis, Choice, Shape},
 };
 use crate::{
@@ -40,6 +43,8 @@ pub(super) struct Output<'b> {
     format: Format,
     colored: bool,
     has_head: bool,
+    /// `None` without `--timestamps`.
+    clock: Option<Clock>,
     /// The columns, if all records are expected to have one structure.
     columns: Option<Columns<'b>>,
 }
@@ -47,7 +52,9 @@ pub(super) struct Output<'b> {
 /// A column for each member of a structure.
 struct Columns<'b> {
     shape: Shape<'b>,
-    /// The first column is the CPU: the records come from a perf buffer.
+    /// The first column is the time.
+    time: bool,
+    /// The next column is the CPU: the records come from a perf buffer.
     cpu: bool,
     columns: Vec<Column>,
     basis: Basis,
@@ -61,13 +68,22 @@ struct Column {
 
 impl<'b> Output<'b> {
     /// Makes the output for the records of these maps.
-    pub(super) fn new(format: Format, sources: &[Records<'b>]) -> Self {
+    pub(super) fn new(format: Format, timestamps: bool, sources: &[Records<'b>]) -> Self {
+        let of = |records: &Records<'b>| {
+            let (shape, basis) = records.only()?;
+            Columns::of(shape, basis, [timestamps, records.is_padded()])
+        };
         let columns = match sources {
-            [records] => records.only().and_then(|(shape, basis)| Columns::of(shape, basis, records.is_padded())),
+            [records] => of(records),
             _ => None,
         };
         let (to, colored) = (BufWriter::new(outlet::stdout()), terminal::is_colored());
-        Self { to, format, colored, has_head: false, columns }
+        Self { to, format, colored, has_head: false, clock: timestamps.then(Clock::new), columns }
+    }
+
+    /// Notes that the records that follow are received now.
+    pub(super) fn receive(&mut self) {
+        self.clock.iter_mut().for_each(Clock::receive);
     }
 
     /// Writes the line of a record to the buffer; [`Output::flush`] prints it.
@@ -80,10 +96,19 @@ impl<'b> Output<'b> {
             (Format::Table, Choice::Known(shape, basis)) => self.row(map, record, bytes, (shape, *basis)),
             (Format::Table, _) => {
                 self.head()?;
-                writeln!(self.to, "{}", terminal::one_line(&plain(map, record, &spaced(bytes))))
+                let line = self.plain(map, record, &spaced(bytes));
+                writeln!(self.to, "{}", terminal::one_line(&line))
             }
-            (Format::Hex, _) => writeln!(self.to, "{} {:>5}  {}", terminal::one_line(map), bytes.len(), spaced(bytes)),
+            (Format::Hex, _) => {
+                let time = self.time(record).map_or_else(String::new, |time| time + "  ");
+                writeln!(self.to, "{time}{} {:>5}  {}", terminal::one_line(map), bytes.len(), spaced(bytes))
+            }
         }
+    }
+
+    /// Returns the local time of a record, if times are printed.
+    fn time(&self, record: &Record<'_>) -> Option<String> {
+        self.clock.as_ref().map(|clock| clock.local(clock.time(record.time_ns)))
     }
 
     /// Writes a line that is not a record.
@@ -105,10 +130,15 @@ impl<'b> Output<'b> {
         };
         let omitted = value.as_ref().is_some_and(Value::has_omitted);
         let value = value.as_ref().map(decode::json);
-        let line = json!({
+        let mut line = json!({
             "map": map, "cpu": record.cpu, "time_ns": record.time_ns, "size": record.bytes.len(),
             "type": name, "type_is": basis, "value": value, "omitted": omitted, "hex": hex,
         });
+        let time = self.clock.as_ref().map(|clock| clock.time(record.time_ns));
+        if let (Some(time), Some(keys)) = (time, line.as_object_mut()) {
+            keys.insert("time".to_owned(), Time::rfc3339(time).into());
+            keys.insert("time_is".to_owned(), time.source().into());
+        }
         terminal::write_json(&mut self.to, &line)?;
         writeln!(self.to)
     }
@@ -121,20 +151,32 @@ impl<'b> Output<'b> {
         (shape, basis): (&Shape<'_>, Basis),
     ) -> io::Result<()> {
         let (value, rest) = shape.read(bytes);
+        let time = self.time(record);
         let line = match (&mut self.columns, &value) {
             (Some(columns), Value::Struct(fields)) if columns.shape.id == shape.id && rest.is_empty() => {
                 let cpu = columns.cpu.then(|| record.cpu.map_or_else(String::new, |cpu| cpu.to_string()));
-                let cells: Vec<_> = cpu.into_iter().chain(fields.iter().map(|(_, value)| cell(value))).collect();
+                let time = time.filter(|_| columns.time);
+                let cells = time.into_iter().chain(cpu).chain(fields.iter().map(|(_, value)| cell(value)));
+                let cells: Vec<_> = cells.collect();
                 columns.widen(&cells);
                 columns.line(cells.into_iter())
             }
             _ => {
                 let more = if rest.is_empty() { String::new() } else { format!(" and {}", spaced(rest)) };
-                plain(map, record, &format!("{}{} {value}{more}", shape.name(), basis.mark()))
+                self.plain(map, record, &format!("{}{} {value}{more}", shape.name(), basis.mark()))
             }
         };
         self.head()?;
         writeln!(self.to, "{}", terminal::one_line(&line))
+    }
+
+    /// Formats a line without columns.
+    fn plain(&self, map: &str, record: &Record<'_>, text: &str) -> String {
+        let time = self.time(record).map_or_else(String::new, |time| time + "  ");
+        match record.cpu {
+            Some(cpu) => format!("{time}{map}  CPU {cpu}  {text}"),
+            None => format!("{time}{map}  {text}"),
+        }
     }
 
     /// Writes the names of the columns before the first line.
@@ -156,12 +198,15 @@ impl<'b> Output<'b> {
 }
 
 impl<'b> Columns<'b> {
-    /// Makes the columns for a structure. Returns `None` for another type, and for members other than numbers and
-    /// texts, whose columns would be too wide.
-    fn of(shape: Shape<'b>, basis: Basis, cpu: bool) -> Option<Self> {
+    /// Makes the columns for a structure, after those for time and CPU. Returns `None` for another type, and for
+    /// members other than numbers and texts, whose columns would be too wide.
+    fn of(shape: Shape<'b>, basis: Basis, [time, cpu]: [bool; 2]) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;
         let mut columns = Vec::new();
+        if time {
+            columns.push(Column { name: "time".to_owned(), width: 15, right: false });
+        }
         if cpu {
             columns.push(Column { name: "cpu".to_owned(), width: 3, right: true });
         }
@@ -179,7 +224,7 @@ impl<'b> Columns<'b> {
             let (width, right) = kinds.get(index).map_or((0, false), |&id| width(btf, id));
             columns.push(Column { name: name.clone().into_owned(), width: width.max(display_width(name)), right });
         }
-        (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
+        (!fields.is_empty()).then_some(Self { shape, time, cpu, columns, basis })
     }
 
     /// Widens columns for these and later cells. Before the first line this includes the names of the columns.
@@ -223,17 +268,22 @@ fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec
 
 /// Returns whether a type is too wide for a column: a structure, a union, or an array of other elements than bytes.
 fn is_wide(btf: &Btf<'_>, id: u32) -> bool {
-    btf.resolve(id).is_none_or(|ty| match ty.array() {
-        Some(array) => {
-            btf.resolve(array.element).is_none_or(|element| element.kind() != Kind::Int || element.size() != 1)
-        }
-        None => ty.kind().is_composite(),
-    })
+    // The address of a structure has a column.
+    btf.network_type(id).is_none()
+        && btf.resolve(id).is_none_or(|ty| match ty.array() {
+            Some(array) => {
+                btf.resolve(array.element).is_none_or(|element| element.kind() != Kind::Int || element.size() != 1)
+            }
+            None => ty.kind().is_composite(),
+        })
 }
 
 /// Returns the width of most values of a type, and whether they are aligned to the right.
 fn width(btf: &Btf<'_>, id: u32) -> (usize, bool) {
     let Some(ty) = btf.resolve(id) else { return (0, false) };
+    if let Some(NetworkType::Ipv4 | NetworkType::Ipv6) = btf.network_type(id) {
+        return (15, false);
+    }
     let size = btf.size_of(ty.id()).unwrap_or(0) as usize;
     match ty.kind() {
         Kind::Int if ty.name_bytes() == b"char" => (1, false),
@@ -274,15 +324,18 @@ fn cell(value: &Value<'_>) -> String {
     }
 }
 
-/// Formats a line without columns.
-fn plain(map: &str, record: &Record<'_>, text: &str) -> String {
-    match record.cpu {
-        Some(cpu) => format!("{map}  CPU {cpu}  {text}"),
-        None => format!("{map}  {text}"),
-    }
-}
-
 /// Formats bytes as hexadecimal text in groups of eight bytes.
 pub(super) fn spaced(bytes: &[u8]) -> String {
     bytes.chunks(8).map(decode::hex).collect::<Vec<_>>().join(" ")
+}
+
+/// Decodes bytes by their type, if it is known.
+pub(super) fn read<'a>(btf: Option<&'a Btf<'_>>, id: Option<u32>, bytes: &'a [u8]) -> Option<Value<'a>> {
+    let (btf, id) = btf.zip(id)?;
+    Some(btf.value(id, bytes))
+}
+
+/// Formats a value, or its bytes if it is not decoded.
+pub(super) fn text(value: Option<&Value<'_>>, bytes: &[u8]) -> String {
+    value.map_or_else(|| spaced(bytes), ToString::to_string)
 }

@@ -109,7 +109,12 @@ pub(crate) struct ProgramArgs {
     ///   float, double  1.5
     ///   array of char  the text
     ///   other array    1,2,3 (the other elements are 0)
+    ///   __be16         443 (a number in network byte order)
+    ///   in6_addr       ::1 (also in_addr and __be32: 127.0.0.1)
     ///   any type       hex:0a0b (its bytes)
+    ///
+    /// NAME can be a part of a variable: config.level, table[1][2]. The other
+    /// parts keep their values.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) settings: Vec<String>,

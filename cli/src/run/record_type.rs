@@ -32,6 +32,8 @@ pub(super) struct Records<'b> {
     given: Option<Shape<'b>>,
     /// The types of the sizes that programs submit; empty if no size is a constant.
     submitted: BTreeMap<u32, Choice<'b>>,
+    /// Whether each submitting call has a constant size.
+    all_sizes: bool,
     candidates: &'b Candidates<'b>,
     /// The types of other lengths, found when a record of that length arrived.
     received: RefCell<BTreeMap<usize, Choice<'b>>>,
@@ -63,6 +65,7 @@ impl<'b> Records<'b> {
             padded: is_padded,
             given,
             submitted: sizes.into_iter().map(choice).collect(),
+            all_sizes: mine.iter().all(|site| site.size.is_some()),
             candidates,
             received: RefCell::default(),
             printed: RefCell::default(),
@@ -77,6 +80,22 @@ impl<'b> Records<'b> {
     /// Returns whether they are padded, as in a perf buffer. Such records also have a CPU.
     pub(super) fn is_padded(&self) -> bool {
         self.padded
+    }
+
+    /// Returns the types that are known before any record arrives.
+    pub(super) fn known_shapes(&self) -> impl Iterator<Item = Shape<'b>> {
+        let submitted = self.submitted.values().filter(|_| self.given.is_none());
+        let submitted = submitted.filter_map(|choice| match choice {
+            Choice::Known(shape, _) => Some(*shape),
+            _ => None,
+        });
+        self.given.into_iter().chain(submitted)
+    }
+
+    /// Returns whether every record has one of the known types.
+    pub(super) fn are_known(&self) -> bool {
+        let is_known = |choice: &Choice<'b>| matches!(choice, Choice::Known(..));
+        self.given.is_some() || !self.submitted.is_empty() && self.all_sizes && self.submitted.values().all(is_known)
     }
 
     /// Returns the type of all records, if there is only one and it is known before any record arrives.

@@ -94,6 +94,20 @@ impl Skipped {
         self.programs.extend(unattached.into_iter().map(|(name, why)| SkippedProgram::new(name, why)));
     }
 
+    /// Prints the reasons, and returns the error of `--strict`, if a program does not run.
+    pub(super) fn refuse(self, shown: &str) -> Result<(), CliError> {
+        let count = self.programs.len();
+        if count == 0 {
+            return Ok(());
+        }
+        // Without another program, this is the error anyway.
+        self.report(shown, false)?;
+        let what = if count == 1 { "1 program is skipped".to_owned() } else { format!("{count} programs are skipped") };
+        Err(CliError::new(format!(
+            "--strict: {what} of `{shown}`, see above; fix them, or select others with --program"
+        )))
+    }
+
     /// Prints the reasons. Returns an error if no program runs.
     pub(crate) fn report(self, shown: &str, nothing_runs: bool) -> Result<(), CliError> {
         let lines = lines(&self.programs);

@@ -9,17 +9,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Loaded, MapSpec, Stopper, Wake, btf::Btf};
+use cutaway::{Loaded, Stopper, Wake, btf::Btf};
 
 use super::{
     arguments::{Arguments, Format},
     attach::Attached,
-    buffers::{Buffers, Source},
+    buffers::{Buffers, Record, Source},
+    command_tree::CommandTree,
     counted::LossesOfRun,
-    dump,
+    maps::MapPrinter,
     output::Output,
+    prints::{Print, Prints},
+    progress::Progress,
     record_type::Records,
+    selection::Selection,
     summary::{SourceSummary, Summary},
+    tick::Tick,
+    timestamps::Clock,
+    variables,
 };
 use crate::{
     child::{Child, Process},
@@ -28,13 +35,35 @@ use crate::{
     terminal,
 };
 
+/// Interval at which the mappings of a process are read.
+const OBSERVE: Duration = Duration::from_millis(100);
+
+/// The parts of a run that only some options or objects need.
+pub(super) struct Extras<'a> {
+    /// The processes of `--only-command`.
+    pub(super) tree: Option<&'a CommandTree>,
+    /// `None` without `--maps`.
+    pub(super) maps: Option<&'a MapPrinter<'a>>,
+    /// `None` if no program prints.
+    pub(super) prints: Option<Prints<'a>>,
+}
+
 /// The state of a run: its output, its counts, and the conditions that end it.
 pub(super) struct Stream<'a, 'b> {
     arguments: &'a Arguments,
     output: Output<'b>,
     /// The record types of each source, in the order of the sources.
     records: &'a [Records<'b>],
+    selection: Selection<'b>,
+    extras: Extras<'a>,
+    /// The next time at which maps are printed.
+    interval: Option<Tick>,
+    /// The next time at which the mappings of a process are read, and the process.
+    observed: Option<(Tick, u32)>,
+    /// `None` if the line is not shown.
+    progress: Option<Progress>,
     received: u64,
+    printed: u64,
     /// Received records of each source, in the order of the sources.
     received_by_source: Vec<u64>,
     /// Corrupt records that were skipped.
@@ -45,10 +74,29 @@ pub(super) struct Stream<'a, 'b> {
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
-    pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stopper) -> Self {
-        let output = Output::new(arguments.format, records);
-        let received_by_source = vec![0; records.len()];
-        Self { arguments, output, records, received: 0, received_by_source, unreadable: 0, stop, closed: false }
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        records: &'a [Records<'b>],
+        selection: Selection<'b>,
+        extras: Extras<'a>,
+        stop: Stopper,
+    ) -> Self {
+        Self {
+            arguments,
+            output: Output::new(arguments.format, arguments.timestamps, records),
+            records,
+            selection,
+            extras,
+            interval: arguments.interval.map(Tick::after),
+            observed: None,
+            progress: Progress::start(),
+            received: 0,
+            printed: 0,
+            received_by_source: vec![0; records.len()],
+            unreadable: 0,
+            stop,
+            closed: false,
+        }
     }
 
     /// Returns the received and lost records of all sources.
@@ -57,6 +105,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let each = each.map(|((source, lost), &received)| SourceSummary { source, received, lost }).collect();
         Summary {
             received: self.received,
+            printed: self.selection.is_active().then_some(self.printed),
             unreadable: self.unreadable,
             each,
             of_unknown_maps: lost.of_unknown_maps,
@@ -88,13 +137,22 @@ impl<'a, 'b> Stream<'a, 'b> {
         let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
         let stop = self.stop.clone();
         let command = match (arguments.command.split_first(), process) {
-            (Some((program, rest)), _) => Some(Child::start(program, rest, Stdio::inherit(), move || stop.stop())?),
+            (Some((program, rest)), _) => {
+                let start = || Child::start(program, rest, Stdio::inherit(), move || stop.stop());
+                Some(match self.extras.tree {
+                    Some(tree) => tree.with_children(start)?,
+                    None => start()?,
+                })
+            }
             (None, Some(process)) => {
                 process.at_end(move || stop.stop())?;
                 None
             }
             (None, None) => None,
         };
+        let pid = command.as_ref().and_then(Child::pid).or(arguments.program.pid);
+        self.observed =
+            pid.filter(|_| self.extras.maps.is_some_and(MapPrinter::has_stacks)).map(|pid| (Tick::now(OBSERVE), pid));
         let outcome = self.iterate(&attached).and_then(|()| {
             // Without attached programs no records follow: those that were run once and the iterators are done.
             let idle = attached.attached.is_empty()
@@ -105,7 +163,9 @@ impl<'a, 'b> Stream<'a, 'b> {
         });
         let command = command.map(Child::end).transpose();
         drop(attached);
-        let outcome = outcome.and_then(|()| self.drain(buffers));
+        let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.read_prints(Prints::read));
+        self.progress = None;
+        self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
         command?;
         outcome
     }
@@ -134,12 +194,75 @@ impl<'a, 'b> Stream<'a, 'b> {
     /// Prints records as they arrive, until the run ends.
     fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.is_done() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
+            let left = |at: Instant| at.saturating_duration_since(Instant::now());
+            let is_over = deadline.map(left) == Some(Duration::ZERO);
+            let next = deadline.into_iter().chain(self.progress.as_ref().map(Progress::next)).chain(self.ticks()).min();
+            if self.is_done() || is_over || buffers.wait(next.map(left))? == Wake::Stopped {
                 return Ok(());
             }
             self.drain(buffers)?;
+            self.tick()?;
+            let printed = self.selection.is_active().then_some(self.printed);
+            if let Some(progress) = &mut self.progress {
+                progress.update(self.received, printed);
+            }
         }
+    }
+
+    /// Returns the times of the next ticks.
+    fn ticks(&self) -> impl Iterator<Item = Instant> {
+        let observed = self.observed.iter().map(|(tick, _)| tick.next());
+        let prints = self.extras.prints.iter().map(Prints::next);
+        self.interval.iter().map(Tick::next).chain(observed).chain(prints).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Does what is due now: prints maps, and reads the mappings of the process.
+    fn tick(&mut self) -> Result<(), CliError> {
+        if let (Some((tick, pid)), Some(maps)) = (&mut self.observed, self.extras.maps)
+            && tick.is_due()
+        {
+            maps.observe(*pid);
+        }
+        self.read_prints(Prints::read_if_due)?;
+        if self.interval.as_mut().is_some_and(Tick::is_due) {
+            let clock = Clock::new();
+            let time = clock.time(None);
+            let head = match self.arguments.format {
+                Format::Json => terminal::json(&serde_json::json!({ "maps_at": time.rfc3339() }))?,
+                Format::Table | Format::Hex => format!("--- {}", clock.local(time)),
+            };
+            self.print_maps(vec![head])?;
+        }
+        Ok(())
+    }
+
+    /// Prints what the programs have printed, as `read` returns it.
+    fn read_prints(
+        &mut self,
+        read: impl FnOnce(&mut Prints<'a>) -> Result<Vec<Print>, CliError>,
+    ) -> Result<(), CliError> {
+        let Some(prints) = &mut self.extras.prints else { return Ok(()) };
+        let prints = read(prints)?;
+        let clock = self.arguments.timestamps.then(Clock::new);
+        for print in &prints {
+            let written = self.output.line(&print.line(self.arguments.format, clock.as_ref())?);
+            self.check_output(written)?;
+        }
+        let written = self.output.flush();
+        self.check_output(written)
+    }
+
+    /// Prints the lines, then the maps.
+    fn print_maps(&mut self, mut lines: Vec<String>) -> Result<(), CliError> {
+        if let Some(maps) = self.extras.maps {
+            lines.extend(maps.lines()?);
+        }
+        for line in lines {
+            let written = self.output.line(&terminal::clean(&line));
+            self.check_output(written)?;
+        }
+        let written = self.output.flush();
+        self.check_output(written)
     }
 
     /// Prints the available records.
@@ -147,6 +270,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         if self.is_done() {
             return Ok(());
         }
+        self.output.receive();
         let mut failed = Ok(());
         let unreadable = buffers.drain(|record| {
             let Some(records) = self.records.get(record.source) else { return true };
@@ -154,8 +278,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             if let Some(received) = self.received_by_source.get_mut(record.source) {
                 *received += 1;
             }
-            let written = self.output.record(record, records);
-            failed = self.check_output(written);
+            failed = self.print(record, records);
             failed.is_ok() && !self.is_done()
         })?;
         self.unreadable += unreadable;
@@ -164,33 +287,29 @@ impl<'a, 'b> Stream<'a, 'b> {
         self.check_output(written)
     }
 
+    /// Prints a record, if it is selected.
+    fn print(&mut self, record: &Record<'_>, records: &Records<'b>) -> Result<(), CliError> {
+        if !self.selection.admits(record.bytes, records)? {
+            return Ok(());
+        }
+        self.printed += 1;
+        let written = self.output.record(record, records);
+        self.check_output(written)
+    }
+
     /// Prints the variables with `--variables`, and the elements of maps with `--maps`.
-    pub(super) fn print_state(
-        &mut self,
-        loaded: &Loaded,
-        specs: &[MapSpec],
-        btf: Option<&Btf<'_>>,
-    ) -> Result<(), CliError> {
+    pub(super) fn print_state(&mut self, loaded: &Loaded, btf: Option<&Btf<'_>>) -> Result<(), CliError> {
         let (arguments, mut lines) = (self.arguments, Vec::new());
         if arguments.variables {
-            let variables = dump::variables(loaded, btf, arguments.format)?;
-            if variables.is_empty() {
+            lines = variables::lines(loaded, btf, arguments.format)?;
+            if lines.is_empty() {
                 diagnostics::say("--variables: the object has no global variables");
             }
-            lines.extend(variables);
         }
-        if arguments.maps {
-            if !specs.iter().any(dump::is_shown) {
-                diagnostics::say("--maps: the object has no hash and no array");
-            }
-            lines.extend(dump::maps(loaded, specs, btf, arguments.format)?);
+        if self.extras.maps.is_some_and(|maps| !maps.has_maps()) {
+            diagnostics::say("--maps: the object has no map with elements");
         }
-        for line in lines {
-            let written = self.output.line(&terminal::clean(&line));
-            self.check_output(written)?;
-        }
-        let written = self.output.flush();
-        self.check_output(written)
+        self.print_maps(lines)
     }
 
     /// Checks the result of writing to stdout. A closed stdout is not an error, but ends the run.
@@ -207,6 +326,6 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// Returns whether `--count` is reached, or stdout is closed.
     fn is_done(&self) -> bool {
-        self.closed || self.arguments.count.is_some_and(|most| self.received >= most)
+        self.closed || self.arguments.count.is_some_and(|most| self.printed >= most)
     }
 }

@@ -148,6 +148,12 @@ fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
 }
 
 /// Returns each instruction with its slot. Omits the second slots of 64-bit loads.
+/// Returns whether a function of the object calls one of these helpers.
+pub(super) fn calls(object: &Object, helpers: &[Helper]) -> bool {
+    let is_call = |instruction: &Instruction| helper(instruction).is_some_and(|helper| helpers.contains(&helper));
+    object.functions().any(|function| function.instructions.iter().any(is_call))
+}
+
 fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;

@@ -1,5 +1,7 @@
 //! Formats received and lost records: a line on stderr, and with `--summary` an object or lines on stdout.
 //!
+//! With `--filter` or `--only-command`, the object has also the key `printed`: the number of printed records.
+//!
 //! A number that is not exact is never shown as exact, nor as 0: it is a lower bound or unknown, with the reason.
 //!
 //! ```text
@@ -19,11 +21,13 @@ use super::{
     counted::{LossesOfSource, sends_to_ring},
     losses::Losses,
 };
-use crate::terminal;
+use crate::{error::CliError, terminal};
 
 /// The received and lost records of a run.
 pub(super) struct Summary<'s> {
     pub(super) received: u64,
+    /// The printed records; `None` if all are printed.
+    pub(super) printed: Option<u64>,
     /// Corrupt records that were skipped, all of them in perf buffers.
     pub(super) unreadable: u64,
     /// The numbers of each source, in the order of the sources.
@@ -45,6 +49,14 @@ impl Summary<'_> {
     /// Returns the summary on one line.
     pub(super) fn text(&self) -> String {
         if self.each.is_empty() { NO_BUFFER.to_owned() } else { text(self.received, &self.lost()) }
+    }
+
+    /// Returns the error of `--strict` for records that were skipped.
+    pub(super) fn check_strictly(&self) -> Result<(), CliError> {
+        match self.unreadable {
+            0 => Ok(()),
+            count => Err(CliError::new(format!("--strict: {count} corrupt records were skipped, see above"))),
+        }
     }
 
     /// Returns the lost records and those that cannot be read.
@@ -89,11 +101,14 @@ impl Summary<'_> {
         let lost = if self.each.is_empty() { Losses::Unknown(NO_BUFFER.to_owned()) } else { self.lost() };
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
         let of_unknown_maps: Vec<Json> = self.of_unknown_maps.iter().map(site_json).collect();
-        json!({
+        let mut object = json!({
             "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(&lost), "why": lost.why(),
             "unreadable": self.unreadable, "maps": each, "unknown_map_sites": of_unknown_maps,
-        })
-        .to_string()
+        });
+        if let (Some(printed), Some(keys)) = (self.printed, object.as_object_mut()) {
+            keys.insert("printed".to_owned(), printed.into());
+        }
+        object.to_string()
     }
 }
 

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 
 use super::{
     kind::Kind,
+    network,
     ty::{EnumValue, Member, Type},
     value::{OMITTED, Value},
     view::Btf,
@@ -41,6 +42,10 @@ impl Btf<'_> {
     /// Never fails: [`Value`] has variants for what cannot be decoded. Decodes at most 1,024 values and 8 more for each
     /// byte, and never more than 65,536: members, elements, and the structures that contain them. The rest is
     /// [`Value::Omitted`]. Structures are decoded to a depth of 64.
+    ///
+    /// Numbers and addresses in network byte order are decoded by the names of the kernel's types: `__be16`, `__be32`
+    /// and `__be64` are numbers in this machine's byte order, `struct in_addr` and `struct in6_addr` are
+    /// [`Value::Address`]. A member of the type `__be32` is an address if its name has `addr` in it, or the word `ip`.
     #[must_use]
     #[doc(alias = "btf_dump__dump_type_data")]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
@@ -112,6 +117,9 @@ impl<'a> Reading<'a> {
             return Value::Omitted;
         }
         let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
+        if let Some(value) = self.network(id, b"", position) {
+            return value;
+        }
         match ty.kind() {
             Kind::Struct | Kind::Union => {
                 let mut fields = Vec::new();
@@ -121,6 +129,13 @@ impl<'a> Reading<'a> {
             Kind::Array => self.array(ty, position),
             _ => self.scalar(ty, position.at),
         }
+    }
+
+    /// Decodes a value in network byte order; `None` if its type is another.
+    fn network(&self, id: u32, name: &[u8], position: Position) -> Option<Value<'a>> {
+        let network = self.btf.network_type(id)?;
+        let size = self.btf.size_of(id)? as usize;
+        Some(network::decode(network, size, name, self.bytes.get(position.at..).unwrap_or_default()))
     }
 
     /// Counts one value; returns false if no more may be decoded.
@@ -152,7 +167,13 @@ impl<'a> Reading<'a> {
                     self.left = self.left.saturating_sub(1);
                     self.bit_field(inner, position.at, member)
                 }
-                _ => self.value(member.type_id, part),
+                _ => match self.network(member.type_id, member.name, part) {
+                    Some(value) => {
+                        self.left = self.left.saturating_sub(1);
+                        value
+                    }
+                    None => self.value(member.type_id, part),
+                },
             };
             fields.push((String::from_utf8_lossy(member.name), value));
         }

@@ -1,6 +1,6 @@
 //! Decoded values, and how they are printed.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 /// A value decoded by its BTF type.
 ///
@@ -19,6 +19,8 @@ pub enum Value<'a> {
     Float(f64),
     /// A pointer: its address.
     Pointer(u64),
+    /// An IPv4 or IPv6 address.
+    Address(IpAddr),
     /// The name of an enumerator, and its value.
     Enum(Cow<'a, str>, i128),
     /// The names of several enumerators that are single bits, and the bits without a name.
@@ -65,6 +67,7 @@ impl fmt::Display for Value<'_> {
             Self::Float(value) => write!(f, "{value:?}"),
             Self::Pointer(0) => f.write_str("null"),
             Self::Pointer(address) => write!(f, "{address:#x}"),
+            Self::Address(address) => write!(f, "{address}"),
             Self::Enum(name, _) => f.write_str(name),
             Self::Flags(names, rest) => {
                 for (index, name) in names.iter().enumerate() {

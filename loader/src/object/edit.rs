@@ -189,6 +189,35 @@ impl Object {
         Ok(())
     }
 
+    /// Returns the value that a global variable will have when the object is loaded: that of the file, or that of
+    /// [`Object::set_variable`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if the object has no variable `name`.
+    #[doc(alias = "bpf_map__initial_value")]
+    pub fn initial_value(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
+            return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
+        };
+        let contents = self.maps.iter().find(|map| map.data() == spec.location).and_then(|map| map.contents.as_ref());
+        let (start, size) = (spec.offset as usize, spec.size as usize);
+        let mut value = vec![0; size];
+        // The parts may begin before the variable or end after it.
+        let mut copy = |offset: usize, part: &[u8]| {
+            let first = start.max(offset);
+            let end = start.saturating_add(size).min(offset.saturating_add(part.len()));
+            let from = part.get(first.saturating_sub(offset)..end.saturating_sub(offset));
+            if let (Some(into), Some(from)) = (value.get_mut(first - start..end.saturating_sub(start)), from) {
+                into.copy_from_slice(from);
+            }
+        };
+        if let Some(contents) = contents {
+            contents.parts(&mut copy);
+        }
+        Ok(value)
+    }
+
     /// Sets values of the kernel's configuration (`__kconfig`), in lines of the form `CONFIG_HZ=250`. These values
     /// override the running kernel's configuration. Other values are still read from the running kernel's
     /// configuration.

@@ -14,11 +14,11 @@ macro_rules! objects {
     };
 }
 
-pub(crate) const OBJECTS: [(&str, &[u8]); 77] = objects! {
+pub(crate) const OBJECTS: [(&str, &[u8]); 82] = objects! {
     "bindgen/layouts" "bindgen/typed" "core/ambiguous_id" "core/fields" "core/matches" "core/narrowed" "core/target" "core/types" "cover/branches" "data/variables"
     "data/variables_without_btf" "events/ambiguous" "events/arrays" "events/bitfields" "events/both" "events/chooses"
     "events/enums" "events/flexible" "events/floats" "events/guesses" "events/heap" "events/integers"
-    "events/kindless" "events/lengths" "events/named" "events/nested" "events/pins" "events/several" "events/tables"
+    "events/kindless" "events/kinds" "events/lengths" "events/network" "events/prints" "events/named" "events/nested" "events/pins" "events/settings" "events/several" "events/streams" "events/tables"
     "events/unions" "events/wide" "externs/all_types" "externs/kconfig_features" "externs/kconfig_kernel"
     "externs/kconfig_missing" "externs/kfuncs" "externs/ksyms" "faults/legacy_pin" "faults/pointers"
     "faults/static_programs" "faults/unknown_sections" "kinds/arena" "kinds/arena_globals" "kinds/callbacks"

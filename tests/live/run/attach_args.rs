@@ -119,7 +119,7 @@ fn file_not_mapped_by_the_process_is_named() {
         let words = ["--pid", &own, "--attach", &target, "--duration", "0.1"];
         let mut command = binary::command(["run", "--program", "uprobe_bare"]);
         let ended = Running::start(command.arg(corpus("kinds/sections")).args(words)).end();
-        assert!(ended.stderr.contains(&format!("at {}:f)", path.display())), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("at {}:f, process {own})", path.display())), "{ended:?}");
         ended.stderr.contains("so no probe there is hit; it has mapped ")
     };
     assert_eq!((warned(&other), warned(file.path())), (true, false));

@@ -43,6 +43,8 @@ fn option_without_effect_is_refused() {
         ("events/named", &["--frequency", "7"], "perf_event"),
         ("events/named", &["--btf", "/absent"], "no CO-RE relocations"),
         ("events/named", &["--pins", "/absent"], "pins no map by name"),
+        ("events/tables", &["--filter", "pid == 1"], "no ring buffer and no perf event array"),
+        ("events/tables", &["--timestamps"], "no ring buffer and no perf event array"),
         ("events/named", &["--buffer", "4096", "--max-entries", "events=4096"], "a size of its own (--max-entries)"),
         ("events/named", &["--type", "struct one", "--type", "events=struct other"], "--type MAP=TYPE"),
         // The programs that take it exist, but are not to run, or have a target of their own.
@@ -107,7 +109,7 @@ fn object_without_buffers_reports_no_lost_count() {
             "unknown_map_sites": [],
         })
     );
-    for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
+    for part in ["--variables: the object has no global variables", "--maps: the object has no map with elements"] {
         assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
     }
 }

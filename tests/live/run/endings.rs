@@ -22,7 +22,6 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(signal_ends_run_and_detaches).needs(ring),
         test!(closed_stdout_ends_run).needs(ring),
         test!(overflow_of_a_perf_buffer_is_counted).needs(root),
-        test!(help_example_of_run_works).needs(ring).unless(no_getent),
     ]
 }
 
@@ -114,18 +113,8 @@ fn overflow_of_a_perf_buffer_is_counted() {
 }
 
 /// Returns the reason why the example cannot be run here; `None` if it can.
-fn no_getent() -> Option<String> {
+pub(crate) fn no_getent() -> Option<String> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&folders).any(|folder| folder.join("getent").is_file());
     (!there).then(|| "needs getent: the example asks by it".to_owned())
-}
-
-/// The last example of `cutaway run --help`, pasted into a shell.
-fn help_example_of_run_works() {
-    let help = Running::start(&mut binary::command(["run", "--help"])).end().stdout;
-    let (_, script) = help.split_once("(as root):\n").unwrap();
-    let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let ended = Running::start(std::process::Command::new("sh").args(["-c", script]).env("PATH", path)).end();
-    let received = ended.received();
-    assert!(received > 0 && ended.stdout.contains("getent"), "{ended:?}");
 }

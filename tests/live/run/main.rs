@@ -11,12 +11,15 @@ mod damage;
 mod decoded;
 mod effects;
 mod endings;
+mod everyday;
 mod explain;
 mod given_btf;
 mod honest;
 mod pinned;
+mod printed;
 mod readers;
 mod refusals;
+mod selected;
 mod sender;
 mod state;
 mod token;
@@ -43,6 +46,9 @@ mod network;
 mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/pseudo_terminal.rs"]
+#[expect(dead_code, reason = "other suites use more of it")]
+mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[path = "../support/supervisor.rs"]
@@ -80,6 +86,9 @@ fn main() {
         given_btf::tests(),
         readers::tests(),
         token::tests(),
+        everyday::tests(),
+        selected::tests(),
+        printed::tests(),
     ];
     Suite::new(tables).run()
 }

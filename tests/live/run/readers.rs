@@ -168,7 +168,7 @@ fn uprobe_read_by_aya_obj_is_given_its_target() {
     let mut object = ObjectBuilder::new("GPL");
     idle(&mut object, "uprobe", "bare");
     let ended = briefly(&object, &["--attach", "bare=libc.so.6:a64l"]);
-    assert!(ended.stderr.starts_with("attached bare (uprobe at libc.so.6:a64l)"), "{ended:?}");
+    assert!(ended.stderr.starts_with("attached bare (uprobe at libc.so.6:a64l"), "{ended:?}");
     assert!(briefly(&object, &[]).complaint().contains("pass --attach 'bare=TARGET'"));
 }
 
