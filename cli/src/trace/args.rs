@@ -7,8 +7,9 @@ use cutaway::features;
 use cutaway_programs::getaddrinfo::Transport;
 use log::info;
 
+use super::filter_args::FilterArgs;
 use crate::{
-    args::{Format, seconds},
+    args::{Format, buffer_size, duration},
     object_reader::{self, Reader},
 };
 
@@ -22,6 +23,8 @@ const EXAMPLES: &str = "\
 Examples:
   cutaway trace -- getent ahosts localhost               one line for each call
   cutaway trace --format json -- getent ahosts localhost          lines of JSON
+  cutaway trace --errors --host '*.internal'        which lookups fail, and whose
+  cutaway trace --min-latency 100ms                   slow calls of any process
   cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
 
 /// The arguments of `cutaway trace`.
@@ -78,38 +81,34 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
-    /// Trace only this process; exit when it exits
-    ///
-    /// Default with COMMAND: COMMAND and its children. If trace cannot follow
-    /// the children on this machine, it warns and traces every process.
-    /// Default without COMMAND: every process. --pid and COMMAND exclude each
-    /// other.
-    #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
-    pub(super) pid: Option<u32>,
+    #[command(flatten)]
+    pub(super) filters: FilterArgs,
 
     /// Exit after N events
     ///
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit after SECS seconds, fractions allowed
+    /// Exit after this time: 5s, 250ms, or a number of seconds
     ///
+    /// Units are ns, us, ms, s, m and h; fractions are allowed.
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Buffer size in bytes
+    /// Buffer size in bytes, with an optional suffix: 64K, 4M
     ///
-    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1073741824,
-    /// rounded up to a power-of-two number of pages.
+    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1G (1073741824),
+    /// rounded up to a power-of-two number of pages. The suffixes K, M and G are
+    /// powers of 1024. Default: 256K.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    #[arg(long, short, value_name = "BYTES", hide_default_value = true)]
+    #[arg(default_value_t = DEFAULT_BUFFER, value_parser = buffer_size)]
     pub(super) buffer: u32,
 
     /// Output format: table (default) or json
@@ -144,6 +143,13 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
+
+    /// Print no line at the start, and no summary if nothing is lost
+    ///
+    /// Warnings, errors and losses are printed nevertheless.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 
     /// Command to run and trace, with its children
     ///

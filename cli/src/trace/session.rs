@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_programs::getaddrinfo::{DecodedEvent, Transport};
+use cutaway_programs::getaddrinfo::{DecodedEvent, HostGlob, Transport};
 use log::warn;
 
 use super::{
@@ -24,6 +24,8 @@ pub(super) struct Trace<'a> {
     pub(super) output: Output,
     pub(super) names: Names,
     pub(super) cgroups: Cgroups,
+    /// The pattern of `--host`. The programs check only a part of it.
+    pub(super) host: Option<HostGlob>,
     pub(super) received: u64,
     /// Records that could not be parsed.
     pub(super) unreadable: u64,
@@ -85,7 +87,8 @@ impl Trace<'_> {
         let mut failed = Ok(());
         let unreadable = source.drain(transport.event_size(), |record| {
             let printed = match transport.read(record) {
-                Ok(event) => self.print(&event),
+                Ok(event) if self.host.as_ref().is_none_or(|host| host.may_match(event.node)) => self.print(&event),
+                Ok(_) => Ok(()),
                 Err(error) => {
                     warn!("{error}");
                     self.unreadable += 1;

@@ -16,8 +16,10 @@
 
 mod entry;
 mod event;
+mod filter;
 mod follow;
 mod heap;
+mod host_glob;
 mod losses;
 pub mod names;
 mod object;
@@ -29,6 +31,8 @@ mod target;
 mod transport;
 
 pub use event::{Address, DecodedEvent, Event, EventError, EventHeader, StackEvent, Text};
+pub use filter::Filter;
+pub use host_glob::{HostGlob, HostGlobError};
 pub use losses::{Losses, Reason};
 pub use target::{FUNCTION, LIBRARY};
 pub use transport::Transport;

@@ -1,8 +1,8 @@
 //! The return probe: the code that the three transports share.
 //!
 //! ```text
-//!     find the entry ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └──────────────Transmit's own──────────────┘
+//!     find the entry ─▶ filter ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
+//!                                  └──────────────Transmit's own──────────────┘
 //! ```
 //!
 //! Registers that survive helper calls have the same content throughout, see [`CONTEXT`] and the constants after it.
@@ -11,7 +11,7 @@
 //! uprobe's program cannot wait for a page.
 
 use super::{
-    Event, EventHeader, Reason, StackEvent,
+    Event, EventHeader, Filter, Reason, StackEvent,
     entry::{Arguments, Key},
     follow::Followed,
     losses::Counters,
@@ -35,7 +35,7 @@ pub(super) const NOW: R9 = R9;
 /// `struct addrinfo`; the first entry's `ai_canonname`.
 const KEY: i16 = -(size_of::<Key>() as i16);
 const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
-const ARGUMENTS: i16 = ADDRINFO;
+pub(super) const ARGUMENTS: i16 = ADDRINFO;
 const _: () = assert!(size_of::<Arguments>() <= size_of::<AddrInfo>());
 const CANONNAME: i16 = ADDRINFO - 8;
 /// The stack below this offset is free.
@@ -112,17 +112,20 @@ impl Layout {
 // The call comes first, so its offsets are also the event's.
 const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
 
+/// The parts of the object that the program uses, whatever its transport is.
+pub(super) struct Shared<'a> {
+    pub(super) calls: MapRef,
+    pub(super) followed: Followed,
+    pub(super) filter: &'a Filter,
+    pub(super) losses: Counters,
+    pub(super) origin: Origin,
+}
+
 /// Adds the program.
-pub(super) fn program<W: Transmit>(
-    object: &mut ObjectBuilder,
-    transport: &W,
-    calls: MapRef,
-    followed: &Followed,
-    losses: &Counters,
-    origin: &Origin,
-) {
+pub(super) fn program<W: Transmit>(object: &mut ObjectBuilder, transport: &W, shared: &Shared<'_>) {
+    let &Shared { calls, ref followed, filter, ref losses, ref origin } = shared;
     let mut asm = Assembler::new();
-    let (known, lost, done) = (asm.label("known"), asm.label("lost"), asm.label("done"));
+    let (known, forget, done) = (asm.label("known"), asm.label("forget"), asm.label("done"));
     asm.mov(CONTEXT, R1);
     asm.call(Helper::bpf_ktime_get_ns);
     asm.mov(NOW, R0);
@@ -146,7 +149,8 @@ pub(super) fn program<W: Transmit>(
         asm.load(DW, R1, R0, offset);
         asm.store(DW, R10, ARGUMENTS + offset, R1);
     }
-    transport.begin(&mut asm, losses, lost);
+    filter.jump_unless_passed(&mut asm, forget);
+    transport.begin(&mut asm, losses, forget);
     time_and_process(&mut asm);
     origin.store(&mut asm);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, node));
@@ -158,7 +162,7 @@ pub(super) fn program<W: Transmit>(
     string(&mut asm, &W::LAYOUT.canonname);
     transport.send(&mut asm, losses);
 
-    asm.bind(lost);
+    asm.bind(forget);
     asm.load_map(R1, calls);
     address(&mut asm, R2, KEY);
     asm.call(Helper::bpf_map_delete_elem);
