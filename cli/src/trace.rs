@@ -9,6 +9,8 @@
 //!     source.rs          buffer ──▶ record, for every transport
 //!     session.rs         the loop: waits, takes records, counts
 //!     output.rs          record ──▶ line: table or JSON
+//!     words.rs           results, durations and strings as words
+//!     summary.rs         counts, latencies, hosts and commands of many records
 //!     origin.rs          the cgroup and container that a call came from
 //!     draw_then_read.rs  the ring as a picture, before its records are read
 //!     lost.rs            lost events, each counted once
@@ -25,6 +27,8 @@ mod origin;
 mod output;
 mod session;
 mod source;
+mod summary;
+mod words;
 
 use std::{
     fs,
@@ -40,7 +44,7 @@ use log::{info, warn};
 
 pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
 use self::{
-    args::{DEFAULT_BUFFER, DEFAULT_READER},
+    args::{DEFAULT_BUFFER, DEFAULT_READER, SummaryArg},
     draw_then_read::Drawn,
     follow::Following,
     libraries::{Libraries, Names},
@@ -49,6 +53,7 @@ use self::{
     output::Output,
     session::Trace,
     source::Source,
+    summary::{Period, Summaries},
 };
 use crate::{
     child::{self, Child, Process},
@@ -85,9 +90,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let interrupted = on_signal(stop.clone())?;
     let followers = following.begin(&loaded)?;
     let mut libraries = attach_probes(arguments, following, &loaded, &names)?;
+    let one_process = matches!(following, Following::Process(_));
+    let count_lost = |source: &Source, unreadable| Lost::count(&loaded, source, unreadable, one_process);
+    let summaries = summaries(arguments, &mut source)?;
     let mut trace = Trace {
         transport,
-        output: Output::new(arguments.format, arguments.containers),
+        output: Output::new(arguments.format, arguments.containers, arguments.wide),
         names,
         cgroups: Cgroups::new(),
         host: filter.host,
@@ -98,6 +106,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         interrupted: &interrupted,
         closed: false,
         drawn,
+        lines: arguments.summary != Some(SummaryArg::Only),
+        summaries,
+        lost: &|source, unreadable| Ok(count_lost(source, unreadable)?.total()),
     };
     if !arguments.quiet {
         let command = arguments.command.first().map(|command| command.display().to_string());
@@ -112,16 +123,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     libraries.detach();
     drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
-    let lost = Lost::count(&loaded, &source, trace.unreadable, matches!(following, Following::Process(_)))?;
+    let outcome = outcome.and_then(|()| trace.summarize(Period::Trace, &source));
+    let lost = count_lost(&source, trace.unreadable)?;
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
+    let received = trace.received;
     // --explain also reports the closing of these two, and the summary is the last line.
     drop((source, loaded));
     lost.explain();
     if !arguments.quiet || lost.total() > 0 {
-        diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
+        diagnostics::say(&format!("received {received}, lost {}", lost.total()));
     }
     command?;
     outcome.and(drawn)
+}
+
+/// Returns the summaries that the arguments request. SIGUSR1 ends a wait of `source`.
+fn summaries(arguments: &Arguments, source: &mut Source) -> Result<Option<Summaries>, CliError> {
+    if arguments.summary.is_none() {
+        return Ok(None);
+    }
+    let stopper = source.stopper()?;
+    Summaries::new(arguments.interval, move || stopper.stop()).map(Some)
 }
 
 /// Starts the command, if the arguments have one. Calls `stop` when the command, or the last traced process, ends.

@@ -25,6 +25,7 @@ Examples:
   cutaway trace --format json -- getent ahosts localhost          lines of JSON
   cutaway trace --errors --host '*.internal'        which lookups fail, and whose
   cutaway trace --min-latency 100ms                   slow calls of any process
+  cutaway trace --summary --interval 10             who resolves what, how fast
   cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
 
 /// The arguments of `cutaway trace`.
@@ -119,6 +120,40 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
 
+    /// Print a summary at the end and on SIGUSR1: only or also
+    ///
+    /// The summary has the number of calls, the failures by error, the latencies
+    /// with their percentiles, and the hosts and commands with the most calls.
+    /// Percentiles are exact to a sixteenth of their value. The summary is
+    /// printed at the end, and on SIGUSR1.
+    ///
+    /// only (default): the summary instead of a line for each call
+    /// also: a line for each call too
+    #[arg(verbatim_doc_comment, hide_possible_values = true)]
+    #[arg(long, short, value_enum, value_name = "WITH")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "only")]
+    pub(super) summary: Option<SummaryArg>,
+
+    /// With --summary: also print one each time this has passed
+    ///
+    /// Each of these summaries covers the time since the one before, as the
+    /// word `interval` in it says. Those at the end and on SIGUSR1 cover the
+    /// whole trace. A number of seconds, or a number with a unit: ns, us, ms,
+    /// s, m, h.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration, requires = "summary")]
+    pub(super) interval: Option<Duration>,
+
+    /// Print all columns of the table, and whole values
+    ///
+    /// Without --wide, the table is fitted to the terminal, or to 80 columns:
+    /// COMMAND, HOST and ADDRESSES share what is left, and a terminal gets
+    /// values that are cut. Below 100 columns the service follows the host, as
+    /// in localhost:80. JSON always has everything.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) wide: bool,
+
     /// Show the container and library of each call
     ///
     /// Adds two columns to the table. JSON always has both.
@@ -157,6 +192,13 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+}
+
+/// The values of `--summary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SummaryArg {
+    Only,
+    Also,
 }
 
 /// The values of `--transport`.
