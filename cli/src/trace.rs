@@ -68,8 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
     let processes = filters.pid.iter().map(|pid| Process::open(*pid)).collect::<Result<Vec<_>, _>>()?;
-    let (following, obstacle) =
-        Following::choose(&filters.pid, filters.children, !arguments.command.is_empty())?;
+    let (following, obstacle) = Following::choose(&filters.pid, filters.children, !arguments.command.is_empty())?;
     let (loaded, names) = load(transport, arguments, &filter, following)?;
     let loaded = Arc::new(loaded);
     if let Some(why) = obstacle {

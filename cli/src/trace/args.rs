@@ -23,7 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutaway trace -- getent ahosts localhost               one line for each call
   cutaway trace --format json -- getent ahosts localhost          lines of JSON
-  cutaway trace --errors --host '*.internal'        which lookups fail, and whose
+  cutaway trace --errors --host '*.internal'            which lookups fail
   cutaway trace --min-latency 100ms                   slow calls of any process
   cutaway trace --summary --interval 10             who resolves what, how fast
   cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
@@ -82,9 +82,6 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
-    #[command(flatten)]
-    pub(super) filters: FilterArgs,
-
     /// Exit after N events
     ///
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
@@ -93,16 +90,16 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit after this time: 5s, 250ms, or a number of seconds
+    /// Exit after this time: 5s, 250ms, 2m
     ///
-    /// Units are ns, us, ms, s, m and h; fractions are allowed.
+    /// A number without a unit is in seconds. Units are ns, us, ms, s, m and h; fractions are allowed.
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short, value_name = "DURATION", value_parser = duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Buffer size in bytes, with an optional suffix: 64K, 4M
+    /// Buffer size in bytes: 65536, 64K, 4M
     ///
     /// Size of the ring, or of each CPU's perf buffer: from 1 to 1G (1073741824),
     /// rounded up to a power-of-two number of pages. The suffixes K, M and G are
@@ -120,7 +117,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
 
-    /// Print a summary at the end and on SIGUSR1: only or also
+    /// Print a summary at the end: only or also
     ///
     /// The summary has the number of calls, the failures by error, the latencies
     /// with their percentiles, and the hosts and commands with the most calls.
@@ -134,7 +131,7 @@ pub(crate) struct Arguments {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "only")]
     pub(super) summary: Option<SummaryArg>,
 
-    /// With --summary: also print one each time this has passed
+    /// With --summary: print one at this interval
     ///
     /// Each of these summaries covers the time since the one before, as the
     /// word `interval` in it says. Those at the end and on SIGUSR1 cover the
@@ -179,9 +176,9 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
 
-    /// Print no line at the start, and no summary if nothing is lost
+    /// Print only problems and losses on stderr
     ///
-    /// Warnings, errors and losses are printed nevertheless.
+    /// Omits the line at the start, and `received N, lost 0` at the end.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -192,6 +189,9 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(super) filters: FilterArgs,
 }
 
 /// The values of `--summary`.

@@ -14,7 +14,7 @@ const MOST: usize = 64;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Trace only these processes; exit when all have exited
+    /// Trace only these processes, until all exit
     ///
     /// Repeat the option, or separate process ids by commas. Default with
     /// COMMAND: COMMAND and its children. If trace cannot follow the children
@@ -32,7 +32,7 @@ pub(crate) struct FilterArgs {
     /// exited, even if children still run. The children of COMMAND are always
     /// traced.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, short = 'f', visible_alias = "follow-forks")]
+    #[arg(long, short = 'f', alias = "follow-forks")]
     pub(super) children: bool,
 
     /// Trace only threads with this name

@@ -69,9 +69,7 @@ impl Source {
     /// was used: then every wait ends at once, until [`Source::resume`].
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, CliError> {
         match self {
-            Self::Ring(ring) => {
-                Ok(ring.wait(timeout).map_err(cutaway::Error::from)? == mmap_ring::Wake::Stopped)
-            }
+            Self::Ring(ring) => Ok(ring.wait(timeout).map_err(cutaway::Error::from)? == mmap_ring::Wake::Stopped),
             Self::Perf(buffers) => {
                 Ok(buffers.wait(timeout).map_err(cutaway::Error::from)? == perf_reader::Wake::Stopped)
             }

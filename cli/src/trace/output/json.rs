@@ -46,12 +46,7 @@ pub(super) struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn new(
-        event: &DecodedEvent<'_>,
-        transport: Transport,
-        origin: Origin,
-        time: Option<String>,
-    ) -> Self {
+    pub(super) fn new(event: &DecodedEvent<'_>, transport: Transport, origin: Origin, time: Option<String>) -> Self {
         let call = &event.call;
         let found = |value| (call.addresses > 0).then_some(value);
         let addresses: Vec<_> = call.addresses().map(|address: Address| address.to_string()).collect();

@@ -95,7 +95,8 @@ impl Table {
     pub(super) fn header(&self) -> String {
         let (bold, plain) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let (time, service) = if self.full { (12, left("SERVICE", 8) + " ") } else { (8, String::new()) };
-        let location = if self.containers { format!("  CONTAINER     {}", left("LIBRARY", self.library)) } else { String::new() };
+        let location =
+            if self.containers { format!("  CONTAINER     {}", left("LIBRARY", self.library)) } else { String::new() };
         let addresses = if self.addresses > 0 { "  ADDRESSES" } else { "" };
         let line = format!(
             "{:<time$} {:>7} {} {} {service}{} {}{location}{addresses}",

@@ -49,8 +49,7 @@ fn lines(summary: &Summary, moment: &Moment, width: usize) -> String {
     }
     let percentile = |percent| summary.latency.percentile(percent).map_or_else(String::new, latency);
     let max = summary.latency.max().map_or_else(String::new, latency);
-    let latencies =
-        format!("p50 {}, p90 {}, p99 {}, max {max}", percentile(50), percentile(90), percentile(99));
+    let latencies = format!("p50 {}, p90 {}, p99 {}, max {max}", percentile(50), percentile(90), percentile(99));
     text.push_str(wrapped(&latencies, "latency  ", width).trim_end());
     text.push_str("\n\n");
     text.push_str(&histogram(&summary.latency.buckets(), width));

@@ -90,13 +90,16 @@ mod tests {
     #[test]
     fn names_with_most_calls_come_first() {
         let mut top = Top::default();
-        for (name, failed, latency) in [("b", false, 10), ("a", true, 30), ("c", true, 5), ("a", false, 10), ("b", true, 1)]
+        for (name, failed, latency) in
+            [("b", false, 10), ("a", true, 30), ("c", true, 5), ("a", false, 10), ("b", true, 1)]
         {
             top.add(Text::Whole(name.as_bytes()).into(), failed, latency);
         }
         let (most, rest) = top.most(2);
-        let seen: Vec<_> =
-            most.iter().map(|(name, calls)| (*name, calls.calls, calls.failed, calls.mean_ns(), calls.max_ns)).collect();
+        let seen: Vec<_> = most
+            .iter()
+            .map(|(name, calls)| (*name, calls.calls, calls.failed, calls.mean_ns(), calls.max_ns))
+            .collect();
         let name = |text: &str| Name::Whole(text.to_owned());
         assert_eq!(seen, [(&name("a"), 2, 1, 20, 30), (&name("b"), 2, 1, 5, 10)]);
         assert_eq!(rest, 1);
