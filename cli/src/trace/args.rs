@@ -21,12 +21,14 @@ pub(super) const DEFAULT_READER: Reader = Reader::AyaObj;
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway trace -- getent ahosts localhost               one line for each call
-  cutaway trace --format json -- getent ahosts localhost          lines of JSON
-  cutaway trace --errors --host '*.internal'            which lookups fail
-  cutaway trace --min-latency 100ms                   slow calls of any process
-  cutaway trace --summary --interval 10             who resolves what, how fast
-  cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
+  cutaway trace -- getent ahosts localhost             one line for each call
+  cutaway trace --format json -- getent ahosts localhost        lines of JSON
+  cutaway trace --errors --host '*.internal'             lookups that fail
+  cutaway trace --min-latency 100ms --uid 0,1000 --wide  slow calls of users
+  cutaway trace -p $$ --children --quiet                 a shell and its children
+  cutaway trace --comm curl --count 5 --buffer 4M        five calls of curl
+  cutaway trace --summary --interval 10s                 who resolves what
+  cutaway trace --draw -- getent ahosts localhost        the ring, as a picture";
 
 /// The arguments of `cutaway trace`.
 #[derive(Debug, Args)]
@@ -59,7 +61,8 @@ pub(crate) struct Arguments {
     /// With --pid, cutaway searches among the files in the memory of process
     /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the
     /// root directory of that process. With --pid, a path is
-    /// looked up only in that root directory.
+    /// looked up only in that root directory. With several --pid, PID is the
+    /// first of them.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.

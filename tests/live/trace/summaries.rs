@@ -156,6 +156,8 @@ fn intervals_add_up_to_the_trace() {
     let job = Job::new([]).wait().beacon(Question::hopeless("beacon"));
     let begin = Instant::now();
     let running = Running::start(&mut trace("-s -i 200ms -d 1.1s --format json", job.command_line()));
+    // Its stdin stays open: only the limit ends it.
+    running.stderr_line("it ends", |line| line.starts_with("received "));
     let ended = running.end();
     let took = begin.elapsed();
     let (_, summaries) = split(&ended.stdout);

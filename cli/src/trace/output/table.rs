@@ -97,7 +97,8 @@ impl Table {
         let (time, service) = if self.full { (12, left("SERVICE", 8) + " ") } else { (8, String::new()) };
         let location =
             if self.containers { format!("  CONTAINER     {}", left("LIBRARY", self.library)) } else { String::new() };
-        let addresses = if self.addresses > 0 { "  ADDRESSES" } else { "" };
+        let addresses =
+            if self.addresses > 0 { format!("  {}", self.cell("ADDRESSES", self.addresses)) } else { String::new() };
         let line = format!(
             "{:<time$} {:>7} {} {} {service}{} {}{location}{addresses}",
             "TIME",
