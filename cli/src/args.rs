@@ -44,8 +44,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn positive(seconds: f64) -> Option<Duration> {
-    let duration = Duration::try_from_secs_f64(seconds.min(CENTURY.as_secs_f64())).ok()?;
-    (!duration.is_zero()).then_some(duration)
+    // The smaller of NaN and a number would be the number.
+    let seconds = if seconds.is_finite() { seconds.min(CENTURY.as_secs_f64()) } else { return None };
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
 }
 
 /// Parses the size of a buffer in bytes: from 1 byte to 1 GiB, with an optional suffix (K, M, G) for powers of 1024.

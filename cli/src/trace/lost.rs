@@ -21,8 +21,9 @@ pub(crate) struct Lost {
 impl Lost {
     /// Reads the counters, after all programs are detached.
     ///
-    /// If probes are attached for one process (`one_process`), a return without an entry is not counted, because it is another process's. Before
-    /// Linux 6.12 a return probe for one process also runs in processes that another tracer probes.
+    /// If probes are attached for one process (`one_process`), a return without an entry is not counted, because it is
+    /// another process's. Before Linux 6.12 a return probe for one process also runs in processes that another tracer
+    /// probes.
     pub(crate) fn count(
         loaded: &Loaded,
         source: &Source,

@@ -1,19 +1,20 @@
 //! The summary of a trace: calls, failures, latencies, and the hosts and commands with the most calls.
 //!
 //! ```text
+//!     counts.rs      the calls of a period
 //!     histogram.rs   latencies: powers of two, each in 16 steps
 //!     top.rs         calls by name
 //!     table.rs       the summary as text of 80 columns
 //!     json.rs        the summary as a JSON object
 //! ```
 
+mod counts;
 mod histogram;
 mod json;
 mod table;
 mod top;
 
 use std::{
-    collections::BTreeMap,
     io,
     sync::{
         Arc,
@@ -24,75 +25,9 @@ use std::{
 
 use cutaway_programs::getaddrinfo::DecodedEvent;
 
-use self::{histogram::Histogram, top::Top};
+pub(super) use self::counts::Period;
+use self::counts::{Moment, Summary};
 use crate::{args::Format, error::CliError, signals};
-
-/// The calls of a period.
-pub(super) struct Summary {
-    began: Instant,
-    calls: u64,
-    /// Failed calls by return value.
-    errors: BTreeMap<i32, u64>,
-    latency: Histogram,
-    hosts: Top,
-    commands: Top,
-}
-
-/// The period that a summary covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Period {
-    /// Since the trace began.
-    Trace,
-    /// Since the summary before.
-    Interval,
-}
-
-/// The time of a summary, and the events that were lost in its period.
-pub(super) struct Moment {
-    pub(super) period: Period,
-    /// `CLOCK_MONOTONIC` in nanoseconds.
-    pub(super) time_ns: u64,
-    /// Date and time in UTC.
-    pub(super) time: Option<String>,
-    pub(super) lost: u64,
-}
-
-impl Summary {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            calls: 0,
-            errors: BTreeMap::new(),
-            latency: Histogram::default(),
-            hosts: Top::default(),
-            commands: Top::default(),
-        }
-    }
-
-    fn add(&mut self, event: &DecodedEvent<'_>) {
-        let call = &event.call;
-        let failed = call.ret != 0;
-        self.calls += 1;
-        if failed {
-            *self.errors.entry(call.ret).or_default() += 1;
-        }
-        self.latency.add(call.latency_ns);
-        self.hosts.add(event.node.into(), failed, call.latency_ns);
-        self.commands.add(cutaway_programs::getaddrinfo::Text::Whole(event.comm).into(), failed, call.latency_ns);
-    }
-
-    fn failed(&self) -> u64 {
-        self.errors.values().sum()
-    }
-
-    /// Formats the summary in this format.
-    fn text(&self, moment: &Moment, format: Format) -> Result<String, CliError> {
-        match format {
-            Format::Table => Ok(table::text(self, moment)),
-            Format::Json => Ok(json::line(self, moment)? + "\n"),
-        }
-    }
-}
 
 /// The summaries of a trace, and when to print them.
 pub(super) struct Summaries {
@@ -163,14 +98,22 @@ impl Summaries {
         let moment = |lost| Moment { period, time_ns, time, lost };
         match (&mut self.interval, period) {
             (Some(interval), Period::Interval) => {
-                let text = interval.summary.text(&moment(lost.saturating_sub(interval.lost_before)), format)?;
+                let text = text(&interval.summary, &moment(lost.saturating_sub(interval.lost_before)), format)?;
                 // A late summary does not shift those that follow, and none is made up for.
                 interval.next = following(interval.next, interval.length, Instant::now());
                 (interval.summary, interval.lost_before) = (Summary::new(), lost);
                 Ok(text)
             }
-            _ => self.trace.text(&moment(lost), format),
+            _ => text(&self.trace, &moment(lost), format),
         }
+    }
+}
+
+/// Formats a summary.
+fn text(summary: &Summary, moment: &Moment, format: Format) -> Result<String, CliError> {
+    match format {
+        Format::Table => Ok(table::text(summary, moment)),
+        Format::Json => Ok(json::line(summary, moment)? + "\n"),
     }
 }
 

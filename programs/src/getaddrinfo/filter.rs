@@ -9,8 +9,8 @@
 use super::{
     HostGlob,
     entry::Arguments,
+    frame::{ARGUMENTS, CONTEXT, NOW, SCRATCH},
     registers::REGISTERS,
-    return_probe::{ARGUMENTS, CONTEXT, NOW, SCRATCH},
 };
 use crate::prelude::*;
 

@@ -18,6 +18,7 @@ mod entry;
 mod event;
 mod filter;
 mod follow;
+mod frame;
 mod heap;
 mod host_glob;
 mod losses;

@@ -5,7 +5,7 @@
 //!                                  └──────────────Transmit's own──────────────┘
 //! ```
 //!
-//! Registers that survive helper calls have the same content throughout, see [`CONTEXT`] and the constants after it.
+//! Registers that survive helper calls have the same content throughout: `frame.rs` names them.
 //!
 //! All strings are read on return, not on entry: `getaddrinfo` has read them by then, so their pages are present. A
 //! uprobe's program cannot wait for a page.
@@ -14,45 +14,15 @@ use super::{
     Event, EventHeader, Filter, Reason, StackEvent,
     entry::{Arguments, Key},
     follow::Followed,
+    frame::{ADDRINFO, ARGUMENTS, AddrInfo, CANONNAME, KEY, POINTER, SEEN},
     losses::Counters,
     registers::REGISTERS,
 };
 use crate::{Bits64, Writable, prelude::*};
 
+pub(super) use super::frame::{CONTEXT, EVENT, NOW, SCRATCH};
+
 pub(super) const SOURCE: crate::Source = source!("return_probe.rs");
-
-/// The program's context: `struct pt_regs`.
-pub(super) const CONTEXT: R6 = R6;
-/// The number of list entries seen.
-const SEEN: R7 = R7;
-/// The address of the event, in the stack, the heap or the ring.
-pub(super) const EVENT: R8 = R8;
-/// A user-space pointer; before that, the time.
-const POINTER: R9 = R9;
-pub(super) const NOW: R9 = R9;
-
-/// Offsets from the frame pointer: the key; the call's [`Arguments`], and at the same offset, once they are used, one
-/// `struct addrinfo`; the first entry's `ai_canonname`.
-const KEY: i16 = -(size_of::<Key>() as i16);
-const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
-pub(super) const ARGUMENTS: i16 = ADDRINFO;
-const _: () = assert!(size_of::<Arguments>() <= size_of::<AddrInfo>());
-const CANONNAME: i16 = ADDRINFO - 8;
-/// The stack below this offset is free.
-pub(super) const SCRATCH: i16 = CANONNAME;
-
-/// `struct addrinfo` of a 64-bit libc (`netdb.h`).
-#[repr(C)]
-struct AddrInfo {
-    flags: i32,
-    family: i32,
-    socktype: i32,
-    protocol: i32,
-    addrlen: u32,
-    addr: u64,
-    canonname: u64,
-    next: u64,
-}
 
 /// A transport: builds and sends the event.
 pub(super) trait Transmit {

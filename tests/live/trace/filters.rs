@@ -253,8 +253,8 @@ fn short_options_are_the_long_ones() {
 }
 
 fn no_getent() -> Option<String> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let there = std::env::split_paths(&folders).any(|folder| folder.join("getent").is_file());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|directory| directory.join("getent").is_file());
     (!there).then(|| "needs getent: the examples run it".to_owned())
 }
 

@@ -86,7 +86,7 @@ fn width(line: &str) -> usize {
 fn wide_table_has_whole_values() {
     let text = shown("--wide", 60, &job());
     assert!(text.contains(LONG) && text.contains("SERVICE") && !text.contains('…'), "{text}");
-    // An addressee that is no terminal gets whole values too.
+    // A pipe gets whole values too.
     let ended = binary::Running::start(&mut binary::trace("", job().command_line())).end();
     assert_eq!(ended.success(), (4, 0));
     assert!(ended.stdout.contains(LONG) && !ended.stdout.contains('…'), "{}", ended.stdout);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     super::words::{gai_strerror, result},
-    Moment, Period, Summary,
+    counts::{Moment, Period, Summary},
     top::{Calls, Name, Top},
 };
 use crate::{error::CliError, terminal};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     super::words::{latency, result},
-    Moment, Period, Summary,
+    counts::{Moment, Period, Summary},
     histogram::Bucket,
     top::{Name, Top},
 };
@@ -30,15 +30,15 @@ fn lines(summary: &Summary, moment: &Moment, width: usize) -> String {
         Period::Interval => "in this interval",
     };
     let seconds = summary.began.elapsed().as_secs_f64();
-    // Writing to a string cannot fail.
     let calls = if summary.calls == 1 { "call" } else { "calls" };
-    let _ = writeln!(
-        text,
+    let head = format!(
         "{} {calls} {period} ({seconds:.1} s), {} failed, {} lost",
         summary.calls,
         summary.failed(),
         moment.lost
     );
+    text.push_str(wrapped(&head, "", width).trim_end());
+    text.push('\n');
     if summary.calls == 0 {
         return text;
     }
@@ -100,6 +100,7 @@ fn names(what: &str, top: &Top, width: usize) -> String {
         text.push('\n');
     }
     if others > 0 {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{others:>9} {:>28}(others)", "");
     }
     text
@@ -150,7 +151,7 @@ mod tests {
             "32 EAI_NONAME",
             "latency  p50 ",
             ", max 998 ms\n",
-            "      100        ",
+            "      129        ",
             "     1000       250   333 ms   998 ms  getent\n",
             "(others)\n",
         ] {

@@ -122,8 +122,20 @@ fn masked(word: &str) -> String {
 /// Masks the values of `…fd`, `pid` and so on, addresses, and numbers in brackets.
 fn pieces(word: &str) -> String {
     /// Keys whose values differ between runs or machines, in `key=value` and in `"key":value`.
-    const KEYS: [&str; 12] =
-        ["pid", "tid", "id", "cpu", "uid", "time", "time_ns", "latency_ns", "config", "type", "probe_offset", "uprobe_path"];
+    const KEYS: [&str; 12] = [
+        "pid",
+        "tid",
+        "id",
+        "cpu",
+        "uid",
+        "time",
+        "time_ns",
+        "latency_ns",
+        "config",
+        "type",
+        "probe_offset",
+        "uprobe_path",
+    ];
     let own = |key: &str| key.ends_with("fd") || KEYS.contains(&key);
     let bare = word.trim_start_matches(['(', '[']).trim_end_matches([',', ')', ';', ':', ']']);
     let address = |text: &str| {
