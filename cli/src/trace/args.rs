@@ -25,7 +25,7 @@ Examples:
   cutaway trace --format json -- getent ahosts localhost        lines of JSON
   cutaway trace --errors --host '*.internal'             lookups that fail
   cutaway trace --min-latency 100ms --uid 0,1000 --wide  slow calls of users
-  cutaway trace -p $$ --children --quiet                 a shell and its children
+  cutaway trace -p $$ --children --quiet                 this shell's commands
   cutaway trace --comm curl --count 5 --buffer 4M        five calls of curl
   cutaway trace --summary --interval 10s                 who resolves what
   cutaway trace --draw -- getent ahosts localhost        the ring, as a picture";
@@ -95,7 +95,8 @@ pub(crate) struct Arguments {
 
     /// Exit after this time: 5s, 250ms, 2m
     ///
-    /// A number without a unit is in seconds. Units are ns, us, ms, s, m and h; fractions are allowed.
+    /// A number without a unit is in seconds. Units are ns, us, ms, s, m and
+    /// h; fractions are allowed.
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
@@ -104,8 +105,8 @@ pub(crate) struct Arguments {
 
     /// Buffer size in bytes: 65536, 64K, 4M
     ///
-    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1G (1073741824),
-    /// rounded up to a power-of-two number of pages. The suffixes K, M and G are
+    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1G, rounded
+    /// up to a power-of-two number of pages. The suffixes K, M and G are
     /// powers of 1024. Default: 256K.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short, value_name = "BYTES", hide_default_value = true)]
@@ -122,10 +123,10 @@ pub(crate) struct Arguments {
 
     /// Print a summary at the end: only or also
     ///
-    /// The summary has the number of calls, the failures by error, the latencies
-    /// with their percentiles, and the hosts and commands with the most calls.
-    /// Percentiles are exact to a sixteenth of their value. The summary is
-    /// printed at the end, and on SIGUSR1.
+    /// The summary has the number of calls, the failures by error, the
+    /// latencies with their percentiles, and the hosts and commands with the
+    /// most calls. Percentiles are exact to a sixteenth of their value. The
+    /// summary is printed at the end, and on SIGUSR1.
     ///
     /// only (default): the summary instead of a line for each call
     /// also: a line for each call too
@@ -146,10 +147,10 @@ pub(crate) struct Arguments {
 
     /// Print all columns of the table, and whole values
     ///
-    /// Without --wide, the table is fitted to the terminal, or to 80 columns:
-    /// COMMAND, HOST and ADDRESSES share what is left, and a terminal gets
-    /// values that are cut. Below 100 columns the service follows the host, as
-    /// in localhost:80. JSON always has everything.
+    /// Without --wide, the table is fitted to the terminal, or to 80
+    /// columns: COMMAND, HOST and ADDRESSES share what is left, and a
+    /// terminal gets values that are cut. Below 100 columns the service
+    /// follows the host, as in localhost:80. JSON always has everything.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short)]
     pub(super) wide: bool,

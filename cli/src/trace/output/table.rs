@@ -72,7 +72,7 @@ impl Table {
         let gap = if full || !containers { 2 } else { 0 };
         let shared = width.saturating_sub(fixed + location + gap);
         let share = |percent: usize, least: usize, most: usize| (shared * percent / 100).clamp(least, most);
-        let command = share(25, 4, 15);
+        let command = share(25, 6, 15);
         let rest = shared.saturating_sub(command);
         let (host, library, addresses) = match (containers, full) {
             (false, _) => {
