@@ -25,6 +25,20 @@ const EMULATION: &str = "tcg,thread=single";
 /// - Expedited RCU keeps grace periods short (a probe that is removed, a map that is freed).
 const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
 
+/// Words of the kernel's command line that only an emulated machine gets.
+///
+/// - QEMU before 8.0 translates code for the virtual address where it runs. If each process has its own random
+///   addresses, the whole of a test binary and its libraries is translated anew for each test: nine tenths of its time.
+/// - A host that is busy at the wrong moment lets the kernel's test of its timer fail, and the boot panics.
+const EMULATED: &str = "norandmaps no_timer_check";
+
+/// The emulated CPU: all that QEMU can emulate, except what makes a guest slower.
+///
+/// - `erms` and `fsrm` tell the kernel and the C library that `rep stosb` and `rep movsb` are fast. QEMU executes them
+///   byte by byte. Without the two, they copy and clear memory by words: tests that load objects take half the time.
+/// - `la57` adds a level of page tables, which each miss of the emulated TLB has to walk.
+const EMULATED_CPU: &str = "max,erms=off,fsrm=off,la57=off";
+
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -53,11 +67,9 @@ pub(crate) struct Files {
 
 impl Machine {
     pub(super) fn arguments(&self, files: &Files, accelerator: Accelerator) -> Vec<OsString> {
-        let mut line = KERNEL_LINE.to_owned();
-        for word in &self.append {
-            line.push(' ');
-            line.push_str(word);
-        }
+        let emulated = (accelerator == Accelerator::Tcg).then_some(EMULATED);
+        let words = self.append.iter().map(String::as_str);
+        let line = [KERNEL_LINE].into_iter().chain(emulated).chain(words).collect::<Vec<_>>().join(" ");
         // A comma ends an option's value; QEMU reads two commas as one.
         let escaped = |path: &Path| path.display().to_string().replace(',', ",,");
         let mut all: Vec<OsString> =
@@ -69,7 +81,7 @@ impl Machine {
             Accelerator::Tcg => EMULATION,
         };
         option("-accel", accel.into());
-        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { "max" }.into());
+        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { EMULATED_CPU }.into());
         option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
         option("-m", format!("{}M", self.memory_mib).into());
         let append = match &files.incoming {
