@@ -51,7 +51,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, short, value_name = "UID", value_delimiter = ',')]
     uid: Vec<u32>,
 
-    /// Trace only calls for hosts that match this pattern
+    /// Trace only calls for hosts that match PATTERN
     ///
     /// * is any text, ? is any character. Upper and lower case are equal.
     /// Put the pattern in quotes, so that the shell does not expand it. Calls
