@@ -15,15 +15,56 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Parses a duration in seconds; fractions are allowed. A duration above a century becomes a century: clocks can be set
-/// that far ahead.
+/// The longest duration that is accepted: clocks can be set that far ahead.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Parses a duration in seconds; fractions are allowed. A duration above a century becomes a century.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration.min(CENTURY)),
-        _ => Err("must be a number of seconds greater than 0".to_owned()),
-    }
+    positive(seconds).ok_or_else(|| "must be a number of seconds greater than 0".to_owned())
+}
+
+/// Parses a duration with a unit: `5s`, `250ms`, `1.5us`. Without a unit it is in seconds. A duration above a century
+/// becomes a century.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "must be greater than 0, in seconds or with a unit (ns, us, ms, s, m, h): 5s, 250ms";
+    let digits = text.trim_end_matches(|letter: char| letter.is_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "s" => 1.0,
+        "ns" => 1e-9,
+        "us" | "µs" | "μs" => 1e-6,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        // An exponent without a sign, as in 1e3, ends in digits; anything else is no unit.
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let number: f64 = digits.parse().map_err(|_| EXPECTED.to_owned())?;
+    positive(number * unit).ok_or_else(|| EXPECTED.to_owned())
+}
+
+fn positive(seconds: f64) -> Option<Duration> {
+    // The smaller of NaN and a number would be the number.
+    let seconds = if seconds.is_finite() { seconds.min(CENTURY.as_secs_f64()) } else { return None };
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+}
+
+/// Parses the size of a buffer in bytes: from 1 byte to 1 GiB, with an optional suffix (K, M, G) for powers of 1024.
+pub(crate) fn buffer_size(text: &str) -> Result<u32, String> {
+    const EXPECTED: &str = "must be from 1 to 1G bytes, with an optional suffix: 65536, 64K, 4M, 1G";
+    let digits = text.trim_end_matches(|letter: char| letter.is_alphabetic());
+    let unit: u64 = match text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (1..=1 << 30).contains(bytes))
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .ok_or_else(|| EXPECTED.to_owned())
 }
 
 /// Returns the size of a perf buffer of at least `bytes` bytes: a power of two of pages.
@@ -47,6 +88,48 @@ mod tests {
         assert!(std::time::Instant::now().checked_add(longest * 2).is_some(), "{longest:?}");
         for nonsense in ["", "0", "-1", "nan", "inf", "1s"] {
             assert!(seconds(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, nanoseconds) in [
+            ("1", 1_000_000_000),
+            ("0.25", 250_000_000),
+            ("5s", 5_000_000_000),
+            ("1.5ms", 1_500_000),
+            ("20us", 20_000),
+            ("20µs", 20_000),
+            ("7ns", 7),
+            ("2m", 120_000_000_000),
+            ("2min", 120_000_000_000),
+            ("1h", 3_600_000_000_000),
+            ("1e3", 1_000_000_000_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(nanoseconds)), "{text}");
+        }
+        assert_eq!(duration("1e18h"), seconds("1e18"));
+        for nonsense in ["", "s", "0", "0ms", "-1s", "nan", "inf", "infs", "1x", "1 s", "1.2.3s", "0.1ns", "é"] {
+            assert!(duration(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_suffixes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("64K", 65_536),
+            ("64k", 65_536),
+            ("64KiB", 65_536),
+            ("4M", 4 << 20),
+            ("1G", 1 << 30),
+            ("1073741824", 1 << 30),
+        ] {
+            assert_eq!(buffer_size(text), Ok(bytes), "{text}");
+        }
+        for nonsense in ["", "K", "0", "0K", "-1", "1.5M", "2G", "1T", "99999999999", "18446744073709551615G", "64 K"] {
+            assert!(buffer_size(nonsense).is_err(), "{nonsense}");
         }
     }
 }

@@ -147,6 +147,18 @@ impl Process {
     }
 }
 
+/// Calls `ended` from another thread when all these processes have ended.
+pub(crate) fn when_all_ended(processes: Vec<Process>, ended: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
+    let wait_for_all = move || {
+        for process in &processes {
+            wait(&process.pidfd, None);
+        }
+        ended();
+    };
+    let thread = thread::Builder::new().name("processes".to_owned()).spawn(wait_for_all);
+    thread.map(drop).map_err(|error| CliError::system("wait for the end of the processes", &error))
+}
+
 fn open(child: &process::Child) -> io::Result<OwnedFd> {
     open_pid(child.id())
 }

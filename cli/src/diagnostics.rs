@@ -54,9 +54,10 @@ pub(crate) enum Explain {
     Json,
 }
 
-/// Installs the logger.
-pub(crate) fn start(explain: Option<Explain>) {
-    let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
+/// Installs the logger. If RUST_LOG is not set, it prints warnings, and with `verbose` also what is corrected.
+pub(crate) fn start(explain: Option<Explain>, verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let mut builder = Builder::from_env(Env::default().default_filter_or(default));
     if explain.is_some() {
         builder.filter_module(SYSCALL, LevelFilter::Trace);
     }

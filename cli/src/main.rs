@@ -51,6 +51,13 @@ struct Arguments {
     #[arg(help = diagnostics::EXPLAIN_HELP, long_help = diagnostics::EXPLAIN_LONG_HELP)]
     explain: Option<diagnostics::Explain>,
 
+    /// Log what cutaway chooses and corrects
+    ///
+    /// The same as RUST_LOG=info, which has priority over --verbose. The log
+    /// goes to stderr.
+    #[arg(long, short, global = true, verbatim_doc_comment)]
+    verbose: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -145,7 +152,7 @@ fn main() -> ExitCode {
         diagnostics::fail(&failure);
         return ExitCode::from(2);
     }
-    diagnostics::start(arguments.explain);
+    diagnostics::start(arguments.explain, arguments.verbose);
     let result = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

@@ -6,6 +6,8 @@
 //! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!
+//! SIGUSR1 ends a process, unless the command has called [`on_user_signal`].
+//!
 //! A command that never calls [`on_stop`] has nothing to detach, and the first signal ends it as the second would: by
 //! the default disposition, or if there are acts, after those.
 //!
@@ -24,8 +26,8 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
-    iterator::{SignalsInfo, exfiltrator::raw::WithRawSiginfo},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
+    iterator::{Signals, SignalsInfo, exfiltrator::raw::WithRawSiginfo},
     low_level::emulate_default_handler,
 };
 
@@ -55,6 +57,17 @@ pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("stop".to_owned()).spawn(move || stops.iter().for_each(|()| stop()))?;
     *FIRST.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
     listen()
+}
+
+/// Calls `act` for each SIGUSR1, on a thread of its own. Signals in quick succession may count as one.
+///
+/// # Errors
+///
+/// Fails if the pipe for the signal or a thread cannot be created.
+pub(crate) fn on_user_signal(act: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGUSR1])?;
+    let listen = move || signals.forever().for_each(|_| act());
+    thread::Builder::new().name("user-signals".to_owned()).spawn(listen).map(drop)
 }
 
 /// Listens for the signals from now on, if nothing does yet.

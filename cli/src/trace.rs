@@ -2,12 +2,15 @@
 //!
 //! ```text
 //!     args.rs            the arguments
+//!     filter_args.rs     the arguments that select calls
 //!     built_in.rs        the built-in programs, read by either reader
 //!     libraries.rs       the traced libraries: every C library in use, or a named one
-//!     follow.rs          whether the children of a command can be followed
+//!     follow.rs          the traced processes: all, one, or a set that a program maintains
 //!     source.rs          buffer ──▶ record, for every transport
 //!     session.rs         the loop: waits, takes records, counts
 //!     output.rs          record ──▶ line: table or JSON
+//!     words.rs           results, durations and strings as words
+//!     summary.rs         counts, latencies, hosts and commands of many records
 //!     origin.rs          the cgroup and container that a call came from
 //!     draw_then_read.rs  the ring as a picture, before its records are read
 //!     lost.rs            lost events, each counted once
@@ -16,6 +19,7 @@
 mod args;
 mod built_in;
 mod draw_then_read;
+mod filter_args;
 mod follow;
 mod libraries;
 mod lost;
@@ -23,6 +27,8 @@ mod origin;
 mod output;
 mod session;
 mod source;
+mod summary;
+mod words;
 
 use std::{
     fs,
@@ -32,23 +38,25 @@ use std::{
     time::Instant,
 };
 
-use cutaway::{Links, Loaded, Tracepoint, features};
-use cutaway_programs::getaddrinfo::{LIBRARY, Transport, names};
+use cutaway::{Loaded, features};
+use cutaway_programs::getaddrinfo::{Filter, LIBRARY, Transport, names};
 use log::{info, warn};
 
 pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
 use self::{
-    args::{DEFAULT_BUFFER, DEFAULT_READER},
+    args::{DEFAULT_BUFFER, DEFAULT_READER, SummaryArg},
     draw_then_read::Drawn,
-    libraries::{Libraries, Names, Scope},
+    follow::Following,
+    libraries::{Libraries, Names},
     lost::Lost,
     origin::Cgroups,
     output::Output,
     session::Trace,
     source::Source,
+    summary::{Period, Summaries},
 };
 use crate::{
-    child::{Child, Process},
+    child::{self, Child, Process},
     diagnostics,
     error::CliError,
     signals,
@@ -56,11 +64,12 @@ use crate::{
 
 /// Traces until the command ends, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let filters = &arguments.filters;
+    let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
-    let process = arguments.pid.map(Process::open).transpose()?;
-    let obstacle = if arguments.command.is_empty() { None } else { follow::obstacle() };
-    let follow = !arguments.command.is_empty() && obstacle.is_none();
-    let (loaded, names) = load(transport, arguments, follow)?;
+    let processes = filters.pid.iter().map(|pid| Process::open(*pid)).collect::<Result<Vec<_>, _>>()?;
+    let (following, obstacle) = Following::choose(&filters.pid, filters.children, !arguments.command.is_empty())?;
+    let (loaded, names) = load(transport, arguments, &filter, following)?;
     let loaded = Arc::new(loaded);
     if let Some(why) = obstacle {
         warn!("tracing every process, not the command alone: {why}");
@@ -78,13 +87,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         }
     };
     let interrupted = on_signal(stop.clone())?;
-    let followers = attach_followers(&loaded, follow)?;
-    let mut libraries = attach_probes(arguments, follow, &loaded, &names)?;
+    let followers = following.begin(&loaded)?;
+    let mut libraries = attach_probes(arguments, following, &loaded, &names)?;
+    let one_process = matches!(following, Following::Process(_));
+    let count_lost = |source: &Source, unreadable| Lost::count(&loaded, source, unreadable, one_process);
+    let summaries = summaries(arguments, &mut source)?;
     let mut trace = Trace {
         transport,
-        output: Output::new(arguments.format, arguments.containers),
+        output: Output::new(arguments.format, arguments.containers, arguments.wide),
         names,
         cgroups: Cgroups::new(),
+        host: filter.host,
         received: 0,
         unreadable: 0,
         limit: arguments.count,
@@ -92,8 +105,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         interrupted: &interrupted,
         closed: false,
         drawn,
+        lines: arguments.summary != Some(SummaryArg::Only),
+        summaries,
+        lost: &|source, unreadable| Ok(count_lost(source, unreadable)?.total()),
     };
-    let command = start_command(arguments, &loaded, follow, process, stop)?;
+    if !arguments.quiet {
+        let command = arguments.command.first().map(|command| command.display().to_string());
+        diagnostics::say(&format!("Tracing {}; Ctrl-C to end", following.describe(command.as_deref())));
+    }
+    let command = start_command(arguments, &loaded, following, processes, stop)?;
     let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
     let outcome = trace.follow(&mut source, deadline);
 
@@ -102,33 +122,46 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     libraries.detach();
     drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
-    let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
+    let outcome = outcome.and_then(|()| trace.summarize(Period::Trace, &source));
+    let lost = count_lost(&source, trace.unreadable)?;
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
+    let received = trace.received;
     // --explain also reports the closing of these two, and the summary is the last line.
     drop((source, loaded));
     lost.explain();
-    diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
+    if !arguments.quiet || lost.total() > 0 {
+        diagnostics::say(&format!("received {received}, lost {}", lost.total()));
+    }
     command?;
     outcome.and(drawn)
 }
 
-/// Starts the command, if the arguments have one. Calls `stop` when the command, or the traced process, ends.
+/// Returns the summaries that the arguments request. SIGUSR1 ends a wait of `source`.
+fn summaries(arguments: &Arguments, source: &mut Source) -> Result<Option<Summaries>, CliError> {
+    if arguments.summary.is_none() {
+        return Ok(None);
+    }
+    let stopper = source.stopper()?;
+    Summaries::new(arguments.interval, move || stopper.stop()).map(Some)
+}
+
+/// Starts the command, if the arguments have one. Calls `stop` when the command, or the last traced process, ends.
 fn start_command(
     arguments: &Arguments,
     loaded: &Loaded,
-    follow: bool,
-    process: Option<Process>,
+    following: Following<'_>,
+    processes: Vec<Process>,
     stop: impl FnOnce() + Send + 'static,
 ) -> Result<Option<Child>, CliError> {
-    match (arguments.command.split_first(), process) {
-        (Some((program, rest)), _) => {
-            let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
-            let start = || Child::start(program, rest, stdin, stop);
-            follow::from_here(loaded, follow, start).map(Some)
-        }
-        (None, Some(process)) => process.at_end(stop).map(|()| None),
-        (None, None) => Ok(None),
+    if let Some((program, rest)) = arguments.command.split_first() {
+        let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
+        let start = || Child::start(program, rest, stdin, stop);
+        return follow::from_here(loaded, following, start).map(Some);
     }
+    if !processes.is_empty() {
+        child::when_all_ended(processes, stop)?;
+    }
+    Ok(None)
 }
 
 /// Calls `stop` at the first signal. Returns a flag that is set then.
@@ -147,46 +180,48 @@ fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliErr
 /// Attaches to the library that the arguments name, or to every C library that the traced processes use.
 fn attach_probes(
     arguments: &Arguments,
-    follow: bool,
+    following: Following<'_>,
     loaded: &Arc<Loaded>,
     names: &Names,
 ) -> Result<Libraries, CliError> {
     match &arguments.library {
         Some(library) => {
             names.add(0, library);
-            Libraries::named(loaded, library, arguments.pid)
+            let only = match following {
+                Following::Process(pid) => Some(pid),
+                _ => None,
+            };
+            Libraries::named(loaded, library, arguments.filters.pid.first().copied(), only)
         }
-        None => {
-            let all_or = |pid: Option<u32>| pid.map_or(Scope::All, Scope::Process);
-            let scope = if follow { Scope::Followed } else { all_or(arguments.pid) };
-            Libraries::in_use(loaded, scope, names, !arguments.no_hold)
-        }
+        None => Libraries::in_use(loaded, following.scope(), names, !arguments.no_hold),
     }
 }
 
 /// Loads and attaches everything that tracing needs, then detaches it without waiting for events.
 pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
-    let loaded = built_in::read(transport, DEFAULT_READER)?.load()?;
+    let loaded = built_in::read(transport, &Filter::default(), DEFAULT_READER)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
-    Libraries::named(&loaded, LIBRARY, None).map(drop)
+    Libraries::named(&loaded, LIBRARY, None, None).map(drop)
 }
 
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
 /// Events have a cookie and a cgroup where the kernel supports it. If the verifier rejects the programs nevertheless,
 /// they are loaded without both.
-fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), CliError> {
+fn load(
+    transport: Transport,
+    arguments: &Arguments,
+    filter: &Filter,
+    following: Following<'_>,
+) -> Result<(Loaded, Names), CliError> {
     let load = |cookie: bool, cgroup: bool| {
-        let mut object = built_in::read(transport, arguments.reader)?;
+        let mut object = built_in::read(transport, filter, arguments.reader)?;
         if transport == Transport::Ring {
             object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
         }
-        object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow))?;
+        following.prepare(&mut object)?;
         object.set_variable(names::WITH_COOKIE, &u32::from(cookie))?;
         object.set_variable(names::WITH_CGROUP, &u32::from(cgroup))?;
-        for (name, _) in FOLLOWERS {
-            object.program_mut(name)?.section.autoload = follow;
-        }
         Ok::<_, CliError>((object.load()?, Names::new(cookie)))
     };
     // A named library is the only one, so its events need no cookie. Cookies and links of perf events came with the
@@ -200,16 +235,4 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         }
         result => result,
     }
-}
-
-/// The programs that maintain the set of followed processes, each with the category and name of its tracepoint.
-const FOLLOWERS: [(&str, [&str; 2]); 2] =
-    [(names::FOLLOW, ["task", "task_newtask"]), (names::UNFOLLOW, ["sched", "sched_process_exit"])];
-
-/// Attaches the programs that maintain the set of followed processes, if `follow` is true.
-fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, CliError> {
-    let attach = |(name, [category, event]): &(&str, [&str; 2])| {
-        Ok(Tracepoint::new(category, event).attach(loaded.program(name)?)?)
-    };
-    FOLLOWERS.iter().filter(|_| follow).map(attach).collect()
 }

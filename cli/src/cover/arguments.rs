@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     /// is for stdout: the table then has no source lines, only the numbers
     /// of each file; lcov is not printed again.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 
     /// Output format: table (default), json or lcov

@@ -7,8 +7,9 @@ use cutaway::features;
 use cutaway_programs::getaddrinfo::Transport;
 use log::info;
 
+use super::filter_args::FilterArgs;
 use crate::{
-    args::{Format, seconds},
+    args::{Format, buffer_size, duration},
     object_reader::{self, Reader},
 };
 
@@ -20,9 +21,14 @@ pub(super) const DEFAULT_READER: Reader = Reader::AyaObj;
 
 const EXAMPLES: &str = "\
 Examples:
-  cutaway trace -- getent ahosts localhost               one line for each call
-  cutaway trace --format json -- getent ahosts localhost          lines of JSON
-  cutaway trace --draw -- getent ahosts localhost       the ring, as a picture";
+  cutaway trace -- getent ahosts localhost             one line for each call
+  cutaway trace --format json -- getent ahosts localhost        lines of JSON
+  cutaway trace --errors --host '*.internal'             lookups that fail
+  cutaway trace --min-latency 100ms --uid 0,1000 --wide  slow calls of users
+  cutaway trace -p $$ --children --quiet                 this shell's commands
+  cutaway trace --comm curl --count 5 --buffer 4M        five calls of curl
+  cutaway trace --summary --interval 10s                 who resolves what
+  cutaway trace --draw -- getent ahosts localhost        the ring, as a picture";
 
 /// The arguments of `cutaway trace`.
 #[derive(Debug, Args)]
@@ -55,7 +61,8 @@ pub(crate) struct Arguments {
     /// With --pid, cutaway searches among the files in the memory of process
     /// PID (/proc/PID/maps). It uses the LD_LIBRARY_PATH, the PATH and the
     /// root directory of that process. With --pid, a path is
-    /// looked up only in that root directory.
+    /// looked up only in that root directory. With several --pid, PID is the
+    /// first of them.
     ///
     /// Default: every C library that is in use or comes into use, also in
     /// containers.
@@ -78,38 +85,32 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 
-    /// Trace only this process; exit when it exits
-    ///
-    /// Default with COMMAND: COMMAND and its children. If trace cannot follow
-    /// the children on this machine, it warns and traces every process.
-    /// Default without COMMAND: every process. --pid and COMMAND exclude each
-    /// other.
-    #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
-    pub(super) pid: Option<u32>,
-
     /// Exit after N events
     ///
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit after SECS seconds, fractions allowed
+    /// Exit after this time: 5s, 250ms, 2m
     ///
+    /// A number without a unit is in seconds. Units are ns, us, ms, s, m and
+    /// h; fractions are allowed.
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Buffer size in bytes
+    /// Buffer size in bytes: 65536, 64K, 4M
     ///
-    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1073741824,
-    /// rounded up to a power-of-two number of pages.
+    /// Size of the ring, or of each CPU's perf buffer: from 1 to 1G, rounded
+    /// up to a power-of-two number of pages. The suffixes K, M and G are
+    /// powers of 1024. Default: 256K.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    #[arg(long, short, value_name = "BYTES", hide_default_value = true)]
+    #[arg(default_value_t = DEFAULT_BUFFER, value_parser = buffer_size)]
     pub(super) buffer: u32,
 
     /// Output format: table (default) or json
@@ -119,6 +120,40 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment, hide_default_value = true, hide_possible_values = true)]
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: Format,
+
+    /// Print a summary at the end: only or also
+    ///
+    /// The summary has the number of calls, the failures by error, the
+    /// latencies with their percentiles, and the hosts and commands with the
+    /// most calls. Percentiles are exact to a sixteenth of their value. The
+    /// summary is printed at the end, and on SIGUSR1.
+    ///
+    /// only (default): the summary instead of a line for each call
+    /// also: a line for each call too
+    #[arg(verbatim_doc_comment, hide_possible_values = true)]
+    #[arg(long, short, value_enum, value_name = "WITH")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "only")]
+    pub(super) summary: Option<SummaryArg>,
+
+    /// With --summary: print one at this interval
+    ///
+    /// Each of these summaries covers the time since the one before, as the
+    /// word `interval` in it says. Those at the end and on SIGUSR1 cover the
+    /// whole trace. A number of seconds, or a number with a unit: ns, us, ms,
+    /// s, m, h.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration, requires = "summary")]
+    pub(super) interval: Option<Duration>,
+
+    /// Print all columns of the table, and whole values
+    ///
+    /// Without --wide, the table is fitted to the terminal, or to 80
+    /// columns: COMMAND, HOST and ADDRESSES share what is left, and a
+    /// terminal gets values that are cut. Below 100 columns the service
+    /// follows the host, as in localhost:80. JSON always has everything.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) wide: bool,
 
     /// Show the container and library of each call
     ///
@@ -145,12 +180,29 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
 
+    /// Print only problems and losses on stderr
+    ///
+    /// Omits the line at the start, and `received N, lost 0` at the end.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+
     /// Command to run and trace, with its children
     ///
     /// trace exits when COMMAND exits. The stdout of COMMAND goes to stderr.
     #[arg(verbatim_doc_comment)]
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(super) filters: FilterArgs,
+}
+
+/// The values of `--summary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SummaryArg {
+    Only,
+    Also,
 }
 
 /// The values of `--transport`.

@@ -74,12 +74,22 @@ struct Watcher {
 }
 
 impl Libraries {
-    /// Attaches to the library with this name or path. With `pid`, the path is resolved as that process sees it.
-    pub(crate) fn named(loaded: &Loaded, library: &str, pid: Option<u32>) -> Result<Self, CliError> {
+    /// Attaches to the library with this name or path. With `seen_by`, the path is resolved as that process sees it.
+    /// With `only`, other processes are not traced.
+    pub(crate) fn named(
+        loaded: &Loaded,
+        library: &str,
+        seen_by: Option<u32>,
+        only: Option<u32>,
+    ) -> Result<Self, CliError> {
         let probe = |retprobe| {
             let probe = Uprobe::new(library, getaddrinfo::FUNCTION).retprobe(retprobe);
-            match pid {
-                Some(pid) => probe.resolve_in_process(pid).pid(pid),
+            let probe = match seen_by {
+                Some(pid) => probe.resolve_in_process(pid),
+                None => probe,
+            };
+            match only {
+                Some(pid) => probe.pid(pid),
                 None => probe,
             }
         };

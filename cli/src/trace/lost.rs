@@ -21,9 +21,15 @@ pub(crate) struct Lost {
 impl Lost {
     /// Reads the counters, after all programs are detached.
     ///
-    /// If one process is traced, a return without an entry is not counted, because it is another process's. Before
-    /// Linux 6.12 a return probe for one process also runs in processes that another tracer probes.
-    pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, CliError> {
+    /// If probes are attached for one process (`one_process`), a return without an entry is not counted, because it is
+    /// another process's. Before Linux 6.12 a return probe for one process also runs in processes that another tracer
+    /// probes.
+    pub(crate) fn count(
+        loaded: &Loaded,
+        source: &Source,
+        unreadable: u64,
+        one_process: bool,
+    ) -> Result<Self, CliError> {
         let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
         let mut lost = Self { unreadable, ..Self::default() };
         for (cpu, value) in &values {
@@ -35,7 +41,7 @@ impl Lost {
             };
             lost.add(&losses, reported);
         }
-        if pid.is_some() {
+        if one_process {
             lost.losses.no_entry = 0;
         }
         Ok(lost)

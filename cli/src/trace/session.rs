@@ -3,10 +3,10 @@
 use std::{
     io,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use cutaway_programs::getaddrinfo::{DecodedEvent, Transport};
+use cutaway_programs::getaddrinfo::{DecodedEvent, HostGlob, Transport};
 use log::warn;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     origin::{Cgroups, Origin, container},
     output::Output,
     source::Source,
+    summary::{Period, Summaries, write_failed},
 };
 use crate::error::CliError;
 
@@ -24,6 +25,8 @@ pub(super) struct Trace<'a> {
     pub(super) output: Output,
     pub(super) names: Names,
     pub(super) cgroups: Cgroups,
+    /// The pattern of `--host`. The programs check only a part of it.
+    pub(super) host: Option<HostGlob>,
     pub(super) received: u64,
     /// Records that could not be parsed.
     pub(super) unreadable: u64,
@@ -35,19 +38,48 @@ pub(super) struct Trace<'a> {
     pub(super) closed: bool,
     /// With `--draw`, the drawing of the ring before it is read.
     pub(super) drawn: Option<Drawn>,
+    /// Whether each event has a line. Not with `--summary` alone.
+    pub(super) lines: bool,
+    pub(super) summaries: Option<Summaries>,
+    /// Counts the lost events so far; takes the number of records that could not be parsed.
+    pub(super) lost: &'a dyn Fn(&Source, u64) -> Result<u64, CliError>,
 }
 
 impl Trace<'_> {
     /// Prints events as they arrive, until the trace ends.
     pub(super) fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.ended() || left == Some(Duration::ZERO) {
+            let now = Instant::now();
+            let left = |at: Instant| at.saturating_duration_since(now);
+            if self.ended() || deadline.is_some_and(|deadline| left(deadline).is_zero()) {
                 return Ok(());
             }
-            source.wait(left)?;
+            let next = self.summaries.as_ref().and_then(Summaries::next);
+            if source.wait(deadline.into_iter().chain(next).min().map(left))? {
+                // It may only have been a request for a summary. The end of the trace has a flag of its own.
+                source.resume()?;
+            }
             self.drain(source)?;
+            if let Some(period) = self.summaries.as_ref().and_then(Summaries::due) {
+                self.summarize(period, source)?;
+            }
         }
+    }
+
+    /// Prints the summary of a period, if there are summaries.
+    pub(super) fn summarize(&mut self, period: Period, source: &Source) -> Result<(), CliError> {
+        let Some(summaries) = &mut self.summaries else { return Ok(()) };
+        if self.closed {
+            return Ok(());
+        }
+        let lost = (self.lost)(source, self.unreadable)?;
+        let text = summaries.take(period, lost, self.output.format(), self.output.now())?;
+        match self.output.lines(&text).and_then(|()| self.output.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => return Err(write_failed(&error)),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     /// Prints the records that are in the buffer now. If the ring is drawn, each batch follows its picture.
@@ -85,7 +117,8 @@ impl Trace<'_> {
         let mut failed = Ok(());
         let unreadable = source.drain(transport.event_size(), |record| {
             let printed = match transport.read(record) {
-                Ok(event) => self.print(&event),
+                Ok(event) if self.host.as_ref().is_none_or(|host| host.may_match(event.node)) => self.print(&event),
+                Ok(_) => Ok(()),
                 Err(error) => {
                     warn!("{error}");
                     self.unreadable += 1;
@@ -112,6 +145,10 @@ impl Trace<'_> {
 
     fn print(&mut self, event: &DecodedEvent<'_>) -> io::Result<()> {
         self.received += 1;
+        self.summaries.iter_mut().for_each(|summaries| summaries.add(event));
+        if !self.lines {
+            return Ok(());
+        }
         let call = &event.call;
         let origin = if self.output.shows_origin() {
             let cgroup = self.cgroups.path(call.cgroup, call.pid, call.time_ns);

@@ -65,11 +65,22 @@ impl Source {
         })
     }
 
-    /// Waits until there may be a record, the timeout is over, or a [`Stopper`] is used.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), CliError> {
+    /// Waits until there may be a record, the timeout is over, or a [`Stopper`] is used. Returns whether a [`Stopper`]
+    /// was used: then every wait ends at once, until [`Source::resume`].
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, CliError> {
         match self {
-            Self::Ring(ring) => ring.wait(timeout).map(drop).map_err(cutaway::Error::from)?,
-            Self::Perf(buffers) => buffers.wait(timeout).map_err(cutaway::Error::from)?,
+            Self::Ring(ring) => Ok(ring.wait(timeout).map_err(cutaway::Error::from)? == mmap_ring::Wake::Stopped),
+            Self::Perf(buffers) => {
+                Ok(buffers.wait(timeout).map_err(cutaway::Error::from)? == perf_reader::Wake::Stopped)
+            }
+        }
+    }
+
+    /// Forgets the uses of a [`Stopper`] so far.
+    pub(crate) fn resume(&mut self) -> Result<(), CliError> {
+        match self {
+            Self::Ring(ring) => ring.resume().map_err(cutaway::Error::from)?,
+            Self::Perf(buffers) => buffers.stream.resume().map_err(cutaway::Error::from)?,
         }
         Ok(())
     }
@@ -113,13 +124,13 @@ impl Source {
 }
 
 impl Buffers {
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), perf_reader::Error> {
-        self.stream.wait(Some(timeout.map_or(REFRESH, |timeout| timeout.min(REFRESH))))?;
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<perf_reader::Wake, perf_reader::Error> {
+        let wake = self.stream.wait(Some(timeout.map_or(REFRESH, |timeout| timeout.min(REFRESH))))?;
         if self.refreshed.elapsed() >= REFRESH {
             self.stream.refresh()?;
             self.refreshed = Instant::now();
         }
-        Ok(())
+        Ok(wake)
     }
 
     /// Returns the number of records for which the buffer of a CPU had no room.

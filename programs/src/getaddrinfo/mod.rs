@@ -16,8 +16,11 @@
 
 mod entry;
 mod event;
+mod filter;
 mod follow;
+mod frame;
 mod heap;
+mod host_glob;
 mod losses;
 pub mod names;
 mod object;
@@ -29,6 +32,8 @@ mod target;
 mod transport;
 
 pub use event::{Address, DecodedEvent, Event, EventError, EventHeader, StackEvent, Text};
+pub use filter::Filter;
+pub use host_glob::{HostGlob, HostGlobError};
 pub use losses::{Losses, Reason};
 pub use target::{FUNCTION, LIBRARY};
 pub use transport::Transport;

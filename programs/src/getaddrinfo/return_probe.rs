@@ -1,58 +1,28 @@
 //! The return probe: the code that the three transports share.
 //!
 //! ```text
-//!     find the entry ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └──────────────Transmit's own──────────────┘
+//!     find the entry ─▶ filter ─▶ begin: space for the event ─▶ fill it ─▶ send ─▶ forget the entry
+//!                                  └──────────────Transmit's own──────────────┘
 //! ```
 //!
-//! Registers that survive helper calls have the same content throughout, see [`CONTEXT`] and the constants after it.
+//! Registers that survive helper calls have the same content throughout: `frame.rs` names them.
 //!
 //! All strings are read on return, not on entry: `getaddrinfo` has read them by then, so their pages are present. A
 //! uprobe's program cannot wait for a page.
 
 use super::{
-    Event, EventHeader, Reason, StackEvent,
+    Event, EventHeader, Filter, Reason, StackEvent,
     entry::{Arguments, Key},
     follow::Followed,
+    frame::{ADDRINFO, ARGUMENTS, AddrInfo, CANONNAME, KEY, POINTER, SEEN},
     losses::Counters,
     registers::REGISTERS,
 };
 use crate::{Bits64, Writable, prelude::*};
 
+pub(super) use super::frame::{CONTEXT, EVENT, NOW, SCRATCH};
+
 pub(super) const SOURCE: crate::Source = source!("return_probe.rs");
-
-/// The program's context: `struct pt_regs`.
-pub(super) const CONTEXT: R6 = R6;
-/// The number of list entries seen.
-const SEEN: R7 = R7;
-/// The address of the event, in the stack, the heap or the ring.
-pub(super) const EVENT: R8 = R8;
-/// A user-space pointer; before that, the time.
-const POINTER: R9 = R9;
-pub(super) const NOW: R9 = R9;
-
-/// Offsets from the frame pointer: the key; the call's [`Arguments`], and at the same offset, once they are used, one
-/// `struct addrinfo`; the first entry's `ai_canonname`.
-const KEY: i16 = -(size_of::<Key>() as i16);
-const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
-const ARGUMENTS: i16 = ADDRINFO;
-const _: () = assert!(size_of::<Arguments>() <= size_of::<AddrInfo>());
-const CANONNAME: i16 = ADDRINFO - 8;
-/// The stack below this offset is free.
-pub(super) const SCRATCH: i16 = CANONNAME;
-
-/// `struct addrinfo` of a 64-bit libc (`netdb.h`).
-#[repr(C)]
-struct AddrInfo {
-    flags: i32,
-    family: i32,
-    socktype: i32,
-    protocol: i32,
-    addrlen: u32,
-    addr: u64,
-    canonname: u64,
-    next: u64,
-}
 
 /// A transport: builds and sends the event.
 pub(super) trait Transmit {
@@ -112,17 +82,20 @@ impl Layout {
 // The call comes first, so its offsets are also the event's.
 const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
 
+/// The parts of the object that the program uses, whatever its transport is.
+pub(super) struct Shared<'a> {
+    pub(super) calls: MapRef,
+    pub(super) followed: Followed,
+    pub(super) filter: &'a Filter,
+    pub(super) losses: Counters,
+    pub(super) origin: Origin,
+}
+
 /// Adds the program.
-pub(super) fn program<W: Transmit>(
-    object: &mut ObjectBuilder,
-    transport: &W,
-    calls: MapRef,
-    followed: &Followed,
-    losses: &Counters,
-    origin: &Origin,
-) {
+pub(super) fn program<W: Transmit>(object: &mut ObjectBuilder, transport: &W, shared: &Shared<'_>) {
+    let &Shared { calls, ref followed, filter, ref losses, ref origin } = shared;
     let mut asm = Assembler::new();
-    let (known, lost, done) = (asm.label("known"), asm.label("lost"), asm.label("done"));
+    let (known, forget, done) = (asm.label("known"), asm.label("forget"), asm.label("done"));
     asm.mov(CONTEXT, R1);
     asm.call(Helper::bpf_ktime_get_ns);
     asm.mov(NOW, R0);
@@ -146,7 +119,8 @@ pub(super) fn program<W: Transmit>(
         asm.load(DW, R1, R0, offset);
         asm.store(DW, R10, ARGUMENTS + offset, R1);
     }
-    transport.begin(&mut asm, losses, lost);
+    filter.jump_unless_passed(&mut asm, forget);
+    transport.begin(&mut asm, losses, forget);
     time_and_process(&mut asm);
     origin.store(&mut asm);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, node));
@@ -158,7 +132,7 @@ pub(super) fn program<W: Transmit>(
     string(&mut asm, &W::LAYOUT.canonname);
     transport.send(&mut asm, losses);
 
-    asm.bind(lost);
+    asm.bind(forget);
     asm.load_map(R1, calls);
     address(&mut asm, R2, KEY);
     asm.call(Helper::bpf_map_delete_elem);

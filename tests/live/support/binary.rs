@@ -170,14 +170,15 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// Returns the command's own line with the error. There must be no other line of its own but the summary.
+    /// Returns the command's own line with the error. There must be no other line of its own but the summary
+    /// and the line at the start of a trace.
     pub(crate) fn complaint(&self) -> &str {
         assert_eq!(self.status.code(), Some(1), "{self:?}");
         assert_eq!(self.status.signal(), None);
         let lines: Vec<_> = self
             .stderr
             .lines()
-            .filter(|line| !line.starts_with("received ") && !line.starts_with("no buffer: "))
+            .filter(|line| !["received ", "no buffer: ", "Tracing "].iter().any(|other| line.starts_with(other)))
             .collect();
         match lines[..] {
             [line] => line.strip_prefix("cutaway: ").unwrap_or_else(|| panic!("{line}")),

@@ -210,6 +210,8 @@ struct Orders {
     wait: bool,
     /// The number of threads that share the questions; 0 for the main thread alone.
     threads: usize,
+    /// How often all questions are asked before the time that is recorded.
+    rehearsals: usize,
     uid: Option<u32>,
     /// Whether to stay on one CPU.
     pinned: bool,
@@ -242,6 +244,11 @@ impl Job {
 
     pub(crate) fn threads(self, threads: usize) -> Self {
         self.with(|orders| orders.threads = threads)
+    }
+
+    /// Makes the child ask all questions this often in all; only the last time is recorded.
+    pub(crate) fn times(self, times: usize) -> Self {
+        self.with(|orders| orders.rehearsals = times - 1)
     }
 
     /// Makes the child ask as this user.
@@ -327,8 +334,8 @@ fn run(folder: &Path) -> i32 {
         wait_for_a_line(orders.beacon.as_ref());
     }
     let answers: Vec<Answer> = match orders.threads {
-        0 => orders.questions.iter().map(Question::ask).collect(),
-        threads => in_threads(&orders.questions, threads),
+        0 => ask_all(orders.questions.iter(), orders.rehearsals),
+        threads => in_threads(&orders.questions, threads, orders.rehearsals),
     };
     written.write_all(&serde_json::to_vec(&answers).unwrap()).unwrap();
     orders.exit
@@ -365,8 +372,16 @@ fn wait_for_a_line(beacon: Option<&Question>) {
     });
 }
 
+/// Asks all questions, after some rehearsals.
+fn ask_all<'a>(questions: impl Iterator<Item = &'a Question> + Clone, rehearsals: usize) -> Vec<Answer> {
+    for _ in 0..rehearsals {
+        questions.clone().for_each(|question| drop(question.ask()));
+    }
+    questions.map(Question::ask).collect()
+}
+
 /// Splits the questions among threads, each `threads`th one to the same thread; all threads ask at the same time.
-fn in_threads(questions: &[Question], threads: usize) -> Vec<Answer> {
+fn in_threads(questions: &[Question], threads: usize, rehearsals: usize) -> Vec<Answer> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
@@ -374,7 +389,7 @@ fn in_threads(questions: &[Question], threads: usize) -> Vec<Answer> {
                 let start = &start;
                 let ask = move || {
                     start.wait();
-                    questions.iter().skip(number).step_by(threads).map(Question::ask).collect::<Vec<_>>()
+                    ask_all(questions.iter().skip(number).step_by(threads), rehearsals)
                 };
                 thread::Builder::new().name(format!("asker-{number}")).spawn_scoped(scope, ask).unwrap()
             })

@@ -12,6 +12,7 @@ use crate::child::Answer;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
     pub(crate) time_ns: u64,
+    pub(crate) time: String,
     pub(crate) cpu: u32,
     pub(crate) pid: u32,
     pub(crate) tid: u32,
@@ -40,8 +41,9 @@ pub(crate) struct Event {
 }
 
 /// The fields in the order of the line.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 27] = [
     "time_ns",
+    "time",
     "cpu",
     "pid",
     "tid",
@@ -118,6 +120,7 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
     let same_type = answer.entries.iter().filter(|entry| Some(entry.socktype) == first.map(|first| first.socktype));
     Event {
         time_ns: event.time_ns,
+        time: event.time.clone(),
         cpu: event.cpu,
         latency_ns: event.latency_ns,
         pid,

@@ -325,7 +325,7 @@ fn missing_tracefs_limits_the_trace_to_the_command() -> Option<String> {
     unsafe { command.pre_exec(unmount) };
     let ended = Running::start(&mut command).end();
     assert_eq!(ended.success(), (1, 0), "{}", ended.stderr);
-    assert_eq!(ended.stderr.lines().count(), 1, "it warns: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 2, "it warns: {}", ended.stderr);
     assert_eq!(job.answers().len(), 1);
     None
 }

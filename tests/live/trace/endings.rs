@@ -107,7 +107,7 @@ fn signal_ends_trace_and_command(transport: Transport) {
         let (received, lost) = ended.success();
         assert_eq!((received, lost), (events::read(&ended.stdout).len() as u64, 0));
         assert!(received > 0);
-        assert_eq!(ended.stderr.lines().count(), 1, "only the summary: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 2, "only the start and the summary: {}", ended.stderr);
     }
 }
 
@@ -125,7 +125,10 @@ fn command_output_goes_to_stderr() {
     let ended = Running::start(&mut trace("--format json", ["sh", "-c", script].map(Into::into))).end();
     assert_eq!(ended.success(), (0, 0));
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "from stdout\nfrom stderr\nreceived 0, lost 0\n");
+    assert_eq!(
+        ended.stderr,
+        "Tracing `sh` and its children; Ctrl-C to end\nfrom stdout\nfrom stderr\nreceived 0, lost 0\n"
+    );
 }
 
 fn closed_stdout_ends_trace_quietly() {
@@ -142,7 +145,7 @@ fn closed_stdout_ends_trace_quietly() {
     assert_ended(job.ready());
     let ended = running.end();
     assert!(ended.success().0 > 0);
-    assert_eq!(ended.stderr.lines().count(), 1, "no message about it: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 2, "no message about it: {}", ended.stderr);
 }
 
 fn full_stdout_is_an_error() {

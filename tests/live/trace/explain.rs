@@ -41,7 +41,8 @@ struct LoggedCall<'a> {
 }
 
 fn logged_calls(stderr: &str) -> Vec<LoggedCall<'_>> {
-    let calls = stderr.lines().filter(|line| !line.starts_with("received "));
+    let own = ["received ", "Tracing "];
+    let calls = stderr.lines().filter(|line| !own.iter().any(|own| line.starts_with(own)));
     calls
         .map(|line| {
             let (call, why) = line.split_once("    # ").unwrap_or_else(|| panic!("no reason: {line}"));

@@ -18,6 +18,7 @@ mod containers;
 mod drawing;
 mod endings;
 mod explain;
+mod filters;
 mod holding;
 mod leftovers;
 mod limits;
@@ -27,7 +28,9 @@ mod old_kernels;
 mod processes;
 mod readers;
 mod roots;
+mod screen;
 mod signals;
+mod summaries;
 mod usage;
 
 #[path = "../support/binary.rs"]
@@ -49,6 +52,8 @@ mod kernel_objects;
 mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/pseudo_terminal.rs"]
+mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[path = "../support/stalled.rs"]
@@ -79,6 +84,9 @@ fn main() {
         bad_input::tests(),
         usage::tests(),
         explain::tests(),
+        filters::tests(),
+        summaries::tests(),
+        screen::tests(),
         old_kernels::tests(),
         readers::tests(),
     ];

@@ -55,7 +55,7 @@ fn no_ring_buffers(call: &Call) -> Option<i32> {
 
 fn auto_takes_perf_heap_without_ring_buffers() {
     let ended = works("--format json", Transport::PerfHeap, no_ring_buffers);
-    assert_eq!(ended.stderr.lines().count(), 1, "the ring was not requested: {}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 2, "the ring was not requested: {}", ended.stderr);
     works("--format json --transport auto", Transport::PerfHeap, no_ring_buffers);
 }
 
@@ -79,7 +79,7 @@ fn uprobes_attach_without_perf_links() {
 fn trace_works_without_btf() {
     let refuse = |call: &Call| call.is_bpf(BTF_LOAD).then_some(libc::EINVAL);
     let ended = works("--format json --transport perf-heap", Transport::PerfHeap, refuse);
-    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 2, "{}", ended.stderr);
 }
 
 fn forbidden_bpf_is_explained() {

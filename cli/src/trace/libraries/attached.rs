@@ -99,7 +99,7 @@ impl AllAttached {
                 let probe = Uprobe::new(path, getaddrinfo::FUNCTION).retprobe(retprobe).cookie(cookie);
                 match self.scope {
                     Scope::Process(pid) => probe.pid(pid),
-                    Scope::All | Scope::Followed => probe,
+                    Scope::All | Scope::Command | Scope::Processes => probe,
                 }
             })
         };

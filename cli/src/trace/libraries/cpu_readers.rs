@@ -149,6 +149,6 @@ impl CpuReader {
 pub(crate) fn should_hold(scope: Scope, wanted: bool, mapping: &Mapping) -> bool {
     match scope {
         Scope::All => looks_like_libc(&mapping.path),
-        Scope::Process(_) | Scope::Followed => wanted,
+        Scope::Process(_) | Scope::Command | Scope::Processes => wanted,
     }
 }

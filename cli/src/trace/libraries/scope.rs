@@ -12,9 +12,18 @@ use crate::diagnostics;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     All,
-    /// The processes in the map `followed`.
-    Followed,
+    /// The processes in the map `followed`, which start with a command. None of them exists before the trace begins.
+    Command,
+    /// The processes in the map `followed`, some of which exist already.
+    Processes,
     Process(u32),
+}
+
+impl Scope {
+    /// Returns whether the map `followed` has the processes, which leave it when they end.
+    fn is_by_map(self) -> bool {
+        matches!(self, Self::Command | Self::Processes)
+    }
 }
 
 /// Decides whether a process is in the scope.
@@ -29,7 +38,7 @@ impl ProcessFilter {
         match self.scope {
             Scope::All => true,
             Scope::Process(only) => pid == only,
-            Scope::Followed => {
+            Scope::Command | Scope::Processes => {
                 let find = || self.loaded.map(object::FOLLOWED).and_then(|map| map.lookup(&pid.to_ne_bytes()));
                 let followed = diagnostics::quietly(find);
                 followed.is_ok_and(|found| found.is_some())
@@ -40,7 +49,7 @@ impl ProcessFilter {
     /// Returns whether the process that mapped this file is traced, or may have been. A process that has ended is no
     /// longer followed. It counts as traced if the file has a C library's name.
     pub(crate) fn may_include(&self, pid: u32, path: &str) -> bool {
-        self.includes(pid) || self.scope == Scope::Followed && looks_like_libc(path) && has_ended(pid)
+        self.includes(pid) || self.scope.is_by_map() && looks_like_libc(path) && has_ended(pid)
     }
 }
 

@@ -87,7 +87,7 @@ impl Watch {
     /// between.
     pub(crate) fn begin(&mut self, hold: bool) -> Result<(), CliError> {
         self.start_readers(hold);
-        if self.filter.scope == Scope::Followed {
+        if self.filter.scope == Scope::Command {
             // No process is followed yet. Most commands use the same C library as this program.
             let own = std::process::id();
             for mapping in maps::of_process(own) {
@@ -287,7 +287,7 @@ impl Watch {
             }
             None => provider::fingerprint(pid, mapping),
         };
-        let own = self.filter.scope == Scope::Followed && pid == std::process::id();
+        let own = self.filter.scope == Scope::Command && pid == std::process::id();
         if !own && !self.is_wanted(pid, thread) {
             return;
         }
@@ -342,7 +342,7 @@ impl Watch {
     /// Returns whether the process is traced, or may have been when the record of its thread was read.
     fn is_wanted(&self, pid: u32, thread: Option<&MappingThread>) -> bool {
         // The command did not exist before the trace began.
-        let is_before_command = |at| self.filter.scope == Scope::Followed && self.is_before(at);
+        let is_before_command = |at| self.filter.scope == Scope::Command && self.is_before(at);
         thread.is_some_and(|thread| thread.wanted && !is_before_command(thread.at)) || self.filter.includes(pid)
     }
 

@@ -85,9 +85,9 @@ fn digit(character: char) -> bool {
     character.is_ascii_digit()
 }
 
-/// Returns whether a word is a time of day: `12:34:56.789`.
+/// Returns whether a word is a time of day: `12:34:56`, or `12:34:56.789`.
 fn is_time(word: &str) -> bool {
-    word.len() > 8 && word.matches(':').count() == 2 && word.chars().all(|c| digit(c) || c == ':' || c == '.')
+    word.len() >= 8 && word.matches(':').count() == 2 && word.chars().all(|c| digit(c) || c == ':' || c == '.')
 }
 
 fn is_number(word: &str) -> bool {
@@ -122,8 +122,20 @@ fn masked(word: &str) -> String {
 /// Masks the values of `…fd`, `pid` and so on, addresses, and numbers in brackets.
 fn pieces(word: &str) -> String {
     /// Keys whose values differ between runs or machines, in `key=value` and in `"key":value`.
-    const KEYS: [&str; 11] =
-        ["pid", "tid", "id", "cpu", "uid", "time_ns", "latency_ns", "config", "type", "probe_offset", "uprobe_path"];
+    const KEYS: [&str; 12] = [
+        "pid",
+        "tid",
+        "id",
+        "cpu",
+        "uid",
+        "time",
+        "time_ns",
+        "latency_ns",
+        "config",
+        "type",
+        "probe_offset",
+        "uprobe_path",
+    ];
     let own = |key: &str| key.ends_with("fd") || KEYS.contains(&key);
     let bare = word.trim_start_matches(['(', '[']).trim_end_matches([',', ')', ';', ':', ']']);
     let address = |text: &str| {
@@ -164,6 +176,7 @@ mod tests {
     fn values_of_one_run_are_ignored() {
         for (one, other) in [
             ("11:39:35.553   24872 getent   ok  3.89 ms", "17:01:02.003 131 getent ok 512.0 µs"),
+            ("11:39:35   24872 getent   ok  3.89 ms", "17:01:02 131 getent ok 512 µs"),
             ("ring 231681 `events`, 65536 bytes", "ring 7 `events`, 65536 bytes"),
             ("held by  cutaway (1691, fd 4, stopped)", "held by  cutaway (16, fd 14, stopped)"),
             ("bpf(cmd=X, map_fd=3, size=8) = 5    # why", "bpf(cmd=X, map_fd=12, size=8) = 7    # why"),

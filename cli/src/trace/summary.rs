@@ -1,0 +1,145 @@
+//! The summary of a trace: calls, failures, latencies, and the hosts and commands with the most calls.
+//!
+//! ```text
+//!     counts.rs      the calls of a period
+//!     histogram.rs   latencies: powers of two, each in 16 steps
+//!     top.rs         calls by name
+//!     table.rs       the summary as text of 80 columns
+//!     json.rs        the summary as a JSON object
+//! ```
+
+mod counts;
+mod histogram;
+mod json;
+mod table;
+mod top;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cutaway_programs::getaddrinfo::DecodedEvent;
+
+pub(super) use self::counts::Period;
+use self::counts::{Moment, Summary};
+use crate::{args::Format, error::CliError, signals};
+
+/// The summaries of a trace, and when to print them.
+pub(super) struct Summaries {
+    trace: Summary,
+    interval: Option<Interval>,
+    /// Set by SIGUSR1.
+    requested: Arc<AtomicBool>,
+}
+
+/// The current interval.
+struct Interval {
+    length: Duration,
+    next: Instant,
+    summary: Summary,
+    /// Events that were lost before it began.
+    lost_before: u64,
+}
+
+impl Summaries {
+    /// Starts to count, and listens for SIGUSR1, which calls `wake`.
+    pub(super) fn new(interval: Option<Duration>, wake: impl Fn() + Send + 'static) -> Result<Self, CliError> {
+        let requested = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&requested);
+        let on_request = move || {
+            // ATOMICS: only the flag itself passes from thread to thread; `wake` orders everything else.
+            flag.store(true, Ordering::Relaxed);
+            wake();
+        };
+        signals::on_user_signal(on_request).map_err(|error| CliError::system("listen for SIGUSR1", &error))?;
+        let interval = interval.map(|length| Interval {
+            length,
+            next: Instant::now() + length,
+            summary: Summary::new(),
+            lost_before: 0,
+        });
+        Ok(Self { trace: Summary::new(), interval, requested })
+    }
+
+    pub(super) fn add(&mut self, event: &DecodedEvent<'_>) {
+        self.trace.add(event);
+        if let Some(interval) = &mut self.interval {
+            interval.summary.add(event);
+        }
+    }
+
+    /// Returns when the next summary of an interval is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.interval.as_ref().map(|interval| interval.next)
+    }
+
+    /// Returns the period of a summary that is due now, if there is one. A request is then forgotten.
+    pub(super) fn due(&self) -> Option<Period> {
+        // ATOMICS: pairs with the store of the signal's thread; see `new`.
+        if self.requested.swap(false, Ordering::Relaxed) {
+            return Some(Period::Trace);
+        }
+        self.next().filter(|next| *next <= Instant::now()).map(|_| Period::Interval)
+    }
+
+    /// Formats the summary of a period, and begins the next interval. `lost` is the number of all events lost so far.
+    pub(super) fn take(
+        &mut self,
+        period: Period,
+        lost: u64,
+        format: Format,
+        (time_ns, time): (u64, Option<String>),
+    ) -> Result<String, CliError> {
+        let moment = |lost| Moment { period, time_ns, time, lost };
+        match (&mut self.interval, period) {
+            (Some(interval), Period::Interval) => {
+                let text = text(&interval.summary, &moment(lost.saturating_sub(interval.lost_before)), format)?;
+                // A late summary does not shift those that follow, and none is made up for.
+                interval.next = following(interval.next, interval.length, Instant::now());
+                (interval.summary, interval.lost_before) = (Summary::new(), lost);
+                Ok(text)
+            }
+            _ => text(&self.trace, &moment(lost), format),
+        }
+    }
+}
+
+/// Formats a summary.
+fn text(summary: &Summary, moment: &Moment, format: Format) -> Result<String, CliError> {
+    match format {
+        Format::Table => Ok(table::text(summary, moment)),
+        Format::Json => Ok(json::line(summary, moment)? + "\n"),
+    }
+}
+
+/// Returns the first time after `now` that is a multiple of `length` after `due`.
+fn following(due: Instant, length: Duration, now: Instant) -> Instant {
+    let missed = now.saturating_duration_since(due).as_nanos() / length.as_nanos().max(1);
+    let next = u32::try_from(missed + 1).ok().and_then(|count| due.checked_add(length.checked_mul(count)?));
+    next.unwrap_or(now + length)
+}
+
+/// Returns an error for a summary that cannot be written.
+pub(super) fn write_failed(error: &io::Error) -> CliError {
+    CliError::system("write to stdout", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_summary_does_not_shift_the_next() {
+        let (due, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(following(due, second, due), due + second);
+        assert_eq!(following(due, second, due + second / 2), due + second);
+        assert_eq!(following(due, second, due + second * 7 / 2), due + second * 4);
+        let (tiny, late) = (Duration::from_nanos(1), due + second * 10);
+        assert_eq!(following(due, tiny, late), late + tiny);
+    }
+}
