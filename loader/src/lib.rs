@@ -160,8 +160,8 @@
 //! # Features
 //!
 //! All features except `aya-obj`, `bindgen` and `debugdata` are on by default. The features `ring`, `perf`,
-//! `externs`, `uprobe`, `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that your
-//! objects do not need: the program becomes smaller and its build shorter. If an object needs a disabled feature,
+//! `externs`, `uprobe`, `aya-obj` and `debugdata` each add a dependency; the others add none. Disable the features that
+//! your objects do not need: the program becomes smaller and its build shorter. If an object needs a disabled feature,
 //! loading or attaching returns an error that names the feature.
 //!
 //! | feature | enables | items |

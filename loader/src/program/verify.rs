@@ -39,8 +39,8 @@ const REASON: usize = 4 << 10;
 /// writes to is used.
 const WHOLE: usize = (u32::MAX >> 8) as usize;
 
-/// Returns cleared memory for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) and clears
-/// it, which touches each page. More is mapped anew each time.
+/// Returns cleared memory for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) and
+/// clears it, which touches each page. More is mapped anew each time.
 fn whole() -> Vec<u8> {
     let mut memory = vec![0; 33 << 20];
     memory.truncate(WHOLE);

@@ -7,7 +7,7 @@ use aya_obj::btf::Btf;
 #[cfg(feature = "instrument")]
 use cutaway_sys::Instruction;
 
-use super::{Relocated, core_relo::is_poison};
+use super::{core_relo::is_poison, relocated::Relocated};
 use crate::{
     Error,
     btf::visitor::Types,

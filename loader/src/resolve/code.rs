@@ -3,8 +3,8 @@
 use cutaway_sys::Instruction;
 
 use super::{
-    Relocated,
     core_relo::{self, Applied, Candidates, Relocation},
+    relocated::Relocated,
 };
 use crate::{
     Error, Object,

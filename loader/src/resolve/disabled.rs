@@ -31,7 +31,7 @@ mod relocating {
     use super::{Btf, Error, Nothing, Sources};
     use crate::{
         Object,
-        resolve::{Relocated, core_relo::Applied},
+        resolve::{core_relo::Applied, relocated::Relocated},
     };
 
     /// No CO-RE relocations.

@@ -9,14 +9,14 @@ use super::disabled::Tables;
 #[cfg(not(feature = "externs"))]
 use super::disabled::{Ksyms, resolve_externs};
 #[cfg(feature = "struct-ops")]
-use super::struct_ops::Tables;
-use super::{Resolved, Targets};
+use super::struct_ops::tables::Tables;
 #[cfg(feature = "externs")]
 use super::{
     externs::{Externs, Value},
     kallsyms, kconfig,
     ksyms::Ksyms,
 };
+use super::{resolved::Resolved, targets::Targets};
 use crate::{
     Error,
     btf::{Btf, visitor::Types},

@@ -16,12 +16,10 @@
 //! that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
 
 #[cfg(feature = "struct-ops")]
-mod tables;
+pub(super) mod tables;
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-#[cfg(feature = "struct-ops")]
-pub(super) use self::tables::Tables;
 use crate::{Error, elf::Start};
 
 /// A struct_ops map in the kernel's layout.

@@ -89,8 +89,8 @@ fn only_calls_that_pass_are_shown(transport: Transport) {
     }
 }
 
-/// One call of a hundred passes, and the reader is stopped until all are made. So the buffer has to hold all that passes.
-/// It holds at most one record of twenty calls: if more calls took space, calls that pass would be lost.
+/// One call of a hundred passes, and the reader is stopped until all are made. So the buffer has to hold all that
+/// passes. It holds at most one record of twenty calls: if more calls took space, calls that pass would be lost.
 fn refused_calls_take_no_space(transport: Transport) {
     let hosts = |number: usize| if number == 42 { "wanted.example".to_owned() } else { format!("{number}.other") };
     let failing = (0..100).map(|number| Question::hopeless(&hosts(number)));
@@ -161,7 +161,7 @@ fn long_host_names_are_matched_as_far_as_they_are_known() {
     assert_eq!(lengths(&format!("{heap} *.oth*")), [(200, 0), (255, 1), (255, 1)]);
 }
 
-/// A process that asks for its beacon until it gets a line, and then asks once for its own name.
+/// Starts a process that asks for its beacon until it gets a line, and then asks once for its own name.
 fn waiting(name: &str) -> (Job, Running) {
     let job = Job::new([Question::hopeless(name)]).wait().beacon(Question::hopeless(&format!("{name}-beacon")));
     let process = Running::start(&mut job.command());

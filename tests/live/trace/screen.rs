@@ -78,7 +78,7 @@ fn table_fits_the_terminal() {
     }
 }
 
-/// The width of these tests' lines: a Chinese or Japanese letter takes two columns.
+/// Returns the width of a line of these tests: a Chinese or Japanese letter takes two columns.
 fn width(line: &str) -> usize {
     line.chars().map(|letter| if ('\u{3000}'..'\u{a000}').contains(&letter) { 2 } else { 1 }).sum()
 }

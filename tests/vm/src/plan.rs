@@ -30,8 +30,8 @@ pub struct Plan {
     /// The share of this machine, if several machines divide the tests among them.
     #[serde(default)]
     pub slice: Option<Slice>,
-    /// The shell to open in the guest after a failed test. The host knows which tests failed, so the guest waits for its
-    /// word after each test.
+    /// The shell to open in the guest after a failed test. The host knows which tests failed, so the guest waits for
+    /// its word after each test.
     #[serde(default)]
     pub shell_on_failure: Option<Shell>,
 }

@@ -50,13 +50,14 @@ const CHECKS: &[Check] = &[
 pub(crate) struct Arguments {
     /// End of the README's `trace`, run before
     ///
-    /// Exit status and seconds. `cargo run --release -- trace …` ran on the bare machine.
+    /// Exit status and seconds, on the bare machine.
     #[arg(long, value_name = "STATUS:SECONDS")]
     traced: Option<Before>,
 
     /// End of `cargo test --workspace`, run before
     ///
-    /// Exit status and seconds. It ran on the bare machine. Tests that need a tool run again.
+    /// Exit status and seconds, on the bare machine. Tests that need a tool
+    /// run again.
     #[arg(long, value_name = "STATUS:SECONDS")]
     tested: Option<Before>,
 
@@ -112,8 +113,8 @@ pub(crate) fn all(arguments: &Arguments) -> ExitCode {
     if rows.iter().all(|row| row.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns the rows of the commands that ran before. The last one is the time between and after the two commands, in which tools
-/// are installed and this program is built.
+/// Returns the rows of the commands that ran before. The last one is the time between and after the two commands, in
+/// which tools are installed and this program is built.
 fn before(arguments: &Arguments) -> Vec<Row> {
     let commands = [("the README's trace, bare", arguments.traced), ("the README's tests, bare", arguments.tested)];
     let mut rows: Vec<Row> =

@@ -166,9 +166,9 @@ pub struct Args {
     pub(super) bring: Vec<PathBuf>,
     /// Load a kernel module before the tests (repeatable)
     ///
-    /// The module and those that it depends on come from the kernel's package.
-    /// Parameters follow the name: --module "dummy numdummies=2". A module
-    /// that is built into the kernel is accepted.
+    /// The module and those that it depends on come from the kernel's
+    /// package. Parameters follow the name: --module "dummy numdummies=2". A
+    /// module that is built into the kernel is accepted.
     #[arg(long = "module", value_name = "NAME", verbatim_doc_comment)]
     pub(super) modules: Vec<modules::Request>,
     /// Directory of the modules of the kernels in --image
@@ -188,8 +188,9 @@ pub struct Args {
     pub(super) shell: bool,
     /// Open a shell in the guest after each failed test
     ///
-    /// The shell sees what the test left behind, apart from its processes. The
-    /// end of the shell continues the run. Needs a terminal and one kernel.
+    /// The shell sees what the test left behind, apart from its processes.
+    /// The end of the shell continues the run. Needs a terminal and one
+    /// kernel.
     #[arg(long, conflicts_with_all = ["fresh", "guests", "shell"], verbatim_doc_comment)]
     pub(super) shell_on_failure: bool,
     /// Set an environment variable (repeatable)

@@ -85,8 +85,8 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
     Ok(kernel)
 }
 
-/// Downloads one of a kernel's packages to a directory in `folder`, and calls `unpack` with its archive, which is removed
-/// afterwards. Returns the package's dependencies that belong to the same kernel.
+/// Downloads one of a kernel's packages to a directory in `folder`, and calls `unpack` with its archive, which is
+/// removed afterwards. Returns the package's dependencies that belong to the same kernel.
 pub(super) fn downloaded(
     package: &str,
     entry: &Entry,

@@ -68,8 +68,8 @@ impl Output {
         self.shortened(u64::MAX)
     }
 
-    /// Returns the output if it has at most `limit` bytes. Otherwise returns its beginning and its end, together `limit`
-    /// bytes, and between them the number of the bytes that were cut out.
+    /// Returns the output if it has at most `limit` bytes. Otherwise returns its beginning and its end, together
+    /// `limit` bytes, and between them the number of the bytes that were cut out.
     #[must_use]
     pub fn shortened(&self, limit: u64) -> String {
         let size = self.size();

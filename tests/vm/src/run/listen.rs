@@ -79,8 +79,8 @@ impl Run<'_> {
         started: Instant,
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Ending {
-        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output. The
-        // time of shells is added to it.
+        // The time that this process itself was blocked: suspended, stopped, or waiting for the reader of its output.
+        // The time of shells is added to it.
         let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;

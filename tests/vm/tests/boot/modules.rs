@@ -18,7 +18,8 @@ fn loaded(options: &[&str], expected: &str) -> Ran {
     done.says("test boot modules ... ok")
 }
 
-/// `nf_tables` depends on two other modules, `dummy` takes a parameter, and `unix` is built in.
+/// Checks modules of the kernel's package: `nf_tables` depends on two others, `dummy` takes a parameter, and `unix` is
+/// built in.
 pub(super) fn of_the_package() -> Ran {
     let names = ["--module", "nf-tables", "--module", "veth", "--module", "unix"];
     loaded(&[&["--kernel", KERNEL][..], &names].concat(), "nf_tables,nfnetlink,libcrc32c,veth")?;
@@ -28,7 +29,7 @@ pub(super) fn of_the_package() -> Ran {
     done.says("dummy0\ndummy1\ndummy2\n")
 }
 
-/// Debian compresses its modules since 6.12.
+/// Checks a compressed module: Debian compresses its modules since 6.12.
 pub(super) fn compressed() -> Ran {
     loaded(&["--kernel", "6.12", "--module", "veth"], "veth")
 }

@@ -188,7 +188,7 @@ pub(super) fn ends() -> Ran {
     Ok(())
 }
 
-/// The shell after a failed test, and the tests after the shell.
+/// Checks the shell after a failed test, and the tests after the shell.
 pub(super) fn on_failure() -> Ran {
     let mut command = command();
     let tests = ["--include-ignored", "--exact", "loopback", "sick::early", "mounts"];
