@@ -53,6 +53,7 @@ const EXPECTED: &[(&str, Expected)] = &[
     ("data/variables_without_btf.o", Refused("invalid program section `syscall`")),
     ("events/chooses.o", Refused("invalid program section `?tracepoint/")),
     ("events/kindless.o", Refused("invalid program section `probes`")),
+    ("events/streams.o", Withheld("`bpf_stream_vprintk_impl`")),
     ("externs/all_types.o", Withheld("`bpf_rcu_read_lock`")),
     ("externs/kconfig.o", Withheld("`LINUX_KERNEL_VERSION`")),
     ("externs/kconfig_features.o", Withheld("`LINUX_HAS_BPF_COOKIE`")),

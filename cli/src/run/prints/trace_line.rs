@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_line_is_parsed(line in "[-a [\\]:.0-9ß]{0,40}|CPU:[0-9]{0,12} \\[LOST[ A-Z0-9\\]]{0,12}") {
+        fn any_line_is_parsed(line in "[-a \\[\\]:.0-9ß]{0,40}|CPU:[0-9]{0,12} \\[LOST[ A-Z0-9\\]]{0,12}") {
             let parsed = TraceLine::parse(&line, true);
             prop_assert!(line.contains(&parsed.text));
             lost(&line);
