@@ -53,9 +53,9 @@ pub(crate) struct FilterArgs {
 
     /// Trace only calls for hosts that match PATTERN
     ///
-    /// * is any text, ? is any character. Upper and lower case are equal.
-    /// Put the pattern in quotes, so that the shell does not expand it. Calls
-    /// without a host never match.
+    /// In it, * is any text and ? is any character. Upper and lower case are
+    /// equal. Put the pattern in quotes, so that the shell does not expand it.
+    /// Calls without a host never match.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATTERN", value_parser = host)]
     host: Option<HostGlob>,

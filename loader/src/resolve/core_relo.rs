@@ -46,7 +46,8 @@ mod steps;
 #[cfg(feature = "core-relo")]
 mod value;
 
-#[cfg(all(test, feature = "core-relo"))]
+#[cfg(feature = "core-relo")]
+#[cfg(test)]
 mod tests;
 
 #[cfg(feature = "aya-obj")]
