@@ -201,8 +201,7 @@ fn wall_clock_time_is_that_of_the_call() {
     let before = date(SystemTime::now());
     let job = Job::new(questions());
     let ended =
-        Running::start(command(["trace", "--format", "json", "--buffer", "4M", "--"]).args(job.command_line()))
-            .end();
+        Running::start(command(["trace", "--format", "json", "--buffer", "4M", "--"]).args(job.command_line())).end();
     let after = date(SystemTime::now() + Duration::from_secs(1));
     let mut events = events::read(&ended.stdout);
     assert_eq!(events.len(), 100);
