@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::arch::{self, Arch};
+use crate::base::{self, Source};
 use crate::cache::Cache;
 use crate::compat;
 use crate::coverage;
@@ -46,6 +48,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The work of a command line.
+struct Work {
+    plan: Plan,
+    /// Files that the guests need besides the binaries.
+    bring: Vec<PathBuf>,
+    /// The executable that becomes process 1, if it was built with the binaries.
+    init: Option<PathBuf>,
+}
+
 impl Args {
     /// Runs the command.
     ///
@@ -57,7 +68,13 @@ impl Args {
             print!("{}", if clear { saved::clear(&cache)? } else { saved::list(&cache)? });
             return Ok(ExitCode::SUCCESS);
         }
-        let (plan, bring) = self.work()?;
+        let arch = self.architecture()?;
+        let source = Source::obtain(arch, self.sysroot.as_deref(), &cache, self.refresh)?;
+        if let Some(Action::Env) = self.action {
+            print!("{}", environment(&source)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let Work { plan, bring, init } = self.work(&source)?;
         if let Some(list) = listing::on_host(&plan) {
             let mut out = std::io::stdout().lock();
             out.write_all(&list).map_err(Error::file("write", "the standard output"))?;
@@ -88,8 +105,14 @@ impl Args {
             None => temporary.path().to_path_buf(),
         };
         let limit = Duration::from_secs;
+        let init = match init {
+            Some(init) => init,
+            None => source.init(&cache)?,
+        };
         let mut job = Job {
             plan,
+            source,
+            init,
             bring,
             cpus: self.cpus,
             max_cpus: self.max_cpus.unwrap_or(self.cpus),
@@ -128,8 +151,17 @@ impl Args {
         Ok(exit_code(&matrix, transparent))
     }
 
+    /// Returns the guests' architecture: the requested one, that of the binary, or this machine's.
+    fn architecture(&self) -> Result<Arch> {
+        let of_binary = || {
+            let path = found(Path::new(self.command.first()?), &Source::own()).ok()?;
+            Arch::of_executable(&arch::start(&path).ok()?)
+        };
+        Ok(self.arch.or_else(of_binary).unwrap_or(Arch::OWN))
+    }
+
     /// Returns the plan of the guests, and the files it needs.
-    fn work(&self) -> Result<(Plan, Vec<PathBuf>)> {
+    fn work(&self, source: &Source) -> Result<Work> {
         let mut plan = Plan {
             test_seconds: self.test_timeout,
             output_limit: self.output_limit,
@@ -138,13 +170,16 @@ impl Args {
         };
         let mut bring = Vec::new();
         for path in &self.bring {
-            bring.push(found(path)?);
+            bring.push(found(path, source)?);
         }
+        let mut init = None;
         // Variables that control Rust programs.
         plan.environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("RUST_")));
         match self.command.split_first() {
-            Some((program, arguments)) => self.one_binary(&mut plan, &mut bring, Path::new(program), arguments)?,
-            None => self.workspace(&mut plan, &mut bring)?,
+            Some((program, arguments)) => {
+                self.one_binary(source, &mut plan, &mut bring, Path::new(program), arguments)?;
+            }
+            None => init = self.workspace(source, &mut plan, &mut bring)?,
         }
         // The search path of the host's dynamic loader: its libraries have the same paths in the guest.
         const LIBRARIES: &str = "LD_LIBRARY_PATH";
@@ -158,18 +193,20 @@ impl Args {
         if self.coverage.is_some() {
             coverage::request(&mut plan);
         }
-        Ok((plan, bring))
+        Ok(Work { plan, bring, init })
     }
 
     fn one_binary(
         &self,
+        source: &Source,
         plan: &mut Plan,
         bring: &mut Vec<PathBuf>,
         program: &Path,
         arguments: &[OsString],
     ) -> Result<()> {
-        let path = found(program)?;
-        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let path = found(program, source)?;
+        let host = source.on_host(&path);
+        let bytes = std::fs::read(&host).map_err(Error::file("read", &host))?;
         let harness = !self.plain && libtest::is_harness(&bytes);
         if self.shard.is_some() && !harness {
             return Err(Error::NoTests { path });
@@ -201,12 +238,19 @@ impl Args {
         Ok(())
     }
 
-    fn workspace(&self, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<()> {
+    /// Builds the workspace. Returns the executable for process 1 if the workspace has this program, and it was built for
+    /// another architecture.
+    fn workspace(&self, source: &Source, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<Option<PathBuf>> {
         let (tests, packages): (Vec<_>, Vec<_>) = self.exclude.iter().cloned().partition(|name| name.contains("::"));
         let mut extra: Vec<String> =
             packages.into_iter().flat_map(|package| ["--exclude".to_owned(), package]).collect();
         extra.extend(self.cargo_arg.iter().cloned());
-        let mut suite = suite::build(self.unit_tests, &extra)?;
+        let foreign = source.arch.is_foreign();
+        if foreign {
+            base::require(source.arch)?;
+            extra.extend(["--target".to_owned(), source.arch.target().to_owned()]);
+        }
+        let mut suite = suite::build(self.unit_tests, &extra, &base::variables(source))?;
         for test in tests {
             let before = suite.binaries.len();
             suite.binaries.retain(|binary| !is_named(&binary.label, &test));
@@ -229,7 +273,7 @@ impl Args {
                 binary.arguments.clone_from(&arguments);
             }
         }
-        Ok(())
+        Ok(suite.this_program.filter(|_| foreign))
     }
 
     fn print_report(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
@@ -285,21 +329,37 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::file("find", path))
 }
 
-/// Returns a path as it is, or the path of a program that is found by name in PATH, as a shell does.
-fn found(path: &Path) -> Result<PathBuf> {
+/// Returns a path as it is, or the path in the guest of a program that is found by name in PATH, as a shell does. An
+/// executable of another architecture than the guest's is an error.
+fn found(path: &Path, source: &Source) -> Result<PathBuf> {
     let whole = absolute(path)?;
-    if whole.exists() {
+    let host = source.on_host(&whole);
+    if host.exists() {
+        source.arch.check(&host)?;
         return Ok(whole);
     }
     if path.components().count() == 1 {
+        if let Some(program) = source.program(path) {
+            return Ok(program);
+        }
         let folders = std::env::var_os("PATH").unwrap_or_default();
         if let Some(program) =
             std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file())
         {
+            source.arch.check(&program)?;
             return Ok(program);
         }
     }
     Err(Error::File { attempt: "find", path: path.to_path_buf(), source: std::io::ErrorKind::NotFound.into() })
+}
+
+/// Returns the lines of a shell that set cargo's variables for an architecture, with this program as the runner.
+fn environment(source: &Source) -> Result<String> {
+    base::require(source.arch)?;
+    let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
+    let runner = (base::runner(source.arch), format!("{} --", me.display()));
+    let lines = base::variables(source).into_iter().chain([runner]);
+    Ok(lines.map(|(name, value)| format!("export {name}='{value}'\n")).collect())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::guests::Lab;
 use super::verdict::{OnKernel, Report};
 use super::{baseline, objects, show};
 use crate::accel::Choice;
+use crate::arch::Arch;
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
@@ -35,12 +37,25 @@ struct Args {
     /// Default without --image: 5.10, 6.1, 6.12 and newest.
     #[arg(long = "kernel", value_name = "VERSION")]
     kernels: Vec<Request>,
-    /// File of a kernel image, a bzImage (repeatable)
+    /// File of a kernel image (repeatable)
+    ///
+    /// A bzImage for x86_64, an Image for aarch64.
     #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
+    /// Architectures: x86_64, aarch64 (comma-separated)
+    ///
+    /// Default: this machine's. Guests of another architecture are emulated.
+    #[arg(long, value_name = "ARCH", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    arch: Vec<Arch>,
+    /// Directory with another architecture's libraries
+    ///
+    /// Default: packages of the distribution, through apt.
+    #[arg(long, value_name = "DIR")]
+    sysroot: Option<PathBuf>,
     /// BTF for a kernel that has none (repeatable)
     ///
-    /// KERNEL is written as in --kernel, or is the file name of an --image.
+    /// KERNEL is written as in --kernel, or is the file name of an --image. With
+    /// several architectures it is KERNEL/ARCH.
     #[arg(long, value_name = "KERNEL=FILE", value_parser = btf)]
     btf: Vec<(String, PathBuf)>,
     /// JSON of an earlier run: fail if anything is worse now
@@ -76,6 +91,11 @@ fn btf(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// Returns the name by which `--btf` refers to a kernel.
+fn btf_name(request: &Request, arch: Arch, archs: usize) -> String {
+    if archs > 1 { format!("{request}/{arch}") } else { request.to_string() }
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     match text.strip_suffix('%').unwrap_or(text).parse::<f64>() {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
@@ -102,8 +122,15 @@ impl Args {
         // Read first: a baseline that cannot be read must not cost a run.
         let before = self.baseline.as_deref().map(read).transpose()?;
         let requests = requests(&self.kernels, &self.images);
+        let archs = self.architectures();
+        if archs.len() > 1 && !self.images.is_empty() {
+            let path = self.images.first().cloned().unwrap_or_default();
+            let why = "an image is for one architecture: name one --arch".to_owned();
+            return Err(Error::Unusable { path, why });
+        }
         for (kernel, file) in &self.btf {
-            if !requests.iter().any(|request| request.to_string() == *kernel) {
+            let is_of = |request: &Request| archs.iter().any(|&arch| *kernel == btf_name(request, arch, archs.len()));
+            if !requests.iter().any(is_of) {
                 let why = format!("--btf names the kernel {kernel}, which is not among those of this run");
                 return Err(Error::Unusable { path: file.clone(), why });
             }
@@ -113,7 +140,7 @@ impl Args {
             let path = self.objects.first().cloned().unwrap_or_default();
             return Err(Error::Unusable { path, why: "there is no BPF object: name one".to_owned() });
         }
-        let report = Report { kernels: self.kernels(&requests, &objects)?, skipped };
+        let report = Report { kernels: self.on_kernels(&requests, &archs, &objects)?, skipped };
         let found = before.map(|before| baseline::compare(&before, &report, self.allow));
         let worse = found.as_ref().map_or(&[][..], |found| &found.worse);
         if let Some(path) = &self.junit {
@@ -138,28 +165,45 @@ impl Args {
         })
     }
 
-    fn kernels(&self, requests: &[Request], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
+    /// Returns the requested architectures, each once; this machine's if there is none.
+    fn architectures(&self) -> Vec<Arch> {
+        let mut unique = Vec::new();
+        for arch in self.arch.iter().copied() {
+            if !unique.contains(&arch) {
+                unique.push(arch);
+            }
+        }
+        if unique.is_empty() { vec![Arch::OWN] } else { unique }
+    }
+
+    fn on_kernels(&self, requests: &[Request], archs: &[Arch], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
         let cache = Cache::open()?;
         let temporary = tempfile::Builder::new()
             .prefix("cutaway-vm-")
             .tempdir()
             .map_err(Error::file("create", std::env::temp_dir()))?;
-        let lab = Lab {
-            cache: &cache,
-            folder: temporary.path(),
-            choice: self.accel,
-            seconds: self.object_timeout,
-            whole: self.timeout,
-        };
         let named = !self.kernels.is_empty() || !self.images.is_empty();
-        requests
-            .iter()
-            .map(|request| {
-                let name = request.to_string();
+        let mut all = Vec::new();
+        for &arch in archs {
+            let given = self.sysroot.as_deref().filter(|_| arch.is_foreign());
+            let source = Source::obtain(arch, given, &cache, false)?;
+            let init = source.init(&cache)?;
+            let lab = Lab {
+                source: &source,
+                init: &init,
+                cache: &cache,
+                folder: temporary.path(),
+                choice: self.accel,
+                seconds: self.object_timeout,
+                whole: self.timeout,
+            };
+            for request in requests {
+                let name = btf_name(request, arch, archs.len());
                 let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
-                lab.run(request, named, objects, btf)
-            })
-            .collect()
+                all.push(lab.run(request, named, objects, btf)?);
+            }
+        }
+        Ok(all)
     }
 
     fn text(&self, report: &Report) -> Result<String> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::verdict::{OnKernel, Verdict};
 use super::worker;
 use crate::accel::Choice;
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -21,6 +22,10 @@ use crate::run::{self, Limits};
 
 /// The parameters that all kernels share.
 pub(super) struct Lab<'a> {
+    /// The libraries of the guests' architecture.
+    pub(super) source: &'a Source,
+    /// The executable that becomes process 1, and that loads the objects.
+    pub(super) init: &'a Path,
     pub(super) cache: &'a Cache,
     pub(super) folder: &'a Path,
     pub(super) choice: Choice,
@@ -53,7 +58,7 @@ impl Lab<'_> {
                 Ok(Task { label: path.display().to_string(), path: real })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut on = OnKernel { kernel, ..OnKernel::default() };
+        let mut on = OnKernel::new(kernel, self.source.arch);
         while !waiting.is_empty() {
             let mut matrix = self.job(&waiting, btf)?.run(
                 std::slice::from_ref(request),
@@ -84,7 +89,6 @@ impl Lab<'_> {
     }
 
     fn job(&self, tasks: &[Task], btf: Option<&Path>) -> Result<Job> {
-        let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
         let mut bring: Vec<PathBuf> = tasks.iter().map(|task| task.path.clone()).collect();
         let mut environment = BTreeMap::new();
         if let Some(btf) = btf {
@@ -94,7 +98,7 @@ impl Lab<'_> {
         }
         let binary = |(index, task): (usize, &Task)| Binary {
             label: index.to_string(),
-            path: me.display().to_string(),
+            path: self.init.display().to_string(),
             directory: "/".to_owned(),
             arguments: vec![
                 worker::NAME.to_owned(),
@@ -113,6 +117,8 @@ impl Lab<'_> {
         let limit = Duration::from_secs;
         Ok(Job {
             plan,
+            source: self.source.clone(),
+            init: self.init.to_path_buf(),
             bring,
             cpus: 2,
             max_cpus: 2,

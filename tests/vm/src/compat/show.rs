@@ -19,6 +19,13 @@ pub(super) fn table(report: &Report) -> String {
         let _ = write!(text, "{:>10}", shortened(&on.kernel, 9));
     }
     text.push('\n');
+    if report.kernels.iter().any(|on| on.arch.is_foreign()) {
+        let _ = write!(text, "{:<room$}", "");
+        for on in &report.kernels {
+            let _ = write!(text, "{:>10}", on.arch);
+        }
+        text.push('\n');
+    }
     for (object, program) in rows(report) {
         let name = program.as_ref().map_or_else(|| object.clone(), |program| format!("  {program}"));
         let _ = write!(text, "{:<room$}", shortened(&name, room.saturating_sub(1)));
@@ -35,11 +42,11 @@ fn reasons(report: &Report, text: &mut String) {
     for on in &report.kernels {
         if let Some(why) = &on.absent {
             let skipped = if on.skipped { "skipped: " } else { "" };
-            let _ = writeln!(text, "\n{}: {skipped}{why}", on.kernel);
+            let _ = writeln!(text, "\n{}: {skipped}{why}", on.title());
         }
         for object in on.objects.iter().filter(|object| !object.loads) {
             let why = object.why.as_deref().unwrap_or("no reason is known");
-            let _ = writeln!(text, "\n{} on {}: {why}", object.object, on.kernel);
+            let _ = writeln!(text, "\n{} on {}: {why}", object.object, on.title());
             for program in object.programs.iter().filter(|program| program.why != object.why) {
                 if let Some(why) = &program.why {
                     let _ = writeln!(text, "  {}: {why}", program.name);
@@ -112,10 +119,10 @@ pub(super) fn markdown(report: &Report) -> String {
     };
     for on in &report.kernels {
         if let Some(why) = &on.absent {
-            let _ = writeln!(text, "| {} | | | {} | | | | |", plain(&on.kernel), plain(why));
+            let _ = writeln!(text, "| {} | | | {} | | | | |", plain(&on.title()), plain(why));
         }
         for object in &on.objects {
-            let place = format!("| {} | {} |", plain(&on.kernel), plain(&object.object));
+            let place = format!("| {} | {} |", plain(&on.title()), plain(&object.object));
             let _ = writeln!(text, "{place} | {} | | | | |", answer(object.loads, object.why.as_ref()));
             for program in &object.programs {
                 let _ = writeln!(
@@ -148,8 +155,9 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
         TestCase::new(name, status)
     };
     for on in &report.kernels {
-        let mut suite = TestSuite::new(on.kernel.as_str());
+        let mut suite = TestSuite::new(on.title().as_str());
         suite.add_property(("kernel", on.release.as_deref().unwrap_or(&on.kernel)));
+        suite.add_property(("architecture", on.arch.name()));
         if let Some(why) = &on.absent {
             suite.add_test_case(if on.skipped {
                 let mut status = TestCaseStatus::skipped();

@@ -47,7 +47,7 @@ fn main() -> ! {
             }
             channel.drain();
         }
-        Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::PATH),
+        Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::path()),
     }
     power_off()
 }
@@ -63,7 +63,7 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
             orders
         }
         Err(error) => {
-            eprintln!("cutaway-vm: cannot read the orders on {}: {error}", channel::PATH);
+            eprintln!("cutaway-vm: cannot read the orders on {}: {error}", channel::path());
             return false;
         }
     };

@@ -8,30 +8,51 @@ use crate::error::{Error, Result};
 
 /// The libraries of an executable or a library, and their libraries, recursively.
 pub(super) struct Linked {
-    /// Paths on the host, including the dynamic loader's.
+    /// Paths in the guest, including the dynamic loader's.
     pub(super) found: Vec<PathBuf>,
     /// Names that were not found.
     pub(super) missing: Vec<String>,
 }
 
-pub(super) fn of(path: &Path) -> Result<Linked> {
-    let mut analyzer = DependencyAnalyzer::default();
-    for folder in std::env::split_paths(&std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default()) {
+/// Finds the libraries of a file of the host: in the host's own directories, or in those of a sysroot.
+pub(super) fn of(path: &Path, sysroot: Option<&Path>) -> Result<Linked> {
+    let mut analyzer = DependencyAnalyzer::new(sysroot.unwrap_or(Path::new("/")).to_path_buf());
+    // The variable is for programs of the host.
+    let folders = std::env::var_os("LD_LIBRARY_PATH").filter(|_| sysroot.is_none());
+    for folder in std::env::split_paths(&folders.unwrap_or_default()) {
         analyzer = analyzer.add_library_path(folder);
     }
     let tree = analyzer.analyze(path).map_err(|error| Error::Unusable {
         path: path.to_path_buf(),
         why: format!("cannot determine its libraries: {error}"),
     })?;
-    let mut linked = Linked { found: tree.interpreter.iter().map(PathBuf::from).collect(), missing: Vec::new() };
+    let in_guest = |path: &Path| match sysroot.and_then(|root| path.strip_prefix(root).ok()) {
+        Some(inside) => Path::new("/").join(inside),
+        None => path.to_path_buf(),
+    };
+    let mut linked = Linked { found: Vec::new(), missing: Vec::new() };
     for library in tree.libraries.into_values() {
         if library.found() {
-            linked.found.push(library.path);
+            linked.found.push(in_guest(&library.path));
         } else {
             linked.missing.push(library.name);
         }
     }
+    match tree.interpreter.map(PathBuf::from) {
+        // Without it the file is not started; the tree's own entry of it is named like a library.
+        Some(interpreter) if sysroot.is_some_and(|root| !root.join(relative(&interpreter)).exists()) => {
+            if !linked.missing.iter().any(|name| interpreter.ends_with(name)) {
+                linked.missing.push(interpreter.display().to_string());
+            }
+        }
+        Some(interpreter) => linked.found.push(interpreter),
+        None => {}
+    }
     linked.found.sort();
     linked.missing.sort();
     Ok(linked)
+}
+
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
 }

@@ -4,11 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::accelerator::Accelerator;
-
-/// QEMU's emulator for this machine's own architecture: no other can run this machine's test binaries.
-pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
-/// How to install it.
-pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
+use crate::arch::Arch;
 
 /// Runs all CPUs of a guest in turn on one thread. With a thread for each, a CPU sometimes executes an instruction that
 /// another has just rewritten. The kernel rewrites its code whenever a tracepoint is enabled, and then crashes
@@ -20,14 +16,15 @@ const EMULATION: &str = "tcg,thread=single";
 /// - An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU (`panic=-1` reboots,
 ///   `-no-reboot` exits).
 /// - The CPU's mitigations are slow in emulation, and a throw-away guest does not need them.
-/// - The emulated TSC is as good as the emulator's own clock. On a busy host the kernel's watchdog would mark it
-///   unstable, and then use a far slower clock, or wait for the other CPUs forever.
 /// - Expedited RCU keeps grace periods short (a probe that is removed, a map that is freed).
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
+const KERNEL_LINE: &str =
+    "panic=-1 oops=panic softlockup_panic=1 mitigations=off random.trust_cpu=on rcupdate.rcu_expedited=1";
 
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
+    /// The architecture.
+    pub arch: Arch,
     /// CPUs present at boot, at least 1.
     pub cpus: u32,
     /// Possible CPUs (`/sys/devices/system/cpu/possible`), at least `cpus`.
@@ -45,6 +42,8 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     pub(crate) console: PathBuf,
     pub(crate) monitor: PathBuf,
+    /// The socket of the console, if the machine has no NMI: input is the only way to a guest that hangs.
+    pub(crate) keyboard: PathBuf,
     /// The socket for the state of a saved guest, which is then restored and does not boot.
     pub(crate) incoming: Option<PathBuf>,
     /// QEMU's stderr.
@@ -53,7 +52,8 @@ pub(crate) struct Files {
 
 impl Machine {
     pub(super) fn arguments(&self, files: &Files, accelerator: Accelerator) -> Vec<OsString> {
-        let mut line = KERNEL_LINE.to_owned();
+        let arch = self.arch;
+        let mut line = format!("console={} {KERNEL_LINE} {}", arch.console(), arch.kernel_words());
         for word in &self.append {
             line.push(' ');
             line.push_str(word);
@@ -63,13 +63,13 @@ impl Machine {
         let mut all: Vec<OsString> =
             ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from).into();
         let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
-        option("-machine", "pc".into());
+        option("-machine", arch.machine().into());
         let accel = match accelerator {
             Accelerator::Kvm => "kvm",
             Accelerator::Tcg => EMULATION,
         };
         option("-accel", accel.into());
-        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { "max" }.into());
+        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { arch.cpu() }.into());
         option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
         option("-m", format!("{}M", self.memory_mib).into());
         let append = match &files.incoming {
@@ -85,10 +85,17 @@ impl Machine {
                 "off"
             }
         };
-        option("-chardev", format!("file,id=console,path={},append={append}", escaped(&files.console)).into());
+        let console = if arch.has_nmi() {
+            format!("file,id=console,path={},append={append}", escaped(&files.console))
+        } else {
+            let (log, socket) = (escaped(&files.console), escaped(&files.keyboard));
+            format!("socket,id=console,path={socket},server=on,wait=off,logfile={log},logappend={append}")
+        };
+        option("-chardev", console.into());
         option("-serial", "chardev:console".into());
         option("-chardev", "stdio,id=results,signal=off".into());
-        option("-serial", "chardev:results".into());
+        let (name, value) = arch.channel_option();
+        option(name, value.into());
         option("-qmp", format!("unix:{},server=on,wait=off", escaped(&files.monitor)).into());
         if files.incoming.is_some() {
             all.push("-S".into());
@@ -101,27 +108,37 @@ impl Machine {
 mod tests {
     use super::*;
 
-    #[test]
-    fn command_line_of_one_guest() {
-        let machine = Machine { cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
+    fn line(arch: Arch) -> Vec<String> {
+        let machine = Machine { arch, cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
         let files = Files {
             kernel: "/k".into(),
             initramfs: "/i".into(),
             console: "/a,b/console".into(),
             monitor: "/m".into(),
+            keyboard: "/t".into(),
             complaints: "/c".into(),
             incoming: None,
         };
-        let line: Vec<String> = machine
-            .arguments(&files, Accelerator::Tcg)
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
+        let words = machine.arguments(&files, Accelerator::Tcg);
+        words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn command_line_of_one_guest() {
+        let line = line(Arch::X86_64);
         let after = |name: &str| line.iter().skip_while(|word| *word != name).nth(1).unwrap();
         assert_eq!(after("-smp"), "cpus=2,maxcpus=4");
         assert_eq!(after("-m"), "256M");
-        assert!(after("-append").ends_with(" quiet"));
+        assert!(after("-append").starts_with("console=ttyS0 ") && after("-append").ends_with(" quiet"));
         assert!(line.contains(&"file,id=console,path=/a,,b/console,append=off".to_owned()));
         assert!(line.contains(&"-no-reboot".to_owned()));
+    }
+
+    #[test]
+    fn console_without_an_nmi_takes_input() {
+        let line = line(Arch::Aarch64);
+        let console = "socket,id=console,path=/t,server=on,wait=off,logfile=/a,,b/console,logappend=off";
+        assert!(line.contains(&console.to_owned()), "{line:?}");
+        assert!(line.contains(&"pci-serial,chardev=results".to_owned()), "{line:?}");
     }
 }

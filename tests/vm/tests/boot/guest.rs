@@ -28,7 +28,7 @@ const HEALTHY: [(&str, Test); 9] = [
 ];
 
 /// Run by name with `--ignored` only.
-const SICK: [(&str, Test); 15] = [
+const SICK: [(&str, Test); 16] = [
     ("sick::megabyte", megabyte),
     ("sick::flood", flood),
     ("sick::disk", disk),
@@ -43,6 +43,7 @@ const SICK: [(&str, Test); 15] = [
     ("sick::hang", hang),
     ("sick::starve", starve),
     ("sick::panic", panic),
+    ("sick::power_off", power_off),
     ("sick::needs_the_past", || Ok(Completion::ignored_with("needs 5.8: the ring buffer"))),
     ("sick::panics_for_the_future", || failed_at_run_time("needs 99.0: a kernel of the future")),
 ];
@@ -260,4 +261,13 @@ fn panic() -> Ran {
     std::thread::sleep(Duration::from_secs(2));
     fs::write("/proc/sysrq-trigger", "c")?;
     failed("the kernel survived")
+}
+
+/// Ends the machine without a panic, and without a message.
+fn power_off() -> Ran {
+    println!("about to power off");
+    std::thread::sleep(Duration::from_secs(2));
+    fs::write("/proc/sysrq-trigger", "o")?;
+    std::thread::sleep(Duration::from_secs(30));
+    failed("the machine is still there")
 }
