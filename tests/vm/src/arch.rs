@@ -21,6 +21,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All architectures.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
     /// The architecture of this program.
     pub const OWN: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 

@@ -48,6 +48,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+impl Action {
+    /// Does it, and returns what it prints.
+    fn output(&self, cache: &Cache) -> Result<String> {
+        match self {
+            Self::Saved { clear: true } => saved::clear(cache),
+            Self::Saved { clear: false } => saved::list(cache),
+            Self::Env { arch, sysroot } => environment(&Source::obtain(*arch, sysroot.as_deref(), cache, false)?),
+        }
+    }
+}
+
 /// The work of a command line.
 struct Work {
     plan: Plan,
@@ -64,16 +75,12 @@ impl Args {
     /// The problem that prevented the guests from running. The tests' results are printed, and determine the exit code.
     pub fn run(&self) -> Result<ExitCode> {
         let cache = Cache::open()?;
-        if let Some(Action::Saved { clear }) = self.action {
-            print!("{}", if clear { saved::clear(&cache)? } else { saved::list(&cache)? });
+        if let Some(action) = &self.action {
+            print!("{}", action.output(&cache)?);
             return Ok(ExitCode::SUCCESS);
         }
         let arch = self.architecture()?;
         let source = Source::obtain(arch, self.sysroot.as_deref(), &cache, self.refresh)?;
-        if let Some(Action::Env) = self.action {
-            print!("{}", environment(&source)?);
-            return Ok(ExitCode::SUCCESS);
-        }
         let Work { plan, bring, init } = self.work(&source)?;
         if let Some(list) = listing::on_host(&plan) {
             let mut out = std::io::stdout().lock();

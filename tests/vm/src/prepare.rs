@@ -55,7 +55,11 @@ pub fn base(kernel: &Kernel, source: &Source, init: &Path, keep_debug: bool) -> 
     if let Some(library) = name_service_library(source, &tree) {
         tree.bring(&library)?;
     }
-    tree.bring(init)?;
+    let missing = tree.bring(init)?;
+    if !missing.is_empty() {
+        let why = format!("process 1 of the guest needs {}, which is not there", missing.join(", "));
+        return Err(Error::Unusable { path: init.to_path_buf(), why });
+    }
     tree.link("/init", init);
     if let (Some(config), Some(release)) = (&kernel.config, &kernel.release) {
         tree.copy(config, Path::new("/boot").join(format!("config-{release}")))?;

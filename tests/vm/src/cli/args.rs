@@ -234,12 +234,19 @@ pub struct Args {
 /// Another action than a run.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// Print cargo's variables for another --arch
+    /// Print cargo's variables for an architecture
     ///
     /// They are lines for a shell: the linker, its options, and this program as
     /// the runner. Without them, `cargo test --target` needs a C toolchain.
     #[command(verbatim_doc_comment)]
-    Env,
+    Env {
+        /// The architecture: x86_64, aarch64
+        #[arg(long, value_name = "ARCH", value_enum, hide_possible_values = true)]
+        arch: Arch,
+        /// Directory with another architecture's libraries
+        #[arg(long, value_name = "DIR")]
+        sysroot: Option<PathBuf>,
+    },
     /// List the saved guests, or remove them
     Saved {
         /// Remove the saved guests that no run uses

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lddtree::DependencyAnalyzer;
 
+use crate::arch::Arch;
 use crate::error::{Error, Result};
 
 /// The libraries of an executable or a library, and their libraries, recursively.
@@ -17,6 +18,10 @@ pub(super) struct Linked {
 /// Finds the libraries of a file of the host: in the host's own directories, or in those of a sysroot.
 pub(super) fn of(path: &Path, sysroot: Option<&Path>) -> Result<Linked> {
     let mut analyzer = DependencyAnalyzer::new(sysroot.unwrap_or(Path::new("/")).to_path_buf());
+    // The analyzer finds the configuration of the host's C library only, which may be another one than the sysroot's.
+    for folder in sysroot.into_iter().flat_map(directories) {
+        analyzer = analyzer.add_library_path(folder);
+    }
     // The variable is for programs of the host.
     let folders = std::env::var_os("LD_LIBRARY_PATH").filter(|_| sysroot.is_none());
     for folder in std::env::split_paths(&folders.unwrap_or_default()) {
@@ -51,6 +56,12 @@ pub(super) fn of(path: &Path, sysroot: Option<&Path>) -> Result<Linked> {
     linked.found.sort();
     linked.missing.sort();
     Ok(linked)
+}
+
+/// Returns the directories of libraries in a sysroot.
+fn directories(root: &Path) -> Vec<PathBuf> {
+    let multiarch = Arch::ALL.iter().flat_map(|arch| ["lib", "usr/lib"].map(|lib| root.join(lib).join(arch.multiarch())));
+    multiarch.chain(["lib64", "usr/lib64", "lib", "usr/lib"].map(|lib| root.join(lib))).collect()
 }
 
 fn relative(path: &Path) -> &Path {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use cutaway_vm::Arch;
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Completion, Trial};
 use serde_json::Value;
 
 use super::{Done, Place, Ran, command, healthy_on, hang_on, panic_on, power_off_on, run, starve_on};
