@@ -161,8 +161,8 @@ impl Args {
     /// Returns the guests' architecture: the requested one, that of the binary, or this machine's.
     fn architecture(&self) -> Result<Arch> {
         let of_binary = || {
-            let path = found(Path::new(self.command.first()?), &Source::own()).ok()?;
-            Arch::of_executable(&arch::start(&path).ok()?)
+            let path = search(Path::new(self.command.first()?), &Source::own()).ok()??;
+            if path.is_file() { Arch::of_executable(&arch::start(&path).ok()?) } else { None }
         };
         Ok(self.arch.or_else(of_binary).unwrap_or(Arch::OWN))
     }
@@ -339,25 +339,25 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// Returns a path as it is, or the path in the guest of a program that is found by name in PATH, as a shell does. An
 /// executable of another architecture than the guest's is an error.
 fn found(path: &Path, source: &Source) -> Result<PathBuf> {
+    let Some(found) = search(path, source)? else {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(Error::File { attempt: "find", path: path.to_path_buf(), source });
+    };
+    source.arch.check(&source.on_host(&found))?;
+    Ok(found)
+}
+
+fn search(path: &Path, source: &Source) -> Result<Option<PathBuf>> {
     let whole = absolute(path)?;
-    let host = source.on_host(&whole);
-    if host.exists() {
-        source.arch.check(&host)?;
-        return Ok(whole);
+    if source.on_host(&whole).exists() {
+        return Ok(Some(whole));
     }
-    if path.components().count() == 1 {
-        if let Some(program) = source.program(path) {
-            return Ok(program);
-        }
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        if let Some(program) =
-            std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file())
-        {
-            source.arch.check(&program)?;
-            return Ok(program);
-        }
+    if path.components().count() > 1 {
+        return Ok(None);
     }
-    Err(Error::File { attempt: "find", path: path.to_path_buf(), source: std::io::ErrorKind::NotFound.into() })
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = || std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file());
+    Ok(source.program(path).or_else(in_path))
 }
 
 /// Returns the lines of a shell that set cargo's variables for an architecture, with this program as the runner.
