@@ -185,8 +185,11 @@ impl Arch {
         }
     }
 
-    /// Returns an error if a file is an executable for another architecture.
+    /// Returns an error if a file is an executable for another architecture. A directory is none.
     pub(crate) fn check(self, path: &Path) -> Result<()> {
+        if !path.is_file() {
+            return Ok(());
+        }
         match Self::of_executable(&start(path)?) {
             Some(other) if other != self => Err(Error::Unusable {
                 path: path.to_path_buf(),
@@ -235,6 +238,7 @@ mod tests {
     fn executable_of_another_architecture_is_refused() {
         let me = std::env::current_exe().unwrap();
         Arch::OWN.check(&me).unwrap();
+        Arch::OWN.check(&std::env::temp_dir()).unwrap();
         let other = if Arch::OWN == Arch::X86_64 { Arch::Aarch64 } else { Arch::X86_64 };
         let error = other.check(&me).unwrap_err().to_string();
         assert!(error.contains(&format!("it is an executable for {}, but the guest is {other}", Arch::OWN)), "{error}");

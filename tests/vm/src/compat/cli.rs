@@ -1,6 +1,7 @@
 //! The command line of `compat`.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -182,28 +183,39 @@ impl Args {
             .prefix("cutaway-vm-")
             .tempdir()
             .map_err(Error::file("create", std::env::temp_dir()))?;
-        let named = !self.kernels.is_empty() || !self.images.is_empty();
-        let mut all = Vec::new();
+        let mut sources = Vec::new();
         for &arch in archs {
             let given = self.sysroot.as_deref().filter(|_| arch.is_foreign());
             let source = Source::obtain(arch, given, &cache, false)?;
             let init = source.init(&cache)?;
-            let lab = Lab {
-                source: &source,
-                init: &init,
-                cache: &cache,
-                folder: temporary.path(),
-                choice: self.accel,
-                seconds: self.object_timeout,
-                whole: self.timeout,
-            };
-            for request in requests {
-                let name = btf_name(request, arch, archs.len());
-                let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
-                all.push(lab.run(request, named, objects, btf)?);
-            }
+            let folder = temporary.path().join(arch.name());
+            fs::create_dir(&folder).map_err(Error::file("create", &folder))?;
+            sources.push((source, init, folder));
         }
-        Ok(all)
+        // An emulated guest uses one CPU.
+        let results: Result<Vec<_>> = std::thread::scope(|scope| {
+            let work = |(source, init, folder): &(Source, PathBuf, PathBuf)| -> Result<Vec<OnKernel>> {
+                let lab = Lab {
+                    source,
+                    init,
+                    cache: &cache,
+                    folder,
+                    choice: self.accel,
+                    seconds: self.object_timeout,
+                    whole: self.timeout,
+                };
+                let named = !self.kernels.is_empty() || !self.images.is_empty();
+                let on = requests.iter().map(|request| {
+                    let name = btf_name(request, source.arch, archs.len());
+                    let btf = self.btf.iter().find(|(kernel, _)| *kernel == name).map(|(_, file)| file.as_path());
+                    lab.run(request, named, objects, btf)
+                });
+                on.collect()
+            };
+            let running: Vec<_> = sources.iter().map(|source| scope.spawn(move || work(source))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(results?.into_iter().flatten().collect())
     }
 
     fn text(&self, report: &Report) -> Result<String> {
