@@ -204,7 +204,9 @@ impl Arch {
 pub(crate) fn start(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut bytes)).map_err(Error::file("read", path))?;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(20).read_to_end(&mut bytes))
+        .map_err(Error::file("read", path))?;
     Ok(bytes)
 }
 

@@ -54,7 +54,10 @@ fn stamp() -> Result<String> {
 fn build(source: &Source) -> Result<PathBuf> {
     let arch = source.arch;
     if !Path::new(MANIFEST).exists() {
-        return Err(no_init(arch, format!("the source of this program is no longer in {}", env!("CARGO_MANIFEST_DIR"))));
+        return Err(no_init(
+            arch,
+            format!("the source of this program is no longer in {}", env!("CARGO_MANIFEST_DIR")),
+        ));
     }
     target::require(arch)?;
     eprintln!("building process 1 of the guest for {arch}");

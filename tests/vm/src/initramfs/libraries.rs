@@ -60,7 +60,8 @@ pub(super) fn of(path: &Path, sysroot: Option<&Path>) -> Result<Linked> {
 
 /// Returns the directories of libraries in a sysroot.
 fn directories(root: &Path) -> Vec<PathBuf> {
-    let multiarch = Arch::ALL.iter().flat_map(|arch| ["lib", "usr/lib"].map(|lib| root.join(lib).join(arch.multiarch())));
+    let multiarch =
+        Arch::ALL.iter().flat_map(|arch| ["lib", "usr/lib"].map(|lib| root.join(lib).join(arch.multiarch())));
     multiarch.chain(["lib64", "usr/lib64", "lib", "usr/lib"].map(|lib| root.join(lib))).collect()
 }
 

@@ -16,6 +16,6 @@ pub(crate) mod monitor;
 mod process;
 
 pub use accelerator::Accelerator;
-pub use machine::Machine;
 pub(crate) use machine::Files;
+pub use machine::Machine;
 pub(crate) use process::Running;

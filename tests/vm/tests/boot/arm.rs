@@ -9,7 +9,7 @@ use cutaway_vm::Arch;
 use libtest_mimic::{Completion, Trial};
 use serde_json::Value;
 
-use super::{Done, Place, Ran, command, healthy_on, hang_on, panic_on, power_off_on, run, starve_on};
+use super::{Done, Place, Ran, command, hang_on, healthy_on, panic_on, power_off_on, run, starve_on};
 
 /// A kernel with a trampoline for `fentry` on arm64, which 6.1 has not.
 const KERNEL: &str = "6.12";
@@ -63,9 +63,9 @@ fn place() -> Result<Place, String> {
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let binary = messages.filter(|message| message["target"]["name"] == "boot").find_map(|message| {
-        message["executable"].as_str().map(PathBuf::from)
-    });
+    let binary = messages
+        .filter(|message| message["target"]["name"] == "boot")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     let kernel = KERNEL;
     // A build that fails is a failure of the project, and fails here loudly.
     Ok(Place { kernel, binary: binary.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))) })

@@ -186,7 +186,9 @@ fn healthy_on(place: &Place) -> Ran {
     let report = fs::read_to_string(coverage.join(kernel).join("cutaway-1-0.info"))?;
     assert!(report.ends_with("DA:1,1\nDA:2,0\nend_of_record\n"), "{report}");
     assert!(fs::read_to_string(coverage.join("all.info"))?.contains("DA:1,1\nDA:2,0\nLF:2\nLH:1\n"));
-    assert!(fs::read_to_string(results.join(kernel).join("console.log"))?.contains(&format!("Linux version {kernel}.")));
+    assert!(
+        fs::read_to_string(results.join(kernel).join("console.log"))?.contains(&format!("Linux version {kernel}."))
+    );
     let report = fs::read_to_string(&junit)?;
     assert!(report.contains(r#"failures="0" errors="0""#) && report.contains(r#"name="hotplug""#), "{report}");
     Ok(())
@@ -252,7 +254,6 @@ fn power_off_on(place: &Place) -> Ran {
     done.says("about to power off")?;
     done.says("without a reason; its console ends with:")
 }
-
 
 fn missing_library() -> Ran {
     let folder = tempfile::tempdir()?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use cutaway::{Object, Pinning};
-use cutaway_vm::{Arch, Cache};
 use cutaway_vm::kernel::{Request, obtain};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::{Value, json};
 
