@@ -22,8 +22,8 @@
 //!     names.rs              strings                   sanitize.rs   BTF rewritten for old kernels
 //!     ty.rs                 one type                  value.rs      a value
 //!     walk.rs               the pass over all types   decode.rs     bytes ─▶ value
-//!     view.rs               Btf: ids ─▶ types         ext.rs        .BTF.ext
-//!     file.rs               raw BTF, or the section of an ELF file
+//!     positions.rs          where each type is        ext.rs        .BTF.ext
+//!     view.rs               Btf: ids ─▶ types         file.rs       raw BTF, or the section of an ELF file
 //! ```
 
 mod bytes;
@@ -35,6 +35,7 @@ mod header;
 pub mod kernel;
 mod kind;
 mod names;
+mod positions;
 pub(crate) mod sanitize;
 mod ty;
 mod value;

@@ -157,6 +157,37 @@ fn split_btf_continues_its_base() {
     assert!(Btf::parse(&split).is_err(), "without its base, its strings do not begin with the empty string");
 }
 
+/// Types of all lengths, so that none is where a fixed length would put it.
+#[test]
+fn each_type_is_found_by_its_id() {
+    let mut built = Builder::new();
+    for id in 1..=100_u32 {
+        let name = format!("type_{id}");
+        match id % 4 {
+            0 => built.int(&name, id, 0),
+            1 => built.ty(&name, Kind::Typedef, 0, 4, &[]),
+            2 => built.ty(&name, Kind::Array, 0, 0, &[4, 4, id]),
+            _ => built.ty(&name, Kind::Enum, id % 7, 4, &[[0, id]; 7].concat()[..id as usize % 7 * 2]),
+        };
+    }
+    let bytes = built.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    assert_eq!(btf.end(), 101);
+    let in_order: Vec<_> = btf.types().map(|ty| (ty.id(), ty.name().to_string())).collect();
+    let expected: Vec<_> = (1..=100).map(|id| (id, format!("type_{id}"))).collect();
+    assert_eq!(in_order, expected);
+    for (id, name) in expected.iter().rev() {
+        let ty = btf.ty(*id);
+        assert_eq!((ty.id(), ty.name().to_string()), (*id, name.clone()));
+        if let Some(array) = ty.array() {
+            assert_eq!(array.len, *id);
+        }
+    }
+    for none in [0, 101, 102, 108, u32::MAX] {
+        assert_eq!(btf.ty(none).kind(), Kind::Void, "id {none}");
+    }
+}
+
 #[test]
 fn references_outside_are_refused_with_the_reason() {
     let refusal = |built: &mut Builder| Btf::parse(&built.bytes()).unwrap_err().to_string();

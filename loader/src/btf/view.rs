@@ -6,8 +6,9 @@ use super::{
     header::Header,
     kind::{Kind, Layout},
     names::Names,
+    positions::Positions,
     ty::{Context, Member, Type},
-    walk::{TypeHeader, Walked, walk},
+    walk::{TypeHeader, walk},
 };
 use crate::sorted::Sorted;
 
@@ -35,8 +36,8 @@ const HEADER: usize = 24;
 #[doc(alias("btf__new", "btf__parse"))]
 pub struct Btf<'a> {
     types: &'a [u8],
-    /// The offset of each type in `types`.
-    offsets: Vec<u32>,
+    /// The position of each type in `types`.
+    positions: Positions,
     /// The data that all types share.
     context: Context<'a>,
     /// The BTF that this one continues, if it is split.
@@ -50,7 +51,7 @@ impl<'a> Btf<'a> {
     pub(crate) fn none() -> Self {
         let names = Names { base: &[], own: &[] };
         let context = Context { names, tells_signs: false };
-        Self { types: &[], offsets: Vec::new(), context, base: None, pointer_size: 8 }
+        Self { types: &[], positions: Positions::default(), context, base: None, pointer_size: 8 }
     }
 
     /// Checks the contents of a section `.BTF` and finds its types.
@@ -102,7 +103,7 @@ impl<'a> Btf<'a> {
             u32::try_from(names.len()).map_err(|_| Broken("its strings take more than 4 GiB".to_owned()))?;
         let first = base.map_or(1, Btf::end);
         let (mut long, mut tells_signs) = (None, false);
-        let Walked { offsets } = walk(types, first, strings_end, |ty| {
+        let positions = walk(types, first, strings_end, |ty| {
             if ty.kind == Kind::Int && long.is_none() && is_long(names.at(ty.name)) {
                 long = Some(ty.size);
             }
@@ -115,7 +116,7 @@ impl<'a> Btf<'a> {
             (None, _) => 8,
         };
         let tells_signs = tells_signs || base.is_some_and(|base| base.context.tells_signs);
-        Ok(Self { types, offsets, context: Context { names, tells_signs }, base, pointer_size })
+        Ok(Self { types, positions, context: Context { names, tells_signs }, base, pointer_size })
     }
 
     /// Passes each type to `visit`, as [`parse_watching`](Self::parse_watching) does.
@@ -129,7 +130,7 @@ impl<'a> Btf<'a> {
     /// Returns the highest type id plus 1.
     #[must_use]
     pub fn end(&self) -> u32 {
-        self.first() + self.offsets.len() as u32
+        self.first() + self.positions.count()
     }
 
     /// Returns the lowest type id that is not of the base.
@@ -140,13 +141,17 @@ impl<'a> Btf<'a> {
     /// Returns the offset in bytes of the type with this id from the first type; `None` if it is `void`, a type of the
     /// base, or no type.
     pub(crate) fn position(&self, id: u32) -> Option<usize> {
-        let index = id.wrapping_sub(self.first()) as usize;
-        self.offsets.get(index).map(|&offset| offset as usize)
+        self.positions.get(id.wrapping_sub(self.first()), self.types)
     }
 
     /// Iterates over all types in the order of their ids, without `void` and without those of the base.
     pub fn types(&self) -> impl Iterator<Item = Type<'_>> {
-        (self.first()..self.end()).map(|id| self.ty(id))
+        let mut rest = self.types;
+        (self.first()..self.end()).map(move |id| {
+            let ty = self.read(id, rest);
+            rest = rest.get(12 + ty.added.len()..).unwrap_or_default();
+            ty
+        })
     }
 
     /// Returns the type with this id; `void` for 0 and for an id that is too high.
@@ -157,9 +162,12 @@ impl<'a> Btf<'a> {
         if let (Some(base), true) = (self.base, id < first) {
             return base.ty(id);
         }
-        let index = id.wrapping_sub(first) as usize;
-        let found = self.offsets.get(index).and_then(|&at| self.types.get(at as usize..));
-        let Some(bytes) = found else { return Type::void(&self.context) };
+        let found = self.positions.get(id.wrapping_sub(first), self.types).and_then(|at| self.types.get(at..));
+        found.map_or_else(|| Type::void(&self.context), |bytes| self.read(id, bytes))
+    }
+
+    /// Returns the type with this id, which `bytes` begin with.
+    fn read(&self, id: u32, bytes: &'a [u8]) -> Type<'_> {
         let info = word(bytes, 4);
         let Some(layout) = Layout::of(info) else { return Type::void(&self.context) };
         Type {

@@ -6,7 +6,7 @@
 //! what vmlinux does not have.
 //!
 //! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while their types are compared, and
-//! dropped afterwards. They are an index of half a megabyte and a mapping, which takes no memory.
+//! dropped afterwards. They are an index of 130 KB and a mapping, which takes no memory.
 
 use std::fmt;
 

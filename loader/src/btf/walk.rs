@@ -1,13 +1,14 @@
 //! The walk over all types, which checks everything that later reads rely on.
 //!
-//! Types have no fixed length and no index, so each is found only after the one before. The walk stores the offset of
-//! each, four bytes a type, and nothing else. The kernel's BTF has some 130,000 types, and loading waits for this loop.
-//! So it makes no decision that a table or a running maximum can make.
+//! Types have no fixed length and no index, so each is found only after the one before. The walk stores their positions
+//! and nothing else. The kernel's BTF has some 130,000 types, and loading waits for this loop. So it makes no decision
+//! that a table or a running maximum can make.
 
 use super::{
     bytes::{records, three, word},
     error::Broken,
     kind::{Kind, Layout, number},
+    positions::Positions,
 };
 
 /// The first words of a type, as the walk passes them to visitors.
@@ -22,26 +23,19 @@ pub(crate) struct TypeHeader {
     pub(super) flag: bool,
 }
 
-/// The result of the walk.
-pub(super) struct Walked {
-    /// The offset of each type.
-    pub(super) offsets: Vec<u32>,
-}
-
-/// Walks over `types`. Their ids begin at `first`; names must lie below `strings_end`. Each type is passed to `visit`
-/// in order.
+/// Walks over `types` and returns the position of each. Their ids begin at `first`; names must lie below `strings_end`.
+/// Each type is passed to `visit` in order.
 pub(super) fn walk(
     types: &[u8],
     first: u32,
     strings_end: u32,
     mut visit: impl FnMut(TypeHeader),
-) -> Result<Walked, Broken> {
-    // A type takes 12 bytes or more, in the kernel's BTF 28 on average. So the vector seldom grows.
-    let mut offsets = Vec::with_capacity(types.len() / 24 + 1);
+) -> Result<Positions, Broken> {
+    let mut positions = Positions::for_bytes(types.len());
     let mut highest = Highest { name: 0, id: 0 };
     let mut rest = types;
     while !rest.is_empty() {
-        let id = first + offsets.len() as u32;
+        let id = first + positions.count();
         let Some((head, behind)) = rest.split_first_chunk() else {
             return Err(Broken(format!("type {id} is cut off")));
         };
@@ -52,7 +46,7 @@ pub(super) fn walk(
         let Some((added, next)) = behind.split_at_checked(layout.rest(info)) else {
             return Err(Broken(format!("type {id} reaches beyond the section")));
         };
-        offsets.push((types.len() - rest.len()) as u32);
+        positions.push((types.len() - rest.len()) as u32);
         highest.name(name);
         highest.id(if layout.refers { reference } else { 0 });
         if !added.is_empty() {
@@ -61,14 +55,14 @@ pub(super) fn walk(
         visit(TypeHeader { id, kind: layout.kind, name, size: reference, flag: info >> 31 == 1 });
         rest = next;
     }
-    let end = first + offsets.len() as u32;
+    let end = first + positions.count();
     if highest.id >= end {
         return Err(Broken(format!("a type refers to type {}, and the last is {}", highest.id, end.saturating_sub(1))));
     }
     if highest.name >= strings_end {
         return Err(Broken(format!("a name is at {}, and the strings end at {strings_end}", highest.name)));
     }
-    Ok(Walked { offsets })
+    Ok(positions)
 }
 
 /// The highest offset of a name, and the highest type id, in all references.

@@ -1,8 +1,9 @@
-//! Loads a program; a refused one is verified at most twice.
+//! Loads a program; a refused one is verified at most twice, or three times if its reason is very long.
 //!
 //! The first load requests only the reason and statistics (`BPF_LOG_STATS`, Linux 5.2), which cost nothing and fit into
-//! a small buffer. So the reason is known even if the log of the whole walk is cut off. Only a refused program is
-//! loaded once more, with each step in the log, to find where the walk ended. This is skipped for a program of more
+//! a small buffer; if they do not, a second load gets a large one. So the reason is known even if the log of the whole
+//! walk is cut off. Only a refused program is loaded once more, with each step in the log, to find where the walk
+//! ended. This is skipped for a program of more
 //! than a million steps: the second walk would take as long as the first, and the location where the limit was reached
 //! means nothing.
 //!
@@ -29,13 +30,22 @@ use crate::{
     token::{Need, Tokens, is_refusal},
 };
 
-/// Buffer size in bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some
-/// thousand.
-const REASON: usize = 64 << 10;
+/// Buffer size in bytes for the reason and statistics. A sentence and the statistics have at most some hundred bytes
+/// each. Rare reasons have many lines, for example one for each reference that is not released. Every program that is
+/// loaded writes to the whole buffer when it is cleared, so it is small.
+const REASON: usize = 4 << 10;
 
 /// Buffer size in bytes for a whole log: the limit of all kernels (`UINT_MAX >> 8`). Only the memory that the kernel
 /// writes to is used.
 const WHOLE: usize = (u32::MAX >> 8) as usize;
+
+/// Returns cleared memory for a whole log. glibc reuses memory of up to 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX`) and clears
+/// it, which touches each page. More is mapped anew each time.
+fn whole() -> Vec<u8> {
+    let mut memory = vec![0; 33 << 20];
+    memory.truncate(WHOLE);
+    memory
+}
 
 /// The kernel's response to a program that it refused.
 pub(super) struct Refusal {
@@ -84,7 +94,7 @@ fn first_with(
     token: Option<BorrowedFd<'_>>,
     level: LogLevel,
 ) -> Result<Accepted, Refusal> {
-    let mut room = vec![0; if level == LogLevel::Reason { REASON } else { WHOLE }];
+    let mut room = if level == LogLevel::Reason { vec![0; REASON] } else { whole() };
     let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
     let mut answer = load_retrying(program, token, level, &mut room);
     // A kernel without `fd_array_cnt` answers E2BIG if its `union bpf_attr` ends before it, and EINVAL (`CHECK_ATTR`)
@@ -104,7 +114,8 @@ fn first_with(
         if level != LogLevel::Reason {
             return without_steps(program, token, &room);
         }
-        answer = load_retrying(program, token, LogLevel::Reason, &mut []);
+        room = whole();
+        answer = load_retrying(program, token, LogLevel::Reason, &mut room);
     }
     match answer {
         Ok(program) => Ok(Accepted::with(program, &room)),
@@ -115,7 +126,7 @@ fn first_with(
 /// Loads a program whose log with each step did not fit into `room`, and appends the statistics to that part of it.
 #[cfg(feature = "load-options")]
 fn without_steps(program: &bpf::Program<'_>, token: Option<BorrowedFd<'_>>, room: &[u8]) -> Result<Accepted, Refusal> {
-    let mut reason = vec![0; REASON];
+    let mut reason = whole();
     match load_retrying(program, token, LogLevel::Reason, &mut reason) {
         Ok(program) => {
             let log = format!("{}{}{}", text(room), cut_off(), text(&reason));
@@ -150,7 +161,7 @@ impl Refusal {
         if sentence.map_or(!differs, verifier::is_too_large) {
             return Err(self.without_location(program, shared));
         }
-        let mut room = vec![0; WHOLE];
+        let mut room = whole();
         let second = match load_retrying(program, shared.tokens.held(), LogLevel::Steps, &mut room) {
             Ok(program) => return Ok(Accepted::with(program, &room)),
             Err(error) => error,

@@ -25,6 +25,8 @@ const CUT_OFF: &str = "it is cut off";
 ///
 /// The reason why the file is refused: it is no gzip file, truncated, damaged, or its contents exceed `most` bytes.
 /// Pieces that were passed before are then not valid.
+// The state is made on the stack, which a caller of one function with this one would touch for every object.
+#[inline(never)]
 pub(super) fn unpack(
     file: &[u8],
     most: usize,

@@ -91,6 +91,14 @@ impl Test {
         }
     }
 
+    /// Runs the test of a process that runs no other.
+    fn run_here(self, prepare: fn()) -> Result<Completion, Failed> {
+        match self.obstacle() {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => run_checked(prepare, self.run),
+        }
+    }
+
     /// Runs the test in a process of its own.
     fn run_isolated(self) -> Result<Completion, Failed> {
         let name = &self.name;
@@ -166,36 +174,53 @@ impl Suite {
 
     /// Runs the tests like [`Suite::run`], and `check` when all of them have ended.
     pub(crate) fn run_then(self, check: impl FnOnce()) -> ! {
-        self.run_with(Test::run, check)
+        self.run_with(&Arguments::from_args(), Test::run, check)
     }
 
-    /// Runs each test in a process of its own, started from this binary: fds, limits, the logger and cached
-    /// kernel features belong to a process. The process calls `prepare` first, and must end with as many open fds as it
-    /// had then.
+    /// Runs each test in a process of its own: fds, limits, the logger and cached kernel features belong to a process.
+    /// The process calls `prepare` first, and must end with as many open fds as it had then.
+    ///
+    /// It is a process started from this binary, or this one if it runs only one test: the VM runner and cargo-nextest
+    /// start one for each.
     pub(crate) fn run_isolated(self, prepare: fn()) -> ! {
         let mut arguments = std::env::args_os().skip(1);
         if arguments.next().is_none_or(|argument| argument != ISOLATED) {
-            self.run_with(Test::run_isolated, || {})
+            let arguments = Arguments::from_args();
+            if arguments.exact && arguments.filter.is_some() {
+                // By one thread, the first: some tests need a process that has no other.
+                let arguments = Arguments { test_threads: Some(1), ..arguments };
+                self.run_with(&arguments, move |test| test.run_here(prepare), || {})
+            }
+            self.run_with(&arguments, Test::run_isolated, || {})
         }
         let name = arguments.next().unwrap_or_default();
         let Some(test) = self.0.into_iter().find(|test| *test.name == *name) else {
             panic!("no test is named {}", name.display());
         };
-        prepare();
-        let before = open_fds();
-        if let Err(failed) = (test.run)() {
+        if let Err(failed) = run_checked(prepare, test.run) {
             panic!("{}", failed.message().unwrap_or_default());
         }
-        assert_eq!(open_fds(), before, "fds leak");
         std::process::exit(0)
     }
 
-    fn run_with(self, run: fn(Test) -> Result<Completion, Failed>, check: impl FnOnce()) -> ! {
+    fn run_with<R>(self, arguments: &Arguments, run: R, check: impl FnOnce()) -> !
+    where
+        R: Fn(Test) -> Result<Completion, Failed> + Copy + Send + 'static,
+    {
         let trial = |test: Test| Trial::ignorable_test(test.name.clone(), move || run(test));
-        let conclusion = libtest_mimic::run(&Arguments::from_args(), self.0.into_iter().map(trial).collect());
+        let conclusion = libtest_mimic::run(arguments, self.0.into_iter().map(trial).collect());
         check();
         conclusion.exit()
     }
+}
+
+/// Runs a test in this process, which must have as many open fds afterwards as after `prepare`.
+fn run_checked<T>(prepare: fn(), run: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+    prepare();
+    let before = open_fds();
+    let outcome = run()?;
+    assert_eq!(open_fds(), before, "fds leak");
+    Ok(outcome)
 }
 
 /// Runs a test when no other test runs that excludes it.

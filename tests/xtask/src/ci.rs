@@ -1,10 +1,15 @@
 //! The checks that a change must pass.
 
+mod summary;
+
 use std::{
     path::Path,
     process::{Command, ExitCode},
-    time::Instant,
+    str::FromStr,
+    time::{Duration, Instant},
 };
+
+use summary::Row;
 
 use xtask::packages;
 
@@ -41,54 +46,84 @@ const CHECKS: &[Check] = &[
     ("comparison on other kernels", compare_matrix::compare),
 ];
 
-/// The exit statuses of the README's commands, if they were run before and are not to be run again.
+/// What ran before on the bare machine, and is not to be run again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Exit status of the README's `trace`, run before
+    /// Exit status and seconds of the README's `trace`, run before
     ///
     /// `cargo run --release -- trace …` ran on the bare machine.
-    #[arg(long, value_name = "STATUS")]
-    traced: Option<u8>,
+    #[arg(long, value_name = "STATUS:SECONDS")]
+    traced: Option<Before>,
 
-    /// Exit status of `cargo test --workspace`, run before
+    /// Exit status and seconds of `cargo test --workspace`, run before
     ///
     /// It ran on the bare machine. Tests that need a tool run again.
-    #[arg(long, value_name = "STATUS")]
-    tested: Option<u8>,
+    #[arg(long, value_name = "STATUS:SECONDS")]
+    tested: Option<Before>,
+
+    /// Seconds that passed before, with both commands
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    elapsed: u64,
+}
+
+/// The end of a command that ran before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Before {
+    status: u8,
+    seconds: u64,
+}
+
+impl FromStr for Before {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let parsed = text
+            .split_once(':')
+            .and_then(|(status, seconds)| Some(Self { status: status.parse().ok()?, seconds: seconds.parse().ok()? }));
+        parsed.ok_or_else(|| "needs an exit status from 0 to 255, a colon, and seconds".to_owned())
+    }
+}
+
+impl Before {
+    fn row(self, name: &'static str) -> Row {
+        let outcome = match self.status {
+            0 => Ok(Outcome::Done),
+            status => Err(format!("exit status {status}, see above")),
+        };
+        Row { name, outcome, took: Duration::from_secs(self.seconds) }
+    }
 }
 
 /// Runs all checks, even after one has failed, and prints a table.
-pub(crate) fn all(before: &Arguments) -> ExitCode {
-    let mut rows = Vec::new();
-    for (name, status) in [("the README's trace, bare", before.traced), ("the README's tests, bare", before.tested)] {
-        let outcome = match status {
-            Some(0) => Ok(Outcome::Done),
-            Some(status) => Err(format!("exit status {status}, see above")),
-            None => continue,
-        };
-        rows.push((name, outcome, None));
-    }
+pub(crate) fn all(arguments: &Arguments) -> ExitCode {
+    let start = Instant::now();
+    let mut rows = before(arguments);
     for (name, check) in CHECKS {
-        let (name, check): Check = match before.tested {
+        let (name, check): Check = match arguments.tested {
             Some(_) if *name == TESTS => ("tests that need a tool", test_with_tools),
             _ => (*name, *check),
         };
         eprintln!("\n=== {name}");
         let start = Instant::now();
         let outcome = check();
-        rows.push((name, outcome, Some(start.elapsed())));
+        rows.push(Row { name, outcome, took: start.elapsed() });
     }
-    eprintln!("\n=== summary");
-    for (name, outcome, time) in &rows {
-        let text = match outcome {
-            Ok(Outcome::Done) => "passed".to_owned(),
-            Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
-            Err(why) => format!("FAILED: {why}"),
-        };
-        let time = time.map_or_else(|| "before".to_owned(), |time| format!("{:>4} s", time.as_secs()));
-        eprintln!("{name:<28} {time:>6}  {text}");
+    let total = Duration::from_secs(arguments.elapsed) + start.elapsed();
+    eprint!("\n=== summary\n{}", summary::table(&mut rows, total));
+    if rows.iter().all(|row| row.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Returns the rows of what ran before. The last one is the time between and after the two commands, in which tools
+/// are installed and this program is built.
+fn before(arguments: &Arguments) -> Vec<Row> {
+    let commands = [("the README's trace, bare", arguments.traced), ("the README's tests, bare", arguments.tested)];
+    let mut rows: Vec<Row> =
+        commands.into_iter().filter_map(|(name, before)| before.map(|before| before.row(name))).collect();
+    let took = Duration::from_secs(arguments.elapsed).saturating_sub(rows.iter().map(|row| row.took).sum());
+    if !took.is_zero() {
+        rows.push(Row { name: "tools and this program", outcome: Ok(Outcome::Done), took });
     }
-    if rows.iter().all(|(_, outcome, _)| outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    rows
 }
 
 pub(crate) fn fmt() -> Result {
@@ -204,4 +239,24 @@ fn miri_under(model: &str) -> Result {
         tools::run(&mut command)?;
     }
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_ran_before_have_their_times() {
+        let parsed = |text: &str| text.parse::<Before>();
+        assert_eq!(parsed("101:7"), Ok(Before { status: 101, seconds: 7 }));
+        for text in ["", "0", "0:", ":5", "256:1", "0:-1", "0:1:2"] {
+            assert!(parsed(text).is_err(), "{text:?}");
+        }
+        let traced = Some(Before { status: 0, seconds: 40 });
+        let tested = Some(Before { status: 101, seconds: 500 });
+        let rows = before(&Arguments { traced, tested, elapsed: 565 });
+        let times: Vec<_> = rows.iter().map(|row| (row.outcome.is_ok(), row.took.as_secs())).collect();
+        assert_eq!(times, [(true, 40), (false, 500), (true, 25)]);
+        assert!(before(&Arguments { traced: None, tested: None, elapsed: 0 }).is_empty());
+    }
 }
