@@ -43,15 +43,14 @@ pub(super) fn of(path: &Path, sysroot: Option<&Path>) -> Result<Linked> {
             linked.missing.push(library.name);
         }
     }
-    match tree.interpreter.map(PathBuf::from) {
-        // Without it the file is not started; the tree's own entry of it is named like a library.
-        Some(interpreter) if sysroot.is_some_and(|root| !root.join(relative(&interpreter)).exists()) => {
-            if !linked.missing.iter().any(|name| interpreter.ends_with(name)) {
-                linked.missing.push(interpreter.display().to_string());
-            }
+    if let Some(interpreter) = tree.interpreter.map(PathBuf::from) {
+        // Without it the file is not started. The analyzer may have it among the libraries, by its name.
+        let is_there = sysroot.is_none_or(|root| root.join(relative(&interpreter)).exists());
+        if is_there {
+            linked.found.push(interpreter);
+        } else if !linked.missing.iter().any(|name| interpreter.ends_with(name)) {
+            linked.missing.push(interpreter.display().to_string());
         }
-        Some(interpreter) => linked.found.push(interpreter),
-        None => {}
     }
     linked.found.sort();
     linked.missing.sort();
