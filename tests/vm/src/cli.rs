@@ -245,8 +245,8 @@ impl Args {
         Ok(())
     }
 
-    /// Builds the workspace. Returns the executable for process 1 if the workspace has this program, and it was built for
-    /// another architecture.
+    /// Builds the workspace. Returns the executable for process 1 if the workspace has this program, and it was built
+    /// for another architecture.
     fn workspace(&self, source: &Source, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<Option<PathBuf>> {
         let (tests, packages): (Vec<_>, Vec<_>) = self.exclude.iter().cloned().partition(|name| name.contains("::"));
         let mut extra: Vec<String> =

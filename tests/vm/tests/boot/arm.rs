@@ -2,11 +2,11 @@
 //!
 //! Without QEMU, a kernel or Rust's standard library for it every test here is ignored, with the reason.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cutaway_vm::Arch;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 
 use super::{Done, Place, Ran, command, hang_on, healthy_on, panic_on, power_off_on, run, starve_on};
@@ -29,8 +29,8 @@ pub(super) fn trials() -> Vec<Trial> {
         ("arm64::foreign_binaries_and_absent_cpus_are_refused", refused),
     ];
     let trials = tests.map(|(name, test)| {
-        let able = move || match place() {
-            Ok(place) => test(&place).map(|()| Completion::Completed),
+        let able = move || match variables() {
+            Ok(variables) => test(&place(&variables)?).map(|()| Completion::Completed),
             Err(reason) => Ok(Completion::ignored_with(reason)),
         };
         Trial::ignorable_test(name, able).with_ignored_flag(true)
@@ -38,37 +38,44 @@ pub(super) fn trials() -> Vec<Trial> {
     if Arch::OWN == Arch::X86_64 { trials.into() } else { Vec::new() }
 }
 
-/// Builds this binary for arm64, as a user would. Returns the reason if that is not possible here.
-fn place() -> Result<Place, String> {
+/// Returns cargo's variables for arm64, or the reason why there are no guests for it here.
+fn variables() -> Result<Vec<(String, String)>, String> {
     if Command::new("qemu-system-aarch64").arg("--version").output().is_err() {
         return Err("QEMU is not installed (apt-get install qemu-system-arm)".to_owned());
     }
-    let variables = command().args(["env", "--arch", ARCH]).output().map_err(|error| error.to_string())?;
-    if !variables.status.success() {
-        return Err(String::from_utf8_lossy(&variables.stderr).trim().to_owned());
+    let output = command().args(["env", "--arch", ARCH]).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     }
-    let variables = String::from_utf8_lossy(&variables.stdout).into_owned();
-    let variables = variables.lines().filter_map(|line| {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let variables = text.lines().filter_map(|line| {
         let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-        Some((name, value.trim_matches('\'')))
+        Some((name.to_owned(), value.trim_matches('\'').to_owned()))
     });
+    Ok(variables.collect())
+}
+
+/// Builds this binary for arm64, as a user would.
+fn place(variables: &[(String, String)]) -> Result<Place, Failed> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--workspace", "--test", "boot", "--target", Arch::Aarch64.target()])
         .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .arg("--message-format=json")
-        .envs(variables)
+        .envs(variables.iter().cloned())
         .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot run cargo: {error}"))?;
+        .output()?;
     let messages = String::from_utf8_lossy(&output.stdout);
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = |message: &Value, pointer| message.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let binary = messages
-        .filter(|message| message["target"]["name"] == "boot")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    let kernel = KERNEL;
-    // A build that fails is a failure of the project, and fails here loudly.
-    Ok(Place { kernel, binary: binary.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))) })
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| text(message, "/target/name").as_deref() == Some("boot"))
+        .find_map(|message| text(&message, "/executable"));
+    match binary {
+        Some(binary) => Ok(Place { kernel: KERNEL, binary: PathBuf::from(binary) }),
+        None => Err(format!("cargo build: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
 }
 
 /// On an older kernel: since Linux 6.12 a process of the highest priority leaves the others a share.
@@ -78,7 +85,7 @@ fn starve(place: &Place) -> Ran {
 
 /// Checks that a program of the sysroot runs, and that its exit status is the command's.
 fn exit_status(place: &Place) -> Ran {
-    let done: Done = run(&["--arch", ARCH, "--kernel", place.kernel], "sh".as_ref(), &["-c", "echo here; exit 7"])?;
+    let done: Done = run(&["--arch", ARCH, "--kernel", place.kernel], Path::new("sh"), &["-c", "echo here; exit 7"])?;
     done.left(7)?;
     done.says("here")
 }
@@ -91,9 +98,7 @@ fn restored(place: &Place) -> Ran {
     for name in ["apt-aarch64", "kernels", "catalog-aarch64.json", "sysroot-aarch64", "init-aarch64"] {
         std::os::unix::fs::symlink(users.path(name), own.join(name))?;
     }
-    for name in ["init-aarch64.json"] {
-        std::fs::copy(users.path(name), own.join(name))?;
-    }
+    std::fs::copy(users.path("init-aarch64.json"), own.join("init-aarch64.json"))?;
     let console = cache.path().join("results").join(place.kernel).join("console.log");
     for _ in 0..3 {
         let output = command()
