@@ -46,7 +46,8 @@ pub struct Args {
     /// Architecture of the guests: x86_64, aarch64
     ///
     /// Default: that of BINARY, or else this machine's. Without BINARY, the
-    /// workspace is built for it. Guests of another architecture are emulated.
+    /// workspace is built for it. Guests of another architecture are
+    /// emulated.
     #[arg(long, value_name = "ARCH", value_enum, hide_possible_values = true, verbatim_doc_comment)]
     pub(super) arch: Option<Arch>,
     /// Directory with another architecture's libraries
