@@ -118,13 +118,11 @@ impl Tree {
     }
 
     fn add(&mut self, path: &Path, with_libraries: bool) -> Result<Vec<String>> {
-        // A dangling link stays a dangling link in the guest: editors mark open files with them.
-        let named = self.on_host(path);
-        if let (Ok(target), false) = (fs::read_link(&named), named.exists()) {
-            self.link(path, &target);
-            return Ok(Vec::new());
-        }
-        let real = self.mirror(path, MAX_LINKS)?;
+        let real = match self.mirror(path, MAX_LINKS) {
+            // A dangling link stays a dangling link in the guest: editors mark open files with them. It has been added.
+            Err(_) if self.on_host(path).is_symlink() => return Ok(Vec::new()),
+            real => real?,
+        };
         let host = self.on_host(&real);
         let about = fs::metadata(&host).map_err(Error::file("read", &host))?;
         if about.is_dir() {
@@ -385,6 +383,20 @@ mod tests {
         assert_eq!(names.get("usr/lib/libx.so").unwrap().1, b"/usr/lib/libx.so.1");
         assert_eq!(names.get("usr/lib/libx.so.1").unwrap().1, b"of the sysroot");
         assert_eq!(names.get(other.strip_prefix("/").unwrap().to_str().unwrap()).unwrap().1, b"of the host");
+    }
+
+    #[test]
+    fn dangling_links_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let home = fs::canonicalize(home.path()).unwrap();
+        std::os::unix::fs::symlink("user@host.1", home.join(".#lock")).unwrap();
+        fs::write(home.join("file"), "content").unwrap();
+        let mut tree = Tree::new(false);
+        tree.bring(&home).unwrap();
+        let names = names(&tree);
+        let at = |name: &str| names.get(home.join(name).strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
+        assert_eq!(at(".#lock"), &(0o120_777, b"user@host.1".to_vec()));
+        assert_eq!(at("file").1, b"content");
     }
 
     #[test]
