@@ -38,6 +38,13 @@ use kernel::{Producer, create_ring};
 use libtest_mimic::Failed;
 use mmap_ring::Ring;
 
+/// The system calls behind epoll_wait(3). Newer architectures have the second one only.
+const SLEEPS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+];
+
 const PAGE: u32 = 4096;
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(60);
@@ -104,7 +111,7 @@ fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T +
     while !sleeper.is_finished() && began.elapsed() < LONG {
         let call = std::fs::read_to_string(&blocked).unwrap_or_default();
         let number: Option<i64> = call.split(' ').next().and_then(|number| number.parse().ok());
-        if [libc::SYS_epoll_wait, libc::SYS_epoll_pwait].map(Some).contains(&number) {
+        if number.is_some_and(|number| SLEEPS.contains(&number)) {
             break;
         }
         thread::sleep(Duration::from_millis(1));

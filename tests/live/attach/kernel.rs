@@ -87,12 +87,17 @@ fn sleeping_tracepoint_is_refused_by_the_verifier(section: &str) {
     assert!(line.contains("the verifier refuses the program `count`") && line.contains("sleepable"), "{line}");
 }
 
+/// Returns a text with this architecture's prefix of system calls' functions, instead of that of x86.
+fn own(text: &str) -> String {
+    text.replace("__x64_", if cfg!(target_arch = "aarch64") { "__arm64_" } else { "__x64_" })
+}
+
 fn kprobe_runs_until_dropped() {
-    by_section("kprobe/__x64_sys_getpgid");
+    by_section(&own("kprobe/__x64_sys_getpgid"));
 }
 
 fn kretprobe_runs_until_dropped() {
-    by_section("kretprobe/__x64_sys_getpgid");
+    by_section(&own("kretprobe/__x64_sys_getpgid"));
 }
 
 fn ksyscall_finds_the_function() {
@@ -104,7 +109,7 @@ fn kretsyscall_finds_the_function() {
 }
 
 fn kretprobe_multi_runs_on_return() {
-    by_section("kretprobe.multi/__x64_sys_getpg?d");
+    by_section(&own("kretprobe.multi/__x64_sys_getpg?d"));
 }
 
 fn tracepoint_runs_until_dropped() {
@@ -120,11 +125,11 @@ fn tp_btf_runs_until_dropped() {
 }
 
 fn fentry_runs_until_dropped() {
-    by_section("fentry/__x64_sys_getpgid");
+    by_section(&own("fentry/__x64_sys_getpgid"));
 }
 
 fn fexit_runs_until_dropped() {
-    by_section("fexit/__x64_sys_getpgid");
+    by_section(&own("fexit/__x64_sys_getpgid"));
 }
 
 /// Makes a system call that no other code of the test makes.
@@ -156,14 +161,14 @@ fn runs_until_dropped(loaded: &Loaded, link: Link) {
 fn kprobe_inside_a_function_runs() {
     let loaded = load("kprobe");
     // Few offsets in a function are the start of an instruction; the first offset that the kernel accepts is used.
-    let probe = |offset| Kprobe::new("__x64_sys_getpgid").offset(offset).attach(loaded.program("count").unwrap());
+    let probe = |offset| Kprobe::new(&own("__x64_sys_getpgid")).offset(offset).attach(loaded.program("count").unwrap());
     let link = (1..32).find_map(|offset| probe(offset).ok()).expect("an instruction");
     runs_until_dropped(&loaded, link);
 }
 
 fn kprobe_has_a_cookie() {
     let loaded = sample::object("kprobe", 0, Also::NotesCookie).load().unwrap();
-    let link = Kprobe::new("__x64_sys_getpgid").cookie(7 << 40).attach(loaded.program("count").unwrap()).unwrap();
+    let link = Kprobe::new(&own("__x64_sys_getpgid")).cookie(7 << 40).attach(loaded.program("count").unwrap()).unwrap();
     runs_until_dropped(&loaded, link);
     assert_eq!(sample::cookie(&loaded), 7 << 40);
 }
@@ -198,10 +203,13 @@ fn missing_ksyscall_is_refused() {
 }
 
 fn kprobe_multi_attaches_with_one_link() {
-    let loaded = sample::object("kprobe.multi/__x64_sys_getp*", 0, Also::NotesCookie).load().unwrap();
-    let functions = KprobeMulti::new("__x64_sys_getp*").functions().unwrap();
-    assert!(functions.len() > 2 && functions.iter().all(|name| name.starts_with("__x64_sys_getp")), "{functions:?}");
-    let link = KprobeMulti::new("__x64_sys_getp*").cookie(9).attach(loaded.program("count").unwrap()).unwrap();
+    let loaded = sample::object(&own("kprobe.multi/__x64_sys_getp*"), 0, Also::NotesCookie).load().unwrap();
+    let functions = KprobeMulti::new(&own("__x64_sys_getp*")).functions().unwrap();
+    assert!(
+        functions.len() > 2 && functions.iter().all(|name| name.starts_with(&own("__x64_sys_getp"))),
+        "{functions:?}"
+    );
+    let link = KprobeMulti::new(&own("__x64_sys_getp*")).cookie(9).attach(loaded.program("count").unwrap()).unwrap();
     assert!(link.as_link_fd().is_some());
     runs_until_dropped(&loaded, link);
     assert_eq!(sample::cookie(&loaded), 9);
@@ -216,7 +224,7 @@ fn without_kprobe_multi() -> Option<String> {
 }
 
 fn kprobe_multi_falls_back_to_perf_events() {
-    let loaded = sample::object("kprobe.multi/__x64_sys_getpg?d", 0, Also::OnlyThisProcess).load().unwrap();
+    let loaded = sample::object(&own("kprobe.multi/__x64_sys_getpg?d"), 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_none());
     assert_eq!(link.parts().len(), 1);
@@ -224,7 +232,7 @@ fn kprobe_multi_falls_back_to_perf_events() {
 }
 
 fn kprobe_session_runs_on_entry_and_return() {
-    let loaded = load("kprobe.session/__x64_sys_getpgid");
+    let loaded = load(&own("kprobe.session/__x64_sys_getpgid"));
     let link = loaded.program("count").unwrap().attach().unwrap();
     let before = runs(&loaded);
     call();
@@ -283,7 +291,7 @@ fn fmod_ret_replaces_the_return_value() {
 }
 
 fn fentry_has_a_cookie() {
-    let loaded = sample::object("fentry/__x64_sys_getpgid", 0, Also::NotesCookie).load().unwrap();
+    let loaded = sample::object(&own("fentry/__x64_sys_getpgid"), 0, Also::NotesCookie).load().unwrap();
     let link = Tracing::new().cookie(1 << 50).attach(loaded.program("count").unwrap()).unwrap();
     runs_until_dropped(&loaded, link);
     assert_eq!(sample::cookie(&loaded), 1 << 50);
@@ -295,13 +303,13 @@ fn without_trampolines() -> Option<String> {
 }
 
 fn missing_trampolines_are_named() {
-    let loaded = match sample::answering("fentry/__x64_sys_getpgid", 0) {
+    let loaded = match sample::answering(&own("fentry/__x64_sys_getpgid"), 0) {
         Ok(loaded) => loaded,
         // Some kernels refuse it while loading.
         Err(error) => return assert!(error.to_string().contains("count"), "{error}"),
     };
     let line = refused(loaded.program("count").unwrap().attach());
-    assert!(line.contains("attach the program `count` to the kernel's `__x64_sys_getpgid`"), "{line}");
+    assert!(line.contains(&own("attach the program `count` to the kernel's `__x64_sys_getpgid`")), "{line}");
 }
 
 fn lsm_hook_runs() {

@@ -124,7 +124,7 @@ fn signals_end_compare_whose_stdout_is_not_read() {
         let mut command = command(["compare", "--quick", "--only", "stack-limit", "--format", "json", "--report"]);
         command.arg(folder.path().join("report.html")).stdout(writer);
         let running = Running::start_without_stdout(&mut command);
-        wait_until("it waits for its reader", || running.is_in(&[libc::SYS_poll, libc::SYS_ppoll]).then_some(()));
+        wait_until("it waits for its reader", || running.is_in(stalled::POLLS).then_some(()));
         running.send(Signal::TERM);
         if twice {
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -16,7 +16,14 @@ pub(crate) fn tests() -> Vec<Test> {
         ("of_an_older_compiler", object!("getaddrinfo_ring_old")),
         ("stripped", object!("getaddrinfo_ring_stripped")),
     ];
-    test!(getaddrinfo_result_arrives, perf).chain(test!(getaddrinfo_result_arrives, rings, |_| ring())).collect()
+    test!(getaddrinfo_result_arrives, perf, |_| x86())
+        .chain(test!(getaddrinfo_result_arrives, rings, |_| x86().or_else(ring)))
+        .collect()
+}
+
+/// The reason why the programs do not run elsewhere: a return value is in another register.
+fn x86() -> Option<String> {
+    (!cfg!(target_arch = "x86_64")).then(|| "the C programs are compiled for the registers of x86-64".to_owned())
 }
 
 /// Offsets in the event: its first fields, and the address.

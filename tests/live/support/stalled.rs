@@ -6,6 +6,13 @@ use std::{
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
 };
 
+/// The system calls behind poll(3). Newer architectures have the second one only.
+pub(crate) const POLLS: &[libc::c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+];
+
 /// Returns both ends; dropping the reader would break the pipe.
 pub(crate) fn pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();

@@ -80,11 +80,12 @@ pub(crate) fn cookies() -> Option<String> {
     older_than(5, 15, "cookies, which need links on perf events")
 }
 
-/// Returns the reason if the USDT tests cannot run. The probes of this binary are in one architecture's machine code,
-/// and their program sends through a ring.
+/// Returns the reason if the USDT tests cannot run. The arguments of this binary's probes are in the syntax of an
+/// architecture, and their program sends through a ring.
 pub(crate) fn usdt() -> Option<String> {
-    let other = "the probes of these tests are written for x86-64";
-    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
+    let known = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    let other = "the probes of these tests are written for x86-64 and arm64";
+    (!known).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
 }
 
 pub(crate) fn usdt_cookies() -> Option<String> {

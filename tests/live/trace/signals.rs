@@ -46,7 +46,7 @@ fn blocked(pid: u32) {
     wait_until("it waits for its reader", || {
         let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
         let number = text.split_whitespace().next().and_then(|number| number.parse::<libc::c_long>().ok());
-        let polls = number.is_some_and(|number| [libc::SYS_poll, libc::SYS_ppoll].contains(&number));
+        let polls = number.is_some_and(|number| stalled::POLLS.contains(&number));
         seen = if polls { seen + 1 } else { 0 };
         (seen > 20).then_some(())
     });

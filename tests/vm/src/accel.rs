@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Arch;
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::orders::Task;
 use crate::prepare;
-use crate::qemu::{ADVICE, Accelerator, Machine, PROGRAM};
+use crate::qemu::{Accelerator, Machine};
 use crate::report::End;
 use crate::run::{Limits, Run, Start};
 use crate::shard::Shard;
@@ -52,16 +54,22 @@ struct Kept {
     decision: Decision,
 }
 
-/// Selects the accelerator; boots `kernel` as a canary if no decision is cached.
-///
+/// Selects the accelerator for guests of an architecture; boots `kernel` as a canary if no decision is cached.
 ///
 /// # Errors
 /// If KVM was requested and does not work, or QEMU is not installed.
-pub fn decide(choice: Choice, kernel: &Kernel, cache: &Cache) -> Result<Decision> {
+pub fn decide(choice: Choice, arch: Arch, kernel: &Kernel, cache: &Cache) -> Result<Decision> {
     if choice == Choice::Tcg {
         return Ok(Decision { accelerator: Accelerator::Tcg, reason: "requested".to_owned() });
     }
-    let version = Tool::new(PROGRAM, ADVICE).args(["--version"]).output()?;
+    if arch.is_foreign() {
+        let why = format!("this machine's CPU does not execute {arch}");
+        return match choice {
+            Choice::Kvm => Err(Error::NoKvm { why }),
+            _ => Ok(Decision { accelerator: Accelerator::Tcg, reason: why }),
+        };
+    }
+    let version = Tool::new(arch.emulator(), arch.advice()).args(["--version"]).output()?;
     // After another boot, the machine may have another hypervisor or other modules.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let circumstances = format!("{} {}", version.lines().next().unwrap_or_default(), boot.trim());
@@ -92,12 +100,14 @@ fn canary(kernel: &Kernel) -> Result<Decision> {
     }
     let folder = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
     let plan = crate::plan::Plan::default();
-    let initramfs = prepare::pack(&prepare::base(kernel, false)?, folder.path())?;
+    let source = Source::own();
+    let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
+    let initramfs = prepare::pack(&prepare::base(kernel, &source, &me, false)?, folder.path())?;
     let limit = Duration::from_secs(CANARY_SECONDS);
     let guest = Run {
         name: "canary",
         kernel,
-        machine: &Machine { cpus: 1, max_cpus: 1, memory_mib: 256, append: Vec::new() },
+        machine: &Machine { arch: source.arch, cpus: 1, max_cpus: 1, memory_mib: 256, append: Vec::new() },
         accelerator: Accelerator::Kvm,
         start: Start::Boot(&initramfs),
         plan: &plan,

@@ -1,34 +1,35 @@
-//! The command line: `args.rs` has the options.
+//! The command line: `args.rs` has the options, `action.rs` what is no run.
 
+mod action;
 mod args;
 mod shell;
+mod verdict;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
+use crate::arch::{self, Arch};
+use crate::base::{self, Source};
 use crate::cache::Cache;
 use crate::compat;
 use crate::coverage;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
-use crate::kernel::{NO_KERNEL, requests};
+use crate::kernel::requests;
 use crate::libtest::{self, Arguments};
 use crate::listing;
 use crate::matrix::Job;
-use crate::merge;
 use crate::plan::{Binary, Plan};
 use crate::progress::{Detail, Screen};
-use crate::report::{Matrix, junit, lines, table};
+use crate::report::{Matrix, lines};
 use crate::run::Limits;
-use crate::saved::command as saved;
 use crate::suite;
 
-use args::Action;
 pub use args::Args;
 
 /// Runs the command line of this process.
@@ -48,6 +49,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The work of a command line.
+struct Work {
+    plan: Plan,
+    /// Files that the guests need besides the binaries.
+    bring: Vec<PathBuf>,
+    /// The executable that becomes process 1, if it was built with the binaries.
+    init: Option<PathBuf>,
+}
+
 impl Args {
     /// Runs the command.
     ///
@@ -58,7 +68,9 @@ impl Args {
             return action.run();
         }
         let cache = Cache::open()?;
-        let (mut plan, mut bring) = self.work()?;
+        let arch = self.architecture()?;
+        let source = Source::obtain(arch, self.sysroot.as_deref(), &cache, self.refresh)?;
+        let Work { mut plan, mut bring, init } = self.work(&source)?;
         if let Some(list) = Some(&plan).filter(|_| !self.shell).and_then(listing::on_host) {
             let mut out = std::io::stdout().lock();
             out.write_all(&list).map_err(Error::file("write", "the standard output"))?;
@@ -70,7 +82,7 @@ impl Args {
             plan.binaries.iter().any(|binary| !binary.harness || Arguments::parse(&binary.arguments).verbatim);
         let transparent = self.shell || (verbatim && plan.binaries.len() == 1 && requests.len() == 1);
         let shell = if self.shell || self.shell_on_failure {
-            Some(shell::prepare(&requests, &mut plan, &mut bring, &cache)?)
+            Some(shell::prepare(&requests, &mut plan, &mut bring, &source, &cache)?)
         } else {
             None
         };
@@ -101,8 +113,14 @@ impl Args {
             None => temporary.path().to_path_buf(),
         };
         let limit = Duration::from_secs;
+        let init = match init {
+            Some(init) => init,
+            None => source.init(&cache)?,
+        };
         let mut job = Job {
             plan,
+            source,
+            init,
             bring,
             modules: self.modules.clone(),
             modules_directory: self.modules_directory.clone(),
@@ -144,11 +162,20 @@ impl Args {
         if self.results.is_none() && (self.keep || worth_keeping) {
             eprintln!("kept: {}", temporary.keep().display());
         }
-        Ok(exit_code(&matrix, transparent))
+        Ok(verdict::exit_code(&matrix, transparent))
+    }
+
+    /// Returns the guests' architecture: the requested one, that of the binary, or this machine's.
+    fn architecture(&self) -> Result<Arch> {
+        let of_binary = || {
+            let path = search(Path::new(self.command.first()?), &Source::own()).ok()??;
+            if path.is_file() { Arch::of_executable(&arch::start(&path).ok()?) } else { None }
+        };
+        Ok(self.arch.or_else(of_binary).unwrap_or(Arch::OWN))
     }
 
     /// Returns the plan of the guests, and the files it needs.
-    fn work(&self) -> Result<(Plan, Vec<PathBuf>)> {
+    fn work(&self, source: &Source) -> Result<Work> {
         let mut plan = Plan {
             test_seconds: self.test_timeout,
             output_limit: self.output_limit,
@@ -157,13 +184,16 @@ impl Args {
         };
         let mut bring = Vec::new();
         for path in &self.bring {
-            bring.push(found(path)?);
+            bring.push(found(path, source)?);
         }
+        let mut init = None;
         // Variables that control Rust programs.
         plan.environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("RUST_")));
         match self.command.split_first() {
-            Some((program, arguments)) => self.one_binary(&mut plan, &mut bring, Path::new(program), arguments)?,
-            None if self.is_workspace() => self.workspace(&mut plan, &mut bring)?,
+            Some((program, arguments)) => {
+                self.one_binary(source, &mut plan, &mut bring, Path::new(program), arguments)?;
+            }
+            None if self.is_workspace() => init = self.workspace(source, &mut plan, &mut bring)?,
             None => {}
         }
         // The search path of the host's dynamic loader: its libraries have the same paths in the guest.
@@ -178,7 +208,7 @@ impl Args {
         if self.coverage.is_some() {
             coverage::request(&mut plan);
         }
-        Ok((plan, bring))
+        Ok(Work { plan, bring, init })
     }
 
     /// Returns true if the run concerns the workspace of the current directory. A shell needs none.
@@ -188,13 +218,15 @@ impl Args {
 
     fn one_binary(
         &self,
+        source: &Source,
         plan: &mut Plan,
         bring: &mut Vec<PathBuf>,
         program: &Path,
         arguments: &[OsString],
     ) -> Result<()> {
-        let path = found(program)?;
-        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let path = found(program, source)?;
+        let host = source.on_host(&path);
+        let bytes = std::fs::read(&host).map_err(Error::file("read", &host))?;
         let harness = !self.plain && libtest::is_harness(&bytes);
         if self.shard.is_some() && !harness {
             return Err(Error::NoTests { path });
@@ -226,12 +258,19 @@ impl Args {
         Ok(())
     }
 
-    fn workspace(&self, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<()> {
+    /// Builds the workspace. Returns the executable for process 1 if the workspace has this program, and it was built
+    /// for another architecture.
+    fn workspace(&self, source: &Source, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<Option<PathBuf>> {
         let (tests, packages): (Vec<_>, Vec<_>) = self.exclude.iter().cloned().partition(|name| name.contains("::"));
         let mut extra: Vec<String> =
             packages.into_iter().flat_map(|package| ["--exclude".to_owned(), package]).collect();
         extra.extend(self.cargo_arg.iter().cloned());
-        let mut suite = suite::build(self.unit_tests, &extra)?;
+        let foreign = source.arch.is_foreign();
+        if foreign {
+            base::require(source.arch)?;
+            extra.extend(["--target".to_owned(), source.arch.target().to_owned()]);
+        }
+        let mut suite = suite::build(self.unit_tests, &extra, &base::variables(source))?;
         for test in tests {
             let before = suite.binaries.len();
             suite.binaries.retain(|binary| !is_named(&binary.label, &test));
@@ -254,12 +293,12 @@ impl Args {
                 binary.arguments.clone_from(&arguments);
             }
         }
-        Ok(())
+        Ok(suite.this_program.filter(|_| foreign))
     }
 
     fn print_report(&self, matrix: &Matrix, detail: Detail) -> Result<()> {
         if let Some(path) = &self.junit {
-            write_junit(matrix, path)?;
+            verdict::write_junit(matrix, path)?;
         }
         if detail == Detail::Output {
             // The program's output is already on stdout; print only what it does not contain.
@@ -269,50 +308,9 @@ impl Args {
             }
             return Ok(());
         }
-        print_verdict(matrix, detail == Detail::Kernels);
+        verdict::print(matrix, detail == Detail::Kernels);
         Ok(())
     }
-}
-
-impl Action {
-    fn run(&self) -> Result<ExitCode> {
-        match self {
-            Self::Saved { clear } => {
-                let cache = Cache::open()?;
-                print!("{}", if *clear { saved::clear(&cache)? } else { saved::list(&cache)? });
-                Ok(ExitCode::SUCCESS)
-            }
-            Self::MergeJunit { files, output, kernels } => {
-                let matrix = merge::merge(files, kernels)?;
-                if let Some(path) = output {
-                    write_junit(&matrix, path)?;
-                }
-                for guest in &matrix.guests {
-                    println!("{}", lines::guest(guest));
-                }
-                print_verdict(&matrix, true);
-                Ok(exit_code(&matrix, false))
-            }
-        }
-    }
-}
-
-fn write_junit(matrix: &Matrix, path: &Path) -> Result<()> {
-    std::fs::write(path, junit::xml(matrix)?).map_err(Error::file("write", path))
-}
-
-/// Prints the failures, the table if it is wanted, and the result.
-fn print_verdict(matrix: &Matrix, with_table: bool) {
-    let mut failures = matrix.guests.iter().flat_map(lines::failures).peekable();
-    if failures.peek().is_some() {
-        println!();
-        failures.for_each(|text| print!("{text}"));
-        println!();
-    }
-    if with_table {
-        println!("{}", table::draw(matrix, std::io::stdout().is_terminal()));
-    }
-    print!("{}", lines::verdict(matrix));
 }
 
 /// Returns true if `PACKAGE::TEST` or `PACKAGE::*` names the binary with this label.
@@ -323,42 +321,32 @@ fn is_named(label: &str, name: &str) -> bool {
     }
 }
 
-fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
-    if interrupt::seen() {
-        return ExitCode::from(130);
-    }
-    if transparent
-        && let [guest] = matrix.guests.as_slice()
-        && let Some(code) = guest.exit_code
-        && guest.end == crate::report::End::Clean
-    {
-        return ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1));
-    }
-    if matrix.guests.is_empty() && matrix.problems.is_empty() && matrix.absent.iter().all(|(_, _, named)| !named) {
-        return ExitCode::from(NO_KERNEL);
-    }
-    if matrix.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::file("find", path))
 }
 
-/// Returns a path as it is, or the path of a program that is found by name in PATH, as a shell does.
-fn found(path: &Path) -> Result<PathBuf> {
+/// Returns a path as it is, or the path in the guest of a program that is found by name in PATH, as a shell does. An
+/// executable of another architecture than the guest's is an error.
+fn found(path: &Path, source: &Source) -> Result<PathBuf> {
+    let Some(found) = search(path, source)? else {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(Error::File { attempt: "find", path: path.to_path_buf(), source });
+    };
+    source.arch.check(&source.on_host(&found))?;
+    Ok(found)
+}
+
+fn search(path: &Path, source: &Source) -> Result<Option<PathBuf>> {
     let whole = absolute(path)?;
-    if whole.exists() {
-        return Ok(whole);
+    if source.on_host(&whole).exists() {
+        return Ok(Some(whole));
     }
-    if path.components().count() == 1 {
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        if let Some(program) =
-            std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file())
-        {
-            return Ok(program);
-        }
+    if path.components().count() > 1 {
+        return Ok(None);
     }
-    Err(Error::File { attempt: "find", path: path.to_path_buf(), source: std::io::ErrorKind::NotFound.into() })
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = || std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file());
+    Ok(source.program(path).or_else(in_path))
 }
 
 #[cfg(test)]

@@ -53,6 +53,38 @@ pub enum Error {
         /// Similar names.
         advice: String,
     },
+    /// The standard library of a target is not installed.
+    #[error("Rust's standard library for {target} is not installed: run rustup target add {target}")]
+    NoTarget {
+        /// The target.
+        target: &'static str,
+    },
+    /// The libraries of another architecture are not available.
+    #[error("no libraries for {arch}; --sysroot names a directory that has them")]
+    NoSysroot {
+        /// The architecture.
+        arch: &'static str,
+        /// The reason.
+        source: Box<Error>,
+    },
+    /// The program for process 1 of a guest of another architecture is not available.
+    #[error("process 1 of the guest cannot be built for {arch}: {why}; {variable} names an executable to use instead")]
+    NoInit {
+        /// The architecture.
+        arch: &'static str,
+        /// The reason.
+        why: String,
+        /// The environment variable.
+        variable: &'static str,
+    },
+    /// The machine of an architecture lacks something.
+    #[error("{arch}: {why}")]
+    Machine {
+        /// The architecture.
+        arch: &'static str,
+        /// The reason, and the remedy.
+        why: &'static str,
+    },
     /// A file is not usable.
     #[error("{}: {why}", path.display())]
     Unusable {

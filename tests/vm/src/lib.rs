@@ -15,6 +15,9 @@
 //! ```
 
 mod accel;
+mod apt;
+mod arch;
+mod base;
 mod cache;
 pub mod cli;
 mod compat;
@@ -51,6 +54,8 @@ mod tool;
 mod version;
 
 pub use accel::{Choice, Decision, decide};
+pub use arch::Arch;
+pub use base::Source;
 pub use cache::Cache;
 pub use error::{Error, Result};
 pub use qemu::{Accelerator, Machine};

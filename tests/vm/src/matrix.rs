@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::accel::{self, Choice};
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::coverage;
 use crate::error::{Error, Result, chain};
@@ -31,6 +32,10 @@ use crate::start::{FIRST_CONSOLE, Packing, Starter};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) plan: Plan,
+    /// The libraries and programs of the guests' architecture.
+    pub(crate) source: Source,
+    /// The executable that becomes process 1.
+    pub(crate) init: PathBuf,
     /// The tests' files; each guest's other files are added per kernel.
     pub(crate) bring: Vec<PathBuf>,
     /// The kernel modules that each guest loads, and the directory of those of given images.
@@ -78,7 +83,7 @@ impl Job {
         let mut kernels = VecDeque::new();
         for request in requests {
             let name = unique_name(request.to_string(), kernels.iter().map(|(name, _)| name));
-            match kernel::obtain(request, cache, self.refresh) {
+            match kernel::obtain(request, self.source.arch, cache, self.refresh) {
                 Ok(kernel) => kernels.push_back((name, kernel)),
                 Err(error) => {
                     screen.say(&format!("{name:<8} {error}"));
@@ -86,8 +91,13 @@ impl Job {
                 }
             }
         }
+        let arch = self.source.arch;
+        if self.max_cpus > self.cpus && !arch.has_absent_cpus() {
+            let why = "QEMU's machine cannot have CPUs that are absent at boot: omit --max-cpus";
+            return Err(Error::Machine { arch: arch.name(), why });
+        }
         let Some((_, first)) = kernels.front() else { return Ok(matrix) };
-        let decision = accel::decide(self.choice, first, cache)?;
+        let decision = accel::decide(self.choice, arch, first, cache)?;
         screen.say(&format!("accelerator: {} ({})", decision.accelerator, decision.reason));
         let order: Vec<String> = kernels.iter().map(|(name, _)| name.clone()).collect();
         let queue = Mutex::new(kernels);
@@ -145,7 +155,13 @@ impl Job {
         let line = screen.guest(name);
         let (plan, tree) = self.files(kernel, cache)?;
         let memory_mib = self.memory(tree.size())?;
-        let machine = Machine { cpus: self.cpus, max_cpus: self.max_cpus, memory_mib, append: self.append.clone() };
+        let machine = Machine {
+            arch: self.source.arch,
+            cpus: self.cpus,
+            max_cpus: self.max_cpus,
+            memory_mib,
+            append: self.append.clone(),
+        };
         let packing = Packing::new(tree, &folder);
         let recipe = Recipe {
             name,
@@ -225,19 +241,19 @@ impl Job {
     /// Returns the guest's files, and the plan with the missing libraries filled in.
     fn files(&self, kernel: &Kernel, cache: &Cache) -> Result<(Plan, Tree)> {
         let mut plan = self.plan.clone();
-        let mut tests = Tree::new(self.keep_debug);
+        let mut tests = Tree::of(self.source.arch, self.source.sysroot.clone(), self.keep_debug);
         for binary in &mut plan.binaries {
             binary.missing = tests.bring(Path::new(&binary.path))?;
         }
         for path in &self.bring {
             tests.bring(path)?;
         }
-        let mut tree = prepare::base(kernel, self.keep_debug)?;
+        let mut tree = prepare::base(kernel, &self.source, &self.init, self.keep_debug)?;
         tree.merge(tests);
         if !self.modules.is_empty() {
             let directory = match &self.modules_directory {
                 Some(directory) if kernel.packages.is_empty() => directory.clone(),
-                _ => kernel::modules(kernel, cache)?,
+                _ => kernel::modules(kernel, self.source.arch, cache)?,
             };
             modules::add(&self.modules, &directory, kernel.release.as_deref(), &mut tree)?;
         }

@@ -6,6 +6,7 @@ use std::io::BufWriter;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::base::Source;
 use crate::error::{Error, Result};
 use crate::initramfs::Tree;
 use crate::kernel::Kernel;
@@ -20,39 +21,46 @@ const ETC: &[(&str, &str)] = &[
     ("/etc/hostname", "guest\n"),
 ];
 
-/// Files of the host that a guest has at the same path: the names of services; the dynamic loader's cache, which lists
-/// libraries in other directories; the name service's plug-ins, which before glibc 2.34 are separate libraries.
-const HOST: &[&str] =
-    &["/etc/services", "/etc/protocols", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/gai.conf"];
+/// Files of the host that a guest has at the same path: the names of services.
+const HOST: &[&str] = &["/etc/services", "/etc/protocols", "/etc/gai.conf", "/etc/ld.so.conf", "/etc/ld.so.conf.d"];
+
+/// The dynamic loader's cache, which lists libraries in other directories. It is for the host's own libraries only.
+const OF_THE_LIBRARIES: &[&str] = &["/etc/ld.so.cache"];
 
 /// Returns a guest's files without any test.
 ///
 /// # Errors
-/// If this executable, which becomes process 1, cannot be read.
-pub fn base(kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
-    let mut tree = Tree::new(keep_debug);
+/// If `init`, which becomes process 1, cannot be read.
+pub fn base(kernel: &Kernel, source: &Source, init: &Path, keep_debug: bool) -> Result<Tree> {
+    let mut tree = Tree::of(source.arch, source.sysroot.clone(), keep_debug);
     for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/var", "/usr/bin"] {
         tree.folder(folder);
     }
     // The merged /usr that every current distribution has; an older host's own directories take precedence.
     for name in ["bin", "sbin", "lib", "lib64"] {
         let path = Path::new("/").join(name);
-        if path.exists() {
+        if tree.has(&path) {
             tree.bring_place(&path)?;
         }
     }
-    for path in HOST.iter().map(Path::new).filter(|path| path.exists()) {
-        tree.bring(path)?;
+    let own: &[&str] = if source.arch.is_foreign() { &[] } else { OF_THE_LIBRARIES };
+    for path in HOST.iter().chain(own).map(Path::new) {
+        if tree.has(path) {
+            tree.bring(path)?;
+        }
     }
     for (path, text) in ETC {
         tree.write(*path, *text);
     }
-    for library in name_service_libraries() {
+    if let Some(library) = name_service_library(source, &tree) {
         tree.bring(&library)?;
     }
-    let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
-    tree.bring(&me)?;
-    tree.link("/init", &me);
+    let missing = tree.bring(init)?;
+    if !missing.is_empty() {
+        let why = format!("process 1 of the guest needs {}, which is not there", missing.join(", "));
+        return Err(Error::Unusable { path: init.to_path_buf(), why });
+    }
+    tree.link("/init", init);
     if let (Some(config), Some(release)) = (&kernel.config, &kernel.release) {
         tree.copy(config, Path::new("/boot").join(format!("config-{release}")))?;
     }
@@ -60,15 +68,14 @@ pub fn base(kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Returns the paths of `libnss_files.so.2` and `libnss_dns.so.2` beside the C library, if they exist. Only
-/// nsswitch.conf refers to them.
-fn name_service_libraries() -> Vec<PathBuf> {
-    ["/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"]
+/// Returns the path of the name service's plug-in beside the C library. Before glibc 2.34 it is a separate library, to
+/// which only nsswitch.conf refers.
+fn name_service_library(source: &Source, tree: &Tree) -> Option<PathBuf> {
+    let own = Path::new("/lib").join(source.arch.multiarch());
+    [own.as_path(), Path::new("/usr/lib64"), Path::new("/lib64"), Path::new("/usr/lib")]
         .iter()
-        .map(|folder| Path::new(folder).join("libnss_files.so.2"))
-        .find(|path| path.exists())
-        .into_iter()
-        .collect()
+        .map(|folder| folder.join("libnss_files.so.2"))
+        .find(|path| tree.has(path))
 }
 
 /// The packed tree's file name.

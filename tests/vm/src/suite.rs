@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 use crate::libtest;
 use crate::plan::Binary;
 
+/// The manifest of this program's package.
+pub(crate) const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
 /// The result of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Suite {
@@ -17,6 +20,8 @@ pub struct Suite {
     pub binaries: Vec<Binary>,
     /// The programs, by target name. Tests find them as `CARGO_BIN_EXE_NAME` and as `NAME_BIN`.
     pub programs: BTreeMap<String, PathBuf>,
+    /// This program's own executable, if its package is in the workspace.
+    pub(crate) this_program: Option<PathBuf>,
     /// The packages' directories that tests may read: the `tests` directory of each.
     pub folders: BTreeSet<PathBuf>,
 }
@@ -49,18 +54,19 @@ struct Profile {
 }
 
 /// Builds the workspace around the current directory. `extra` is passed to cargo unchanged (`--exclude`, `--release`,
-/// `--features`).
+/// `--features`), `environment` is added to its own.
 ///
 /// Collects the integration tests, and with `unit_tests` the unit tests too. Unit tests do not depend on the kernel, so
 /// running them in slow software emulation gains nothing.
 ///
 /// # Errors
 /// If cargo is not installed or the build fails; cargo's own messages are already on stderr.
-pub fn build(unit_tests: bool, extra: &[String]) -> Result<Suite> {
+pub(crate) fn build(unit_tests: bool, extra: &[String], environment: &[(String, String)]) -> Result<Suite> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
         .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
         .args(extra)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -79,6 +85,11 @@ pub fn build(unit_tests: bool, extra: &[String]) -> Result<Suite> {
         binary.harness = libtest::is_harness(&bytes);
     }
     Ok(suite)
+}
+
+/// Returns this program's executable in cargo's messages.
+pub(crate) fn this_program(messages: &str) -> Option<PathBuf> {
+    gathered(messages, false).this_program
 }
 
 fn gathered(messages: &str, unit_tests: bool) -> Suite {
@@ -107,6 +118,9 @@ fn gathered(messages: &str, unit_tests: bool) -> Suite {
                 ..Binary::default()
             });
         } else if is("bin") {
+            if artifact.manifest_path == Path::new(MANIFEST) {
+                suite.this_program = Some(executable.clone());
+            }
             suite.programs.insert(artifact.target.name.clone(), executable.clone());
         }
     }

@@ -89,21 +89,35 @@ const SUITE: &[&str] = &[
     "--env=PERF_READER_HOTPLUG=1",
 ];
 
-/// The loader of musl, the other C library, at the path that its programs name.
-const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
+/// The architecture of this machine, and the other one that guests can have.
+const OWN: &str = std::env::consts::ARCH;
+const ARM64: &str = "aarch64";
 
-/// Returns the suite's arguments on this machine.
+/// Returns the suite's arguments for guests of an architecture.
 ///
-/// Without musl on the machine no guest has it either. A test that is ignored in all guests would fail the matrix, so
-/// the test of musl is skipped.
-fn suite() -> Vec<String> {
-    let musl = if Path::new(MUSL).exists() {
-        format!("--bring={MUSL}")
+/// Without musl on the machine no guest like it has it either. A test that is ignored in all guests would fail the
+/// matrix, so the test of musl is skipped. The files of another architecture's guests are not this machine's.
+fn suite(arch: &str) -> Vec<String> {
+    // The loader of musl, the other C library, at the path that its programs name.
+    let musl = format!("/lib/ld-musl-{arch}.so.1");
+    let musl = if arch != OWN || Path::new(&musl).exists() {
+        format!("--bring={musl}")
     } else {
-        eprintln!("xtask: {MUSL} is not on this machine (package musl): every_c_library_in_use_is_traced is skipped");
+        eprintln!("xtask: {musl} is not on this machine (package musl): every_c_library_in_use_is_traced is skipped");
         "--skip=every_c_library_in_use_is_traced".to_owned()
     };
     ON_THE_HOST.iter().chain(SUITE).map(|&word| word.to_owned()).chain([musl]).collect()
+}
+
+/// Returns the architecture that the VM command's arguments name: the last one, if there are several.
+fn arch_in(words: &[OsString]) -> String {
+    let mut arch = OWN.to_owned();
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let value = word.strip_prefix("--arch=").or_else(|| (word == "--arch").then(|| words.next()).flatten());
+        arch = value.map_or(arch, str::to_owned);
+    }
+    if arch == "arm64" { ARM64.to_owned() } else { arch }
 }
 
 /// Replaces this process with the VM command. Returns only if the command could not be started.
@@ -116,7 +130,7 @@ pub(crate) fn run(_accepted: &Args) -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().skip_while(|word| word != "vm").skip(1).collect();
     let mut command = Command::new(&program);
     if !typed.iter().any(|word| word == "--") {
-        command.args(suite());
+        command.args(suite(&arch_in(&typed)));
     }
     let error = command.args(typed).exec();
     refuse(&format!("cannot run {}: {error}", program.display()))
@@ -127,7 +141,30 @@ pub(crate) fn matrix() -> tools::Result {
     if let Some(why) = no_emulator() {
         return Ok(Outcome::Skipped(why));
     }
-    on_all_kernels(&suite().iter().map(String::as_str).collect::<Vec<_>>())
+    on_all_kernels(&suite(OWN).iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Runs the tests of the libraries on one kernel for arm64. The suite of the command line takes much longer to build and
+/// to emulate: `cargo xtask vm --arch aarch64 --kernel 6.12` runs all.
+pub(crate) fn arm64() -> tools::Result {
+    const EMULATOR: &str = "qemu-system-aarch64";
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    const LIBRARIES: &[&str] = &["--arch=aarch64", "--kernel=6.12", "--exclude=cutaway-cli", "--exclude=xtask"];
+    if OWN == ARM64 {
+        return Ok(Outcome::Skipped("the other runs are on arm64 already".to_owned()));
+    }
+    if !tools::works(EMULATOR, &["--version"]) {
+        return Ok(Outcome::Skipped(format!("{EMULATOR} is not on this machine")));
+    }
+    let directory = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let directory = directory.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !directory.is_ok_and(|directory| Path::new(&directory).exists()) {
+        return Ok(Outcome::Skipped(format!("Rust's {TARGET} is not installed (rustup target add {TARGET})")));
+    }
+    let suite = suite(ARM64);
+    let built = |word: &&str| !LIBRARIES.iter().any(|excluded| word.starts_with(&format!("{excluded}::")));
+    let words: Vec<_> = suite.iter().map(String::as_str).filter(built).chain(LIBRARIES.iter().copied()).collect();
+    on_all_kernels(&words)
 }
 
 /// Excludes the remaining tests that do not test the readers.
@@ -269,6 +306,15 @@ mod tests {
                     || tests.join(format!("{binary}.rs")).exists()
                     || tests.join(binary).join("main.rs").exists())
         })
+    }
+
+    #[test]
+    fn architecture_is_found_among_the_arguments() {
+        let of = |words: &[&str]| arch_in(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of(&["--kernel", "6.1"]), OWN);
+        assert_eq!(of(&["--arch", "aarch64", "--kernel", "6.1"]), "aarch64");
+        assert_eq!(of(&["--arch=x86_64", "--arch=arm64"]), "aarch64");
+        assert!(suite("aarch64").contains(&"--bring=/lib/ld-musl-aarch64.so.1".to_owned()) || OWN == ARM64);
     }
 
     /// A name that skips no test is the old name of a renamed test, which now runs where it must not.

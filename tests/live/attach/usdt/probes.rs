@@ -5,10 +5,20 @@ use std::{arch::asm, hint::black_box, sync::atomic::AtomicU16};
 
 use cutaway::{Link, Loaded, Object, Usdt, features};
 
+/// Assembles in the syntax that compilers use for the arguments of probes.
+#[cfg(target_arch = "x86_64")]
+macro_rules! assemble {
+    ($($all:tt)*) => { asm!($($all)* options(att_syntax, nostack, preserves_flags)) };
+}
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! assemble {
+    ($($all:tt)*) => { asm!($($all)* options(nostack, preserves_flags)) };
+}
+
 /// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, and their operands.
 macro_rules! probe {
     ($name:literal, $semaphore:literal, $arguments:literal, $($operands:tt)*) => {
-        asm!(
+        assemble!(
             "990: nop",
             ".pushsection .note.stapsdt, \"\", \"note\"",
             ".balign 4",
@@ -28,7 +38,6 @@ macro_rules! probe {
             ".popsection",
             ".endif",
             $($operands)*
-            options(att_syntax, nostack, preserves_flags)
         )
     };
 }
@@ -41,15 +50,40 @@ pub(super) fn many(number: i32, text: &[u8; 8], index: usize) {
     // The note alone does not keep a variable alive.
     black_box(&COUNTER);
     // SAFETY: a `nop`, and a note that is not code.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         probe!("many", "0", "-4@{number:e} 8@{text} -1@-1({text},{index},4) 2@3({text}) -8@$-9 4@$0x10 4@{counter}(%rip) 8f@%xmm0",
             number = in(reg) number, text = in(reg) text, index = in(reg) index, counter = sym COUNTER,
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        probe!("many", "0", "-4@{number:w} 8@{text} -1@[{next},-1] 2@[{text}, 3] -8@-9 4@16 4@[{counter}] 8f@d0",
+            number = in(reg) number, text = in(reg) text, next = in(reg) text.as_ptr().wrapping_add(4 * index),
+            counter = in(reg) &raw const COUNTER,
+        );
+    }
+}
+
+/// Has arguments in memory with an index register: each scale, without a scale, and without a base. On arm64 compilers
+/// write no index register; there the same values are at a base.
+#[inline(never)]
+#[cfg(target_arch = "aarch64")]
+pub(super) fn indexed(table: &[u64; 4], index: usize) {
+    let at = |bytes: usize| table.as_ptr().cast::<u8>().wrapping_add(bytes * index);
+    // SAFETY: as above.
+    unsafe {
+        probe!("indexed", "0", "1@[{one}] -1@[{one}, 0] 2@[{two},2] -4@[{four},-4] 8@[{eight}] 8@[{table},8] 8@[{table}, 16] 8f@d1 16@v1.4s 4@{index:w} 8@[{table}] -2@-7",
+            one = in(reg) at(1), two = in(reg) at(2), four = in(reg) at(4), eight = in(reg) at(8),
+            table = in(reg) table, index = in(reg) index,
         );
     }
 }
 
 /// Has arguments in memory with an index register: each scale, without a scale, and without a base.
 #[inline(never)]
+#[cfg(target_arch = "x86_64")]
 pub(super) fn indexed(table: &[u64; 4], index: usize) {
     let half = table.as_ptr() as usize / 2;
     // SAFETY: as above.

@@ -55,7 +55,8 @@ fn usdt_arguments_are_read_in_every_layout() {
                 word(0),
                 -7,
             ];
-            if !reads_index {
+            // On arm64 the arguments have no index register.
+            if !reads_index && cfg!(target_arch = "x86_64") {
                 for at in [0, 1, 2, 3, 4, 6] {
                     (arguments[at], errors[at]) = (0, einval);
                 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::accel::Choice;
+use crate::arch::Arch;
 use crate::kernel::Request;
 use crate::modules;
 use crate::slice::Slice;
@@ -38,11 +39,24 @@ pub struct Args {
     /// Default without --image: 5.10, 6.1, 6.12 and newest.
     #[arg(long = "kernel", value_name = "VERSION", verbatim_doc_comment)]
     pub(super) kernels: Vec<Request>,
-    /// File of a kernel image, a bzImage (repeatable)
+    /// File of a kernel image (repeatable)
     ///
-    /// The kernel may be of any distribution.
+    /// A bzImage for x86_64, an Image for aarch64, of any distribution.
     #[arg(long = "image", value_name = "FILE")]
     pub(super) images: Vec<PathBuf>,
+    /// Architecture of the guests: x86_64, aarch64
+    ///
+    /// Default: that of BINARY, or else this machine's. Without BINARY, the
+    /// workspace is built for it. Guests of another architecture are
+    /// emulated.
+    #[arg(long, value_name = "ARCH", value_enum, hide_possible_values = true, verbatim_doc_comment)]
+    pub(super) arch: Option<Arch>,
+    /// Directory with another architecture's libraries
+    ///
+    /// The guest has its files at /. Default: packages of the distribution,
+    /// through apt.
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    pub(super) sysroot: Option<PathBuf>,
     /// Number of CPUs of each guest
     ///
     /// From 1 to 255.
@@ -251,6 +265,19 @@ pub struct Args {
 /// Another action than a run.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
+    /// Print cargo's variables for an architecture
+    ///
+    /// They are lines for a shell: the linker, its options, and this program as
+    /// the runner. Without them, `cargo test --target` needs a C toolchain.
+    #[command(verbatim_doc_comment)]
+    Env {
+        /// The architecture: x86_64, aarch64
+        #[arg(long, value_name = "ARCH", value_enum, hide_possible_values = true)]
+        arch: Arch,
+        /// Directory with another architecture's libraries
+        #[arg(long, value_name = "DIR")]
+        sysroot: Option<PathBuf>,
+    },
     /// List the saved guests, or remove them
     Saved {
         /// Remove the saved guests that no run uses

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::kernel::Request;
@@ -17,9 +18,15 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const LISTED: usize = 10;
 
 /// Returns the shell. Adds its program to the guest's files, and its variables to the environment.
-pub(super) fn prepare(requests: &[Request], plan: &mut Plan, bring: &mut Vec<PathBuf>, cache: &Cache) -> Result<Shell> {
+pub(super) fn prepare(
+    requests: &[Request],
+    plan: &mut Plan,
+    bring: &mut Vec<PathBuf>,
+    source: &Source,
+    cache: &Cache,
+) -> Result<Shell> {
     let [kernel] = requests else { return Err(Error::NotOneKernel) };
-    let program = shell::find(cache, &|text| eprintln!("{text}"))?;
+    let program = shell::find(source, cache, &|text| eprintln!("{text}"))?;
     let window = shell::window();
     if window.is_some() {
         let terminal = std::env::var("TERM").unwrap_or_else(|_| "linux".to_owned());

@@ -15,21 +15,21 @@ pub(super) struct Differences {
 pub(super) fn compare(before: &Report, now: &Report, allow: f64) -> Differences {
     let mut found = Differences::default();
     for kernel in &now.kernels {
-        match before.kernels.iter().find(|old| old.kernel == kernel.kernel) {
+        match before.kernels.iter().find(|old| old.is_like(kernel)) {
             Some(old) => on_kernel(old, kernel, allow, &mut found),
-            None => found.noted.push(format!("{}: not in the baseline", kernel.kernel)),
+            None => found.noted.push(format!("{}: not in the baseline", kernel.title())),
         }
     }
     for old in &before.kernels {
-        if !now.kernels.iter().any(|kernel| kernel.kernel == old.kernel) {
-            found.noted.push(format!("{}: in the baseline, but not in this run", old.kernel));
+        if !now.kernels.iter().any(|kernel| kernel.is_like(old)) {
+            found.noted.push(format!("{}: in the baseline, but not in this run", old.title()));
         }
     }
     found
 }
 
 fn on_kernel(old: &OnKernel, now: &OnKernel, allow: f64, found: &mut Differences) {
-    let at = &now.kernel;
+    let at = &now.title();
     if old.release != now.release {
         let name = |on: &OnKernel| on.release.clone().unwrap_or_else(|| "unknown".to_owned());
         found.noted.push(format!("{at}: the kernel is {}; in the baseline it was {}", name(now), name(old)));
@@ -100,11 +100,14 @@ fn exceeds(old: u64, now: u64, allow: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
+
+    const OTHER: Arch = if matches!(Arch::OWN, Arch::X86_64) { Arch::Aarch64 } else { Arch::X86_64 };
 
     fn report(loads: bool, instructions: u64) -> Report {
         let program = Program { name: "p".into(), loads, instructions: Some(instructions), ..Program::default() };
         let object = Verdict { object: "a.o".into(), loads, programs: vec![program], ..Verdict::default() };
-        let on = OnKernel { kernel: "6.1".into(), objects: vec![object], ..OnKernel::default() };
+        let on = OnKernel { objects: vec![object], ..OnKernel::new("6.1", Arch::OWN) };
         Report { kernels: vec![on], skipped: vec![] }
     }
 
@@ -113,6 +116,20 @@ mod tests {
         assert_eq!(compare(&report(true, 100), &report(true, 105), 5.0), Differences::default());
         let found = compare(&report(true, 99), &report(true, 105), 5.0);
         assert_eq!(found.worse, ["6.1: a.o: p: 105 instructions, 99 in the baseline (allowed: 5 % more)"]);
+    }
+
+    #[test]
+    fn architectures_are_compared_each_with_itself() {
+        let mut other = report(true, 1);
+        other.kernels[0].arch = OTHER;
+        let found = compare(&report(true, 1), &other, 5.0);
+        assert_eq!(found.worse, [""; 0]);
+        assert_eq!(
+            found.noted,
+            [format!("6.1 ({OTHER}): not in the baseline"), "6.1: in the baseline, but not in this run".to_owned()]
+        );
+        let found = compare(&other, &Report { kernels: vec![other.kernels[0].clone()], skipped: vec![] }, 5.0);
+        assert_eq!(found, Differences::default());
     }
 
     #[test]

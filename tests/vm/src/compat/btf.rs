@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Request};
 
@@ -40,11 +41,20 @@ impl FromStr for Given {
     }
 }
 
+/// Returns the name by which `--btf` refers to a kernel. With several architectures in a run it includes the kernel's.
+pub(super) fn name(request: &Request, arch: Arch, several: bool) -> String {
+    if several { format!("{request}/{arch}") } else { request.to_string() }
+}
+
 /// Refuses a file for a kernel that the run does not have.
-pub(super) fn check(all: &[Given], requests: &[Request]) -> Result<()> {
+pub(super) fn check(all: &[Given], requests: &[Request], archs: &[Arch]) -> Result<()> {
+    let is_known = |kernel: &str| {
+        let names = |request| archs.iter().map(move |&arch| name(request, arch, archs.len() > 1));
+        requests.iter().flat_map(names).any(|name| name == kernel)
+    };
     for given in all {
         if let Given::File(kernel, file) = given
-            && !requests.iter().any(|request| request.to_string() == *kernel)
+            && !is_known(kernel)
         {
             let why = format!("--btf names the kernel {kernel}, which is not among those of this run");
             return Err(Error::Unusable { path: file.clone(), why });
@@ -53,7 +63,7 @@ pub(super) fn check(all: &[Given], requests: &[Request]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the BTF for the kernel that was requested by `name`. A file for this kernel precedes directories.
+/// Returns the BTF for the kernel that has this [`name`]. A file for this kernel precedes directories.
 pub(super) fn choose(all: &[Given], name: &str, kernel: &Kernel) -> Chosen {
     let mut directories = Vec::new();
     for given in all {
@@ -124,7 +134,20 @@ mod tests {
     #[test]
     fn file_for_a_kernel_of_no_run_is_refused() {
         let all = [Given::File("5.10".into(), "f".into())];
-        assert!(check(&all, &["6.1".parse().unwrap()]).is_err());
-        assert!(check(&all, &["5.10".parse().unwrap()]).is_ok());
+        assert!(check(&all, &["6.1".parse().unwrap()], &[Arch::OWN]).is_err());
+        assert!(check(&all, &["5.10".parse().unwrap()], &[Arch::OWN]).is_ok());
+    }
+
+    #[test]
+    fn several_architectures_are_told_apart() {
+        let five: Request = "5.10".parse().unwrap();
+        let of = |text: &str| vec![Given::File(text.into(), "f".into())];
+        assert!(check(&of("5.10"), std::slice::from_ref(&five), &Arch::ALL).is_err(), "of which one?");
+        let all = of("5.10/aarch64");
+        assert!(check(&all, std::slice::from_ref(&five), &Arch::ALL).is_ok());
+        assert!(check(&all, std::slice::from_ref(&five), &[Arch::Aarch64]).is_err());
+        let chosen = |arch| choose(&all, &name(&five, arch, true), &kernel(None)).file;
+        assert_eq!(chosen(Arch::Aarch64), Some("f".into()));
+        assert_eq!(chosen(Arch::X86_64), None);
     }
 }

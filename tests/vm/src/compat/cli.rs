@@ -1,6 +1,7 @@
 //! The command line of `compat`.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +12,8 @@ use super::guests::Lab;
 use super::verdict::{OnKernel, Report};
 use super::{baseline, btf, objects, show, table};
 use crate::accel::Choice;
+use crate::arch::Arch;
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
 use crate::interrupt;
@@ -36,15 +39,27 @@ struct Args {
     /// Default without --image: 5.10, 6.1, 6.12 and newest.
     #[arg(long = "kernel", value_name = "VERSION")]
     kernels: Vec<Request>,
-    /// File of a kernel image, a bzImage (repeatable)
+    /// File of a kernel image (repeatable)
+    ///
+    /// A bzImage for x86_64, an Image for aarch64.
     #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
+    /// Architectures: x86_64, aarch64 (comma-separated)
+    ///
+    /// Default: this machine's. Guests of another architecture are emulated.
+    #[arg(long, value_name = "ARCH", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    arch: Vec<Arch>,
+    /// Directory with another architecture's libraries
+    ///
+    /// Default: packages of the distribution, through apt.
+    #[arg(long, value_name = "DIR")]
+    sysroot: Option<PathBuf>,
     /// BTF for kernels that have none (repeatable)
     ///
     /// KERNEL is written as in --kernel, or is the file name of an --image.
-    /// DIR has a file RELEASE.btf for each kernel, by the output of
-    /// `uname -r`. A kernel whose file is missing is noted, and its own BTF
-    /// is used.
+    /// With several architectures it is KERNEL/ARCH. DIR has a file
+    /// RELEASE.btf for each kernel, by the output of `uname -r`. A kernel
+    /// whose file is missing is noted, and its own BTF is used.
     #[arg(long, value_name = "KERNEL=FILE|DIR", verbatim_doc_comment)]
     btf: Vec<Given>,
     /// JSON of an earlier run: fail if now worse
@@ -99,13 +114,19 @@ impl Args {
         // Read first: a baseline that cannot be read must not cost a run.
         let before = self.baseline.as_deref().map(read).transpose()?;
         let requests = requests(&self.kernels, &self.images);
-        btf::check(&self.btf, &requests)?;
+        let archs = self.architectures();
+        if archs.len() > 1 && !self.images.is_empty() {
+            let path = self.images.first().cloned().unwrap_or_default();
+            let why = "an image is for one architecture: name one --arch".to_owned();
+            return Err(Error::Unusable { path, why });
+        }
+        btf::check(&self.btf, &requests, &archs)?;
         let (objects, skipped) = objects::find(&self.objects)?;
         if objects.is_empty() {
             let path = self.objects.first().cloned().unwrap_or_default();
             return Err(Error::Unusable { path, why: "there is no BPF object: name one".to_owned() });
         }
-        let report = Report { kernels: self.kernels(&requests, &objects)?, skipped };
+        let report = Report { kernels: self.on_kernels(&requests, &archs, &objects)?, skipped };
         let found = before.map(|before| baseline::compare(&before, &report, self.allow));
         let worse = found.as_ref().map_or(&[][..], |found| &found.worse);
         if let Some(path) = &self.junit {
@@ -130,22 +151,53 @@ impl Args {
         })
     }
 
-    fn kernels(&self, requests: &[Request], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
+    /// Returns the requested architectures, each once; this machine's if there is none.
+    fn architectures(&self) -> Vec<Arch> {
+        let mut unique = Vec::new();
+        for arch in self.arch.iter().copied() {
+            if !unique.contains(&arch) {
+                unique.push(arch);
+            }
+        }
+        if unique.is_empty() { vec![Arch::OWN] } else { unique }
+    }
+
+    fn on_kernels(&self, requests: &[Request], archs: &[Arch], objects: &[PathBuf]) -> Result<Vec<OnKernel>> {
         let cache = Cache::open()?;
         let temporary = tempfile::Builder::new()
             .prefix("cutaway-vm-")
             .tempdir()
             .map_err(Error::file("create", std::env::temp_dir()))?;
-        let lab = Lab {
-            cache: &cache,
-            folder: temporary.path(),
-            choice: self.accel,
-            btf: &self.btf,
-            seconds: self.object_timeout,
-            whole: self.timeout,
-        };
-        let named = !self.kernels.is_empty() || !self.images.is_empty();
-        requests.iter().map(|request| lab.run(request, named, objects)).collect()
+        let mut sources = Vec::new();
+        for &arch in archs {
+            let given = self.sysroot.as_deref().filter(|_| arch.is_foreign());
+            let source = Source::obtain(arch, given, &cache, false)?;
+            let init = source.init(&cache)?;
+            let folder = temporary.path().join(arch.name());
+            fs::create_dir(&folder).map_err(Error::file("create", &folder))?;
+            sources.push((source, init, folder));
+        }
+        // An emulated guest uses one CPU.
+        let results: Result<Vec<_>> = std::thread::scope(|scope| {
+            let work = |(source, init, folder): &(Source, PathBuf, PathBuf)| -> Result<Vec<OnKernel>> {
+                let lab = Lab {
+                    source,
+                    init,
+                    cache: &cache,
+                    folder,
+                    choice: self.accel,
+                    btf: &self.btf,
+                    several: archs.len() > 1,
+                    seconds: self.object_timeout,
+                    whole: self.timeout,
+                };
+                let named = !self.kernels.is_empty() || !self.images.is_empty();
+                requests.iter().map(|request| lab.run(request, named, objects)).collect()
+            };
+            let running: Vec<_> = sources.iter().map(|source| scope.spawn(move || work(source))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(results?.into_iter().flatten().collect())
     }
 
     fn text(&self, report: &Report) -> Result<String> {

@@ -11,6 +11,7 @@ use super::steps;
 use super::verdict::{OnKernel, Verdict};
 use super::worker;
 use crate::accel::Choice;
+use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -23,10 +24,16 @@ use crate::run::{self, Limits};
 
 /// The parameters that all kernels share.
 pub(super) struct Lab<'a> {
+    /// The libraries of the guests' architecture.
+    pub(super) source: &'a Source,
+    /// The executable that becomes process 1, and that loads the objects.
+    pub(super) init: &'a Path,
     pub(super) cache: &'a Cache,
     pub(super) folder: &'a Path,
     pub(super) choice: Choice,
     pub(super) btf: &'a [Given],
+    /// Whether the run has several architectures.
+    pub(super) several: bool,
     /// The time limit of each object.
     pub(super) seconds: u64,
     /// The time limit of each guest.
@@ -44,7 +51,6 @@ struct Task {
 impl Lab<'_> {
     /// Loads every object on one kernel. `named` means that the user chose it.
     pub(super) fn run(&self, request: &Request, named: bool, objects: &[PathBuf]) -> Result<OnKernel> {
-        let kernel = request.to_string();
         let mut waiting = objects
             .iter()
             .map(|path| {
@@ -53,11 +59,13 @@ impl Lab<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         // A kernel that is not available is reported by the run.
-        let found = kernel::obtain(request, self.cache, false).ok();
+        let arch = self.source.arch;
+        let found = kernel::obtain(request, arch, self.cache, false).ok();
+        let name = btf::name(request, arch, self.several);
         let Chosen { file: btf, note } =
-            found.map_or_else(Chosen::default, |found| btf::choose(self.btf, &kernel, &found));
+            found.map_or_else(Chosen::default, |found| btf::choose(self.btf, &name, &found));
         let notes = note.into_iter().collect();
-        let mut on = OnKernel { kernel, btf: btf.clone(), notes, ..OnKernel::default() };
+        let mut on = OnKernel { btf: btf.clone(), notes, ..OnKernel::new(request.to_string(), arch) };
         while !waiting.is_empty() {
             let mut matrix = self.job(&waiting, btf.as_deref())?.run(
                 std::slice::from_ref(request),
@@ -88,7 +96,6 @@ impl Lab<'_> {
     }
 
     fn job(&self, tasks: &[Task], btf: Option<&Path>) -> Result<Job> {
-        let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
         let mut bring: Vec<PathBuf> = tasks.iter().map(|task| task.path.clone()).collect();
         let mut environment = BTreeMap::new();
         if let Some(btf) = btf {
@@ -98,7 +105,7 @@ impl Lab<'_> {
         }
         let binary = |(index, task): (usize, &Task)| Binary {
             label: index.to_string(),
-            path: me.display().to_string(),
+            path: self.init.display().to_string(),
             directory: "/".to_owned(),
             arguments: [
                 worker::NAME.to_owned(),
@@ -120,6 +127,8 @@ impl Lab<'_> {
         let limit = Duration::from_secs;
         Ok(Job {
             plan,
+            source: self.source.clone(),
+            init: self.init.to_path_buf(),
             bring,
             modules: Vec::new(),
             modules_directory: None,

@@ -20,10 +20,10 @@ pub(super) fn markdown(report: &Report) -> String {
     };
     for on in &report.kernels {
         if let Some(why) = &on.absent {
-            let _ = writeln!(text, "| {} | | | {} | | | | |", plain(&on.kernel), plain(why));
+            let _ = writeln!(text, "| {} | | | {} | | | | |", plain(&on.title()), plain(why));
         }
         for object in &on.objects {
-            let place = format!("| {} | {} |", plain(&on.kernel), plain(&object.object));
+            let place = format!("| {} | {} |", plain(&on.title()), plain(&object.object));
             let _ = writeln!(text, "{place} | {} | | | | |", answer(object.loads, object.why.as_ref()));
             for program in &object.programs {
                 let _ = writeln!(
@@ -40,7 +40,7 @@ pub(super) fn markdown(report: &Report) -> String {
         }
     }
     for (on, note) in report.kernels.iter().flat_map(|on| on.notes.iter().map(move |note| (on, note))) {
-        let _ = writeln!(text, "\nNote: {}: {}", on.kernel, note.replace('\n', " "));
+        let _ = writeln!(text, "\nNote: {}: {}", on.title(), note.replace('\n', " "));
     }
     for file in &report.skipped {
         let _ = writeln!(text, "\nSkipped: {}: {}", file.file.display(), file.why);
@@ -62,8 +62,9 @@ pub(super) fn junit(report: &Report, worse: &[String]) -> Result<String> {
         TestCase::new(name, status)
     };
     for on in &report.kernels {
-        let mut suite = TestSuite::new(on.kernel.as_str());
+        let mut suite = TestSuite::new(on.title().as_str());
         suite.add_property(("kernel", on.release.as_deref().unwrap_or(&on.kernel)));
+        suite.add_property(("architecture", on.arch.name()));
         for note in &on.notes {
             suite.add_property(("note", note.as_str()));
         }

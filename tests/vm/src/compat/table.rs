@@ -29,6 +29,12 @@ pub(super) fn table(report: &Report) -> String {
             let _ = write!(text, "{}", right(&shortened(&on.kernel, COLUMN - 1)));
         }
         text.push('\n');
+        // Only where a kernel's version does not say all.
+        if report.kernels.iter().any(|on| on.arch.is_foreign()) {
+            text.push_str(&" ".repeat(room));
+            kernels.iter().for_each(|on| text.push_str(&right(on.arch.name())));
+            text.push('\n');
+        }
         for (object, program) in rows(report) {
             let name = program.as_ref().map_or_else(|| object.clone(), |program| format!("  {program}"));
             let name = shortened(&name, room - 1);
@@ -54,19 +60,19 @@ fn reasons(report: &Report, text: &mut String) {
         if let Some(why) = &on.absent {
             let skipped = if on.skipped { "skipped: " } else { "" };
             text.push('\n');
-            paragraph(text, "", "  ", &format!("{}: {skipped}{why}", on.kernel));
+            paragraph(text, "", "  ", &format!("{}: {skipped}{why}", on.title()));
         }
         for note in &on.notes {
             text.push('\n');
-            paragraph(text, "", "  ", &format!("note: {}: {note}", on.kernel));
+            paragraph(text, "", "  ", &format!("note: {}: {note}", on.title()));
         }
     }
-    let mut failed: Vec<(&Verdict, Vec<&str>)> = Vec::new();
+    let mut failed: Vec<(&Verdict, Vec<String>)> = Vec::new();
     for on in &report.kernels {
         for object in on.objects.iter().filter(|object| !object.loads) {
             match failed.iter_mut().find(|(other, _)| same_reasons(other, object)) {
-                Some((_, kernels)) => kernels.push(&on.kernel),
-                None => failed.push((object, vec![&on.kernel])),
+                Some((_, kernels)) => kernels.push(on.title()),
+                None => failed.push((object, vec![on.title()])),
             }
         }
     }
@@ -168,6 +174,7 @@ fn shortened(name: &str, room: usize) -> String {
 mod tests {
     use super::super::verdict::Skipped;
     use super::*;
+    use crate::arch::Arch;
 
     fn report(kernels: usize) -> Report {
         let long = "cannot load the program `x`: EINVAL; R1 type=scalar expected=map_ptr ".repeat(20);
@@ -180,7 +187,6 @@ mod tests {
             ..Program::default()
         };
         let on = |number: usize| OnKernel {
-            kernel: format!("5.{number}.with-a-long-name"),
             notes: vec!["no /a/directory/of/some/length/5.10.0-30-cloud-amd64.btf, so the kernel's own is used".into()],
             objects: vec![Verdict {
                 object: name.clone(),
@@ -188,7 +194,7 @@ mod tests {
                 programs: vec![program("程序程序", None), program(&"p".repeat(90), Some(&long))],
                 ..Verdict::default()
             }],
-            ..OnKernel::default()
+            ..OnKernel::new(format!("5.{number}.with-a-long-name"), Arch::OWN)
         };
         let skipped = Skipped { file: format!("/{}", "y".repeat(100)).into(), why: "not a BPF object".into() };
         Report { kernels: (0..kernels).map(on).collect(), skipped: vec![skipped] }
@@ -211,6 +217,20 @@ mod tests {
         let on = "last.o on 5.0.with-a-long-name, 5.1.with-a-long-name: cannot load";
         assert_eq!(words.matches(on).count(), 1, "{text}");
         assert!(text.contains("more lines: see --json, --markdown or --junit FILE"), "{text}");
+    }
+
+    #[test]
+    fn architectures_are_in_the_head_and_in_the_reasons() {
+        let other = Arch::ALL.into_iter().find(|arch| arch.is_foreign()).unwrap();
+        let mut both = report(2);
+        both.kernels[1].arch = other;
+        let text = table(&both);
+        assert!(text.lines().all(|line| line.width() <= WIDTH), "{text}");
+        let heads: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(heads, [Arch::OWN.name(), other.name()]);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("5.0.with-a-long-name, 5.1.with-a-long-name ({other}): cannot")), "{text}");
+        assert!(!table(&report(2)).contains(Arch::OWN.name()), "one architecture needs no head");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Arch;
+
 /// The results of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Report {
@@ -20,10 +22,13 @@ pub(super) struct Skipped {
 }
 
 /// The results on one kernel.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct OnKernel {
     /// The kernel as requested.
     pub(super) kernel: String,
+    /// Its architecture; the JSON of earlier versions has none.
+    #[serde(default = "own")]
+    pub(super) arch: Arch,
     /// `uname -r`, once it has booted.
     pub(super) release: Option<String>,
     /// Why there are no results.
@@ -37,6 +42,35 @@ pub(super) struct OnKernel {
     #[serde(default)]
     pub(super) notes: Vec<String>,
     pub(super) objects: Vec<Verdict>,
+}
+
+fn own() -> Arch {
+    Arch::OWN
+}
+
+impl OnKernel {
+    pub(super) fn new(kernel: impl Into<String>, arch: Arch) -> Self {
+        Self {
+            kernel: kernel.into(),
+            arch,
+            release: None,
+            absent: None,
+            skipped: false,
+            btf: None,
+            notes: Vec::new(),
+            objects: Vec::new(),
+        }
+    }
+
+    /// Returns the name for messages: with the architecture, if it is not this machine's.
+    pub(super) fn title(&self) -> String {
+        if self.arch.is_foreign() { format!("{} ({})", self.kernel, self.arch) } else { self.kernel.clone() }
+    }
+
+    /// Returns true if another run's results are for the same request.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.kernel, self.arch) == (&other.kernel, other.arch)
+    }
 }
 
 /// The verdict on one object.

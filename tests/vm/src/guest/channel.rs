@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use rustix::termios::{self, OptionalActions};
 
+use crate::arch::Arch;
 use crate::protocol::{self, Message};
 
-/// The second serial port; the first is the console.
-pub(super) const PATH: &str = "/dev/ttyS1";
+/// Returns the path of the port.
+pub(super) fn path() -> &'static str {
+    Arch::OWN.channel()
+}
 
 /// The open port. Frames of several threads are never mixed.
 pub(super) struct Channel(Arc<Mutex<File>>);
@@ -18,12 +21,12 @@ pub(super) struct Channel(Arc<Mutex<File>>);
 impl Channel {
     /// Opens the port in raw mode: no echo, no translation of line ends.
     pub(super) fn open() -> io::Result<Self> {
-        let port = OpenOptions::new().read(true).write(true).open(PATH)?;
+        let port = OpenOptions::new().read(true).write(true).open(path())?;
         let mut settings = termios::tcgetattr(&port)?;
         settings.make_raw();
         termios::tcsetattr(&port, OptionalActions::Now, &settings)?;
         // Tests must not be able to write to the channel.
-        std::fs::remove_file(PATH)?;
+        std::fs::remove_file(path())?;
         Ok(Self(Arc::new(Mutex::new(port))))
     }
 

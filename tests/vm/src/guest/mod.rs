@@ -53,7 +53,7 @@ fn main() -> ! {
             }
             channel.drain();
         }
-        Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::PATH),
+        Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::path()),
     }
     power_off()
 }
@@ -67,7 +67,7 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
     let mut from_host = match channel.reader() {
         Ok(reader) => reader,
         Err(error) => {
-            eprintln!("cutaway-vm: cannot read {}: {error}", channel::PATH);
+            eprintln!("cutaway-vm: cannot read {}: {error}", channel::path());
             return false;
         }
     };
@@ -77,7 +77,7 @@ fn work(channel: &Channel, mut complaints: Vec<String>) -> bool {
             orders
         }
         Err(error) => {
-            eprintln!("cutaway-vm: cannot read the orders on {}: {error}", channel::PATH);
+            eprintln!("cutaway-vm: cannot read the orders on {}: {error}", channel::path());
             return false;
         }
     };

@@ -31,7 +31,6 @@ const MOUNTS: &[(&str, &str, &str)] = &[
 const SYSCTLS: &[(&str, &str)] = &[
     ("kernel/panic_on_oops", "1"),
     ("kernel/softlockup_panic", "1"),
-    ("kernel/unknown_nmi_panic", "1"),
     ("kernel/panic", "-1"),
     // Every line of a dying kernel goes to the console, even if the distribution's default would hide it.
     ("kernel/printk", "7"),

@@ -3,6 +3,9 @@
 //! A path is added with every symbolic link in it. So `/lib -> usr/lib` and `libc.so.6 -> libc-2.31.so` are the same in
 //! the guest and on the host, and a library has the same path in `/proc/PID/maps`.
 //!
+//! A guest of another architecture has the files of a directory (its *sysroot*) at `/`, and those of the host where the
+//! sysroot has none.
+//!
 //! No step needs root: ownership and device nodes are only numbers in the archive.
 
 mod debug;
@@ -17,15 +20,21 @@ use std::path::{Component, Path, PathBuf};
 use cpio::newc::{Builder, ModeFileType};
 use sha2::{Digest, Sha256};
 
+use crate::arch::{self, Arch};
 use crate::error::{Error, Result};
 
+/// The largest number of symbolic links in a path, as in the kernel.
+const MAX_LINKS: usize = 40;
+
 /// The files to pack, by absolute path in the guest.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
     /// The host directories whose entries have been added.
     listed: BTreeSet<PathBuf>,
     keep_debug: bool,
+    arch: Arch,
+    sysroot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +50,23 @@ impl Tree {
     /// them).
     #[must_use]
     pub fn new(keep_debug: bool) -> Self {
-        Self { nodes: BTreeMap::new(), listed: BTreeSet::new(), keep_debug }
+        Self::of(Arch::OWN, None, keep_debug)
+    }
+
+    /// Creates an empty tree for a guest of an architecture. If `sysroot` has a path, the guest has it from there.
+    #[must_use]
+    pub fn of(arch: Arch, sysroot: Option<PathBuf>, keep_debug: bool) -> Self {
+        Self { nodes: BTreeMap::new(), listed: BTreeSet::new(), keep_debug, arch, sysroot }
+    }
+
+    /// Returns the path on the host of a path in the guest.
+    fn on_host(&self, path: &Path) -> PathBuf {
+        on_host(self.sysroot.as_deref(), path)
+    }
+
+    /// Returns true if the guest's source has a file or directory for a path of the guest.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        self.on_host(path).exists()
     }
 
     /// Adds a file that the host does not have. `path` is absolute; its parent directories are created.
@@ -79,7 +104,7 @@ impl Tree {
     /// # Errors
     /// If the path does not exist.
     pub fn bring_place(&mut self, path: &Path) -> Result<()> {
-        self.mirror(path).map(drop)
+        self.mirror(path, MAX_LINKS).map(drop)
     }
 
     /// Adds a host file under another path.
@@ -93,13 +118,13 @@ impl Tree {
     }
 
     fn add(&mut self, path: &Path, with_libraries: bool) -> Result<Vec<String>> {
-        // A dangling link stays a dangling link in the guest: editors mark open files with them.
-        if let (Ok(target), false) = (fs::read_link(path), path.exists()) {
-            self.link(path, &target);
-            return Ok(Vec::new());
-        }
-        let real = self.mirror(path)?;
-        let about = fs::metadata(&real).map_err(Error::file("read", &real))?;
+        let real = match self.mirror(path, MAX_LINKS) {
+            // A dangling link stays a dangling link in the guest: editors mark open files with them. It has been added.
+            Err(_) if self.on_host(path).is_symlink() => return Ok(Vec::new()),
+            real => real?,
+        };
+        let host = self.on_host(&real);
+        let about = fs::metadata(&host).map_err(Error::file("read", &host))?;
         if about.is_dir() {
             // A link may lead back to one of its parents.
             if !self.listed.insert(real.clone()) {
@@ -107,8 +132,9 @@ impl Tree {
             }
             self.folder(real.clone());
             let mut missing = Vec::new();
-            for entry in fs::read_dir(&real).map_err(Error::file("list", &real))? {
-                missing.extend(self.bring(&entry.map_err(Error::file("list", &real))?.path())?);
+            for entry in fs::read_dir(&host).map_err(Error::file("list", &host))? {
+                let entry = entry.map_err(Error::file("list", &host))?;
+                missing.extend(self.bring(&real.join(entry.file_name()))?);
             }
             return Ok(missing);
         }
@@ -116,29 +142,30 @@ impl Tree {
             return Ok(Vec::new());
         }
         let executable = about.permissions().mode() & 0o111 != 0;
-        if !is_elf(&real)? {
-            self.nodes.insert(real.clone(), Node::Host { path: real, size: about.len(), executable });
+        // Any other ELF file, such as a BPF object, is copied as it is: its reader needs every section.
+        if Arch::of_executable(&arch::start(&host)?) != Some(self.arch) {
+            self.nodes.insert(real, Node::Host { path: host, size: about.len(), executable });
             return Ok(Vec::new());
         }
-        self.nodes.insert(real.clone(), self.elf(&real, executable)?);
+        self.nodes.insert(real, self.elf(&host, executable)?);
         if !with_libraries {
             return Ok(Vec::new());
         }
-        let linked = libraries::of(&real)?;
+        let linked = libraries::of(&host, self.sysroot.as_deref())?;
         for library in linked.found {
             self.add(&library, false)?;
         }
         Ok(linked.missing)
     }
 
+    /// Reads an executable or a library.
     fn elf(&self, path: &Path, executable: bool) -> Result<Node> {
         let bytes = if self.keep_debug { fs::read(path) } else { debug::without(path) };
         Ok(Node::Bytes { bytes: bytes.map_err(Error::file("read", path))?, executable })
     }
 
-    /// Adds the directories and links of `path`; returns the path without links.
-    fn mirror(&mut self, path: &Path) -> Result<PathBuf> {
-        let real = fs::canonicalize(path).map_err(Error::file("find", path))?;
+    /// Adds the directories and links of `path`; returns the path without links. At most `links` links are followed.
+    fn mirror(&mut self, path: &Path, links: usize) -> Result<PathBuf> {
         let mut at = PathBuf::from("/");
         let absolute = std::path::absolute(path).map_err(Error::file("find", path))?;
         for component in absolute.components() {
@@ -150,16 +177,22 @@ impl Tree {
                 }
                 _ => continue,
             }
-            if let Ok(target) = fs::read_link(&at) {
+            let host = self.on_host(&at);
+            if let Ok(target) = fs::read_link(&host) {
+                let Some(links) = links.checked_sub(1) else {
+                    return Err(Error::file("find", path)(rustix::io::Errno::LOOP.into()));
+                };
                 self.link(at.clone(), target.clone());
                 at.pop();
-                at = self.mirror(&at.join(target))?;
-            } else if at.is_dir() {
+                at = self.mirror(&at.join(target), links)?;
+            } else if host.is_dir() {
                 self.folder(at.clone());
             }
         }
-        self.folders_above(&real);
-        Ok(real)
+        let host = self.on_host(&at);
+        host.symlink_metadata().map_err(Error::file("find", path))?;
+        self.folders_above(&at);
+        Ok(at)
     }
 
     fn folders_above(&mut self, path: &Path) {
@@ -269,14 +302,12 @@ impl Tree {
     }
 }
 
-/// Returns true for an executable or a library. A BPF object is copied as it is: its loader reads every section.
-fn is_elf(path: &Path) -> Result<bool> {
-    use std::io::Read;
-    let mut start = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut start)).map_err(Error::file("read", path))?;
-    // The machine (`e_machine`), of either byte order.
-    let bpf = matches!(start.get(18..20), Some([247, 0] | [0, 247]));
-    Ok(start.starts_with(b"\x7fELF") && !bpf)
+/// Returns the path on the host of a path in the guest: in the sysroot, if there is one and it has the path.
+pub(crate) fn on_host(sysroot: Option<&Path>, path: &Path) -> PathBuf {
+    match sysroot.map(|root| root.join(path.strip_prefix("/").unwrap_or(path))) {
+        Some(inside) if inside.symlink_metadata().is_ok() => inside,
+        _ => path.to_path_buf(),
+    }
 }
 
 #[cfg(test)]
@@ -331,6 +362,50 @@ mod tests {
         let (mode, bytes) = names.get(me.strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
         assert_eq!(*mode, 0o100_755);
         assert!((bytes.len() as u64) < fs::metadata(&me).unwrap().len(), "debug sections are removed");
+    }
+
+    #[test]
+    fn sysroot_takes_precedence_over_the_host() {
+        let home = tempfile::tempdir().unwrap();
+        let home = fs::canonicalize(home.path()).unwrap();
+        let (root, other) = (home.join("root"), home.join("other"));
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::write(root.join("usr/lib/libx.so.1"), "of the sysroot").unwrap();
+        // A link whose target is absolute leads to a file of the sysroot.
+        std::os::unix::fs::symlink("/usr/lib/libx.so.1", root.join("usr/lib/libx.so")).unwrap();
+        std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+        fs::write(&other, "of the host").unwrap();
+        let mut tree = Tree::of(Arch::OWN, Some(root), false);
+        tree.bring(Path::new("/lib/libx.so")).unwrap();
+        tree.bring(&other).unwrap();
+        let names = names(&tree);
+        assert_eq!(names.get("lib"), Some(&(0o120_777, b"usr/lib".to_vec())));
+        assert_eq!(names.get("usr/lib/libx.so").unwrap().1, b"/usr/lib/libx.so.1");
+        assert_eq!(names.get("usr/lib/libx.so.1").unwrap().1, b"of the sysroot");
+        assert_eq!(names.get(other.strip_prefix("/").unwrap().to_str().unwrap()).unwrap().1, b"of the host");
+    }
+
+    #[test]
+    fn dangling_links_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let home = fs::canonicalize(home.path()).unwrap();
+        std::os::unix::fs::symlink("user@host.1", home.join(".#lock")).unwrap();
+        fs::write(home.join("file"), "content").unwrap();
+        let mut tree = Tree::new(false);
+        tree.bring(&home).unwrap();
+        let names = names(&tree);
+        let at = |name: &str| names.get(home.join(name).strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
+        assert_eq!(at(".#lock"), &(0o120_777, b"user@host.1".to_vec()));
+        assert_eq!(at("file").1, b"content");
+    }
+
+    #[test]
+    fn circle_of_links_is_an_error() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = Tree::new(false).bring_place(&path).unwrap_err();
+        assert!(error.to_string().starts_with("cannot find "), "{error}");
     }
 
     #[test]

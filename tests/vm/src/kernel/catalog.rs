@@ -1,28 +1,19 @@
 //! The kernels that the archives have, queried once a week and cached.
-//!
-//! apt does the work. Options direct it away from the machine's own state: its lists, caches, preferences and logs are
-//! in the cache directory. So root is not needed, and no file of the machine changes. apt checks signatures and hashes.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::deb822::paragraphs;
 use super::request::Request;
-use super::sources;
+use crate::apt::deb822::paragraphs;
+use crate::apt::{Apt, own_name};
+use crate::arch::Arch;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::tool::Tool;
 use crate::version::Version;
 
-const KEPT_AS: &str = "catalog.json";
 /// The age in seconds after which the archives are queried again: a week.
 const KEPT_SECONDS: u64 = 7 * 24 * 3600;
-/// Debian's kernel for virtual machines: small, with everything built in that tracing needs.
-const FLAVOR: &str = "cloud-amd64";
-const APT: &str = "it is part of Debian and its derivatives; on other systems use --image";
 
 /// The kernels that the archives have.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,7 +23,6 @@ pub(super) struct Catalog {
     entries: Vec<Entry>,
     /// apt's error messages, mostly about suites that no longer exist.
     complaint: Option<String>,
-    root: PathBuf,
 }
 
 /// A packaged kernel.
@@ -56,68 +46,34 @@ impl Entry {
 impl Catalog {
     /// Returns the cached catalog, or queries the archives if it is old, absent or `refresh` is set. If the query
     /// fails, an existing catalog is used.
-    pub(super) fn load(cache: &Cache, refresh: bool) -> Result<Self> {
-        let kept = cache.load::<Self>(KEPT_AS);
+    pub(super) fn load(arch: Arch, apt: &Apt, cache: &Cache, refresh: bool) -> Result<Self> {
+        let name = own_name("catalog", arch) + ".json";
+        let kept = cache.load::<Self>(&name);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         match kept {
             Some(kept) if !refresh && now.saturating_sub(kept.asked) < KEPT_SECONDS => Ok(kept),
-            kept => match Self::ask(cache, now) {
-                Ok(new) => Ok(new),
+            kept => match Self::ask(arch, apt, now) {
+                Ok(new) => cache.store(&name, &new).map(|()| new),
                 Err(error) => kept.filter(|_| !refresh).ok_or(error),
             },
         }
     }
 
-    fn ask(cache: &Cache, now: u64) -> Result<Self> {
-        let root = cache.path("apt");
-        for folder in ["lists/partial", "cache/archives/partial", "state", "log"] {
-            let folder = root.join(folder);
-            fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-        }
-        let list = root.join("private.sources");
-        fs::write(&list, sources::private()?).map_err(Error::file("write", &list))?;
-        let mut catalog = Self { asked: now, root, ..Self::default() };
-        // A suite that was removed from the mirror fails the whole update, although the other lists are there.
-        let (status, _, refused) = catalog.apt("apt-get").args(["-qq", "update"]).finish()?;
-        catalog.complaint = (!status.success()).then(|| refused.to_string());
-        let pattern = format!("^linux-image-[0-9].*-{FLAVOR}$");
-        let found = catalog.apt("apt-cache").args(["search", "--names-only", "--full", &pattern]).output()?;
-        catalog.entries = entries(&found);
+    fn ask(arch: Arch, apt: &Apt, now: u64) -> Result<Self> {
+        let complaint = apt.update()?;
+        let pattern = format!("^linux-image-[0-9].*-{}$", arch.flavor());
+        let found = apt.call("apt-cache").args(["search", "--names-only", "--full", &pattern]).output()?;
+        let catalog = Self { asked: now, entries: entries(&found), complaint };
         if catalog.entries.is_empty() {
             return Err(Error::NoKernel {
-                wanted: "from packages".to_owned(),
+                wanted: format!("from packages for {arch}"),
                 why: format!(
                     "apt's archives have none ({}); use --image",
                     catalog.complaint.as_deref().unwrap_or("no such package in their lists")
                 ),
             });
         }
-        cache.store(KEPT_AS, &catalog)?;
         Ok(catalog)
-    }
-
-    /// Returns a call of apt in its private directory.
-    pub(super) fn apt(&self, program: &str) -> Tool {
-        let at = |name: &str| self.root.join(name).display().to_string();
-        Tool::new(program, APT).args(
-            [
-                ("Dir::Etc::SourceList", at("private.sources")),
-                ("Dir::Etc::SourceParts", "/dev/null".to_owned()),
-                ("Dir::Etc::Preferences", "/dev/null".to_owned()),
-                ("Dir::Etc::PreferencesParts", "/dev/null".to_owned()),
-                ("Dir::State", at("state")),
-                ("Dir::State::Lists", at("lists")),
-                ("Dir::State::Status", "/dev/null".to_owned()),
-                ("Dir::Cache", at("cache")),
-                ("Dir::Log", at("log")),
-                ("APT::Default-Release", String::new()),
-                ("APT::Sandbox::User", String::new()),
-                ("Acquire::Languages", "none".to_owned()),
-                ("Acquire::Retries", "3".to_owned()),
-            ]
-            .iter()
-            .flat_map(|(name, value)| ["-o".to_owned(), format!("{name}={value}")]),
-        )
     }
 
     /// Returns the newest kernel that meets a request.

@@ -5,13 +5,13 @@
 
 mod busybox;
 mod catalog;
-mod deb822;
 mod image;
 mod modules;
 mod package;
 mod request;
-mod sources;
 
+use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::cache::Cache;
 use crate::error::Result;
 
@@ -21,19 +21,19 @@ pub(crate) use modules::modules;
 pub use request::{MATRIX, Request};
 pub(crate) use request::{NO_KERNEL, requests};
 
-/// Finds or fetches a kernel.
+/// Finds or fetches a kernel for an architecture.
 ///
 /// # Errors
 /// [`Error::NoKernel`](crate::Error::NoKernel) if this machine's package sources have no such kernel;
 /// [`Error::Unusable`](crate::Error::Unusable) if an image is not a kernel.
-pub fn obtain(request: &Request, cache: &Cache, refresh: bool) -> Result<Kernel> {
+pub fn obtain(request: &Request, arch: Arch, cache: &Cache, refresh: bool) -> Result<Kernel> {
     match request {
-        Request::Image(path) => image::by_path(path),
+        Request::Image(path) => image::by_path(path, arch),
         Request::Version(_) | Request::Newest => {
             let _one_at_a_time = cache.lock("kernels")?;
-            let catalog = catalog::Catalog::load(cache, refresh)?;
-            let entry = catalog.find(request)?;
-            package::unpacked(entry, &catalog, cache)
+            let apt = Apt::new(arch, cache);
+            let catalog = catalog::Catalog::load(arch, &apt, cache, refresh)?;
+            package::unpacked(catalog.find(request)?, &apt, cache)
         }
     }
 }

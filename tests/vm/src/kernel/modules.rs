@@ -9,6 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use super::catalog::{Catalog, Entry};
 use super::image::Kernel;
 use super::package;
+use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 
@@ -16,13 +18,13 @@ use crate::error::{Error, Result};
 const FOLDER: &str = "modules";
 
 /// Returns the directory of a kernel's modules, fetched if the cache does not have it. For an image given by path this
-/// is the machine's own directory for this release.
+/// is the machine's own directory for this release, if the guest has its architecture.
 ///
 /// # Errors
 /// [`Error::NoKernel`] if no package has modules; [`Error::Unusable`] for an image whose modules are unknown.
-pub(crate) fn modules(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
+pub(crate) fn modules(kernel: &Kernel, arch: Arch, cache: &Cache) -> Result<PathBuf> {
     let (Some(release), Some(first), Some(version)) = (&kernel.release, kernel.packages.first(), kernel.version) else {
-        return installed(kernel);
+        return installed(kernel, arch);
     };
     let _one_at_a_time = cache.lock("kernels")?;
     let home = kernel.image.parent().unwrap_or(Path::new("/"));
@@ -32,7 +34,9 @@ pub(crate) fn modules(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
     }
     let (package, package_version) = first.split_once('=').unwrap_or((first, ""));
     let entry = Entry { package: package.to_owned(), package_version: package_version.to_owned(), version };
-    let catalog = Catalog::load(cache, false)?;
+    let apt = Apt::new(arch, cache);
+    // apt finds a package in the lists that the catalog has queried.
+    Catalog::load(arch, &apt, cache, false)?;
     // Complete only under its final name: a run that is killed leaves nothing that counts.
     let new = tempfile::tempdir_in(home).map_err(Error::file("create", home))?;
     let mut found = 0;
@@ -42,7 +46,7 @@ pub(crate) fn modules(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
         if seen.contains(&name) {
             continue;
         }
-        packages.extend(package::downloaded(&name, &entry, &catalog, home, &mut |archive| {
+        packages.extend(package::downloaded(&name, &entry, &apt, home, &mut |archive| {
             package::each_file(archive, &mut |path, file| {
                 let Some(inside) = inside(path, release) else { return Ok(()) };
                 let path = new.path().join(inside);
@@ -66,8 +70,9 @@ pub(crate) fn modules(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn installed(kernel: &Kernel) -> Result<PathBuf> {
-    let folder = kernel.release.as_ref().map(|release| Path::new("/lib/modules").join(release));
+fn installed(kernel: &Kernel, arch: Arch) -> Result<PathBuf> {
+    let folder =
+        kernel.release.as_ref().filter(|_| !arch.is_foreign()).map(|release| Path::new("/lib/modules").join(release));
     folder.filter(|folder| folder.is_dir()).ok_or_else(|| Error::Unusable {
         path: kernel.image.clone(),
         why: "the directory of its modules is not known: pass it with --modules DIR".to_owned(),
@@ -113,7 +118,7 @@ mod tests {
     fn image_without_release_needs_a_directory() {
         let kernel = Kernel { image: "/odd".into(), config: None, release: None, version: None, packages: Vec::new() };
         let cache = tempfile::tempdir().unwrap();
-        let line = modules(&kernel, &Cache::at(cache.path()).unwrap()).unwrap_err().to_string();
+        let line = modules(&kernel, Arch::OWN, &Cache::at(cache.path()).unwrap()).unwrap_err().to_string();
         assert_eq!(line, "/odd: the directory of its modules is not known: pass it with --modules DIR");
     }
 }

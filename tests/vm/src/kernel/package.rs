@@ -12,11 +12,11 @@ use std::process::Stdio;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::Entry;
 use super::image::Kernel;
+use crate::apt::{Apt, dpkg};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::tool::Tool;
 
 const ABOUT: &str = "kernel.json";
 
@@ -29,7 +29,7 @@ struct Kept {
 }
 
 /// Returns the kernel of a catalog entry, from the cache or newly fetched.
-pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Result<Kernel> {
+pub(super) fn unpacked(entry: &Entry, apt: &Apt, cache: &Cache) -> Result<Kernel> {
     let name = format!("kernels/{}_{}", entry.package, entry.package_version);
     let folder = cache.path(&name);
     if let Some(kept) = cache.load::<Kept>(format!("{name}/{ABOUT}"))
@@ -38,13 +38,13 @@ pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Resul
         return Ok(kept.kernel);
     }
     fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    let kernel = fetch(entry, catalog, &folder)?;
+    let kernel = fetch(entry, apt, &folder)?;
     let sha256 = hash(&kernel.image).map_err(Error::file("read", &kernel.image))?;
     cache.store(format!("{name}/{ABOUT}"), &Kept { kernel: kernel.clone(), sha256 })?;
     Ok(kernel)
 }
 
-fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
+fn fetch(entry: &Entry, apt: &Apt, folder: &Path) -> Result<Kernel> {
     let mut kernel = Kernel {
         image: PathBuf::new(),
         config: None,
@@ -61,7 +61,7 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
         if kernel.packages.contains(&exact) {
             continue;
         }
-        packages.extend(downloaded(&package, entry, catalog, folder, &mut |archive| {
+        packages.extend(downloaded(&package, entry, apt, folder, &mut |archive| {
             for (inside, path) in extract(archive, entry.release(), folder)? {
                 if inside == "config" {
                     kernel.config = Some(path);
@@ -90,14 +90,13 @@ fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
 pub(super) fn downloaded(
     package: &str,
     entry: &Entry,
-    catalog: &Catalog,
+    apt: &Apt,
     folder: &Path,
     unpack: &mut dyn FnMut(&Path) -> Result<()>,
 ) -> Result<Vec<String>> {
     let download = tempfile::tempdir_in(folder).map_err(Error::file("create", folder))?;
     let exact = format!("{package}={}", entry.package_version);
-    catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
-    let archive = only_archive(download.path())?;
+    let archive = apt.download(&exact, download.path())?;
     unpack(&archive)?;
     let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
     Ok(same_kernel(&depends, entry))
@@ -115,18 +114,6 @@ fn same_kernel(depends: &str, entry: &Entry) -> Vec<String> {
         .collect();
     names.sort_by_key(|name| name.starts_with("linux-modules-"));
     names
-}
-
-fn dpkg() -> Tool {
-    Tool::new("dpkg-deb", "it is part of Debian and its derivatives; on other systems use --image")
-}
-
-pub(super) fn only_archive(folder: &Path) -> Result<PathBuf> {
-    let mut entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
-    match entries.next() {
-        Some(entry) => Ok(entry.map_err(Error::file("list", folder))?.path()),
-        None => Err(Error::Unusable { path: folder.to_path_buf(), why: "apt-get download wrote no file".to_owned() }),
-    }
 }
 
 /// Extracts the image and the configuration from a package.

@@ -4,11 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::accelerator::Accelerator;
-
-/// QEMU's emulator for this machine's own architecture: no other can run this machine's test binaries.
-pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
-/// How to install it.
-pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
+use crate::arch::Arch;
 
 /// Runs all CPUs of a guest in turn on one thread. With a thread for each, a CPU sometimes executes an instruction that
 /// another has just rewritten. The kernel rewrites its code whenever a tracepoint is enabled, and then crashes
@@ -20,28 +16,20 @@ const EMULATION: &str = "tcg,thread=single";
 /// - An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU (`panic=-1` reboots,
 ///   `-no-reboot` exits).
 /// - The CPU's mitigations are slow in emulation, and a throw-away guest does not need them.
-/// - The emulated TSC is as good as the emulator's own clock. On a busy host the kernel's watchdog would mark it
-///   unstable, and then use a far slower clock, or wait for the other CPUs forever.
 /// - Expedited RCU keeps grace periods short (a probe that is removed, a map that is freed).
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
+const KERNEL_LINE: &str =
+    "panic=-1 oops=panic softlockup_panic=1 mitigations=off random.trust_cpu=on rcupdate.rcu_expedited=1";
 
-/// Words of the kernel's command line that only an emulated machine gets.
-///
-/// - QEMU before 8.0 translates code for the virtual address where it runs. If each process has its own random
-///   addresses, the whole of a test binary and its libraries is translated anew for each test: nine tenths of its time.
-/// - A host that is busy at the wrong moment lets the kernel's test of its timer fail, and the boot panics.
-const EMULATED: &str = "norandmaps no_timer_check";
-
-/// The emulated CPU: all that QEMU can emulate, except what makes a guest slower.
-///
-/// - `erms` and `fsrm` tell the kernel and the C library that `rep stosb` and `rep movsb` are fast. QEMU executes them
-///   byte by byte. Without the two, they copy and clear memory by words: tests that load objects take half the time.
-/// - `la57` adds a level of page tables, which each miss of the emulated TLB has to walk.
-const EMULATED_CPU: &str = "max,erms=off,fsrm=off,la57=off";
+/// Words of the kernel's command line that only an emulated machine gets. QEMU before 8.0 translates code for the
+/// virtual address where it runs. If each process has its own random addresses, the whole of a test binary and its
+/// libraries is translated anew for each test: nine tenths of its time.
+const EMULATED: &str = "norandmaps";
 
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
+    /// The architecture.
+    pub arch: Arch,
     /// CPUs present at boot, at least 1.
     pub cpus: u32,
     /// Possible CPUs (`/sys/devices/system/cpu/possible`), at least `cpus`.
@@ -59,6 +47,8 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     pub(crate) console: PathBuf,
     pub(crate) monitor: PathBuf,
+    /// The socket of the console, if the machine has no NMI: input is the only way to a guest that hangs.
+    pub(crate) keyboard: PathBuf,
     /// The socket for the state of a saved guest, which is then restored and does not boot.
     pub(crate) incoming: Option<PathBuf>,
     /// QEMU's stderr.
@@ -67,21 +57,25 @@ pub(crate) struct Files {
 
 impl Machine {
     pub(super) fn arguments(&self, files: &Files, accelerator: Accelerator) -> Vec<OsString> {
-        let emulated = (accelerator == Accelerator::Tcg).then_some(EMULATED);
+        let arch = self.arch;
+        let console = format!("console={}", arch.console());
+        let emulated = (accelerator == Accelerator::Tcg).then(|| [EMULATED, arch.emulated_words()]);
         let words = self.append.iter().map(String::as_str);
-        let line = [KERNEL_LINE].into_iter().chain(emulated).chain(words).collect::<Vec<_>>().join(" ");
+        let own = [console.as_str(), KERNEL_LINE, arch.kernel_words()];
+        let all = own.into_iter().chain(emulated.into_iter().flatten()).filter(|words| !words.is_empty()).chain(words);
+        let line = all.collect::<Vec<_>>().join(" ");
         // A comma ends an option's value; QEMU reads two commas as one.
         let escaped = |path: &Path| path.display().to_string().replace(',', ",,");
         let mut all: Vec<OsString> =
             ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from).into();
         let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
-        option("-machine", "pc".into());
+        option("-machine", arch.machine().into());
         let accel = match accelerator {
             Accelerator::Kvm => "kvm",
             Accelerator::Tcg => EMULATION,
         };
         option("-accel", accel.into());
-        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { EMULATED_CPU }.into());
+        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { arch.cpu() }.into());
         option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
         option("-m", format!("{}M", self.memory_mib).into());
         let append = match &files.incoming {
@@ -97,10 +91,17 @@ impl Machine {
                 "off"
             }
         };
-        option("-chardev", format!("file,id=console,path={},append={append}", escaped(&files.console)).into());
+        let console = if arch.has_nmi() {
+            format!("file,id=console,path={},append={append}", escaped(&files.console))
+        } else {
+            let (log, socket) = (escaped(&files.console), escaped(&files.keyboard));
+            format!("socket,id=console,path={socket},server=on,wait=off,logfile={log},logappend={append}")
+        };
+        option("-chardev", console.into());
         option("-serial", "chardev:console".into());
         option("-chardev", "stdio,id=results,signal=off".into());
-        option("-serial", "chardev:results".into());
+        let (name, value) = arch.channel_option();
+        option(name, value.into());
         option("-qmp", format!("unix:{},server=on,wait=off", escaped(&files.monitor)).into());
         if files.incoming.is_some() {
             all.push("-S".into());
@@ -113,33 +114,61 @@ impl Machine {
 mod tests {
     use super::*;
 
-    #[test]
-    fn command_line_of_one_guest() {
-        let machine = Machine { cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
+    fn line(arch: Arch, accelerator: Accelerator) -> Vec<String> {
+        let machine = Machine { arch, cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
         let files = Files {
             kernel: "/k".into(),
             initramfs: "/i".into(),
             console: "/a,b/console".into(),
             monitor: "/m".into(),
+            keyboard: "/t".into(),
             complaints: "/c".into(),
             incoming: None,
         };
-        let line = |accelerator| -> Vec<String> {
-            let words = machine.arguments(&files, accelerator);
-            words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+        let words = machine.arguments(&files, accelerator);
+        words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    fn after<'l>(line: &'l [String], name: &str) -> &'l str {
+        line.iter().skip_while(|word| *word != name).nth(1).unwrap()
+    }
+
+    #[test]
+    fn only_an_emulated_machine_spares_the_emulator() {
+        for arch in Arch::ALL {
+            let real = line(arch, Accelerator::Kvm);
+            assert_eq!(after(&real, "-cpu"), "host");
+            assert!(!after(&real, "-append").contains("norandmaps"), "only an emulator is slow with random addresses");
+            let emulated = line(arch, Accelerator::Tcg);
+            assert_eq!(after(&emulated, "-cpu"), arch.cpu());
+            assert!(after(&emulated, "-append").contains(" norandmaps "));
+        }
+        let of_both = |name| {
+            let of = |arch| after(&line(arch, Accelerator::Tcg), name).to_owned();
+            (of(Arch::X86_64), of(Arch::Aarch64))
         };
-        let after = |line: &[String], name: &str| line.iter().skip_while(|word| *word != name).nth(1).unwrap().clone();
-        let real = line(Accelerator::Kvm);
-        assert_eq!(after(&real, "-cpu"), "host");
-        assert!(!after(&real, "-append").contains("norandmaps"), "only an emulator is slow with random addresses");
-        let line = line(Accelerator::Tcg);
+        let (x86, arm) = of_both("-cpu");
+        assert!(x86.contains("erms=off") && !arm.contains("erms"), "QEMU refuses an unknown feature");
+        let (x86, arm) = of_both("-append");
+        assert!(x86.contains("no_timer_check") && !arm.contains("no_timer_check"));
+    }
+
+    #[test]
+    fn command_line_of_one_guest() {
+        let line = line(Arch::X86_64, Accelerator::Tcg);
         let after = |name: &str| after(&line, name);
-        assert_eq!(after("-cpu"), EMULATED_CPU);
-        assert!(after("-append").contains(" norandmaps "));
         assert_eq!(after("-smp"), "cpus=2,maxcpus=4");
         assert_eq!(after("-m"), "256M");
-        assert!(after("-append").ends_with(" quiet"));
+        assert!(after("-append").starts_with("console=ttyS0 ") && after("-append").ends_with(" quiet"));
         assert!(line.contains(&"file,id=console,path=/a,,b/console,append=off".to_owned()));
         assert!(line.contains(&"-no-reboot".to_owned()));
+    }
+
+    #[test]
+    fn console_without_an_nmi_takes_input() {
+        let line = line(Arch::Aarch64, Accelerator::Tcg);
+        let console = "socket,id=console,path=/t,server=on,wait=off,logfile=/a,,b/console,logappend=off";
+        assert!(line.contains(&console.to_owned()), "{line:?}");
+        assert!(line.contains(&"pci-serial,chardev=results".to_owned()), "{line:?}");
     }
 }

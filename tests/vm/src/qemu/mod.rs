@@ -2,17 +2,20 @@
 //!
 //! ```text
 //!   guest                     QEMU                    here
-//!   ttyS0  printk  ──────────────────────────────────> console.log
-//!   ttyS1  frames  ───────────── stdout ─────────────> protocol::read
-//!                   monitor <──── QMP socket ────────── inject-nmi, when the guest hangs
+//!   console  printk ─────────────────────────────────> console.log
+//!   port     frames ──────────── stdout ─────────────> protocol::read
+//!                   monitor <──── QMP socket ────────── inject-nmi or a break, when the guest hangs
 //! ```
+//!
+//! `arch.rs` names the two ports of each architecture.
 
 mod accelerator;
+pub(crate) mod alarm;
 mod machine;
 pub(crate) mod monitor;
 mod process;
 
 pub use accelerator::Accelerator;
+pub(crate) use machine::Files;
 pub use machine::Machine;
-pub(crate) use machine::{ADVICE, Files, PROGRAM};
 pub(crate) use process::Running;

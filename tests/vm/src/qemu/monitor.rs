@@ -1,4 +1,4 @@
-//! QEMU's monitor (QMP): sends a hanging guest an NMI, saves guests and restores them.
+//! QEMU's monitor (QMP): sends a hanging guest an NMI or a break, saves guests and restores them.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -69,6 +69,6 @@ pub(crate) fn connected(socket: &Path, alive: &mut dyn FnMut() -> bool) -> io::R
 }
 
 /// Sends the NMI. The guest answers with a panic and a trace of its CPU.
-pub(crate) fn inject_nmi(socket: &Path) -> io::Result<()> {
+pub(super) fn inject_nmi(socket: &Path) -> io::Result<()> {
     Monitor::connect(socket, &mut || false)?.execute("inject-nmi", &json!({})).map(drop)
 }

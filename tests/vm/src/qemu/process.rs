@@ -6,13 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::accelerator::Accelerator;
-use super::machine::{ADVICE, Files, Machine, PROGRAM};
+use super::machine::{Files, Machine};
 use crate::error::{Error, Result};
 
 /// A running QEMU. It is killed when this value is dropped, and when this process ends in any other manner.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    program: &'static str,
 }
 
 impl Running {
@@ -23,7 +24,8 @@ impl Running {
         accelerator: Accelerator,
     ) -> Result<(Self, ChildStdin, ChildStdout)> {
         let complaints = File::create(&files.complaints).map_err(Error::file("create", &files.complaints))?;
-        let mut command = Command::new(PROGRAM);
+        let program = machine.arch.emulator();
+        let mut command = Command::new(program);
         command
             .args(machine.arguments(files, accelerator))
             .stdin(Stdio::piped())
@@ -33,22 +35,22 @@ impl Running {
             .process_group(0);
         die_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::NotInstalled { program: PROGRAM.to_owned(), advice: ADVICE },
-            _ => Error::File { attempt: "run", path: PROGRAM.into(), source: error },
+            ErrorKind::NotFound => Error::NotInstalled { program: program.to_owned(), advice: machine.arch.advice() },
+            _ => Error::File { attempt: "run", path: program.into(), source: error },
         })?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Error::File {
                 attempt: "talk to",
-                path: PROGRAM.into(),
+                path: program.into(),
                 source: io::Error::other("its input and output are not piped"),
             });
         };
-        Ok((Self { child }, to, from))
+        Ok((Self { child, program }, to, from))
     }
 
     /// Returns the exit status if QEMU has ended by itself.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().map_err(Error::file("wait for", PROGRAM))
+        self.child.try_wait().map_err(Error::file("wait for", self.program))
     }
 
     /// Kills QEMU.

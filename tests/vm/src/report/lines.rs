@@ -29,8 +29,8 @@ pub fn end(end: &End) -> String {
     match end {
         End::Clean => "done".to_owned(),
         End::Crashed(Crash { reason, .. }) => reason.clone(),
-        End::Hung(None) => "the guest hung and did not respond to an NMI".to_owned(),
-        End::Hung(Some(Crash { reason, .. })) => format!("the guest hung; after an NMI it printed: {reason}"),
+        End::Hung(None) => "the guest hung and did not print its stacks when asked".to_owned(),
+        End::Hung(Some(Crash { reason, .. })) => format!("the guest hung; asked for its stacks, it printed: {reason}"),
         End::OutOfTime => "the time limit of the guest was exceeded (--timeout)".to_owned(),
         End::Broken(what) => what.clone(),
         End::Interrupted => "interrupted".to_owned(),

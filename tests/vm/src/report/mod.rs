@@ -85,7 +85,7 @@ pub enum End {
     Clean,
     /// Its kernel crashed.
     Crashed(Crash),
-    /// It sent no more messages; the trace, if an NMI produced one.
+    /// It sent no more messages; the trace, if an NMI or SysRq produced one.
     Hung(Option<Crash>),
     /// The time limit of the guest was exceeded.
     OutOfTime,

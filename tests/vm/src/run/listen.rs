@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::frames::{self, Frame};
 use crate::interrupt;
 use crate::protocol::Message;
-use crate::qemu::{Files, Running, monitor};
+use crate::qemu::{Files, Running, alarm};
 use crate::report::{End, Guest};
 
 /// An iteration of the receive loop takes a tenth of a second. If one takes longer than this, this process was stopped.
@@ -37,6 +37,7 @@ impl Run<'_> {
             initramfs: if let Start::Boot(path) = self.start { path.to_path_buf() } else { PathBuf::new() },
             console: self.folder.join(CONSOLE),
             monitor: sockets.path().join("qmp"),
+            keyboard: sockets.path().join("console"),
             complaints: self.folder.join(COMPLAINTS),
             incoming: matches!(self.start, Start::Restore(_)).then(|| sockets.path().join("state")),
         };
@@ -125,11 +126,11 @@ impl Run<'_> {
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
                         None if heard_last.elapsed() > patience => {
-                            // No message: an NMI makes the guest print its stacks on the console, and it gets time for
-                            // that.
+                            // No message: the alarm makes the guest print its stacks on the console, and it gets time
+                            // for that.
                             hanging = Some(Instant::now());
-                            if let Err(error) = monitor::inject_nmi(&files.monitor) {
-                                transcript.note(format!("the NMI was not sent: {error}"));
+                            if let Err(error) = alarm::raise(self.machine.arch, files) {
+                                transcript.note(format!("the guest could not be asked for its stacks: {error}"));
                             }
                         }
                         Some(since) if since.elapsed() > Duration::from_secs(10) => break Ending::Hung,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::initramfs::Tree;
 use crate::kernel::Kernel;
-use crate::qemu::{Accelerator, Machine, PROGRAM};
+use crate::qemu::{Accelerator, Machine};
 
 /// Changes when the files in the cache or the protocol between host and guest change without a change of process 1.
 const FORMAT: &str = "cutaway-vm saved guest 1";
@@ -27,7 +27,7 @@ impl Key {
         hash.update(FORMAT);
         hash.update(tree.digest()?);
         hash.update(stamp(&kernel.image)?);
-        hash.update(emulator());
+        hash.update(emulator(machine.arch.emulator()));
         hash.update(format!("{machine:?} {accelerator}"));
         let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self(name))
@@ -45,15 +45,16 @@ fn stamp(path: &Path) -> Result<String> {
 }
 
 /// Returns the stamp of QEMU's executable; its name alone if it is not installed, in which case no guest starts.
-fn emulator() -> String {
+fn emulator(name: &str) -> String {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM));
-    paths.find_map(|path| stamp(&path).ok()).unwrap_or_else(|| PROGRAM.to_owned())
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(name));
+    paths.find_map(|path| stamp(&path).ok()).unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
 
     #[test]
     fn every_part_changes_the_key() {
@@ -61,13 +62,15 @@ mod tests {
         let image = folder.path().join("vmlinuz");
         std::fs::write(&image, "kernel").unwrap();
         let kernel = Kernel { image: image.clone(), config: None, release: None, version: None, packages: Vec::new() };
-        let machine = Machine { cpus: 2, max_cpus: 2, memory_mib: 512, append: Vec::new() };
+        let machine = Machine { arch: Arch::X86_64, cpus: 2, max_cpus: 2, memory_mib: 512, append: Vec::new() };
         let mut tree = Tree::new(false);
         tree.write("/a", "1");
         let of = |tree: &Tree, machine: &Machine, accelerator| Key::of(tree, &kernel, machine, accelerator).unwrap();
         let first = of(&tree, &machine, Accelerator::Tcg);
         assert_eq!(of(&tree, &machine, Accelerator::Tcg), first);
         assert_ne!(of(&tree, &machine, Accelerator::Kvm), first);
+        let other = Machine { arch: Arch::Aarch64, ..machine.clone() };
+        assert_ne!(of(&tree, &other, Accelerator::Tcg), first);
         let more = Machine { append: vec!["quiet".into()], ..machine.clone() };
         assert_ne!(of(&tree, &more, Accelerator::Tcg), first);
         let mut other = tree.clone();

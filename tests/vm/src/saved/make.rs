@@ -108,6 +108,7 @@ fn save(recipe: &Recipe<'_>, folder: &Path) -> Result<()> {
         initramfs: (recipe.initramfs)()?,
         console: folder.join(entry::CONSOLE),
         monitor: sockets.path().join("qmp"),
+        keyboard: sockets.path().join("console"),
         complaints: folder.join("qemu.log"),
         incoming: None,
     };

@@ -29,7 +29,7 @@ const HEALTHY: [(&str, Test); 10] = [
 ];
 
 /// Run by name with `--ignored` only.
-const SICK: [(&str, Test); 16] = [
+const SICK: [(&str, Test); 17] = [
     ("sick::megabyte", megabyte),
     ("sick::flood", flood),
     ("sick::deluge", deluge),
@@ -45,6 +45,7 @@ const SICK: [(&str, Test); 16] = [
     ("sick::hang", hang),
     ("sick::starve", starve),
     ("sick::panic", panic),
+    ("sick::power_off", power_off),
     ("sick::needs_the_past", || Ok(Completion::ignored_with("needs 5.8: the ring buffer"))),
     ("sick::panics_for_the_future", || failed_at_run_time("needs 99.0: a kernel of the future")),
 ];
@@ -287,4 +288,13 @@ fn panic() -> Ran {
     std::thread::sleep(Duration::from_secs(2));
     fs::write("/proc/sysrq-trigger", "c")?;
     failed("the kernel survived")
+}
+
+/// Ends the machine without a panic, and without a message.
+fn power_off() -> Ran {
+    println!("about to power off");
+    std::thread::sleep(Duration::from_secs(2));
+    fs::write("/proc/sysrq-trigger", "o")?;
+    std::thread::sleep(Duration::from_secs(30));
+    failed("the machine is still there")
 }

@@ -6,6 +6,7 @@
 //!
 //! Without QEMU or without a kernel every test here is ignored, with the reason.
 
+mod arm;
 mod guest;
 mod hardware;
 mod modules;
@@ -13,12 +14,12 @@ mod output;
 mod shell;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cutaway_vm::Cache;
 use cutaway_vm::kernel::{Request, obtain};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Ran = Result<(), Failed>;
@@ -31,11 +32,12 @@ fn main() {
     }
     // Every guest has two CPUs: several guests at a time would starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 27] = [
+    let tests: [(&str, Test); 28] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
         ("sick::starve", starve),
+        ("sick::power_off", power_off),
         ("sick::missing_library", missing_library),
         ("sick::megabyte", megabyte),
         ("sick::deluge", output::deluge),
@@ -67,7 +69,7 @@ fn main() {
         };
         Trial::ignorable_test(name, able).with_ignored_flag(name != "healthy")
     });
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    libtest_mimic::run(&arguments, trials.into_iter().chain(arm::trials()).collect()).exit();
 }
 
 /// The kernel of most of these tests.
@@ -79,7 +81,7 @@ fn lacking() -> Option<String> {
         return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
     }
     let request: Request = KERNEL.parse().ok()?;
-    let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
+    let kernel = Cache::open().and_then(|cache| obtain(&request, Arch::OWN, &cache, false));
     kernel.err().map(|error| format!("no kernel is available: {error}"))
 }
 
@@ -134,7 +136,33 @@ fn sick(name: &str, more: &[&str]) -> Result<Done, Failed> {
     on(KERNEL, more, &["--ignored", "--exact", name])
 }
 
+/// The guests of a test: their kernel, and the binary that they run, whose architecture they have.
+struct Place {
+    kernel: &'static str,
+    binary: PathBuf,
+}
+
+impl Place {
+    fn own() -> Result<Self, Failed> {
+        Ok(Self { kernel: KERNEL, binary: std::env::current_exe()? })
+    }
+
+    fn run(&self, more: &[&str], tests: &[&str]) -> Result<Done, Failed> {
+        run(&[&["--kernel", self.kernel][..], more].concat(), &self.binary, tests)
+    }
+
+    fn sick(&self, name: &str, more: &[&str]) -> Result<Done, Failed> {
+        self.run(more, &["--ignored", "--exact", name])
+    }
+}
+
 fn healthy() -> Ran {
+    healthy_on(&Place::own()?)
+}
+
+/// Checks the environment of a test, and the files that it leaves.
+fn healthy_on(place: &Place) -> Ran {
+    let kernel = place.kernel;
     let folder = tempfile::tempdir()?;
     let junit = folder.path().join("junit.xml");
     let results = folder.path().join("results");
@@ -155,7 +183,7 @@ fn healthy() -> Ran {
         "--coverage",
         &coverage_path,
     ];
-    let done = on(KERNEL, &options, &[])?;
+    let done = place.run(&options, &[])?;
     done.left(0)?;
     for name in ["mounts", "loopback", "resolver", "program", "results", "cpus", "hotplug", "memory"] {
         done.says(&format!("test boot {name} ... ok"))?;
@@ -163,22 +191,28 @@ fn healthy() -> Ran {
     done.says("test boot needs_the_future ... ignored, needs 99.0: a kernel of the future")?;
     done.says("test boot sick::panic ... ignored")?;
     done.says("vm result: ok")?;
-    let files = results.join(KERNEL).join("files/figures");
+    let files = results.join(kernel).join("files/figures");
     assert_eq!(fs::read(files.join("empty"))?, b"");
     assert_eq!(fs::read(files.join("large"))?, vec![b'x'; (1 << 20) + 1]);
-    assert!(fs::read_to_string(files.join("kernel"))?.starts_with("6.1."));
-    assert!(!results.join(KERNEL).join("files/coverage").exists(), "the reports are moved");
-    let report = fs::read_to_string(coverage.join(KERNEL).join("cutaway-1-0.info"))?;
+    assert!(fs::read_to_string(files.join("kernel"))?.starts_with(kernel));
+    assert!(!results.join(kernel).join("files/coverage").exists(), "the reports are moved");
+    let report = fs::read_to_string(coverage.join(kernel).join("cutaway-1-0.info"))?;
     assert!(report.ends_with("DA:1,1\nDA:2,0\nend_of_record\n"), "{report}");
     assert!(fs::read_to_string(coverage.join("all.info"))?.contains("DA:1,1\nDA:2,0\nLF:2\nLH:1\n"));
-    assert!(fs::read_to_string(results.join(KERNEL).join("console.log"))?.contains("Linux version 6.1."));
+    assert!(
+        fs::read_to_string(results.join(kernel).join("console.log"))?.contains(&format!("Linux version {kernel}."))
+    );
     let report = fs::read_to_string(&junit)?;
     assert!(report.contains(r#"failures="0" errors="0""#) && report.contains(r#"name="hotplug""#), "{report}");
     Ok(())
 }
 
 fn panic() -> Ran {
-    let done = sick("sick::panic", &[])?;
+    panic_on(&Place::own()?)
+}
+
+fn panic_on(place: &Place) -> Ran {
+    let done = place.sick("sick::panic", &[])?;
     done.left(1)?;
     done.within(60)?;
     done.says("test boot sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died during this test"))?;
@@ -188,7 +222,11 @@ fn panic() -> Ran {
 }
 
 fn hang() -> Ran {
-    let done = sick("sick::hang", &["--test-timeout", "5"])?;
+    hang_on(&Place::own()?)
+}
+
+fn hang_on(place: &Place) -> Ran {
+    let done = place.sick("sick::hang", &["--test-timeout", "5"])?;
     done.left(1)?;
     done.within(60)?;
     done.says("test boot sick::hang ... TIMED OUT (5.")?;
@@ -196,18 +234,38 @@ fn hang() -> Ran {
     // The trace has the kernel function that the sleeping thread is in.
     done.says("nanosleep")?;
     // The time limit of the guest ends it too, if the test's limit does not.
-    let done = sick("sick::hang", &["--timeout", "20"])?;
+    let done = place.sick("sick::hang", &["--timeout", "20"])?;
     done.left(1)?;
     done.within(40)?;
     done.says("the time limit of the guest was exceeded")
 }
 
 fn starve() -> Ran {
-    let done = sick("sick::starve", &["--hang-timeout", "15"])?;
+    starve_on(&Place::own()?, "NMI")
+}
+
+/// `reason` is the kernel's own for the panic that the alarm causes.
+fn starve_on(place: &Place, reason: &str) -> Ran {
+    let done = place.sick("sick::starve", &["--hang-timeout", "15"])?;
     done.left(1)?;
     done.within(90)?;
-    done.says("the guest hung; after an NMI it printed: Kernel panic - not syncing: NMI")?;
+    done.says("the guest hung; asked for its stacks, it printed: ")?;
+    done.says(&format!("Kernel panic - not syncing: {reason}"))?;
     done.says("about to starve")
+}
+
+fn power_off() -> Ran {
+    power_off_on(&Place::own()?)
+}
+
+/// Checks that a guest which ends without its last message is no success.
+fn power_off_on(place: &Place) -> Ran {
+    let done = place.sick("sick::power_off", &[])?;
+    done.left(1)?;
+    done.within(60)?;
+    done.says("the guest died during this test").or_else(|_| done.says("GUEST DIED"))?;
+    done.says("about to power off")?;
+    done.says("without a reason; its console ends with:")
 }
 
 fn missing_library() -> Ran {

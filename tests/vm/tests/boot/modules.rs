@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cutaway_vm::Cache;
 use cutaway_vm::kernel::{Request, obtain};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::Failed;
 
 use super::{KERNEL, Ran, on, run};
@@ -36,7 +36,7 @@ pub(super) fn compressed() -> Ran {
 
 fn image() -> Result<PathBuf, Failed> {
     let request: Request = KERNEL.parse().map_err(Failed::from)?;
-    Ok(obtain(&request, &Cache::open()?, false)?.image)
+    Ok(obtain(&request, Arch::OWN, &Cache::open()?, false)?.image)
 }
 
 pub(super) fn of_a_given_image() -> Ran {

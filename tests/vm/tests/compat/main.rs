@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use cutaway::{Object, Pinning};
-use cutaway_vm::Cache;
 use cutaway_vm::kernel::{Request, obtain};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::{Value, json};
 
@@ -33,10 +33,11 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let here = Trial::ignorable_test("verdicts_are_those_of_loading", verdicts_are_those_of_loading);
-    let guests: [(&str, Check); 3] = [
+    let guests: [(&str, Check); 4] = [
         ("guest::baseline_finds_what_got_worse", baseline_finds_what_got_worse),
         ("guest::crash_is_the_verdict_of_one_program", crash_is_the_verdict_of_one_program),
         ("guest::btf_is_chosen_by_release", btf_is_chosen_by_release),
+        ("guest::both_architectures_are_in_one_table", both_architectures),
     ];
     let guests = guests.map(|(name, test)| {
         let able = move || lacking().map_or_else(test, |reason| Ok(Completion::ignored_with(reason)));
@@ -51,7 +52,7 @@ fn lacking() -> Option<String> {
         return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
     }
     let request: Request = KERNEL.parse().ok()?;
-    let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
+    let kernel = Cache::open().and_then(|cache| obtain(&request, Arch::OWN, &cache, false));
     kernel.err().map(|error| format!("no kernel is available: {error}"))
 }
 
@@ -103,7 +104,7 @@ fn verdicts_are_those_of_loading() -> Ran {
     let (mut load, mut differences) = (0, Vec::new());
     let objects = objects()?;
     for object in &objects {
-        let mut worker = Command::new(env!("CARGO_BIN_EXE_cutaway-vm"));
+        let mut worker = Command::new(COMMAND);
         let ended = worker.arg("compat-worker").args([object, &to]).output()?;
         ensure(ended.status.success(), || format!("{}: {ended:?}", object.display()))?;
         let verdict: Value = serde_json::from_slice(&fs::read(&to)?)?;
@@ -201,5 +202,53 @@ fn btf_is_chosen_by_release() -> Ran {
     let damaged = run()?;
     ensure(damaged["btf"] == json!(file) && damaged["notes"] == json!([]), || damaged.to_string())?;
     ensure(damaged["objects"][0]["loads"] == json!(false), || damaged.to_string())?;
+    Ok(Completion::Completed)
+}
+
+/// Checks that each architecture has its own results, and that a baseline compares each with itself.
+fn both_architectures() -> Ran {
+    const KERNEL: &str = "6.12";
+    let archs = [Arch::X86_64, Arch::Aarch64];
+    let qemu = archs.map(|arch| format!("qemu-system-{arch}"));
+    if let Some(name) = qemu.iter().find(|name| Command::new(name).arg("--version").output().is_err()) {
+        return Ok(Completion::ignored_with(format!("{name} is not installed")));
+    }
+    let request: Request = KERNEL.parse()?;
+    for arch in archs {
+        if let Err(error) = Cache::open().and_then(|cache| obtain(&request, arch, &cache, false)) {
+            return Ok(Completion::ignored_with(format!("no kernel is available: {error}")));
+        }
+    }
+    let run = |options: &[&str]| {
+        let mut command = Command::new(COMMAND);
+        command.arg("compat").arg(corpus().join("events/flexible.o")).args(["--kernel", KERNEL, "--accel", "tcg"]);
+        command.args(["--arch", "x86_64,aarch64"]).args(options).output()
+    };
+    let first = run(&["--json"])?;
+    let said = String::from_utf8_lossy(&first.stderr).into_owned();
+    if said.contains("rustup target add") {
+        return Ok(Completion::ignored_with(said.trim().to_owned()));
+    }
+    ensure(first.status.success(), || format!("{first:?}"))?;
+    let mut report: Value = serde_json::from_slice(&first.stdout)?;
+    for (index, arch) in archs.iter().enumerate() {
+        let on = &report["kernels"][index];
+        ensure(on["arch"] == json!(arch.name()) && on["objects"][0]["loads"] == json!(true), || on.to_string())?;
+        let release = on["release"].as_str().unwrap_or_default();
+        ensure(release.ends_with(["cloud-amd64", "cloud-arm64"][index]), || release.to_owned())?;
+    }
+    let folder = tempfile::tempdir()?;
+    let baseline = folder.path().join("old.json");
+    let walked = report["kernels"][1]["objects"][0]["programs"][0]["instructions"].as_u64().ok_or("no count")?;
+    report["kernels"][1]["objects"][0]["programs"][0]["instructions"] = json!(walked / 2);
+    fs::write(&baseline, report.to_string())?;
+    let worse = run(&["--baseline", &baseline.display().to_string()])?;
+    let said = String::from_utf8_lossy(&worse.stderr).into_owned();
+    ensure(worse.status.code() == Some(1), || format!("{worse:?}"))?;
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("worse: ")).collect();
+    ensure(lines.len() == 1 && lines[0].starts_with("worse: 6.12 (aarch64): "), || said.clone())?;
+    let table = String::from_utf8_lossy(&worse.stdout).into_owned();
+    let heads: Vec<Vec<&str>> = table.lines().take(2).map(|line| line.split_whitespace().collect()).collect();
+    ensure(heads[0].ends_with(&["6.12", "6.12"]) && heads[1] == ["x86_64", "aarch64"], || table.clone())?;
     Ok(Completion::Completed)
 }

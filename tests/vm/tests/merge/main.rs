@@ -8,9 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use cutaway_vm::Cache;
 use cutaway_vm::kernel::{Request, obtain};
 use cutaway_vm::report::{End, Guest, Matrix, Outcome, Test, junit};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Ran = Result<Completion, Failed>;
@@ -205,7 +205,7 @@ fn shards_that_ran_are_merged() -> Ran {
         return Ok(Completion::ignored_with("QEMU is not installed (apt-get install qemu-system-x86)"));
     }
     let request: Request = KERNEL.parse()?;
-    if let Err(error) = Cache::open().and_then(|cache| obtain(&request, &cache, false)) {
+    if let Err(error) = Cache::open().and_then(|cache| obtain(&request, Arch::OWN, &cache, false)) {
         return Ok(Completion::ignored_with(format!("no kernel is available: {error}")));
     }
     let reports = Reports::new()?;

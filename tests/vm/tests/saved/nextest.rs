@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cutaway_vm::kernel::{Request, obtain};
-use cutaway_vm::{Accelerator, Cache, Choice, decide};
+use cutaway_vm::{Accelerator, Arch, Cache, Choice, decide};
 use libtest_mimic::{Completion, Failed};
 
 use super::Ran;
@@ -96,8 +96,8 @@ pub(crate) fn costs() -> Ran {
 fn accelerator() -> Result<Accelerator, Failed> {
     let cache = Cache::open()?;
     let request: Request = KERNEL.parse()?;
-    let kernel = obtain(&request, &cache, false)?;
-    Ok(decide(Choice::Auto, &kernel, &cache)?.accelerator)
+    let kernel = obtain(&request, Arch::OWN, &cache, false)?;
+    Ok(decide(Choice::Auto, Arch::OWN, &kernel, &cache)?.accelerator)
 }
 
 /// Checks that a test which fails in its guest is tried twice, and fails the run.

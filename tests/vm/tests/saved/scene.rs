@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cutaway_vm::Cache;
 use cutaway_vm::kernel::{Request, obtain};
+use cutaway_vm::{Arch, Cache};
 use libtest_mimic::Failed;
 
 pub(crate) const KERNEL: &str = "6.1";
@@ -18,7 +18,7 @@ pub(crate) fn lacking() -> Option<String> {
         return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
     }
     let request: Request = KERNEL.parse().ok()?;
-    let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
+    let kernel = Cache::open().and_then(|cache| obtain(&request, Arch::OWN, &cache, false));
     kernel.err().map(|error| format!("no kernel is available: {error}"))
 }
 

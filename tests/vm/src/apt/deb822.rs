@@ -2,17 +2,17 @@
 
 /// One paragraph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Paragraph(Vec<(String, String)>);
+pub(crate) struct Paragraph(Vec<(String, String)>);
 
 impl Paragraph {
     /// Returns a field by its name, ignoring case.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 /// Parses the paragraphs of a text. Comments and lines that are not fields are skipped.
-pub(super) fn paragraphs(text: &str) -> Vec<Paragraph> {
+pub(crate) fn paragraphs(text: &str) -> Vec<Paragraph> {
     let mut all = Vec::new();
     let mut current = Paragraph::default();
     for line in text.lines() {
