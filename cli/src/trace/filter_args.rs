@@ -54,8 +54,8 @@ pub(crate) struct FilterArgs {
     /// Trace only calls for hosts that match PATTERN
     ///
     /// In it, * is any text and ? is any character. Upper and lower case are
-    /// equal. Put the pattern in quotes, so that the shell does not expand it.
-    /// Calls without a host never match.
+    /// equal. Put the pattern in quotes, so that the shell does not expand
+    /// it. Calls without a host never match.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PATTERN", value_parser = host)]
     host: Option<HostGlob>,

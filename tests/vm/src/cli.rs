@@ -270,7 +270,7 @@ impl Args {
             base::require(source.arch)?;
             extra.extend(["--target".to_owned(), source.arch.target().to_owned()]);
         }
-        let mut suite = suite::build(self.unit_tests, &extra, &base::variables(source))?;
+        let mut suite = suite::build(self.unit_tests, &extra, &source.variables())?;
         for test in tests {
             let before = suite.binaries.len();
             suite.binaries.retain(|binary| !is_named(&binary.label, &test));

@@ -42,7 +42,6 @@ const CHECKS: &[Check] = &[
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
-    ("tests on arm64", vm::arm64),
     ("comparison on other kernels", compare_matrix::compare),
 ];
 

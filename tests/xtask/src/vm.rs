@@ -144,29 +144,6 @@ pub(crate) fn matrix() -> tools::Result {
     on_all_kernels(&suite(OWN).iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Runs the tests of the libraries on one kernel for arm64. The suite of the command line takes much longer to build and
-/// to emulate: `cargo xtask vm --arch aarch64 --kernel 6.12` runs all.
-pub(crate) fn arm64() -> tools::Result {
-    const EMULATOR: &str = "qemu-system-aarch64";
-    const TARGET: &str = "aarch64-unknown-linux-gnu";
-    const LIBRARIES: &[&str] = &["--arch=aarch64", "--kernel=6.12", "--exclude=cutaway-cli", "--exclude=xtask"];
-    if OWN == ARM64 {
-        return Ok(Outcome::Skipped("the other runs are on arm64 already".to_owned()));
-    }
-    if !tools::works(EMULATOR, &["--version"]) {
-        return Ok(Outcome::Skipped(format!("{EMULATOR} is not on this machine")));
-    }
-    let directory = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-    let directory = directory.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if !directory.is_ok_and(|directory| Path::new(&directory).exists()) {
-        return Ok(Outcome::Skipped(format!("Rust's {TARGET} is not installed (rustup target add {TARGET})")));
-    }
-    let suite = suite(ARM64);
-    let built = |word: &&str| !LIBRARIES.iter().any(|excluded| word.starts_with(&format!("{excluded}::")));
-    let words: Vec<_> = suite.iter().map(String::as_str).filter(built).chain(LIBRARIES.iter().copied()).collect();
-    on_all_kernels(&words)
-}
-
 /// Excludes the remaining tests that do not test the readers.
 const READERS: &[&str] = &[
     "--exclude=cutaway::*",

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, target};
+use super::target;
 use crate::arch::Arch;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -24,20 +24,20 @@ struct About {
 }
 
 /// Returns the executable that the environment names, the one in the cache, or a new build.
-pub(super) fn obtain(source: &Source, cache: &Cache) -> Result<PathBuf> {
+pub(super) fn obtain(arch: Arch, sysroot: Option<&Path>, cache: &Cache) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE).map(PathBuf::from) {
         let path = std::path::absolute(&path).map_err(Error::file("find", &path))?;
-        source.arch.check(&path)?;
+        arch.check(&path)?;
         return Ok(path);
     }
-    let name = format!("init-{}", source.arch);
+    let name = format!("init-{arch}");
     let _one_at_a_time = cache.lock(&name)?;
     let (path, about) = (cache.path(&name), name.clone() + ".json");
     let wanted = About { built_for: stamp()? };
     if path.exists() && cache.load::<About>(&about).is_some_and(|about| about == wanted) {
         return Ok(path);
     }
-    let built = build(source)?;
+    let built = build(arch, sysroot)?;
     let new = cache.path(format!("{name}.new"));
     fs::copy(&built, &new).map_err(Error::file("write", &new))?;
     fs::rename(&new, &path).map_err(Error::file("create", &path))?;
@@ -51,8 +51,7 @@ fn stamp() -> Result<String> {
     Ok(format!("{} {} {} {} {}", me.display(), about.len(), about.ino(), about.mtime(), about.mtime_nsec()))
 }
 
-fn build(source: &Source) -> Result<PathBuf> {
-    let arch = source.arch;
+fn build(arch: Arch, sysroot: Option<&Path>) -> Result<PathBuf> {
     if !Path::new(MANIFEST).exists() {
         return Err(no_init(
             arch,
@@ -67,7 +66,7 @@ fn build(source: &Source) -> Result<PathBuf> {
     let output = Command::new(&cargo)
         .args(["build", "--workspace", "--test", "boot", "--manifest-path", MANIFEST, "--target", arch.target()])
         .arg("--message-format=json-render-diagnostics")
-        .envs(target::variables(source))
+        .envs(target::variables(arch, sysroot))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::initramfs::on_host;
 
-pub(crate) use target::{require, runner, variables};
+pub(crate) use target::{require, runner};
 
 /// Where the libraries and programs of an architecture are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,13 @@ impl Source {
         if !self.arch.is_foreign() {
             return std::env::current_exe().map_err(Error::file("find", "this executable"));
         }
-        init::obtain(self, cache)
+        init::obtain(self.arch, self.sysroot.as_deref(), cache)
+    }
+
+    /// Returns the variables with which cargo builds for the architecture. A linker that the user chose stays the
+    /// linker, with its own libraries.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        target::variables(self.arch, self.sysroot.as_deref())
     }
 
     /// Returns the path in the guest of a program that is named like a command, if the sysroot has it.

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use super::Source;
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use crate::tool::Tool;
@@ -21,8 +20,8 @@ pub(crate) fn runner(arch: Arch) -> String {
 }
 
 /// Returns the variables for cargo. A linker that the user chose stays the linker, with its own libraries.
-pub(crate) fn variables(source: &Source) -> Vec<(String, String)> {
-    let (arch, Some(root)) = (source.arch, &source.sysroot) else { return Vec::new() };
+pub(super) fn variables(arch: Arch, sysroot: Option<&Path>) -> Vec<(String, String)> {
+    let Some(root) = sysroot else { return Vec::new() };
     let linker = variable(arch, "LINKER");
     if std::env::var_os(&linker).is_some() {
         return Vec::new();
@@ -68,7 +67,7 @@ mod tests {
         assert!(words.contains(&"-Clink-arg=--dynamic-linker=/lib/ld-linux-aarch64.so.1".to_owned()));
         assert!(words.contains(&"-Clink-arg=/s/usr/lib/aarch64-linux-gnu/Scrt1.o".to_owned()));
         assert!(words.contains(&"-Clink-arg=-L=/usr/lib/aarch64-linux-gnu".to_owned()));
-        assert_eq!(variables(&Source::own()), []);
+        assert_eq!(variables(Arch::OWN, None), []);
     }
 
     #[test]

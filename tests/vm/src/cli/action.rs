@@ -42,6 +42,6 @@ fn environment(source: &Source) -> Result<String> {
     base::require(source.arch)?;
     let me = std::env::current_exe().map_err(Error::file("find", "this executable"))?;
     let runner = (base::runner(source.arch), format!("{} --", me.display()));
-    let lines = base::variables(source).into_iter().chain([runner]);
+    let lines = source.variables().into_iter().chain([runner]);
     Ok(lines.map(|(name, value)| format!("export {name}='{value}'\n")).collect())
 }

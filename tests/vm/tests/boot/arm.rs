@@ -78,7 +78,7 @@ fn place(variables: &[(String, String)]) -> Result<Place, Failed> {
     }
 }
 
-/// On an older kernel: since Linux 6.12 a process of the highest priority leaves the others a share.
+/// Starves an older kernel: since Linux 6.12 a process of the highest priority leaves the others a share.
 fn starve(place: &Place) -> Ran {
     starve_on(&Place { kernel: "6.1", binary: place.binary.clone() }, "sysrq triggered crash")
 }

@@ -244,7 +244,7 @@ fn starve() -> Ran {
     starve_on(&Place::own()?, "NMI")
 }
 
-/// `reason` is the kernel's own for the panic that the alarm causes.
+/// Checks a starved guest. `reason` is the kernel's own for the panic that the alarm causes.
 fn starve_on(place: &Place, reason: &str) -> Ran {
     let done = place.sick("sick::starve", &["--hang-timeout", "15"])?;
     done.left(1)?;
