@@ -76,6 +76,8 @@ const SUITE: &[&str] = &[
     "--bring=cat",
     "--bring=echo",
     "--bring=true",
+    "--bring=false",
+    "--bring=date",
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     // Traffic control, and the file system of containers.
