@@ -30,7 +30,9 @@ mod search;
 pub(crate) mod struct_ops;
 mod targets;
 
-pub(crate) use self::{resolved::Resolved, targets::Targets};
+pub(crate) use self::resolved::Resolved;
+#[cfg(feature = "programs")]
+pub(crate) use self::targets::Targets;
 use crate::{Error, btf::visitor::Types, object::Object};
 
 /// Resolves the object against the kernel with these `types`.

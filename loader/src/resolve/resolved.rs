@@ -5,7 +5,7 @@ use std::borrow::Cow;
 #[cfg(feature = "instrument")]
 use cutaway_sys::Instruction;
 
-#[cfg(feature = "aya-obj")]
+#[cfg(all(feature = "aya-obj", feature = "instrument"))]
 use super::aya;
 use super::{core_relo::Applied, externs::Externs, relocated::Relocated, struct_ops::StructOps, targets::Targets};
 #[cfg(feature = "instrument")]
