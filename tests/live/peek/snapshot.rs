@@ -172,8 +172,7 @@ fn under_load(mut owner: Owner) {
         assert!(ended.status.success(), "{}", ended.stderr);
     }
     let snapshots: Vec<Value> = json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // A busy emulator makes few snapshots.
-    assert!(snapshots.len() > 50 && single > 3, "{} and {single} snapshots", snapshots.len());
+    assert!(snapshots.len() > 100 && single > 3, "{} and {single} snapshots", snapshots.len());
     let mut last = [0, 0];
     let mut seen = 0;
     for snapshot in &snapshots {

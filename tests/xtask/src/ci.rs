@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     ///
     /// Exit status and seconds, on the bare machine. Tests that need a tool
     /// run again.
-    #[arg(long, value_name = "STATUS:SECONDS")]
+    #[arg(long, value_name = "STATUS:SECONDS", verbatim_doc_comment)]
     tested: Option<Before>,
 
     /// Seconds that passed before, with both commands

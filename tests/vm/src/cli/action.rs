@@ -12,7 +12,7 @@ use crate::report::lines;
 use crate::saved::command as saved;
 
 impl Action {
-    /// Does it, and prints its result.
+    /// Runs the subcommand, and prints its result.
     pub(super) fn run(&self) -> Result<ExitCode> {
         let text = match self {
             Self::Saved { clear: true } => saved::clear(&Cache::open()?)?,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn several_architectures_are_told_apart() {
+    fn each_architecture_has_its_own_btf() {
         let five: Request = "5.10".parse().unwrap();
         let of = |text: &str| vec![Given::File(text.into(), "f".into())];
         assert!(check(&of("5.10"), std::slice::from_ref(&five), &Arch::ALL).is_err(), "of which one?");

@@ -112,7 +112,7 @@ mod tests {
         let path = folder.path().join("vmlinuz");
         let mut image = vec![0; 0x400];
         image[56..60].copy_from_slice(b"ARMd");
-        image.extend(b"Linux version %s\0Linux version 6.12.117+deb13-cloud-arm64 (someone) #1\0");
+        image.extend(b"Linux version %s\0Linux version 6.12.117+deb13-cloud-arm64 (builder) #1\0");
         fs::write(&path, &image).unwrap();
         let kernel = by_path(&path, Arch::Aarch64).unwrap();
         assert_eq!(kernel.release.as_deref(), Some("6.12.117+deb13-cloud-arm64"));

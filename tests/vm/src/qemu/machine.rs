@@ -47,7 +47,7 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     pub(crate) console: PathBuf,
     pub(crate) monitor: PathBuf,
-    /// The socket of the console, if the machine has no NMI: input is the only way to a guest that hangs.
+    /// The socket of the console, if the machine has no NMI: a hung guest answers only to input.
     pub(crate) keyboard: PathBuf,
     /// The socket for the state of a saved guest, which is then restored and does not boot.
     pub(crate) incoming: Option<PathBuf>,

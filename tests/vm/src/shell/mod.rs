@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The result channel carries both directions, so a shell needs no device of its own. With a terminal on stdin the
-//! guest has a pseudo terminal, whose kernel side turns Ctrl-C into a signal; this machine's terminal passes every byte on.
-//! Without one, the shell reads its commands from a pipe.
+//! guest has a pseudo terminal, whose kernel side turns Ctrl-C into a signal; this machine's terminal passes on every
+//! byte. Without one, the shell reads its commands from a pipe.
 
 mod keyboard;
 mod program;

@@ -27,8 +27,8 @@ pub(crate) fn is_busybox(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == "busybox")
 }
 
-/// Finds the shell: busybox of this machine, if guests are like it, or of the archive, or `/bin/sh`. `say` is called with
-/// the reason for the last of them.
+/// Finds the shell: busybox of this machine, if guests are like it, or of the archive, or `/bin/sh`. `say` is called
+/// with the reason for the last of them.
 pub(crate) fn find(source: &Source, cache: &Cache, say: &dyn Fn(&str)) -> Result<Program, Error> {
     const SH: &str = "/bin/sh";
     let busybox = match installed(source) {
