@@ -344,7 +344,7 @@ impl<'fd> AttachContext<'fd> {
     ///
     /// A library name without a slash is resolved as this process sees it; a path is resolved as the caller sees it. A
     /// warning is logged if the process has not mapped that file: a process in a container has another file at the same
-    /// path.
+    /// path. A child must have executed its program, as for [`Uprobe::pid`](crate::Uprobe::pid).
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);

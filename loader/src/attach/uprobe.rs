@@ -161,6 +161,10 @@ impl Uprobe {
     /// Attaches for the process `pid` only, with all its threads. The program does not run in children that the process
     /// forks.
     ///
+    /// A child that was just started may still have the address space of the caller: the kernel resumes the parent of
+    /// vfork(2), which `std::process::Command` and posix_spawn(3) use, before it gives the child its own. Wait for a
+    /// sign of the child, such as output, before attaching: until then the program runs in the caller.
+    ///
     /// Before Linux 6.12 the program of a return probe also runs in other processes, if another probe of the same
     /// function is attached for them.
     #[must_use]

@@ -93,7 +93,7 @@ impl Usdt {
         self
     }
 
-    /// Attaches for one process only, with all its threads.
+    /// Attaches for one process only, with all its threads. As [`Uprobe::pid`](crate::Uprobe::pid).
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);

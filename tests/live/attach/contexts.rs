@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{Read, Write},
     net::UdpSocket,
-    process::{Command, Stdio},
     sync::Barrier,
     thread,
 };
@@ -20,6 +19,7 @@ use crate::{
     sockets::{SK_PASS, pair, put, with_sockets},
     unsupported,
     user::call,
+    waiting::Waiting,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -80,14 +80,10 @@ fn uprobe_takes_target_process_and_cookie() {
 
 fn uprobe_of_another_process_is_not_hit() {
     let loaded = load("uprobe/libc.so.6:a64l");
-    // This binary in another process, which waits for the end of its input.
-    let mut other = Command::new(std::env::current_exe().unwrap());
-    let mut other = other.arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let other = Waiting::start();
     let link = attach(&loaded, &context().pid(other.id()));
     call();
     drop(link);
-    drop(other.stdin.take());
-    other.wait().unwrap();
     assert_eq!(runs(&loaded), 0);
 }
 

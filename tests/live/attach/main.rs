@@ -25,6 +25,7 @@ mod tracing_multi;
 mod updates;
 mod usdt;
 mod user;
+mod waiting;
 
 #[path = "../support/crafted.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -45,19 +46,13 @@ mod unsupported;
 
 use harness::Suite;
 
-/// The argument that makes this binary wait for the end of its input.
-pub(crate) const WAIT: &str = "wait";
-
 fn main() {
     // The loader mounts tracefs itself if it is not mounted.
     own_mounts::enter(&[own_mounts::BPFFS]);
     // The arguments of a contained process may be paths that are not UTF-8.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
-        Some(first) if first == WAIT => {
-            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-            return;
-        }
+        Some(first) if first == waiting::WAIT => return waiting::be_waiting(),
         Some(first) if first == containers::CONTAINED => {
             return containers::be_contained(&arguments.collect::<Vec<_>>());
         }

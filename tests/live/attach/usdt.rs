@@ -4,10 +4,7 @@
 mod probes;
 mod specs;
 
-use std::{
-    process::{Command, Stdio},
-    sync::atomic::Ordering::Relaxed,
-};
+use std::sync::atomic::Ordering::Relaxed;
 
 use cutaway::{Uprobe, Usdt, features};
 
@@ -18,6 +15,7 @@ use crate::{
     mapped::Mapped,
     sample::{self, Also, load, runs},
     unsupported,
+    waiting::Waiting,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -115,12 +113,10 @@ fn usdt_probe_is_attached_by_its_section() {
 
 fn usdt_probe_is_attached_in_one_process() {
     let loaded = listening();
-    let mut other = Command::new("/proc/self/exe").arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let other = Waiting::start();
     let link = attach(&loaded, &Usdt::new("/proc/self/exe", "cutaway", "twice").pid(other.id()));
     first();
     drop(link);
-    drop(other.stdin.take());
-    assert!(other.wait().unwrap().success());
     assert_eq!(events(&loaded.0), []);
 }
 

@@ -1,12 +1,7 @@
 //! Probes on files: functions of libraries and executables.
 #![expect(unsafe_code, reason = "calls the functions that are probed")]
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, thread};
 
 use cutaway::{Link, Loaded, Uprobe, UprobeMulti, features};
 
@@ -14,6 +9,7 @@ use crate::{
     harness::{Test, test},
     sample::{self, Also, load, runs},
     unsupported,
+    waiting::Waiting,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -129,25 +125,9 @@ fn replaced_library_is_still_found() {
     std::fs::create_dir_all(&directory.0).unwrap();
     let program = directory.0.join("mine");
     std::fs::copy("/proc/self/exe", &program).unwrap();
-    let start = || Command::new(&program).arg(crate::WAIT).stdin(Stdio::piped()).spawn();
-    let (mut child, begin) = (start(), Instant::now());
-    // A new process of another test has our fd of the copy until it calls execve.
-    while child.is_err() && begin.elapsed() < Duration::from_secs(10) {
-        thread::sleep(Duration::from_millis(10));
-        child = start();
-    }
-    let mut child = child.unwrap();
+    let other = Waiting::start_copy(&program);
     std::fs::remove_dir_all(&directory.0).unwrap();
-    // execve(2) releases its parent before it maps the new program.
-    let locate = || Uprobe::at_file_offset("mine", 0).resolve_in_process(child.id()).locate();
-    let (mut found, begin) = (locate(), Instant::now());
-    while found.is_err() && begin.elapsed() < Duration::from_secs(10) {
-        thread::sleep(Duration::from_millis(10));
-        found = locate();
-    }
-    drop(child.stdin.take());
-    child.wait().unwrap();
-    let (path, _) = found.unwrap();
+    let (path, _) = Uprobe::at_file_offset("mine", 0).resolve_in_process(other.id()).locate().unwrap();
     assert!(path.to_str().unwrap().contains("/map_files/"), "{}", path.display());
 }
 
@@ -185,13 +165,11 @@ fn uprobe_multi_is_limited_to_a_process() {
     thread::spawn(call).join().unwrap();
     assert_eq!(runs(&loaded), 2, "all threads of the process");
     drop(link);
-    let mut other = Command::new("/proc/self/exe").arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let other = Waiting::start();
     let link = UprobeMulti::new("libc.so.6", "?64?").pid(other.id()).attach(program).unwrap();
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);
-    drop(other.stdin.take());
-    assert!(other.wait().unwrap().success());
 }
 
 fn uprobe_multi_has_cookies() {

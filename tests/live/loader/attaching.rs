@@ -1,7 +1,10 @@
 //! Links: a program runs exactly as long as its link exists. Also errors of attaching.
 #![expect(unsafe_code, reason = "calls the function that is probed")]
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{Read, Write},
+    process::{Command, Stdio},
+};
 
 use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, features};
 
@@ -183,7 +186,10 @@ fn return_probe_runs_on_return() {
 
 fn another_process_is_not_probed() {
     let loaded = load("uprobe");
-    let mut process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Until execve(2) is done, the child may share our address space.
+    process.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+    process.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(process.id()));
     call();
     assert_eq!(sample::runs(&loaded), 0);

@@ -91,7 +91,9 @@ impl Running {
 
     /// Waits for a line on stdout that `accept` accepts.
     pub(crate) fn stdout_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
-        wait_until(what, || self.stdout.as_ref().unwrap().text().lines().find(|line| accept(line)).map(str::to_owned))
+        self.wait_for(what, self.stdout.as_ref().unwrap(), |text| {
+            text.lines().find(|line| accept(line)).map(str::to_owned)
+        })
     }
 
     /// Returns the number of complete lines that it has written to stdout.
@@ -101,12 +103,23 @@ impl Running {
 
     /// Waits for the line with this index on stdout, counted from 0.
     pub(crate) fn stdout_nth(&self, what: &str, number: usize) -> String {
-        wait_until(what, || self.stdout.as_ref().unwrap().text().lines().nth(number).map(str::to_owned))
+        self.wait_for(what, self.stdout.as_ref().unwrap(), |text| text.lines().nth(number).map(str::to_owned))
+    }
+
+    /// Waits until `find` returns something of what the process has written. Panics if the stream ends before.
+    fn wait_for(&self, what: &str, stream: &Reader, find: impl Fn(&str) -> Option<String>) -> String {
+        wait_until(what, || {
+            // In this order: the process may write something and end in between.
+            let ended = stream.thread.is_finished();
+            let found = find(&stream.text());
+            assert!(found.is_some() || !ended, "it ended before {what}; its stderr:\n{}", self.stderr.text());
+            found
+        })
     }
 
     /// Waits for a line on stderr that `accept` accepts.
     pub(crate) fn stderr_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
-        wait_until(what, || self.stderr.text().lines().find(|line| accept(line)).map(str::to_owned))
+        self.wait_for(what, &self.stderr, |text| text.lines().find(|line| accept(line)).map(str::to_owned))
     }
 
     /// Returns true if it has written this to stderr.
