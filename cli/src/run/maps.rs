@@ -206,6 +206,14 @@ impl<'a> MapPrinter<'a> {
         let pid = key.as_ref().and_then(super::selection::pid);
         for part in [key.as_ref(), sum.as_ref()].into_iter().flatten() {
             for (name, id) in stacks::references(part) {
+                let id = match id {
+                    Ok(id) => id,
+                    Err(error) if stacks.is_known() => {
+                        lines.push(format!("    {name}: no stack: {error}"));
+                        continue;
+                    }
+                    Err(_) => continue,
+                };
                 let Some(addresses) = stacks.refer(id, pid) else { continue };
                 lines.push(format!("    {name}:"));
                 let frames = self.symbols.borrow_mut().frames(&addresses, pid);

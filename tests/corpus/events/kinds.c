@@ -44,8 +44,12 @@ PROGRAM(counts)
 	for (u32 i = 0; i < 3; i++)
 		add(&by_size, &sizes[i], sizes[i] * 2);
 	add(&per_cpu, &key, 5);
-	for (u32 i = 4; i < 8; i++)
-		add(&latency_log2, &i, 8 - i);
+	/* The counter must stay in a register: kernels up to 6.12 at least find an infinite loop where it is on the stack. */
+	for (u32 i = 4; i < 8; i++) {
+		u32 bucket = i;
+
+		add(&latency_log2, &bucket, 8 - i);
+	}
 	u32 third = 3;
 	size = map_lookup_elem(&sizes_hist, &third);
 	if (size)

@@ -7,7 +7,7 @@ use crate::{
     binary::Running,
     corpus,
     everyday::objects,
-    harness::{Test, test},
+    harness::{Test, older_than, test},
     kernel_objects::Held,
     own_mounts::Mounted,
     requirements::root,
@@ -93,16 +93,19 @@ fn stacks_have_names_of_functions() {
     let running = Running::start(command.arg(corpus("events/kinds")));
     running.stderr_line("everything is attached", |line| line.starts_with("attached "));
     sender.go();
-    running.stdout_line("a stack is printed", |line| line.contains("kernel_stack:"));
+    running.stdout_line("a stack is printed", |line| line.contains("kernel_stack: "));
     sender.end();
     running.send(rustix::process::Signal::INT);
     let ended = running.end();
     ended.received();
     assert!(ended.stdout.contains(&format!("{{pid: {pid}, kernel_stack: ")), "{ended:?}");
+    let no_stack = ended.stdout.lines().any(|line| line == "    kernel_stack: no stack: EFAULT (Bad address)");
+    // Older kernels give programs of these tracepoints the registers of user space, and find no stack of the kernel.
+    assert!(!no_stack || older_than(6, 12, "kernel stacks in tracepoints of system calls").is_some(), "{ended:?}");
     let frames: Vec<_> = ended.stdout.lines().skip_while(|line| *line != "    kernel_stack:").skip(1).collect();
     let of_kernel = frames.iter().take_while(|line| line.starts_with("      "));
     // The names are hidden where kptr_restrict forbids even root to see addresses.
-    assert!(of_kernel.clone().any(|line| line.contains("+0x")), "{ended:?}");
+    assert!(no_stack || of_kernel.clone().any(|line| line.contains("+0x")), "{ended:?}");
     assert!(ended.stdout.lines().any(|line| line.starts_with("stacks (STACK_TRACE): ")), "{ended:?}");
 
     let ran = kinds(&["--maps=stacks"]);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cutaway::{Error, Loaded, Map, MapFlags, MapSpec, MapType, btf::Value};
+use cutaway::{Errno, Error, Loaded, Map, MapFlags, MapSpec, MapType, btf::Value};
 
 use super::number;
 use crate::decode;
@@ -27,6 +27,11 @@ impl<'a> Stacks<'a> {
             _ => None,
         };
         Self { map, referred: BTreeMap::new() }
+    }
+
+    /// Returns whether there is exactly one map of stacks.
+    pub(super) fn is_known(&self) -> bool {
+        self.map.is_some()
     }
 
     /// Returns the addresses of the stack `id` of this process; `None` if it is in no map, or in one of several.
@@ -98,19 +103,26 @@ pub(super) fn addresses(stack: &[u8], build_ids: bool) -> Vec<Address> {
     entries.iter().map_while(entry).collect()
 }
 
-/// Returns the members of a value whose name says that they are ids of stacks. Negative ids are error numbers.
-pub(super) fn references(value: &Value<'_>) -> Vec<(String, u32)> {
+/// Returns the members of a value whose name says that they are ids of stacks. A negative id is an error: the program got
+/// it from `bpf_get_stackid` in place of a stack.
+pub(super) fn references(value: &Value<'_>) -> Vec<(String, Result<u32, Errno>)> {
     let Value::Struct(fields) = value else { return Vec::new() };
     let reference = |(name, value): &(std::borrow::Cow<'_, str>, Value<'_>)| {
         if !name.to_lowercase().contains("stack") {
             return None;
         }
         let id = match value {
-            Value::Unsigned(id) => u32::try_from(*id).ok(),
-            Value::Signed(id) => u32::try_from(*id).ok(),
-            _ => None,
+            Value::Unsigned(id) => u32::try_from(*id).ok()?.cast_signed(),
+            Value::Signed(id) => i32::try_from(*id).ok()?,
+            _ => return None,
         };
-        Some((name.clone().into_owned(), id.filter(|id| i32::try_from(*id).is_ok())?))
+        // MAX_ERRNO of include/linux/err.h.
+        let id = match id {
+            0.. => Ok(id.cast_unsigned()),
+            -4095..0 => Err(Errno::new(-id)),
+            _ => return None,
+        };
+        Some((name.clone().into_owned(), id))
     };
     fields.iter().filter_map(reference).collect()
 }
@@ -142,6 +154,8 @@ mod tests {
             ("ustack".into(), Value::Unsigned(0xffff_fff2)),
             ("stack".into(), Value::Text(b"x")),
         ]);
-        assert_eq!(references(&key), [("kern_stack_id".to_owned(), 5)]);
+        let missing = Err(Errno::new(libc::EFAULT));
+        let expected = [("kern_stack_id", Ok(5)), ("user_stack_id", missing), ("ustack", missing)];
+        assert_eq!(references(&key), expected.map(|(name, id)| (name.to_owned(), id)));
     }
 }
