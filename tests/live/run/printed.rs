@@ -116,7 +116,7 @@ fn stacks_have_names_of_functions() {
         assert!(frames.iter().all(|frame| frame["address"].as_str().unwrap().starts_with("0x")), "{line}");
     }
     let names = lines.iter().flat_map(|line| line["frames"].as_array().unwrap());
-    assert!(names.clone().any(|frame| frame["function"].as_str().is_some()), "{lines:?}");
+    assert!(no_stack || names.clone().any(|frame| frame["function"].as_str().is_some()), "{lines:?}");
 }
 
 fn map_without_elements_is_named_with_the_reason() {
