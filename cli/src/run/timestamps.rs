@@ -4,14 +4,18 @@
 //! of a ring has none, so its time is that of its reception. The kernel's time is converted by the difference of the
 //! two clocks at reception, because the wall clock may be adjusted during a run.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// Converts the times of records.
 pub(super) struct Clock {
-    zone: TimeZone,
+    /// Read when a local time is asked for: finding it may read the list of all time zones.
+    zone: LazyLock<TimeZone>,
     /// The time of reception by both clocks.
     now: SystemTime,
     monotonic: Duration,
@@ -28,7 +32,8 @@ pub(super) struct Time {
 
 impl Clock {
     pub(super) fn new() -> Self {
-        let mut clock = Self { zone: TimeZone::system(), now: SystemTime::UNIX_EPOCH, monotonic: Duration::ZERO };
+        let mut clock =
+            Self { zone: LazyLock::new(TimeZone::system), now: SystemTime::UNIX_EPOCH, monotonic: Duration::ZERO };
         clock.receive();
         clock
     }
@@ -75,7 +80,7 @@ mod tests {
     #[test]
     fn time_of_the_kernel_is_converted_to_the_wall_clock() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let clock = Clock { zone: TimeZone::UTC, now, monotonic: Duration::from_secs(100) };
+        let clock = Clock { zone: LazyLock::new(|| TimeZone::UTC), now, monotonic: Duration::from_secs(100) };
         let stored = clock.time(Some(99_999_000_000));
         assert_eq!(stored.rfc3339().unwrap(), "2001-09-09T01:46:39.999000000Z");
         assert_eq!((clock.local(stored), stored.source()), ("01:46:39.999000".to_owned(), "stored"));

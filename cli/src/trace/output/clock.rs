@@ -1,6 +1,9 @@
 //! The time of day of an event.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
@@ -9,12 +12,13 @@ use jiff::{Timestamp, tz::TimeZone};
 pub(crate) struct Clock {
     /// The time of day at 0 of the monotonic clock.
     zero: SystemTime,
-    zone: TimeZone,
+    /// Read when a local time is asked for: finding it may read the list of all time zones.
+    zone: LazyLock<TimeZone>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { zero: zero(), zone: TimeZone::system() }
+        Self { zero: zero(), zone: LazyLock::new(TimeZone::system) }
     }
 
     /// Compares the two clocks again. Their difference changes when the time of day is set, and while the machine is
@@ -53,7 +57,7 @@ mod tests {
 
     #[test]
     fn times_have_a_fixed_form() {
-        let mut clock = Clock { zero: SystemTime::UNIX_EPOCH, zone: TimeZone::UTC };
+        let mut clock = Clock { zero: SystemTime::UNIX_EPOCH, zone: LazyLock::new(|| TimeZone::UTC) };
         assert_eq!(clock.utc(1_500_000_000).as_deref(), Some("1970-01-01T00:00:01.500000000Z"));
         assert_eq!(clock.local(3_723_004_999_999, true), "01:02:03.004");
         assert_eq!(clock.local(3_723_004_999_999, false), "01:02:03");
