@@ -99,6 +99,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Returns libbpf's version.
+fn libbpf() -> String {
+    // SAFETY: the function takes nothing and returns a string that lives as long as the program.
+    let version = unsafe { std::ffi::CStr::from_ptr(libbpf_sys::libbpf_version_string()) };
+    version.to_string_lossy().trim_start_matches('v').to_owned()
+}
+
 /// Returns facts about the machine.
 fn facts() -> BTreeMap<&'static str, String> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -108,6 +115,7 @@ fn facts() -> BTreeMap<&'static str, String> {
         .map(|(_, name)| name.to_owned());
     BTreeMap::from([
         ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        ("libbpf", libbpf()),
         ("processor", processor.unwrap_or_default()),
         ("CPUs", std::thread::available_parallelism().map_or(0, usize::from).to_string()),
     ])
