@@ -35,6 +35,7 @@ use std::{
     process::Stdio,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Instant,
 };
 
@@ -119,8 +120,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 
     // All programs are detached before the summary, so that it counts every event that was sent.
     let command = command.map(Child::end).transpose();
-    libraries.detach();
-    drop((libraries, followers));
+    thread::scope(|scope| {
+        // Without another thread, the programs are detached here.
+        let _ = thread::Builder::new().spawn_scoped(scope, || followers.detach_together());
+        libraries.detach();
+    });
+    drop(libraries);
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let outcome = outcome.and_then(|()| trace.summarize(Period::Trace, &source));
     let lost = count_lost(&source, trace.unreadable)?;

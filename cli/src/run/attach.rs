@@ -182,6 +182,11 @@ impl Attached {
         self.attached.push(format!("{name} ({}{at})", spec.section_name));
     }
 
+    /// Detaches all programs.
+    pub(super) fn detach(self) {
+        self.links.detach_together();
+    }
+
     /// Returns whether no program is attached or has run.
     pub(crate) fn is_empty(&self) -> bool {
         self.attached.is_empty() && self.iterators.is_empty() && self.ran.is_empty()

@@ -162,7 +162,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
         });
         let command = command.map(Child::end).transpose();
-        drop(attached);
+        attached.detach();
         let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.read_prints(Prints::read));
         self.progress = None;
         self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));

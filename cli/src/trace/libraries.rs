@@ -112,7 +112,7 @@ impl Libraries {
 
     /// Detaches from all libraries, and ends the threads and the holder process.
     pub(crate) fn detach(&mut self) {
-        self.named = Links::default();
+        std::mem::take(&mut self.named).detach_together();
         if let Some(Watcher { thread, queue }) = self.watcher.take() {
             queue.update(|pending| pending.stop = true);
             drop(thread.join());

@@ -1,9 +1,15 @@
 //! Links of several programs, as [`Loaded::attach`](crate::Loaded::attach) returns them.
 
+use std::{sync::Mutex, thread};
+
 use super::link::{Link, Stack};
 use crate::Skipped;
 
+/// The maximum number of threads that detach at a time.
+const THREADS: usize = 16;
+
 /// Links that are dropped in the reverse order of their creation: the last program attached is detached first.
+/// [`Links::detach_together`] is faster where the order does not matter.
 ///
 /// The order matters if a program on a function's return relies on state that the program on its entry has stored. Such
 /// a program is attached after the entry's program, and must be detached before it.
@@ -62,6 +68,41 @@ impl Links {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.links.0.is_empty()
+    }
+
+    /// Adds the links of `other`, which will be dropped before all others.
+    pub fn append(&mut self, mut other: Self) {
+        self.links.0.append(&mut other.links.0);
+        self.skipped.append(&mut other.skipped);
+    }
+
+    /// Detaches all programs at the same time, on up to 16 threads. Returns when all are detached.
+    ///
+    /// The kernel detaches most programs of probes and tracepoints only after a grace period of RCU, some ten
+    /// milliseconds. Dropping the links waits for one period after the other; here the periods overlap. In return, the
+    /// order in which the programs are detached is not specified: a program on a function's return may still run when
+    /// the program on its entry no longer does.
+    pub fn detach_together(mut self) {
+        let links = std::mem::take(&mut self.links.0);
+        let threads = links.len().min(THREADS);
+        let links = Mutex::new(links);
+        let detach = || {
+            // The lock is not held while a link is dropped.
+            let next = || links.lock().ok()?.pop();
+            while let Some(link) = next() {
+                drop(link);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                // Without another thread, this one detaches what is left.
+                let thread = thread::Builder::new().name("detach".to_owned());
+                if thread.spawn_scoped(scope, detach).is_err() {
+                    break;
+                }
+            }
+            detach();
+        });
     }
 
     /// Leaves all programs attached until the process ends, or longer where the kernel has no link ([`Link::forget`]).

@@ -6,11 +6,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, features};
+use cutaway::{
+    AttachType, Error, Link, Links, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, features,
+};
 
 use crate::{
     corpus,
-    harness::{Test, test},
+    harness::{Test, open_fds, test},
     journal,
     requirements::root,
     sample::{self, names},
@@ -21,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(dropped_link_detaches).needs(root),
         test!(forgotten_link_stays_attached).needs(root),
         test!(links_of_one_program_count_separately).needs(root),
+        test!(links_are_detached_together).needs(root),
         test!(program_outlives_its_object).needs(root),
         test!(program_attaches_by_its_section).needs(root),
         test!(program_type_is_set_by_hand).needs(root),
@@ -132,6 +135,23 @@ fn links_of_one_program_count_separately() {
     drop(links);
     call();
     assert_eq!(sample::runs(&loaded), 3);
+}
+
+/// More links than threads.
+fn links_are_detached_together() {
+    let loaded = load("uprobe");
+    let fds = open_fds().len();
+    let mut links: Links = (0..30).map(|_| attach(&loaded, &probe_here())).collect();
+    let mut more = Links::default();
+    more.push(attach(&loaded, &probe_here()));
+    links.append(more);
+    call();
+    assert_eq!((links.iter().count(), sample::runs(&loaded)), (31, 31));
+    links.detach_together();
+    assert_eq!(open_fds().len(), fds);
+    call();
+    assert_eq!(sample::runs(&loaded), 31);
+    Links::default().detach_together();
 }
 
 fn program_outlives_its_object() {

@@ -169,7 +169,7 @@ impl AllAttached {
         let ids: Vec<u32> = expired.iter().map(|attached| attached.id).collect();
         if !expired.is_empty() {
             // Each probe takes some ten milliseconds, and threads may be held for another file meanwhile.
-            let detach = move || expired.into_iter().for_each(|attached| drop(attached.links));
+            let detach = move || expired.into_iter().for_each(|attached| attached.links.detach_together());
             // If the thread cannot be started, the closure is dropped here, and the links with it.
             self.detaching.extend(thread::Builder::new().name("detach".to_owned()).spawn(detach));
         }
@@ -179,7 +179,9 @@ impl AllAttached {
 
 impl Drop for AllAttached {
     fn drop(&mut self) {
-        self.files.clear();
+        let mut links = Links::default();
+        self.files.drain(..).for_each(|attached| links.append(attached.links));
+        links.detach_together();
         for thread in self.detaching.drain(..) {
             let _ = thread.join();
         }
