@@ -81,7 +81,7 @@ pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result
 pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     // This sets the full names of the subcommands.
     whole.build();
-    let commands = || whole.get_subcommands();
+    let commands = || documented(&whole);
     if let Some(directory) = &arguments.directory {
         let failed = |what: &str, error| CliError::system(&format!("{what} {}", directory.display()), &error);
         fs::create_dir_all(directory).map_err(|error| failed("create the directory", error))?;
@@ -102,6 +102,11 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
         })?,
     };
     terminal::print(&page(command, &whole)?)
+}
+
+/// Returns the commands that have a page: all but `help`, which clap adds.
+fn documented(whole: &Command) -> impl Iterator<Item = &Command> {
+    whole.get_subcommands().filter(|command| command.get_name() != "help")
 }
 
 /// Returns the title of a page: `cutaway` or `cutaway-trace`.
@@ -150,7 +155,7 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
          unchanged. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
          to.\n",
     );
-    let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));
+    let others = std::iter::once(whole).chain(documented(whole)).filter(|other| title(other) != title(command));
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();
     page.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
     Ok(ascii(&page))
@@ -211,7 +216,7 @@ mod tests {
     fn each_command_has_a_page() {
         let mut whole = <crate::Arguments as clap::CommandFactory>::command();
         whole.build();
-        for command in whole.get_subcommands() {
+        for command in documented(&whole) {
             let page = page(command, &whole).unwrap();
             assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{}", command.get_name());
             assert!(page.contains(&format!("cutaway\\-{}", command.get_name())), "{page}");
