@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(hide_default_value = true, hide_possible_values = true, verbatim_doc_comment)]
     purpose: Purpose,
 
-    /// List program types, map types and helpers of this kernel
+    /// List program types, map types and helpers
     ///
     /// Tries each one: loads a small program, or creates a small map. The
     /// helpers that programs can call depend on the program's type.

@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     ///
     /// NAME can be a pattern: `*` is any text, `?` any character. Put a
     /// pattern in quotes.
-    #[arg(long = "program", visible_alias = "programs", value_name = "NAME", verbatim_doc_comment)]
+    #[arg(long = "program", alias = "programs", value_name = "NAME", verbatim_doc_comment)]
     programs: Vec<String>,
 
     /// Show a summary: programs, maps, requirements
