@@ -22,6 +22,7 @@ mod object_arg;
 mod object_reader;
 mod outlet;
 mod output_file;
+mod pattern;
 mod peek;
 mod run;
 mod signals;
@@ -31,10 +32,10 @@ mod usage;
 
 use std::{panic, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cutaway::ObjectReader;
 
-use self::error::CliError;
+use self::{error::CliError, terminal::Color};
 
 /// Show how events travel from an eBPF program to user space
 ///
@@ -44,7 +45,7 @@ use self::error::CliError;
 ///
 /// Exit status: 0 on success, 1 on failure, 2 on wrong usage.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway", version, disable_help_subcommand = true, verbatim_doc_comment)]
+#[command(name = "cutaway", version, verbatim_doc_comment)]
 struct Arguments {
     #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "text")]
@@ -57,6 +58,15 @@ struct Arguments {
     /// goes to stderr.
     #[arg(long, short, global = true, verbatim_doc_comment)]
     verbose: bool,
+
+    /// Color results: auto (default), always or never
+    ///
+    /// auto: on a terminal, unless NO_COLOR is set
+    /// always: also in pipes and files
+    /// never: nowhere
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto", verbatim_doc_comment)]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    color: Color,
 
     #[command(subcommand)]
     command: Command,
@@ -79,7 +89,7 @@ enum Command {
     ///
     /// Shows maps and programs, and the instructions before and after linking.
     /// Linking joins functions, and fills in references to maps and variables.
-    /// inspect loads nothing, and needs no privileges.
+    /// Without --verify, inspect loads nothing and needs no privileges.
     #[command(verbatim_doc_comment)]
     Inspect(inspect::Arguments),
     /// Load any BPF object, run its programs and print their records
@@ -106,9 +116,9 @@ enum Command {
     /// Check what this kernel and your privileges allow
     ///
     /// doctor tries features, and reads settings of the kernel. If something is
-    /// missing, it prints what to do, and still exits with status 0. In the
-    /// table, this advice follows on the line after the finding. In JSON, it has
-    /// the key `advice`.
+    /// missing, it prints what to do. In the table, this advice follows on the
+    /// line after the finding. In JSON, it has the key `advice`. The exit status
+    /// is 1 if the command does not work: `cutaway trace`, or that of --for.
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Arguments),
     /// Write a Rust module with the types of a BPF object
@@ -140,10 +150,13 @@ fn main() -> ExitCode {
     }
     silence_caught_panics();
     signals::report_limits_of_files();
-    let arguments = match Arguments::try_parse() {
+    let color = Color::in_words(std::env::args_os().skip(1));
+    let matches = Arguments::command().color(color.into()).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return usage::print(error),
     };
+    arguments.color.apply();
     if arguments.explain.is_some()
         && matches!(arguments.command, Command::Bindgen(_) | Command::Completions(_) | Command::Man(_))
     {

@@ -81,7 +81,7 @@ pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result
 pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     // This sets the full names of the subcommands.
     whole.build();
-    let commands = || whole.get_subcommands();
+    let commands = || documented(&whole);
     if let Some(directory) = &arguments.directory {
         let failed = |what: &str, error| CliError::system(&format!("{what} {}", directory.display()), &error);
         fs::create_dir_all(directory).map_err(|error| failed("create the directory", error))?;
@@ -102,6 +102,29 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
         })?,
     };
     terminal::print(&page(command, &whole)?)
+}
+
+/// Returns the commands that have a page: all but `help`, which clap adds.
+fn documented(whole: &Command) -> impl Iterator<Item = &Command> {
+    whole.get_subcommands().filter(|command| command.get_name() != "help")
+}
+
+/// The keys of `peek --watch`: the names, and what they do.
+const KEYS: [(&str, &str); 8] = [
+    ("q, Esc, Ctrl-C", "quit"),
+    ("p, Space", "pause, and continue"),
+    ("s, Enter", "take one snapshot"),
+    ("d", "show or hide the picture"),
+    ("x", "show payloads as bytes, or decoded"),
+    ("+, -", "take samples more or less often"),
+    ("Up, Down, PgUp, PgDn, Home", "scroll the records"),
+    ("Tab, Right; Shift-Tab, Left", "show the next or the previous CPU's perf buffer"),
+];
+
+/// Formats the keys as a section of a page.
+fn keys() -> String {
+    let key = |(keys, meaning): &(&str, &str)| format!(".TP\n{}\n{meaning}\n", keys.replace('-', "\\-"));
+    format!(".SH KEYS\nWith \\-\\-watch, on a terminal:\n{}", KEYS.iter().map(key).collect::<String>())
 }
 
 /// Returns the title of a page: `cutaway` or `cutaway-trace`.
@@ -137,6 +160,9 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
         }
         page.push_str(".fi\n");
     }
+    if command.get_name() == "peek" {
+        page.push_str(&keys());
+    }
     page.push_str(
         ".SH EXIT STATUS\n0 on success, 1 on failure (one line on stderr says what failed, why, and what to do), 2 on \
          wrong usage.\n\
@@ -148,9 +174,13 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
          .SH OUTPUT FILES\nIf the output file is an existing regular file, a complete new file replaces it. The new file \
          gets the mode of the old one, and its owner and group if that is permitted. On failure, the old file is \
          unchanged. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
-         to.\n",
+         to.\n\
+         .SH ENVIRONMENT\n.TP\nRUST_LOG\nWhat is logged on stderr: warn (default), info, debug or trace; also for one \
+         part of cutaway, as in RUST_LOG=cutaway=debug. With debug, the verifier's log of a refused program is printed. It \
+         has priority over \\-\\-verbose.\n.TP\nNO_COLOR\nIf set and not empty, results have no colors, unless \
+         \\-\\-color says otherwise.\n.TP\nCOLUMNS\nThe width of the output; by default that of the terminal, or 80.\n",
     );
-    let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));
+    let others = std::iter::once(whole).chain(documented(whole)).filter(|other| title(other) != title(command));
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();
     page.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
     Ok(ascii(&page))
@@ -211,7 +241,7 @@ mod tests {
     fn each_command_has_a_page() {
         let mut whole = <crate::Arguments as clap::CommandFactory>::command();
         whole.build();
-        for command in whole.get_subcommands() {
+        for command in documented(&whole) {
             let page = page(command, &whole).unwrap();
             assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{}", command.get_name());
             assert!(page.contains(&format!("cutaway\\-{}", command.get_name())), "{page}");

@@ -2,9 +2,12 @@
 
 use std::{
     borrow::Cow,
+    ffi::OsString,
     io::{self, IsTerminal, Write},
+    sync::OnceLock,
 };
 
+use clap::{ColorChoice, ValueEnum};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
@@ -24,9 +27,63 @@ pub(crate) fn width() -> usize {
     set.or_else(asked).filter(|&columns| columns > 0).unwrap_or(WIDTH)
 }
 
-/// Returns whether stdout shows colors: it is a terminal, and NO_COLOR is not set (<https://no-color.org>).
+/// When results have colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also in pipes and files
+    Always,
+    /// Never
+    Never,
+}
+
+/// The choice of `--color`.
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+impl Color {
+    /// Returns the choice among the words of a command line, before it is parsed: for help and errors of usage. Words
+    /// after `--` belong to another command.
+    pub(crate) fn in_words(words: impl Iterator<Item = OsString>) -> Self {
+        let mut words = words.take_while(|word| word != "--");
+        let mut found = None;
+        while let Some(word) = words.next() {
+            match word.to_str() {
+                Some("--color") => found = words.next().and_then(|value| value.into_string().ok()),
+                Some(word) => found = word.strip_prefix("--color=").map(str::to_owned).or(found),
+                None => {}
+            }
+        }
+        found.and_then(|value| Self::from_str(&value, false).ok()).unwrap_or(Self::Auto)
+    }
+
+    /// Applies the choice to everything that this process prints.
+    pub(crate) fn apply(self) {
+        // The first choice counts; `main` makes the only one.
+        let _ = COLOR.set(self);
+    }
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+/// Returns whether stdout shows colors: as `--color` says; by default if it is a terminal and NO_COLOR is not set
+/// (<https://no-color.org>).
 pub(crate) fn is_colored() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    match COLOR.get() {
+        Some(Color::Always) => true,
+        Some(Color::Never) => false,
+        Some(Color::Auto) | None => {
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
 }
 
 /// Prints results. If stdout is closed, the error says so, and `main` ignores it.
@@ -126,6 +183,17 @@ pub(crate) fn fit_path(head: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn color_is_found_before_parsing() {
+        let found = |words: &str| Color::in_words(words.split(' ').map(OsString::from));
+        assert_eq!(found("trace --color never --wide"), Color::Never);
+        assert_eq!(found("--color=always doctor"), Color::Always);
+        assert_eq!(found("--color=always doctor --color=never"), Color::Never);
+        for words in ["run x.o -- ls --color=always", "trace --color", "trace --color=blue"] {
+            assert_eq!(found(words), Color::Auto, "{words}");
+        }
+    }
 
     #[test]
     fn escape_sequences_are_shown_not_obeyed() {

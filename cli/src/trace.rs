@@ -209,6 +209,12 @@ pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
     Libraries::named(&loaded, LIBRARY, None, None).map(drop)
 }
 
+/// Loads the programs for this transport, without attaching them.
+pub(crate) fn try_load(transport: Transport) -> Result<(), CliError> {
+    built_in::read(transport, &Filter::default(), DEFAULT_READER)?.load()?;
+    Ok(())
+}
+
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
 /// Events have a cookie and a cgroup where the kernel supports it. If the verifier rejects the programs nevertheless,

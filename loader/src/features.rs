@@ -10,13 +10,16 @@
 
 mod btf;
 mod entries;
+mod helper;
 mod links;
 mod load_btf;
 mod support;
+mod types;
 
 use std::sync::OnceLock;
 
 pub use entries::max_entries;
+pub use helper::helper;
 pub use links::{
     cgroup_link, cgroup_order, kprobe_multi, netkit_link, perf_link, sockmap_link, tcx_link, uprobe_multi,
     uprobe_multi_fd, uprobe_multi_pid,
@@ -24,6 +27,7 @@ pub use links::{
 pub(crate) use links::{kprobe_multi_with, uprobe_multi_pid_with, uprobe_multi_with};
 pub(crate) use load_btf::load_btf;
 pub use support::Support;
+pub use types::{map_type, program_type};
 
 use cutaway_sys::{AttachType, Helper, Instruction, instruction::opcode, memory::page_size};
 

@@ -1,6 +1,6 @@
 //! Prints the results: text for people, lines of JSON for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ enum Line<'a> {
 
 impl Output {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, colored: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        Self { format, colored: terminal::is_colored() }
     }
 
     pub(super) fn environment(&self, environment: &Environment) -> io::Result<()> {

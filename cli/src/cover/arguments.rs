@@ -38,12 +38,14 @@ pub(crate) struct Arguments {
     #[arg(long = "test-run", value_name = "NAME[=DATA]", value_parser = test_run::form)]
     pub(super) test_runs: Vec<String>,
 
-    /// Exit after SECS seconds, fractions allowed
+    /// Exit after this time: 5s, 500ms, 2m
+    ///
+    /// Without a unit, in seconds; fractions are allowed.
     ///
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
+    #[arg(long, short, value_name = "DURATION", value_parser = crate::args::duration)]
     pub(super) duration: Option<Duration>,
 
     /// Add the results in these lcov files

@@ -10,12 +10,12 @@ pub(super) enum Status {
     Ok,
     /// A limit, or other information.
     Note,
-    /// Missing: something does not work.
+    /// Missing: the command that the machine is examined for does not work.
     No,
 }
 
 /// One check and its result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) status: Status,

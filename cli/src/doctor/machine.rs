@@ -14,7 +14,27 @@ use cutaway_programs::getaddrinfo;
 
 use super::finding::Finding;
 
-pub(super) fn findings() -> Vec<Finding> {
+/// Checks what `trace` needs.
+pub(super) fn for_trace() -> Vec<Finding> {
+    let mut findings = buffers();
+    findings.extend([uprobes(), function(), tracefs(), bpffs(), jit()]);
+    findings
+}
+
+/// Checks what `run` needs, for any object.
+pub(super) fn for_run() -> Vec<Finding> {
+    let mut findings = buffers();
+    findings.extend([bpffs(), jit()]);
+    findings
+}
+
+/// Checks what `peek` needs.
+pub(super) fn for_peek() -> Vec<Finding> {
+    let ring = feature("ring buffer", features::ring_buffer(), "`peek` shows only perf buffers");
+    vec![kernel(), cpus(), ring]
+}
+
+fn buffers() -> Vec<Finding> {
     vec![
         kernel(),
         cpus(),
@@ -23,15 +43,10 @@ pub(super) fn findings() -> Vec<Finding> {
         feature("links on perf events", features::perf_link(), "programs are attached by ioctl(2) instead"),
         feature("BTF", features::btf(), "verifier logs will not quote source lines"),
         kernel_btf(),
-        uprobes(),
-        function(),
-        tracefs(),
-        bpffs(),
-        jit(),
     ]
 }
 
-fn kernel() -> Finding {
+pub(super) fn kernel() -> Finding {
     let system = rustix::system::uname();
     let text = format!(
         "{} {} on {}",
@@ -42,7 +57,7 @@ fn kernel() -> Finding {
     Finding::ok("kernel", text)
 }
 
-fn cpus() -> Finding {
+pub(super) fn cpus() -> Finding {
     let list = |file: &str| {
         let mut text = String::new();
         let file = fs::File::open(format!("/sys/devices/system/cpu/{file}"))?;
@@ -61,7 +76,7 @@ fn cpus() -> Finding {
 fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
     match support {
         Support::Yes => Finding::ok(check, "yes"),
-        Support::Needs(_) => Finding::note(check, support.to_string(), otherwise),
+        Support::Needs(_) | Support::No => Finding::note(check, support.to_string(), otherwise),
         Support::Unknown => Finding::note(check, support.to_string(), "try again with more fds or memory"),
         Support::NotPermitted => Finding::no(
             check,

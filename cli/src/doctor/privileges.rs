@@ -15,12 +15,30 @@ pub(super) fn findings() -> Vec<Finding> {
 const CAPABILITIES: [(u32, &str); 5] =
     [(14, "CAP_IPC_LOCK"), (21, "CAP_SYS_ADMIN"), (24, "CAP_SYS_RESOURCE"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
 
-fn capabilities() -> Finding {
+/// Returns the effective capabilities; `None` if they cannot be read.
+fn effective() -> Option<u64> {
     // The name in this file may have any bytes.
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let Some(effective) = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) else {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(effective.trim(), 16).ok()
+}
+
+/// Reports whether `peek` can borrow the fds of other processes, as it does for perf buffers.
+pub(super) fn observer() -> Finding {
+    const CHECK: &str = "perf buffers";
+    const CAP_SYS_PTRACE: u32 = 19;
+    match effective() {
+        None => Finding::note(CHECK, "unknown: /proc/self/status cannot be read", "mount /proc"),
+        Some(mask) if mask >> CAP_SYS_PTRACE & 1 == 1 => Finding::ok(CHECK, "permitted by CAP_SYS_PTRACE"),
+        Some(_) => {
+            Finding::note(CHECK, "not permitted, except those of the same user", "run as root, or with CAP_SYS_PTRACE")
+        }
+    }
+}
+
+fn capabilities() -> Finding {
+    let Some(effective) = effective() else {
         return Finding::note("capabilities", "unknown: /proc/self/status cannot be read", "mount /proc");
     };
     let has = |number: u32| effective >> number & 1 == 1;
@@ -98,7 +116,8 @@ fn lockdown() -> Finding {
     let text = text.unwrap_or_default();
     let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(level, _)| level);
     match level {
-        Some("confidentiality") => Finding::no(
+        // The checks that load programs show whether they need it.
+        Some("confidentiality") => Finding::note(
             CHECK,
             "confidentiality: programs cannot read kernel memory, and some cannot be loaded",
             "boot without lockdown=confidentiality",

@@ -11,6 +11,7 @@ use super::{
     aya_obj::AyaObj,
     listing::{self, ByLocation, Linked, Row},
     requirements,
+    verify::Verdict,
 };
 
 /// The kernel that the programs are linked against in the dry run.
@@ -46,8 +47,12 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
     /// Why the object cannot be linked as a whole.
     pub(super) failure: Option<String>,
+    /// Features that the object requires.
+    pub(super) needs: Vec<String>,
     /// Features that the object requires and the running kernel lacks.
     pub(super) missing: Vec<String>,
+    /// The verdicts of --verify; `None` without it.
+    pub(super) verifier: Option<Vec<Verdict>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +122,8 @@ pub(super) struct Program {
     pub(super) refused: Option<String>,
     /// Why loading inserts none of the instructions that were asked for.
     pub(super) not_inserted: Option<String>,
-    pub(super) listing: Vec<Row>,
+    /// The instructions; `None` with --no-code.
+    pub(super) listing: Option<Vec<Row>>,
 }
 
 /// A CO-RE relocation that was applied.
@@ -129,6 +135,11 @@ pub(super) struct Core {
 }
 
 impl Report {
+    /// Removes the instructions, for --no-code.
+    pub(super) fn drop_code(&mut self) {
+        self.programs.iter_mut().for_each(|program| program.listing = None);
+    }
+
     /// Returns the error of a panic of aya-obj; `None` if it did not panic.
     pub(super) fn panic(&self) -> Option<&str> {
         let refused = self.programs.iter().filter_map(|program| program.refused.as_deref());
@@ -172,10 +183,12 @@ impl Report {
                     linked_slots: None,
                     refused: Some(unknown.why.clone()),
                     not_inserted: None,
-                    listing: function.map(listing::unlinked).unwrap_or_default(),
+                    listing: Some(function.map(listing::unlinked).unwrap_or_default()),
                 }
             }));
         }
+        let examine = matches!(against, Against::Running) && !foreign;
+        let requirements = requirements::of(&object, chosen, examine);
         Self {
             object: path.to_owned(),
             license: object.license().to_string_lossy().into_owned(),
@@ -191,10 +204,9 @@ impl Report {
             core: relocations(&object, dry_run.as_ref()),
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
-            missing: match against {
-                Against::Running if !foreign => requirements::missing(&object, chosen),
-                Against::Running | Against::Btf(_) => Vec::new(),
-            },
+            needs: requirements.needs,
+            missing: requirements.missing,
+            verifier: None,
         }
     }
 }
@@ -324,7 +336,7 @@ fn program(
         linked_slots: None,
         refused: None,
         not_inserted: None,
-        listing: Vec::new(),
+        listing: None,
     };
     let found = dry_runs.into_iter().flatten().find_map(|whole| Some((whole, whole.find(spec)?)));
     match found.map(|(whole, linked)| (whole, linked, &linked.instructions)) {
@@ -344,13 +356,13 @@ fn program(
                 functions: &functions.all,
                 maps: &whole.maps,
             };
-            program.listing = listing::linked(&linked, &whole.core);
+            program.listing = Some(listing::linked(&linked, &whole.core));
         }
         Some((_, _, Err(why))) => program.refused = Some(why.to_string()),
         None => program.refused = why.cloned(),
     }
-    if program.listing.is_empty() {
-        program.listing = own.map(listing::unlinked).unwrap_or_default();
+    if program.listing.as_ref().is_none_or(Vec::is_empty) {
+        program.listing = Some(own.map(listing::unlinked).unwrap_or_default());
     }
     program
 }

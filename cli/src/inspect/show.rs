@@ -6,6 +6,7 @@ use super::{
     aya_obj::AyaObj,
     listing::Row,
     report::{Extern, Map, Program, Report, Section, Variable},
+    verify,
 };
 use crate::{
     columns::{display_width, left, wrapped},
@@ -67,6 +68,9 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
     if report.core.is_none() {
         heading(to, "CO-RE relocations")?;
         writeln!(to, "  unknown: aya-obj applies them and does not report them")?;
+    }
+    if let Some(verdicts) = &report.verifier {
+        verify::write(to, verdicts)?;
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
 }
@@ -202,7 +206,7 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
     if let Some(why) = &program.not_inserted {
         line!(to, "  loaded without insertions: {why}")?;
     }
-    for row in &program.listing {
+    for row in program.listing.iter().flatten() {
         match row {
             Row::Function { name, section } => writeln!(to).and_then(|()| line!(to, "  {section}: {name}"))?,
             Row::Source { file, line, text, .. } => line!(to, "; {file}:{line}: {text}")?,

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{filter::Filter, program_args::ProgramArgs};
 use crate::{
+    args::{buffer_size, duration},
     object_arg::ObjectArg,
     object_reader::{self, Reader},
 };
@@ -59,11 +60,12 @@ pub(crate) struct Arguments {
 
     /// Size of each ring and of each CPU's perf buffer
     ///
-    /// In bytes: from 1 to 1073741824, rounded up to a power-of-two number of
-    /// pages. For a ring, --max-entries has precedence. Default: the size in
-    /// the object for a ring, 262144 for each CPU's perf buffer.
+    /// From 1 byte to 1 GiB, with an optional suffix: 65536, 64K, 4M. Rounded
+    /// up to a power-of-two number of pages. For a ring, --max-entries has
+    /// precedence. Default: the size in the object for a ring, 256K for each
+    /// CPU's perf buffer.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    #[arg(long, short, value_name = "BYTES", value_parser = buffer_size)]
     pub(super) buffer: Option<u32>,
 
     /// Directory in a BPF file system for pinned maps
@@ -80,15 +82,17 @@ pub(crate) struct Arguments {
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit after SECS seconds, fractions allowed
+    /// Exit after this time: 5s, 500ms, 2m
+    ///
+    /// Without a unit, in seconds; fractions are allowed.
     ///
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration)]
     pub(super) duration: Option<Duration>,
 
     /// Print the global variables at the end
@@ -110,8 +114,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) maps: Vec<String>,
 
-    /// Print the maps every SECS seconds, too
-    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds, requires = "maps")]
+    /// Print the maps at this interval, too: 1s, 100ms
+    #[arg(long, short, value_name = "DURATION", value_parser = duration, requires = "maps")]
     pub(super) interval: Option<Duration>,
 
     /// Print counts of received and lost records
@@ -120,7 +124,7 @@ pub(crate) struct Arguments {
     /// records. A count that is not exact is `at least N` or `unknown`, with
     /// the reason; in JSON, `lost` is then null, and `lost_at_least` is N.
     #[arg(verbatim_doc_comment)]
-    #[arg(long)]
+    #[arg(long, short)]
     pub(super) summary: bool,
 
     /// Do not count lost records in the programs

@@ -96,7 +96,7 @@ pub(crate) struct ProgramArgs {
     /// names of these programs on stderr. If --pid can restrict none of the
     /// programs, cutaway fails. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(long, short, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(crate) pid: Option<u32>,
 
     /// Set a global variable before loading

@@ -227,6 +227,7 @@ impl TransportArg {
                     info!("this kernel has no ring buffer (it needs Linux {version}): using perf-heap");
                     Transport::PerfHeap
                 }
+                features::Support::No => Transport::PerfHeap,
                 // If it is not permitted, loading fails with the reason and what to do.
                 features::Support::Yes | features::Support::NotPermitted | features::Support::Unknown => {
                     Transport::Ring

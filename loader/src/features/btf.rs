@@ -73,6 +73,11 @@ pub(super) fn kinds(tokens: &Tokens<'_>) -> Kinds {
     }
 }
 
+/// Loads BTF with one type, a signed integer of 4 bytes with the id 1.
+pub(super) fn integer(tokens: &Tokens<'_>) -> io::Result<OwnedFd> {
+    tokens.create(&mut |token| load(PLAIN, token))
+}
+
 /// Loads a BTF blob with these types.
 fn load(types: &[&[u32]], token: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
     bpf::btf_load(&blob(types), token, &mut [], "asks whether this kernel knows a kind of BTF, with a small blob")

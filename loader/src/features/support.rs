@@ -20,6 +20,8 @@ pub enum Support {
     Yes,
     /// The kernel does not have the feature. Holds the first Linux version that does.
     Needs(&'static str),
+    /// The kernel does not have the feature: it is older, or was built without it.
+    No,
     /// The probe failed for lack of a privilege (EPERM, EACCES). A later call probes again, perhaps with a BPF token.
     NotPermitted,
     /// The probe failed for another reason: the process has no file descriptor left (EMFILE, ENFILE), the kernel has no
@@ -59,6 +61,7 @@ impl fmt::Display for Support {
         match self {
             Self::Yes => f.write_str("yes"),
             Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
+            Self::No => f.write_str("unsupported"),
             Self::NotPermitted => f.write_str("not permitted"),
             Self::Unknown => f.write_str("unknown: the probe failed"),
         }
@@ -67,14 +70,17 @@ impl fmt::Display for Support {
 
 pub(super) const EXIT: Instruction = Instruction::new(opcode::JMP | opcode::EXIT, 0, 0, 0, 0);
 
+/// A program that only returns 0.
+pub(super) const NOTHING: [Instruction; 2] =
+    [Instruction::new(opcode::ALU64 | opcode::MOV | opcode::K, 0, 0, 0, 0), EXIT];
+
 /// Loads a program that only returns 0.
 pub(super) fn nothing(
     program_type: ProgramType,
     expected_attach_type: AttachType,
     tokens: &Tokens<'_>,
 ) -> io::Result<OwnedFd> {
-    const MOV_R0: Instruction = Instruction::new(opcode::ALU64 | opcode::MOV | opcode::K, 0, 0, 0, 0);
-    small(program_type, expected_attach_type, &[MOV_R0, EXIT], tokens)
+    small(program_type, expected_attach_type, &NOTHING, tokens)
 }
 
 /// Loads a small program as a probe.
@@ -84,7 +90,17 @@ pub(super) fn small(
     instructions: &[Instruction],
     tokens: &Tokens<'_>,
 ) -> io::Result<OwnedFd> {
-    let program = bpf::Program {
+    let program = program(program_type, expected_attach_type, instructions);
+    logged(&program, &mut [], tokens)
+}
+
+/// Describes a small program without a target.
+pub(super) fn program(
+    program_type: ProgramType,
+    expected_attach_type: AttachType,
+    instructions: &[Instruction],
+) -> bpf::Program<'_> {
+    bpf::Program {
         program_type,
         expected_attach_type,
         flags: 0,
@@ -97,10 +113,13 @@ pub(super) fn small(
         modules: &[],
         #[cfg(feature = "load-options")]
         bound: &[],
-    };
-    tokens.create(&mut |token| {
-        bpf::prog_load(&program, token, LogLevel::Reason, &mut [], "loads a small program as a probe")
-    })
+    }
+}
+
+/// Loads a small program as a probe. The verifier's reason for a refusal is in `log`, if that is not empty.
+pub(super) fn logged(program: &bpf::Program<'_>, log: &mut [u8], tokens: &Tokens<'_>) -> io::Result<OwnedFd> {
+    tokens
+        .create(&mut |token| bpf::prog_load(program, token, LogLevel::Reason, log, "loads a small program as a probe"))
 }
 
 /// Returns the kept answer, or probes and keeps the answer for the life of the process. Only what is known about the
@@ -117,6 +136,11 @@ pub(super) fn kept(answer: &OnceLock<Support>, tokens: &Tokens<'_>, ask: fn(&Tok
 
 /// Converts the result of a probe. `since` is the first Linux version with the feature.
 pub(super) fn support<T>(answer: io::Result<T>, since: &'static str) -> Support {
+    support_or(answer, Support::Needs(since))
+}
+
+/// Converts the result of a probe. `otherwise` is the answer if the kernel does not have the feature.
+pub(super) fn support_or<T>(answer: io::Result<T>, otherwise: Support) -> Support {
     match answer {
         Ok(_) => Support::Yes,
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => Support::NotPermitted,
@@ -125,7 +149,7 @@ pub(super) fn support<T>(answer: io::Result<T>, since: &'static str) -> Support 
         {
             Support::Unknown
         }
-        Err(_) => Support::Needs(since),
+        Err(_) => otherwise,
     }
 }
 
@@ -160,6 +184,8 @@ mod tests {
         let errno = |number| Err::<(), _>(io::Error::from_raw_os_error(number));
         assert_eq!(support(Ok(()), "5.8"), Support::Yes);
         assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));
+        assert_eq!(support_or(errno(libc::EINVAL), Support::No), Support::No);
+        assert_eq!(support_or(errno(libc::EPERM), Support::No), Support::NotPermitted);
         assert_eq!(support(errno(libc::EPERM), "5.8"), Support::NotPermitted);
         assert_eq!(support(errno(libc::EMFILE), "5.8"), Support::Unknown);
     }

@@ -1,6 +1,7 @@
 //! `cutaway inspect` from end to end: every object of the corpus and of the assembler, other kernels' BTF, garbage.
+//! And `cutaway doctor`, which examines the machine.
 //!
-//! Needs no privileges, except for the test that drops them.
+//! Needs no privileges, except for tests that drop them, or that load programs.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -10,8 +11,10 @@
 )]
 
 mod aya_obj;
+mod doctor;
 mod garbage;
 mod objects;
+mod verified;
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -24,7 +27,6 @@ mod many_core;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]
-#[expect(dead_code, reason = "other suites use more of it")]
 mod requirements;
 
 use std::{ffi::OsStr, path::PathBuf};
@@ -33,7 +35,7 @@ use harness::Suite;
 use serde_json::Value;
 
 fn main() {
-    let tables = [objects::tests(), garbage::tests(), aya_obj::tests()];
+    let tables = [objects::tests(), verified::tests(), garbage::tests(), aya_obj::tests(), doctor::tests()];
     Suite::new(tables).run()
 }
 

@@ -1,10 +1,11 @@
-//! The command's completion scripts and man pages. Each is tested with the program that it is for; without that program
+//! The command's completion scripts and man pages, and what all commands share. Each script is tested with the program that it is for; without that program
 //! the test is ignored.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
+mod habits;
 #[path = "../support/harness.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
 mod harness;
@@ -13,6 +14,8 @@ mod keyboard;
 mod patience;
 #[path = "../support/pseudo_terminal.rs"]
 mod pseudo_terminal;
+#[path = "../support/requirements.rs"]
+mod requirements;
 #[path = "../support/stalled.rs"]
 mod stalled;
 
@@ -46,7 +49,7 @@ fn main() {
         test!(object_is_not_replaced_by_its_module),
         test!(objects_without_a_module_are_refused),
     ];
-    Suite::new([tests]).run()
+    Suite::new([tests, habits::tests()]).run()
 }
 
 fn missing_page_is_an_error() {
