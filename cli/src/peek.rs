@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!     args.rs       the arguments
-//!     list.rs       all rings: owners, pins, fill
+//!     choose.rs     the map that the arguments name
+//!     list.rs       all rings: owners, pins, fill         gauge.rs      how full a buffer is; --fail-above
 //!     ring/         one ring: its read-only pages, a snapshot, the snapshot as text, repeated snapshots
 //!     perf/         the perf buffers of a process, borrowed: the same
 //!     types.rs      the types of records                      programs.rs   the programs that use a ring
@@ -10,6 +11,7 @@
 //!     view.rs       a watched buffer and the view settings
 //!     rates.rs      rates and ages, from several snapshots
 //!     watch.rs      a line for each snapshot                  screen.rs     a live screen      keys.rs   its keys
+//!     live_page.rs  a watched buffer on the screen            list_watch.rs the list, watched  list_page.rs  on the screen
 //!     replay.rs     snapshots from a file
 //! ```
 //!
@@ -17,9 +19,14 @@
 //! enforces. If the owner exits, the map lives until this process closes it.
 
 mod args;
+mod choose;
+mod gauge;
 mod keys;
 mod line;
 mod list;
+mod list_page;
+mod list_watch;
+mod live_page;
 mod payload;
 mod perf;
 mod programs;
@@ -33,10 +40,14 @@ mod watch;
 
 use cutaway::{MapType, system};
 
-use self::ring::{LiveRing, Ring};
 pub(crate) use self::{
     args::Arguments,
     ring::{Mode, Snapshot},
+};
+use self::{
+    gauge::Gauge,
+    live_page::LivePage,
+    ring::{LiveRing, Ring},
 };
 use crate::{draw::Canvas, error::CliError};
 
@@ -45,10 +56,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if let Some(file) = &arguments.from {
         return replay::run(file, arguments);
     }
-    let Some(map) = list::choose(arguments)? else {
+    let Some(map) = choose::choose(arguments)? else {
         return match arguments.pid {
             Some(pid) => perf::run(&[pid], arguments),
-            None => list::run(arguments.format),
+            None if arguments.watch => list_watch::run(arguments),
+            None => list::run(arguments),
         };
     };
     if map.map_type() == MapType::PERF_EVENT_ARRAY {
@@ -66,9 +78,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => view::draw(&mut LiveRing::new(ring), Canvas::new(file)?, arguments.step),
         (None, true) if watch::is_on_screen(arguments)? => {
-            screen::run(&mut LiveRing::new(ring), arguments.interval, arguments.count)
+            let mut live = LiveRing::new(ring);
+            screen::run(&mut LivePage::new(&mut live, arguments.interval), arguments.count)
         }
         (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
-        (None, false) => ring::show(&ring, arguments.format),
+        (None, false) => {
+            let snapshot = ring::show(&ring, arguments.format)?;
+            gauge::check(arguments.fail_above, &[Gauge::of_ring(&snapshot)])
+        }
     }
 }

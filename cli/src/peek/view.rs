@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::rates::{self, RecordRate};
+use super::{
+    keys::Key,
+    rates::{self, RecordRate},
+};
 use crate::{
     columns::display_width,
     draw::{Canvas, Command, Picture, Steps},
     error::CliError,
+    terminal::is_colored,
 };
 
 /// One or more buffers that are watched by repeated snapshots.
@@ -51,6 +55,20 @@ pub(crate) trait Live {
     fn is_decoded(&self) -> bool;
 }
 
+/// The shortest and the longest time between two snapshots.
+const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
+
+/// The effect of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyEffect {
+    End,
+    /// The next snapshot is due.
+    SnapshotNow,
+    /// A snapshot is taken although the screen is paused.
+    OneSnapshot,
+    ShowAgain,
+}
+
 /// The settings of the screen, which keys change.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -68,6 +86,33 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// Returns the settings of a new screen.
+    pub(crate) fn new(interval: Duration, chosen: usize) -> Self {
+        Self { interval, paused: false, drawn: true, bytes: false, above: 0, chosen, colored: is_colored() }
+    }
+
+    /// Applies a key that has the same effect on every screen; returns `None` for another key.
+    pub(super) fn apply(&mut self, key: Key) -> Option<KeyEffect> {
+        match key {
+            Key::Quit => return Some(KeyEffect::End),
+            Key::Pause => {
+                self.paused = !self.paused;
+                return Some(if self.paused { KeyEffect::ShowAgain } else { KeyEffect::SnapshotNow });
+            }
+            Key::OneSnapshot => {
+                self.paused = true;
+                return Some(KeyEffect::OneSnapshot);
+            }
+            Key::Faster => self.interval = (self.interval / 2).max(PACE[0]),
+            Key::Slower => self.interval = (self.interval * 2).min(PACE[1]),
+            Key::Up => self.above = self.above.saturating_sub(1),
+            Key::PageUp => self.above = self.above.saturating_sub(10),
+            Key::Home => self.above = 0,
+            _ => return None,
+        }
+        Some(KeyEffect::ShowAgain)
+    }
+
     /// Formats the first line: the title at its left end, the state at its right.
     pub(crate) fn title(&self, title: &str, columns: usize) -> String {
         let state = if self.paused { "paused".to_owned() } else { format!("every {} s", self.interval.as_secs_f64()) };

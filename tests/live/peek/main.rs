@@ -16,6 +16,7 @@
 mod drawing;
 mod files;
 mod kept;
+mod list;
 mod lost;
 mod owner;
 mod perf;
@@ -57,6 +58,7 @@ fn main() {
         kept::tests(),
         lost::tests(),
         files::tests(),
+        list::tests(),
     ];
     Suite::new(tables).run()
 }

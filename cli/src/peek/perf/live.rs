@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
+        gauge::Gauge,
         line::{bar, process_state},
         payload,
         rates::{self, Found, Rates},
@@ -65,6 +66,11 @@ impl LivePerf {
             let drawn = !only_full || if any { one.snapshot.fill_bytes > 0 } else { index == 0 };
             drawn.then_some(one)
         })
+    }
+
+    /// Returns the fill of each buffer in the last snapshot.
+    pub(super) fn gauges(&self) -> Vec<Gauge> {
+        self.buffers.iter().map(|one| Gauge::of_perf(&one.snapshot)).collect()
     }
 
     /// Formats the last snapshot, with at most `most` records of each buffer.

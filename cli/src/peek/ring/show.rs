@@ -23,8 +23,8 @@ use crate::{
 /// Columns of the bar that shows how full a ring is.
 const BAR: usize = 40;
 
-/// Takes a snapshot and prints it.
-pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
+/// Takes a snapshot, prints it, and returns it.
+pub(crate) fn once(ring: &Ring, format: Format) -> Result<Snapshot, CliError> {
     let mut snapshot = ring.full_snapshot();
     snapshot.lost = ring.counters()?.read();
     let about = About::of(ring)?;
@@ -36,7 +36,8 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
             text += &records(&snapshot, |_, payload| ring.payload(payload), ring.is_decoded(), colored);
             text
         }
-    })
+    })?;
+    Ok(snapshot)
 }
 
 /// Formats a snapshot from a file.
