@@ -7,6 +7,7 @@
 //!     ring/         one ring: its read-only pages, a snapshot, the snapshot as text, repeated snapshots
 //!     perf/         the perf buffers of a process, borrowed: the same
 //!     types.rs      the types of records                      programs.rs   the programs that use a ring
+//!     loaded.rs     types found in loaded programs
 //!     payload.rs    payloads as hexadecimal text              line.rs       lines common to rings and perf buffers
 //!     view.rs       a watched buffer and the view settings
 //!     rates.rs      rates and ages, from several snapshots
@@ -27,6 +28,7 @@ mod list;
 mod list_page;
 mod list_watch;
 mod live_page;
+mod loaded;
 mod payload;
 mod perf;
 mod programs;

@@ -77,10 +77,10 @@ pub(crate) struct Arguments {
     /// instead. With --format json, prints each snapshot as a JSON object.
     ///
     /// Without --id, --pin, --name and --pid, shows the list of buffers, with
-    /// the bytes a second that were written between two snapshots. The keys f,
-    /// r and i sort it by fill, rate and id; the arrows scroll. The fill and
-    /// the rate of a perf event array are those of the perf buffers of its
-    /// processes: the fill of the fullest, and the sum of the rates.
+    /// the bytes a second that were written between two snapshots. The keys
+    /// f, r and i sort it by fill, rate and id; the arrows scroll. The fill
+    /// and the rate of a perf event array are those of the perf buffers of
+    /// its processes: the fill of the fullest, and the sum of the rates.
     #[arg(verbatim_doc_comment)]
     #[arg(long, conflicts_with = "from")]
     pub(super) watch: bool,
@@ -124,6 +124,11 @@ pub(crate) struct Arguments {
     ///
     /// A structure, union, typedef, enumeration or integer. If --type is used
     /// with --from, --btf is required.
+    ///
+    /// Default: the type that `cutaway run` would find for a record of this
+    /// length, in the BTF of the loaded programs that send to the buffer. If
+    /// only the length indicates the type, peek calls it a guess. Records of
+    /// an unknown type are shown as bytes.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     pub(super) decode_as: Option<String>,

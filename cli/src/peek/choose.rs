@@ -96,6 +96,22 @@ fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
     only(rings, &format!("rings are held by process {pid}"))
 }
 
+/// Returns the ids of the perf event arrays that these processes hold.
+pub(super) fn perf_event_arrays(pids: &[u32]) -> Result<Vec<u32>, CliError> {
+    let holders = system::open_fds()?;
+    let mut ids: Vec<u32> = Vec::new();
+    for holder in holders.found.iter().filter(|holder| pids.contains(&holder.pid)) {
+        // A map that cannot be opened has gone, or its programs cannot be inspected either.
+        if let FdKind::Map(id) = holder.kind
+            && !ids.contains(&id)
+            && Map::from_id(id).is_ok_and(|map| map.map_type() == MapType::PERF_EVENT_ARRAY)
+        {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
 /// Returns the only map; `None` if there is none.
 ///
 /// # Errors

@@ -66,13 +66,13 @@ impl Page for ListPage {
 
     fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
         let (bold, _, plain) = self.view.pens();
-        let heading = format!("{bold}{}{plain}", LiveRow::heading(Some(self.order)));
+        let heading = format!("{bold}{}{plain}", LiveRow::heading(Some(self.order), columns));
         let mut lines = vec![self.view.title(&self.title(), columns), heading];
         let room = rows.saturating_sub(lines.len());
         if self.live.count() == 0 {
             lines.push(self.live.nothing().to_owned());
         }
-        lines.extend(self.view.scrolled(&self.live.rows(self.order), room, |row| row.line()));
+        lines.extend(self.view.scrolled(&self.live.rows(self.order), room, |row| row.line(columns)));
         lines.iter().map(|line| cut(line, columns)).collect()
     }
 

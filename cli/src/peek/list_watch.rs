@@ -26,6 +26,9 @@ use crate::{args::Format, columns, error::CliError, terminal};
 /// Interval at which the processes and programs that use the buffers are found again.
 const USERS: Duration = Duration::from_secs(2);
 
+/// The narrowest terminal with all columns of the list.
+const WIDE: usize = 76;
+
 /// The order of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -131,22 +134,23 @@ impl Ord for Total {
 
 impl LiveRow {
     /// Formats the heading above the rows, with a mark at the column that they are sorted by.
-    pub(super) fn heading(order: Option<Order>) -> String {
+    pub(super) fn heading(order: Option<Order>, columns: usize) -> String {
         let mark = |of: Order, name: &str| if order == Some(of) { format!("{name}▼") } else { name.to_owned() };
         let id = if order == Some(Order::Id) { "ID▲" } else { "ID" };
         let (fill, rate) = (mark(Order::Fill, "FILL"), mark(Order::Rate, "WRITTEN"));
-        format!("{id:>6} {:<15} {:<9} {:>10} {fill:>7} {rate:>10}  OWNERS", "NAME", "MODE", "SIZE")
+        let middle = if columns < WIDE { String::new() } else { format!("{:<9} {:>10} ", "MODE", "SIZE") };
+        format!("{id:>6} {:<15} {middle}{fill:>7} {rate:>10}  OWNERS", "NAME")
     }
 
-    /// Formats the row on one line.
-    pub(super) fn line(&self) -> String {
+    /// Formats the row on one line, without mode and size if there are few columns: the owners matter more.
+    pub(super) fn line(&self, columns: usize) -> String {
         let Self { row, .. } = self;
         let fill = self.fill_percent.map_or_else(|| row.no_fill().to_owned(), |percent| format!("{percent:.1} %"));
         let rate = self.written_bytes_per_second.map_or_else(|| "-".to_owned(), rates::rate);
         let name = columns::left(&terminal::one_line(&row.name), 15);
-        let (id, mode, size) = (row.id, row.mode, row.size());
         let owners = terminal::one_line(&row.owners());
-        format!("{id:>6} {name} {mode:<9} {size:>10} {fill:>7} {rate:>10}  {owners}")
+        let middle = if columns < WIDE { String::new() } else { format!("{:<9} {:>10} ", row.mode, row.size()) };
+        format!("{:>6} {name} {middle}{fill:>7} {rate:>10}  {owners}", row.id)
     }
 }
 
@@ -174,10 +178,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
             }
             Format::Table => {
                 if snapshots == 0 {
-                    text = format!("{:>8} {}\n", "SECONDS", LiveRow::heading(None));
+                    text = format!("{:>8} {}\n", "SECONDS", LiveRow::heading(None, usize::MAX));
                 }
                 let seconds = now.duration_since(begun).as_secs_f64();
-                text.extend(live.rows.iter().map(|row| format!("{seconds:>8.2} {}\n", row.line())));
+                text.extend(live.rows.iter().map(|row| format!("{seconds:>8.2} {}\n", row.line(usize::MAX))));
             }
         }
         terminal::print(&text)?;

@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 use super::{
     args::Arguments,
-    gauge,
+    choose, gauge,
     live_page::LivePage,
     screen,
     types::Types,
@@ -32,10 +32,7 @@ use crate::{args::Format, diagnostics, draw::Canvas, error::CliError, terminal};
 
 /// Shows the perf buffers of these processes: once, or repeatedly.
 pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
-    let types = match &arguments.decode_as {
-        Some(name) => Some(Types::find(name, arguments.btf.as_deref(), None)?),
-        None => None,
-    };
+    let types = Types::of(arguments, &choose::perf_event_arrays(pids)?, true)?;
     let mut live = LivePerf::new(borrowed::open(pids, arguments.pid.is_some())?, types);
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {

@@ -105,7 +105,10 @@ fn fail_above_tests_the_chosen_ring() {
     owner.produce(nearly_full());
     for words in [format!("--id {}", owner.id), format!("--pid {}", owner.pid()), "--name peek_limit_ring".to_owned()] {
         let ended = peek(&format!("{words} --fail-above 90"));
-        assert!(ended.complaint().contains(&format!("filled above 90 %: ring {} `peek_limit_ring`", owner.id)), "{ended:?}");
+        assert!(
+            ended.complaint().contains(&format!("filled above 90 %: ring {} `peek_limit_ring`", owner.id)),
+            "{ended:?}"
+        );
         assert!(ended.stdout.contains("consumer_pos"), "{ended:?}");
         assert!(peek(&format!("{words} --fail-above 99")).status.success());
     }

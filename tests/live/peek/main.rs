@@ -23,6 +23,7 @@ mod perf;
 mod screen;
 mod snapshot;
 mod terminal;
+mod types;
 mod usage;
 
 #[path = "../support/binary.rs"]
@@ -59,6 +60,7 @@ fn main() {
         lost::tests(),
         files::tests(),
         list::tests(),
+        types::tests(),
     ];
     Suite::new(tables).run()
 }

@@ -52,10 +52,9 @@ pub(super) fn table(
 
 /// Formats a snapshot from a file, with at most `most` records.
 pub(crate) fn kept(snapshot: &Snapshot, most: usize) -> String {
-    table(snapshot, most, snapshot.is_decoded(), |record, bytes| match &record.value {
+    table(snapshot, most, snapshot.is_decoded(), |record, bytes| {
         // A file has decoded values, but no types.
-        Some(value) => value.to_string(),
-        None => payload::text(bytes),
+        record.decoded.text().unwrap_or_else(|| payload::text(bytes))
     })
 }
 

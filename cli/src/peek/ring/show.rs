@@ -42,12 +42,9 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<Snapshot, CliError> {
 
 /// Formats a snapshot from a file.
 pub(crate) fn table(snapshot: &Snapshot, colored: bool) -> String {
-    let decoded = snapshot.records.iter().any(|record| record.value.is_some());
+    let decoded = snapshot.records.iter().any(|record| record.decoded.value.is_some());
     // A file has decoded values, but no types.
-    let payload = |record: &UnreadRecord, bytes: &[u8]| match &record.value {
-        Some(value) => value.to_string(),
-        None => payload::text(bytes),
-    };
+    let payload = |record: &UnreadRecord, bytes: &[u8]| record.decoded.text().unwrap_or_else(|| payload::text(bytes));
     title(snapshot, colored) + &numbers(snapshot) + &records(snapshot, payload, decoded, colored)
 }
 
