@@ -12,7 +12,9 @@
 //!     view.rs       a watched buffer and the view settings
 //!     rates.rs      rates and ages, from several snapshots
 //!     watch.rs      a line for each snapshot                  screen.rs     a live screen      keys.rs   its keys
-//!     live_page.rs  a watched buffer on the screen            list_watch.rs the list, watched  list_page.rs  on the screen
+//!     live_page.rs  a watched buffer on the screen            list_page.rs  the list on the screen
+//!     live_list.rs  the list with rates                       list_watch.rs the list, watched
+//!     names.rs      names of maps and processes, and patterns for them
 //!     replay.rs     snapshots from a file
 //! ```
 //!
@@ -27,8 +29,10 @@ mod line;
 mod list;
 mod list_page;
 mod list_watch;
+mod live_list;
 mod live_page;
 mod loaded;
+mod names;
 mod payload;
 mod perf;
 mod programs;
@@ -47,7 +51,6 @@ pub(crate) use self::{
     ring::{Mode, Snapshot},
 };
 use self::{
-    gauge::Gauge,
     live_page::LivePage,
     ring::{LiveRing, Ring},
 };
@@ -86,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {
             let snapshot = ring::show(&ring, arguments.format)?;
-            gauge::check(arguments.fail_above, &[Gauge::of_ring(&snapshot)])
+            gauge::check(arguments.fail_above, &[ring::gauge(&snapshot)])
         }
     }
 }

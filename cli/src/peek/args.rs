@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use cutaway_programs::getaddrinfo::HostGlob;
 
-use super::{gauge::percent, list::comm};
+use super::names::comm;
 use crate::args::{Format, seconds};
 
 const EXAMPLES: &str = "\
@@ -168,6 +168,12 @@ pub(crate) struct Arguments {
     pub(super) format: Format,
 }
 
+/// Parses the value of `--fail-above`.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    percent.filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(|| "must be from 0 to 100".to_owned())
+}
+
 /// Default of `--records`.
 const RECORDS: usize = 20;
 
@@ -175,5 +181,18 @@ impl Arguments {
     /// Returns how many records are listed with their payload.
     pub(super) fn records(&self) -> usize {
         self.records.unwrap_or(RECORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn percent_has_limits() {
+        assert_eq!((percent("80"), percent("99.5%"), percent("0")), (Ok(80.0), Ok(99.5), Ok(0.0)));
+        for text in ["", "-1", "101", "nan", "inf", "much"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
     }
 }

@@ -7,11 +7,8 @@ use cutaway::{
     system::{self, FdKind},
 };
 
-use super::{args::Arguments, ring::Mode};
+use super::{args::Arguments, names::kept, ring::Mode};
 use crate::error::{CliError, listed_by};
-
-/// Bytes of a map's name that the kernel keeps.
-pub(super) const NAME: usize = 15;
 
 /// Returns the map that the arguments name; `None` if they name none, or a process that holds no ring.
 pub(super) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
@@ -38,15 +35,6 @@ pub(super) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
             .advise("`cutaway peek` lists all"));
     }
     only(named, &format!("maps are named `{kept}`"))
-}
-
-/// Returns the part of a name that the kernel keeps.
-pub(super) fn kept(name: &str) -> String {
-    let within = |bytes: &mut usize, c: char| {
-        *bytes += c.len_utf8();
-        (*bytes <= NAME).then_some(c)
-    };
-    name.chars().scan(0, within).collect()
 }
 
 /// Opens a pinned map. For any other path the kernel returns only EPERM, so this function finds the reason.

@@ -1,6 +1,5 @@
 //! How full a buffer is, and whether that is more than `--fail-above` allows.
 
-use super::{perf, ring};
 use crate::{
     diagnostics::say,
     error::{CliError, listed},
@@ -46,21 +45,8 @@ impl Gauge {
         Self { what, fill: Fill::Unknown(why.to_owned()), written: None }
     }
 
-    /// Reads the fill of a ring from its snapshot.
-    pub(super) fn of_ring(snapshot: &ring::Snapshot) -> Self {
-        let what = format!("{} {} `{}`", snapshot.mode.word(), snapshot.id, one_line(&snapshot.name));
-        let overwrites = snapshot.mode == ring::Mode::Overwrite;
-        Self::new(what, (snapshot.fill_bytes, snapshot.bytes), snapshot.producer_pos, overwrites)
-    }
-
-    /// Reads the fill of a perf buffer from its snapshot.
-    pub(super) fn of_perf(snapshot: &perf::Snapshot) -> Self {
-        let what = format!("perf buffer of {} ({}), fd {}", one_line(&snapshot.comm), snapshot.pid, snapshot.fd);
-        let head = if snapshot.backward { snapshot.data_head.wrapping_neg() } else { snapshot.data_head };
-        Self::new(what, (snapshot.fill_bytes, snapshot.bytes), head, snapshot.backward)
-    }
-
-    fn new(what: String, (filled, bytes): (u64, u64), written: u64, overwrites: bool) -> Self {
+    /// Makes the gauge of a buffer with these unread bytes and this size.
+    pub(super) fn new(what: String, (filled, bytes): (u64, u64), written: u64, overwrites: bool) -> Self {
         // A process can store anything in the words that it maps.
         if filled > bytes {
             return Self::unknown(what, &format!("its positions contradict each other: {filled} of {bytes} bytes"));
@@ -68,12 +54,6 @@ impl Gauge {
         let fill = if overwrites { Fill::Overwritten(filled, bytes) } else { Fill::Bytes(filled, bytes) };
         Self { what, fill, written: Some(written) }
     }
-}
-
-/// Parses the value of `--fail-above`.
-pub(super) fn percent(text: &str) -> Result<f64, String> {
-    let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
-    percent.filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(|| "must be from 0 to 100".to_owned())
 }
 
 /// Fails if a buffer is filled to more than `limit` percent, or if the fill of a buffer is unknown. A buffer whose
@@ -127,13 +107,5 @@ mod tests {
         let gauge = Gauge::new("ring 1 `a`".to_owned(), (5000, 4096), 5000, false);
         assert!(matches!(gauge.fill, Fill::Unknown(_)), "{gauge:?}");
         assert_eq!(gauge.written, None);
-    }
-
-    #[test]
-    fn percent_has_limits() {
-        assert_eq!((percent("80"), percent("99.5%"), percent("0")), (Ok(80.0), Ok(99.5), Ok(0.0)));
-        for text in ["", "-1", "101", "nan", "inf", "much"] {
-            assert!(percent(text).is_err(), "{text}");
-        }
     }
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::{
     args::Arguments,
-    choose::{NAME, is_buffer, kept},
+    choose::is_buffer,
     gauge::{self, Fill, Gauge},
+    names::NAME,
     perf,
     programs::programs,
-    ring::{Mode, Snapshot},
+    ring::{self, Mode, Snapshot},
 };
 use crate::{
     args::Format,
@@ -125,12 +126,6 @@ impl List {
     }
 }
 
-/// Parses a pattern of `--comm`. The kernel keeps 15 bytes of a name, so a longer name without wildcards is cut.
-pub(super) fn comm(pattern: &str) -> Result<HostGlob, String> {
-    let pattern = if pattern.contains(['*', '?']) { pattern.to_owned() } else { kept(pattern) };
-    HostGlob::new(&pattern).map_err(|error| error.to_string())
-}
-
 /// Lists the buffers once.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let list = List::new(&arguments.comm)?;
@@ -218,7 +213,7 @@ impl Row {
                 row.bytes = Some(snapshot.bytes);
                 row.consumer_pos = Some(snapshot.consumer_pos);
                 row.producer_pos = Some(snapshot.producer_pos);
-                let gauge = Gauge::of_ring(&snapshot);
+                let gauge = ring::gauge(&snapshot);
                 match &gauge.fill {
                     Fill::Unknown(why) => row.error = Some(why.clone()),
                     Fill::Bytes(..) | Fill::Overwritten(..) => row.fill_bytes = Some(snapshot.fill_bytes),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     keys::Key,
-    list_watch::{LiveList, LiveRow, Order},
+    live_list::{LiveList, LiveRow, Order},
     screen::Page,
     view::View,
 };
@@ -72,7 +72,7 @@ impl Page for ListPage {
         if self.live.count() == 0 {
             lines.push(self.live.nothing().to_owned());
         }
-        lines.extend(self.view.scrolled(&self.live.rows(self.order), room, |row| row.line(columns)));
+        lines.extend(self.view.scrolled(&self.live.sorted(self.order), room, |row| row.line(columns)));
         lines.iter().map(|line| cut(line, columns)).collect()
     }
 

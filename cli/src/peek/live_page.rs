@@ -12,6 +12,9 @@ use crate::error::CliError;
 /// Rows that list records, at most.
 const ROWS: usize = 200;
 
+/// Records of a paused screen that have their payload, at most.
+const PAUSED: usize = 1 << 16;
+
 /// The buffers on the screen, and the view settings.
 pub(super) struct LivePage<'l, L> {
     live: &'l mut L,
@@ -40,14 +43,24 @@ impl<L: Live> Page for LivePage<'_, L> {
     }
 
     fn take_snapshot(&mut self, now: Instant) -> Result<(), CliError> {
-        self.live.take_snapshot(self.view.above + ROWS, now);
+        let payloads = if self.view.paused { PAUSED } else { self.view.above + ROWS };
+        self.live.take_snapshot(payloads, now);
         Ok(())
     }
 
     fn apply(&mut self, key: Key) {
         let (view, buffers) = (&mut self.view, self.live.buffers().max(1));
         let last = self.live.records(view.chosen).saturating_sub(1);
+        let key = match key {
+            // A single buffer has no neighbors.
+            Key::Next if buffers == 1 => Key::Right,
+            Key::Previous if buffers == 1 => Key::Left,
+            key => key,
+        };
         match key {
+            Key::Left | Key::Right => {
+                view.apply(key);
+            }
             Key::Picture => view.drawn = !view.drawn,
             Key::Bytes => view.bytes = !view.bytes,
             Key::Down => view.above = (view.above + 1).min(last),
@@ -71,6 +84,6 @@ impl<L: Live> Page for LivePage<'_, L> {
         };
         let picture = if self.view.drawn { "d hide picture" } else { "d picture" };
         let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
-        format!("q quit  {pause}  s snapshot  {picture}{kind}{buffers}  ↑↓ records  +- interval")
+        format!("q quit  {pause}  s snapshot  {picture}{kind}{buffers}  ↑↓ records  <> columns  +- interval")
     }
 }

@@ -14,7 +14,7 @@ use super::{
         gauge::Gauge,
         rates::{Positions, Watched},
     },
-    Snapshot, snapshot,
+    Snapshot, show, snapshot,
 };
 use crate::{
     diagnostics,
@@ -88,7 +88,7 @@ pub(crate) fn gauges(pids: &[u32], holders: &OpenFds) -> Vec<Gauge> {
     let unknown = |(holder, why): (FdOwner, String)| {
         Gauge::unknown(format!("perf event of {} ({}), fd {}", one_line(&holder.comm), holder.pid, holder.fd), &why)
     };
-    let known = buffers.iter().map(|buffer| Gauge::of_perf(&buffer.snapshot(0)));
+    let known = buffers.iter().map(|buffer| show::gauge(&buffer.snapshot(0)));
     known.chain(refused.into_iter().map(unknown)).collect()
 }
 

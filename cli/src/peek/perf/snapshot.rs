@@ -242,7 +242,7 @@ pub(crate) mod tests {
                 record_time_ns: None,
                 lost: None,
                 payload: Some(vec![1; 4]),
-                value: None,
+                decoded: Decoded::default(),
             });
             snapshot.data_head += bytes;
             snapshot.fill_bytes += bytes;

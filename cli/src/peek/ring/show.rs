@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     super::{
+        gauge::Gauge,
         line::{bar, doubts, process_state},
         payload,
     },
@@ -170,6 +171,13 @@ fn numbers(snapshot: &Snapshot) -> String {
     text
 }
 
+/// Returns how full a ring is.
+pub(crate) fn gauge(snapshot: &Snapshot) -> Gauge {
+    let what = format!("{} {} `{}`", snapshot.mode.word(), snapshot.id, terminal::one_line(&snapshot.name));
+    let overwrites = snapshot.mode == Mode::Overwrite;
+    Gauge::new(what, (snapshot.fill_bytes, snapshot.bytes), snapshot.producer_pos, overwrites)
+}
+
 /// Formats how full a ring is: a bar, percent, bytes.
 pub(crate) fn fill(snapshot: &Snapshot, width: usize) -> String {
     bar(snapshot.fill_bytes, snapshot.bytes, width)
@@ -251,6 +259,14 @@ pub(crate) fn head(snapshot: &Snapshot) -> String {
 pub(crate) fn row(snapshot: &Snapshot, record: &UnreadRecord) -> String {
     let (word, width) = (record.state.word(), digits(snapshot));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
+}
+
+/// Says why the payload of a record was not requested, or why the record has none.
+pub(crate) fn not_copied(record: &UnreadRecord) -> String {
+    match record.state {
+        State::Committed => "(not copied)".to_owned(),
+        State::Busy | State::Discarded => content(record, |_, _| String::new()),
+    }
 }
 
 /// Formats the payload of a record on one line, or says why there is none.

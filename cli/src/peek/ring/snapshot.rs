@@ -368,7 +368,14 @@ pub(super) mod tests {
         };
         for &(length, state) in records {
             let position = snapshot.producer_pos;
-            let record = UnreadRecord { position, offset: position % 4096, length, state, payload: None, value: None };
+            let record = UnreadRecord {
+                position,
+                offset: position % 4096,
+                length,
+                state,
+                payload: None,
+                decoded: Decoded::default(),
+            };
             snapshot.producer_pos += record.space();
             snapshot.fill_bytes += record.space();
             snapshot.count(state);
