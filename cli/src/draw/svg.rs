@@ -322,7 +322,7 @@ mod tests {
         assert!(svg.len() < 20_000, "{}", svg.len());
         assert!(svg.contains(r#"<rect class="busy column""#), "{svg}");
         // The column of the busy record, and those before it, of the zoomed data.
-        assert!(svg.contains("records begin: 175 committed, 1 busy</title>"), "{svg}");
+        assert!(svg.contains("records begin: 174 committed, 1 busy</title>"), "{svg}");
         assert!(svg.contains(" bytes from position 0, where "), "{svg}");
     }
 

@@ -99,10 +99,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// Exit with status 1 if a buffer is filled above PERCENT
+    /// Fail if a buffer is filled above PERCENT
     ///
-    /// Tests the buffers that are shown or listed, once, and names on stderr
-    /// those that are filled above it. A buffer whose fill is unknown counts
+    /// Tests the buffers that are shown or listed, once. If one is filled
+    /// above PERCENT, exits with status 1 and names it on stderr. A buffer whose fill is unknown counts
     /// as filled: it is named with the reason. A buffer whose oldest records
     /// are overwritten is full by design and not tested. For a perf event
     /// array of the list, tests the perf buffers of its processes. Excludes

@@ -68,7 +68,7 @@ struct Program {
     name: String,
 }
 
-/// What the rows of the list are made of: the processes, pins and programs that use buffers, and the wanted names.
+/// The processes, pins and programs that use buffers, from which the rows are made, and the wanted names.
 pub(super) struct List {
     holders: OpenFds,
     pins: Vec<Pin>,

@@ -49,7 +49,7 @@ fn page() -> u64 {
     rustix::param::page_size() as u64
 }
 
-/// The number of records that fill 90 to 100 percent of a page.
+/// Returns the number of records that fill 95 percent of a page.
 fn nearly_full() -> u64 {
     page() * 95 / 100 / SPACE
 }
@@ -132,7 +132,7 @@ fn fail_above_tests_perf_buffers() {
     assert!(ended.complaint().contains(&format!("({}), fd ", owner.pid())), "{ended:?}");
 }
 
-/// Nobody holds the array but a pin, so its buffers cannot be found.
+/// Only a pin holds the array, so its buffers cannot be found.
 fn unknown_fill_of_a_perf_event_array_fails() {
     let owner = Owner::start(Kind::Perf, "peek_unheld", page() as u32);
     let map = cutaway::Map::from_id(owner.id).unwrap();
