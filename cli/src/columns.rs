@@ -64,6 +64,18 @@ pub(crate) fn cut_left(text: &str, width: usize) -> &str {
     text.get(start..).unwrap_or_default()
 }
 
+/// Returns a text without colors after its first `width` columns. A wide letter that would be cut in half is omitted.
+pub(crate) fn after(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    for (at, character) in text.char_indices() {
+        if used >= width {
+            return text.get(at..).unwrap_or_default();
+        }
+        used += character.width().unwrap_or(0);
+    }
+    ""
+}
+
 /// Returns running text behind a head, in lines of at most `width` columns; a longer word has a line of its own. The
 /// lines after the first are indented by the width of the head.
 pub(crate) fn wrapped(text: &str, head: &str, width: usize) -> String {

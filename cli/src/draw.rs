@@ -3,7 +3,7 @@
 //! ```text
 //!     picture.rs   the data of a picture of either buffer           text.rs   for a terminal
 //!     cells.rs     bytes to columns of a terminal                   svg.rs    for a browser
-//!     step.rs      pictures one by one, on Enter
+//!     step.rs      pictures one by one, on Enter                    shades.rs columns of thin records
 //! ```
 //!
 //! The pictures for terminal and browser show the same. A ring's data is drawn twice in a row, as the kernel maps it,
@@ -12,6 +12,7 @@
 
 mod cells;
 mod picture;
+mod shades;
 mod step;
 mod svg;
 mod text;

@@ -2,14 +2,19 @@
 //!
 //! ```text
 //!     args.rs       the arguments
-//!     list.rs       all rings: owners, pins, fill
+//!     choose.rs     the map that the arguments name
+//!     list.rs       all rings: owners, pins, fill         gauge.rs      how full a buffer is; --fail-above
 //!     ring/         one ring: its read-only pages, a snapshot, the snapshot as text, repeated snapshots
 //!     perf/         the perf buffers of a process, borrowed: the same
 //!     types.rs      the types of records                      programs.rs   the programs that use a ring
+//!     loaded.rs     types found in loaded programs
 //!     payload.rs    payloads as hexadecimal text              line.rs       lines common to rings and perf buffers
 //!     view.rs       a watched buffer and the view settings
 //!     rates.rs      rates and ages, from several snapshots
 //!     watch.rs      a line for each snapshot                  screen.rs     a live screen      keys.rs   its keys
+//!     live_page.rs  a watched buffer on the screen            list_page.rs  the list on the screen
+//!     live_list.rs  the list with rates                       list_watch.rs the list, watched
+//!     names.rs      names of maps and processes, and patterns for them
 //!     replay.rs     snapshots from a file
 //! ```
 //!
@@ -17,9 +22,17 @@
 //! enforces. If the owner exits, the map lives until this process closes it.
 
 mod args;
+mod choose;
+mod gauge;
 mod keys;
 mod line;
 mod list;
+mod list_page;
+mod list_watch;
+mod live_list;
+mod live_page;
+mod loaded;
+mod names;
 mod payload;
 mod perf;
 mod programs;
@@ -33,10 +46,13 @@ mod watch;
 
 use cutaway::{MapType, system};
 
-use self::ring::{LiveRing, Ring};
 pub(crate) use self::{
     args::Arguments,
     ring::{Mode, Snapshot},
+};
+use self::{
+    live_page::LivePage,
+    ring::{LiveRing, Ring},
 };
 use crate::{draw::Canvas, error::CliError};
 
@@ -45,10 +61,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if let Some(file) = &arguments.from {
         return replay::run(file, arguments);
     }
-    let Some(map) = list::choose(arguments)? else {
+    let Some(map) = choose::choose(arguments)? else {
         return match arguments.pid {
             Some(pid) => perf::run(&[pid], arguments),
-            None => list::run(arguments.format),
+            None if arguments.watch => list_watch::run(arguments),
+            None => list::run(arguments),
         };
     };
     if map.map_type() == MapType::PERF_EVENT_ARRAY {
@@ -66,9 +83,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => view::draw(&mut LiveRing::new(ring), Canvas::new(file)?, arguments.step),
         (None, true) if watch::is_on_screen(arguments)? => {
-            screen::run(&mut LiveRing::new(ring), arguments.interval, arguments.count)
+            let mut live = LiveRing::new(ring);
+            screen::run(&mut LivePage::new(&mut live, arguments.interval), arguments.count)
         }
         (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
-        (None, false) => ring::show(&ring, arguments.format),
+        (None, false) => {
+            let snapshot = ring::show(&ring, arguments.format)?;
+            gauge::check(arguments.fail_above, &[ring::gauge(&snapshot)])
+        }
     }
 }

@@ -58,6 +58,14 @@ mod tick;
 mod timestamps;
 mod type_candidates;
 mod type_choice;
+
+/// The search for the type of a record, which `cutaway peek` uses too.
+pub(crate) use self::{
+    record_type::Records,
+    submit_sites::{Code, SubmitSites},
+    type_candidates::{Candidates, MapTypes},
+    type_choice::{Basis, Choice},
+};
 mod variables;
 mod verifier_log;
 
@@ -84,11 +92,8 @@ use self::{
     command_tree::CommandTree,
     maps::MapPrinter,
     prints::{Printing, Prints},
-    record_type::Records,
     selection::Selection,
     stream::{Extras, Stream},
-    submit_sites::SubmitSites,
-    type_candidates::Candidates,
     verifier_log::VerifierLog,
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};

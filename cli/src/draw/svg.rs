@@ -10,7 +10,10 @@
 
 use std::fmt::Write as _;
 
-use super::picture::{Block, Kind, Picture};
+use super::{
+    picture::Picture,
+    shades::{Run, runs},
+};
 
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 30.0;
@@ -30,7 +33,7 @@ const STYLE: &str = "text{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#
 .page{fill:#f4f4f2;stroke:#999}.border{fill:none;stroke:#444}\
 .committed{fill:#2e8b57}.discarded{fill:#9a9a9a}.busy{fill:#e08a00}\
 .sample{fill:#2e8b57}.other{fill:#9a9a9a}.lost{fill:#c0392b}.again{opacity:.4}.header{fill:#000;opacity:.35}\
-.edge{stroke:#fff;stroke-width:.8}.consumer{stroke:#1f5fbf}.producer{stroke:#b01e3c}.pending{stroke:#8a4fbf}\
+.column{shape-rendering:crispEdges}.edge{stroke:#fff;stroke-width:.8}.consumer{stroke:#1f5fbf}.producer{stroke:#b01e3c}.pending{stroke:#8a4fbf}\
 .overwrite{stroke:#6b5b00}.end{stroke:#444;stroke-dasharray:4 3}.mark{stroke-width:2}.lens{fill:#dfe8f5;stroke:#9db4d8}";
 
 /// Makes a document of these frames.
@@ -127,13 +130,13 @@ impl Svg {
             let width = run.bytes as f64 * view / frame.bytes.max(1) as f64;
             let over = start + width - view;
             if frame.twice {
-                self.bar(MARGIN + start, DATA, width, &run, "");
+                self.bar(frame, (MARGIN + start, DATA, width), &run, "");
                 // The same record in the other view: one view further, and its wrapped part one view back.
-                self.bar(MARGIN + start + view, DATA, width.min(view - start), &run, " again");
-                self.bar(MARGIN, DATA, over, &run, " again");
+                self.bar(frame, (MARGIN + start + view, DATA, width.min(view - start)), &run, " again");
+                self.bar(frame, (MARGIN, DATA, over), &run, " again");
             } else {
-                self.bar(MARGIN + start, DATA, width.min(view - start), &run, "");
-                self.bar(MARGIN, DATA, over, &run, "");
+                self.bar(frame, (MARGIN + start, DATA, width.min(view - start)), &run, "");
+                self.bar(frame, (MARGIN, DATA, over), &run, "");
             }
         }
         let below = DATA + BAR + 14.0;
@@ -177,7 +180,12 @@ impl Svg {
             self.lens([start, end.min(right), right, MARGIN]);
             self.records(frame, scale);
         }
-        let caption = format!("pending data (zoomed): {} bytes", frame.fill_bytes);
+        let mixed = if runs(frame, scale).iter().all(Run::is_alone) {
+            ""
+        } else {
+            "; thin records share a column, whose shade mixes their kinds: point at it for its numbers"
+        };
+        let caption = format!("pending data (zoomed): {} bytes{mixed}", frame.fill_bytes);
         self.text(MARGIN, ZOOMED - 4.0, "small", &caption);
         self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ZOOMED}" width="{INNER}" height="{BAR}"/>"#));
         let ends = format!("position {} to {}", frame.oldest, frame.oldest.wrapping_add(frame.fill_bytes));
@@ -198,13 +206,13 @@ impl Svg {
         for run in runs(frame, scale) {
             let x = MARGIN + run.position.wrapping_sub(frame.oldest) as f64 * scale;
             let width = run.bytes as f64 * scale;
-            self.bar(x, ZOOMED, width, &run, "");
-            if run.count == 1 && width > 12.0 {
+            self.bar(frame, (x, ZOOMED, width), &run, "");
+            if let Some(length) = run.alone.filter(|_| width > 12.0) {
                 let header = 8.0 * scale;
                 self.line(format_args!(
                     r#"<rect class="header" x="{x:.2}" y="{ZOOMED}" width="{header:.2}" height="{BAR}"/>"#
                 ));
-                let label = run.length.to_string();
+                let label = length.to_string();
                 if width > 10.0 + 7.0 * label.len() as f64 {
                     self.text(x + (header + width) / 2.0, ZOOMED + BAR / 2.0 + 4.0, "label", &label);
                 }
@@ -212,15 +220,20 @@ impl Svg {
         }
     }
 
-    fn bar(&mut self, x: f64, y: f64, width: f64, run: &Run, again: &str) {
+    fn bar(&mut self, frame: &Picture, (x, y, width): (f64, f64, f64), run: &Run, again: &str) {
         if width <= 0.0 {
             return;
         }
-        let edge = if run.count == 1 && width > 4.0 { " edge" } else { "" };
-        let class = run.kind.word();
+        let edge = match (run.is_alone(), width > 4.0) {
+            (true, true) => " edge",
+            (true, false) => "",
+            // Neighboring columns meet at a whole pixel.
+            (false, _) => " column",
+        };
+        let (class, style) = run.shade.css();
         self.line(format_args!(
-            r#"<rect class="{class}{again}{edge}" x="{x:.2}" y="{y}" width="{width:.2}" height="{BAR}"><title>{}</title></rect>"#,
-            escaped(&run.title())
+            r#"<rect class="{class}{again}{edge}"{style} x="{x:.2}" y="{y}" width="{width:.2}" height="{BAR}"><title>{}</title></rect>"#,
+            escaped(&run.title(frame.kinds))
         ));
     }
 
@@ -240,53 +253,6 @@ impl Svg {
 /// Returns the width of one view of the data.
 fn view(frame: &Picture) -> f64 {
     INNER / frame.views() as f64
-}
-
-/// Consecutive records of one kind that are drawn as one, because each would be thinner than a pixel.
-struct Run {
-    position: u64,
-    bytes: u64,
-    kind: Kind,
-    count: u64,
-    /// Length of the first one.
-    length: u64,
-}
-
-impl Run {
-    fn title(&self) -> String {
-        let Self { position, kind, count, length, .. } = self;
-        match count {
-            1 => format!("{}: {length} bytes at position {position}", kind.word()),
-            count => format!("{count} records, {}: {} bytes from position {position}", kind.word(), self.bytes),
-        }
-    }
-}
-
-/// Returns the runs of records to draw if a byte is `scale` pixels wide.
-fn runs(frame: &Picture, scale: f64) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let thin = |record: &Block| (record.space as f64) * scale < 1.0;
-    for record in &frame.records {
-        match runs.last_mut() {
-            Some(run)
-                if run.kind == record.kind
-                    && thin(record)
-                    && (run.count > 1 || (run.bytes as f64) * scale < 1.0)
-                    && run.position.wrapping_add(run.bytes) == record.position =>
-            {
-                run.bytes += record.space;
-                run.count += 1;
-            }
-            _ => runs.push(Run {
-                position: record.position,
-                bytes: record.space,
-                kind: record.kind,
-                count: 1,
-                length: record.length,
-            }),
-        }
-    }
-    runs
 }
 
 fn scaled(at: u64, bytes: u64, width: f64) -> f64 {
@@ -313,7 +279,10 @@ pub(crate) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::cells::tests::{buffer, ring},
+        super::{
+            cells::tests::{buffer, ring},
+            picture::{Block, Kind},
+        },
         *,
     };
 
@@ -351,8 +320,10 @@ mod tests {
         }
         let svg = document(&[frame]);
         assert!(svg.len() < 20_000, "{}", svg.len());
-        assert!(svg.contains("<title>busy: 8 bytes at position 80000</title>"));
-        assert!(svg.contains("<title>5000 records, committed: 80000 bytes from position 0</title>"));
+        assert!(svg.contains(r#"<rect class="busy column""#), "{svg}");
+        // The column of the busy record, and those before it, of the zoomed data.
+        assert!(svg.contains("records begin: 174 committed, 1 busy</title>"), "{svg}");
+        assert!(svg.contains(" bytes from position 0, where "), "{svg}");
     }
 
     #[test]

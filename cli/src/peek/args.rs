@@ -3,7 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use cutaway_programs::getaddrinfo::HostGlob;
 
+use super::names::comm;
 use crate::args::{Format, seconds};
 
 const EXAMPLES: &str = "\
@@ -12,6 +14,9 @@ Examples:
   cutaway peek --name events            unread records of the ring `events`
   cutaway peek --name events --watch    the same, live
   cutaway peek --pid 4711 --watch       ring or perf buffers of a process, live
+  cutaway peek --watch                  all rings, live, by fill or by rate
+  cutaway peek --comm 'agent*'          rings of processes with such a name
+  cutaway peek --fail-above 80          for scripts: status 1 if one is fuller
 
   Suspend trace, so that its ring fills, and draw the ring (as root):
   cutaway trace -- sh -c 'kill -STOP $PPID; getent ahosts localhost; \\
@@ -48,6 +53,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
+    /// List the buffers of processes with this name
+    ///
+    /// In NAME, * is any text and ? is any character; upper and lower case
+    /// are equal. Put a pattern in quotes, so that the shell does not expand
+    /// it. Repeat the option for more names. The name of a process is the one
+    /// in /proc/PID/comm: its first 15 bytes. Lists rings and perf event
+    /// arrays, once or with --watch. It is an error if there is none.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "NAME", conflicts_with = "ring", value_parser = comm)]
+    pub(super) comm: Vec<HostGlob>,
+
     /// Replay the snapshots in a file
     ///
     /// FILE has the output of peek --format json, with or without --watch.
@@ -59,9 +75,14 @@ pub(crate) struct Arguments {
     ///
     /// If stdin or stdout is not a terminal, prints a line for each snapshot
     /// instead. With --format json, prints each snapshot as a JSON object.
-    /// Requires --id, --pin, --name or --pid.
+    ///
+    /// Without --id, --pin, --name and --pid, shows the list of buffers, with
+    /// the bytes a second that were written between two snapshots. The keys
+    /// f, r and i sort it by fill, rate and id; the arrows scroll. The fill
+    /// and the rate of a perf event array are those of the perf buffers of
+    /// its processes: the fill of the fullest, and the sum of the rates.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, requires = "ring", conflicts_with = "from")]
+    #[arg(long, conflicts_with = "from")]
     pub(super) watch: bool,
 
     /// Seconds between --watch snapshots
@@ -78,6 +99,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
+    /// Fail if a buffer is filled above PERCENT
+    ///
+    /// Tests the buffers that are shown or listed, once. If one is filled
+    /// above PERCENT, exits with status 1 and names it on stderr. A buffer whose fill is unknown counts
+    /// as filled: it is named with the reason. A buffer whose oldest records
+    /// are overwritten is full by design and not tested. For a perf event
+    /// array of the list, tests the perf buffers of its processes. Excludes
+    /// --watch, --draw and --from.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "PERCENT", conflicts_with_all = ["watch", "draw", "from"], value_parser = percent)]
+    pub(super) fail_above: Option<f64>,
+
     /// List N records with their payload [default: 20]
     ///
     /// Default with --from: all records of each snapshot. The
@@ -91,6 +124,11 @@ pub(crate) struct Arguments {
     ///
     /// A structure, union, typedef, enumeration or integer. If --type is used
     /// with --from, --btf is required.
+    ///
+    /// Default: the type that `cutaway run` would find for a record of this
+    /// length, in the BTF of the loaded programs that send to the buffer. If
+    /// only the length indicates the type, peek calls it a guess. Records of
+    /// an unknown type are shown as bytes.
     #[arg(verbatim_doc_comment)]
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     pub(super) decode_as: Option<String>,
@@ -130,6 +168,12 @@ pub(crate) struct Arguments {
     pub(super) format: Format,
 }
 
+/// Parses the value of `--fail-above`.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    percent.filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(|| "must be from 0 to 100".to_owned())
+}
+
 /// Default of `--records`.
 const RECORDS: usize = 20;
 
@@ -137,5 +181,18 @@ impl Arguments {
     /// Returns how many records are listed with their payload.
     pub(super) fn records(&self) -> usize {
         self.records.unwrap_or(RECORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn percent_has_limits() {
+        assert_eq!((percent("80"), percent("99.5%"), percent("0")), (Ok(80.0), Ok(99.5), Ok(0.0)));
+        for text in ["", "-1", "101", "nan", "inf", "much"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
     }
 }

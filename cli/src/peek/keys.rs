@@ -31,6 +31,12 @@ pub(crate) enum Key {
     Home,
     Next,
     Previous,
+    /// Scrolls the contents of records to the left or right.
+    Left,
+    Right,
+    ByFill,
+    ByRate,
+    ById,
 }
 
 /// Waits for keys for at most `timeout`, and returns those that came.
@@ -81,6 +87,11 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
             (b'\t', _) => (Some(Key::Next), 1),
             (b'x', _) => (Some(Key::Bytes), 1),
             (b'+', _) => (Some(Key::Faster), 1),
+            (b'<' | b',', _) => (Some(Key::Left), 1),
+            (b'>' | b'.', _) => (Some(Key::Right), 1),
+            (b'f', _) => (Some(Key::ByFill), 1),
+            (b'r', _) => (Some(Key::ByRate), 1),
+            (b'i', _) => (Some(Key::ById), 1),
             (b'-', _) => (Some(Key::Slower), 1),
             _ => (None, 1),
         };

@@ -1,133 +1,36 @@
-//! Lists all rings of the machine, and finds the one that the arguments name.
-
-use std::path::Path;
+//! Lists the rings and perf event arrays of the machine, or those of processes with certain names.
 
 use cutaway::{
-    Map, MapType,
-    system::{self, FdKind, OpenFds, Pin, ProgramEntry},
+    Map,
+    system::{self, FdOwner, OpenFds, Pin, ProgramEntry},
 };
+use cutaway_programs::getaddrinfo::{HostGlob, Text};
 use log::info;
 use serde::Serialize;
 
 use super::{
     args::Arguments,
+    choose::is_buffer,
+    gauge::{self, Fill, Gauge},
+    names::NAME,
+    perf,
     programs::programs,
-    ring::{Mode, Snapshot},
+    ring::{self, Mode, Snapshot},
 };
 use crate::{
     args::Format,
     columns::left,
-    error::{CliError, listed, listed_by},
+    diagnostics::say,
+    error::{CliError, listed},
     terminal,
 };
 
-/// Bytes of a map's name that the kernel keeps.
-const NAME: usize = 15;
-
-/// Returns the map that the arguments name; `None` if they name none, or a process that holds no ring.
-pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
-    if let Some(id) = arguments.id {
-        return Ok(Some(Map::from_id(id)?));
-    }
-    if let Some(path) = &arguments.pin {
-        return pinned(path).map(Some);
-    }
-    if let Some(pid) = arguments.pid {
-        return of_process(pid);
-    }
-    let Some(name) = &arguments.name else { return Ok(None) };
-    let kept: String = name
-        .chars()
-        .scan(0, |bytes, c| {
-            *bytes += c.len_utf8();
-            (*bytes <= NAME).then_some(c)
-        })
-        .collect();
-    let mut named = Vec::new();
-    for map in system::maps() {
-        let map = map?;
-        if is_buffer(&map) && map.name() == kept {
-            named.push(map);
-        }
-    }
-    if named.is_empty() {
-        return Err(CliError::new(format!("there is no ring or perf event array named `{kept}`"))
-            .advise("`cutaway peek` lists all"));
-    }
-    only(named, &format!("maps are named `{kept}`"))
-}
-
-/// Opens a pinned map. For any other path the kernel returns only EPERM, so this function finds the reason.
-fn pinned(path: &Path) -> Result<Map, CliError> {
-    /// `f_type` of a BPF file system (`include/uapi/linux/magic.h`).
-    const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
-    Map::from_pin(path).map_err(|error| {
-        let failure = CliError::from(error);
-        let elsewhere = rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u32 != BPF_FS_MAGIC);
-        if elsewhere {
-            failure.advise("it is not in a BPF file system; pins are usually below /sys/fs/bpf")
-        } else if path.is_dir() {
-            failure.advise("it is a directory: name a pin in it")
-        } else {
-            failure
-        }
-    })
-}
-
-/// Returns the ring that a process holds; `None` if it holds none.
-fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
-    let mut ids: Vec<u32> = system::open_fds()?
-        .found
-        .iter()
-        .filter(|holder| holder.pid == pid)
-        .filter_map(|holder| match holder.kind {
-            FdKind::Map(id) => Some(id),
-            _ => None,
-        })
-        .collect();
-    if ids.is_empty() && !Path::new(&format!("/proc/{pid}")).exists() {
-        return Err(
-            CliError::new(format!("there is no process {pid}")).advise("check the PID; the process may have ended")
-        );
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    // A map that does not exist any more is not held.
-    let rings = ids
-        .into_iter()
-        .filter_map(|id| match Map::from_id(id) {
-            Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
-            map => Some(map.map_err(CliError::from)),
-        })
-        .filter(|map| map.as_ref().map_or(true, |map| Mode::of(map).is_some()))
-        .collect::<Result<_, _>>()?;
-    only(rings, &format!("rings are held by process {pid}"))
-}
-
-/// Returns the only map; `None` if there is none.
-///
-/// # Errors
-/// If there are several. `what` describes them.
-fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, CliError> {
-    if maps.len() <= 1 {
-        return Ok(maps.pop());
-    }
-    let ids: Vec<_> = maps.iter().map(|map| map.id().to_string()).collect();
-    Err(CliError::new(format!("{} {what}", ids.len()))
-        .advise(&format!("choose one by its id: --id {}", listed_by(&ids, " or --id "))))
-}
-
-/// Returns whether `map` is a ring or a perf event array.
-fn is_buffer(map: &Map) -> bool {
-    Mode::of(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
-}
-
 /// A row of the list.
 #[derive(Debug, Serialize)]
-struct Row {
-    id: u32,
-    name: String,
-    mode: &'static str,
+pub(super) struct Row {
+    pub(super) id: u32,
+    pub(super) name: String,
+    pub(super) mode: &'static str,
     /// Bytes of data. A perf event array has `slots` instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -144,9 +47,12 @@ struct Row {
     /// `null` if programs cannot be inspected.
     programs: Option<Vec<Program>>,
     pins: Vec<String>,
-    /// Why its pages cannot be mapped.
+    /// Why its pages cannot be mapped, or why they contradict each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The fill of its buffers: of a ring, or of the perf buffers of its owners if they were read.
+    #[serde(skip)]
+    gauges: Vec<Gauge>,
 }
 
 #[derive(Debug, Serialize)]
@@ -162,53 +68,116 @@ struct Program {
     name: String,
 }
 
-/// Lists the rings.
-pub(crate) fn run(format: Format) -> Result<(), CliError> {
-    // Read once for all maps. Without the privileges to inspect programs or processes, the rings are listed all the
-    // same.
-    let holders = system::open_fds()?;
-    let pins = system::pins()?;
-    let programs = programs()?;
-    let mut rows = Vec::new();
-    for map in system::maps() {
-        let map = map?;
-        if is_buffer(&map) {
-            rows.push(Row::new(&map, &holders, &pins, programs.as_deref()));
+/// The processes, pins and programs that use buffers, from which the rows are made, and the wanted names.
+pub(super) struct List {
+    holders: OpenFds,
+    pins: Vec<Pin>,
+    programs: Option<Vec<ProgramEntry>>,
+    /// Names of processes; empty for the buffers of all processes.
+    comms: Vec<HostGlob>,
+}
+
+impl List {
+    /// Finds the users of buffers once, for all rows. Without the privileges to inspect programs or processes, the
+    /// buffers are listed all the same.
+    pub(super) fn new(comms: &[HostGlob]) -> Result<Self, CliError> {
+        Ok(Self { holders: system::open_fds()?, pins: system::pins()?, programs: programs()?, comms: comms.to_vec() })
+    }
+
+    /// Returns a row for each ring and perf event array that exists now. Perf buffers are read only if `with_perf`:
+    /// each of their events has to be borrowed from its process.
+    pub(super) fn rows(&self, with_perf: bool) -> Result<Vec<Row>, CliError> {
+        let mut rows = Vec::new();
+        for map in system::maps() {
+            let map = map?;
+            if is_buffer(&map) && self.is_wanted(map.id()) {
+                rows.push(Row::new(&map, self, with_perf));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns whether a process with one of the wanted names holds the map.
+    fn is_wanted(&self, map: u32) -> bool {
+        self.comms.is_empty()
+            || self.holders_of(map).any(|holder| {
+                let name = Text::Whole(holder.comm.as_bytes());
+                self.comms.iter().any(|comm| comm.may_match(name))
+            })
+    }
+
+    /// Returns the fds of the map, without those of this process.
+    fn holders_of(&self, map: u32) -> impl Iterator<Item = &FdOwner> {
+        self.holders.of_map(map).filter(|holder| holder.pid != std::process::id())
+    }
+
+    /// Returns the number of processes that cannot be inspected.
+    pub(super) fn hidden(&self) -> u32 {
+        self.holders.hidden
+    }
+
+    /// Returns the sentence that says that there is no row.
+    pub(super) fn nothing(&self) -> &'static str {
+        if self.comms.is_empty() {
+            "no ring buffer on this machine; `cutaway trace` creates one"
+        } else {
+            "no process with this name holds a ring or perf event array; `cutaway peek` lists all"
         }
     }
-    if holders.hidden > 0 {
-        info!("{} processes could not be inspected: their rings may seem to have no owner", holders.hidden);
+}
+
+/// Lists the buffers once.
+pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let list = List::new(&arguments.comm)?;
+    let rows = list.rows(arguments.fail_above.is_some())?;
+    if list.hidden() > 0 {
+        let hidden = list.hidden();
+        if arguments.comm.is_empty() {
+            info!("{hidden} processes could not be inspected: their rings may seem to have no owner");
+        } else {
+            say(&format!("{hidden} processes could not be inspected: their buffers are not listed (CAP_SYS_PTRACE)"));
+        }
+    }
+    // A list of no wanted process is an error, so that a misspelled name does not pass `--fail-above`.
+    if rows.is_empty() && !arguments.comm.is_empty() {
+        return Err(CliError::new(list.nothing()));
     }
     let mut text = String::new();
-    match format {
+    match arguments.format {
         Format::Json => {
             for row in &rows {
                 text.push_str(&terminal::json(row)?);
                 text.push('\n');
             }
         }
-        Format::Table if rows.is_empty() => {
-            crate::diagnostics::say("no ring buffer on this machine; `cutaway trace` creates one");
-        }
+        Format::Table if rows.is_empty() => say(list.nothing()),
         Format::Table => text = table(&rows),
     }
-    terminal::print(&text)
+    terminal::print(&text)?;
+    let mut gauges: Vec<Gauge> = Vec::new();
+    for gauge in rows.into_iter().flat_map(|row| row.gauges) {
+        // A process may hold several perf event arrays.
+        if !gauges.iter().any(|known| known.what == gauge.what) {
+            gauges.push(gauge);
+        }
+    }
+    gauge::check(arguments.fail_above, &gauges)
 }
 
 impl Row {
-    fn new(map: &Map, holders: &OpenFds, pins: &[Pin], programs: Option<&[ProgramEntry]>) -> Self {
+    fn new(map: &Map, list: &List, with_perf: bool) -> Self {
         let mut owners: Vec<Owner> = Vec::new();
-        for holder in holders.of_map(map.id()).filter(|holder| holder.pid != std::process::id()) {
+        for holder in list.holders_of(map.id()) {
             match owners.last_mut().filter(|owner| owner.pid == holder.pid) {
                 Some(owner) => owner.fds.push(holder.fd),
                 None => owners.push(Owner { pid: holder.pid, comm: holder.comm.clone(), fds: vec![holder.fd] }),
             }
         }
-        let users = programs.map(|programs| {
+        let users = list.programs.as_ref().map(|programs| {
             let users = programs.iter().filter(|program| program.maps.contains(&map.id()));
             users.map(|program| Program { id: program.id, name: program.name.clone() }).collect()
         });
-        let here = pins.iter().filter(|pin| pin.map == map.id());
+        let here = list.pins.iter().filter(|pin| pin.map == map.id());
         let mut row = Self {
             id: map.id(),
             name: map.name().to_owned(),
@@ -218,31 +187,69 @@ impl Row {
             fill_bytes: None,
             consumer_pos: None,
             producer_pos: None,
-            owners: (!owners.is_empty() || holders.hidden == 0).then_some(owners),
+            owners: (!owners.is_empty() || list.holders.hidden == 0).then_some(owners),
             programs: users,
             pins: here.map(|pin| pin.path.to_string_lossy().into_owned()).collect(),
             error: None,
+            gauges: Vec::new(),
         };
         match (Mode::of(map), map.peek()) {
-            (None, _) => row.slots = Some(map.max_entries()),
+            (None, _) => {
+                row.slots = Some(map.max_entries());
+                if with_perf {
+                    row.gauges = row.perf_gauges(&list.holders);
+                }
+            }
             (Some(mode), Err(error)) => {
                 row.mode = mode.word();
                 row.bytes = Some(map.max_entries().into());
+                let what = format!("{} {} `{}`", mode.word(), row.id, terminal::one_line(&row.name));
+                row.gauges.push(Gauge::unknown(what, &error.to_string()));
                 row.error = Some(error.to_string());
             }
             (Some(mode), Ok(pages)) => {
                 let snapshot = Snapshot::positions(&pages, (row.id, &row.name, mode));
                 row.mode = mode.word();
                 row.bytes = Some(snapshot.bytes);
-                row.fill_bytes = Some(snapshot.fill_bytes);
                 row.consumer_pos = Some(snapshot.consumer_pos);
                 row.producer_pos = Some(snapshot.producer_pos);
+                let gauge = ring::gauge(&snapshot);
+                match &gauge.fill {
+                    Fill::Unknown(why) => row.error = Some(why.clone()),
+                    Fill::Bytes(..) | Fill::Overwritten(..) => row.fill_bytes = Some(snapshot.fill_bytes),
+                }
+                row.gauges.push(gauge);
             }
         }
         row
     }
 
-    fn size(&self) -> String {
+    /// Reads the perf buffers of the processes that hold the array: an event does not say in which array it is.
+    fn perf_gauges(&self, holders: &OpenFds) -> Vec<Gauge> {
+        let what = || format!("perf event array {} `{}`", self.id, terminal::one_line(&self.name));
+        match self.owners.as_deref() {
+            None => vec![Gauge::unknown(what(), "some processes cannot be inspected")],
+            Some([]) => vec![Gauge::unknown(what(), "no process holds it")],
+            Some(owners) => {
+                let pids: Vec<u32> = owners.iter().map(|owner| owner.pid).collect();
+                perf::gauges(&pids, holders)
+            }
+        }
+    }
+
+    /// Returns the fill of its fullest buffer in percent; `None` if one is unknown or there is none.
+    pub(super) fn percent(&self) -> Option<f64> {
+        let percents: Option<Vec<f64>> = self.gauges.iter().map(|gauge| gauge.fill.percent()).collect();
+        percents?.into_iter().max_by(f64::total_cmp)
+    }
+
+    /// Returns the bytes that were written to its buffers since they were created; `None` if that is unknown.
+    pub(super) fn written(&self) -> Option<u64> {
+        let written: Option<Vec<u64>> = self.gauges.iter().map(|gauge| gauge.written).collect();
+        written.filter(|written| !written.is_empty()).map(|written| written.into_iter().fold(0, u64::wrapping_add))
+    }
+
+    pub(super) fn size(&self) -> String {
         match (self.bytes, self.slots) {
             (Some(bytes), _) => bytes.to_string(),
             (None, Some(slots)) => format!("{slots} slots"),
@@ -253,12 +260,16 @@ impl Row {
     fn fill(&self) -> String {
         match (self.fill_bytes, self.bytes) {
             (Some(fill), Some(bytes)) => format!("{:.1} %", fill as f64 * 100.0 / bytes.max(1) as f64),
-            _ if self.error.is_some() => "?".to_owned(),
-            _ => "-".to_owned(),
+            _ => self.no_fill().to_owned(),
         }
     }
 
-    fn owners(&self) -> String {
+    /// Returns what stands for a fill that is not known, or that does not exist.
+    pub(super) fn no_fill(&self) -> &'static str {
+        if self.gauges.iter().any(|gauge| matches!(gauge.fill, Fill::Unknown(_))) { "?" } else { "-" }
+    }
+
+    pub(super) fn owners(&self) -> String {
         let Some(owners) = &self.owners else { return "unknown: some processes cannot be inspected".to_owned() };
         let owners: Vec<_> = owners.iter().map(|owner| format!("{} ({})", owner.comm, owner.pid)).collect();
         match (owners.is_empty(), self.programs.as_deref()) {

@@ -7,9 +7,21 @@ use crate::decode;
 /// Bytes of a payload that are shown on one line.
 const SHOWN: usize = 32;
 
+/// Bytes of a payload that can be scrolled to: a frame formats as many for each row.
+const SCROLLED: usize = 4096;
+
 /// Formats the first bytes of a payload, in groups of four.
 pub(super) fn text(payload: &[u8]) -> String {
-    let shown = payload.get(..SHOWN).unwrap_or(payload);
+    first(payload, SHOWN)
+}
+
+/// Formats the bytes of a payload for a screen that scrolls to its sides.
+pub(super) fn wide_text(payload: &[u8]) -> String {
+    first(payload, SCROLLED)
+}
+
+fn first(payload: &[u8], most: usize) -> String {
+    let shown = payload.get(..most).unwrap_or(payload);
     let mut groups: Vec<_> = shown.chunks(4).map(decode::hex).collect();
     if shown.len() < payload.len() {
         groups.push(format!("… {} more", payload.len() - shown.len()));

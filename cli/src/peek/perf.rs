@@ -11,6 +11,7 @@ mod live;
 mod show;
 mod snapshot;
 
+pub(super) use self::borrowed::gauges;
 use self::live::LivePerf;
 #[cfg(test)]
 pub(crate) use self::snapshot::tests::sample;
@@ -20,6 +21,8 @@ pub(crate) use self::{
 };
 use super::{
     args::Arguments,
+    choose, gauge,
+    live_page::LivePage,
     screen,
     types::Types,
     view::{self, Live as _},
@@ -29,10 +32,7 @@ use crate::{args::Format, diagnostics, draw::Canvas, error::CliError, terminal};
 
 /// Shows the perf buffers of these processes: once, or repeatedly.
 pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
-    let types = match &arguments.decode_as {
-        Some(name) => Some(Types::find(name, arguments.btf.as_deref(), None)?),
-        None => None,
-    };
+    let types = Types::of(arguments, &choose::perf_event_arrays(pids)?, true)?;
     let mut live = LivePerf::new(borrowed::open(pids, arguments.pid.is_some())?, types);
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {
@@ -44,14 +44,17 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
             }
             Ok(())
         }
-        (None, true) if watch::is_on_screen(arguments)? => screen::run(&mut live, arguments.interval, arguments.count),
+        (None, true) if watch::is_on_screen(arguments)? => {
+            screen::run(&mut LivePage::new(&mut live, arguments.interval), arguments.count)
+        }
         (draw, true) => watch::run(&mut live, arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {
             live.take_snapshot(arguments.records(), std::time::Instant::now());
             match arguments.format {
-                Format::Json => terminal::print(&live.json()?),
-                Format::Table => terminal::print(&live.tables(arguments.records())),
+                Format::Json => terminal::print(&live.json()?)?,
+                Format::Table => terminal::print(&live.tables(arguments.records()))?,
             }
+            gauge::check(arguments.fail_above, &live.gauges())
         }
     }
 }

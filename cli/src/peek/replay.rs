@@ -10,7 +10,7 @@ use super::{
     args::Arguments,
     perf,
     ring::{self, Snapshot},
-    types::Types,
+    types::{Decoded, Types},
 };
 use crate::{
     args::Format,
@@ -120,8 +120,8 @@ impl Recording {
 
     /// Drops all payloads but those of the first `most` records of each snapshot.
     pub(crate) fn keep_payloads(&mut self, most: usize) {
-        let forget = |payload: &mut Option<Vec<u8>>, value: &mut Option<serde_json::Value>| {
-            (*payload, *value) = (None, None);
+        let forget = |payload: &mut Option<Vec<u8>>, decoded: &mut Decoded| {
+            (*payload, *decoded) = (None, Decoded::default());
         };
         for kept in &mut self.0 {
             match kept {
@@ -130,14 +130,14 @@ impl Recording {
                         .records
                         .iter_mut()
                         .skip(most)
-                        .for_each(|record| forget(&mut record.payload, &mut record.value));
+                        .for_each(|record| forget(&mut record.payload, &mut record.decoded));
                 }
                 Kept::Perf(snapshot) => {
                     snapshot
                         .records
                         .iter_mut()
                         .skip(most)
-                        .for_each(|record| forget(&mut record.payload, &mut record.value));
+                        .for_each(|record| forget(&mut record.payload, &mut record.decoded));
                 }
             }
         }
@@ -161,8 +161,10 @@ pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
     }
     let mut recording = Recording::read(file)?;
     let Some(picture) = &arguments.draw else {
-        let find = |name: &String| Types::find(name, arguments.btf.as_deref(), None);
-        if let Some(types) = arguments.decode_as.as_ref().map(find).transpose()? {
+        // Without --type, the values in the file are shown: the programs that wrote the records may be gone.
+        if arguments.decode_as.is_some()
+            && let Some(types) = Types::of(arguments, &[], true)?
+        {
             recording.decode(&types);
         }
         let most = arguments.records.unwrap_or(usize::MAX);

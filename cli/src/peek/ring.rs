@@ -19,6 +19,6 @@ pub(crate) use self::snapshot::{State, tests::ring as sample};
 pub(crate) use self::{
     live::LiveRing,
     mapped::Ring,
-    show::{json, once as show, table},
+    show::{gauge, json, once as show, table},
     snapshot::{Mode, Snapshot},
 };

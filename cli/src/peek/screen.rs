@@ -17,7 +17,7 @@ use crossterm::{
 use super::{
     keys::{self, Key},
     rates::SAMPLE,
-    view::{Live, View},
+    view::{KeyEffect, View},
     watch,
 };
 use crate::{
@@ -31,146 +31,107 @@ use crate::{
 /// Interval at which the processes and programs that use the buffers are found again.
 const USERS: Duration = Duration::from_secs(2);
 
-/// The shortest and the longest time between two snapshots.
-const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
-
 /// Bytes of a frame that are written at once: more than most frames have.
 const FRAME: usize = 64 << 10;
 
-/// Rows that list records, at most.
-const ROWS: usize = 200;
+/// The contents of the screen.
+pub(super) trait Page {
+    fn view(&mut self) -> &mut View;
 
-/// The buffers on the screen, and the view settings.
-struct Screen<'l, L> {
-    live: &'l mut L,
-    view: View,
-    /// Columns and rows of the terminal, when it was last drawn on.
-    size: (u16, u16),
+    /// Samples the positions, which is cheap.
+    fn sample(&mut self, now: Instant);
+
+    /// Finds processes and programs that use the buffers: a walk over all processes.
+    fn find_users(&mut self) -> Result<(), CliError>;
+
+    /// Takes the snapshot that the next frames show.
+    fn take_snapshot(&mut self, now: Instant) -> Result<(), CliError>;
+
+    /// Applies a key that [`View::apply`] does not know.
+    fn apply(&mut self, key: Key);
+
+    /// Formats the last snapshot; what is beyond these columns and rows is cut off.
+    fn lines(&self, columns: usize, rows: usize) -> Vec<String>;
+
+    /// Names the keys, with two spaces between them.
+    fn keys(&self) -> String;
 }
 
-/// Shows the buffers until `count` snapshots were taken, or a key or signal ends it.
-pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), CliError> {
+/// Shows the page until `count` snapshots were taken, or a key or signal ends it.
+pub(super) fn run(page: &mut impl Page, count: Option<u64>) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
-    live.find_users();
+    page.find_users()?;
     let _restored = Restored::enter()?;
-    let view = View {
-        interval,
-        paused: false,
-        drawn: true,
-        bytes: false,
-        above: 0,
-        chosen: live.fullest(),
-        colored: is_colored(),
-    };
-    let mut screen = Screen { live, view, size: (0, 0) };
     let stdin = io::stdin();
     let (mut snapshots, mut next, mut users_found) = (0, Instant::now(), Instant::now());
+    // Columns and rows of the terminal, when it was last drawn on.
+    let mut shown = (0, 0);
     let failed = |error| CliError::system("use the terminal", &error);
     // ATOMICS: see `watch::stopped`.
     while !stopped.load(Ordering::Relaxed) {
         let now = Instant::now();
-        if now.duration_since(users_found) >= USERS {
-            screen.live.find_users();
-            users_found = now;
-        }
-        screen.live.sample(now);
-        if now >= next && !screen.view.paused {
-            screen.take_snapshot(now);
+        page.sample(now);
+        // While the screen is paused, each line keeps the moment of the last snapshot, also those about processes.
+        if now >= next && !page.view().paused {
+            if now.duration_since(users_found) >= USERS {
+                page.find_users()?;
+                users_found = now;
+            }
+            page.take_snapshot(now)?;
             snapshots += 1;
-            next = now + screen.view.interval;
-            screen.show().map_err(failed)?;
+            next = now + page.view().interval;
+            shown = show(page).map_err(failed)?;
             if count.is_some_and(|count| snapshots >= count) {
                 break;
             }
         }
+        let mut changed = terminal::size().is_ok_and(|size| size != shown);
         for key in keys::pressed(&stdin, SAMPLE).map_err(failed)? {
-            match screen.apply(key) {
-                KeyEffect::End => return Ok(()),
-                KeyEffect::SnapshotNow => next = now,
-                KeyEffect::ShowAgain => screen.show().map_err(failed)?,
+            changed = true;
+            match page.view().apply(key) {
+                Some(KeyEffect::End) => return Ok(()),
+                Some(KeyEffect::SnapshotNow) => next = now,
+                Some(KeyEffect::OneSnapshot) => {
+                    page.find_users()?;
+                    page.take_snapshot(Instant::now())?;
+                }
+                Some(KeyEffect::ShowAgain) => {}
+                None => page.apply(key),
             }
         }
-        if terminal::size().is_ok_and(|size| size != screen.size) {
-            screen.show().map_err(failed)?;
+        if changed {
+            shown = show(page).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-/// The effect of a key.
-enum KeyEffect {
-    End,
-    SnapshotNow,
-    ShowAgain,
+/// Writes a frame at once. Returns the columns and rows of the terminal.
+fn show(page: &impl Page) -> io::Result<(u16, u16)> {
+    let size = terminal::size()?;
+    let (columns, rows) = (usize::from(size.0.max(1)), usize::from(size.1.max(1)));
+    let mut lines = page.lines(columns, rows.saturating_sub(1));
+    lines.truncate(rows.saturating_sub(1));
+    lines.resize(rows.saturating_sub(1), String::new());
+    lines.push(keys_line(page.keys(), columns));
+    let mut to = BufWriter::with_capacity(FRAME, outlet::stdout());
+    queue!(to, terminal::BeginSynchronizedUpdate)?;
+    for (row, line) in lines.iter().enumerate() {
+        let row = u16::try_from(row).unwrap_or(u16::MAX);
+        queue!(to, cursor::MoveTo(0, row), Clear(ClearType::CurrentLine), style::Print(line))?;
+    }
+    queue!(to, terminal::EndSynchronizedUpdate)?;
+    to.flush()?;
+    Ok(size)
 }
 
-impl<L: Live> Screen<'_, L> {
-    fn take_snapshot(&mut self, now: Instant) {
-        self.live.take_snapshot(self.view.above + ROWS, now);
+/// Formats the names of the keys. A narrow screen has less space between them.
+fn keys_line(mut keys: String, columns: usize) -> String {
+    if display_width(&keys) > columns {
+        keys = keys.replace("  ", " ");
     }
-
-    fn apply(&mut self, key: Key) -> KeyEffect {
-        let (view, buffers) = (&mut self.view, self.live.buffers().max(1));
-        let last = self.live.records(view.chosen).saturating_sub(1);
-        match key {
-            Key::Quit => return KeyEffect::End,
-            Key::Pause => {
-                view.paused = !view.paused;
-                return if view.paused { KeyEffect::ShowAgain } else { KeyEffect::SnapshotNow };
-            }
-            Key::OneSnapshot => {
-                view.paused = true;
-                self.take_snapshot(Instant::now());
-            }
-            Key::Picture => view.drawn = !view.drawn,
-            Key::Bytes => view.bytes = !view.bytes,
-            Key::Faster => view.interval = (view.interval / 2).max(PACE[0]),
-            Key::Slower => view.interval = (view.interval * 2).min(PACE[1]),
-            Key::Down => view.above = (view.above + 1).min(last),
-            Key::Up => view.above = view.above.saturating_sub(1),
-            Key::PageDown => view.above = (view.above + 10).min(last),
-            Key::PageUp => view.above = view.above.saturating_sub(10),
-            Key::Home => view.above = 0,
-            Key::Next => (view.chosen, view.above) = ((view.chosen + 1) % buffers, 0),
-            Key::Previous => (view.chosen, view.above) = ((view.chosen + buffers - 1) % buffers, 0),
-        }
-        KeyEffect::ShowAgain
-    }
-
-    fn show(&mut self) -> io::Result<()> {
-        self.size = terminal::size()?;
-        let (columns, rows) = self.size;
-        let (columns, rows) = (usize::from(columns.max(1)), usize::from(rows.max(1)));
-        let mut lines = self.live.lines(&self.view, columns, rows.saturating_sub(1));
-        lines.truncate(rows.saturating_sub(1));
-        lines.resize(rows.saturating_sub(1), String::new());
-        lines.push(self.keys(columns));
-        let mut to = BufWriter::with_capacity(FRAME, outlet::stdout());
-        queue!(to, terminal::BeginSynchronizedUpdate)?;
-        for (row, line) in lines.iter().enumerate() {
-            let row = u16::try_from(row).unwrap_or(u16::MAX);
-            queue!(to, cursor::MoveTo(0, row), Clear(ClearType::CurrentLine), style::Print(line))?;
-        }
-        queue!(to, terminal::EndSynchronizedUpdate)?;
-        to.flush()
-    }
-
-    fn keys(&self, columns: usize) -> String {
-        let pause = if self.view.paused { "p resume" } else { "p pause" };
-        let kind = match (self.live.is_decoded(), self.view.bytes) {
-            (false, _) => "",
-            (true, false) => "  x bytes",
-            (true, true) => "  x values",
-        };
-        let picture = if self.view.drawn { "d hide picture" } else { "d picture" };
-        let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
-        let mut keys = format!("q quit  {pause}  s snapshot  {picture}{kind}{buffers}  ↑↓ records  +- interval");
-        if display_width(&keys) > columns {
-            keys = keys.replace("  ", " ");
-        }
-        let (inverse, plain) = if is_colored() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
-        format!("{inverse}{}{plain}", cut(&keys, columns))
-    }
+    let (inverse, plain) = if is_colored() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
+    format!("{inverse}{}{plain}", cut(&keys, columns))
 }
 
 /// Restores the terminal when dropped, also by a panic.

@@ -2,7 +2,8 @@
 //!
 //! A ring has no types of its own: the kernel refuses them. Most programs that write into it were loaded with BTF,
 //! which describes their structures and which the kernel keeps. A name is looked up in the file from `--btf`, or else
-//! in the BTF of those programs, and then in the kernel's.
+//! in the BTF of those programs, and then in the kernel's. Without a name, the type of a record is found in the BTF of
+//! those programs as `cutaway run` finds it (`loaded.rs`).
 
 use std::path::Path;
 
@@ -11,17 +12,160 @@ use cutaway::{
     system::{self, ProgramEntry},
 };
 
-use super::programs::{is_out_of_fds, programs};
-use crate::{decode, error::CliError, object_arg::read_whole};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{
+    args::Arguments,
+    loaded, payload,
+    programs::{is_out_of_fds, programs},
+};
+use crate::{
+    decode,
+    error::{CliError, listed_by},
+    object_arg::read_whole,
+    run::{Basis, Choice, Records},
+};
+
+/// How the payloads of records are decoded.
+pub(crate) enum Types {
+    /// As the type of `--type`.
+    Given(GivenType),
+    /// As the type that is found for each length of a record.
+    Found(FoundTypes),
+}
+
+/// A decoded payload. Its JSON has these fields.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Decoded {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<Json>,
+    /// Name of the type.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// How the type is known, as in the JSON of `cutaway run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) type_is: Option<String>,
+}
+
+impl Decoded {
+    /// Formats the value, with the name of a type that was found; `None` if there is no value.
+    pub(crate) fn text(&self) -> Option<String> {
+        let value = self.value.as_ref()?;
+        let guess = if self.type_is.as_deref() == Some(Basis::Guess.word()) { Basis::Guess.mark() } else { "" };
+        Some(self.name.as_ref().map_or_else(|| value.to_string(), |name| format!("{name}{guess} {value}")))
+    }
+}
+
+impl Types {
+    /// Finds the type that the arguments name; else the types of the records that programs send to `maps`. Returns
+    /// `None` if no program has types.
+    pub(crate) fn of(arguments: &Arguments, maps: &[u32], is_padded: bool) -> Result<Option<Self>, CliError> {
+        if let Some(name) = &arguments.decode_as {
+            let map = maps.first().copied().filter(|_| !is_padded);
+            return GivenType::find(name, arguments.btf.as_deref(), map).map(|given| Some(Self::Given(given)));
+        }
+        let records = loaded::records(maps, is_padded)?;
+        Ok((!records.is_empty()).then_some(Self::Found(FoundTypes { records })))
+    }
+
+    /// Formats a payload on one line.
+    pub(crate) fn text(&self, payload: &[u8]) -> String {
+        match self {
+            Self::Given(given) => given.text(payload),
+            Self::Found(found) => found.text(payload),
+        }
+    }
+
+    /// Formats a payload that may be followed by up to 7 bytes of padding.
+    pub(crate) fn padded(&self, payload: &[u8]) -> String {
+        match self {
+            Self::Given(given) => given.padded(payload),
+            Self::Found(found) => found.text(payload),
+        }
+    }
+
+    /// Decodes a payload.
+    pub(crate) fn decode(&self, payload: &[u8]) -> Decoded {
+        match self {
+            Self::Given(given) => Decoded { value: Some(given.json(payload)), ..Decoded::default() },
+            Self::Found(found) => found.decode(payload),
+        }
+    }
+}
+
+/// The types that `cutaway run` would find for the records of loaded programs.
+pub(crate) struct FoundTypes {
+    /// For each map, and for each BTF of its programs.
+    records: Vec<Records<'static>>,
+}
+
+impl FoundTypes {
+    /// Returns the type of a record of this length, and its size without padding. If the programs have several BTFs,
+    /// each of them may have sent the record: then the type is known only if all that have one of this length agree.
+    fn of(&self, length: usize) -> (Choice<'static>, usize) {
+        let mut chosen = (Choice::Unknown, length);
+        for (choice, size) in self.records.iter().map(|records| records.of(length)) {
+            chosen.0 = match (chosen.0, choice) {
+                (Choice::Unknown, choice) => {
+                    chosen.1 = size;
+                    choice
+                }
+                (known, Choice::Unknown) => known,
+                (Choice::Known(one, basis), Choice::Known(other, _)) if one.name() == other.name() => {
+                    Choice::Known(one, basis)
+                }
+                (one, other) => {
+                    chosen.1 = length;
+                    let mut all = names(one);
+                    all.extend(names(other));
+                    all.sort_unstable();
+                    all.dedup();
+                    Choice::Several(all)
+                }
+            };
+        }
+        chosen
+    }
+
+    /// Formats a payload with the name of its type. Without a known type, formats its bytes.
+    fn text(&self, whole: &[u8]) -> String {
+        let (choice, size) = self.of(whole.len());
+        match choice {
+            Choice::Known(shape, basis) => {
+                let (value, rest) = shape.read(whole.get(..size).unwrap_or(whole));
+                let more = if rest.is_empty() { String::new() } else { format!(" and {} bytes more", rest.len()) };
+                format!("{}{} {value}{more}", shape.name(), basis.mark())
+            }
+            Choice::Several(names) => format!("{} ({}?)", payload::text(whole), listed_by(&names, " or ")),
+            Choice::Unknown => payload::text(whole),
+        }
+    }
+
+    fn decode(&self, whole: &[u8]) -> Decoded {
+        let (Choice::Known(shape, basis), size) = self.of(whole.len()) else { return Decoded::default() };
+        let (value, _) = shape.read(whole.get(..size).unwrap_or(whole));
+        Decoded { value: Some(decode::json(&value)), name: Some(shape.name()), type_is: Some(basis.word().to_owned()) }
+    }
+}
+
+/// Returns the names of the types that a record can have.
+fn names(choice: Choice<'_>) -> Vec<String> {
+    match choice {
+        Choice::Known(shape, _) => vec![shape.name()],
+        Choice::Several(names) => names,
+        Choice::Unknown => Vec::new(),
+    }
+}
 
 /// BTF, and the id of a type in it.
-pub(crate) struct Types {
+pub(crate) struct GivenType {
     section: Vec<u8>,
     id: u32,
     size: Option<u32>,
 }
 
-impl Types {
+impl GivenType {
     /// Finds the type `name` for the records of the ring with the id `map`, or of any ring.
     pub(crate) fn find(name: &str, file: Option<&Path>, map: Option<u32>) -> Result<Self, CliError> {
         let name = name.trim();
@@ -74,7 +218,7 @@ impl Types {
     }
 
     /// Formats a payload on one line. Bytes beyond its type are counted.
-    pub(crate) fn text(&self, payload: &[u8]) -> String {
+    fn text(&self, payload: &[u8]) -> String {
         self.with(payload, |value| {
             let more = self.size.map_or(0, |size| payload.len().saturating_sub(size as usize));
             let flexible = self.ends_flexibly();
@@ -83,13 +227,13 @@ impl Types {
     }
 
     /// Formats a payload that may be followed by up to 7 bytes of padding.
-    pub(crate) fn padded(&self, payload: &[u8]) -> String {
+    fn padded(&self, payload: &[u8]) -> String {
         let size = self.size.map_or(0, |size| size as usize);
         let padded = payload.len().checked_sub(size).is_some_and(|more| more < 8) && !self.ends_flexibly();
         self.text(payload.get(..size).filter(|_| padded).unwrap_or(payload))
     }
 
-    pub(crate) fn json(&self, payload: &[u8]) -> serde_json::Value {
+    fn json(&self, payload: &[u8]) -> serde_json::Value {
         self.with(payload, decode::json)
     }
 

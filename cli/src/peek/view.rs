@@ -1,12 +1,19 @@
 //! A watched buffer of either kind (a ring, or the perf buffers of a process), and the settings of its view.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
-use super::rates::{self, RecordRate};
+use super::{
+    keys::Key,
+    rates::{self, RecordRate},
+};
 use crate::{
-    columns::display_width,
+    columns::{self, display_width},
     draw::{Canvas, Command, Picture, Steps},
     error::CliError,
+    terminal::is_colored,
 };
 
 /// One or more buffers that are watched by repeated snapshots.
@@ -51,6 +58,23 @@ pub(crate) trait Live {
     fn is_decoded(&self) -> bool;
 }
 
+/// The shortest and the longest time between two snapshots.
+const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
+
+/// Columns that a key scrolls to the left or right.
+const SIDEWAYS: usize = 20;
+
+/// The effect of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyEffect {
+    End,
+    /// The next snapshot is due.
+    SnapshotNow,
+    /// A snapshot is taken although the screen is paused.
+    OneSnapshot,
+    ShowAgain,
+}
+
 /// The settings of the screen, which keys change.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -62,12 +86,57 @@ pub(crate) struct View {
     pub(crate) bytes: bool,
     /// Records that are scrolled past.
     pub(crate) above: usize,
+    /// Columns of the contents of records that are scrolled past.
+    pub(crate) left: usize,
+    /// Columns of the widest content in the last frame.
+    widest: Cell<usize>,
     /// Index of the shown buffer.
     pub(crate) chosen: usize,
     pub(crate) colored: bool,
 }
 
 impl View {
+    /// Returns the settings of a new screen.
+    pub(crate) fn new(interval: Duration, chosen: usize) -> Self {
+        Self {
+            interval,
+            paused: false,
+            drawn: true,
+            bytes: false,
+            above: 0,
+            left: 0,
+            widest: Cell::new(0),
+            chosen,
+            colored: is_colored(),
+        }
+    }
+
+    /// Applies a key that has the same effect on every screen; returns `None` for another key.
+    pub(super) fn apply(&mut self, key: Key) -> Option<KeyEffect> {
+        match key {
+            Key::Quit => return Some(KeyEffect::End),
+            Key::Pause => {
+                self.paused = !self.paused;
+                // A paused screen shows one moment, of which all records can be scrolled to.
+                return Some(if self.paused { KeyEffect::OneSnapshot } else { KeyEffect::SnapshotNow });
+            }
+            Key::OneSnapshot => {
+                self.paused = true;
+                return Some(KeyEffect::OneSnapshot);
+            }
+            Key::Faster => self.interval = (self.interval / 2).max(PACE[0]),
+            Key::Slower => self.interval = (self.interval * 2).min(PACE[1]),
+            Key::Up => self.above = self.above.saturating_sub(1),
+            Key::PageUp => self.above = self.above.saturating_sub(10),
+            Key::Home => (self.above, self.left) = (0, 0),
+            Key::Left => self.left = self.left.saturating_sub(SIDEWAYS),
+            Key::Right if self.left + SIDEWAYS < self.widest.get() => self.left += SIDEWAYS,
+            Key::Right => {}
+            _ => return None,
+        }
+        Some(KeyEffect::ShowAgain)
+    }
+
     /// Formats the first line: the title at its left end, the state at its right.
     pub(crate) fn title(&self, title: &str, columns: usize) -> String {
         let state = if self.paused { "paused".to_owned() } else { format!("every {} s", self.interval.as_secs_f64()) };
@@ -85,6 +154,18 @@ impl View {
     pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<RecordRate>, verb: &str) -> String {
         let (bytes, records) = (self.rate(rates::rate(bytes)), self.rate(rates::records(records)));
         format!("{name:<9} {at:>20}  {bytes:>10}  {records:>12} {verb}")
+    }
+
+    /// Returns the content of a record without the columns that are scrolled past.
+    pub(crate) fn shifted(&self, content: &str) -> String {
+        self.widest.set(self.widest.get().max(display_width(content)));
+        columns::after(content, self.left).to_owned()
+    }
+
+    /// Formats the heading above the contents of records, and starts a frame of them.
+    pub(crate) fn heading(&self, name: &str) -> String {
+        self.widest.set(0);
+        if self.left == 0 { name.to_owned() } else { format!("{name} from column {}", self.left + 1) }
     }
 
     /// Formats the records after those scrolled past, as many as fit; the last line counts the rest.

@@ -25,7 +25,7 @@ use crate::{decode, diagnostics, error::CliError};
 
 /// The types of the records of one map, as far as they are known.
 #[derive(Debug)]
-pub(super) struct Records<'b> {
+pub(crate) struct Records<'b> {
     map: String,
     /// Records are padded, as in a perf buffer.
     padded: bool,
@@ -39,6 +39,8 @@ pub(super) struct Records<'b> {
     received: RefCell<BTreeMap<usize, Choice<'b>>>,
     /// The sentences that were printed for such records, without their length.
     printed: RefCell<BTreeSet<String>>,
+    /// Nothing is printed when a type is inferred.
+    silent: bool,
 }
 
 /// Returns the length in a perf buffer of a record of this size: `raw_size` counts the padding (`perf_prepare_sample`).
@@ -47,7 +49,7 @@ fn padded(size: usize) -> usize {
 }
 
 impl<'b> Records<'b> {
-    pub(super) fn new(
+    pub(crate) fn new(
         map: &str,
         is_padded: bool,
         given: Option<Shape<'b>>,
@@ -69,7 +71,13 @@ impl<'b> Records<'b> {
             candidates,
             received: RefCell::default(),
             printed: RefCell::default(),
+            silent: false,
         }
+    }
+
+    /// Prints nothing when a type is inferred: the caller shows it with each record.
+    pub(crate) fn silent(self) -> Self {
+        Self { silent: true, ..self }
     }
 
     /// Returns the name of the map that they come from.
@@ -108,7 +116,7 @@ impl<'b> Records<'b> {
     }
 
     /// Returns the type of a record of this length, and its size without padding.
-    pub(super) fn of(&self, length: usize) -> (Choice<'b>, usize) {
+    pub(crate) fn of(&self, length: usize) -> (Choice<'b>, usize) {
         if let Some(shape) = self.given {
             let padding = self.padded && !shape.flexible && (1..8).contains(&length.saturating_sub(shape.size));
             return (Choice::Known(shape, Basis::Given), if padding { shape.size } else { length });
@@ -134,7 +142,7 @@ impl<'b> Records<'b> {
         let sizes = if self.padded { length.saturating_sub(7)..=length } else { length..=length };
         let sizes: Vec<_> = sizes.filter(|size| !self.padded || padded(*size) == length).collect();
         let choice = self.candidates.fitting(&sizes, length);
-        if self.printed.borrow_mut().insert(self.describe("", &choice)) {
+        if !self.silent && self.printed.borrow_mut().insert(self.describe("", &choice)) {
             let bytes = match &choice {
                 Choice::Known(shape, _) if shape.flexible => format!("{} or more", shape.size),
                 _ => length.to_string(),

@@ -27,7 +27,7 @@ use self::registers::{RegValue, Registers, helper};
 
 /// A call that submits a record, or reserves one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SubmitSite {
+pub(crate) struct SubmitSite {
     /// The map's name.
     pub(super) map: String,
     /// Size in bytes; `None` if it is not a constant.
@@ -57,23 +57,49 @@ const CURRENT_CPU: u32 = u32::MAX;
 pub(super) fn of(object: &Object) -> SubmitSites {
     let mut sites = SubmitSites::default();
     for function in object.functions() {
-        in_function(&function, &mut sites);
+        sites.add(&Code::from(&function));
     }
     sites
 }
 
 /// The call sites of an object.
 #[derive(Debug, Default)]
-pub(super) struct SubmitSites {
+pub(crate) struct SubmitSites {
     /// The calls that submit records to a known map.
-    pub(super) submits: Vec<SubmitSite>,
+    pub(crate) submits: Vec<SubmitSite>,
     /// The calls that do not wake a ring's reader, or may not wake it.
     pub(super) no_wakeups: Vec<NoWakeup>,
     /// The constant slots of perf event arrays that programs use, each with the array's name.
     slots: Vec<(String, u32)>,
 }
 
+/// The code of a function of an object, or of a loaded program.
+#[derive(Debug)]
+pub(crate) struct Code {
+    /// Its instruction slots of 8 bytes.
+    pub(crate) instructions: Vec<Instruction>,
+    /// The slots that load the address of a map or of data, and its name.
+    pub(crate) symbols: Vec<(usize, String)>,
+    /// The first slot of each line of source, in ascending order, and the line's text.
+    pub(crate) lines: Vec<(usize, String)>,
+}
+
+impl From<&FunctionSpec> for Code {
+    fn from(function: &FunctionSpec) -> Self {
+        Self {
+            instructions: function.instructions.clone(),
+            symbols: function.references.iter().map(|symbol| (symbol.slot, symbol.name.clone())).collect(),
+            lines: function.lines.iter().map(|line| (line.slot, line.text.to_string())).collect(),
+        }
+    }
+}
+
 impl SubmitSites {
+    /// Adds the call sites in a function.
+    pub(crate) fn add(&mut self, function: &Code) {
+        in_function(function, self);
+    }
+
     /// Returns the constant slot of the perf event array `map` that a program uses on every CPU. `None` if all programs
     /// use the slot of their CPU, or one that is not a constant.
     pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
@@ -98,8 +124,8 @@ const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
 /// Adds the call sites in a function to `sites`.
-fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
-    let code: Vec<(usize, Instruction)> = by_slot(function);
+fn in_function(function: &Code, sites: &mut SubmitSites) {
+    let code: Vec<(usize, Instruction)> = by_slot(&function.instructions);
     let jump_targets: HashSet<usize> =
         code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
     let mut registers = Registers::unknown();
@@ -118,13 +144,8 @@ fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
                 Some(RegValue::Value(map)) => Some(map.to_owned()),
                 _ => None,
             };
-            let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sites.submits.push(SubmitSite {
-                map: map.to_owned(),
-                size,
-                line: line.as_deref().unwrap_or_default().to_owned(),
-                value_of,
-            });
+            let line = function.lines.iter().rev().find(|(start, _)| start <= slot).map(|(_, text)| text.clone());
+            sites.submits.push(SubmitSite { map: map.to_owned(), size, line: line.unwrap_or_default(), value_of });
         }
         if let Some((map, flags)) = helper(instruction).and_then(output_registers)
             && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
@@ -147,17 +168,17 @@ fn in_function(function: &FunctionSpec, sites: &mut SubmitSites) {
     }
 }
 
-/// Returns each instruction with its slot. Omits the second slots of 64-bit loads.
 /// Returns whether a function of the object calls one of these helpers.
 pub(super) fn calls(object: &Object, helpers: &[Helper]) -> bool {
     let is_call = |instruction: &Instruction| helper(instruction).is_some_and(|helper| helpers.contains(&helper));
     object.functions().any(|function| function.instructions.iter().any(is_call))
 }
 
-fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
+/// Returns each instruction with its slot. Omits the second slots of 64-bit loads.
+fn by_slot(instructions: &[Instruction]) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;
-    while let Some(&instruction) = function.instructions.get(slot) {
+    while let Some(&instruction) = instructions.get(slot) {
         code.push((slot, instruction));
         slot += instruction.slots();
     }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use cutaway::{
-    MapType, Object,
+    MapSpec, MapType, Object,
     btf::{Btf, Kind, Type, kernel},
 };
 
@@ -34,7 +34,7 @@ use super::{
 
 /// The types that records can have.
 #[derive(Debug, Default)]
-pub(super) struct Candidates<'b> {
+pub(crate) struct Candidates<'b> {
     /// All types that a line of source may name.
     all: Vec<Shape<'b>>,
     /// The ids of the types that a global pointer points to.
@@ -49,10 +49,35 @@ pub(super) struct Candidates<'b> {
     values: BTreeMap<String, u32>,
 }
 
+/// A map, as far as it matters for the types of records.
+#[derive(Debug)]
+pub(crate) struct MapTypes {
+    pub(crate) name: String,
+    pub(crate) map_type: MapType,
+    pub(crate) max_entries: u32,
+    /// The ids of the types of its keys and values; `None` without a type.
+    pub(crate) key: Option<u32>,
+    pub(crate) value: Option<u32>,
+}
+
 impl<'b> Candidates<'b> {
     /// Finds the candidates of an object.
     pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
-        let not = excluded(object, btf);
+        let map = |map: &MapSpec| MapTypes {
+            name: map.name.clone(),
+            map_type: map.map_type,
+            max_entries: map.max_entries,
+            key: map.key_type(),
+            value: map.value_type(),
+        };
+        let maps: Vec<MapTypes> = object.maps().iter().map(map).collect();
+        let programs: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
+        Self::new(&maps, &programs, btf)
+    }
+
+    /// Finds the candidates in the BTF of programs with these names, which use these maps.
+    pub(crate) fn new(maps: &[MapTypes], programs: &[&str], btf: &'b Btf<'b>) -> Self {
+        let not = excluded(programs, btf);
         let mut all = Vec::new();
         for ty in btf.types().filter(|ty| !ty.name_bytes().is_empty()) {
             let composite = match ty.kind() {
@@ -71,11 +96,11 @@ impl<'b> Candidates<'b> {
         }
         let mut not_guessed = HashSet::new();
         let mut values = BTreeMap::new();
-        for map in object.maps() {
-            let value = map.value_type().and_then(|id| btf.resolve(id)).map(Type::id);
+        for map in maps {
+            let value = map.value.and_then(|id| btf.resolve(id)).map(Type::id);
             values.extend(value.map(|id| (map.name.clone(), id)));
             let is_heap = map.map_type == MapType::PERCPU_ARRAY && map.max_entries == 1;
-            let key = map.key_type().and_then(|id| btf.resolve(id)).map(Type::id);
+            let key = map.key.and_then(|id| btf.resolve(id)).map(Type::id);
             // For the map of a data section, the type of the value is the section.
             not_guessed.extend(key.into_iter().chain(value.filter(|_| !is_heap)));
         }
@@ -245,8 +270,8 @@ fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
     found
 }
 
-/// Returns the ids of the types that describe maps, and of the contexts of programs.
-fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
+/// Returns the ids of the types that describe maps, and of the contexts of the programs with these names.
+fn excluded(programs: &[&str], btf: &Btf<'_>) -> HashSet<u32> {
     let mut not = HashSet::new();
     let mut descriptions: Vec<u32> = Vec::new();
     for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes() == b".maps") {
@@ -261,8 +286,7 @@ fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
         let pointer = held.and_then(|member| btf.resolve(btf.resolve(member.type_id)?.array()?.element));
         descriptions.extend(pointer.map(Type::referred));
     }
-    let programs: HashSet<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
-    for function in btf.types().filter(|ty| ty.kind() == Kind::Func && programs.contains(&*ty.name())) {
+    for function in btf.types().filter(|ty| ty.kind() == Kind::Func && programs.contains(&&*ty.name())) {
         let argument = btf.ty(function.referred()).params().next().and_then(|argument| btf.resolve(argument.type_id));
         not.extend(argument.and_then(|pointer| btf.resolve(pointer.referred())).map(Type::id));
     }

@@ -6,7 +6,7 @@ use crate::decode;
 
 /// A BTF type that records are decoded as.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape<'b> {
+pub(crate) struct Shape<'b> {
     pub(super) btf: &'b Btf<'b>,
     pub(super) id: u32,
     /// Size in bytes, without a flexible array at its end.
@@ -20,12 +20,12 @@ impl<'b> Shape<'b> {
         Some(Self { btf, id: ty.id(), size, flexible: decode::ends_flexibly(btf, ty.id()) })
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.btf.ty(self.id).to_string()
     }
 
     /// Decodes `record`. Returns its value, and the bytes after the end of the type.
-    pub(super) fn read<'a>(&'a self, record: &'a [u8]) -> (Value<'a>, &'a [u8]) {
+    pub(crate) fn read<'a>(&'a self, record: &'a [u8]) -> (Value<'a>, &'a [u8]) {
         let rest = if self.flexible { &[] } else { record.get(self.size..).unwrap_or_default() };
         (self.btf.value(self.id, record), rest)
     }
@@ -33,7 +33,7 @@ impl<'b> Shape<'b> {
 
 /// The type of records of one length.
 #[derive(Debug, Clone)]
-pub(super) enum Choice<'b> {
+pub(crate) enum Choice<'b> {
     Known(Shape<'b>, Basis),
     /// One of these types; which one is unknown.
     Several(Vec<String>),
@@ -43,7 +43,7 @@ pub(super) enum Choice<'b> {
 
 /// How the type of a record is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Basis {
+pub(crate) enum Basis {
     /// `--type` gives the type.
     Given,
     /// The line of source of the submitting call names the type.
@@ -58,7 +58,7 @@ pub(super) enum Basis {
 
 impl Basis {
     /// Returns the value of `type_is` in JSON.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Given => "given",
             Self::Named => "named",
@@ -69,7 +69,7 @@ impl Basis {
     }
 
     /// Returns the text that follows the type's name in a table.
-    pub(super) fn mark(self) -> &'static str {
+    pub(crate) fn mark(self) -> &'static str {
         if self == Self::Guess { " (a guess)" } else { "" }
     }
 }

@@ -30,12 +30,12 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-fn corpus(name: &str) -> PathBuf {
+pub(crate) fn corpus(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../tests/corpus", &format!("{name}.o")].iter().collect()
 }
 
 /// Starts a run of an object, and stops its reader: then a ring of 4096 bytes holds 255 records of 8 bytes.
-fn stopped(object: &Path, words: &[&str]) -> Running {
+pub(crate) fn stopped(object: &Path, words: &[&str]) -> Running {
     let mut command = binary::command(["run", "--buffer", "4096"]);
     let running = Running::start(command.arg(object).args(words));
     running.stderr_line("everything is attached", |line| line.starts_with("attached "));
@@ -44,7 +44,7 @@ fn stopped(object: &Path, words: &[&str]) -> Running {
 }
 
 /// Returns the option that makes an object send for this sender's calls only.
-fn own(sender: &Sender) -> String {
+pub(crate) fn own(sender: &Sender) -> String {
     format!("own={}", sender.pid())
 }
 

@@ -16,12 +16,14 @@
 mod drawing;
 mod files;
 mod kept;
+mod list;
 mod lost;
 mod owner;
 mod perf;
 mod screen;
 mod snapshot;
 mod terminal;
+mod types;
 mod usage;
 
 #[path = "../support/binary.rs"]
@@ -57,6 +59,8 @@ fn main() {
         kept::tests(),
         lost::tests(),
         files::tests(),
+        list::tests(),
+        types::tests(),
     ];
     Suite::new(tables).run()
 }

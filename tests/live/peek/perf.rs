@@ -204,7 +204,7 @@ fn perf_buffers_are_watched_line_by_line() {
     assert!(ended.status.success(), "{ended:?}");
     let lines: Vec<_> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 8, "{ended:?}");
-    assert!(lines[0].ends_with("RELEASED      RECORDS     OLDEST"), "{ended:?}");
+    assert!(lines[0].ends_with("RELEASED REC RELEASED     OLDEST"), "{ended:?}");
     // The lines of the first of the two buffers.
     let rows: Vec<Vec<&str>> = lines[1..].iter().step_by(2).map(|line| line.split_whitespace().collect()).collect();
     let mut reported = [0.0; 2];

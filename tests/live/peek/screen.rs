@@ -22,6 +22,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(screen_ends_with_its_terminal).needs(ring),
         test!(second_signal_gives_the_terminal_back).needs(ring),
         test!(record_rate_of_a_ring_is_shown).needs(ring),
+        test!(contents_scroll_to_the_sides).needs(ring),
+        test!(paused_screen_shows_one_moment).needs(ring),
     ]);
     let others = [test!(keys_select_a_perf_buffer), test!(record_rate_of_a_perf_buffer_is_shown)];
     let perf = test!(screen_of_perf_buffers_fits, sizes).chain(others);
@@ -124,6 +126,58 @@ fn keys_do_what_the_screen_says() {
     terminal.shows("the reader has caught up");
     terminal.shows(&format!("consumer {:>21}", 35 * SPACE));
     terminal.key("\x03");
+    terminal.ends();
+}
+
+fn contents_scroll_to_the_sides() {
+    let owner = owner();
+    let mut terminal = Terminal::start(&format!("--id {}", owner.id), 100, 40);
+    terminal.shows("committed  01000000 00000000 01000000 00000000");
+    terminal.key(">");
+    terminal.shows("PAYLOAD from column 21");
+    terminal.shows("committed  000000 00000000");
+    // There is nothing more to the right.
+    terminal.key(">");
+    terminal.key("d");
+    terminal.without("per column");
+    assert!(terminal.text().contains("PAYLOAD from column 21"), "{}", terminal.text());
+    terminal.key("<");
+    terminal.shows("committed  01000000 00000000 01000000 00000000");
+    // A single buffer has no neighbors, so the arrows scroll too.
+    terminal.key("\x1b[C");
+    terminal.shows("committed  000000 00000000");
+    terminal.key("\x1b[H");
+    terminal.shows("committed  01000000 00000000 01000000 00000000");
+    terminal.key("q");
+    terminal.ends();
+}
+
+fn paused_screen_shows_one_moment() {
+    let mut owner = Owner::start(Kind::Ring, "peek_moment", 1 << 16);
+    owner.produce(600);
+    let held = format!("({}, fd", owner.pid());
+    let mut terminal = Terminal::start(&format!("--id {}", owner.id), 100, 40);
+    terminal.shows("600 records");
+    terminal.key("d");
+    terminal.without("per column");
+    terminal.key("p");
+    terminal.shows("paused");
+    owner.consume();
+    owner.kill();
+    // More records than fit any screen, which are released by now.
+    terminal.key(&"\x1b[6~".repeat(10));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    terminal.key(&"\x1b[6~".repeat(10));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    terminal.key(&"\x1b[6~".repeat(10));
+    let text = terminal.shows(&format!("{:>8} {:>#10x}", 300 * SPACE, 300 * SPACE));
+    assert!(text.contains("committed  2c010000 00000000 2c010000 00000000"), "{text}");
+    assert!(text.contains(&held) && text.contains("600 records"), "{text}");
+    // After the process's users are found again, the next moment is shown.
+    terminal.key("p");
+    terminal.shows("held by   no process");
+    terminal.shows("0 records");
+    terminal.key("q");
     terminal.ends();
 }
 

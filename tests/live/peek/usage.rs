@@ -20,7 +20,21 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn wrong_usage_of_peek_ends_with_status_2() {
     for words in [
-        "--watch",
+        "--watch --records 3",
+        "--watch --step",
+        "--comm a --pid 1",
+        "--comm a --id 1",
+        "--comm a --from file",
+        "--comm",
+        "--comm=",
+        "--comm a --draw",
+        "--comm a --type int",
+        "--fail-above 101",
+        "--fail-above -1",
+        "--fail-above much",
+        "--id 1 --fail-above 80 --watch",
+        "--id 1 --fail-above 80 --draw",
+        "--from file --fail-above 80",
         "--draw",
         "--step",
         "--type event",

@@ -6,16 +6,20 @@
 
 use cutaway::{
     perf_reader::Peek,
-    system::{self, FdKind, FdOwner},
+    system::{self, FdKind, FdOwner, OpenFds},
 };
 
 use super::{
-    super::rates::{Positions, Watched},
-    Snapshot, snapshot,
+    super::{
+        gauge::Gauge,
+        rates::{Positions, Watched},
+    },
+    Snapshot, show, snapshot,
 };
 use crate::{
     diagnostics,
     error::{CliError, listed},
+    terminal::one_line,
 };
 
 /// A perf buffer of a process, mapped.
@@ -42,7 +46,22 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
         return Err(CliError::new(format!("process {who} has no {rings}visible perf event"))
             .advise("check the PID, and run as root"));
     }
-    let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());
+    let (buffers, refused) = borrow(events);
+    let refused: Vec<String> = refused.into_iter().map(|(_, why)| why).collect();
+    if buffers.is_empty() {
+        let why = refused.first().map_or("none of its perf events has a mapped buffer", String::as_str);
+        return Err(CliError::new(format!("cannot map the perf buffers of process {who}: {why}"))
+            .advise("this requires Linux 5.6 and permission to trace the process"));
+    }
+    for why in refused {
+        diagnostics::say(&format!("cutaway: skipped one buffer: {why}"));
+    }
+    Ok(buffers)
+}
+
+/// Borrows the events that have a buffer. Returns the buffers, and the events that the kernel refuses, with the reason.
+fn borrow(events: Vec<FdOwner>) -> (Vec<Buffer>, Vec<(FdOwner, String)>) {
+    let (mut buffers, mut refused): (Vec<Buffer>, Vec<(FdOwner, String)>) = (Vec::new(), Vec::new());
     for holder in events {
         if holder.runs_a_program() == Some(true) {
             continue;
@@ -56,18 +75,21 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError
                     None => buffers.push(Buffer { holder, peek, others: Vec::new(), identity }),
                 }
             }
-            Err(error) => refused.push(error.to_string()),
+            Err(error) => refused.push((holder, error.to_string())),
         }
     }
-    if buffers.is_empty() {
-        let why = refused.first().map_or("none of its perf events has a mapped buffer", String::as_str);
-        return Err(CliError::new(format!("cannot map the perf buffers of process {who}: {why}"))
-            .advise("this requires Linux 5.6 and permission to trace the process"));
-    }
-    for why in refused {
-        diagnostics::say(&format!("cutaway: skipped one buffer: {why}"));
-    }
-    Ok(buffers)
+    (buffers, refused)
+}
+
+/// Returns the fill of every perf buffer of these processes, whose fds are `holders`.
+pub(crate) fn gauges(pids: &[u32], holders: &OpenFds) -> Vec<Gauge> {
+    let mine = |holder: &&FdOwner| pids.contains(&holder.pid) && holder.kind == FdKind::PerfEvent;
+    let (buffers, refused) = borrow(holders.found.iter().filter(mine).cloned().collect());
+    let unknown = |(holder, why): (FdOwner, String)| {
+        Gauge::unknown(format!("perf event of {} ({}), fd {}", one_line(&holder.comm), holder.pid, holder.fd), &why)
+    };
+    let known = buffers.iter().map(|buffer| show::gauge(&buffer.snapshot(0)));
+    known.chain(refused.into_iter().map(unknown)).collect()
 }
 
 impl Buffer {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
+        gauge::Gauge,
         line::{bar, process_state},
         payload,
         rates::{self, Found, Rates},
@@ -65,6 +66,11 @@ impl LivePerf {
             let drawn = !only_full || if any { one.snapshot.fill_bytes > 0 } else { index == 0 };
             drawn.then_some(one)
         })
+    }
+
+    /// Returns the fill of each buffer in the last snapshot.
+    pub(super) fn gauges(&self) -> Vec<Gauge> {
+        self.buffers.iter().map(|one| show::gauge(&one.snapshot)).collect()
     }
 
     /// Formats the last snapshot, with at most `most` records of each buffer.
@@ -157,12 +163,12 @@ impl Live for LivePerf {
             "TAIL",
             "HEAD",
             "FILL",
-            "RECORDS",
+            "UNREAD",
             "LOST",
             "WRITTEN",
-            "RECORDS",
+            "REC WRITTEN",
             "RELEASED",
-            "RECORDS",
+            "REC RELEASED",
             "OLDEST"
         )
     }
@@ -226,10 +232,12 @@ impl Live for LivePerf {
             lines.extend(draw::text(&snapshot.picture(), columns, view.colored).into_iter().skip(3));
         }
         if !snapshot.records.is_empty() && lines.len() + 1 < rows {
-            lines.push(format!("{bold}{}{plain}", show::head(snapshot, self.is_decoded() && !view.bytes)));
+            let last = view.heading(show::last_column(self.is_decoded() && !view.bytes));
+            lines.push(format!("{bold}{}{plain}", show::head(snapshot, &last)));
             let room = rows.saturating_sub(lines.len());
             let payload = |record: &Record, bytes: &[u8]| {
-                if view.bytes { payload::text(bytes) } else { self.payload(record, bytes) }
+                let hex = view.bytes || !self.is_decoded();
+                view.shifted(&if hex { payload::wide_text(bytes) } else { self.payload(record, bytes) })
             };
             lines.extend(view.scrolled(&snapshot.records, room, |record| show::row(snapshot, record, payload)));
         }

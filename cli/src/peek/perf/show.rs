@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     super::{
+        gauge::Gauge,
         line::{bar, doubts},
         payload,
     },
@@ -38,7 +39,7 @@ pub(super) fn table(
     let _ = writeln!(text, "  lost           {}", lost(snapshot));
     text += &doubts(snapshot.released_meanwhile, snapshot.corrupt.as_deref());
     if !snapshot.records.is_empty() {
-        let _ = writeln!(text, "\n{}", head(snapshot, decoded));
+        let _ = writeln!(text, "\n{}", head(snapshot, last_column(decoded)));
         for record in snapshot.records.iter().take(most) {
             let _ = writeln!(text, "{}", terminal::fit(&row(snapshot, record, &payload)));
         }
@@ -52,16 +53,22 @@ pub(super) fn table(
 
 /// Formats a snapshot from a file, with at most `most` records.
 pub(crate) fn kept(snapshot: &Snapshot, most: usize) -> String {
-    table(snapshot, most, snapshot.is_decoded(), |record, bytes| match &record.value {
+    table(snapshot, most, snapshot.is_decoded(), |record, bytes| {
         // A file has decoded values, but no types.
-        Some(value) => value.to_string(),
-        None => payload::text(bytes),
+        record.decoded.text().unwrap_or_else(|| payload::text(bytes))
     })
 }
 
 /// Formats a snapshot as a line of JSON.
 pub(crate) fn json(snapshot: &Snapshot) -> Result<String, CliError> {
     Ok(terminal::json(snapshot)? + "\n")
+}
+
+/// Returns how full a buffer is.
+pub(super) fn gauge(snapshot: &Snapshot) -> Gauge {
+    let head = if snapshot.backward { snapshot.data_head.wrapping_neg() } else { snapshot.data_head };
+    let what = format!("perf buffer of {}", owner(snapshot));
+    Gauge::new(what, (snapshot.fill_bytes, snapshot.bytes), head, snapshot.backward)
 }
 
 /// Formats the owner.
@@ -119,9 +126,13 @@ pub(super) fn lost(snapshot: &Snapshot) -> String {
     }
 }
 
+/// Returns the name of the last column.
+pub(super) fn last_column(decoded: bool) -> &'static str {
+    if decoded { "VALUE" } else { "PAYLOAD, with its padding" }
+}
+
 /// Formats the heading above [`row`]s.
-pub(super) fn head(snapshot: &Snapshot, decoded: bool) -> String {
-    let last = if decoded { "VALUE" } else { "PAYLOAD, with its padding" };
+pub(super) fn head(snapshot: &Snapshot, last: &str) -> String {
     format!("{:>width$} {:>10} {:>7}  {:<10}  {last}", "POSITION", "OFFSET", "BYTES", "KIND", width = digits(snapshot))
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{
     payload::{of_hex, to_hex},
     rates::Positions,
-    types::Types,
+    types::{Decoded, Types},
 };
 use crate::{
     draw::{Block, Kind, Mark, Picture, Word},
@@ -73,8 +73,8 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
     /// The decoded raw data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) value: Option<serde_json::Value>,
+    #[serde(flatten)]
+    pub(crate) decoded: Decoded,
 }
 
 /// Converts `data_tail` and `data_head` to positions. A backward buffer counts down from 0; its records are never
@@ -104,7 +104,7 @@ impl Record {
             record_time_ns: raw.and_then(|(time, _)| time),
             lost: record.lost(),
             payload: with_payload.then(payload),
-            value: None,
+            decoded: Decoded::default(),
         }
     }
 
@@ -141,12 +141,12 @@ impl Snapshot {
     /// Decodes the samples that were copied.
     pub(crate) fn decode(&mut self, types: &Types) {
         for record in self.records.iter_mut().filter(|record| record.kind() == Kind::Sample) {
-            record.value = record.payload.as_ref().map(|payload| types.json(payload));
+            record.decoded = record.payload.as_ref().map(|payload| types.decode(payload)).unwrap_or_default();
         }
     }
 
     pub(super) fn is_decoded(&self) -> bool {
-        self.records.iter().any(|record| record.value.is_some())
+        self.records.iter().any(|record| record.decoded.value.is_some())
     }
 
     /// Returns the offset of a position in the data.
@@ -242,7 +242,7 @@ pub(crate) mod tests {
                 record_time_ns: None,
                 lost: None,
                 payload: Some(vec![1; 4]),
-                value: None,
+                decoded: Decoded::default(),
             });
             snapshot.data_head += bytes;
             snapshot.fill_bytes += bytes;

@@ -29,6 +29,8 @@ pub(crate) struct LiveRing {
     snapshot: Snapshot,
     /// `None` before [`Live::find_users`].
     about: Option<About>,
+    /// Position of the first record of the last snapshot whose payload was not requested.
+    not_copied: Option<u64>,
     /// The counters of lost records, and when they were searched for.
     counters: Option<(Counters, Instant)>,
     /// The counted losses of the last snapshot, and its time.
@@ -40,7 +42,16 @@ pub(crate) struct LiveRing {
 impl LiveRing {
     pub(crate) fn new(ring: Ring) -> Self {
         let snapshot = ring.snapshot(0);
-        Self { ring, rates: Rates::default(), snapshot, about: None, counters: None, lost: None, lost_rate: None }
+        Self {
+            ring,
+            rates: Rates::default(),
+            snapshot,
+            about: None,
+            not_copied: None,
+            counters: None,
+            lost: None,
+            lost_rate: None,
+        }
     }
 
     /// Reads the counters of lost records for the last snapshot.
@@ -70,6 +81,7 @@ impl Live for LiveRing {
 
     fn take_snapshot(&mut self, payloads: usize, now: Instant) {
         self.snapshot = self.ring.snapshot(payloads);
+        self.not_copied = self.snapshot.records.get(payloads).map(|record| record.position);
         let snapshot = &self.snapshot;
         let positions =
             Positions { oldest: snapshot.oldest(), released: snapshot.consumer_pos, written: snapshot.producer_pos };
@@ -96,12 +108,12 @@ impl Live for LiveRing {
             "CONSUMER",
             "PRODUCER",
             "FILL",
-            "RECORDS",
+            "UNREAD",
             "BUSY",
             "WRITTEN",
-            "RECORDS",
+            "REC WRITTEN",
             "RELEASED",
-            "RECORDS",
+            "REC RELEASED",
             "OLDEST",
             "LOST"
         )
@@ -172,13 +184,17 @@ impl Live for LiveRing {
         }
         if !snapshot.records.is_empty() && lines.len() + 1 < rows {
             let last = if self.is_decoded() && !view.bytes { "VALUE" } else { "PAYLOAD" };
-            lines.push(format!("{bold}{}  {last}{plain}", show::head(snapshot)));
+            lines.push(format!("{bold}{}  {}{plain}", show::head(snapshot), view.heading(last)));
             let room = rows.saturating_sub(lines.len());
             let payload = |_: &UnreadRecord, bytes: &[u8]| {
-                if view.bytes { payload::text(bytes) } else { self.ring.payload(bytes) }
+                let hex = view.bytes || !self.is_decoded();
+                view.shifted(&if hex { payload::wide_text(bytes) } else { self.ring.payload(bytes) })
             };
-            let line =
-                |record: &UnreadRecord| format!("{}  {}", show::row(snapshot, record), show::content(record, payload));
+            let line = |record: &UnreadRecord| {
+                let is_beyond = self.not_copied.is_some_and(|first| record.position >= first);
+                let content = if is_beyond { show::not_copied(record) } else { show::content(record, payload) };
+                format!("{}  {content}", show::row(snapshot, record))
+            };
             lines.extend(view.scrolled(&snapshot.records, room, line));
         }
         lines.iter().map(|line| cut(line, columns)).collect()

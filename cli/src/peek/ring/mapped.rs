@@ -35,8 +35,7 @@ impl Ring {
         let Some(mode) = Mode::of(&map) else {
             return Err(CliError::new(format!("the map `{}` is a {}, not a ring", map.name(), map.map_type())));
         };
-        let wanted = arguments.decode_as.as_deref();
-        let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
+        let types = Types::of(arguments, &[map.id()], false)?;
         Ok(Self { map, pages, mode, types, payloads: arguments.records() })
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     super::{
+        gauge::Gauge,
         line::{bar, doubts, process_state},
         payload,
     },
@@ -23,8 +24,8 @@ use crate::{
 /// Columns of the bar that shows how full a ring is.
 const BAR: usize = 40;
 
-/// Takes a snapshot and prints it.
-pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
+/// Takes a snapshot, prints it, and returns it.
+pub(crate) fn once(ring: &Ring, format: Format) -> Result<Snapshot, CliError> {
     let mut snapshot = ring.full_snapshot();
     snapshot.lost = ring.counters()?.read();
     let about = About::of(ring)?;
@@ -36,17 +37,15 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
             text += &records(&snapshot, |_, payload| ring.payload(payload), ring.is_decoded(), colored);
             text
         }
-    })
+    })?;
+    Ok(snapshot)
 }
 
 /// Formats a snapshot from a file.
 pub(crate) fn table(snapshot: &Snapshot, colored: bool) -> String {
-    let decoded = snapshot.records.iter().any(|record| record.value.is_some());
+    let decoded = snapshot.records.iter().any(|record| record.decoded.value.is_some());
     // A file has decoded values, but no types.
-    let payload = |record: &UnreadRecord, bytes: &[u8]| match &record.value {
-        Some(value) => value.to_string(),
-        None => payload::text(bytes),
-    };
+    let payload = |record: &UnreadRecord, bytes: &[u8]| record.decoded.text().unwrap_or_else(|| payload::text(bytes));
     title(snapshot, colored) + &numbers(snapshot) + &records(snapshot, payload, decoded, colored)
 }
 
@@ -172,6 +171,13 @@ fn numbers(snapshot: &Snapshot) -> String {
     text
 }
 
+/// Returns how full a ring is.
+pub(crate) fn gauge(snapshot: &Snapshot) -> Gauge {
+    let what = format!("{} {} `{}`", snapshot.mode.word(), snapshot.id, terminal::one_line(&snapshot.name));
+    let overwrites = snapshot.mode == Mode::Overwrite;
+    Gauge::new(what, (snapshot.fill_bytes, snapshot.bytes), snapshot.producer_pos, overwrites)
+}
+
 /// Formats how full a ring is: a bar, percent, bytes.
 pub(crate) fn fill(snapshot: &Snapshot, width: usize) -> String {
     bar(snapshot.fill_bytes, snapshot.bytes, width)
@@ -253,6 +259,14 @@ pub(crate) fn head(snapshot: &Snapshot) -> String {
 pub(crate) fn row(snapshot: &Snapshot, record: &UnreadRecord) -> String {
     let (word, width) = (record.state.word(), digits(snapshot));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
+}
+
+/// Says why the payload of a record was not requested, or why the record has none.
+pub(crate) fn not_copied(record: &UnreadRecord) -> String {
+    match record.state {
+        State::Committed => "(not copied)".to_owned(),
+        State::Busy | State::Discarded => content(record, |_, _| String::new()),
+    }
 }
 
 /// Formats the payload of a record on one line, or says why there is none.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         payload::{of_hex, to_hex},
-        types::Types,
+        types::{Decoded, Types},
     },
     lost::Lost,
 };
@@ -115,9 +115,8 @@ pub(crate) struct UnreadRecord {
     /// while the payload was copied.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
-    /// The decoded payload.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) value: Option<serde_json::Value>,
+    #[serde(flatten)]
+    pub(crate) decoded: Decoded,
 }
 
 /// The state of a record, from its header.
@@ -224,7 +223,7 @@ impl Snapshot {
     pub(crate) fn decode(&mut self, types: &Types) {
         for record in &mut self.records {
             if let Some(payload) = &record.payload {
-                record.value = Some(types.json(payload));
+                record.decoded = types.decode(payload);
             }
         }
     }
@@ -253,7 +252,7 @@ impl Snapshot {
             length: header.length,
             state,
             payload,
-            value: None,
+            decoded: Decoded::default(),
         });
     }
 
@@ -369,7 +368,14 @@ pub(super) mod tests {
         };
         for &(length, state) in records {
             let position = snapshot.producer_pos;
-            let record = UnreadRecord { position, offset: position % 4096, length, state, payload: None, value: None };
+            let record = UnreadRecord {
+                position,
+                offset: position % 4096,
+                length,
+                state,
+                payload: None,
+                decoded: Decoded::default(),
+            };
             snapshot.producer_pos += record.space();
             snapshot.fill_bytes += record.space();
             snapshot.count(state);

@@ -1,6 +1,8 @@
 //! The values of registers, as far as they are known: constants, addresses of maps, map values, reserved records.
 
-use cutaway::{FunctionSpec, Helper, Instruction, instruction::opcode};
+use cutaway::{Helper, Instruction, instruction::opcode};
+
+use super::Code;
 
 /// The value of a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +38,15 @@ impl<'f> Registers<'f> {
     }
 
     /// Updates the registers by the instruction at `slot` of `function`.
-    pub(super) fn step(&mut self, slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
+    pub(super) fn step(&mut self, slot: usize, instruction: &Instruction, function: &'f Code) {
         let (code, dst, src, imm) = (instruction.code, instruction.dst(), instruction.src(), instruction.imm);
         let operation = code & !0x07;
         let result = match instruction.class() {
             opcode::LD if instruction.is_load_imm64() => {
-                let reference = function.references.iter().find(|reference| reference.slot == slot);
+                let symbol = function.symbols.iter().find(|(at, _)| *at == slot);
                 let high = function.instructions.get(slot + 1).map_or(0, |next| i64::from(next.imm));
                 let number = RegValue::Number(high << 32 | i64::from(imm.cast_unsigned()));
-                reference.map_or(number, |reference| RegValue::Symbol(&reference.name))
+                symbol.map_or(number, |(_, name)| RegValue::Symbol(name))
             }
             opcode::LD | opcode::LDX => RegValue::Unknown,
             // Moves of 64 and 32 bits. A move with an offset sign-extends, so its result is unknown.
