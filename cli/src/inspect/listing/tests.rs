@@ -27,8 +27,8 @@ fn compared(programs: usize) -> u64 {
     assert_eq!((report.failure, report.core.map_or(0, |core| core.len())), (None, programs * 100));
     for program in &report.programs {
         assert_eq!((&program.refused, program.linked_slots), (&None, Some(102)));
-        let relocated =
-            program.listing.iter().filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));
+        let rows = program.listing.iter().flatten();
+        let relocated = rows.filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));
         assert_eq!(relocated.count(), 100, "{}", program.name);
     }
     COMPARED.get()
