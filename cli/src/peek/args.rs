@@ -102,11 +102,11 @@ pub(crate) struct Arguments {
     /// Fail if a buffer is filled above PERCENT
     ///
     /// Tests the buffers that are shown or listed, once. If one is filled
-    /// above PERCENT, exits with status 1 and names it on stderr. A buffer whose fill is unknown counts
-    /// as filled: it is named with the reason. A buffer whose oldest records
-    /// are overwritten is full by design and not tested. For a perf event
-    /// array of the list, tests the perf buffers of its processes. Excludes
-    /// --watch, --draw and --from.
+    /// above PERCENT, exits with status 1 and names it on stderr. A buffer
+    /// whose fill is unknown counts as filled: it is named with the reason. A
+    /// buffer whose oldest records are overwritten is full by design and not
+    /// tested. For a perf event array of the list, tests the perf buffers of
+    /// its processes. Excludes --watch, --draw and --from.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["watch", "draw", "from"], value_parser = percent)]
     pub(super) fail_above: Option<f64>,

@@ -133,7 +133,7 @@ impl LiveRow {
         let mark = |of: Order, name: &str| if order == Some(of) { format!("{name}▼") } else { name.to_owned() };
         let id = if order == Some(Order::Id) { "ID▲" } else { "ID" };
         let (fill, rate) = (mark(Order::Fill, "FILL"), mark(Order::Rate, "WRITTEN"));
-        let middle = if columns < WIDE { String::new() } else { format!("{:<9} {:>10} ", "MODE", "SIZE") };
+        let middle = if columns < WIDE { String::new() } else { format!("{:<9} {:>10} ", "MODE", "BYTES") };
         format!("{id:>6} {:<15} {middle}{fill:>7} {rate:>10}  OWNERS", "NAME")
     }
 
