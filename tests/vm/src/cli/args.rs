@@ -329,6 +329,7 @@ mod tests {
         let parse = |words: &str| Args::try_parse_from(words.split(' '));
         let help = parse("cutaway-vm --help").unwrap_err().to_string();
         assert!(help.contains("\n  compat       Load BPF objects on chosen kernels"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
         let own = parse("cutaway-vm compat --help").unwrap_err().to_string();
         assert!(own.contains("\nUsage: cutaway-vm compat [OPTIONS] <OBJECT>...\n"), "{own}");
         let action = parse("cutaway-vm compat --kernel 6.1 a.o").unwrap().action;

@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
 use crate::kernel::{NO_KERNEL, Request, requests};
 
-/// Load BPF objects on chosen kernels, and show what verifying them costs
+/// Load BPF objects on chosen kernels, and show the verifier's work
 ///
 /// Each object is loaded whole, in a process of its own. If that fails, each
 /// of its programs is loaded alone, and the object counts as not loading.
