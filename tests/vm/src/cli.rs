@@ -35,7 +35,7 @@ pub use args::Args;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    if let Some(code) = compat::run_if_named() {
+    if let Some(code) = compat::work_if_named() {
         return code;
     }
     interrupt::watch();
@@ -329,7 +329,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// executable of another architecture than the guest's is an error.
 fn found(path: &Path, source: &Source) -> Result<PathBuf> {
     let Some(found) = search(path, source)? else {
-        let source = std::io::ErrorKind::NotFound.into();
+        let source = std::io::Error::from_raw_os_error(libc::ENOENT);
         return Err(Error::File { attempt: "find", path: path.to_path_buf(), source });
     };
     source.arch.check(&source.on_host(&found))?;

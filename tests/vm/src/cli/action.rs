@@ -20,6 +20,7 @@ impl Action {
             Self::Env { arch, sysroot } => {
                 environment(&Source::obtain(*arch, sysroot.as_deref(), &Cache::open()?, false)?)?
             }
+            Self::Compat(compat) => return Ok(compat.main()),
             Self::MergeJunit { files, output, kernels } => {
                 let matrix = merge::merge(files, kernels)?;
                 if let Some(path) = output {

@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::accel::Choice;
 use crate::arch::Arch;
+use crate::compat;
 use crate::kernel::Request;
 use crate::modules;
 use crate::slice::Slice;
@@ -22,14 +23,18 @@ use crate::slice::Slice;
 /// Plain `cargo test` then runs the tests in a guest (a virtual machine).
 /// CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --"
 ///
-/// `cutaway-vm compat --help` describes the check of BPF objects.
-///
 /// Exit status: 0 if everything passed; 1 if anything failed or could not be
 /// done; 2 for wrong usage; 3 if no kernel was named and none of the default
 /// kernels is available; 130 if interrupted. If BINARY runs once, exactly one
 /// kernel was named, and the guest ends cleanly, the exit status is BINARY's.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway-vm", version, args_override_self = true, verbatim_doc_comment)]
+#[command(
+    name = "cutaway-vm",
+    version,
+    args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    verbatim_doc_comment
+)]
 pub struct Args {
     /// Kernel version or `newest` (repeatable)
     ///
@@ -265,6 +270,8 @@ pub struct Args {
 /// Another action than a run.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
+    // Its description is that of its arguments.
+    Compat(compat::Args),
     /// Print cargo's variables for an architecture
     ///
     /// They are lines for a shell: the linker, its options, and this program as
@@ -312,3 +319,22 @@ pub(super) enum Action {
 
 /// The heading of the options that have no meaning for a BINARY.
 const WITHOUT_BINARY: &str = "Options without BINARY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compat_is_listed_and_takes_its_own_options_only() {
+        let parse = |words: &str| Args::try_parse_from(words.split(' '));
+        let help = parse("cutaway-vm --help").unwrap_err().to_string();
+        assert!(help.contains("\n  compat       Load BPF objects on chosen kernels"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        let own = parse("cutaway-vm compat --help").unwrap_err().to_string();
+        assert!(own.contains("\nUsage: cutaway-vm compat [OPTIONS] <OBJECT>...\n"), "{own}");
+        let action = parse("cutaway-vm compat --kernel 6.1 a.o").unwrap().action;
+        assert!(matches!(action, Some(Action::Compat(_))), "{action:?}");
+        // An option before it would be read by nobody.
+        assert!(parse("cutaway-vm --kernel 6.1 compat a.o").is_err());
+    }
+}

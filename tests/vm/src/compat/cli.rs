@@ -16,10 +16,9 @@ use crate::arch::Arch;
 use crate::base::Source;
 use crate::cache::Cache;
 use crate::error::{Error, Result, chain};
-use crate::interrupt;
 use crate::kernel::{NO_KERNEL, Request, requests};
 
-/// Load BPF objects on chosen kernels, and show what verifying them costs
+/// Load BPF objects on chosen kernels, and show the verifier's work
 ///
 /// Each object is loaded whole, in a process of its own. If that fails, each
 /// of its programs is loaded alone, and the object counts as not loading.
@@ -29,8 +28,8 @@ use crate::kernel::{NO_KERNEL, Request, requests};
 /// done; 2 for wrong usage; 3 if no kernel was named and none of the default
 /// kernels is available; 130 if interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway-vm compat", version, verbatim_doc_comment)]
-struct Args {
+#[command(version, verbatim_doc_comment)]
+pub(crate) struct Args {
     /// Object file, or directory with object files
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<PathBuf>,
@@ -95,21 +94,19 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Runs the subcommand.
-pub(super) fn main() -> ExitCode {
-    interrupt::watch();
-    let words = std::env::args_os().enumerate().filter(|(index, _)| *index != 1).map(|(_, word)| word);
-    match Args::parse_from(words).run() {
-        Ok(code) => code,
-        Err(Error::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("cutaway-vm compat: {}", chain(&error));
-            ExitCode::FAILURE
+impl Args {
+    /// Runs the subcommand.
+    pub(crate) fn main(&self) -> ExitCode {
+        match self.run() {
+            Ok(code) => code,
+            Err(Error::Interrupted) => ExitCode::from(130),
+            Err(error) => {
+                eprintln!("cutaway-vm compat: {}", chain(&error));
+                ExitCode::FAILURE
+            }
         }
     }
-}
 
-impl Args {
     fn run(&self) -> Result<ExitCode> {
         // Read first: a baseline that cannot be read must not cost a run.
         let before = self.baseline.as_deref().map(read).transpose()?;

@@ -22,14 +22,10 @@ mod worker;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
-/// Runs the subcommand, if the command line names one. Other command lines are not touched.
-pub(crate) fn run_if_named() -> Option<ExitCode> {
+pub(crate) use cli::Args;
+
+/// Runs the worker, if the command line names it. Other command lines are not touched.
+pub(crate) fn work_if_named() -> Option<ExitCode> {
     let first = std::env::args_os().nth(1)?;
-    if first == OsStr::new("compat") {
-        Some(cli::main())
-    } else if first == OsStr::new(worker::NAME) {
-        Some(worker::main())
-    } else {
-        None
-    }
+    (first == OsStr::new(worker::NAME)).then(worker::main)
 }

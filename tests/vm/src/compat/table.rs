@@ -45,7 +45,12 @@ pub(super) fn table(report: &Report) -> String {
             text.push('\n');
         }
     }
+    let mut programs = report.kernels.iter().flat_map(|on| &on.objects).flat_map(|object| &object.programs);
+    if programs.any(|program| program.not_tried) {
+        text.push_str("\n-  not tried; --json and --markdown have the reason\n");
+    }
     reasons(report, &mut text);
+    skipped(report, &mut text);
     text
 }
 
@@ -87,11 +92,18 @@ fn reasons(report: &Report, text: &mut String) {
             }
         }
     }
-    if !report.skipped.is_empty() {
+}
+
+/// Appends the skipped files, those with the same reason together: a directory of objects often has their sources too.
+fn skipped(report: &Report, text: &mut String) {
+    let mut reasons: Vec<&str> = report.skipped.iter().map(|file| file.why.as_str()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for why in reasons {
+        let files = report.skipped.iter().filter(|file| file.why == why);
+        let names: Vec<String> = files.map(|file| file.file.display().to_string()).collect();
         text.push('\n');
-    }
-    for file in &report.skipped {
-        paragraph(text, "", "  ", &format!("skipped {}: {}", file.file.display(), file.why));
+        paragraph(text, "", "  ", &format!("skipped, {why}: {}", names.join(", ")));
     }
 }
 
@@ -154,6 +166,7 @@ fn cell(on: &OnKernel, object: &str, program: Option<&str>) -> String {
         Some(name) => match verdict.programs.iter().find(|program| program.name == name) {
             None => "-".to_owned(),
             Some(Program { crashed: true, .. }) => "crashes".to_owned(),
+            Some(Program { not_tried: true, .. }) => "-".to_owned(),
             Some(Program { loads: true, instructions: Some(count), .. }) => count.to_string(),
             Some(program) => answer(program.loads),
         },
@@ -231,6 +244,34 @@ mod tests {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&format!("5.0.with-a-long-name, 5.1.with-a-long-name ({other}): cannot")), "{text}");
         assert!(!table(&report(2)).contains(Arch::OWN.name()), "one architecture needs no head");
+    }
+
+    #[test]
+    fn program_that_was_not_tried_is_not_a_refusal() {
+        let mut report = report(1);
+        assert!(!table(&report).contains("not tried"));
+        let object = &mut report.kernels[0].objects[0];
+        let optional = Program { not_tried: true, ..object.programs[1].clone() };
+        object.loads = true;
+        object.programs.push(Program { name: "optional".into(), ..optional });
+        let text = table(&report);
+        let cell = |row: usize| text.lines().nth(row).unwrap().split_whitespace().last().unwrap();
+        assert_eq!((cell(3), cell(4)), ("no", "-"), "{text}");
+        assert!(text.contains("\n-  not tried; --json"), "{text}");
+    }
+
+    #[test]
+    fn skipped_files_are_named_once_a_reason() {
+        let mut report = report(1);
+        let skip = |file: &str, why: &str| Skipped { file: file.into(), why: why.into() };
+        report.skipped = vec![
+            skip("a.c", "not a BPF object"),
+            skip("socket", "not a regular file"),
+            skip("b.c", "not a BPF object"),
+        ];
+        let text = table(&report);
+        assert!(text.contains("\nskipped, not a BPF object: a.c, b.c\n"), "{text}");
+        assert!(text.contains("\nskipped, not a regular file: socket\n"), "{text}");
     }
 
     #[test]

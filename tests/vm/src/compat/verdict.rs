@@ -94,6 +94,9 @@ pub(super) struct Program {
     pub(super) loads: bool,
     /// Why it does not, or why it was not tried.
     pub(super) why: Option<String>,
+    /// Whether it was not tried; then it does not load either.
+    #[serde(default)]
+    pub(super) not_tried: bool,
     /// Whether loading it ended the guest.
     #[serde(default)]
     pub(super) crashed: bool,

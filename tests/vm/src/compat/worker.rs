@@ -138,7 +138,8 @@ fn load(object: Object, names: &[(String, bool)]) -> Result<Vec<Program>, String
         .map(|(name, wanted)| match loaded.program(name) {
             Ok(program) => accepted(name, program),
             Err(_) if !wanted => optional(name),
-            Err(error) => refused(name, error.to_string()),
+            // The object loaded, so the kernel has not refused this program: it never got it.
+            Err(error) => not_tried(name, error.to_string()),
         })
         .collect())
 }
@@ -150,6 +151,7 @@ fn accepted(name: &str, program: &cutaway::Program) -> Program {
         name: name.to_owned(),
         loads: true,
         why: None,
+        not_tried: false,
         crashed: false,
         instructions: stats.processed_insns.or_else(counted),
         total_states: stats.total_states,
@@ -162,8 +164,12 @@ fn refused(name: &str, why: String) -> Program {
     Program { name: name.to_owned(), why: Some(why), ..Program::default() }
 }
 
+fn not_tried(name: &str, why: String) -> Program {
+    Program { not_tried: true, ..refused(name, why) }
+}
+
 fn optional(name: &str) -> Program {
-    refused(name, "not tried: the object says that it is not loaded by default".to_owned())
+    not_tried(name, "not tried: the object says that it is not loaded by default".to_owned())
 }
 
 /// Loads one program of an object without the others.
