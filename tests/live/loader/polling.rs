@@ -326,8 +326,8 @@ fn exchanged_source_makes_no_busy_loop() {
     let before = cpu_time();
     assert_eq!(poller.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
     let ran = cpu_time() - before;
-    // A busy loop runs all the time; an emulated machine takes some for the wait itself.
-    assert!(ran < IDLE / 4, "the wait ran for {ran:?}");
+    // A busy loop runs for all of `IDLE`. An emulated CPU also counts the time in which a busy host does not run it.
+    assert!(ran < IDLE / 2, "the wait ran for {ran:?}");
     // Other sources are still watched.
     let token = poller.add_fd(&empty).unwrap();
     into_empty.write_all(b"abc").unwrap();

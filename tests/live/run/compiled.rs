@@ -97,7 +97,9 @@ fn getaddrinfo_is_printed(name: &str) {
         };
         assert_eq!(pid, u64::from(ran.pid), "{line}");
         if hex.is_none() {
-            assert_eq!((&line["type"], &line["value"]["answer"]), (&json!("struct event"), &json!(0)));
+            assert_eq!(line["type"], "struct event");
+            // The programs are compiled for x86-64. Its register of the return value is another one elsewhere.
+            assert!(line["value"]["answer"] == 0 || cfg!(not(target_arch = "x86_64")), "{line}");
         }
     }
 }

@@ -295,8 +295,12 @@ impl Job {
 
     /// Waits until the child has started, or waits for its line. Returns its process id.
     pub(crate) fn ready(&self) -> u32 {
-        let file = self.path("ready");
-        wait_until("the child is ready", || fs::read_to_string(&file).ok()?.strip_suffix('\n')?.parse().ok())
+        wait_until("the child is ready", || self.started())
+    }
+
+    /// Returns the child's process id. `None` if it has not got as far as [`Self::ready`] waits for.
+    pub(crate) fn started(&self) -> Option<u32> {
+        fs::read_to_string(self.path("ready")).ok()?.strip_suffix('\n')?.parse().ok()
     }
 
     /// Waits for the child's results, in the order of the questions for each thread.
