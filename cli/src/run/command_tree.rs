@@ -5,7 +5,7 @@
 //! again leaves it, unless the new process is a descendant too.
 
 use cutaway::{Link, Loaded, MapType, Object, Tracepoint};
-use cutaway_programs::getaddrinfo::{Transport, names};
+use cutaway_programs::getaddrinfo::{Losses, Transport, names};
 
 use crate::{error::CliError, trace};
 
@@ -52,6 +52,14 @@ impl CommandTree {
         let started = start();
         processes.delete(&own)?;
         started
+    }
+
+    /// Returns the number of processes that did not fit into the set. Their descendants are not counted.
+    pub(super) fn not_followed(&self) -> Result<u64, CliError> {
+        let unknown = || CliError::new("the program's counters have an unknown layout");
+        let values = self.loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.ok_or_else(unknown)?;
+        let counts = values.iter().map(|(_, value)| Losses::read(value).map(|losses| losses.not_followed));
+        counts.sum::<Option<u64>>().ok_or_else(unknown)
     }
 
     /// Returns whether the process is COMMAND or a descendant.

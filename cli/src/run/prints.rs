@@ -92,4 +92,19 @@ impl<'a> Prints<'a> {
         }
         Ok(prints)
     }
+
+    /// Stops the trace. The texts that are left can still be read.
+    pub(super) fn stop(&self) {
+        self.trace.iter().for_each(TracePipe::stop);
+    }
+
+    /// Returns whether the last read left texts in the trace.
+    pub(super) fn is_behind(&self) -> bool {
+        self.trace.as_ref().is_some_and(TracePipe::is_behind)
+    }
+
+    /// Returns the last texts of the streams, which have no line feed.
+    pub(super) fn finish(&mut self) -> Vec<Print> {
+        self.streams.as_mut().map(Streams::finish).unwrap_or_default()
+    }
 }

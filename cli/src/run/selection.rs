@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{diagnostics, error::CliError};
 
-/// The members that have a process id, by convention.
-const PID_MEMBERS: [&str; 2] = ["pid", "tgid"];
+/// The members that have a process id, by convention. Beside a `tgid`, a `pid` is the id of a thread, as in the kernel.
+const PID_MEMBERS: [&str; 2] = ["tgid", "pid"];
 
 /// The options that select records.
 pub(super) struct Selection<'a> {
@@ -155,6 +155,15 @@ impl<'a> Selection<'a> {
                 sentence.push_str(&format!("; {count} {what}"));
             }
         }
+        match self.tree.map(CommandTree::not_followed) {
+            None | Some(Ok(0)) => {}
+            Some(Ok(count)) => sentence.push_str(&format!(
+                "; the records of {count} or more processes of COMMAND are missing: the set of them was full"
+            )),
+            Some(Err(error)) => {
+                sentence.push_str(&format!("; it is unknown whether processes of COMMAND are missing: {error}"));
+            }
+        }
         Some(sentence)
     }
 
@@ -189,7 +198,8 @@ mod tests {
     fn process_id_is_found_by_name() {
         let of = |fields| pid(&Value::Struct(fields));
         let nested = |name: &'static str, pid| Value::Struct(vec![(name.into(), Value::Unsigned(pid))]);
-        assert_eq!(of(vec![("tgid".into(), Value::Signed(5)), ("pid".into(), Value::Unsigned(6))]), Some(6));
+        assert_eq!(of(vec![("tgid".into(), Value::Signed(5)), ("pid".into(), Value::Unsigned(6))]), Some(5));
+        assert_eq!(of(vec![("pid".into(), Value::Unsigned(6)), ("tgid".into(), Value::Signed(5))]), Some(5));
         assert_eq!(of(vec![("call".into(), nested("pid", 7)), ("tgid".into(), Value::Signed(5))]), Some(5));
         assert_eq!(of(vec![("other".into(), nested("id", 7)), ("call".into(), nested("tgid", 8))]), Some(8));
         assert_eq!(of(vec![("pid".into(), Value::Text(b"1"))]), None);

@@ -163,7 +163,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         });
         let command = command.map(Child::end).transpose();
         attached.detach();
-        let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.read_prints(Prints::read));
+        let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.finish_prints());
         self.progress = None;
         self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
         command?;
@@ -250,6 +250,28 @@ impl<'a, 'b> Stream<'a, 'b> {
         }
         let written = self.output.flush();
         self.check_output(written)
+    }
+
+    /// Prints what the programs have printed before they were detached. In the only trace of an old kernel, other programs
+    /// may print on.
+    fn finish_prints(&mut self) -> Result<(), CliError> {
+        /// Number of reads of a mebibyte each: more than the trace of a machine with 128 CPUs holds.
+        const MOST: usize = 256;
+        self.extras.prints.iter().for_each(Prints::stop);
+        let mut is_behind = true;
+        for _ in 0..MOST {
+            self.read_prints(Prints::read)?;
+            is_behind = self.extras.prints.as_ref().is_some_and(Prints::is_behind);
+            if !is_behind || self.closed {
+                break;
+            }
+        }
+        if is_behind && !self.closed {
+            diagnostics::say(
+                "the last texts of bpf_trace_printk are not printed: other programs print as fast as run reads",
+            );
+        }
+        self.read_prints(|prints| Ok(prints.finish()))
     }
 
     /// Prints the lines, then the maps.

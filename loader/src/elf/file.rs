@@ -7,7 +7,7 @@ use super::{
     index::{SectionIndex, SymbolIndex},
     section::{Section, describes_maps, has_prefix, is_struct_ops},
     symbol::{Relocations, Symbol},
-    tables::{Outside, Tables, Unreadable, abi},
+    tables::{Outside, SectionHeader, Tables, Unreadable, abi},
 };
 use crate::{
     Error,
@@ -188,7 +188,13 @@ impl File<'_> {
         symbols: &[Symbol],
     ) -> Result<(Relocations, Vec<(SectionIndex, u64)>), Error> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
+        // Relocations that overlap in the file could ask for any amount of memory.
         let mut kept = 0;
+        let mut keep = |section: &SectionHeader, target: &Section| {
+            kept += section.size;
+            let why = || broken(format_args!("the relocations of section `{}` overlap others", target.name));
+            if kept > self.size { Err(why()) } else { Ok(()) }
+        };
         for section in self.tables.sections() {
             let changed = section.info as usize;
             if section.kind == abi::SHT_RELA
@@ -202,6 +208,7 @@ impl File<'_> {
                 }
                 if cfg!(feature = "advice") && holds_data(target) {
                     let entries = self.tables.relocations(&section).map_err(unread)?;
+                    keep(&section, target)?;
                     addresses.extend(entries.map(|entry| (SectionIndex(changed), entry.offset)));
                 }
                 continue;
@@ -218,11 +225,7 @@ impl File<'_> {
                 // Relocations of BTF and debug information are not needed.
                 continue;
             }
-            // Relocations that overlap in the file could ask for any amount of memory.
-            kept += section.size;
-            if kept > self.size {
-                return Err(broken(format_args!("the relocations of section `{}` overlap others", target.name)));
-            }
+            keep(&section, target)?;
             if is_of_data {
                 addresses.extend(entries.map(|entry| (SectionIndex(changed), entry.offset)));
                 continue;
@@ -294,7 +297,10 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
 #[cold]
 #[inline(never)]
 fn unread(Outside(part): Outside) -> Error {
-    broken(format_args!("{part} cannot be read: it lies outside of the file or of its table, or ends within an entry"))
+    broken(format_args!(
+        "{part} cannot be read: it lies outside of the file or of its table, ends within an entry, has entries of another \
+         size, or is not the only one"
+    ))
 }
 
 #[cold]

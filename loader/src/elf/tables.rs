@@ -74,6 +74,8 @@ pub(crate) struct SectionHeader {
     link: u32,
     /// The section that relocations change.
     pub(crate) info: u32,
+    /// The size of an entry of a table in bytes; 0 if the header does not say it.
+    entry: u64,
 }
 
 /// An entry of the symbol table.
@@ -117,8 +119,8 @@ pub(crate) enum Unreadable {
     Sections,
 }
 
-/// A part that lies outside of the file or of its table, or ends within an entry. Its name completes the sentence "…
-/// cannot be read".
+/// A part that lies outside of the file or of its table, ends within an entry, or has entries of another size. Its name
+/// completes the sentence "… cannot be read".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outside(pub(crate) &'static str);
 
@@ -160,7 +162,9 @@ impl<'d> Tables<'d> {
         let (sections, names) = Self::find_sections(data, header, order).ok_or(Unreadable::Sections)?;
         let mut tables = Self { data, order, kind, machine, sections, names: &[] };
         if !sections.is_empty() {
-            let names = tables.section(names).ok_or(Unreadable::Sections)?;
+            // Index 0 says that there are no names. The header there has numbers, which are no place of names.
+            let names = Some(names).filter(|names| *names != 0).and_then(|names| tables.section(names));
+            let names = names.ok_or(Unreadable::Sections)?;
             tables.names = tables.bytes(&names).ok_or(Unreadable::Sections)?;
         }
         Ok(tables)
@@ -212,20 +216,25 @@ impl<'d> Tables<'d> {
         self.data.get(start..start.checked_add(usize::try_from(section.size).ok()?)?)
     }
 
-    /// Returns a table's bytes; `None` if they lie outside of the file, or the last entry is cut off.
+    /// Returns a table's bytes; `None` if they lie outside of the file, the last entry is cut off, or the header says
+    /// that entries have another size.
     fn entries(&self, section: &SectionHeader, size: usize) -> Option<&'d [u8]> {
-        self.bytes(section).filter(|bytes| bytes.len().is_multiple_of(size))
+        let has_size = section.entry == 0 || section.entry == size as u64;
+        self.bytes(section).filter(|bytes| has_size && bytes.len().is_multiple_of(size))
     }
 
-    /// Returns the first symbol table, or an empty one if the file has none.
+    /// Returns the symbol table, or an empty one if the file has none. With several, relocations could mean any of them.
     pub(crate) fn symbols(&self) -> Result<Symbols<'d>, Outside> {
         self.find_symbols().ok_or(Outside("its symbol table"))
     }
 
     fn find_symbols(&self) -> Option<Symbols<'d>> {
         let mut symbols = Symbols { order: self.order, entries: &[], names: &[], extended: &[] };
-        let found = self.sections().enumerate().find(|(_, section)| section.kind == abi::SHT_SYMTAB);
-        let Some((index, section)) = found else { return Some(symbols) };
+        let mut found = self.sections().enumerate().filter(|(_, section)| section.kind == abi::SHT_SYMTAB);
+        let Some((index, section)) = found.next() else { return Some(symbols) };
+        if found.next().is_some() {
+            return None;
+        }
         symbols.entries = self.entries(&section, SYMBOL)?;
         if section.link != 0 {
             let names = self.section(section.link as usize).filter(|names| names.kind == abi::SHT_STRTAB)?;
@@ -265,6 +274,7 @@ impl SectionHeader {
             size: order.u64(bytes, 32)?,
             link: order.u32(bytes, 40)?,
             info: order.u32(bytes, 44)?,
+            entry: order.u64(bytes, 56)?,
         })
     }
 }

@@ -200,6 +200,38 @@ pub(crate) fn functions_outside_of_code_are_ignored() {
     assert_eq!((object.programs().len(), object.unknown_programs().len()), (1, 0));
 }
 
+/// Hundreds of sections of relocations, for the license, share the same megabyte.
+pub(crate) fn relocations_that_lie_on_each_other_are_refused() {
+    const SECTIONS: usize = 200;
+    for (kind, entry) in [(4_u32, 24_usize), (9, 16)] {
+        let mut bytes = corpus("one_ring.o");
+        let (start, count) = table(&bytes);
+        let is_license = |number: &usize| {
+            let at = start + number * 64;
+            let (offset, size) = (word(&bytes, at + 24) as usize, word(&bytes, at + 32) as usize);
+            bytes.get(offset..offset + size) == Some(b"GPL\0")
+        };
+        let license = (0..count).find(is_license).expect("a license");
+        let headers = bytes[start..start + count * 64].to_vec();
+        let (room, size) = (bytes.len(), (1 << 20) / entry * entry);
+        bytes.resize(room + size, 0);
+        let new = bytes.len();
+        bytes.extend(headers);
+        for _ in 0..SECTIONS {
+            let mut header = [0; 64];
+            header[4..8].copy_from_slice(&kind.to_le_bytes());
+            header[24..32].copy_from_slice(&(room as u64).to_le_bytes());
+            header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+            header[44..48].copy_from_slice(&(license as u32).to_le_bytes());
+            header[56..64].copy_from_slice(&(entry as u64).to_le_bytes());
+            bytes.extend(header);
+        }
+        bytes[40..48].copy_from_slice(&(new as u64).to_le_bytes());
+        bytes[60..62].copy_from_slice(&((count + SECTIONS) as u16).to_le_bytes());
+        assert!(refusal(&bytes).contains("the relocations of section `license` overlap"), "{}", refusal(&bytes));
+    }
+}
+
 /// Thousands of `struct_ops` maps share the same bytes.
 pub(crate) fn tables_that_lie_on_each_other_are_refused() {
     let bytes = with_symbols(corpus("struct_ops.o"), "table", 20_000, |_, _| {});

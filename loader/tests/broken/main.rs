@@ -122,6 +122,7 @@ fn whatever_comes_is_answered() {
     found::zeroes_cost_nothing_however_many();
     found::names_that_lie_in_the_same_bytes_are_not_copied_without_end();
     found::functions_outside_of_code_are_ignored();
+    found::relocations_that_lie_on_each_other_are_refused();
     found::tables_that_lie_on_each_other_are_refused();
     found::maps_that_lie_on_each_other_are_refused();
     found::programs_that_share_their_code_are_not_kept_without_end();

@@ -122,7 +122,12 @@ impl HostGlob {
             self.skip_texts(&mut next);
             reached = next;
         }
-        if is_whole { reached.last().copied().unwrap_or_default() } else { reached.contains(&true) }
+        let is_matched = reached.pop().unwrap_or_default();
+        if is_whole {
+            return is_matched;
+        }
+        // The rest of the name is not empty, so a part must be left for it: also a `?` in the middle of a character.
+        reached.contains(&true) || is_matched && self.parts.last() == Some(&Part::Character)
     }
 
     /// Marks what is reached if each `*` matches the empty text.
@@ -217,6 +222,10 @@ mod tests {
         assert!(may("*xyz", Text::Cut(b"abcd")));
         assert!(!may("b*", Text::Cut(b"abcd")));
         assert!(!may("abc", Text::Cut(b"abcd")));
+        assert!(!may("abcd", Text::Cut(b"abcd")), "the name is longer");
+        assert!(!may("a?cd", Text::Cut(b"abcd")), "the name is longer");
+        assert!(may("abcd*", Text::Cut(b"abcd")) && may("*d", Text::Cut(b"abcd")));
+        assert!(may("ab?", Text::Cut("abé".as_bytes().split_at(3).0)), "it is cut in a character");
         assert!(may("x", Text::Unreadable(14)));
         assert!(!may("*", Text::Null));
     }

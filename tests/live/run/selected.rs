@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(record_without_the_value_is_counted_as_unknown).needs(ring),
         test!(wrong_filter_is_refused_before_attaching).needs(ring),
         test!(only_command_prints_its_descendants).needs(ring).unless(no_getent).unless(other_namespace),
+        test!(only_command_says_that_its_set_is_full).needs(ring).unless(no_getent).unless(other_namespace),
         test!(only_command_needs_a_process_id).needs(ring).unless(other_namespace),
         test!(part_of_a_variable_is_set).needs(ring),
         test!(network_order_is_decoded).needs(ring),
@@ -134,6 +135,25 @@ fn only_command_prints_its_descendants() {
         assert!(call["comm"] == "getent" && call["pid"] != other, "{line}");
     }
     assert!(ended.stderr.contains(&format!("printed {} of ", lines.len())), "{ended:?}");
+}
+
+fn only_command_says_that_its_set_is_full() {
+    let mut command = binary::command(["run", "--built-in", "ring", "--only-command", "--"]);
+    let mut running = Running::start(command.args(["sh", "-c", "read line; getent ahosts localhost; true"]));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    let fds = cutaway::system::open_fds().unwrap();
+    let is_own = |id| fds.of_map(id).any(|owner| owner.pid == running.pid());
+    let sets: Vec<_> = cutaway::system::maps().flatten().filter(|map| map.name() == "followed").collect();
+    let sets: Vec<_> = sets.iter().filter(|map| is_own(map.id())).collect();
+    assert!(!sets.is_empty());
+    for set in sets {
+        // Process ids that no process has.
+        assert!((1 << 23..1 << 24).any(|pid: u32| set.update(&pid.to_ne_bytes(), &[1]).is_err()), "it has a limit");
+    }
+    running.go();
+    let ended = running.end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("the records of 1 or more processes of COMMAND are missing"), "{ended:?}");
 }
 
 fn only_command_needs_a_process_id() {

@@ -10,13 +10,16 @@ use crate::error::CliError;
 /// The streams of all programs that are loaded.
 pub(super) struct Streams<'a> {
     loaded: &'a Loaded,
-    /// Texts without a line feed yet, by program and stream.
-    begun: BTreeMap<(String, &'static str), Vec<u8>>,
+    begun: Begun,
 }
+
+/// Texts without a line feed yet, by program and stream.
+#[derive(Debug, Default)]
+struct Begun(BTreeMap<(String, &'static str), Vec<u8>>);
 
 impl<'a> Streams<'a> {
     pub(super) fn of(loaded: &'a Loaded) -> Self {
-        Self { loaded, begun: BTreeMap::new() }
+        Self { loaded, begun: Begun::default() }
     }
 
     /// Reads the complete lines of all streams.
@@ -25,19 +28,37 @@ impl<'a> Streams<'a> {
         for program in self.loaded.programs() {
             for (stream, name) in [(Stream::Stdout, "stdout"), (Stream::Stderr, "stderr")] {
                 let text = program.read_stream(stream)?;
-                if text.is_empty() {
-                    continue;
+                if !text.is_empty() {
+                    prints.extend(self.begun.add(program.name(), name, &text));
                 }
-                let begun = self.begun.entry((program.name().to_owned(), name)).or_default();
-                begun.extend(text);
-                prints.extend(lines(begun).into_iter().map(|text| Print::Stream {
-                    program: program.name().to_owned(),
-                    stream: name,
-                    text,
-                }));
             }
         }
         Ok(prints)
+    }
+
+    /// Returns the texts whose line feed has not been read. No more is read.
+    pub(super) fn finish(&mut self) -> Vec<Print> {
+        self.begun.finish()
+    }
+}
+
+impl Begun {
+    /// Adds a text. Returns the lines that it completes.
+    fn add(&mut self, program: &str, stream: &'static str, text: &[u8]) -> Vec<Print> {
+        let begun = self.0.entry((program.to_owned(), stream)).or_default();
+        begun.extend_from_slice(text);
+        let print = |text| Print::Stream { program: program.to_owned(), stream, text };
+        lines(begun).into_iter().map(print).collect()
+    }
+
+    /// Returns the texts without a line feed.
+    fn finish(&mut self) -> Vec<Print> {
+        let begun = std::mem::take(&mut self.0).into_iter().filter(|(_, text)| !text.is_empty());
+        let print = |((program, stream), text): (_, Vec<u8>)| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            Print::Stream { program, stream, text }
+        };
+        begun.map(print).collect()
     }
 }
 
@@ -58,6 +79,19 @@ fn lines(begun: &mut Vec<u8>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_without_a_line_feed_is_printed_at_the_end() {
+        let mut begun = Begun::default();
+        let print = |text: &str| {
+            let (program, text) = ("sends".to_owned(), text.to_owned());
+            Print::Stream { program, stream: "stdout", text }
+        };
+        assert_eq!(begun.add("sends", "stdout", b"one\ntwo"), [print("one")]);
+        assert_eq!(begun.add("sends", "stderr", b"three\n").len(), 1);
+        assert_eq!(begun.finish(), [print("two")]);
+        assert!(begun.finish().is_empty());
+    }
 
     #[test]
     fn incomplete_line_waits_for_its_end() {

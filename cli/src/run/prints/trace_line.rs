@@ -52,7 +52,11 @@ impl TraceLine {
 pub(super) fn lost(line: &str) -> Option<String> {
     let (cpu, rest) = line.trim().strip_prefix("CPU:")?.split_once(" [LOST ")?;
     let cpu: u32 = cpu.trim().parse().ok()?;
-    let count = rest.strip_suffix(" EVENTS]").unwrap_or("some");
+    // The beginning alone can be the name of a thread.
+    if rest == "EVENTS]" {
+        return Some(format!("some events on CPU {cpu}"));
+    }
+    let count: u64 = rest.strip_suffix(" EVENTS]")?.parse().ok()?;
     Some(format!("{count} events on CPU {cpu}"))
 }
 
@@ -89,6 +93,8 @@ mod tests {
         assert_eq!(lost("CPU:1 [LOST 12 EVENTS]").as_deref(), Some("12 events on CPU 1"));
         assert_eq!(lost("CPU:1 [LOST EVENTS]").as_deref(), Some("some events on CPU 1"));
         assert_eq!(lost("  a-1 [001] .... 1.0: bpf_trace_printk: CPU:1 [LOST 12 EVENTS]"), None);
+        assert_eq!(lost("  CPU:1 [LOST 12 -4138    [001] ...21    12.345678: bpf_trace_printk: text"), None);
+        assert_eq!(lost("  CPU:1 [LOST 12 -4138    [001] ...21    12.345678: bpf_trace_printk: 1 EVENTS]"), None);
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -31,8 +31,11 @@ use crate::{
 /// The event of `bpf_trace_printk`.
 const EVENT: &str = "events/bpf_trace/bpf_trace_printk/enable";
 
-/// The beginning of the names of instances; the process id follows.
+/// The beginning of the names of instances; the process id follows, and a number if that name is taken.
 const PREFIX: &str = "cutaway-";
+
+/// Number of names that are tried. A process of another PID namespace, or one that was killed, can have the same id.
+const MOST_NAMES: u32 = 64;
 
 /// Size of each CPU's buffer in KiB.
 const KIB: &str = "256";
@@ -45,6 +48,7 @@ pub(super) struct TracePipe {
     _at_sudden_end: Option<LastAct>,
     /// The last line, if its end has not been read.
     begun: Vec<u8>,
+    is_behind: bool,
 }
 
 /// A directory in `instances`, which is removed at the end.
@@ -64,7 +68,7 @@ impl TracePipe {
                  the texts from them",
             );
             let pipe = Arc::new(Mutex::new(Some(read(&tracefs, "trace_pipe").map_err(failed)?)));
-            return Ok(Self { pipe, instance: None, _at_sudden_end: None, begun: Vec::new() });
+            return Ok(Self { pipe, instance: None, _at_sudden_end: None, begun: Vec::new(), is_behind: false });
         }
         remove_stale(&tracefs);
         let instance = Arc::new(Instance::make(tracefs).map_err(failed)?);
@@ -77,25 +81,15 @@ impl TracePipe {
             }
             instance_of_act.remove();
         });
-        Ok(Self { pipe, instance: Some(instance), _at_sudden_end: Some(act), begun: Vec::new() })
+        Ok(Self { pipe, instance: Some(instance), _at_sudden_end: Some(act), begun: Vec::new(), is_behind: false })
     }
 
     /// Reads the texts that are in the trace now.
     pub(super) fn read(&mut self) -> Result<Vec<Print>, CliError> {
-        /// Number of reads: a program can print as fast as this reads.
-        const MOST: usize = 256;
         let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pipe) = pipe.as_mut() else { return Ok(Vec::new()) };
-        let mut buffer = [0; 4096];
-        for _ in 0..MOST {
-            match pipe.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => self.begun.extend_from_slice(buffer.get(..length).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(CliError::system("read the kernel's trace", &error)),
-            }
-        }
+        let drained = drain(pipe, &mut self.begun).map_err(|error| CliError::system("read the kernel's trace", &error));
+        self.is_behind = !drained?;
         let end = self.begun.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let rest = self.begun.split_off(end);
         let complete = std::mem::replace(&mut self.begun, rest);
@@ -107,6 +101,36 @@ impl TracePipe {
         let lines = String::from_utf8_lossy(&complete).into_owned();
         Ok(lines.lines().filter(|line| !line.is_empty()).map(print).collect())
     }
+
+    /// Disables the event, so that other programs of the machine add nothing to the texts that are left.
+    pub(super) fn stop(&self) {
+        if let Some(instance) = &self.instance {
+            // If that fails, only the number of reads is larger.
+            let _ = instance.write(EVENT, "0");
+        }
+    }
+
+    /// Returns whether the last read left texts in the trace.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+}
+
+/// Appends the texts that are in the trace now, with a limit. Returns whether all were read.
+fn drain(trace: &mut impl io::Read, to: &mut Vec<u8>) -> io::Result<bool> {
+    /// Number of reads: a program can print as fast as this reads.
+    const MOST: usize = 256;
+    let mut buffer = [0; 4096];
+    for _ in 0..MOST {
+        match trace.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(length) => to.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 impl Drop for TracePipe {
@@ -120,9 +144,16 @@ impl Drop for TracePipe {
 
 impl Instance {
     fn make(tracefs: Arc<OwnedFd>) -> io::Result<Self> {
-        let path = format!("instances/{PREFIX}{}", std::process::id());
-        mkdirat(&*tracefs, &path, Mode::RWXU)?;
-        Ok(Self { tracefs, path })
+        let first = format!("instances/{PREFIX}{}", std::process::id());
+        let others = (1..MOST_NAMES).map(|number| format!("{first}-{number}"));
+        for path in std::iter::once(first.clone()).chain(others) {
+            match mkdirat(&*tracefs, &path, Mode::RWXU) {
+                Ok(()) => return Ok(Self { tracefs, path }),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Errno::EXIST.into())
     }
 
     /// Enables the event, and opens the trace.
@@ -176,13 +207,62 @@ fn remove_stale(tracefs: &OwnedFd) {
     let Ok(entries) = Dir::read_from(instances.as_fd()) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(pid) = name.strip_prefix(PREFIX).and_then(|pid| pid.parse::<u32>().ok()) else { continue };
+        let Some(pid) = owner(&name) else { continue };
         let is_alive = std::path::Path::new(&format!("/proc/{pid}")).exists();
         if !is_alive
             && let Err(error) = unlinkat(&instances, &name, AtFlags::REMOVEDIR)
             && error != Errno::BUSY
         {
             log::debug!("cannot remove the trace instance {name}: {error}");
+        }
+    }
+}
+
+/// Returns the process id in the name of an instance; `None` if it is none of this command.
+fn owner(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let (pid, number) = rest.split_once('-').unwrap_or((rest, "0"));
+    number.parse::<u32>().ok()?;
+    pid.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trace with so many reads.
+    struct Texts(usize);
+
+    impl io::Read for Texts {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            buffer.fill(b'x');
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn texts_that_are_left_in_the_trace_are_noticed() {
+        let (mut trace, mut text) = (Texts(300), Vec::new());
+        assert!(!drain(&mut trace, &mut text).unwrap());
+        assert!(drain(&mut trace, &mut text).unwrap());
+        assert_eq!(text.len(), 300 * 4096);
+    }
+
+    #[test]
+    fn taken_name_of_an_instance_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("instances")).unwrap();
+        let tracefs = Arc::new(OwnedFd::from(File::open(directory.path()).unwrap()));
+        let [first, second] = [(); 2].map(|()| Instance::make(Arc::clone(&tracefs)).unwrap());
+        let pid = std::process::id();
+        assert_eq!(first.path, format!("instances/cutaway-{pid}"));
+        assert_eq!(second.path, format!("instances/cutaway-{pid}-1"));
+        for made in [first, second] {
+            assert_eq!(owner(made.path.strip_prefix("instances/").unwrap()), Some(pid));
+        }
+        for other in ["cutaway-", "cutaway-x", "cutaway-1-x", "trace-1"] {
+            assert_eq!(owner(other), None, "{other}");
         }
     }
 }

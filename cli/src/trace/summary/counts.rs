@@ -6,12 +6,18 @@ use cutaway_programs::getaddrinfo::{DecodedEvent, Text};
 
 use super::{histogram::Histogram, top::Top};
 
+/// Return values that are counted one by one, at most. A C library has some twenty. A process can have a library of its
+/// own, so the memory is limited.
+const MOST_ERRORS: usize = 64;
+
 /// The calls of a period.
 pub(super) struct Summary {
     pub(super) began: Instant,
     pub(super) calls: u64,
     /// Failed calls by return value.
     pub(super) errors: BTreeMap<i32, u64>,
+    /// Failed calls with other return values.
+    pub(super) other_errors: u64,
     pub(super) latency: Histogram,
     pub(super) hosts: Top,
     pub(super) commands: Top,
@@ -42,6 +48,7 @@ impl Summary {
             began: Instant::now(),
             calls: 0,
             errors: BTreeMap::new(),
+            other_errors: 0,
             latency: Histogram::default(),
             hosts: Top::default(),
             commands: Top::default(),
@@ -53,7 +60,14 @@ impl Summary {
         let failed = call.ret != 0;
         self.calls += 1;
         if failed {
-            *self.errors.entry(call.ret).or_default() += 1;
+            let is_full = self.errors.len() >= MOST_ERRORS;
+            match self.errors.get_mut(&call.ret) {
+                Some(calls) => *calls += 1,
+                None if is_full => self.other_errors += 1,
+                None => {
+                    self.errors.insert(call.ret, 1);
+                }
+            }
         }
         self.latency.add(call.latency_ns);
         self.hosts.add(event.node.into(), failed, call.latency_ns);
@@ -61,6 +75,26 @@ impl Summary {
     }
 
     pub(super) fn failed(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().sum::<u64>() + self.other_errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutaway_programs::getaddrinfo::Transport;
+
+    use super::*;
+
+    #[test]
+    fn return_values_take_limited_memory_and_are_all_counted() {
+        let record = vec![0; Transport::Ring.event_size()];
+        let mut summary = Summary::new();
+        for ret in (1..=1000).chain([1, 1000]) {
+            let mut event = Transport::Ring.read(&record).unwrap();
+            event.call.ret = ret;
+            summary.add(&event);
+        }
+        assert_eq!((summary.errors.len(), summary.errors[&1]), (MOST_ERRORS, 2));
+        assert_eq!((summary.calls, summary.failed()), (1002, 1002));
     }
 }

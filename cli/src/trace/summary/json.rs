@@ -25,6 +25,8 @@ struct Json<'a> {
     failed: u64,
     lost: u64,
     errors: Vec<Failures>,
+    /// Failed calls with return values that are not in the list.
+    other_errors: u64,
     /// Null without a call.
     latency_ns: Option<Latency>,
     hosts: Vec<Entry<'a>>,
@@ -88,6 +90,7 @@ pub(super) fn line(summary: &Summary, moment: &Moment) -> Result<String, CliErro
         failed: summary.failed(),
         lost: moment.lost,
         errors: summary.errors.iter().map(failures).collect(),
+        other_errors: summary.other_errors,
         latency_ns: latency(summary),
         hosts,
         other_hosts,

@@ -43,7 +43,9 @@ fn lines(summary: &Summary, moment: &Moment, width: usize) -> String {
         return text;
     }
     if !summary.errors.is_empty() {
-        let errors: Vec<_> = summary.errors.iter().map(|(ret, calls)| format!("{calls} {}", result(*ret))).collect();
+        let errors = summary.errors.iter().map(|(ret, calls)| format!("{calls} {}", result(*ret)));
+        let others = (summary.other_errors > 0).then(|| format!("{} (others)", summary.other_errors));
+        let errors: Vec<_> = errors.chain(others).collect();
         text.push_str(wrapped(&errors.join(", "), "failed   ", width).trim_end());
         text.push('\n');
     }

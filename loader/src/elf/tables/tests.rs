@@ -143,3 +143,47 @@ fn table_that_ends_within_an_entry_is_refused() {
     cut[start..start + 8].copy_from_slice(&(section.size - 1).to_le_bytes());
     assert_eq!(Tables::read(&cut).unwrap().symbols().unwrap_err(), super::Outside("its symbol table"));
 }
+
+/// Returns the offset of the section header that `is` finds, and a copy of an object.
+fn with_header(is: impl Fn(&super::SectionHeader) -> bool) -> (Vec<u8>, usize) {
+    let whole = corpus().swap_remove(0);
+    let at = Tables::read(&whole).unwrap().sections().position(|section| is(&section)).unwrap();
+    let start = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize + at * 64;
+    (whole, start)
+}
+
+#[test]
+fn table_with_entries_of_another_size_is_refused() {
+    let (mut file, at) = with_header(|section| section.kind == abi::SHT_SYMTAB);
+    for (size, expected) in [(24_u64, true), (0, true), (16, false), (48, false), (u64::MAX, false)] {
+        file[at + 56..at + 64].copy_from_slice(&size.to_le_bytes());
+        assert_eq!(Tables::read(&file).unwrap().symbols().is_ok(), expected, "{size}");
+    }
+    let (mut file, at) = with_header(|section| section.kind == abi::SHT_REL && section.size > 0);
+    file[at + 56..at + 64].copy_from_slice(&24_u64.to_le_bytes());
+    let tables = Tables::read(&file).unwrap();
+    assert!(tables.sections().any(|section| tables.relocations(&section).is_err()));
+}
+
+#[test]
+fn second_symbol_table_is_refused() {
+    let (mut file, _) = with_header(|section| section.kind == abi::SHT_SYMTAB);
+    // The null section has no contents, so its type can be changed.
+    let start = u64::from_le_bytes(file[40..48].try_into().unwrap()) as usize;
+    assert!(Tables::read(&file).unwrap().symbols().is_ok());
+    file[start + 4..start + 8].copy_from_slice(&abi::SHT_SYMTAB.to_le_bytes());
+    assert_eq!(Tables::read(&file).unwrap().symbols().unwrap_err(), super::Outside("its symbol table"));
+}
+
+#[test]
+fn file_without_names_of_sections_is_refused() {
+    let (mut file, _) = with_header(|_| true);
+    // The size of the null section is the number of sections if `e_shnum` is 0. It is not the size of the names.
+    let count = u16::from_le_bytes([file[60], file[61]]);
+    let start = u64::from_le_bytes(file[40..48].try_into().unwrap()) as usize;
+    file[start + 32..start + 40].copy_from_slice(&u64::from(count).to_le_bytes());
+    file[60..62].fill(0);
+    assert_eq!(Tables::read(&file).unwrap().sections().count(), usize::from(count));
+    file[62..64].fill(0);
+    assert_eq!(Tables::read(&file).unwrap_err(), Unreadable::Sections);
+}

@@ -109,10 +109,12 @@ fn wait_for_end(
         } else {
             (poll_for(&[&process], deadline)?.first() == Some(&true), false)
         };
+        // The end counts even if there is output: a process that it left behind may print on without end.
+        if ended {
+            return Ok(true);
+        }
         if readable {
             open = pass_on(output, report)?;
-        } else if ended {
-            return Ok(true);
         }
     }
     Ok(false)
@@ -169,5 +171,26 @@ fn reap() {
             // No child is left.
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, kill_process_group};
+
+    use super::*;
+
+    #[test]
+    fn process_ends_although_another_prints_on() {
+        let (mut output, writer) = io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "yes & exit 3"]).stdout(writer.try_clone().unwrap()).stderr(writer).process_group(0);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let ended = wait_for_end(&mut child, &mut output, deadline, &mut |_| {});
+        kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
+        assert!(ended.unwrap(), "it has ended, and not by the time limit");
+        assert_eq!(child.wait().unwrap().code(), Some(3));
     }
 }

@@ -21,7 +21,13 @@ pub(super) struct Directory {
 impl Directory {
     /// Lists a directory and those below it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let mut files = BTreeMap::new();
+        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+        // Of two modules with one name, depmod(8) takes that in `updates`. Of others, the first path: the order of a
+        // directory's entries must not decide.
+        let rank = |file: &Path| {
+            let inside = file.strip_prefix(path).unwrap_or(file).to_path_buf();
+            (!inside.starts_with("updates"), inside)
+        };
         let mut waiting = vec![path.to_path_buf()];
         while let Some(folder) = waiting.pop() {
             for entry in fs::read_dir(&folder).map_err(Error::file("list", &folder))? {
@@ -31,7 +37,10 @@ impl Directory {
                 if kind.is_dir() {
                     waiting.push(entry.path());
                 } else if let Some(name) = name(&entry.path()) {
-                    files.insert(name, entry.path());
+                    let file = entry.path();
+                    if files.get(&name).is_none_or(|other| rank(&file) < rank(other)) {
+                        files.insert(name, file);
+                    }
                 }
             }
         }

@@ -56,7 +56,9 @@ impl FromStr for Request {
 pub(crate) fn add(requests: &[Request], from: &Path, release: Option<&str>, tree: &mut Tree) -> Result<()> {
     let directory = Directory::open(from)?;
     let mut order = Order { directory: &directory, release, found: Vec::new(), entered: Vec::new() };
-    for request in requests {
+    for (index, request) in requests.iter().enumerate() {
+        check_parameters(request, requests.get(..index).unwrap_or_default(), &directory)
+            .map_err(|why| Error::Unusable { path: from.to_path_buf(), why })?;
         order.enter(&request.name, None)?;
     }
     // The merged /usr of this machine: a path in the archive must not lead through a link that comes after it.
@@ -71,6 +73,24 @@ pub(crate) fn add(requests: &[Request], from: &Path, release: Option<&str>, tree
         tree.write(path, bytes);
     }
     listed::write(&list, tree)
+}
+
+/// Refuses parameters that would not reach their module. `before` are the requests before this one.
+fn check_parameters(request: &Request, before: &[Request], directory: &Directory) -> std::result::Result<(), String> {
+    let Request { name, parameters } = request;
+    if !parameters.is_empty() && directory.is_built_in(name) {
+        return Err(format!(
+            "{name} is built into the kernel, which ignores `{parameters}` here: pass them as {name}.PARAMETER=VALUE on \
+             the kernel's command line, by --append"
+        ));
+    }
+    match before.iter().find(|other| other.name == *name && other.parameters != *parameters) {
+        Some(other) => Err(format!(
+            "{name} is requested twice, with the parameters `{}` and `{parameters}`: request it once",
+            other.parameters
+        )),
+        None => Ok(()),
+    }
 }
 
 /// A module to load.
@@ -165,6 +185,34 @@ mod tests {
         ]);
         let order = loaded(folder.path(), &["bottom", "top", "built-in"], None).unwrap();
         assert_eq!(order, ["bottom", "hint", "middle_a", "middle_b", "top"]);
+    }
+
+    #[test]
+    fn parameters_that_no_module_gets_are_refused() {
+        let folder = directory(&[("a.ko", "")]);
+        let said = |names: &[&str]| loaded(folder.path(), names, None).unwrap_err().to_string();
+        assert!(said(&["built-in x=1"]).contains("built_in is built into the kernel, which ignores `x=1` here"));
+        assert!(said(&["a x=1", "a x=2"]).contains("a is requested twice, with the parameters `x=1` and `x=2`"));
+        assert!(said(&["a", "a x=2"]).contains("a is requested twice"));
+        assert_eq!(loaded(folder.path(), &["a x=1", "a x=1", "built-in"], None).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn module_in_updates_replaces_another() {
+        for (first, second) in [("kernel", "updates"), ("updates", "kernel")] {
+            let folder = tempfile::tempdir().unwrap();
+            for place in [first, second] {
+                fs::create_dir(folder.path().join(place)).unwrap();
+                fs::write(folder.path().join(place).join("a.ko"), about::example("")).unwrap();
+            }
+            fs::create_dir(folder.path().join("extra")).unwrap();
+            fs::write(folder.path().join("extra/a.ko"), about::example("")).unwrap();
+            let directory = Directory::open(folder.path()).unwrap();
+            assert_eq!(directory.inside(directory.file("a").unwrap()), Path::new("updates/a.ko"));
+            fs::remove_dir_all(folder.path().join("updates")).unwrap();
+            let directory = Directory::open(folder.path()).unwrap();
+            assert_eq!(directory.inside(directory.file("a").unwrap()), Path::new("extra/a.ko"));
+        }
     }
 
     /// The digest of the files is a part of a saved guest's key.

@@ -1,9 +1,9 @@
 //! Sends a guest its orders, as soon as it is ready, and again if they did not arrive.
 
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::spec::{Run, Start};
+use crate::frames::ToGuest;
 use crate::orders::{Orders, PING};
 use crate::shell::{Keyboard, Typed};
 
@@ -13,12 +13,12 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The orders of one guest.
 pub(super) struct Dispatch<'a> {
     run: &'a Run<'a>,
-    guest: Sender<Vec<u8>>,
+    guest: ToGuest,
     sent: Option<Instant>,
 }
 
 impl<'a> Dispatch<'a> {
-    pub(super) fn new(run: &'a Run<'a>, guest: Sender<Vec<u8>>) -> Self {
+    pub(super) fn new(run: &'a Run<'a>, guest: ToGuest) -> Self {
         Self { run, guest, sent: None }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Dispatch<'a> {
         let lost = self.sent.is_some_and(|sent| sent.elapsed() > AGAIN);
         let restored = self.sent.is_none() && matches!(self.run.start, Start::Restore(_));
         if !has_orders && (lost || restored) {
-            self.write(PING.to_vec());
+            self.guest.send(PING.to_vec());
         }
     }
 
@@ -39,23 +39,18 @@ impl<'a> Dispatch<'a> {
         }
         // Without random bytes or with a plan that is no JSON the guest would wait; its limit ends it.
         if let Ok(line) = Orders::now(self.run.plan, self.run.task).and_then(|orders| orders.line()) {
-            self.write(line);
+            self.guest.send(line);
         }
         self.sent = Some(Instant::now());
     }
 
     /// Answers a guest that waits after a test: whether it is to open a shell.
     pub(super) fn after_test(&self, shell: bool) {
-        self.write(Typed::Open(shell).line());
+        self.guest.send(Typed::Open(shell).line());
     }
 
     /// Starts to pass on the user's input.
     pub(super) fn keyboard(&self) -> Keyboard {
         Keyboard::start(self.guest.clone())
-    }
-
-    fn write(&self, bytes: Vec<u8>) {
-        // The thread behind it ends with QEMU, which the other direction reports.
-        let _ = self.guest.send(bytes);
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::wire::{Typed, Window};
+use crate::frames::ToGuest;
 
 /// Ctrl-], which ends the guest if it is typed three times within a second, as machinectl(1) does.
 const ESCAPE: u8 = 0x1d;
@@ -19,6 +19,8 @@ const TIMES: usize = 3;
 const WITHIN: Duration = Duration::from_secs(1);
 /// Input that is sent at once, in bytes: a guest's serial port is slow.
 const PIECE: usize = 1 << 10;
+/// Bytes on their way to a guest beyond which a file or a pipe is not read on. A person types less.
+const MOST_AHEAD: usize = 1 << 20;
 
 /// Returns the size of the terminal on stdin; `None` if stdin is not a terminal.
 pub(crate) fn window() -> Option<Window> {
@@ -45,7 +47,7 @@ struct Flags {
 
 impl Keyboard {
     /// Starts the thread, which sends lines for the guest to `guest`.
-    pub(crate) fn start(guest: Sender<Vec<u8>>) -> Self {
+    pub(crate) fn start(guest: ToGuest) -> Self {
         let before = if isatty(stdin()) { raw() } else { None };
         let flags = Arc::new(Flags::default());
         let own = Arc::clone(&flags);
@@ -85,7 +87,7 @@ fn raw() -> Option<Termios> {
     Some(before)
 }
 
-fn pass_on(guest: &Sender<Vec<u8>>, flags: &Flags, terminal: bool) {
+fn pass_on(guest: &ToGuest, flags: &Flags, terminal: bool) {
     let mut shown = window();
     let mut escapes = Escapes::default();
     // ATOMICS: a lone flag; pairs with the relaxed store in `drop`.
@@ -93,14 +95,18 @@ fn pass_on(guest: &Sender<Vec<u8>>, flags: &Flags, terminal: bool) {
         if terminal {
             let now = window();
             if let Some(new) = now.filter(|_| now != shown) {
-                let _ = guest.send(Typed::Window(new).line());
+                guest.send(Typed::Window(new).line());
                 shown = now;
             }
+        }
+        if !terminal && guest.ahead() > MOST_AHEAD {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
         }
         match ready().and_then(|ready| if ready { read().map(Some) } else { Ok(None) }) {
             Ok(None) => {}
             Ok(Some(bytes)) if bytes.is_empty() => {
-                let _ = guest.send(Typed::End.line());
+                guest.send(Typed::End.line());
                 return;
             }
             Ok(Some(bytes)) => {
@@ -109,11 +115,10 @@ fn pass_on(guest: &Sender<Vec<u8>>, flags: &Flags, terminal: bool) {
                     flags.escaped.store(true, Ordering::Relaxed);
                     return;
                 }
-                // The other end is gone if QEMU has ended; the other direction reports that.
-                let _ = guest.send(Typed::Bytes(bytes).line());
+                guest.send(Typed::Bytes(bytes).line());
             }
             Err(_) => {
-                let _ = guest.send(Typed::End.line());
+                guest.send(Typed::End.line());
                 return;
             }
         }
