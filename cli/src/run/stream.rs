@@ -252,8 +252,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         self.check_output(written)
     }
 
-    /// Prints what the programs have printed before they were detached. In the only trace of an old kernel, other programs
-    /// may print on.
+    /// Prints what the programs have printed before they were detached. In the only trace of an old kernel,
+    /// other programs may print on.
     fn finish_prints(&mut self) -> Result<(), CliError> {
         /// Number of reads of a mebibyte each: more than the trace of a machine with 128 CPUs holds.
         const MOST: usize = 256;

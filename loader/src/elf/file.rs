@@ -298,8 +298,8 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
 #[inline(never)]
 fn unread(Outside(part): Outside) -> Error {
     broken(format_args!(
-        "{part} cannot be read: it lies outside of the file or of its table, ends within an entry, has entries of another \
-         size, or is not the only one"
+        "{part} cannot be read: it lies outside of the file or of its table, ends within an entry, has entries of \
+         another size, or is not the only one"
     ))
 }
 

@@ -223,7 +223,8 @@ impl<'d> Tables<'d> {
         self.bytes(section).filter(|bytes| has_size && bytes.len().is_multiple_of(size))
     }
 
-    /// Returns the symbol table, or an empty one if the file has none. With several, relocations could mean any of them.
+    /// Returns the symbol table, or an empty one if the file has none. Several are refused: relocations could mean any
+    /// of them.
     pub(crate) fn symbols(&self) -> Result<Symbols<'d>, Outside> {
         self.find_symbols().ok_or(Outside("its symbol table"))
     }
