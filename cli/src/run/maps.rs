@@ -178,7 +178,8 @@ impl<'a> MapPrinter<'a> {
         }
         let zero = all - elements.len();
         let zeroes = if zero > 0 { format!(", and {zero} that are 0") } else { String::new() };
-        lines.push(format!("{head}: {} elements{zeroes}", elements.len()));
+        let number = elements.len();
+        lines.push(format!("{head}: {number} element{}{zeroes}", if number == 1 { "" } else { "s" }));
         for element in &elements {
             self.element(spec, element, stacks, lines);
         }

@@ -63,9 +63,9 @@ fn final_state_is_a_table() {
     for line in [
         ".bss: u64 calls = 1",
         ".data: enum colour favourite = GREEN",
-        "counts (HASH): 1 elements",
+        "counts (HASH): 1 element",
         &key,
-        "slots (ARRAY): 1 elements, and 7 that are 0",
+        "slots (ARRAY): 1 element, and 7 that are 0",
         "  2 = -7",
     ] {
         assert!(ran.ended.stdout.lines().any(|known| known == line), "{line}: {:?}", ran.ended);
