@@ -36,8 +36,9 @@
 //! # Requirements
 //!
 //! - Linux 5.5 or later. If an item needs a newer kernel, its documentation names the version.
-//! - 64-bit Linux: x86_64 or aarch64, and the crate builds for riscv64 and s390x. The tests run on x86_64. A build for
-//!   a 32-bit target stops with one error that gives the reason.
+//! - 64-bit Linux: x86_64 or aarch64, and the crate builds for riscv64 and s390x. Each change is tested on x86_64; on
+//!   aarch64 the tests have passed on an emulated Linux 6.12. A build for a 32-bit target stops with one error that
+//!   gives the reason.
 //! - Rust 1.88.
 //! - `CAP_BPF`, and `CAP_PERFMON` for tracing programs or `CAP_NET_ADMIN` for network programs. Before Linux 5.8,
 //!   `CAP_SYS_ADMIN` instead of `CAP_BPF` and `CAP_PERFMON`. Attaching a [`Uprobe`] also needs `CAP_SYS_ADMIN` since
