@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Command to examine: trace (default), run, peek or vm
     ///
     /// trace: traces getaddrinfo by one of the transports
-    /// run: loads objects. What only some objects need is a note
+    /// run: loads objects. A part that only some objects need is a note
     /// peek: lists the rings of other processes, and maps them
     /// vm: runs tests in virtual machines (the command cutaway-vm)
     #[arg(long = "for", value_enum, value_name = "COMMAND", default_value = "trace")]

@@ -10,9 +10,9 @@
 //!     summary.rs       the report in a few lines
 //! ```
 //!
-//! Without --verify nothing is loaded and no privileges are needed: a *dry run* links the programs against the running kernel's types or
-//! those of a file. A result that cannot be found here is reported as unknown or with the reason, beside the others. An
-//! object for machines of the other byte order is described without a dry run.
+//! Without --verify nothing is loaded and no privileges are needed: a *dry run* links the programs against the running
+//! kernel's types or those of a file. A result that cannot be found here is reported as unknown or with the reason,
+//! beside the others. An object for machines of the other byte order is described without a dry run.
 
 mod aya_obj;
 mod listing;

@@ -17,12 +17,14 @@
 //! the slot of a perf event array: the kernel refuses a slot whose event counts on another CPU
 //! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
 
+mod code;
 mod registers;
 
 use std::collections::HashSet;
 
-use cutaway::{FunctionSpec, Helper, Instruction, Object, instruction::opcode};
+use cutaway::{Helper, Instruction, Object, instruction::opcode};
 
+pub(crate) use self::code::Code;
 use self::registers::{RegValue, Registers, helper};
 
 /// A call that submits a record, or reserves one.
@@ -71,27 +73,6 @@ pub(crate) struct SubmitSites {
     pub(super) no_wakeups: Vec<NoWakeup>,
     /// The constant slots of perf event arrays that programs use, each with the array's name.
     slots: Vec<(String, u32)>,
-}
-
-/// The code of a function of an object, or of a loaded program.
-#[derive(Debug)]
-pub(crate) struct Code {
-    /// Its instruction slots of 8 bytes.
-    pub(crate) instructions: Vec<Instruction>,
-    /// The slots that load the address of a map or of data, and its name.
-    pub(crate) symbols: Vec<(usize, String)>,
-    /// The first slot of each line of source, in ascending order, and the line's text.
-    pub(crate) lines: Vec<(usize, String)>,
-}
-
-impl From<&FunctionSpec> for Code {
-    fn from(function: &FunctionSpec) -> Self {
-        Self {
-            instructions: function.instructions.clone(),
-            symbols: function.references.iter().map(|symbol| (symbol.slot, symbol.name.clone())).collect(),
-            lines: function.lines.iter().map(|line| (line.slot, line.text.to_string())).collect(),
-        }
-    }
 }
 
 impl SubmitSites {

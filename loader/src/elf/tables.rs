@@ -162,7 +162,8 @@ impl<'d> Tables<'d> {
         let (sections, names) = Self::find_sections(data, header, order).ok_or(Unreadable::Sections)?;
         let mut tables = Self { data, order, kind, machine, sections, names: &[] };
         if !sections.is_empty() {
-            // Index 0 says that there are no names. The header there has numbers, which are no place of names.
+            // Index 0 says that there are no names. The header there has the numbers that are too large for the file's
+            // header.
             let names = Some(names).filter(|names| *names != 0).and_then(|names| tables.section(names));
             let names = names.ok_or(Unreadable::Sections)?;
             tables.names = tables.bytes(&names).ok_or(Unreadable::Sections)?;

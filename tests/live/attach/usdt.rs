@@ -35,7 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// The reason why a test of x86's syntax does not run elsewhere.
+/// Returns the reason why a test of x86's syntax does not run elsewhere.
 fn x86() -> Option<String> {
     let why = "is for x86-64: on other machines an argument names no variable";
     (!cfg!(target_arch = "x86_64")).then(|| why.to_owned())

@@ -26,8 +26,8 @@ impl Waiting {
         Self::start_copy("/proc/self/exe")
     }
 
-    /// Starts a copy of this binary, and waits until execve(2) is done. The kernel resumes the parent of vfork(2) before
-    /// it gives the child its own address space: a probe of "the child" would be one of the parent until then.
+    /// Starts a copy of this binary, and waits until execve(2) is done. The kernel resumes the parent of vfork(2)
+    /// before it gives the child its own address space: a probe of "the child" would be one of the parent until then.
     pub(crate) fn start_copy(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.arg(WAIT).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -200,7 +200,11 @@ fn under_load(mut owner: Owner) {
         }
     }
     // An emulator runs its CPUs in turn: the owner has often read all records when an observer runs.
-    assert!(seen > 20, "only {seen} records were seen in {} snapshots", snapshots.len());
+    assert!(
+        seen > if cfg!(target_arch = "x86_64") { 100 } else { 20 },
+        "only {seen} records were seen in {} snapshots",
+        snapshots.len()
+    );
     assert!(lines.stdout.lines().count() > 50, "{}", lines.stdout);
     assert!(drawn.stdout.contains("page 1"), "{}", drawn.stdout);
 }

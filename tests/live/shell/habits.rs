@@ -1,4 +1,5 @@
-//! What all commands share: `help COMMAND`, colors, units of durations and sizes, and the common sections of the manual.
+//! Options and pages that all commands share: `help COMMAND`, colors, units of durations and sizes, and the common
+//! sections of the manual.
 
 use std::io::Read;
 

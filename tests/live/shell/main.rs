@@ -1,5 +1,5 @@
-//! The command's completion scripts and man pages, and what all commands share. Each script is tested with the program that it is for; without that program
-//! the test is ignored.
+//! The command's completion scripts and man pages, and the options that all commands share. Each script is tested with
+//! the program that it is for; without that program the test is ignored.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/binary.rs"]

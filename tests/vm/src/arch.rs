@@ -199,7 +199,7 @@ impl Arch {
         }
     }
 
-    /// Returns an error if a file is an executable for another architecture. A directory is none.
+    /// Returns an error if a file is an executable for another architecture. A directory is accepted.
     pub(crate) fn check(self, path: &Path) -> Result<()> {
         if !path.is_file() {
             return Ok(());

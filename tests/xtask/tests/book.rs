@@ -9,7 +9,10 @@ mod requirements;
 #[expect(dead_code, reason = "others mount more")]
 mod own_mounts;
 
-use std::{process::Command, sync::Arc};
+use std::{
+    process::Command,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use xtask::book::{self, Block, PAGES, Workshop};
@@ -30,6 +33,9 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
+/// Held while the command of a block runs: for writing, if no other one may run at the same time.
+static TURN: RwLock<()> = RwLock::new(());
+
 fn every_link(page: &str) -> Result<(), Failed> {
     let broken = book::broken_links(page)?;
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
@@ -44,6 +50,13 @@ fn blocks() -> Result<Vec<Trial>, String> {
         trials.push(Trial::ignorable_test(block.name(), move || {
             if let Some(why) = block.runs_as_root().and_then(|root| obstacle(root, &block)) {
                 return Ok(Completion::ignored_with(why));
+            }
+            // `run --built-in` counts the calls of all processes, those of other blocks too.
+            let (_alone, _with_others);
+            if block.text().contains("run --built-in") {
+                _alone = TURN.write().unwrap_or_else(PoisonError::into_inner);
+            } else {
+                _with_others = TURN.read().unwrap_or_else(PoisonError::into_inner);
             }
             let workshop = workshop.get_or_init(Workshop::open).as_ref().map_err(String::clone)?;
             match workshop.differs(&block)? {

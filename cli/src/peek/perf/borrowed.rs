@@ -4,6 +4,8 @@
 //! are found by process: each of its perf events that runs no program is borrowed, and those with a buffer are mapped.
 //! Events that share a buffer (`PERF_EVENT_IOC_SET_OUTPUT`) are recognized by the memory that they share.
 
+use std::{fs, io};
+
 use cutaway::{
     perf_reader::Peek,
     system::{self, FdKind, FdOwner, OpenFds},
@@ -89,7 +91,12 @@ pub(crate) fn gauges(pids: &[u32], holders: &OpenFds) -> Vec<Gauge> {
         Gauge::unknown(format!("perf event of {} ({}), fd {}", one_line(&holder.comm), holder.pid, holder.fd), &why)
     };
     let known = buffers.iter().map(|buffer| show::gauge(&buffer.snapshot(0)));
-    known.chain(refused.into_iter().map(unknown)).collect()
+    // A process may have closed its buffer since the list was made, or have ended.
+    let open = |(holder, _): &(FdOwner, String)| {
+        fs::symlink_metadata(format!("/proc/{}/fd/{}", holder.pid, holder.fd))
+            .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+    };
+    known.chain(refused.into_iter().filter(open).map(unknown)).collect()
 }
 
 impl Buffer {

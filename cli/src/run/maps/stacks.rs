@@ -103,8 +103,8 @@ pub(super) fn addresses(stack: &[u8], build_ids: bool) -> Vec<Address> {
     entries.iter().map_while(entry).collect()
 }
 
-/// Returns the members of a value whose name says that they are ids of stacks. A negative id is an error: the program got
-/// it from `bpf_get_stackid` in place of a stack.
+/// Returns the members of a value whose name says that they are ids of stacks. A negative id is an error: the program
+/// got it from `bpf_get_stackid` in place of a stack.
 pub(super) fn references(value: &Value<'_>) -> Vec<(String, Result<u32, Errno>)> {
     let Value::Struct(fields) = value else { return Vec::new() };
     let reference = |(name, value): &(std::borrow::Cow<'_, str>, Value<'_>)| {

@@ -218,7 +218,7 @@ fn remove_stale(tracefs: &OwnedFd) {
     }
 }
 
-/// Returns the process id in the name of an instance; `None` if it is none of this command.
+/// Returns the process id in the name of an instance; `None` if another program made it.
 fn owner(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?;
     let (pid, number) = rest.split_once('-').unwrap_or((rest, "0"));

@@ -2,7 +2,7 @@
 
 use cutaway::{Helper, Instruction, instruction::opcode};
 
-use super::Code;
+use super::code::Code;
 
 /// The value of a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! What guests of one architecture need besides the tests: process 1, and for another architecture than this machine's
-//! the C library and a few programs.
+//! Files that guests of one architecture need besides the tests: process 1, and for another architecture than this
+//! machine's the C library and a few programs.
 
 mod init;
 mod sysroot;

@@ -334,7 +334,7 @@ mod tests {
         assert!(own.contains("\nUsage: cutaway-vm compat [OPTIONS] <OBJECT>...\n"), "{own}");
         let action = parse("cutaway-vm compat --kernel 6.1 a.o").unwrap().action;
         assert!(matches!(action, Some(Action::Compat(_))), "{action:?}");
-        // An option before it would be read by nobody.
+        // Nothing would read an option before it.
         assert!(parse("cutaway-vm --kernel 6.1 compat a.o").is_err());
     }
 }

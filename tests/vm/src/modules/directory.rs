@@ -22,8 +22,8 @@ impl Directory {
     /// Lists a directory and those below it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-        // Of two modules with one name, depmod(8) takes that in `updates`. Of others, the first path: the order of a
-        // directory's entries must not decide.
+        // If two modules have one name, depmod(8) takes the one in `updates`. Elsewhere the first path is taken: the
+        // order of a directory's entries must not decide.
         let rank = |file: &Path| {
             let inside = file.strip_prefix(path).unwrap_or(file).to_path_buf();
             (!inside.starts_with("updates"), inside)

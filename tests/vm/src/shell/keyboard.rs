@@ -19,7 +19,7 @@ const TIMES: usize = 3;
 const WITHIN: Duration = Duration::from_secs(1);
 /// Input that is sent at once, in bytes: a guest's serial port is slow.
 const PIECE: usize = 1 << 10;
-/// Bytes on their way to a guest beyond which a file or a pipe is not read on. A person types less.
+/// Bytes sent and not yet taken by the guest, beyond which a file or a pipe is not read on. A person types less.
 const MOST_AHEAD: usize = 1 << 20;
 
 /// Returns the size of the terminal on stdin; `None` if stdin is not a terminal.
