@@ -86,6 +86,8 @@ const SUITE: &[&str] = &[
     "--module=sch_ingress",
     "--module=cls_bpf",
     "--module=overlay",
+    // The files of all tests and what tests leave in /tmp take more than half of the default.
+    "--memory=768",
     "--env=PROPTEST_CASES=16",
     // A guest under emulation uses one CPU; every test machine has two.
     "--guests=2",
@@ -110,7 +112,13 @@ fn suite(arch: &str) -> Vec<String> {
         eprintln!("xtask: {musl} is not on this machine (package musl): every_c_library_in_use_is_traced is skipped");
         "--skip=every_c_library_in_use_is_traced".to_owned()
     };
-    ON_THE_HOST.iter().chain(SUITE).map(|&word| word.to_owned()).chain([musl]).collect()
+    let bpftool = if arch == OWN && tools::works("bpftool", &["version"]) {
+        vec!["--bring=bpftool".to_owned()]
+    } else {
+        eprintln!("xtask: bpftool for {arch} is not on this machine: what it finds of a kernel is not compared");
+        ["types", "helpers"].map(|what| format!("--skip={what}_are_those_of_bpftool")).to_vec()
+    };
+    ON_THE_HOST.iter().chain(SUITE).map(|&word| word.to_owned()).chain([musl]).chain(bpftool).collect()
 }
 
 /// Returns the architecture that the VM command's arguments name: the last one, if there are several.
