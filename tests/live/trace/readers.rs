@@ -50,8 +50,8 @@ fn loading(transport: Transport, reader: &str) -> Vec<Value> {
         arguments.retain(|name, value| !is_address(value) && name != "target_fd");
     }
     let mut calls: Vec<Value> = calls.into_iter().map(|mut call| call["arguments"].take()).collect();
-    // Before 5.11 maps count as locked memory. A map of a process that has just ended may still count, so a call is made
-    // again.
+    // Before 5.11 maps count as locked memory. A map of a process that has just ended may still count, so a call is
+    // made again.
     calls.dedup();
     calls
 }
