@@ -10,6 +10,11 @@ pub(crate) fn display_width(text: &str) -> usize {
     text.width()
 }
 
+/// Returns a number of things: `1 relocation`, `2 relocations`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Pads `text` with spaces on its right, up to `width` columns.
 pub(crate) fn left(text: &str, width: usize) -> String {
     let mut padded = text.to_owned();

@@ -9,6 +9,7 @@ use clap_mangen::Man as Page;
 use crate::{
     error::{CliError, listed},
     output_file::{self, OutputFile, Refused},
+    peek::WATCH_KEYS,
     terminal,
 };
 
@@ -109,22 +110,10 @@ fn documented(whole: &Command) -> impl Iterator<Item = &Command> {
     whole.get_subcommands().filter(|command| command.get_name() != "help")
 }
 
-/// The keys of `peek --watch`: the names, and what they do.
-const KEYS: [(&str, &str); 8] = [
-    ("q, Esc, Ctrl-C", "quit"),
-    ("p, Space", "pause, and continue"),
-    ("s, Enter", "take one snapshot"),
-    ("d", "show or hide the picture"),
-    ("x", "show payloads as bytes, or decoded"),
-    ("+, -", "take samples more or less often"),
-    ("Up, Down, PgUp, PgDn, Home", "scroll the records"),
-    ("Tab, Right; Shift-Tab, Left", "show the next or the previous CPU's perf buffer"),
-];
-
 /// Formats the keys as a section of a page.
 fn keys() -> String {
     let key = |(keys, meaning): &(&str, &str)| format!(".TP\n{}\n{meaning}\n", keys.replace('-', "\\-"));
-    format!(".SH KEYS\nWith \\-\\-watch, on a terminal:\n{}", KEYS.iter().map(key).collect::<String>())
+    format!(".SH KEYS\nWith \\-\\-watch, on a terminal:\n{}", WATCH_KEYS.iter().map(key).collect::<String>())
 }
 
 /// Returns the title of a page: `cutaway` or `cutaway-trace`.

@@ -48,6 +48,7 @@ use cutaway::{MapType, system};
 
 pub(crate) use self::{
     args::Arguments,
+    keys::WATCH_KEYS,
     ring::{Mode, Snapshot},
 };
 use self::{

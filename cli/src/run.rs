@@ -58,14 +58,6 @@ mod tick;
 mod timestamps;
 mod type_candidates;
 mod type_choice;
-
-/// The search for the type of a record, which `cutaway peek` uses too.
-pub(crate) use self::{
-    record_type::Records,
-    submit_sites::{Code, SubmitSites},
-    type_candidates::{Candidates, MapTypes},
-    type_choice::{Basis, Choice},
-};
 mod variables;
 mod verifier_log;
 
@@ -86,6 +78,7 @@ pub(crate) use self::{
     program_args::{ProgramArgs, TokenChoice},
     skipped::Skipped,
 };
+// The search for the type of a record, which `cutaway peek` uses too.
 use self::{
     arguments::Format,
     buffers::Source,
@@ -95,6 +88,12 @@ use self::{
     selection::Selection,
     stream::{Extras, Stream},
     verifier_log::VerifierLog,
+};
+pub(crate) use self::{
+    record_type::Records,
+    submit_sites::{Code, SubmitSites},
+    type_candidates::{Candidates, MapTypes},
+    type_choice::{Basis, Choice},
 };
 use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
 

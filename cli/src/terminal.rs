@@ -17,8 +17,8 @@ use crate::{
     outlet,
 };
 
-/// Default width in columns.
-const WIDTH: usize = 80;
+/// Width in columns of running text, and of a terminal whose width is unknown.
+pub(crate) const WIDTH: usize = 80;
 
 /// Returns the width of stdout in columns: COLUMNS, or that of the terminal, or 80.
 pub(crate) fn width() -> usize {

@@ -45,7 +45,7 @@ use log::{info, warn};
 
 pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
 use self::{
-    args::{DEFAULT_BUFFER, DEFAULT_READER, SummaryArg},
+    args::{DEFAULT_BUFFER, DEFAULT_READER, SummaryArg, TransportArg},
     draw_then_read::Drawn,
     follow::Following,
     libraries::{Libraries, Names},
@@ -207,6 +207,11 @@ pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
     let loaded = built_in::read(transport, &Filter::default(), DEFAULT_READER)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
     Libraries::named(&loaded, LIBRARY, None, None).map(drop)
+}
+
+/// Returns the transport that `trace` chooses on this kernel.
+pub(crate) fn chosen_transport() -> Transport {
+    TransportArg::Auto.choose(features::ring_buffer)
 }
 
 /// Loads the programs for this transport, without attaching them.

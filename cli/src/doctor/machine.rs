@@ -98,8 +98,13 @@ fn kernel_btf() -> Finding {
     }
 }
 
+/// Returns whether the kernel has a source of perf events, by the file in sysfs.
+pub(super) fn has_event_source(name: &str) -> bool {
+    Path::new("/sys/bus/event_source/devices").join(name).join("type").exists()
+}
+
 fn uprobes() -> Finding {
-    if Path::new("/sys/bus/event_source/devices/uprobe/type").exists() {
+    if has_event_source("uprobe") {
         Finding::ok("uprobes", "yes")
     } else {
         Finding::no(

@@ -1,14 +1,11 @@
 //! Checks of `run`: which programs can be attached, and whether an object can be loaded.
 
-use std::path::Path;
-
+use super::{finding::Finding, machine, transports::failed};
+use crate::trace;
 use cutaway::{
     ProgramType,
     features::{self, Support},
 };
-use cutaway_programs::getaddrinfo::Transport;
-
-use super::{finding::Finding, transports::failed};
 
 /// Reports the kinds of programs that can be attached. None of them is needed by each object.
 pub(super) fn attachable() -> Vec<Finding> {
@@ -30,11 +27,7 @@ pub(super) fn attachable() -> Vec<Finding> {
 /// Reports whether an object can be loaded: the built-in one, with a ring buffer if the kernel has them.
 pub(super) fn loadable() -> Vec<Finding> {
     const CHECK: &str = "load an object";
-    let transport = match features::ring_buffer() {
-        Support::Needs(_) | Support::No => Transport::PerfHeap,
-        _ => Transport::Ring,
-    };
-    vec![match crate::trace::try_load(transport) {
+    vec![match trace::try_load(trace::chosen_transport()) {
         Ok(()) => Finding::ok(CHECK, "creates maps, and the verifier accepts programs"),
         Err(failure) => failed(CHECK, &failure, Finding::no),
     }]
@@ -50,9 +43,9 @@ fn kind(check: &'static str, support: Support) -> Finding {
     Finding::note(check, support.to_string(), advice)
 }
 
-/// Reports a source of perf events, by the file that the kernel's source creates in sysfs.
+/// Reports a source of perf events.
 fn perf_event(check: &'static str, source: &str, option: &str) -> Finding {
-    if Path::new(&format!("/sys/bus/event_source/devices/{source}/type")).exists() {
+    if machine::has_event_source(source) {
         return Finding::ok(check, "yes");
     }
     let advice = format!("`run` skips such programs; they need {option}, and sysfs mounted on /sys");

@@ -1,6 +1,5 @@
 //! Checks each transport: loads it, opens its buffer, attaches its programs and detaches them.
 
-use cutaway::features::{self, Support};
 use cutaway_programs::getaddrinfo::Transport;
 
 use super::finding::Finding;
@@ -9,10 +8,7 @@ use crate::error::CliError;
 /// Checks all transports. Where `trace` works by the transport that it chooses, another one is not needed.
 pub(super) fn findings() -> Vec<Finding> {
     let tried = Transport::ALL.map(|transport| (transport, crate::trace::try_transport(transport)));
-    let chosen = match features::ring_buffer() {
-        Support::Needs(_) | Support::No => Transport::PerfHeap,
-        _ => Transport::Ring,
-    };
+    let chosen = crate::trace::chosen_transport();
     let works = tried.iter().any(|(transport, result)| *transport == chosen && result.is_ok());
     let finding = |(transport, result): &(Transport, Result<(), CliError>)| {
         let check = match transport {

@@ -22,9 +22,8 @@ pub(super) struct Requirements {
     examine: bool,
 }
 
-/// Returns the requirements of the object. Only the programs in `chosen` count; if it is empty, those that
-/// loading takes by default. Without
-/// `examine`, the machine is not examined and nothing is missing.
+/// Returns the requirements of the object. Only the programs in `chosen` count; if it is empty, those that loading
+/// takes by default. Without `examine`, the machine is not examined and nothing is missing.
 pub(super) fn of(object: &Object, chosen: &[String], examine: bool) -> Requirements {
     let mut found = Requirements { examine, ..Requirements::default() };
     // A program that is loaded only on request counts if it is chosen.

@@ -9,12 +9,9 @@ use super::{
     verify,
 };
 use crate::{
-    columns::{display_width, left, wrapped},
-    terminal::one_line,
+    columns::{counted, display_width, left, wrapped},
+    terminal::{WIDTH, one_line},
 };
-
-/// Columns of running text.
-const WIDTH: usize = 80;
 
 /// Writes one line. Newlines are escaped: a name in a hostile object may contain one.
 macro_rules! line {
@@ -89,11 +86,6 @@ fn write_sections(to: &mut String, sections: &[Section]) -> fmt::Result {
             vec![section.name.clone(), size, slots, relocations]
         }),
     )
-}
-
-/// Returns a number of things: `1 relocation`, `2 relocations`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn write_variables(to: &mut String, variables: &[Variable]) -> fmt::Result {

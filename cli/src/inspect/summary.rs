@@ -11,10 +11,10 @@ use super::{
     report::{Program, Report},
     verify,
 };
-use crate::{columns::wrapped, terminal::one_line};
-
-/// Columns of running text.
-const WIDTH: usize = 80;
+use crate::{
+    columns::wrapped,
+    terminal::{WIDTH, one_line},
+};
 
 /// The summary. Its fields are those of the JSON.
 #[derive(Debug, Serialize)]

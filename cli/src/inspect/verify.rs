@@ -7,10 +7,13 @@ use std::fmt::{self, Write as _};
 use cutaway::{Error, FailedProgram, LoadOptions, Loaded, LogLevel, Object, Pinning, Program};
 use serde::Serialize;
 
-use crate::{columns::wrapped, error::CliError, terminal::one_line};
+use crate::{
+    columns::wrapped,
+    error::CliError,
+    terminal::{WIDTH, one_line},
+};
 
-/// Columns of running text, and its indent.
-const WIDTH: usize = 80;
+/// The indent of running text.
 const INDENT: &str = "    ";
 
 /// The verdict on one program. Its fields are those of the JSON.

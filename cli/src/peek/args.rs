@@ -6,7 +6,7 @@ use clap::Args;
 use cutaway_programs::getaddrinfo::HostGlob;
 
 use super::names::comm;
-use crate::args::{Format, seconds};
+use crate::args::{Format, duration};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,11 +85,11 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "from")]
     pub(super) watch: bool,
 
-    /// Seconds between --watch snapshots
+    /// Time between --watch snapshots
     ///
-    /// Fractions are allowed.
+    /// 1s, 100ms; without a unit, in seconds. Fractions are allowed.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = seconds)]
+    #[arg(long, value_name = "DURATION", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = duration)]
     pub(super) interval: Duration,
 
     /// Exit after N snapshots of --watch

@@ -39,6 +39,25 @@ pub(crate) enum Key {
     ById,
 }
 
+/// The keys for the manual: their names, and what they do.
+pub(crate) const WATCH_KEYS: [(&str, &str); 12] = [
+    ("q, Esc, Ctrl-C", "quit"),
+    ("p, Space", "pause, and continue"),
+    ("s, Enter", "take one snapshot"),
+    ("+, -", "take samples more or less often"),
+    ("Up, Down, PgUp, PgDn, Home", "scroll the records, or the list"),
+    ("<, >", "scroll the contents of records to the sides"),
+    (
+        "Tab, Right; Shift-Tab, Left",
+        "show the next or the previous perf buffer; scroll to the sides if there is one buffer",
+    ),
+    ("d", "show or hide the picture of a buffer"),
+    ("x", "show payloads as bytes, or decoded"),
+    ("f", "sort the list by fill"),
+    ("r", "sort the list by rate"),
+    ("i", "sort the list by id"),
+];
+
 /// Waits for keys for at most `timeout`, and returns those that came.
 pub(crate) fn pressed(stdin: &Stdin, timeout: Duration) -> io::Result<Vec<Key>> {
     let mut fds = [PollFd::new(stdin, PollFlags::IN)];
@@ -104,6 +123,56 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_the_manual_have_an_effect() {
+        let sent = |name: &str| {
+            match name {
+                "Esc" => "\x1b",
+                "Ctrl-C" => "\x03",
+                "Space" => " ",
+                "Enter" => "\r",
+                "Up" => "\x1b[A",
+                "Down" => "\x1b[B",
+                "Right" => "\x1b[C",
+                "Left" => "\x1b[D",
+                "Home" => "\x1b[H",
+                "PgUp" => "\x1b[5~",
+                "PgDn" => "\x1b[6~",
+                "Tab" => "\t",
+                "Shift-Tab" => "\x1b[Z",
+                letter => letter,
+            }
+            .to_owned()
+        };
+        let names = WATCH_KEYS.iter().flat_map(|(names, _)| names.split([',', ';']).map(str::trim));
+        let named: Vec<Key> = names.flat_map(|name| keys(sent(name).as_bytes())).collect();
+        let all = [
+            (Key::Quit, 3),
+            (Key::Pause, 2),
+            (Key::OneSnapshot, 2),
+            (Key::Picture, 1),
+            (Key::Bytes, 1),
+            (Key::Faster, 1),
+            (Key::Slower, 1),
+            (Key::Up, 1),
+            (Key::Down, 1),
+            (Key::PageUp, 1),
+            (Key::PageDown, 1),
+            (Key::Home, 1),
+            (Key::Next, 2),
+            (Key::Previous, 2),
+            (Key::Left, 1),
+            (Key::Right, 1),
+            (Key::ByFill, 1),
+            (Key::ByRate, 1),
+            (Key::ById, 1),
+        ];
+        for (key, times) in all {
+            assert_eq!(named.iter().filter(|&&found| found == key).count(), times, "{key:?}");
+        }
+        assert_eq!(named.len(), all.iter().map(|(_, times)| times).sum::<usize>());
+    }
 
     #[test]
     fn unknown_sequences_are_skipped() {

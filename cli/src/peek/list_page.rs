@@ -8,7 +8,10 @@ use super::{
     screen::Page,
     view::View,
 };
-use crate::{columns::cut, error::CliError};
+use crate::{
+    columns::{counted, cut},
+    error::CliError,
+};
 
 /// The list, its order, and the view settings.
 pub(super) struct ListPage {
@@ -28,8 +31,7 @@ impl ListPage {
             Order::Rate => "rate",
             Order::Id => "id",
         };
-        let count = self.live.count();
-        format!("{count} buffer{} by {by}", if count == 1 { "" } else { "s" })
+        format!("{} by {by}", counted(self.live.count() as u64, "buffer"))
     }
 }
 

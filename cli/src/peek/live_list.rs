@@ -4,11 +4,7 @@
 //! A snapshot opens every map anew and keeps none: an fd or a mapping of this process would keep a ring alive after its
 //! last user has gone, and the list would never lose a row.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BTreeMap,
-    time::Instant,
-};
+use std::{cmp::Ordering, collections::BTreeMap, time::Instant};
 
 use cutaway_programs::getaddrinfo::HostGlob;
 use cutaway_sys::clock;
@@ -104,26 +100,11 @@ impl LiveList {
     }
 }
 
+/// Compares two values for a descending order with unknown ones last.
 fn descending(one: Option<f64>, other: Option<f64>) -> Ordering {
-    let key = |value: Option<f64>| (value.is_none(), Reverse(Total(value.unwrap_or_default())));
-    key(one).cmp(&key(other))
-}
-
-/// A number in its total order.
-#[derive(PartialEq)]
-struct Total(f64);
-
-impl Eq for Total {}
-
-impl PartialOrd for Total {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Total {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
+    match (one, other) {
+        (Some(one), Some(other)) => other.total_cmp(&one),
+        _ => one.is_none().cmp(&other.is_none()),
     }
 }
 

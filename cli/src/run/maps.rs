@@ -42,7 +42,7 @@ use super::{
     Format,
     output::{read, spaced, text},
 };
-use crate::{decode, error::CliError, terminal};
+use crate::{columns::counted, decode, error::CliError, terminal};
 
 /// Prints maps.
 pub(super) struct MapPrinter<'a> {
@@ -178,8 +178,7 @@ impl<'a> MapPrinter<'a> {
         }
         let zero = all - elements.len();
         let zeroes = if zero > 0 { format!(", and {zero} that are 0") } else { String::new() };
-        let number = elements.len();
-        lines.push(format!("{head}: {number} element{}{zeroes}", if number == 1 { "" } else { "s" }));
+        lines.push(format!("{head}: {}{zeroes}", counted(elements.len() as u64, "element")));
         for element in &elements {
             self.element(spec, element, stacks, lines);
         }
@@ -268,7 +267,8 @@ impl<'a> MapPrinter<'a> {
         if self.format == Format::Table {
             let referred = all.iter().filter(|(id, _)| stacks.is_referred(*id)).count();
             let above = if referred > 0 { format!(", {referred} of them printed above") } else { String::new() };
-            lines.push(format!("{} ({}): {} stacks{above}", spec.name, spec.map_type, all.len()));
+            let count = counted(all.len() as u64, "stack");
+            lines.push(format!("{} ({}): {count}{above}", spec.name, spec.map_type));
         }
         for (id, bytes) in &all {
             let addresses = stacks::addresses(bytes, build_ids);

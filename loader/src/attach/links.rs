@@ -134,3 +134,36 @@ impl FromIterator<Link> for Links {
         Self { links: links.into_iter().collect(), skipped: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, sync::Condvar, time::Duration};
+
+    use super::super::detach::Detach;
+    use super::*;
+
+    /// Takes until two of its kind are dropped at the same time, or half a minute.
+    #[derive(Debug)]
+    struct Waits(Arc<(Mutex<u32>, Condvar)>);
+
+    impl Detach for Waits {}
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let (count, changed) = &*self.0;
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            changed.notify_all();
+            let both = changed.wait_timeout_while(count, Duration::from_secs(30), |count| *count < 2).unwrap();
+            assert!(!both.1.timed_out(), "the other link is not dropped meanwhile");
+        }
+    }
+
+    #[test]
+    fn links_are_dropped_at_the_same_time() {
+        let met = Arc::new((Mutex::new(0), Condvar::new()));
+        let link = || Link::map_by_call("a map", Waits(Arc::clone(&met)));
+        [link(), link()].into_iter().collect::<Links>().detach_together();
+        assert_eq!(*met.0.lock().unwrap(), 2);
+    }
+}

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use log::{debug, warn};
 
-use cutaway_sys::AttachType;
+use cutaway_sys::{AttachType, errno::ENOTSUPP};
 
 use super::{Link, detach::Detach};
 use crate::{Error, Map, sys::link};
@@ -38,7 +38,9 @@ impl Map {
                 Some(libc::EEXIST) => plain.advise("one of that name is already registered"),
                 Some(libc::EBUSY) => plain.advise("it is already registered, or is just being unregistered"),
                 Some(libc::EINVAL) => plain.advise("does it lack a function or a value that the kernel needs?"),
-                Some(524 | libc::EOPNOTSUPP) => plain.advise("the kernel runs struct_ops of this kind only in tests"),
+                Some(ENOTSUPP | libc::EOPNOTSUPP) => {
+                    plain.advise("the kernel runs struct_ops of this kind only in tests")
+                }
                 _ => plain,
             }
         };

@@ -192,8 +192,10 @@ impl File<'_> {
         let mut kept = 0;
         let mut keep = |section: &SectionHeader, target: &Section| {
             kept += section.size;
-            let why = || broken(format_args!("the relocations of section `{}` overlap others", target.name));
-            if kept > self.size { Err(why()) } else { Ok(()) }
+            if kept <= self.size {
+                return Ok(());
+            }
+            Err(broken(format_args!("the relocations of section `{}` overlap others", target.name)))
         };
         for section in self.tables.sections() {
             let changed = section.info as usize;

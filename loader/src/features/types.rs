@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use cutaway_sys::{AttachType, Instruction, MapFlags, memory::page_size};
+use cutaway_sys::{AttachType, Instruction, MapFlags, errno::ENOTSUPP, memory::page_size};
 
 use super::{
     btf,
@@ -15,15 +15,11 @@ use crate::{
     MapType, ProgramType,
     sys::{
         attr::MapCreate,
-        bpf::{self, BtfTarget},
+        bpf::{self, BtfTarget, SLEEPABLE},
     },
     token::Tokens,
 };
 
-/// `ENOTSUPP` of `include/linux/errno.h`, which has no number in user space.
-const ENOTSUPP: i32 = 524;
-/// `BPF_F_SLEEPABLE`
-const SLEEPABLE: u32 = 1 << 4;
 /// The id of a type of the kernel's BTF that is no function. Programs that need a target get it.
 const NO_FUNCTION: u32 = 1;
 /// The verifier's log of a program of two instructions is shorter.

@@ -14,12 +14,10 @@ use crate::{
     features::{self, Support},
     link::Linked,
     object::ProgramSpec,
-    sys::bpf::{self, BtfTarget, Info},
+    sys::bpf::{self, BtfTarget, Info, SLEEPABLE},
     token::Tokens,
 };
 
-/// `BPF_F_SLEEPABLE`
-const SLEEPABLE: u32 = 1 << 4;
 /// `BPF_F_XDP_HAS_FRAGS`
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 

@@ -5,6 +5,8 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
+use cutaway_sys::errno::ENOTSUPP;
+
 use crate::{Error, Pod, Program, ProgramType, object::bytes_of, sys::run};
 
 /// The input of a test run. Linux 4.12; with a context 5.2, programs of the type `syscall` 5.14.
@@ -159,7 +161,7 @@ impl Program {
                 Some(libc::EINTR) => plain
                     .advise("signals interrupted it ten times: repeat less often in one call, or block the signals"),
                 Some(libc::ENOSPC) => plain.advise("the program has extended the packet by more than 64 KiB"),
-                Some(524) => plain.advise("the kernel cannot run programs of this type without an event"),
+                Some(ENOTSUPP) => plain.advise("the kernel cannot run programs of this type without an event"),
                 _ => plain,
             }
         })

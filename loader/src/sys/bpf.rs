@@ -329,6 +329,9 @@ pub(crate) fn btf_load(btf: &[u8], token: Option<BorrowedFd<'_>>, log: &mut [u8]
     unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
 }
 
+/// `BPF_F_SLEEPABLE`
+pub(crate) const SLEEPABLE: u32 = 1 << 4;
+
 /// The arguments of `BPF_PROG_LOAD`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
