@@ -18,12 +18,15 @@ mod draw;
 mod error;
 mod inspect;
 mod manual;
+mod moment;
 mod object_arg;
 mod object_reader;
 mod outlet;
 mod output_file;
 mod pattern;
 mod peek;
+mod recorder;
+mod replay;
 mod run;
 mod signals;
 mod terminal;
@@ -113,6 +116,12 @@ enum Command {
     /// readers. Run it as root.
     #[command(verbatim_doc_comment)]
     Peek(peek::Arguments),
+    /// Show a recording of trace, run or peek again
+    ///
+    /// Recordings are written by --record. replay formats and filters records
+    /// as the command that recorded them does. It needs no privileges.
+    #[command(verbatim_doc_comment)]
+    Replay(Box<replay::ReplayArguments>),
     /// Check what this kernel and your privileges allow
     ///
     /// doctor tries features, and reads settings of the kernel. If something is
@@ -158,7 +167,10 @@ fn main() -> ExitCode {
     };
     arguments.color.apply();
     if arguments.explain.is_some()
-        && matches!(arguments.command, Command::Bindgen(_) | Command::Completions(_) | Command::Man(_))
+        && matches!(
+            arguments.command,
+            Command::Bindgen(_) | Command::Replay(_) | Command::Completions(_) | Command::Man(_)
+        )
     {
         let failure =
             CliError::usage("--explain has no effect: this command loads, attaches and reads nothing; omit it");
@@ -173,6 +185,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Cover(arguments) => cover::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bindgen(arguments) => bindgen::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),

@@ -15,10 +15,13 @@
 //! O_TMPFILE, the new file has a hidden name, which is removed on failure and on the second signal. Hard links keep the
 //! old content. The directory is opened once, so that a rename by another process does not redirect the write.
 //!
+//! A recording is a [`GrowingFile`]: it can be read while it is written, and replaces nothing.
+//!
 //! In a directory with the sticky bit that everyone can write to, such as `/tmp`, a file of another user is refused, as
 //! open(2) refuses it to `O_CREAT` with `fs.protected_regular` and `fs.protected_fifos` (`may_create_in_sticky` in
 //! `fs/namei.c`).
 
+mod growing;
 mod location;
 mod refused;
 mod unfinished;
@@ -35,6 +38,7 @@ use rustix::{
     io::Errno,
 };
 
+pub(crate) use self::growing::GrowingFile;
 use self::location::is_regular;
 pub(crate) use self::{
     location::Location,

@@ -16,6 +16,8 @@
 //!     live_list.rs  the list with rates                       list_watch.rs the list, watched
 //!     names.rs      names of maps and processes, and patterns for them
 //!     replay.rs     snapshots from a file
+//!     kept.rs       a snapshot of either kind, as a look of a recording
+//!     recorded.rs   --record, and the replay of a recording
 //! ```
 //!
 //! Nothing here writes to a ring, waits on one or consumes from one. The pages are mapped read-only, which the kernel
@@ -24,6 +26,7 @@
 mod args;
 mod choose;
 mod gauge;
+mod kept;
 mod keys;
 mod line;
 mod list;
@@ -37,6 +40,7 @@ mod payload;
 mod perf;
 mod programs;
 mod rates;
+mod recorded;
 mod replay;
 mod ring;
 mod screen;
@@ -49,6 +53,7 @@ use cutaway::{MapType, system};
 pub(crate) use self::{
     args::Arguments,
     keys::WATCH_KEYS,
+    recorded::replay,
     ring::{Mode, Snapshot},
 };
 use self::{
@@ -81,11 +86,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         return perf::run(&pids, arguments);
     }
     let ring = Ring::open(map, arguments)?;
+    if let Some(path) = &arguments.record {
+        return recorded::record(&mut LiveRing::new(ring), path, arguments);
+    }
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => view::draw(&mut LiveRing::new(ring), Canvas::new(file)?, arguments.step),
         (None, true) if watch::is_on_screen(arguments)? => {
             let mut live = LiveRing::new(ring);
-            screen::run(&mut LivePage::new(&mut live, arguments.interval), arguments.count)
+            screen::run(&mut LivePage::new(&mut live, arguments.interval()), arguments.count)
         }
         (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {

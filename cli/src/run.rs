@@ -23,6 +23,7 @@
 //!     progress.rs         received records and their rate, if stdout is no terminal
 //!     verifier_log.rs     the verifier's logs
 //!     output.rs           record ──▶ line: table, JSON or hex
+//!     recorded.rs         --record, and the replay of a recording
 //!     maps.rs             the elements of maps
 //!     variables.rs        at the end: the values of variables
 //!     prints.rs           texts that programs print
@@ -49,6 +50,7 @@ mod prints;
 mod program_args;
 mod progress;
 mod record_type;
+mod recorded;
 mod selection;
 mod skipped;
 mod stream;
@@ -70,17 +72,18 @@ use cutaway::{
 };
 
 pub(crate) use self::{
-    arguments::Arguments,
+    arguments::{Arguments, Format},
     attach::{AttachArgs, Attached, all_except as attach_except},
     buffers::Buffers,
     choices::apply_unpinned,
+    filter::Filter,
     globals::apply as set_globals,
     program_args::{ProgramArgs, TokenChoice},
+    recorded::replay,
     skipped::Skipped,
 };
 // The search for the type of a record, which `cutaway peek` uses too.
 use self::{
-    arguments::Format,
     buffers::Source,
     command_tree::CommandTree,
     maps::MapPrinter,
@@ -95,7 +98,10 @@ pub(crate) use self::{
     type_candidates::{Candidates, MapTypes},
     type_choice::{Basis, Choice},
 };
-use crate::{child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader, signals};
+use crate::{
+    child::Process, diagnostics, error::CliError, object_arg::ReadObject, object_reader::Reader,
+    recorder::NewRecording, signals,
+};
 
 /// Default size of each CPU's perf buffer in bytes.
 pub(crate) const DEFAULT_BUFFER: u32 = 256 * 1024;
@@ -106,7 +112,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if arguments.reader == Reader::AyaObj {
         warn_if_readers_differ(&shown, &bytes, arguments.program.btf.as_deref())?;
     }
-    drop(bytes);
+    let new_recording = arguments.record.as_deref().map(NewRecording::create).transpose()?;
+    let bytes = if new_recording.is_some() { bytes } else { Vec::new() };
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     choices::apply(&mut object, arguments)?;
@@ -116,7 +123,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
     let kernel =
         record_type::needs_kernel_btf(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
-    let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
+    let kernel_bytes = kernel;
+    let kernel = kernel_bytes.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     let given = record_type::given(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
     let needs_candidates = names.iter().any(|name| !given.contains_key(name));
     let own_types = own.as_ref().filter(|_| needs_candidates);
@@ -146,12 +154,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     attached.report();
     let maps = MapPrinter::new(&loaded, &specs, own.as_ref(), arguments.format, &arguments.maps);
     let maps = Some(&maps).filter(|_| !arguments.maps.is_empty());
-    let mut stream = Stream::new(arguments, &records, selection, Extras { tree: tree.as_ref(), maps, prints }, stop);
+    let recorder = new_recording.map(|new| {
+        recorded::begin(new, &arguments.types, (&shown, &bytes), kernel_bytes.as_deref(), buffers.sources())
+    });
+    let extras = Extras { tree: tree.as_ref(), maps, prints, recorder: recorder.transpose()? };
+    let mut stream = Stream::new(arguments, &records, selection, extras, stop);
     let outcome = stream.run(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.print_state(&loaded, own.as_ref()));
     let lost = counted::losses(&loaded, &buffers, &specs, &sites)?;
     let summary = stream.summary(buffers.sources(), lost);
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
+    let outcome = outcome.and(stream.finish_recording(summary.lost_records()));
     let (lines, line) = (summary.reasons(), summary.text());
     let strict = if arguments.strict { summary.check_strictly() } else { Ok(()) };
     drop((stream, buffers));

@@ -7,6 +7,7 @@
 //!     libraries.rs       the traced libraries: every C library in use, or a named one
 //!     follow.rs          the traced processes: all, one, or a set that a program maintains
 //!     source.rs          buffer ──▶ record, for every transport
+//!     recorded.rs        --record, and the replay of a recording
 //!     session.rs         the loop: waits, takes records, counts
 //!     output.rs          record ──▶ line: table or JSON
 //!     words.rs           results, durations and strings as words
@@ -25,6 +26,7 @@ mod libraries;
 mod lost;
 mod origin;
 mod output;
+mod recorded;
 mod session;
 mod source;
 mod summary;
@@ -43,15 +45,22 @@ use cutaway::{Loaded, features};
 use cutaway_programs::getaddrinfo::{Filter, LIBRARY, Transport, names};
 use log::{info, warn};
 
-pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
+pub(crate) use self::{
+    args::{Arguments, SummaryArg},
+    filter_args::host,
+    follow::obstacle as cannot_follow,
+    libraries::hold_threads_if_asked,
+    recorded::replay,
+};
 use self::{
-    args::{DEFAULT_BUFFER, DEFAULT_READER, SummaryArg, TransportArg},
+    args::{DEFAULT_BUFFER, DEFAULT_READER, TransportArg},
     draw_then_read::Drawn,
     follow::Following,
     libraries::{Libraries, Names},
     lost::Lost,
     origin::Cgroups,
     output::Output,
+    recorded::TraceRecorder,
     session::Trace,
     source::Source,
     summary::{Period, Summaries},
@@ -60,6 +69,7 @@ use crate::{
     child::{self, Child, Process},
     diagnostics,
     error::CliError,
+    recorder::NewRecording,
     signals,
 };
 
@@ -68,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let filters = &arguments.filters;
     let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
+    let new_recording = arguments.record.as_deref().map(NewRecording::create).transpose()?;
     let processes = filters.pid.iter().map(|pid| Process::open(*pid)).collect::<Result<Vec<_>, _>>()?;
     let (following, obstacle) = Following::choose(&filters.pid, filters.children, !arguments.command.is_empty())?;
     let (loaded, names) = load(transport, arguments, &filter, following)?;
@@ -76,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         warn!("tracing every process, not the command alone: {why}");
     }
     let mut source = Source::open(transport, &loaded, arguments.buffer)?;
+    let recorder = new_recording.map(|new| TraceRecorder::begin(new, transport, source.bytes())).transpose()?;
     let draw = |file: &String| Drawn::new(file, arguments.step, arguments.format, transport, &loaded);
     let drawn = arguments.draw.as_ref().map(draw).transpose()?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -108,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         drawn,
         lines: arguments.summary != Some(SummaryArg::Only),
         summaries,
+        recorder,
         lost: &|source, unreadable| Ok(count_lost(source, unreadable)?.total()),
     };
     if !arguments.quiet {
@@ -129,6 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let outcome = outcome.and_then(|()| trace.summarize(Period::Trace, &source));
     let lost = count_lost(&source, trace.unreadable)?;
+    let recorded = trace.recorder.take().map_or(Ok(()), |recorder| recorder.finish(trace.received, lost.total()));
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
     let received = trace.received;
     // --explain also reports the closing of these two, and the summary is the last line.
@@ -138,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         diagnostics::say(&format!("received {received}, lost {}", lost.total()));
     }
     command?;
-    outcome.and(drawn)
+    outcome.and(drawn).and(recorded)
 }
 
 /// Returns the summaries that the arguments request. SIGUSR1 ends a wait of `source`.

@@ -82,21 +82,37 @@ pub(crate) struct Arguments {
     /// and the rate of a perf event array are those of the perf buffers of
     /// its processes: the fill of the fullest, and the sum of the rates.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, conflicts_with = "from")]
+    #[arg(long, conflicts_with = "from", group = "repeated")]
     pub(super) watch: bool,
 
-    /// Time between --watch snapshots
+    /// Record snapshots in FILE, repeatedly
     ///
-    /// 1s, 100ms; without a unit, in seconds. Fractions are allowed.
+    /// Records the positions, the headers, and the payloads of the first
+    /// --records records, until Ctrl-C or --count. Snapshots that do not
+    /// differ from the one before are left out. `cutaway replay FILE` shows
+    /// them again. FILE must not exist, or be a pipe; only its owner can read
+    /// it. To record no payload: --records 0.
+    ///
+    /// What happens between two snapshots is not seen: a record that is
+    /// committed and released meanwhile shows in the positions only. No
+    /// observer sees wake-ups.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "DURATION", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = duration)]
-    pub(super) interval: Duration,
+    #[arg(long, value_name = "FILE", requires = "ring", conflicts_with_all = ["from", "draw", "format", "fail_above"], group = "repeated")]
+    pub(super) record: Option<PathBuf>,
 
-    /// Exit after N snapshots of --watch
+    /// Time between the snapshots of --watch or --record
+    ///
+    /// 1s, 100ms, 50us; without a unit, in seconds. Fractions are allowed.
+    /// Default: 0.5s for --watch, 10ms for --record.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "DURATION", requires = "repeated", conflicts_with = "from", value_parser = duration)]
+    interval: Option<Duration>,
+
+    /// Exit after N snapshots of --watch or --record
     ///
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "repeated", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
     /// Fail if a buffer is filled above PERCENT
@@ -178,6 +194,16 @@ fn percent(text: &str) -> Result<f64, String> {
 const RECORDS: usize = 20;
 
 impl Arguments {
+    /// Returns the time between the snapshots of `--watch`.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval.unwrap_or(Duration::from_millis(500))
+    }
+
+    /// Returns the time between the snapshots of `--record`.
+    pub(super) fn record_interval(&self) -> Duration {
+        self.interval.unwrap_or(Duration::from_millis(10))
+    }
+
     /// Returns how many records are listed with their payload.
     pub(super) fn records(&self) -> usize {
         self.records.unwrap_or(RECORDS)

@@ -21,7 +21,7 @@ const USERS: Duration = Duration::from_secs(2);
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut live = LiveList::new(&arguments.comm)?;
     if watch::is_on_screen(arguments)? {
-        return screen::run(&mut ListPage::new(live, arguments.interval), arguments.count);
+        return screen::run(&mut ListPage::new(live, arguments.interval()), arguments.count);
     }
     let stopped = watch::stopped()?;
     let (begun, mut users_found, mut snapshots) = (Instant::now(), Instant::now(), 0_u64);
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
         }
         terminal::print(&text)?;
         snapshots += 1;
-        let next = now + arguments.interval;
+        let next = now + arguments.interval();
         // ATOMICS: see `watch::stopped`.
         while Instant::now() < next && !stopped.load(Ordering::Relaxed) {
             thread::sleep(rates::SAMPLE.min(next.saturating_duration_since(Instant::now())));

@@ -17,13 +17,13 @@ use self::live::LivePerf;
 pub(crate) use self::snapshot::tests::sample;
 pub(crate) use self::{
     show::{json, kept as table},
-    snapshot::Snapshot,
+    snapshot::{Record, Snapshot},
 };
 use super::{
     args::Arguments,
     choose, gauge,
     live_page::LivePage,
-    screen,
+    recorded, screen,
     types::Types,
     view::{self, Live as _},
     watch,
@@ -34,6 +34,9 @@ use crate::{args::Format, diagnostics, draw::Canvas, error::CliError, terminal};
 pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
     let types = Types::of(arguments, &choose::perf_event_arrays(pids)?, true)?;
     let mut live = LivePerf::new(borrowed::open(pids, arguments.pid.is_some())?, types);
+    if let Some(path) = &arguments.record {
+        return recorded::record(&mut live, path, arguments);
+    }
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {
             live.draw_only_filled();
@@ -45,7 +48,7 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
             Ok(())
         }
         (None, true) if watch::is_on_screen(arguments)? => {
-            screen::run(&mut LivePage::new(&mut live, arguments.interval), arguments.count)
+            screen::run(&mut LivePage::new(&mut live, arguments.interval()), arguments.count)
         }
         (draw, true) => watch::run(&mut live, arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {

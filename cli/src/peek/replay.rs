@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     args::Arguments,
-    perf,
-    ring::{self, Snapshot},
+    kept::Kept,
+    perf, ring,
     types::{Decoded, Types},
 };
 use crate::{
@@ -27,25 +27,18 @@ const LONGEST: [u64; 2] = [1 << 30, 256 << 20];
 #[derive(Debug)]
 pub(crate) struct Recording(Vec<Kept>);
 
-/// A snapshot of a buffer of either kind.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Kept {
-    Ring(Snapshot),
-    Perf(perf::Snapshot),
-}
-
 impl Kept {
     /// Parses a line. The error says why it is not a snapshot.
     fn read(line: &str) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let contradictory = || "its records and positions contradict each other".to_owned();
         // No ring has such a field, and no perf buffer lacks it.
-        if value.get("data_head").is_some() {
-            let snapshot: perf::Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
-            return if snapshot.is_sound() { Ok(Self::Perf(snapshot)) } else { Err(contradictory()) };
-        }
-        let snapshot: Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        if snapshot.is_sound() { Ok(Self::Ring(snapshot)) } else { Err(contradictory()) }
+        let kept = if value.get("data_head").is_some() {
+            serde_json::from_value(value).map(Self::Perf)
+        } else {
+            serde_json::from_value(value).map(Self::Ring)
+        };
+        let kept = kept.map_err(|error| error.to_string())?;
+        kept.check().map(|()| kept)
     }
 
     pub(crate) fn picture(&self) -> Picture {
@@ -63,6 +56,23 @@ impl Kept {
             (Self::Ring(snapshot), Format::Json) => ring::json(snapshot)?,
             (Self::Perf(snapshot), Format::Json) => perf::json(snapshot)?,
         })
+    }
+
+    /// Drops all payloads but those of the first `most` records.
+    pub(crate) fn keep_payloads(&mut self, most: usize) {
+        let forget = |payload: &mut Option<Vec<u8>>, decoded: &mut Decoded| {
+            (*payload, *decoded) = (None, Decoded::default());
+        };
+        match self {
+            Self::Ring(snapshot) => {
+                let records = snapshot.records.iter_mut().skip(most);
+                records.for_each(|record| forget(&mut record.payload, &mut record.decoded));
+            }
+            Self::Perf(snapshot) => {
+                let records = snapshot.records.iter_mut().skip(most);
+                records.for_each(|record| forget(&mut record.payload, &mut record.decoded));
+            }
+        }
     }
 }
 
@@ -120,27 +130,7 @@ impl Recording {
 
     /// Drops all payloads but those of the first `most` records of each snapshot.
     pub(crate) fn keep_payloads(&mut self, most: usize) {
-        let forget = |payload: &mut Option<Vec<u8>>, decoded: &mut Decoded| {
-            (*payload, *decoded) = (None, Decoded::default());
-        };
-        for kept in &mut self.0 {
-            match kept {
-                Kept::Ring(snapshot) => {
-                    snapshot
-                        .records
-                        .iter_mut()
-                        .skip(most)
-                        .for_each(|record| forget(&mut record.payload, &mut record.decoded));
-                }
-                Kept::Perf(snapshot) => {
-                    snapshot
-                        .records
-                        .iter_mut()
-                        .skip(most)
-                        .for_each(|record| forget(&mut record.payload, &mut record.decoded));
-                }
-            }
-        }
+        self.0.iter_mut().for_each(|kept| kept.keep_payloads(most));
     }
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Kept> {

@@ -15,10 +15,11 @@ mod show;
 mod snapshot;
 
 #[cfg(test)]
-pub(crate) use self::snapshot::{State, tests::ring as sample};
+pub(crate) use self::snapshot::tests::ring as sample;
 pub(crate) use self::{
     live::LiveRing,
+    lost::Lost,
     mapped::Ring,
     show::{gauge, json, once as show, table},
-    snapshot::{Mode, Snapshot},
+    snapshot::{Mode, Snapshot, State, UnreadRecord},
 };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    kept::Kept,
     keys::Key,
     rates::{self, RecordRate},
 };
@@ -26,6 +27,9 @@ pub(crate) trait Live {
 
     /// Finds processes and programs that use the buffers: a walk over all processes.
     fn find_users(&mut self);
+
+    /// Returns the last snapshot of each buffer.
+    fn kept(&self) -> Vec<Kept>;
 
     /// Formats the last snapshot as JSON, a line for each buffer.
     fn json(&self) -> Result<String, CliError>;

@@ -51,7 +51,7 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
             }
         }
         snapshots += 1;
-        let next = now + arguments.interval;
+        let next = now + arguments.interval();
         // ATOMICS: see `stopped`.
         while Instant::now() < next && !stopped.load(Ordering::Relaxed) {
             thread::sleep(SAMPLE.min(next.saturating_duration_since(Instant::now())));

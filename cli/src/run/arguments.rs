@@ -194,6 +194,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "/dev/stderr")]
     pub(super) verifier_log: Option<PathBuf>,
 
+    /// Record what is received in FILE
+    ///
+    /// `cutaway replay FILE` shows it again. The recording also has the
+    /// object, and lines that are no records, as they are printed. With
+    /// --filter or --only-command, it has only the selected records. FILE must
+    /// not exist, or be a pipe; only its owner can read it.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+
     /// Output format: table (default), json or hex
     ///
     /// table: columns, for people
@@ -214,7 +224,7 @@ pub(crate) struct Arguments {
 
 /// The format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// Columns for people
     Table,
     /// One JSON object per line

@@ -9,6 +9,7 @@ use cutaway::{
     Loaded, MapFlags, MapType, PerfEventArray, PollError, Poller, Source as Reader, Stopper, Token, Wake, mmap_ring,
     perf_reader::{self, AdaptiveReader, Corrupt, LostSource, Options},
 };
+use cutaway_recording::{self as recording, Entry};
 use log::warn;
 
 use super::losses::{OtherReaders, Reported};
@@ -28,6 +29,8 @@ pub(super) struct Source {
     pub(super) name: String,
     token: Token,
     is_ring: bool,
+    /// The size of a ring, or of each CPU's perf buffer, in bytes; 0 if no perf buffer is open.
+    bytes: u64,
     /// The kind of buffer and its size, as text.
     kind: String,
     /// The `max_entries` that gives each CPU a slot; `None` if each CPU has one.
@@ -46,6 +49,14 @@ pub(crate) struct Record<'r> {
     pub(super) bytes: &'r [u8],
 }
 
+impl<'r> Record<'r> {
+    /// Returns the entry of a recording.
+    pub(super) fn entry(&self) -> Entry<'r> {
+        let &Self { source, cpu, time_ns, bytes } = self;
+        Entry::Record(recording::Record { buffer: source as u32, cpu, time_ns, label: None, bytes })
+    }
+}
+
 impl Buffers {
     /// Opens every ring and perf event array. `bytes` is the size of each CPU's perf buffer.
     pub(crate) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
@@ -62,14 +73,16 @@ impl Buffers {
                 }
                 MapType::RINGBUF => {
                     let ring = map.ring()?;
-                    let kind = format!("ring, {} bytes", ring.capacity());
+                    let bytes = ring.capacity();
+                    let kind = format!("ring, {bytes} bytes");
                     let token = buffers.poller.add_ring(ring)?;
-                    buffers.push(map.name(), token, true, kind, None);
+                    buffers.push(map.name(), token, true, (kind, bytes), None);
                 }
                 MapType::PERF_EVENT_ARRAY => {
                     let stream = map.perf_buffers(perf_buffer_size(bytes), &Options::new().timestamps(true))?;
                     let required_slots = stream.set().without_slot().iter().max().map(|last| last.saturating_add(1));
-                    let kind = kind(&stream);
+                    let kind =
+                        (kind(&stream), stream.set().iter().next().map_or(0, |one| one.reader().capacity() as u64));
                     let token = buffers.poller.add_perf(stream)?;
                     buffers.push(map.name(), token, false, kind, required_slots);
                 }
@@ -79,10 +92,17 @@ impl Buffers {
         Ok(buffers)
     }
 
-    fn push(&mut self, name: &str, token: Token, is_ring: bool, kind: String, required_slots: Option<u32>) {
+    fn push(
+        &mut self,
+        name: &str,
+        token: Token,
+        is_ring: bool,
+        (kind, bytes): (String, u64),
+        required_slots: Option<u32>,
+    ) {
         let name = name.to_owned();
         let other_readers = OtherReaders::default();
-        self.sources.push(Source { name, token, is_ring, kind, required_slots, other_readers });
+        self.sources.push(Source { name, token, is_ring, bytes, kind, required_slots, other_readers });
     }
 
     /// Returns a handle that ends waits.
@@ -196,6 +216,11 @@ impl Source {
     /// Returns the `max_entries` that gives each CPU a slot; `None` if each CPU has one.
     pub(super) fn required_slots(&self) -> Option<u32> {
         self.required_slots
+    }
+
+    /// Returns the size of a ring, or of each CPU's perf buffer, in bytes; 0 if no perf buffer is open.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Returns whether it is a ring.

@@ -38,7 +38,7 @@ use self::{evaluate::Evaluation, operand::Operand, tree::Node};
 
 /// A parsed expression.
 #[derive(Debug, Clone)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     root: Node,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Verdict {
 
 impl Filter {
     /// Parses an expression. The error names the column.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         parser::parse(text).map(|root| Self { root }).map_err(|wrong| wrong.to_string())
     }
 

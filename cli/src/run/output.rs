@@ -33,6 +33,7 @@ use super::{
 use crate::{
     columns::{display_width, left, right},
     decode,
+    moment::Moment,
     outlet::{self, Standard},
     terminal,
 };
@@ -78,12 +79,12 @@ impl<'b> Output<'b> {
             _ => None,
         };
         let (to, colored) = (BufWriter::new(outlet::stdout()), terminal::is_colored());
-        Self { to, format, colored, has_head: false, clock: timestamps.then(Clock::new), columns }
+        Self { to, format, colored, has_head: false, clock: timestamps.then(|| Clock::at(Moment::now())), columns }
     }
 
-    /// Notes that the records that follow are received now.
-    pub(super) fn receive(&mut self) {
-        self.clock.iter_mut().for_each(Clock::receive);
+    /// Notes that the records that follow are received at this moment.
+    pub(super) fn receive(&mut self, now: Moment) {
+        self.clock.iter_mut().for_each(|clock| clock.receive(now));
     }
 
     /// Writes the line of a record to the buffer; [`Output::flush`] prints it.

@@ -32,6 +32,8 @@ use crate::{
     child::{Child, Process},
     diagnostics,
     error::CliError,
+    moment::Moment,
+    recorder::Recorder,
     terminal,
 };
 
@@ -46,6 +48,8 @@ pub(super) struct Extras<'a> {
     pub(super) maps: Option<&'a MapPrinter<'a>>,
     /// `None` if no program prints.
     pub(super) prints: Option<Prints<'a>>,
+    /// `None` without `--record`.
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// The state of a run: its output, its counts, and the conditions that end it.
@@ -120,10 +124,14 @@ impl<'a, 'b> Stream<'a, 'b> {
                 Format::Json => vec![summary.json()],
                 Format::Table | Format::Hex => summary.lines(),
             };
-            let written = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
-            self.check_output(written)?;
+            self.print_lines("summary", &lines)?;
         }
         Ok(())
+    }
+
+    /// Ends the recording, if there is one.
+    pub(super) fn finish_recording(&mut self, lost: Option<u64>) -> Result<(), CliError> {
+        self.extras.recorder.take().map_or(Ok(()), |recorder| recorder.finish(self.printed, lost))
     }
 
     /// Prints records until the run ends. Then detaches the programs, and prints the records that were sent before.
@@ -178,16 +186,26 @@ impl<'a, 'b> Stream<'a, 'b> {
                 .read_to_end(&mut written)
                 .map_err(|error| CliError::system(&format!("read the iterator `{name}`"), &error))?;
             let text = String::from_utf8_lossy(&written).into_owned();
-            for line in text.lines() {
-                let line = match self.arguments.format {
-                    Format::Json => terminal::json(&serde_json::json!({ "iterator": name, "line": line }))?,
-                    Format::Table | Format::Hex => terminal::clean(line).into_owned(),
-                };
-                let written = self.output.line(&line);
-                self.check_output(written)?;
-            }
+            let lines = text.lines().map(|line| match self.arguments.format {
+                Format::Json => terminal::json(&serde_json::json!({ "iterator": name, "line": line })),
+                Format::Table | Format::Hex => Ok(terminal::clean(line).into_owned()),
+            });
+            let lines = lines.collect::<Result<Vec<_>, _>>()?;
+            self.print_lines("iterator", &lines)?;
         }
-        let written = self.output.flush();
+        Ok(())
+    }
+
+    /// Prints and records lines that are no records.
+    fn print_lines(&mut self, what: &str, lines: &[String]) -> Result<(), CliError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        if let Some(recorder) = &mut self.extras.recorder {
+            recorder.lines(what, lines, self.arguments.format == Format::Json)?;
+            recorder.pass_on()?;
+        }
+        let written = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
         self.check_output(written)
     }
 
@@ -225,7 +243,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         }
         self.read_prints(Prints::read_if_due)?;
         if self.interval.as_mut().is_some_and(Tick::is_due) {
-            let clock = Clock::new();
+            let clock = Clock::at(Moment::now());
             let time = clock.time(None);
             let head = match self.arguments.format {
                 Format::Json => terminal::json(&serde_json::json!({ "maps_at": time.rfc3339() }))?,
@@ -243,13 +261,10 @@ impl<'a, 'b> Stream<'a, 'b> {
     ) -> Result<(), CliError> {
         let Some(prints) = &mut self.extras.prints else { return Ok(()) };
         let prints = read(prints)?;
-        let clock = self.arguments.timestamps.then(Clock::new);
-        for print in &prints {
-            let written = self.output.line(&print.line(self.arguments.format, clock.as_ref())?);
-            self.check_output(written)?;
-        }
-        let written = self.output.flush();
-        self.check_output(written)
+        let clock = self.arguments.timestamps.then(|| Clock::at(Moment::now()));
+        let lines = prints.iter().map(|print| print.line(self.arguments.format, clock.as_ref()));
+        let lines = lines.collect::<Result<Vec<_>, _>>()?;
+        self.print_lines("print", &lines)
     }
 
     /// Prints what the programs have printed before they were detached. In the only trace of an old kernel,
@@ -279,12 +294,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         if let Some(maps) = self.extras.maps {
             lines.extend(maps.lines()?);
         }
-        for line in lines {
-            let written = self.output.line(&terminal::clean(&line));
-            self.check_output(written)?;
-        }
-        let written = self.output.flush();
-        self.check_output(written)
+        let lines: Vec<_> = lines.iter().map(|line| terminal::clean(line).into_owned()).collect();
+        self.print_lines("state", &lines)
     }
 
     /// Prints the available records.
@@ -292,7 +303,9 @@ impl<'a, 'b> Stream<'a, 'b> {
         if self.is_done() {
             return Ok(());
         }
-        self.output.receive();
+        let now = Moment::now();
+        self.output.receive(now);
+        let mut is_first = true;
         let mut failed = Ok(());
         let unreadable = buffers.drain(|record| {
             let Some(records) = self.records.get(record.source) else { return true };
@@ -300,21 +313,30 @@ impl<'a, 'b> Stream<'a, 'b> {
             if let Some(received) = self.received_by_source.get_mut(record.source) {
                 *received += 1;
             }
-            failed = self.print(record, records);
+            failed = self.print(record, records, std::mem::take(&mut is_first).then_some(now));
             failed.is_ok() && !self.is_done()
         })?;
         self.unreadable += unreadable;
         failed?;
+        if let Some(recorder) = &mut self.extras.recorder {
+            recorder.pass_on()?;
+        }
         let written = self.output.flush();
         self.check_output(written)
     }
 
-    /// Prints a record, if it is selected.
-    fn print(&mut self, record: &Record<'_>, records: &Records<'b>) -> Result<(), CliError> {
+    /// Prints and records a record, if it is selected. `now` is the time of the first record of several.
+    fn print(&mut self, record: &Record<'_>, records: &Records<'b>, now: Option<Moment>) -> Result<(), CliError> {
+        if let (Some(recorder), Some(now)) = (&mut self.extras.recorder, now) {
+            recorder.clock(now)?;
+        }
         if !self.selection.admits(record.bytes, records)? {
             return Ok(());
         }
         self.printed += 1;
+        if let Some(recorder) = &mut self.extras.recorder {
+            recorder.add(&record.entry())?;
+        }
         let written = self.output.record(record, records);
         self.check_output(written)
     }

@@ -59,6 +59,11 @@ impl Summary<'_> {
         }
     }
 
+    /// Returns the number of lost records, if it is exact.
+    pub(super) fn lost_records(&self) -> Option<u64> {
+        if self.each.is_empty() { None } else { self.lost().exact() }
+    }
+
     /// Returns the lost records and those that cannot be read.
     fn lost(&self) -> Losses {
         Losses::sum([&self.total, &Losses::Exactly(self.unreadable)])

@@ -4,21 +4,18 @@
 //! of a ring has none, so its time is that of its reception. The kernel's time is converted by the difference of the
 //! two clocks at reception, because the wall clock may be adjusted during a run.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime},
-};
+use std::sync::LazyLock;
 
-use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
+
+use crate::moment::Moment;
 
 /// Converts the times of records.
 pub(super) struct Clock {
     /// Read when a local time is asked for: finding it may read the list of all time zones.
     zone: LazyLock<TimeZone>,
-    /// The time of reception by both clocks.
-    now: SystemTime,
-    monotonic: Duration,
+    /// The time of reception.
+    received: Moment,
 }
 
 /// The time of a record.
@@ -31,27 +28,20 @@ pub(super) struct Time {
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        let mut clock =
-            Self { zone: LazyLock::new(TimeZone::system), now: SystemTime::UNIX_EPOCH, monotonic: Duration::ZERO };
-        clock.receive();
-        clock
+    /// Returns a clock for records that are received at this moment.
+    pub(super) fn at(received: Moment) -> Self {
+        Self { zone: LazyLock::new(TimeZone::system), received }
     }
 
-    /// Reads the clocks: the records that follow are received now.
-    pub(super) fn receive(&mut self) {
-        (self.now, self.monotonic) = (SystemTime::now(), Duration::from_nanos(monotonic_ns()));
+    /// Notes that the records that follow are received at this moment.
+    pub(super) fn receive(&mut self, now: Moment) {
+        self.received = now;
     }
 
     /// Returns the time of a record that the kernel stored at `time_ns`, if it has this time.
     pub(super) fn time(&self, time_ns: Option<u64>) -> Time {
-        let stored = time_ns.map(Duration::from_nanos);
-        let at = match stored {
-            Some(stored) if stored > self.monotonic => self.now.checked_add(stored.saturating_sub(self.monotonic)),
-            Some(stored) => self.now.checked_sub(self.monotonic.saturating_sub(stored)),
-            None => Some(self.now),
-        };
-        Time { at: at.and_then(|at| Timestamp::try_from(at).ok()), by_kernel: stored.is_some() }
+        let at = self.received.wall(time_ns.unwrap_or(self.received.monotonic_ns));
+        Time { at, by_kernel: time_ns.is_some() }
     }
 
     /// Formats the local time of day, in microseconds.
@@ -79,8 +69,8 @@ mod tests {
 
     #[test]
     fn time_of_the_kernel_is_converted_to_the_wall_clock() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let clock = Clock { zone: LazyLock::new(|| TimeZone::UTC), now, monotonic: Duration::from_secs(100) };
+        let received = Moment { monotonic_ns: 100_000_000_000, wall_ns: 1_000_000_000_000_000_000 };
+        let clock = Clock { zone: LazyLock::new(|| TimeZone::UTC), received };
         let stored = clock.time(Some(99_999_000_000));
         assert_eq!(stored.rfc3339().unwrap(), "2001-09-09T01:46:39.999000000Z");
         assert_eq!((clock.local(stored), stored.source()), ("01:46:39.999000".to_owned(), "stored"));

@@ -1,6 +1,6 @@
 //! The arguments of `cutaway trace`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use cutaway::features;
@@ -180,6 +180,14 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "draw")]
     pub(super) step: bool,
 
+    /// Record the events in FILE
+    ///
+    /// `cutaway replay FILE` shows them again, by other options if wanted.
+    /// FILE must not exist, or be a pipe; only its owner can read it.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+
     /// Print only problems and losses on stderr
     ///
     /// Omits the line at the start, and `received N, lost 0` at the end.
@@ -200,7 +208,7 @@ pub(crate) struct Arguments {
 
 /// The values of `--summary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum SummaryArg {
+pub(crate) enum SummaryArg {
     Only,
     Also,
 }

@@ -72,7 +72,8 @@ pub(crate) struct FilterArgs {
     min_latency: Option<Duration>,
 }
 
-fn host(pattern: &str) -> Result<HostGlob, String> {
+/// Parses the value of `--host`.
+pub(crate) fn host(pattern: &str) -> Result<HostGlob, String> {
     HostGlob::new(pattern).map_err(|error| error.to_string())
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Cgroups {
 }
 
 /// The origin of a call. `None` means unknown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) library: Option<String>,
     pub(crate) cgroup: Option<String>,

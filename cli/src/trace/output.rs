@@ -19,6 +19,7 @@ use self::{clock::Clock, json::Json, table::Table};
 use super::origin::Origin;
 use crate::{
     args::Format,
+    moment::Moment,
     outlet::{self, Standard},
     terminal,
 };
@@ -88,7 +89,22 @@ impl Output {
 
     /// Writes the buffer to stdout, and adapts to a clock that was set.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.clock.adapt();
+        self.flush_at(Moment::now())
+    }
+
+    /// Writes the buffer to stdout, and converts times by this moment from now on.
+    pub(crate) fn flush_at(&mut self, now: Moment) -> io::Result<()> {
+        self.clock.adapt(now);
         self.to.flush()
+    }
+
+    /// Returns the moment by which times are converted.
+    pub(crate) fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// Returns the date and time in UTC; `None` if it is out of range.
+    pub(crate) fn utc(&self, time_ns: u64) -> Option<String> {
+        self.clock.utc(time_ns)
     }
 }

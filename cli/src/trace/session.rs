@@ -14,6 +14,7 @@ use super::{
     libraries::Names,
     origin::{Cgroups, Origin, container},
     output::Output,
+    recorded::TraceRecorder,
     source::Source,
     summary::{Period, Summaries, write_failed},
 };
@@ -41,6 +42,8 @@ pub(super) struct Trace<'a> {
     /// Whether each event has a line. Not with `--summary` alone.
     pub(super) lines: bool,
     pub(super) summaries: Option<Summaries>,
+    /// `None` without `--record`.
+    pub(super) recorder: Option<TraceRecorder>,
     /// Counts the lost events so far; takes the number of records that could not be parsed.
     pub(super) lost: &'a dyn Fn(&Source, u64) -> Result<u64, CliError>,
 }
@@ -74,6 +77,9 @@ impl Trace<'_> {
         }
         let lost = (self.lost)(source, self.unreadable)?;
         let text = summaries.take(period, lost, self.output.format(), self.output.now())?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.lines(&text, self.output.format())?;
+        }
         match self.output.lines(&text).and_then(|()| self.output.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
             Err(error) => return Err(write_failed(&error)),
@@ -114,10 +120,15 @@ impl Trace<'_> {
         }
         let mut taken = 0;
         let transport = self.transport;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.clock(self.output.moment())?;
+        }
         let mut failed = Ok(());
         let unreadable = source.drain(transport.event_size(), |record| {
             let printed = match transport.read(record) {
-                Ok(event) if self.host.as_ref().is_none_or(|host| host.may_match(event.node)) => self.print(&event),
+                Ok(event) if self.host.as_ref().is_none_or(|host| host.may_match(event.node)) => {
+                    self.print(&event, record)
+                }
                 Ok(_) => Ok(()),
                 Err(error) => {
                     warn!("{error}");
@@ -126,15 +137,17 @@ impl Trace<'_> {
                 }
             };
             match printed {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-                Err(error) => failed = Err(CliError::system("write to stdout", &error)),
+                Err(failure) if failure.is_broken_pipe() => self.closed = true,
+                printed => failed = printed,
             }
             taken += 1;
             failed.is_ok() && !self.is_done() && taken < most
         })?;
         self.unreadable += unreadable;
         failed?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.pass_on()?;
+        }
         match self.output.flush() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
             Err(error) => return Err(CliError::system("write to stdout", &error)),
@@ -143,21 +156,28 @@ impl Trace<'_> {
         Ok(taken)
     }
 
-    fn print(&mut self, event: &DecodedEvent<'_>) -> io::Result<()> {
+    /// Counts, records and prints an event. `bytes` are the event as it was received.
+    fn print(&mut self, event: &DecodedEvent<'_>, bytes: &[u8]) -> Result<(), CliError> {
         self.received += 1;
         self.summaries.iter_mut().for_each(|summaries| summaries.add(event));
-        if !self.lines {
+        if !self.lines && self.recorder.is_none() {
             return Ok(());
         }
         let call = &event.call;
-        let origin = if self.output.shows_origin() {
+        let origin = if self.output.shows_origin() || self.recorder.is_some() {
             let cgroup = self.cgroups.path(call.cgroup, call.pid, call.time_ns);
             let container = cgroup.as_deref().and_then(container);
             Origin { library: self.names.get(call.cookie), cgroup, container }
         } else {
             Origin::default()
         };
-        self.output.event(event, self.transport, origin)
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(bytes, &origin)?;
+        }
+        if !self.lines {
+            return Ok(());
+        }
+        self.output.event(event, self.transport, origin).map_err(|error| write_failed(&error))
     }
 
     /// Returns whether `--count` events were printed, or stdout is closed.

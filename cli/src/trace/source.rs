@@ -58,6 +58,16 @@ impl Source {
         })
     }
 
+    /// Returns the size of the ring, or of each CPU's perf buffer, in bytes; 0 if no perf buffer is open.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Ring(ring) => ring.capacity(),
+            Self::Perf(buffers) => {
+                buffers.stream.set().iter().next().map_or(0, |buffer| buffer.reader().capacity() as u64)
+            }
+        }
+    }
+
     pub(crate) fn stopper(&mut self) -> Result<Stopper, CliError> {
         Ok(match self {
             Self::Ring(ring) => Stopper::Ring(ring.stopper().map_err(cutaway::Error::from)?),

@@ -24,6 +24,7 @@ use std::{
 };
 
 use cutaway_programs::getaddrinfo::DecodedEvent;
+use cutaway_sys::clock::monotonic_ns;
 
 pub(super) use self::counts::Period;
 use self::counts::{Moment, Summary};
@@ -60,10 +61,10 @@ impl Summaries {
         let interval = interval.map(|length| Interval {
             length,
             next: Instant::now() + length,
-            summary: Summary::new(),
+            summary: Summary::new(monotonic_ns()),
             lost_before: 0,
         });
-        Ok(Self { trace: Summary::new(), interval, requested })
+        Ok(Self { trace: Summary::new(monotonic_ns()), interval, requested })
     }
 
     pub(super) fn add(&mut self, event: &DecodedEvent<'_>) {
@@ -101,11 +102,35 @@ impl Summaries {
                 let text = text(&interval.summary, &moment(lost.saturating_sub(interval.lost_before)), format)?;
                 // A late summary does not shift those that follow, and none is made up for.
                 interval.next = following(interval.next, interval.length, Instant::now());
-                (interval.summary, interval.lost_before) = (Summary::new(), lost);
+                (interval.summary, interval.lost_before) = (Summary::new(time_ns), lost);
                 Ok(text)
             }
             _ => text(&self.trace, &moment(lost), format),
         }
+    }
+}
+
+/// The summary of a recording.
+pub(super) struct OfRecording(Summary);
+
+impl OfRecording {
+    /// Starts to count. `began_ns` is the begin of the recording, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) fn new(began_ns: u64) -> Self {
+        Self(Summary::new(began_ns))
+    }
+
+    pub(super) fn add(&mut self, event: &DecodedEvent<'_>) {
+        self.0.add(event);
+    }
+
+    /// Formats the summary.
+    pub(super) fn text(
+        &self,
+        lost: u64,
+        format: Format,
+        (time_ns, time): (u64, Option<String>),
+    ) -> Result<String, CliError> {
+        text(&self.0, &Moment { period: Period::Trace, time_ns, time, lost }, format)
     }
 }
 

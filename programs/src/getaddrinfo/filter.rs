@@ -9,6 +9,7 @@
 use super::{
     HostGlob,
     entry::Arguments,
+    event::DecodedEvent,
     frame::{ARGUMENTS, CONTEXT, NOW, SCRATCH},
     registers::REGISTERS,
 };
@@ -63,6 +64,17 @@ impl Filter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns whether an event passes, as the program decides before it sends one: for events of recordings.
+    #[must_use]
+    pub fn admits(&self, event: &DecodedEvent<'_>) -> bool {
+        let call = &event.call;
+        (!self.failures || call.ret != 0)
+            && call.latency_ns >= self.min_latency_ns
+            && (self.uids.is_empty() || self.uids.contains(&call.uid))
+            && (self.comms.is_empty() || self.comms.contains(&Self::comm(event.comm)))
+            && self.host.as_ref().is_none_or(|host| host.may_match(event.node))
     }
 
     /// Jumps to `refused` unless the call passes. The checks that need no helper come first. Preserves [`CONTEXT`] and

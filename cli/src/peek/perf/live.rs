@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         gauge::Gauge,
+        kept::Kept,
         line::{bar, process_state},
         payload,
         rates::{self, Found, Rates},
@@ -124,6 +125,10 @@ impl LivePerf {
 }
 
 impl Live for LivePerf {
+    fn kept(&self) -> Vec<Kept> {
+        self.buffers.iter().map(|one| Kept::Perf(one.snapshot.clone())).collect()
+    }
+
     fn sample(&mut self, now: Instant) {
         for One { buffer, rates, .. } in &mut self.buffers {
             rates.sample(buffer, now);

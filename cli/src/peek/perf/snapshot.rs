@@ -95,16 +95,30 @@ impl Record {
             position: record.position,
             offset: record.position & size.wrapping_sub(1),
             bytes: record.space(),
-            kind: match record.kind {
-                SAMPLE => "sample".to_owned(),
-                LOST => "lost".to_owned(),
-                kind => format!("type {kind}"),
-            },
+            kind: Self::word(record.kind),
             wraps: record.wraps,
             record_time_ns: raw.and_then(|(time, _)| time),
             lost: record.lost(),
             payload: with_payload.then(payload),
             decoded: Decoded::default(),
+        }
+    }
+
+    /// Returns the word for a type of records.
+    pub(crate) fn word(number: u32) -> String {
+        match number {
+            SAMPLE => "sample".to_owned(),
+            LOST => "lost".to_owned(),
+            number => format!("type {number}"),
+        }
+    }
+
+    /// Returns the type of the record, `PERF_RECORD_*`; 0 if the word is wrong.
+    pub(crate) fn number(&self) -> u32 {
+        match self.kind.as_str() {
+            "sample" => SAMPLE,
+            "lost" => LOST,
+            other => other.strip_prefix("type ").and_then(|number| number.parse().ok()).unwrap_or(0),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
+        kept::Kept,
         payload,
         rates::{self, Found, Positions, Rates},
         view::{Live, View},
@@ -75,6 +76,10 @@ impl LiveRing {
 }
 
 impl Live for LiveRing {
+    fn kept(&self) -> Vec<Kept> {
+        vec![Kept::Ring(self.snapshot.clone())]
+    }
+
     fn sample(&mut self, now: Instant) {
         self.rates.sample(&self.ring, now);
     }

@@ -1,30 +1,33 @@
 //! The time of day of an event.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime},
-};
+use std::sync::LazyLock;
 
-use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
+
+use crate::moment::Moment;
 
 /// Converts `CLOCK_MONOTONIC` to the time of day.
 pub(crate) struct Clock {
-    /// The time of day at 0 of the monotonic clock.
-    zero: SystemTime,
+    /// A moment at which both clocks were read.
+    read: Moment,
     /// Read when a local time is asked for: finding it may read the list of all time zones.
     zone: LazyLock<TimeZone>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { zero: zero(), zone: LazyLock::new(TimeZone::system) }
+        Self { read: Moment::now(), zone: LazyLock::new(TimeZone::system) }
     }
 
-    /// Compares the two clocks again. Their difference changes when the time of day is set, and while the machine is
-    /// suspended.
-    pub(super) fn adapt(&mut self) {
-        self.zero = zero();
+    /// Compares the two clocks again, at this moment. Their difference changes when the time of day is set, and while
+    /// the machine is suspended.
+    pub(super) fn adapt(&mut self, now: Moment) {
+        self.read = now;
+    }
+
+    /// Returns the moment by which times are converted.
+    pub(super) fn moment(&self) -> Moment {
+        self.read
     }
 
     /// Returns the local time of day, with milliseconds if `precise`.
@@ -40,15 +43,8 @@ impl Clock {
     }
 
     fn time(&self, time_ns: u64) -> Option<Timestamp> {
-        let time = self.zero.checked_add(Duration::from_nanos(time_ns))?;
-        Timestamp::try_from(time).ok()
+        self.read.wall(time_ns)
     }
-}
-
-/// Returns the time of day at 0 of the monotonic clock.
-fn zero() -> SystemTime {
-    let now = Duration::from_nanos(monotonic_ns());
-    SystemTime::now().checked_sub(now).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -57,12 +53,13 @@ mod tests {
 
     #[test]
     fn times_have_a_fixed_form() {
-        let mut clock = Clock { zero: SystemTime::UNIX_EPOCH, zone: LazyLock::new(|| TimeZone::UTC) };
+        let read = Moment { monotonic_ns: 0, wall_ns: 0 };
+        let mut clock = Clock { read, zone: LazyLock::new(|| TimeZone::UTC) };
         assert_eq!(clock.utc(1_500_000_000).as_deref(), Some("1970-01-01T00:00:01.500000000Z"));
         assert_eq!(clock.local(3_723_004_999_999, true), "01:02:03.004");
         assert_eq!(clock.local(3_723_004_999_999, false), "01:02:03");
-        clock.adapt();
-        let year = clock.utc(monotonic_ns()).unwrap();
+        clock.adapt(Moment::now());
+        let year = clock.utc(Moment::now().monotonic_ns).unwrap();
         assert!(year.as_str() > "2026", "{year}");
     }
 }

@@ -1,6 +1,6 @@
 //! The calls of a period, counted.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use cutaway_programs::getaddrinfo::{DecodedEvent, Text};
 
@@ -12,7 +12,8 @@ const MOST_ERRORS: usize = 64;
 
 /// The calls of a period.
 pub(super) struct Summary {
-    pub(super) began: Instant,
+    /// `CLOCK_MONOTONIC` in nanoseconds.
+    pub(super) began_ns: u64,
     pub(super) calls: u64,
     /// Failed calls by return value.
     pub(super) errors: BTreeMap<i32, u64>,
@@ -43,9 +44,9 @@ pub(super) struct Moment {
 }
 
 impl Summary {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(began_ns: u64) -> Self {
         Self {
-            began: Instant::now(),
+            began_ns,
             calls: 0,
             errors: BTreeMap::new(),
             other_errors: 0,
@@ -74,6 +75,11 @@ impl Summary {
         self.commands.add(Text::Whole(event.comm).into(), failed, call.latency_ns);
     }
 
+    /// Returns the seconds from the begin to this moment.
+    pub(super) fn seconds(&self, moment: &Moment) -> f64 {
+        moment.time_ns.saturating_sub(self.began_ns) as f64 / 1e9
+    }
+
     pub(super) fn failed(&self) -> u64 {
         self.errors.values().sum::<u64>() + self.other_errors
     }
@@ -88,7 +94,7 @@ mod tests {
     #[test]
     fn return_values_take_limited_memory_and_are_all_counted() {
         let record = vec![0; Transport::Ring.event_size()];
-        let mut summary = Summary::new();
+        let mut summary = Summary::new(0);
         for ret in (1..=1000).chain([1, 1000]) {
             let mut event = Transport::Ring.read(&record).unwrap();
             event.call.ret = ret;

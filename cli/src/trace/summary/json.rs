@@ -85,7 +85,7 @@ pub(super) fn line(summary: &Summary, moment: &Moment) -> Result<String, CliErro
         },
         time_ns: moment.time_ns,
         time: moment.time.as_deref(),
-        seconds: summary.began.elapsed().as_secs_f64(),
+        seconds: summary.seconds(moment),
         calls: summary.calls,
         failed: summary.failed(),
         lost: moment.lost,

@@ -29,7 +29,7 @@ fn lines(summary: &Summary, moment: &Moment, width: usize) -> String {
         Period::Trace => "since the start",
         Period::Interval => "in this interval",
     };
-    let seconds = summary.began.elapsed().as_secs_f64();
+    let seconds = summary.seconds(moment);
     let calls = if summary.calls == 1 { "call" } else { "calls" };
     let head = format!(
         "{} {calls} {period} ({seconds:.1} s), {} failed, {} lost",

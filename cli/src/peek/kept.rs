@@ -1,0 +1,311 @@
+//! A snapshot of a buffer of either kind, and the same as a look of a recording.
+
+use std::borrow::Cow;
+
+use cutaway_recording::{Buffer, Kind, Look, Positions, Unread};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    perf,
+    ring::{self, Lost, Mode, State, UnreadRecord},
+    types::Decoded,
+};
+
+/// A snapshot of a buffer of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kept {
+    Ring(ring::Snapshot),
+    Perf(perf::Snapshot),
+}
+
+/// What a recording notes of a ring.
+#[derive(Debug, Serialize, Deserialize)]
+struct RingNotes {
+    id: u32,
+}
+
+/// What a recording notes of a look at a ring.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct RingLookNotes {
+    #[serde(flatten)]
+    lost: Lost,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    corrupt: Option<String>,
+    /// Committed, busy and discarded records, if there are more than are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counts: Option<[u64; 3]>,
+}
+
+/// What a recording notes of a perf buffer.
+#[derive(Debug, Serialize, Deserialize)]
+struct PerfNotes {
+    pid: u32,
+    comm: String,
+    fd: u32,
+    shared_by_fds: Vec<u32>,
+    backward: bool,
+}
+
+/// What a recording notes of a look at a perf buffer.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct PerfLookNotes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    corrupt: Option<String>,
+}
+
+/// What a recording notes of a record in a perf buffer.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct PerfRecordNotes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record_time_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(flatten)]
+    decoded: Decoded,
+}
+
+/// Bytes of a perf record's header.
+const PERF_HEADER: u64 = 8;
+
+impl Kept {
+    /// Describes the buffer for a recording.
+    pub(crate) fn buffer(&self, index: u32) -> Buffer<'static> {
+        match self {
+            Self::Ring(ring) => Buffer {
+                index,
+                name: ring.name.clone().into(),
+                kind: match ring.mode {
+                    Mode::Ring => Kind::Ring,
+                    Mode::Overwrite => Kind::OverwriteRing,
+                    Mode::User => Kind::UserRing,
+                },
+                bytes: ring.bytes,
+                notes: notes(&RingNotes { id: ring.id }).into(),
+            },
+            Self::Perf(perf) => {
+                let perf::Snapshot { pid, fd, backward, .. } = *perf;
+                let (comm, shared_by_fds) = (perf.comm.clone(), perf.shared_by_fds.clone());
+                Buffer {
+                    index,
+                    name: format!("{comm} ({pid}), fd {fd}").into(),
+                    kind: Kind::Perf,
+                    bytes: perf.bytes,
+                    notes: notes(&PerfNotes { pid, comm, fd, shared_by_fds, backward }).into(),
+                }
+            }
+        }
+    }
+
+    /// Returns the snapshot as a look at the buffer with this number.
+    pub(crate) fn look(&self, buffer: u32) -> Look {
+        match self {
+            Self::Ring(ring) => ring_look(ring, buffer),
+            Self::Perf(perf) => perf_look(perf, buffer),
+        }
+    }
+
+    /// Makes the snapshot of a look. The error says what is wrong with it.
+    pub(crate) fn of(buffer: &Buffer<'_>, look: Cow<'_, Look>) -> Result<Self, String> {
+        let look = look.into_owned();
+        let kept = match buffer.kind {
+            Kind::Perf => of_perf(buffer, look).map(Self::Perf),
+            Kind::OverwriteRing => of_ring(buffer, Mode::Overwrite, look).map(Self::Ring),
+            Kind::UserRing => of_ring(buffer, Mode::User, look).map(Self::Ring),
+            _ => of_ring(buffer, Mode::Ring, look).map(Self::Ring),
+        }?;
+        kept.check().map(|()| kept)
+    }
+
+    /// Returns an error if the records and positions contradict each other: a file may have been edited.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_sound = match self {
+            Self::Ring(snapshot) => snapshot.is_sound(),
+            Self::Perf(snapshot) => snapshot.is_sound(),
+        };
+        if is_sound { Ok(()) } else { Err("its records and positions contradict each other".to_owned()) }
+    }
+}
+
+fn notes(notes: &impl Serialize) -> String {
+    // Structures of numbers and texts have no form that JSON cannot have.
+    serde_json::to_string(notes).unwrap_or_default()
+}
+
+/// Parses notes; without any, all are those by default.
+fn parse<'d, T: Deserialize<'d>>(notes: &'d str) -> Result<T, String> {
+    let notes = if notes.is_empty() { "{}" } else { notes };
+    serde_json::from_str(notes).map_err(|error| format!("its notes are not understood: {error}"))
+}
+
+fn ring_look(ring: &ring::Snapshot, buffer: u32) -> Look {
+    let counts = (ring.not_listed > 0).then_some([ring.committed, ring.busy, ring.discarded]);
+    let unread = |record: &UnreadRecord| Unread {
+        position: record.position,
+        length: record.length,
+        state: match record.state {
+            State::Committed => Unread::COMMITTED,
+            State::Discarded => Unread::DISCARDED,
+            State::Busy => Unread::BUSY,
+        },
+        payload: record.payload.clone(),
+        notes: if record.decoded == Decoded::default() { String::new() } else { notes(&record.decoded) },
+    };
+    Look {
+        buffer,
+        time_ns: ring.time_ns,
+        positions: Positions {
+            consumer: ring.consumer_pos,
+            producer: ring.producer_pos,
+            pending: ring.pending_pos,
+            overwrite: ring.overwrite_pos,
+        },
+        fill_bytes: ring.fill_bytes,
+        released_meanwhile: ring.released_meanwhile,
+        notes: notes(&RingLookNotes { lost: ring.lost.clone(), corrupt: ring.corrupt.clone(), counts }),
+        records: ring.records.iter().map(unread).collect(),
+    }
+}
+
+fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<ring::Snapshot, String> {
+    let of_buffer: RingNotes = parse(&buffer.notes)?;
+    let of_look: RingLookNotes = parse(&look.notes)?;
+    let records = look.records.into_iter().map(|unread| {
+        Ok(UnreadRecord {
+            position: unread.position,
+            offset: unread.position & buffer.bytes.wrapping_sub(1),
+            length: unread.length,
+            state: match unread.state {
+                Unread::COMMITTED => State::Committed,
+                Unread::DISCARDED => State::Discarded,
+                Unread::BUSY => State::Busy,
+                other => return Err(format!("a record has the state {other}")),
+            },
+            payload: unread.payload,
+            decoded: parse(&unread.notes)?,
+        })
+    });
+    let records = records.collect::<Result<Vec<_>, String>>()?;
+    let count = |state| records.iter().filter(|record: &&UnreadRecord| record.state == state).count() as u64;
+    let listed = || [count(State::Committed), count(State::Busy), count(State::Discarded)];
+    let [committed, busy, discarded] = of_look.counts.unwrap_or_else(listed);
+    let all = committed.saturating_add(busy).saturating_add(discarded);
+    let not_listed = all.saturating_sub(records.len() as u64);
+    Ok(ring::Snapshot {
+        time_ns: look.time_ns,
+        id: of_buffer.id,
+        name: buffer.name.to_string(),
+        mode,
+        bytes: buffer.bytes,
+        consumer_pos: look.positions.consumer,
+        producer_pos: look.positions.producer,
+        pending_pos: look.positions.pending,
+        overwrite_pos: look.positions.overwrite,
+        fill_bytes: look.fill_bytes,
+        committed,
+        busy,
+        discarded,
+        lost: of_look.lost,
+        released_meanwhile: look.released_meanwhile,
+        corrupt: of_look.corrupt,
+        not_listed,
+        records,
+    })
+}
+
+fn perf_look(perf: &perf::Snapshot, buffer: u32) -> Look {
+    let unread = |record: &perf::Record| {
+        let perf::Record { record_time_ns, lost, .. } = *record;
+        let decoded = record.decoded.clone();
+        Unread {
+            position: record.position,
+            length: u32::try_from(record.bytes.saturating_sub(PERF_HEADER)).unwrap_or(u32::MAX),
+            state: record.number(),
+            payload: record.payload.clone(),
+            notes: notes(&PerfRecordNotes { record_time_ns, lost, decoded }),
+        }
+    };
+    Look {
+        buffer,
+        time_ns: perf.time_ns,
+        positions: Positions { consumer: perf.data_tail, producer: perf.data_head, pending: 0, overwrite: 0 },
+        fill_bytes: perf.fill_bytes,
+        released_meanwhile: perf.released_meanwhile,
+        notes: notes(&PerfLookNotes { lost: perf.lost, corrupt: perf.corrupt.clone() }),
+        records: perf.records.iter().map(unread).collect(),
+    }
+}
+
+fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<perf::Snapshot, String> {
+    let PerfNotes { pid, comm, fd, shared_by_fds, backward } = parse(&buffer.notes)?;
+    let PerfLookNotes { lost, corrupt } = parse(&look.notes)?;
+    let records = look.records.into_iter().map(|unread| {
+        let offset = unread.position & buffer.bytes.wrapping_sub(1);
+        let bytes = u64::from(unread.length) + PERF_HEADER;
+        let PerfRecordNotes { record_time_ns, lost, decoded } = parse(&unread.notes)?;
+        Ok(perf::Record {
+            position: unread.position,
+            offset,
+            bytes,
+            kind: perf::Record::word(unread.state),
+            wraps: offset.saturating_add(bytes) > buffer.bytes,
+            record_time_ns,
+            lost,
+            payload: unread.payload,
+            decoded,
+        })
+    });
+    Ok(perf::Snapshot {
+        time_ns: look.time_ns,
+        pid,
+        comm,
+        fd,
+        shared_by_fds,
+        bytes: buffer.bytes,
+        data_head: look.positions.producer,
+        data_tail: look.positions.consumer,
+        fill_bytes: look.fill_bytes,
+        backward,
+        lost,
+        released_meanwhile: look.released_meanwhile,
+        corrupt,
+        records: records.collect::<Result<_, String>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_looks_and_back() {
+        let mut many = ring::sample(4096 * 9, &[(40, State::Committed), (3, State::Discarded), (900, State::Busy)]);
+        (many.committed, many.not_listed) = (8, 7);
+        many.corrupt = Some("a header".to_owned());
+        let mut decoded = ring::sample(16, &[(8, State::Committed)]);
+        decoded.records[0].payload = Some(vec![1, 2, 3]);
+        decoded.records[0].decoded.value = Some(serde_json::json!({ "a": 0.1, "b": [1, "é"] }));
+        let kept = [
+            Kept::Ring(many),
+            Kept::Ring(decoded),
+            Kept::Ring(ring::sample(0, &[])),
+            Kept::Perf(perf::sample(4096 * 5 + 3000, &[2048, 32])),
+        ];
+        for kept in kept {
+            let again = Kept::of(&kept.buffer(3), Cow::Owned(kept.look(3))).unwrap();
+            assert_eq!(again, kept);
+        }
+    }
+
+    #[test]
+    fn contradictory_look_is_refused() {
+        let kept = Kept::Ring(ring::sample(0, &[(40, State::Committed)]));
+        let mut look = kept.look(0);
+        look.fill_bytes = 8;
+        assert!(Kept::of(&kept.buffer(0), Cow::Owned(look)).unwrap_err().contains("contradict"));
+        let mut look = kept.look(0);
+        look.records[0].state = 7;
+        assert!(Kept::of(&kept.buffer(0), Cow::Owned(look)).unwrap_err().contains("state 7"));
+    }
+}

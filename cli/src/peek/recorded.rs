@@ -1,0 +1,174 @@
+//! `--record`: looks at buffers, recorded; and their replay.
+//!
+//! Only looks that differ from the one before are recorded: of a buffer that does not change, each look would be the
+//! same but for its time.
+
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    path::Path,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway_recording::{Entry, Look};
+
+use super::{args::Arguments, kept::Kept, view::Live, watch};
+use crate::{
+    args::Format,
+    diagnostics,
+    draw::{Canvas, Command, Steps},
+    error::CliError,
+    recorder::NewRecording,
+    replay::{Definitions, Recording, ReplayArguments},
+    run, terminal,
+};
+
+/// The longest sleep, so that a signal is noticed soon.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Pictures that --step can return to.
+const BACK: usize = 10_000;
+
+/// Records looks until there were `--count` of them, or a signal comes.
+pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -> Result<(), CliError> {
+    let stopped = watch::stopped()?;
+    let new = NewRecording::create(path)?;
+    live.take_snapshot(arguments.records(), Instant::now());
+    let first = live.kept();
+    let mut recorder = new.begin("peek", vec![Definitions::count(first.len())])?;
+    for (index, kept) in first.iter().enumerate() {
+        recorder.add(&Entry::Buffer(kept.buffer(index as u32)))?;
+    }
+    let interval = arguments.record_interval();
+    diagnostics::say(&format!("Recording looks every {interval:?}; Ctrl-C to end"));
+    let (mut looks, mut recorded) = (0_u64, 0_u64);
+    let mut before: Vec<Option<Look>> = vec![None; first.len()];
+    let mut next = Instant::now();
+    loop {
+        for ((index, kept), before) in live.kept().iter().enumerate().zip(&mut before) {
+            let look = kept.look(index as u32);
+            let same =
+                before.as_ref().is_some_and(|before| Look { time_ns: before.time_ns, ..look.clone() } == *before);
+            if !same {
+                recorder.add(&Entry::Look(Cow::Borrowed(&look)))?;
+                recorded += 1;
+                *before = Some(look);
+            }
+        }
+        recorder.pass_on()?;
+        looks += 1;
+        // A look that took too long does not shift those that follow, and none is made up for.
+        next = (next + interval).max(Instant::now());
+        // ATOMICS: the flag publishes nothing else.
+        while Instant::now() < next && !stopped.load(Ordering::Relaxed) {
+            thread::sleep(PATIENCE.min(next.saturating_duration_since(Instant::now())));
+        }
+        // ATOMICS: see above.
+        if stopped.load(Ordering::Relaxed) || arguments.count.is_some_and(|most| looks >= most) {
+            return recorder.finish(recorded, None);
+        }
+        live.take_snapshot(arguments.records(), Instant::now());
+    }
+}
+
+/// Shows the looks of a recording.
+pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> Result<(), CliError> {
+    let definitions = recording.definitions()?;
+    let format = if arguments.format == run::Format::Json { Format::Json } else { Format::Table };
+    let most = arguments.records.unwrap_or(usize::MAX);
+    let canvas = arguments.draw.as_deref().map(|picture| Canvas::apart(picture, &[&arguments.file])).transpose()?;
+    let mut screen = match canvas {
+        Some(canvas) => Screen::Pictures(Pictures::new(canvas, arguments.step)?),
+        None => Screen::Text(format, most),
+    };
+    let limit = arguments.count.unwrap_or(u64::MAX);
+    let (mut shown, mut wrong) = (0, None);
+    let outcome = recording.each(arguments.speed, |entry| {
+        let Entry::Look(look) = entry else { return Ok(true) };
+        let Some(buffer) = definitions.buffers.iter().find(|buffer| buffer.index == look.buffer) else {
+            return Ok(true);
+        };
+        match Kept::of(buffer, look) {
+            Ok(mut kept) => {
+                shown += 1;
+                kept.keep_payloads(most);
+                Ok(screen.show(kept)? && shown < limit)
+            }
+            Err(why) => {
+                wrong = Some(why);
+                Ok(false)
+            }
+        }
+    });
+    screen.finish()?;
+    outcome?;
+    if let Some(why) = wrong {
+        return Err(recording.failure(&format!("look {} is wrong: {why}", shown + 1)));
+    }
+    recording.say_end(shown);
+    Ok(())
+}
+
+/// Where looks are shown.
+enum Screen {
+    Text(Format, usize),
+    Pictures(Pictures),
+}
+
+impl Screen {
+    /// Shows a look. Returns false if no more are wanted.
+    fn show(&mut self, kept: Kept) -> Result<bool, CliError> {
+        match self {
+            Self::Text(format, most) => terminal::print(&kept.show(*format, *most)?).map(|()| true),
+            Self::Pictures(pictures) => pictures.show(kept),
+        }
+    }
+
+    fn finish(self) -> Result<(), CliError> {
+        match self {
+            Self::Text(..) => Ok(()),
+            Self::Pictures(mut pictures) => pictures.canvas.finish(),
+        }
+    }
+}
+
+/// Looks as pictures, with steps if they are wanted.
+struct Pictures {
+    canvas: Canvas,
+    steps: Option<Steps>,
+    /// The last looks, the newest last, for steps back.
+    seen: VecDeque<Kept>,
+}
+
+impl Pictures {
+    fn new(canvas: Canvas, step: bool) -> Result<Self, CliError> {
+        Ok(Self { canvas, steps: step.then(Steps::new).transpose()?, seen: VecDeque::new() })
+    }
+
+    /// Draws a look, and those before it as often as they are asked for.
+    fn show(&mut self, kept: Kept) -> Result<bool, CliError> {
+        let Some(steps) = &mut self.steps else { return self.canvas.draw(kept.picture()) };
+        if self.seen.len() >= BACK {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(kept);
+        let newest = self.seen.len() - 1;
+        let mut at = newest;
+        while let Some(kept) = self.seen.get(at) {
+            if !self.canvas.draw(kept.picture())? {
+                return Ok(false);
+            }
+            // A frame in a file stays there, so stepping back works in a terminal only.
+            let back = at > 0 && matches!(self.canvas, Canvas::Terminal);
+            match steps.next(back, None) {
+                Command::End => return Ok(false),
+                Command::Back => at = at.saturating_sub(1),
+                Command::Next if at == newest => return Ok(true),
+                Command::Next => at += 1,
+            }
+        }
+        Ok(true)
+    }
+}
