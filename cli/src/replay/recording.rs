@@ -122,9 +122,11 @@ impl Recording {
         }
     }
 
-    /// Says how many records were printed, and what is known of the others.
-    pub(crate) fn say_end(&self, printed: u64) {
+    /// Says how many records or looks were shown, and what is known of the others.
+    pub(crate) fn say_end(&self, shown: u64) {
+        let is_of_an_observer = self.command() == "peek";
         let what = match self.end {
+            Some(End { received, .. }) if is_of_an_observer => format!(" of {received} looks"),
             Some(End { received, lost: Some(lost) }) => format!(" of {received}; {lost} were lost while recording"),
             Some(End { received, lost: None }) => {
                 format!(" of {received}; it is unknown how many were lost while recording")
@@ -132,7 +134,7 @@ impl Recording {
             None if self.reader.is_cut() => "; the recording ends early: its last entry is not whole".to_owned(),
             None => "; the end of the recording was not read".to_owned(),
         };
-        diagnostics::say(&format!("replayed {printed}{what}"));
+        diagnostics::say(&format!("replayed {shown}{what}"));
     }
 
     /// Makes the error of a recording without a part.

@@ -20,6 +20,7 @@ mod list;
 mod lost;
 mod owner;
 mod perf;
+mod recorded;
 mod screen;
 mod snapshot;
 mod terminal;
@@ -60,6 +61,7 @@ fn main() {
         lost::tests(),
         files::tests(),
         list::tests(),
+        recorded::tests(),
         types::tests(),
     ];
     Suite::new(tables).run()

@@ -18,6 +18,7 @@ mod honest;
 mod pinned;
 mod printed;
 mod readers;
+mod recorded;
 mod refusals;
 mod selected;
 mod sender;
@@ -88,6 +89,7 @@ fn main() {
         token::tests(),
         everyday::tests(),
         selected::tests(),
+        recorded::tests(),
         printed::tests(),
     ];
     Suite::new(tables).run()

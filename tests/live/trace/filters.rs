@@ -42,19 +42,20 @@ fn traced(words: &str, job: &Job) -> Vec<Event> {
 /// The hosts of the questions, of which two succeed.
 const HOSTS: [&str; 6] = ["127.0.0.1", "127.0.0.2", "Www.Example.Com", "example.com", "api-1.example.net", ""];
 
-fn job() -> Job {
+pub(crate) fn job() -> Job {
     // A call without a host succeeds.
     let nameless = Question { node: None, service: Some("80".to_owned()), hints: None };
     Job::new(HOSTS.map(Question::hopeless).into_iter().chain([nameless])).uid(1234)
 }
 
-fn only_calls_that_pass_are_shown(transport: Transport) {
-    let all: Vec<&str> = HOSTS.into_iter().chain(["-"]).collect();
+/// Returns options, and the hosts of the calls of [`job`] that pass them.
+pub(crate) fn cases() -> Vec<(String, Vec<&'static str>)> {
+    let all: Vec<&'static str> = HOSTS.into_iter().chain(["-"]).collect();
     let failed = &all[2..6];
     let own = std::env::current_exe().unwrap();
     let name = own.file_name().unwrap().to_str().unwrap();
     let comm = name.get(..15).unwrap_or(name);
-    let cases: Vec<(String, &[&str])> = vec![
+    let cases: Vec<(String, &[&'static str])> = vec![
         (String::new(), &all[..]),
         ("--errors".to_owned(), failed),
         ("--uid 1234".to_owned(), &all),
@@ -77,18 +78,26 @@ fn only_calls_that_pass_are_shown(transport: Transport) {
         ("--host nothing*".to_owned(), &[]),
         ("--errors --host *.com --uid 1234 --min-latency 1ns".to_owned(), &["Www.Example.Com", "example.com"]),
     ];
+    cases.into_iter().map(|(words, hosts)| (words, hosts.to_vec())).collect()
+}
+
+/// Returns the hosts of events; `-` for a call without a host.
+pub(crate) fn hosts_of(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.node.as_deref().unwrap_or("-")).collect()
+}
+
+fn only_calls_that_pass_are_shown(transport: Transport) {
     // The programs filter before they differ: each case runs with the ring, and with one of the two others in turn.
     let (first, step) = match transport {
         Transport::Ring => (0, 1),
         Transport::PerfHeap => (0, 2),
         Transport::PerfStack => (1, 2),
     };
-    for (words, expected) in cases.into_iter().skip(first).step_by(step) {
+    for (words, expected) in cases().into_iter().skip(first).step_by(step) {
         let job = job();
         let mut events = traced(&format!("--transport {transport} {words}"), &job);
         events.sort_by_key(|event| event.time_ns);
-        let hosts: Vec<_> = events.iter().map(|event| event.node.as_deref().unwrap_or("-")).collect();
-        assert_eq!(hosts, expected, "{words}");
+        assert_eq!(hosts_of(&events), expected, "{words}");
         // The events that pass are complete.
         let mut answers = job.answers();
         answers.retain(|answer| expected.contains(&answer.question.node.as_deref().unwrap_or("-")));

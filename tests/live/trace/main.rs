@@ -27,6 +27,7 @@ mod names;
 mod old_kernels;
 mod processes;
 mod readers;
+mod recorded;
 mod roots;
 mod screen;
 mod signals;
@@ -88,6 +89,7 @@ fn main() {
         summaries::tests(),
         screen::tests(),
         old_kernels::tests(),
+        recorded::tests(),
         readers::tests(),
     ];
     Suite::new(tables).run()

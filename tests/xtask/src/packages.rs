@@ -17,11 +17,12 @@ pub struct Library {
 }
 
 /// The libraries, each after those that it depends on.
-pub const LIBRARIES: [Library; 5] = [
+pub const LIBRARIES: [Library; 6] = [
     Library { package: "cutaway-sys", directory: "sys" },
     Library { package: "mmap-ring", directory: "mmap-ring" },
     Library { package: "perf-reader", directory: "perf-reader" },
     Library { package: "cutaway-programs", directory: "programs" },
+    Library { package: "cutaway-recording", directory: "recording" },
     Library { package: "cutaway", directory: "loader" },
 ];
 

@@ -21,6 +21,7 @@ const ROOTS: &[&str] = &[
     "mmap-ring/src/lib.rs",
     "perf-reader/src/lib.rs",
     "programs/src/lib.rs",
+    "recording/src/lib.rs",
     "loader/src/lib.rs",
     "cli/src/main.rs",
     "tests/vm/src/lib.rs",

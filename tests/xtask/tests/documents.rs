@@ -96,6 +96,7 @@ fn packages_of_the_readme_exist() {
         ("mmap-ring", "mmap-ring"),
         ("perf-reader", "perf-reader"),
         ("programs", "cutaway-programs"),
+        ("recording", "cutaway-recording"),
         ("loader", "cutaway"),
         ("cli", "cutaway-cli"),
     ] {

@@ -116,7 +116,7 @@ mod tests {
 
     fn summary() -> Summary {
         let record = vec![0; Transport::Ring.event_size()];
-        let mut summary = Summary::new();
+        let mut summary = Summary::new(0);
         for number in 0..1000_u64 {
             let mut event = Transport::Ring.read(&record).unwrap();
             event.comm = b"getent";
@@ -159,7 +159,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let empty = lines(&Summary::new(), &moment, 80);
+        let empty = lines(&Summary::new(0), &moment, 80);
         assert_eq!(empty, "0 calls since the start (0.0 s), 0 failed, 3 lost\n");
     }
 

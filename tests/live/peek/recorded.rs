@@ -1,0 +1,114 @@
+//! `--record`, and the replay of what was recorded.
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{self, Ended, Running},
+    harness::{Test, test},
+    owner::{Kind, Owner, SPACE},
+    perf::no_borrowing,
+    requirements::{ring, root},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(looks_at_a_ring_are_replayed).needs(ring),
+        test!(looks_at_perf_buffers_are_replayed).needs(root).unless(no_borrowing),
+        test!(recording_under_load_agrees_with_the_owner).needs(ring),
+    ]
+}
+
+fn replay(path: &str, words: &[&str]) -> Ended {
+    let ended = Running::start(binary::command(["replay", path]).args(words)).end();
+    assert!(ended.status.success(), "{words:?}: {ended:?}");
+    ended
+}
+
+fn looks(path: &str) -> Vec<Value> {
+    let text = replay(path, &["--format", "json"]).stdout;
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Starts to record, and waits until the first look was taken.
+fn recording(words: &[&str], path: &str) -> Running {
+    let mut command = binary::command(["peek", "--record", path, "--interval", "1ms"]);
+    let running = Running::start(command.args(words));
+    running.stderr_line("it records", |line| line.starts_with("Recording "));
+    running
+}
+
+fn looks_at_a_ring_are_replayed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
+    owner.produce(3);
+    let id = owner.id.to_string();
+    let live = Running::start(&mut binary::command(["peek", "--id", &id, "--watch", "--count", "1", "--format", "json"])).end();
+    let recording = recording(&["--id", &id], &path);
+    for _ in 0..5 {
+        owner.produce(2);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+    owner.consume();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    recording.send(rustix::process::Signal::INT);
+    let ended = recording.end();
+    assert!(ended.status.success() && ended.stderr.contains("recorded "), "{ended:?}");
+
+    let looks = looks(&path);
+    let mut live: Value = serde_json::from_str(live.stdout.trim()).unwrap();
+    live["time_ns"] = looks[0]["time_ns"].clone();
+    assert_eq!(looks[0], live);
+    // A look that does not differ from the one before is left out: at most two for each change.
+    assert!((7..=12).contains(&looks.len()), "{}", looks.len());
+    let fills: Vec<u64> = looks.iter().map(|look| look["fill_bytes"].as_u64().unwrap()).collect();
+    assert_eq!((fills[0], *fills.iter().max().unwrap(), *fills.last().unwrap()), (3 * SPACE, 13 * SPACE, 0));
+    let table = replay(&path, &["--count", "1"]).stdout;
+    assert!(table.contains("3 records: 3 committed") && table.contains("POSITION"), "{table}");
+    let pictures = replay(&path, &["--draw", "--count", "2"]).stdout;
+    assert_eq!(pictures.matches("C consumer").count(), 2, "{pictures}");
+    let bare = replay(&path, &["--records", "0", "--format", "json"]).stdout;
+    assert!(!bare.contains("payload"), "{bare}");
+}
+
+fn looks_at_perf_buffers_are_replayed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let mut owner = Owner::start(Kind::Perf, "recorded", 4096);
+    owner.produce(3);
+    let pid = owner.pid().to_string();
+    let live = Running::start(&mut binary::command(["peek", "--pid", &pid, "--format", "json"])).end();
+    let recording = recording(&["--pid", &pid, "--count", "3"], &path);
+    let ended = recording.end();
+    assert!(ended.status.success(), "{ended:?}");
+    let recorded = looks(&path);
+    let live: Vec<Value> = live.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(recorded.len(), live.len());
+    for (mut live, recorded) in live.into_iter().zip(recorded) {
+        live["time_ns"] = recorded["time_ns"].clone();
+        assert_eq!(recorded, live);
+    }
+}
+
+fn recording_under_load_agrees_with_the_owner() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let mut owner = Owner::start(Kind::Ring, "recorded", 1 << 16);
+    let recording = recording(&["--id", &owner.id.to_string(), "--records", "2"], &path);
+    owner.begin_load(1);
+    let read = owner.read();
+    recording.send(rustix::process::Signal::INT);
+    assert!(recording.end().status.success());
+    assert_eq!(read.gaps, 0);
+    let looks = looks(&path);
+    let positions = |key: &str| looks.iter().map(|look| look[key].as_u64().unwrap()).collect::<Vec<_>>();
+    let (producer, consumer) = (positions("producer_pos"), positions("consumer_pos"));
+    assert!(producer.is_sorted() && consumer.is_sorted());
+    for (producer, consumer) in producer.iter().zip(&consumer) {
+        assert!(producer - consumer <= 1 << 16 && producer % SPACE == 0 && consumer % SPACE == 0);
+    }
+    // Every tenth record is discarded: all take space.
+    let all = read.next + read.next / 9;
+    assert!(*producer.last().unwrap() <= (all + 2) * SPACE, "{producer:?} {read:?}");
+}
