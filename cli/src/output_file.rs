@@ -24,28 +24,26 @@
 mod growing;
 mod location;
 mod refused;
+mod stream;
 mod unfinished;
 
 use std::{
     fs,
     io::{self, Write},
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
-
 pub(crate) use self::growing::GrowingFile;
-use self::location::is_regular;
 pub(crate) use self::{
     location::Location,
     refused::{Refused, failure},
     unfinished::Unfinished,
 };
-use crate::outlet::{self, Outlet, Standard};
+use self::{
+    location::is_regular,
+    stream::{Stream, own_fd, own_stream},
+};
 
 /// An output file.
 #[derive(Debug)]
@@ -54,13 +52,6 @@ pub(crate) enum OutputFile {
     Replaced(Location),
     /// Each write follows the one before.
     Stream(Stream),
-}
-
-/// A device, a FIFO, or an fd that is open already.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Standard(Standard),
-    Opened(Outlet),
 }
 
 impl OutputFile {
@@ -104,33 +95,6 @@ impl OutputFile {
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Self::Stream(_))
     }
-}
-
-/// Returns the fd of this process that the path names; `None` for any other path.
-fn own_fd(path: &Path) -> Option<i32> {
-    match path.to_str()? {
-        "/dev/stdout" => Some(1),
-        "/dev/stderr" => Some(2),
-        text => text
-            .strip_prefix("/dev/fd/")
-            .or_else(|| text.strip_prefix("/proc/self/fd/"))
-            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?
-            .parse()
-            .ok(),
-    }
-}
-
-fn own_stream(fd: i32) -> Result<Stream, Refused> {
-    Ok(match fd {
-        1 => Stream::Standard(outlet::stdout()),
-        2 => Stream::Standard(outlet::stderr()),
-        // As a shell does for `> /dev/fd/N`: a new file description, truncated.
-        fd => {
-            let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY | OFlags::CLOEXEC;
-            let opened = rustix::fs::open(format!("/proc/self/fd/{fd}"), flags, Mode::empty())?;
-            Stream::Opened(Outlet::shared(opened.as_fd()).ok_or(Refused::System(Errno::BADF.into()))?)
-        }
-    })
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@ use std::borrow::Cow;
 use minicbor::{Decoder, data::Type, decode::Error};
 
 use crate::{
-    FORMAT,
     context::Context,
     entry::{Buffer, Entry, Kind, Record, Start},
-    kinds,
+    format::{FORMAT, kinds},
     look::{Look, Positions, Unread},
 };
 

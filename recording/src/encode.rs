@@ -5,10 +5,9 @@ use std::convert::Infallible;
 use minicbor::{Encoder, encode::Error};
 
 use crate::{
-    FORMAT, VERSION,
     context::Context,
     entry::{Buffer, Entry, Record, Start},
-    kinds,
+    format::{FORMAT, VERSION, kinds},
     look::{Look, Step, Unread, steps},
 };
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use crate::format::VERSION;
+
 /// Why a recording cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -33,7 +35,7 @@ impl fmt::Display for Error {
                 write!(
                     to,
                     "it is a recording of version {version}, and this program reads version {}; use a newer cutaway",
-                    crate::VERSION
+                    VERSION
                 )
             }
             Self::Damaged { after, why } => write!(to, "it is damaged after {after} entries: {why}"),

@@ -59,7 +59,7 @@ mod decode;
 mod encode;
 mod entry;
 mod error;
-mod kinds;
+mod format;
 mod look;
 #[cfg(feature = "play")]
 pub mod play;
@@ -72,13 +72,8 @@ mod writer;
 pub use self::{
     entry::{Buffer, Entry, Kind, Record, Start},
     error::Error,
+    format::VERSION,
     look::{Look, Positions, Unread},
     reader::Reader,
     writer::{Encoder, FrameWriter, Writer},
 };
-
-/// The version of the format that this crate writes. It reads this one and all before.
-pub const VERSION: u64 = 1;
-
-/// The text that a recording begins with.
-pub(crate) const FORMAT: &str = "cutaway recording";

@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Read};
 use lz4_flex::frame::FrameDecoder;
 
 use crate::{
-    VERSION,
     context::Context,
     decode,
     entry::{Entry, Start},
     error::Error,
+    format::VERSION,
     tail::Tail,
 };
 

@@ -12,10 +12,9 @@ use rustix::{
 };
 
 use super::{
-    Stream,
     location::{Location, is_regular},
-    own_fd, own_stream,
     refused::Refused,
+    stream::{Stream, own_fd, own_stream},
 };
 
 /// A file that is written piece by piece. It replaces no file: a part of it is there if the command is killed.

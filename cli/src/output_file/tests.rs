@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use rustix::fs::{CWD, FileType, openat};
+use rustix::fs::{CWD, FileType, openat, Mode, OFlags};
 
 use super::{unfinished::hidden, *};
 

@@ -6,16 +6,16 @@ use cutaway_recording::{Buffer, Kind, Look, Positions, Unread};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    perf,
-    ring::{self, Lost, Mode, State, UnreadRecord},
+    perf::{Record as PerfRecord, Snapshot as PerfSnapshot},
+    ring::{Lost, Mode, Snapshot as RingSnapshot, State, UnreadRecord},
     types::Decoded,
 };
 
 /// A snapshot of a buffer of either kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kept {
-    Ring(ring::Snapshot),
-    Perf(perf::Snapshot),
+    Ring(RingSnapshot),
+    Perf(PerfSnapshot),
 }
 
 /// What a recording notes of a ring.
@@ -85,7 +85,7 @@ impl Kept {
                 notes: notes(&RingNotes { id: ring.id }).into(),
             },
             Self::Perf(perf) => {
-                let perf::Snapshot { pid, fd, backward, .. } = *perf;
+                let PerfSnapshot { pid, fd, backward, .. } = *perf;
                 let (comm, shared_by_fds) = (perf.comm.clone(), perf.shared_by_fds.clone());
                 Buffer {
                     index,
@@ -139,7 +139,7 @@ fn parse<'d, T: Deserialize<'d>>(notes: &'d str) -> Result<T, String> {
     serde_json::from_str(notes).map_err(|error| format!("its notes are not understood: {error}"))
 }
 
-fn ring_look(ring: &ring::Snapshot, buffer: u32) -> Look {
+fn ring_look(ring: &RingSnapshot, buffer: u32) -> Look {
     let counts = (ring.not_listed > 0).then_some([ring.committed, ring.busy, ring.discarded]);
     let unread = |record: &UnreadRecord| Unread {
         position: record.position,
@@ -168,7 +168,7 @@ fn ring_look(ring: &ring::Snapshot, buffer: u32) -> Look {
     }
 }
 
-fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<ring::Snapshot, String> {
+fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<RingSnapshot, String> {
     let of_buffer: RingNotes = parse(&buffer.notes)?;
     let of_look: RingLookNotes = parse(&look.notes)?;
     let records = look.records.into_iter().map(|unread| {
@@ -192,7 +192,7 @@ fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<ring::Snapshot
     let [committed, busy, discarded] = of_look.counts.unwrap_or_else(listed);
     let all = committed.saturating_add(busy).saturating_add(discarded);
     let not_listed = all.saturating_sub(records.len() as u64);
-    Ok(ring::Snapshot {
+    Ok(RingSnapshot {
         time_ns: look.time_ns,
         id: of_buffer.id,
         name: buffer.name.to_string(),
@@ -214,9 +214,9 @@ fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<ring::Snapshot
     })
 }
 
-fn perf_look(perf: &perf::Snapshot, buffer: u32) -> Look {
-    let unread = |record: &perf::Record| {
-        let perf::Record { record_time_ns, lost, .. } = *record;
+fn perf_look(perf: &PerfSnapshot, buffer: u32) -> Look {
+    let unread = |record: &PerfRecord| {
+        let PerfRecord { record_time_ns, lost, .. } = *record;
         let decoded = record.decoded.clone();
         Unread {
             position: record.position,
@@ -237,18 +237,18 @@ fn perf_look(perf: &perf::Snapshot, buffer: u32) -> Look {
     }
 }
 
-fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<perf::Snapshot, String> {
+fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<PerfSnapshot, String> {
     let PerfNotes { pid, comm, fd, shared_by_fds, backward } = parse(&buffer.notes)?;
     let PerfLookNotes { lost, corrupt } = parse(&look.notes)?;
     let records = look.records.into_iter().map(|unread| {
         let offset = unread.position & buffer.bytes.wrapping_sub(1);
         let bytes = u64::from(unread.length) + PERF_HEADER;
         let PerfRecordNotes { record_time_ns, lost, decoded } = parse(&unread.notes)?;
-        Ok(perf::Record {
+        Ok(PerfRecord {
             position: unread.position,
             offset,
             bytes,
-            kind: perf::Record::word(unread.state),
+            kind: PerfRecord::word(unread.state),
             wraps: offset.saturating_add(bytes) > buffer.bytes,
             record_time_ns,
             lost,
@@ -256,7 +256,7 @@ fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<perf::Snapshot, String> {
             decoded,
         })
     });
-    Ok(perf::Snapshot {
+    Ok(PerfSnapshot {
         time_ns: look.time_ns,
         pid,
         comm,
@@ -276,7 +276,10 @@ fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<perf::Snapshot, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{perf, ring},
+        *,
+    };
 
     #[test]
     fn snapshots_are_looks_and_back() {

@@ -22,7 +22,7 @@ use crate::{
     error::CliError,
     recorder::NewRecording,
     replay::{Definitions, Recording, ReplayArguments},
-    run, terminal,
+    terminal,
 };
 
 /// The longest sleep, so that a signal is noticed soon.
@@ -76,12 +76,11 @@ pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -
 /// Shows the looks of a recording.
 pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> Result<(), CliError> {
     let definitions = recording.definitions()?;
-    let format = if arguments.format == run::Format::Json { Format::Json } else { Format::Table };
     let most = arguments.records.unwrap_or(usize::MAX);
     let canvas = arguments.draw.as_deref().map(|picture| Canvas::apart(picture, &[&arguments.file])).transpose()?;
     let mut screen = match canvas {
         Some(canvas) => Screen::Pictures(Pictures::new(canvas, arguments.step)?),
-        None => Screen::Text(format, most),
+        None => Screen::Text(arguments.format(), most),
     };
     let limit = arguments.count.unwrap_or(u64::MAX);
     let (mut shown, mut wrong) = (0, None);

@@ -6,7 +6,7 @@ use clap::Args;
 use cutaway_programs::getaddrinfo::HostGlob;
 
 use crate::{
-    args::duration,
+    args::{self, duration},
     error::CliError,
     run::{Filter, Format},
     trace::{SummaryArg, host},
@@ -134,6 +134,11 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 impl ReplayArguments {
+    /// Returns the format for commands without hexadecimal output.
+    pub(crate) fn format(&self) -> args::Format {
+        if self.format == Format::Json { args::Format::Json } else { args::Format::Table }
+    }
+
     /// Refuses options that have no effect on a recording of this command.
     pub(super) fn check(&self, command: &str) -> Result<(), CliError> {
         let options = [

@@ -22,7 +22,6 @@ use crate::{
     moment::Moment,
     recorder::{NewRecording, Recorder},
     replay::{Definitions, Recording, ReplayArguments},
-    run,
 };
 
 /// The names of facts.
@@ -110,14 +109,10 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
         let program = &recording.start().program;
         return Err(recording.failure(&format!("its events have the layout of {program}; replay it with that version")));
     }
-    let format = match arguments.format {
-        run::Format::Json => Format::Json,
-        _ => Format::Table,
-    };
     let began = recording.start().monotonic_ns;
     let mut replay = Replay {
         transport,
-        output: Output::new(format, arguments.containers, arguments.wide),
+        output: Output::new(arguments.format(), arguments.containers, arguments.wide),
         filter: filter(arguments),
         pids: &arguments.pid,
         origins: HashMap::new(),

@@ -44,7 +44,9 @@ fn looks_at_a_ring_are_replayed() {
     let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
     owner.produce(3);
     let id = owner.id.to_string();
-    let live = Running::start(&mut binary::command(["peek", "--id", &id, "--watch", "--count", "1", "--format", "json"])).end();
+    let live =
+        Running::start(&mut binary::command(["peek", "--id", &id, "--watch", "--count", "1", "--format", "json"]))
+            .end();
     let recording = recording(&["--id", &id], &path);
     for _ in 0..5 {
         owner.produce(2);

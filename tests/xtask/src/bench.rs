@@ -3,6 +3,7 @@
 //! The measuring programs are a workspace of their own, `tests/peers`, because they need C.
 
 mod loader;
+mod record;
 
 use std::{path::Path, process::Command};
 
@@ -34,6 +35,11 @@ pub(crate) enum Bench {
         #[arg(long)]
         quick: bool,
     },
+    /// Losses with and without `cutaway run --record`
+    ///
+    /// Records come as fast as one thread can cause them. Needs tracefs.
+    #[command(verbatim_doc_comment)]
+    Record,
     /// User instructions per record, counted by callgrind
     ///
     /// Each reader of both buffers drains 8-byte records.
@@ -61,6 +67,7 @@ pub(crate) fn run(bench: &Bench) -> Result {
     match bench {
         Bench::Peers { buffer, quick } => peers(*buffer, *quick),
         Bench::Loader { quick } => loader::run(*quick),
+        Bench::Record => record::run(),
         Bench::Instructions => instructions(),
     }
 }

@@ -40,8 +40,16 @@ use crate::{
 };
 
 /// Directories of the packages whose texts users see.
-const PACKAGES: &[&str] =
-    &["cli/src/", "loader/src/", "mmap-ring/src/", "perf-reader/src/", "programs/src/", "recording/src/", "sys/src/", "tests/vm/src/"];
+const PACKAGES: &[&str] = &[
+    "cli/src/",
+    "loader/src/",
+    "mmap-ring/src/",
+    "perf-reader/src/",
+    "programs/src/",
+    "recording/src/",
+    "sys/src/",
+    "tests/vm/src/",
+];
 
 /// Functions that search for a text or take it as a key.
 const SEARCHES: &[&str] = &[

@@ -282,7 +282,8 @@ mod tests {
 
     /// Returns whether a package has a test binary of this name.
     fn is_a_binary(package: &str, binary: &str) -> bool {
-        let manifests = ["cli", "loader", "mmap-ring", "perf-reader", "programs", "recording", "sys", "tests/vm", "tests/xtask"];
+        let manifests =
+            ["cli", "loader", "mmap-ring", "perf-reader", "programs", "recording", "sys", "tests/vm", "tests/xtask"];
         manifests.iter().any(|directory| {
             let directory = tools::root().join(directory);
             let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap();
