@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!     complete.{bash,zsh,fish}   the scripts: the shell's words ──▶ `cutaway complete` ──▶ the shell's candidates
+//!     candidate.rs               a word and its meaning
 //!     line.rs                    what the word at the cursor is, by clap's definition of the command line
 //!     values.rs                  the values of an argument
 //!     machine.rs                 processes, interfaces, users, rings
@@ -18,6 +19,7 @@
 //! | `files PREFIX`, `directories PREFIX` | PREFIX, followed by a path |
 //! | `command N` | part of another command, which begins at word N |
 
+mod candidate;
 mod line;
 mod machine;
 mod object_names;
@@ -28,8 +30,9 @@ use std::ffi::OsString;
 use clap::{Arg, Args, Command, ValueEnum};
 
 use self::{
+    candidate::{Candidate, commands, help},
     line::{Line, Wanted},
-    values::{Candidate, Values, values},
+    values::{Values, values},
 };
 use crate::{error::CliError, terminal};
 
@@ -112,12 +115,6 @@ pub(crate) fn complete(arguments: &Complete, mut whole: Command) -> Result<(), C
     })
 }
 
-/// Returns the subcommands that `--help` lists.
-fn commands(command: &Command) -> Vec<Candidate> {
-    let listed = command.get_subcommands().filter(|command| !command.is_hide_set());
-    listed.map(|command| Candidate::new(command.get_name(), help(command.get_about()))).collect()
-}
-
 /// Returns the options of the line's command: the long ones, then the short ones.
 fn options(line: &Line<'_>) -> Vec<Candidate> {
     let addable = || line.command.get_arguments().filter(|arg| line.may_add(arg));
@@ -125,10 +122,6 @@ fn options(line: &Line<'_>) -> Vec<Candidate> {
     let short = addable().filter_map(|arg| Some((arg, format!("-{}", arg.get_short()?))));
     let candidate = |(arg, word): (&Arg, String)| Candidate::new(word, help(arg.get_help()));
     long.chain(short).map(candidate).collect()
-}
-
-fn help(text: Option<&clap::builder::StyledStr>) -> String {
-    text.map(ToString::to_string).unwrap_or_default()
 }
 
 /// Formats a candidate on a line.

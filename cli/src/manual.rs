@@ -1,4 +1,5 @@
-//! Pages for man(1), which are generated on request from the same definitions as `--help`: there is no copy to maintain.
+//! Pages for man(1). They are generated on request from the same definitions as `--help`, so there is no copy to
+//! maintain.
 
 use std::{fs, path::PathBuf};
 

@@ -13,7 +13,7 @@ pub(super) struct Line<'c> {
     pub(super) wanted: Wanted<'c>,
 }
 
-/// What the word at the cursor is.
+/// The meaning of the word at the cursor.
 #[derive(Debug)]
 pub(super) enum Wanted<'c> {
     Subcommand,
@@ -213,7 +213,7 @@ mod tests {
             ("trace -p47", "trace pid=-p"),
             ("trace -qp=47", "trace pid=-qp="),
             ("trace --quiet=x", "trace Option"),
-            // A value of these two needs `=`, so the next word is none.
+            // A value of these two needs `=`, so the next word is something else.
             ("trace --draw ", "trace Option"),
             ("trace --draw=a", "trace draw=--draw="),
             ("trace --unknown ", "trace Option"),

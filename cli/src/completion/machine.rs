@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs};
 
 use cutaway::{MapType, system};
 
-use super::values::Candidate;
+use super::candidate::Candidate;
 
 /// Returns the ids of all processes, with their names.
 pub(super) fn processes() -> Vec<Candidate> {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use cutaway::{MapType, Object, btf::Btf};
 
-use super::values::Candidate;
+use super::candidate::Candidate;
 use crate::object_arg;
 
 /// The largest file that is read for a completion: the user waits for it.
@@ -41,7 +41,7 @@ impl Names {
         programs.map(|program| Candidate::new(&program.name, &program.section_name)).collect()
     }
 
-    /// Returns the functions that are no programs yet, and those that are.
+    /// Returns all functions: `--section` makes a program of one.
     pub(super) fn functions(&self) -> Vec<Candidate> {
         let functions = self.object.iter().flat_map(Object::functions);
         functions.map(|function| Candidate::new(function.name, "")).collect()

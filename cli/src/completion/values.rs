@@ -4,21 +4,11 @@ use std::path::Path;
 
 use clap::{Arg, ValueHint};
 
-use super::{line::Line, machine, object_names};
-
-/// A word, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Candidate {
-    /// If it ends in `=`, a value follows without a space.
-    pub(super) word: String,
-    pub(super) meaning: String,
-}
-
-impl Candidate {
-    pub(super) fn new(word: impl Into<String>, meaning: impl Into<String>) -> Self {
-        Self { word: word.into(), meaning: meaning.into() }
-    }
-}
+use super::{
+    candidate::{Candidate, commands},
+    line::Line,
+    machine, object_names,
+};
 
 /// The values of an argument.
 #[derive(Debug)]
@@ -107,8 +97,8 @@ fn source(arg: &Arg) -> Option<Source> {
     })
 }
 
-/// Returns the values that begin with `typed`: what is typed after the prefix of the word. If they are words, they have
-/// the prefix.
+/// Returns the values that begin with `typed`, the part of the word after `prefix`. Words are returned with the prefix;
+/// for files, the prefix is the part of the word before the path.
 pub(super) fn values(line: &Line<'_>, arg: &Arg, prefix: &str, typed: &str) -> (String, Values) {
     let (prefix, typed) = after_delimiter(arg, prefix, typed);
     let of_definition = arg.get_possible_values();
@@ -160,7 +150,7 @@ fn of_source<'t>(line: &Line<'_>, source: Option<Source>, typed: &'t str) -> (Va
         Some(Source::ProcessNames) => machine::process_names(),
         Some(Source::Interfaces) => machine::interfaces(),
         Some(Source::Users) => machine::users(),
-        Some(Source::BufferIds) => machine::buffers(|id, name| Candidate::new(id, name)),
+        Some(Source::BufferIds) => machine::buffers(Candidate::new),
         Some(Source::BufferNames) => machine::buffers(|id, name| Candidate::new(name, format!("map {id}"))),
         Some(Source::Programs | Source::ProgramAndFile) => object().programs(),
         Some(Source::Maps) => object().maps(),
@@ -177,7 +167,7 @@ fn of_source<'t>(line: &Line<'_>, source: Option<Source>, typed: &'t str) -> (Va
             let of_map = |ty: Candidate| Candidate { word: format!("{map}{}", ty.word), ..ty };
             maps.into_iter().chain(object.types().into_iter().map(of_map)).collect()
         }
-        Some(Source::Commands) => super::commands(line.whole),
+        Some(Source::Commands) => commands(line.whole),
         Some(Source::Typed) | None => Vec::new(),
     };
     (Values::Words(words), "")

@@ -57,11 +57,11 @@ pub(crate) struct Arguments {
 
     /// List the buffers of processes with this name
     ///
-    /// In NAME, * is any text and ? is any character. Put a pattern in quotes,
-    /// so that the shell does not expand it. Repeat the option for more names.
-    /// The name of a process is the one in /proc/PID/comm: its first 15 bytes.
-    /// Lists rings and perf event arrays, once or with --watch. It is an error
-    /// if there is none.
+    /// In NAME, * is any text and ? is any character. Put a pattern in
+    /// quotes, so that the shell does not expand it. Repeat the option for
+    /// more names. The name of a process is the one in /proc/PID/comm: its
+    /// first 15 bytes. Lists rings and perf event arrays, once or with
+    /// --watch. It is an error if there is none.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short, value_name = "NAME", conflicts_with = "ring", value_parser = comm)]
     pub(super) comm: Vec<Pattern>,

@@ -1,7 +1,7 @@
 //! Finds the global variables by which an object's programs may select what they record, and that are not set.
 //!
-//! Many objects record only one process, user or interface, whose id user space writes to a variable. If it stays 0, the
-//! programs run and record nothing.
+//! Many objects record only one process, user or interface, whose id user space writes to a variable. If it stays 0,
+//! the programs run and record nothing.
 
 use cutaway::{Loaded, VariableSpec};
 

@@ -47,7 +47,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, short, value_name = "NAME")]
     comm: Vec<String>,
 
-    /// Trace only processes of this user: a name or an id
+    /// Trace only processes of this user: a name or id
     ///
     /// The real user id of a process counts. Repeat the option, or separate
     /// users by commas.
