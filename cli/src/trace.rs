@@ -3,6 +3,7 @@
 //! ```text
 //!     args.rs            the arguments
 //!     filter_args.rs     the arguments that select calls
+//!     users.rs           users by name or id
 //!     built_in.rs        the built-in programs, read by either reader
 //!     libraries.rs       the traced libraries: every C library in use, or a named one
 //!     follow.rs          the traced processes: all, one, or a set that a program maintains
@@ -28,6 +29,7 @@ mod output;
 mod session;
 mod source;
 mod summary;
+mod users;
 mod words;
 
 use std::{
@@ -54,7 +56,7 @@ use self::{
     output::Output,
     session::Trace,
     source::Source,
-    summary::{Period, Summaries},
+    summary::{Period, Requests, Summaries},
 };
 use crate::{
     child::{self, Child, Process},
@@ -65,6 +67,8 @@ use crate::{
 
 /// Traces until the command ends, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    // First of all, so that a signal during the start is a request too.
+    let requests = arguments.summary.map(|_| Requests::listen()).transpose()?;
     let filters = &arguments.filters;
     let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
@@ -92,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut libraries = attach_probes(arguments, following, &loaded, &names)?;
     let one_process = matches!(following, Following::Process(_));
     let count_lost = |source: &Source, unreadable| Lost::count(&loaded, source, unreadable, one_process);
-    let summaries = summaries(arguments, &mut source)?;
+    let summaries = requests.map(|requests| summaries(arguments, requests, &mut source)).transpose()?;
     let mut trace = Trace {
         transport,
         output: Output::new(arguments.format, arguments.containers, arguments.wide),
@@ -142,12 +146,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 }
 
 /// Returns the summaries that the arguments request. SIGUSR1 ends a wait of `source`.
-fn summaries(arguments: &Arguments, source: &mut Source) -> Result<Option<Summaries>, CliError> {
-    if arguments.summary.is_none() {
-        return Ok(None);
-    }
+fn summaries(arguments: &Arguments, requests: Arc<Requests>, source: &mut Source) -> Result<Summaries, CliError> {
     let stopper = source.stopper()?;
-    Summaries::new(arguments.interval, move || stopper.stop()).map(Some)
+    Ok(Summaries::new(arguments.interval, requests, move || stopper.stop()))
 }
 
 /// Starts the command, if the arguments have one. Calls `stop` when the command, or the last traced process, ends.
