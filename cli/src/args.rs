@@ -46,19 +46,36 @@ fn positive(seconds: f64) -> Option<Duration> {
 /// Parses the size of a buffer in bytes: from 1 byte to 1 GiB, with an optional suffix (K, M, G) for powers of 1024.
 pub(crate) fn buffer_size(text: &str) -> Result<u32, String> {
     const EXPECTED: &str = "must be from 1 to 1G bytes, with an optional suffix: 65536, 64K, 4M, 1G";
+    scaled(text).filter(|bytes| (1..=1 << 30).contains(bytes)).ok_or_else(|| EXPECTED.to_owned())
+}
+
+/// Parses a number with an optional suffix for powers of 1024: `64K`. `None` if it is not one, or too large.
+pub(crate) fn scaled(text: &str) -> Option<u32> {
     let digits = text.trim_end_matches(|letter: char| letter.is_alphabetic());
     let unit: u64 = match text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(EXPECTED.to_owned()),
+        _ => return None,
     };
-    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    bytes
-        .filter(|bytes| (1..=1 << 30).contains(bytes))
-        .and_then(|bytes| u32::try_from(bytes).ok())
-        .ok_or_else(|| EXPECTED.to_owned())
+    let number = digits.parse::<u64>().ok()?.checked_mul(unit)?;
+    u32::try_from(number).ok()
+}
+
+/// Parses the id of a process.
+pub(crate) fn pid(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|pid| (1..=i32::MAX as u32).contains(pid));
+    number.ok_or_else(|| match text.parse::<u64>() {
+        Ok(_) => format!("must be a process id, from 1 to {}", i32::MAX),
+        Err(_) => "must be a process id, which is a number; `pgrep NAME` finds that of a name".to_owned(),
+    })
+}
+
+/// Parses a count, which is at least 1.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|count| *count > 0);
+    number.ok_or_else(|| "must be a whole number, at least 1".to_owned())
 }
 
 /// Returns the size of a perf buffer of at least `bytes` bytes: a power of two of pages.
@@ -99,6 +116,19 @@ mod tests {
         for nonsense in ["", "s", "0", "0ms", "-1", "-1s", "nan", "inf", "infs", "1x", "1 s", "1.2.3s", "0.1ns", "é"] {
             assert!(duration(nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn error_of_a_number_says_what_is_expected() {
+        assert_eq!((pid("1"), pid("2147483647"), count("7")), (Ok(1), Ok(i32::MAX as u32), Ok(7)));
+        for text in ["foo", "", "-1", "1.5", " 1"] {
+            assert!(pid(text).unwrap_err().contains("is a number"), "{text}");
+            assert!(count(text).is_err(), "{text}");
+        }
+        for text in ["0", "2147483648", "18446744073709551615"] {
+            assert_eq!(pid(text).unwrap_err(), "must be a process id, from 1 to 2147483647");
+        }
+        assert!(count("0").is_err());
     }
 
     #[test]

@@ -84,15 +84,25 @@ pub(crate) fn after(text: &str, width: usize) -> &str {
 /// Returns running text behind a head, in lines of at most `width` columns; a longer word has a line of its own. The
 /// lines after the first are indented by the width of the head.
 pub(crate) fn wrapped(text: &str, head: &str, width: usize) -> String {
-    let indent = display_width(head);
-    let (mut lines, mut line, mut used) = (String::new(), String::from(head), indent);
+    filled(text, head, display_width(head), width)
+}
+
+/// Returns running text in lines of at most `width` columns; a longer word has a line of its own. The lines after the
+/// first are indented. A text that fits is not changed.
+pub(crate) fn hung(text: &str, indent: usize, width: usize) -> String {
+    if display_width(text) <= width { format!("{text}\n") } else { filled(text, "", indent, width) }
+}
+
+fn filled(text: &str, head: &str, indent: usize, width: usize) -> String {
+    let mut begun = display_width(head);
+    let (mut lines, mut line, mut used) = (String::new(), String::from(head), begun);
     for word in text.split_whitespace() {
         let length = display_width(word);
-        if used + length > width && used > indent {
+        if used + length > width && used > begun {
             lines.push_str(line.trim_end());
             lines.push('\n');
             line = " ".repeat(indent);
-            used = indent;
+            (begun, used) = (indent, indent);
         }
         line.push_str(word);
         line.push(' ');
@@ -119,6 +129,14 @@ mod tests {
         }
         // Longer text is not cut.
         assert_eq!((left("漢字漢字", 6).as_str(), right("漢字漢字", 6).as_str()), ("漢字漢字", "漢字漢字"));
+    }
+
+    #[test]
+    fn running_text_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two three", "head: ", 13), "head: one two\n      three\n");
+        assert_eq!(hung("one two three four", 2, 9), "one two\n  three\n  four\n");
+        assert_eq!(hung("one  two", 2, 8), "one  two\n");
+        assert_eq!(hung("a-long-word and", 2, 6), "a-long-word\n  and\n");
     }
 
     #[test]

@@ -101,6 +101,10 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     format: Format,
 
+    /// Show no progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
+
     /// Break every experiment on purpose, to see that its verdict changes
     #[arg(long, hide = true)]
     control: bool,
@@ -124,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 
     let output = Output::new(arguments.format);
     let environment = Environment::here(effort, cpus.len(), arguments.control);
-    let bar = bar(chosen.len());
+    let bar = if arguments.quiet { ProgressBar::hidden() } else { bar(chosen.len()) };
     let mut results = Vec::new();
     if !printed(bar.suspend(|| output.environment(&environment)))? && draft.is_none() {
         return Ok(());

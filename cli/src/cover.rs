@@ -28,7 +28,7 @@ use std::{
 use cutaway::CoverageReport;
 
 pub(crate) use self::arguments::Arguments;
-use self::{arguments::Format, lcov::LcovFile};
+use self::{arguments::Format, lcov::LcovFile, measure::Measured};
 use crate::{diagnostics, error::CliError, terminal};
 
 /// Measures the object, adds the results of earlier runs, and prints the report.
@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let earlier = arguments.merge.iter().map(|path| lcov::read(path)).collect::<Result<Vec<_>, _>>()?;
     let inputs: Vec<_> = arguments.object.path().into_iter().chain(arguments.program.btf.as_deref()).collect();
     let output = arguments.output.as_deref().map(|path| LcovFile::open(path, &inputs)).transpose()?;
-    let mut report = if arguments.object.is_given() { measure::measure(arguments)? } else { CoverageReport::default() };
+    let Measured { mut report, unattached } =
+        if arguments.object.is_given() { measure::measure(arguments)? } else { Measured::default() };
     for (path, earlier) in arguments.merge.iter().zip(earlier) {
         warn_of_other_texts(&report, &earlier, path);
         report.merge(earlier);
@@ -51,10 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         output.write(&report)?;
     }
     match arguments.format {
-        Format::Table if has_output => terminal::print(&show::summary(&report)),
+        Format::Table if has_output => terminal::print(&show::summary(&report, &unattached)),
         Format::Table => {
             warn_of_newer_sources(&report, arguments);
-            terminal::print(&(show::lines(&report) + &show::summary(&report)))
+            terminal::print(&(show::lines(&report) + &show::summary(&report, &unattached)))
         }
         Format::Json => terminal::print(&json::text(&report)?),
         Format::Lcov if has_output => Ok(()),

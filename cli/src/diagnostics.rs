@@ -13,7 +13,7 @@ use std::{
     cell::Cell,
     collections::HashSet,
     fmt::Write as _,
-    io::Write as _,
+    io::{self, Write as _},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +25,7 @@ use env_logger::{Builder, Env, Target};
 use log::{Level, LevelFilter, Record, kv};
 use serde_json::{Map, Value as Json, json};
 
-use crate::{error::CliError, outlet, terminal};
+use crate::{columns::hung, error::CliError, outlet, terminal};
 
 /// The log target of system calls.
 const SYSCALL: &str = "syscall";
@@ -109,11 +109,19 @@ pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Prints a line on stderr. A closed stderr is ignored.
+/// Prints a line on stderr. On a terminal, a longer line is wrapped between its words. A closed stderr is ignored.
 pub(crate) fn say(line: &str) {
     clear_status();
-    let _ = outlet::stderr().write_all((terminal::one_line(line) + "\n").as_bytes());
+    let line = terminal::one_line(line);
+    let text = match terminal::width_of(io::stderr()) {
+        Some(width) => hung(&line, 2, width.max(NARROWEST)),
+        None => line + "\n",
+    };
+    let _ = outlet::stderr().write_all(text.as_bytes());
 }
+
+/// Columns of the narrowest terminal for which lines are wrapped.
+const NARROWEST: usize = 40;
 
 /// Whether a status is shown.
 static HAS_STATUS: AtomicBool = AtomicBool::new(false);

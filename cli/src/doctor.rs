@@ -21,6 +21,7 @@ use self::{
 };
 use crate::{
     args::Format,
+    columns::wrapped,
     error::{CliError, enough_fds, listed},
     terminal,
 };
@@ -95,6 +96,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     Err(failure.advise("the findings say what to do"))
 }
 
+/// The column of advice, which is below the findings.
+const ADVICE: usize = 29;
+
 fn row(finding: &Finding) -> String {
     let colored = terminal::is_colored();
     let (word, color) = match finding.status {
@@ -102,10 +106,15 @@ fn row(finding: &Finding) -> String {
         Status::Note => ("note", "\x1b[33m"),
         Status::No => ("no", "\x1b[31m"),
     };
-    let (color, plain) = if colored { (color, "\x1b[0m") } else { ("", "") };
-    let mut row = format!("{color}{word:<5}{plain} {:<22} {}\n", finding.check, terminal::one_line(&finding.finding));
-    if let Some(advice) = &finding.advice {
-        row.push_str(&format!("{:29}→ {}\n", "", terminal::one_line(advice)));
-    }
-    row
+    let head = format!("{word:<5} {:<22} ", finding.check);
+    let row = wrapped(&terminal::one_line(&finding.finding), &head, terminal::WIDTH);
+    let advice = finding.advice.as_ref().map(|advice| {
+        let text = wrapped(&terminal::one_line(advice), "→ ", terminal::WIDTH - ADVICE);
+        text.lines().map(|line| format!("{:ADVICE$}{line}\n", "")).collect::<String>()
+    });
+    let row = match row.strip_prefix(word).filter(|_| colored) {
+        Some(rest) => format!("{color}{word}\x1b[0m{rest}"),
+        None => row,
+    };
+    row + &advice.unwrap_or_default()
 }

@@ -22,7 +22,7 @@ mod show;
 mod summary;
 mod verify;
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf};
 
 use clap::Args;
 use cutaway::{Object, btf::Btf};
@@ -38,7 +38,8 @@ use crate::{
     error::{CliError, listed},
     object_arg::{ObjectArg, ReadObject, USE_OWN_READER, read_whole},
     object_reader::{self, Reader},
-    pattern, terminal,
+    pattern::Pattern,
+    terminal,
 };
 
 const EXAMPLES: &str = "\
@@ -72,7 +73,8 @@ pub(crate) struct Arguments {
     /// NAME can be a pattern: `*` is any text, `?` any character. Put a
     /// pattern in quotes.
     #[arg(long = "program", alias = "programs", value_name = "NAME", verbatim_doc_comment)]
-    programs: Vec<String>,
+    #[arg(value_parser = parse_pattern)]
+    programs: Vec<Pattern>,
 
     /// Show a summary: programs, maps, requirements
     #[arg(long, short)]
@@ -121,6 +123,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "table", hide_default_value = true, hide_possible_values = true)]
     #[arg(verbatim_doc_comment)]
     format: Format,
+}
+
+fn parse_pattern(text: &str) -> Result<Pattern, Infallible> {
+    Ok(Pattern::new(text))
 }
 
 /// Reads the object, links it in a dry run, and prints the report.
@@ -177,14 +183,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 
 /// Returns the names of the programs that match one of the patterns; none if there is no pattern. A pattern that
 /// matches no program is an error.
-fn chosen(object: &Object, path: &str, patterns: &[String]) -> Result<Vec<String>, CliError> {
+fn chosen(object: &Object, path: &str, patterns: &[Pattern]) -> Result<Vec<String>, CliError> {
     let names = || object.programs().iter().map(|program| &program.name);
     for wanted in patterns {
-        if !names().any(|name| pattern::matches(wanted, name)) {
+        if !names().any(|name| wanted.matches(name)) {
             let known: Vec<_> = names().map(|name| format!("`{name}`")).collect();
             return Err(CliError::new(format!("`{path}` has no program `{wanted}`; it has {}", listed(&known))));
         }
     }
-    let is_wanted = |name: &&String| patterns.iter().any(|wanted| pattern::matches(wanted, name));
+    let is_wanted = |name: &&String| patterns.iter().any(|wanted| wanted.matches(name));
     Ok(names().filter(is_wanted).cloned().collect())
 }

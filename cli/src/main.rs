@@ -10,12 +10,14 @@ mod bindgen;
 mod child;
 mod columns;
 mod compare;
+mod completion;
 mod cover;
 mod decode;
 mod diagnostics;
 mod doctor;
 mod draw;
 mod error;
+mod help;
 mod inspect;
 mod manual;
 mod moment;
@@ -138,7 +140,10 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Bindgen(bindgen::Arguments),
     /// Print the completion script for a shell
-    Completions(manual::Completions),
+    Completions(completion::Completions),
+    /// Print the candidates for a word, for the completion scripts
+    #[command(hide = true)]
+    Complete(completion::Complete),
     /// Print the manual, as pages for man(1)
     Man(manual::Man),
 }
@@ -160,7 +165,7 @@ fn main() -> ExitCode {
     silence_caught_panics();
     signals::report_limits_of_files();
     let color = Color::in_words(std::env::args_os().skip(1));
-    let matches = Arguments::command().color(color.into()).try_get_matches();
+    let matches = help::fitted(Arguments::command().color(color.into())).try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return usage::print(error),
@@ -169,7 +174,7 @@ fn main() -> ExitCode {
     if arguments.explain.is_some()
         && matches!(
             arguments.command,
-            Command::Bindgen(_) | Command::Replay(_) | Command::Completions(_) | Command::Man(_)
+            Command::Bindgen(_) | Command::Replay(_) | Command::Completions(_) | Command::Complete(_) | Command::Man(_)
         )
     {
         let failure =
@@ -188,7 +193,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bindgen(arguments) => bindgen::run(&arguments),
-        Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),
+        Command::Completions(arguments) => completion::script(&arguments),
+        Command::Complete(arguments) => completion::complete(&arguments, Arguments::command()),
         Command::Man(arguments) => manual::man(&arguments, Arguments::command()),
     };
     match result {
@@ -197,6 +203,37 @@ fn main() -> ExitCode {
         Err(failure) => {
             diagnostics::fail(&failure);
             if failure.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn short_option_means_the_same_in_each_command() {
+        let mut whole = Arguments::command();
+        whole.build();
+        let mut known = BTreeMap::new();
+        for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
+            for arg in command.get_arguments() {
+                if let (Some(letter), Some(long)) = (arg.get_short(), arg.get_long()) {
+                    let other = known.insert(letter, long);
+                    assert_eq!(other.unwrap_or(long), long, "-{letter} of {}", command.get_name());
+                }
+            }
+        }
+        // The common ones exist wherever the long one does.
+        let letters = [("pid", 'p'), ("comm", 'c'), ("output", 'o'), ("quiet", 'q'), ("count", 'n'), ("interval", 'i')];
+        for (long, letter) in letters {
+            assert_eq!(known.get(&letter), Some(&long));
+            for command in whole.get_subcommands() {
+                let mut named = command.get_arguments().filter(|arg| arg.get_long() == Some(long));
+                assert!(named.all(|arg| arg.get_short() == Some(letter)), "--{long} of {}", command.get_name());
+            }
         }
     }
 }

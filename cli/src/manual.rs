@@ -1,51 +1,24 @@
-//! Completion scripts and pages for man(1). Both are generated on request from the same definitions as `--help`, so
-//! there is no copy to maintain.
+//! Pages for man(1). They are generated on request from the same definitions as `--help`, so there is no copy to
+//! maintain.
 
 use std::{fs, path::PathBuf};
 
-use clap::{Args, Command, ValueEnum};
+use clap::{Args, Command};
 use clap_mangen::Man as Page;
 
 use crate::{
     error::{CliError, listed},
+    help::is_meaning,
     output_file::{self, OutputFile, Refused},
     peek::WATCH_KEYS,
     terminal,
 };
-
-const COMPLETIONS: &str = "\
-Examples:
-  source <(cutaway completions bash)    for bash, in this shell only
-
-  In every later shell:
-  cutaway completions bash | install -Dm 644 /dev/stdin \\
-    ~/.local/share/bash-completion/completions/cutaway
-  cutaway completions zsh | install -Dm 644 /dev/stdin \"${fpath[1]}/_cutaway\"
-  cutaway completions fish | install -Dm 644 /dev/stdin \\
-    ~/.config/fish/completions/cutaway.fish";
 
 const MAN: &str = "\
 Examples:
   cutaway man | man -l -          the page of cutaway
   cutaway man trace | man -l -    the page of cutaway trace
   cutaway man --directory /usr/local/share/man/man1";
-
-/// The arguments of `cutaway completions`.
-#[derive(Debug, Args)]
-#[command(after_help = COMPLETIONS)]
-pub(crate) struct Completions {
-    /// Shell to complete words for
-    #[arg(value_enum)]
-    shell: Shell,
-}
-
-/// The shells whose scripts the tests run.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-}
 
 /// The arguments of `cutaway man`.
 #[derive(Debug, Args)]
@@ -64,18 +37,6 @@ pub(crate) struct Man {
     /// exist.
     #[arg(long, value_name = "DIR", alias = "folder", verbatim_doc_comment)]
     directory: Option<PathBuf>,
-}
-
-/// Prints the script.
-pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    let shell = match arguments.shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
-    };
-    clap_complete::generate(shell, &mut whole, "cutaway", &mut script);
-    terminal::print(&String::from_utf8_lossy(&script))
 }
 
 /// Prints one page, or writes all pages to a directory.
@@ -105,9 +66,9 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     terminal::print(&page(command, &whole)?)
 }
 
-/// Returns the commands that have a page: all but `help`, which clap adds.
+/// Returns the commands that have a page: all but `help`, which clap adds, and the one that scripts run.
 fn documented(whole: &Command) -> impl Iterator<Item = &Command> {
-    whole.get_subcommands().filter(|command| command.get_name() != "help")
+    whole.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set())
 }
 
 /// Formats the keys as a section of a page.
@@ -177,10 +138,6 @@ fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
 
 /// Puts each line `value: meaning` on a line of its own: troff fills lines, unlike `--help`.
 fn with_breaks(options: &str) -> String {
-    let is_meaning = |line: &str| {
-        let value = line.split_once(": ").map_or("", |(value, _)| value.strip_suffix(" (default)").unwrap_or(value));
-        !value.is_empty() && value.chars().all(|char| char.is_ascii_lowercase() || matches!(char, '\\' | '-'))
-    };
     let lines = options.lines().map(|line| format!("{}{line}\n", if is_meaning(line) { ".br\n" } else { "" }));
     lines.collect()
 }

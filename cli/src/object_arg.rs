@@ -107,14 +107,27 @@ impl ObjectArg {
             let shown = path.display().to_string();
             return read_whole(path, &format!("read `{shown}`")).map(|bytes| (shown, bytes));
         }
-        let (name, transport) = match self.built_in {
-            None | Some(BuiltIn::Ring) => ("ring", Transport::Ring),
-            Some(BuiltIn::PerfHeap) => ("perf-heap", Transport::PerfHeap),
-            Some(BuiltIn::PerfStack) => ("perf-stack", Transport::PerfStack),
-        };
+        let built_in = self.built_in.unwrap_or(BuiltIn::Ring);
+        let (name, transport) = built_in.transport();
         let bytes = transport.object().map_err(|error| CliError::new(format!("cannot build the object: {error}")))?;
         Ok((format!("built-in {name}"), bytes))
     }
+}
+
+impl BuiltIn {
+    /// Returns the name on the command line, and the transport.
+    fn transport(self) -> (&'static str, Transport) {
+        match self {
+            Self::Ring => ("ring", Transport::Ring),
+            Self::PerfHeap => ("perf-heap", Transport::PerfHeap),
+            Self::PerfStack => ("perf-stack", Transport::PerfStack),
+        }
+    }
+}
+
+/// Returns the built-in object of this name.
+pub(crate) fn built_in(name: &str) -> Option<Vec<u8>> {
+    BuiltIn::from_str(name, false).ok()?.transport().1.object().ok()
 }
 
 /// The advice for an object that aya-obj refuses.

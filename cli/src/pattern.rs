@@ -1,7 +1,34 @@
 //! Patterns for names on the command line: `*` is any text, `?` any character, every other character itself.
 
-/// Returns true if `name` matches `pattern`.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+use std::fmt;
+
+/// A pattern for whole names. Upper and lower case differ, as in names of programs and processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+impl Pattern {
+    pub(crate) fn new(pattern: &str) -> Self {
+        Self(pattern.to_owned())
+    }
+
+    /// Returns whether it can match several names.
+    pub(crate) fn has_wildcards(&self) -> bool {
+        self.0.contains(['*', '?'])
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        matches(&self.0, name)
+    }
+}
+
+/// The pattern as it was typed.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (pattern.as_slice(), name.as_slice());
     // The pattern after the last star, and the text from which to retry with one more character given to that star.

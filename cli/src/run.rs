@@ -25,6 +25,7 @@
 //!     output.rs           record ──▶ line: table, JSON or hex
 //!     recorded.rs         --record, and the replay of a recording
 //!     maps.rs             the elements of maps
+//!     unset.rs            the hint that a variable is not set, if no record arrived
 //!     variables.rs        at the end: the values of variables
 //!     prints.rs           texts that programs print
 //!     tick.rs             a timer of the loop
@@ -60,6 +61,7 @@ mod tick;
 mod timestamps;
 mod type_candidates;
 mod type_choice;
+mod unset;
 mod variables;
 mod verifier_log;
 
@@ -149,9 +151,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
     let attached = attach_programs(&loaded, refused, arguments, &shown, &buffers)?;
-    print_record_types(buffers.sources(), &records, &sites);
+    report_buffers(buffers.sources(), &records, &sites, arguments.quiet);
     warn_of_inner_buffers(&specs);
-    attached.report();
+    attached.report(arguments.quiet);
     let maps = MapPrinter::new(&loaded, &specs, own.as_ref(), arguments.format, &arguments.maps);
     let maps = Some(&maps).filter(|_| !arguments.maps.is_empty());
     let recorder = new_recording.map(|new| {
@@ -166,11 +168,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let outcome = outcome.and_then(|()| stream.print_summary(&summary));
     let outcome = outcome.and(stream.finish_recording(summary.lost_records()));
     let (lines, line) = (summary.reasons(), summary.text());
+    let is_line_needed = !arguments.quiet || !summary.is_lossless();
+    let hint = if summary.has_received_nothing() { unset::hint(&loaded, &arguments.program.settings)? } else { None };
     let strict = if arguments.strict { summary.check_strictly() } else { Ok(()) };
     drop((stream, buffers));
     drop(loaded);
-    lines.iter().for_each(|line| diagnostics::say(line));
-    diagnostics::say(&line);
+    lines.iter().chain(&hint).for_each(|line| diagnostics::say(line));
+    if is_line_needed {
+        diagnostics::say(&line);
+    }
     outcome.and(strict)
 }
 
@@ -234,12 +240,12 @@ fn warn_if_readers_differ(shown: &str, bytes: &[u8], btf: Option<&Path>) -> Resu
     Ok(())
 }
 
-/// Prints the types of each buffer's records, and the settings and programs that delay or lose records.
-fn print_record_types(sources: &[Source], records: &[Records<'_>], sites: &SubmitSites) {
+/// Prints the types of each buffer's records, unless `quiet`, and the settings and programs that delay or lose records.
+fn report_buffers(sources: &[Source], records: &[Records<'_>], sites: &SubmitSites, quiet: bool) {
     for (source, records) in sources.iter().zip(records) {
         let name = &source.name;
         let mut subject = format!("`{name}` ({})", source.kind());
-        for sentence in records.sentences() {
+        for sentence in records.sentences().into_iter().filter(|_| !quiet) {
             diagnostics::say(&format!("{subject}: {sentence}"));
             subject = format!("`{name}`");
         }

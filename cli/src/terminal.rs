@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     sync::OnceLock,
 };
 
@@ -25,6 +26,13 @@ pub(crate) fn width() -> usize {
     let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let asked = || io::stdout().is_terminal().then(crossterm::terminal::size)?.ok().map(|(columns, _)| columns.into());
     set.or_else(asked).filter(|&columns| columns > 0).unwrap_or(WIDTH)
+}
+
+/// Returns the width of a stream in columns, if it is a terminal.
+pub(crate) fn width_of(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    // A terminal that does not know its width has that of most.
+    Some(if size.ws_col == 0 { WIDTH } else { size.ws_col.into() })
 }
 
 /// When results have colors.

@@ -3,6 +3,7 @@
 //! ```text
 //!     args.rs            the arguments
 //!     filter_args.rs     the arguments that select calls
+//!     users.rs           users by name or id
 //!     built_in.rs        the built-in programs, read by either reader
 //!     libraries.rs       the traced libraries: every C library in use, or a named one
 //!     follow.rs          the traced processes: all, one, or a set that a program maintains
@@ -30,6 +31,7 @@ mod recorded;
 mod session;
 mod source;
 mod summary;
+mod users;
 mod words;
 
 use std::{
@@ -51,6 +53,7 @@ pub(crate) use self::{
     follow::obstacle as cannot_follow,
     libraries::hold_threads_if_asked,
     recorded::replay,
+    users::id as user_id,
 };
 use self::{
     args::{DEFAULT_BUFFER, DEFAULT_READER, TransportArg},
@@ -63,7 +66,7 @@ use self::{
     recorded::TraceRecorder,
     session::Trace,
     source::Source,
-    summary::{Period, Summaries},
+    summary::{Period, Requests, Summaries},
 };
 use crate::{
     child::{self, Child, Process},
@@ -75,6 +78,8 @@ use crate::{
 
 /// Traces until the command ends, a limit is reached, or a signal arrives.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    // First of all, so that a signal during the start is a request too.
+    let requests = arguments.summary.map(|_| Requests::listen()).transpose()?;
     let filters = &arguments.filters;
     let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
@@ -104,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let mut libraries = attach_probes(arguments, following, &loaded, &names)?;
     let one_process = matches!(following, Following::Process(_));
     let count_lost = |source: &Source, unreadable| Lost::count(&loaded, source, unreadable, one_process);
-    let summaries = summaries(arguments, &mut source)?;
+    let summaries = requests.map(|requests| summaries(arguments, requests, &mut source)).transpose()?;
     let mut trace = Trace {
         transport,
         output: Output::new(arguments.format, arguments.containers, arguments.wide),
@@ -156,12 +161,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
 }
 
 /// Returns the summaries that the arguments request. SIGUSR1 ends a wait of `source`.
-fn summaries(arguments: &Arguments, source: &mut Source) -> Result<Option<Summaries>, CliError> {
-    if arguments.summary.is_none() {
-        return Ok(None);
-    }
+fn summaries(arguments: &Arguments, requests: Arc<Requests>, source: &mut Source) -> Result<Summaries, CliError> {
     let stopper = source.stopper()?;
-    Summaries::new(arguments.interval, move || stopper.stop()).map(Some)
+    Ok(Summaries::new(arguments.interval, requests, move || stopper.stop()))
 }
 
 /// Starts the command, if the arguments have one. Calls `stop` when the command, or the last traced process, ends.

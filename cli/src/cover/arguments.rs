@@ -70,6 +70,13 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 
+    /// Print only problems on stderr
+    ///
+    /// Omits the attached programs.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+
     /// Output format: table (default), json or lcov
     ///
     /// table: each line of source with its count, then the numbers of each

@@ -20,8 +20,21 @@ use crate::{
     signals,
 };
 
+/// The lines that ran, and the programs that were loaded and could not run.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub(super) report: CoverageReport,
+    pub(super) unattached: Vec<Unattached>,
+}
+
+/// A program that was loaded, but not attached, so its lines did not run.
+pub(super) struct Unattached {
+    pub(super) name: String,
+    pub(super) why: String,
+}
+
 /// Runs the object until the command exits, the time is over, or a signal arrives.
-pub(super) fn measure(arguments: &Arguments) -> Result<CoverageReport, CliError> {
+pub(super) fn measure(arguments: &Arguments) -> Result<Measured, CliError> {
     let ReadObject { shown, mut object, .. } = arguments.object.read(Reader::Cutaway)?;
     let requests = arguments.test_runs.iter().map(|text| Request::read(text)).collect::<Result<Vec<_>, _>>()?;
     let section = object.btf();
@@ -53,9 +66,16 @@ pub(super) fn measure(arguments: &Arguments) -> Result<CoverageReport, CliError>
     }
     let mut skipped = Skipped::of(&loaded, refused, &arguments.program.programs);
     let unloaded: Vec<_> = skipped.reasons().map(|(name, why)| NotMeasured::new(name, why)).collect();
+    let unattached = if arguments.attaches() {
+        let all = attached.skipped.iter().cloned();
+        all.map(|(name, why)| Unattached { name, why }).collect()
+    } else {
+        let others = loaded.programs().map(|program| program.name().to_owned()).filter(|name| !is_run(name));
+        others.map(|name| Unattached { name, why: NO_TEST_RUN.to_owned() }).collect()
+    };
     skipped.add(std::mem::take(&mut attached.skipped));
     skipped.report(&shown, attached.is_empty() && requests.is_empty())?;
-    attached.report();
+    attached.report(arguments.quiet);
     for request in &requests {
         request.run(&loaded)?;
         buffers.drain(|_| true)?;
@@ -64,8 +84,11 @@ pub(super) fn measure(arguments: &Arguments) -> Result<CoverageReport, CliError>
     let coverage = loaded.coverage().ok_or_else(|| CliError::new("the object was loaded without coverage"))?;
     let mut report = coverage.report()?;
     report.add_not_measured(unloaded);
-    Ok(report)
+    Ok(Measured { report, unattached })
 }
+
+/// Why a program did not run, if only test runs are requested.
+const NO_TEST_RUN: &str = "no --test-run names it, and with --test-run alone cover attaches no program";
 
 /// Waits until the run ends, then detaches the programs. Records are read and dropped.
 fn wait(

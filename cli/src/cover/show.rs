@@ -4,8 +4,14 @@ use std::fmt::Write as _;
 
 use cutaway::{CoverageReport, FunctionCoverage, NotMeasured, Run, Totals};
 
-use super::source::{self, Row};
-use crate::{columns::right, terminal};
+use super::{
+    measure::Unattached,
+    source::{self, Row},
+};
+use crate::{
+    columns::{hung, right},
+    terminal,
+};
 
 /// Columns of a tab.
 const TAB: usize = 4;
@@ -40,8 +46,8 @@ fn line(row: &Row, colors: &Colors) -> String {
     row.trim_end().to_owned()
 }
 
-/// Returns the numbers of each file, and the functions that were not measured.
-pub(super) fn summary(report: &CoverageReport) -> String {
+/// Returns the numbers of each file, the functions that were not measured, and the programs that were not attached.
+pub(super) fn summary(report: &CoverageReport, unattached: &[Unattached]) -> String {
     let mut text = format!("{:>8} {:>7} {:>8} {:>13}  file\n", "covered", "ran", "not run", "not measured");
     for file in &report.files {
         text.push_str(&row(file.line_totals(), &terminal::one_line(&file.path)));
@@ -64,9 +70,17 @@ pub(super) fn summary(report: &CoverageReport) -> String {
         let _ = writeln!(text, "`{}` {what}; it has no line information", terminal::one_line(name));
     }
     for NotMeasured { function, why, .. } in &report.not_measured {
-        let _ = writeln!(text, "not measured: `{}`: {}", terminal::one_line(function), terminal::one_line(why));
+        text.push_str(&reason("not measured", function, why));
+    }
+    for Unattached { name, why } in unattached {
+        text.push_str(&reason("not attached, so not run", name, why));
     }
     text
+}
+
+/// Formats why a program or a function has no count, in lines of 80 columns.
+fn reason(what: &str, name: &str, why: &str) -> String {
+    hung(&terminal::one_line(&format!("{what}: `{name}`: {why}")), 2, terminal::WIDTH)
 }
 
 fn row(totals: Totals, name: &str) -> String {
@@ -133,13 +147,15 @@ mod tests {
         let mut report =
             report(&format!("FN:1,f\nFNDA:1,f\nDA:1,1\nDA:2,0\n{in_part}# cutaway: lines not measured: 3\n"));
         report.add_not_measured([NotMeasured::new("g", "no room")]);
-        let text = summary(&report);
+        let unattached = [Unattached { name: "p".to_owned(), why: "pass --interface NAME".to_owned() }];
+        let text = summary(&report, &unattached);
         let expected = " covered     ran  not run  not measured  file\n\
                         \x20 50.0 %       1        1             1  /nonexistent/a.c\n\
                         \x20 50.0 %       1        1             1  all lines\n\
                         \x20100.0 %       1        0             0  all functions\n\
                         1 line ran in part (*)\n\
-                        not measured: `g`: no room\n";
+                        not measured: `g`: no room\n\
+                        not attached, so not run: `p`: pass --interface NAME\n";
         assert_eq!(text, expected);
     }
 

@@ -49,17 +49,17 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
     if !report.warnings.is_empty() {
         heading(to, "warnings")?;
         for warning in &report.warnings {
-            writeln!(to, "  {warning}")?;
+            to.push_str(&wrapped(&one_line(warning), "  ", WIDTH));
         }
     }
     if let Some(why) = &report.failure {
         heading(to, "loading all programs")?;
-        line!(to, "  fails: {why}")?;
+        to.push_str(&wrapped(&one_line(why), "  fails: ", WIDTH));
     }
     if !report.missing.is_empty() {
         heading(to, "requirements that this machine lacks")?;
         for missing in &report.missing {
-            line!(to, "  {missing}")?;
+            to.push_str(&wrapped(&one_line(missing), "  ", WIDTH));
         }
     }
     if report.core.is_none() {
@@ -122,7 +122,11 @@ fn heading(to: &mut String, text: &str) -> fmt::Result {
     writeln!(to, "\n{text}")
 }
 
-/// Writes columns, each as wide as its widest cell.
+/// The narrowest first column of a table that would else be wider than 80 columns.
+const NARROWEST: usize = 16;
+
+/// Writes columns, each as wide as its widest cell. If 80 columns are not enough for them, a long first cell has a line
+/// of its own.
 fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
     let clean = |row: Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
     let rows: Vec<_> = rows.map(clean).collect();
@@ -133,10 +137,17 @@ fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Resul
             *width = display_width(cell).max(*width);
         }
     }
+    // Each cell has a space on both sides, of which the last is not printed.
+    let others: usize = widths.iter().skip(1).filter(|width| **width > 0).map(|width| width + 2).sum();
+    let most = (WIDTH - 2).saturating_sub(others).max(NARROWEST);
+    widths.iter_mut().take(1).for_each(|first| *first = most.min(*first));
     for row in &rows {
         let mut line = String::from(" ");
-        for (cell, width) in row.iter().zip(&widths) {
-            if *width > 0 {
+        for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            if index == 0 && display_width(cell) > *width {
+                writeln!(to, "  {cell}")?;
+                write!(line, " {} ", left("", *width))?;
+            } else if *width > 0 {
                 write!(line, " {} ", left(cell, *width))?;
             }
         }
@@ -169,7 +180,7 @@ fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
     }
     writeln!(to)?;
     if let Some(why) = &map.refused {
-        line!(to, "{:indent$}  cannot be created: {why}", "")?;
+        to.push_str(&wrapped(&one_line(why), &format!("{:indent$}  cannot be created: ", ""), WIDTH));
     }
     if let Some(inner) = &map.inner {
         write_map(to, inner, indent + 2)?;
@@ -193,10 +204,10 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
         _ => writeln!(to)?,
     }
     if let Some(why) = &program.refused {
-        line!(to, "  cannot be loaded here: {why}")?;
+        to.push_str(&wrapped(&one_line(why), "  cannot be loaded here: ", WIDTH));
     }
     if let Some(why) = &program.not_inserted {
-        line!(to, "  loaded without insertions: {why}")?;
+        to.push_str(&wrapped(&one_line(why), "  loaded without insertions: ", WIDTH));
     }
     for row in program.listing.iter().flatten() {
         match row {
@@ -227,6 +238,18 @@ mod tests {
         table(&mut text, [vec!["a\nb".to_owned(), "c\u{1b}".to_owned()]].into_iter()).unwrap();
         line!(&mut text, "{}: {}", "x\n\nfake", 1).unwrap();
         assert_eq!(text, "  a\\nb  c\\u{1b}\nx\\n\\nfake: 1\n");
+    }
+
+    #[test]
+    fn long_first_cell_has_a_line_of_its_own() {
+        let mut text = String::new();
+        let long = format!("tracepoint/{}", "x".repeat(60));
+        let row = |name: &str| vec![name.to_owned(), "1 byte".to_owned(), String::new(), "y".repeat(30)];
+        table(&mut text, [row(&long), row("short")].into_iter()).unwrap();
+        let ys = "y".repeat(30);
+        let expected = format!("  {long}\n{:42}1 byte  {ys}\n  {:38}  1 byte  {ys}\n", "", "short");
+        assert_eq!(text, expected);
+        assert!(text.lines().skip(1).all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use rustix::fs::{CWD, FileType, openat, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
 
 use super::{unfinished::hidden, *};
 

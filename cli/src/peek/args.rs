@@ -3,10 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use cutaway_programs::getaddrinfo::HostGlob;
 
 use super::names::comm;
-use crate::args::{Format, duration};
+use crate::{
+    args::{Format, count, duration, pid},
+    pattern::Pattern,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +29,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Show the ring with this map id
-    #[arg(long, value_name = "ID", group = "ring")]
+    #[arg(long, value_name = "ID", group = "ring", value_parser = map_id)]
     pub(super) id: Option<u32>,
 
     /// Show the ring pinned at this path
@@ -50,19 +52,19 @@ pub(crate) struct Arguments {
     /// --id, --name and --pin may also name a perf event array. peek then
     /// shows the perf buffers of the processes that hold the array.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(long, short, value_name = "PID", group = "ring", value_parser = pid)]
     pub(super) pid: Option<u32>,
 
     /// List the buffers of processes with this name
     ///
-    /// In NAME, * is any text and ? is any character; upper and lower case
-    /// are equal. Put a pattern in quotes, so that the shell does not expand
-    /// it. Repeat the option for more names. The name of a process is the one
-    /// in /proc/PID/comm: its first 15 bytes. Lists rings and perf event
-    /// arrays, once or with --watch. It is an error if there is none.
+    /// In NAME, * is any text and ? is any character. Put a pattern in
+    /// quotes, so that the shell does not expand it. Repeat the option for
+    /// more names. The name of a process is the one in /proc/PID/comm: its
+    /// first 15 bytes. Lists rings and perf event arrays, once or with
+    /// --watch. It is an error if there is none.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "NAME", conflicts_with = "ring", value_parser = comm)]
-    pub(super) comm: Vec<HostGlob>,
+    #[arg(long, short, value_name = "NAME", conflicts_with = "ring", value_parser = comm)]
+    pub(super) comm: Vec<Pattern>,
 
     /// Replay the snapshots in a file
     ///
@@ -105,14 +107,14 @@ pub(crate) struct Arguments {
     /// 1s, 100ms, 50us; without a unit, in seconds. Fractions are allowed.
     /// Default: 0.5s for --watch, 10ms for --record.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "DURATION", requires = "repeated", conflicts_with = "from", value_parser = duration)]
+    #[arg(long, short, value_name = "DURATION", requires = "repeated", conflicts_with = "from", value_parser = duration)]
     interval: Option<Duration>,
 
     /// Exit after N snapshots of --watch or --record
     ///
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", requires = "repeated", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", requires = "repeated", conflicts_with = "from", value_parser = count)]
     pub(super) count: Option<u64>,
 
     /// Fail if a buffer is filled above PERCENT
@@ -133,7 +135,7 @@ pub(crate) struct Arguments {
     /// counts that peek prints include the records that it does not list. The
     /// live screen refuses --records, and lists the records that fit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]
+    #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw", value_parser = records)]
     pub(super) records: Option<usize>,
 
     /// Decode payloads as this BTF type
@@ -184,6 +186,16 @@ pub(crate) struct Arguments {
     pub(super) format: Format,
 }
 
+/// Parses the value of `--id`.
+fn map_id(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "must be a map id, which is a number; `cutaway peek` lists them".to_owned())
+}
+
+/// Parses the value of `--records`.
+fn records(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "must be a whole number".to_owned())
+}
+
 /// Parses the value of `--fail-above`.
 fn percent(text: &str) -> Result<f64, String> {
     let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
@@ -212,7 +224,7 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use super::{map_id, percent, records};
 
     #[test]
     fn percent_has_limits() {
@@ -220,5 +232,12 @@ mod tests {
         for text in ["", "-1", "101", "nan", "inf", "much"] {
             assert!(percent(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn error_of_a_number_says_what_is_expected() {
+        assert_eq!((map_id("7"), records("0")), (Ok(7), Ok(0)));
+        assert!(map_id("events").unwrap_err().contains("`cutaway peek` lists them"));
+        assert!(records("-1").unwrap_err().contains("whole number"));
     }
 }

@@ -4,7 +4,6 @@ use cutaway::{
     Map,
     system::{self, FdOwner, OpenFds, Pin, ProgramEntry},
 };
-use cutaway_programs::getaddrinfo::{HostGlob, Text};
 use log::info;
 use serde::Serialize;
 
@@ -22,6 +21,7 @@ use crate::{
     columns::left,
     diagnostics::say,
     error::{CliError, listed},
+    pattern::Pattern,
     terminal,
 };
 
@@ -74,13 +74,13 @@ pub(super) struct List {
     pins: Vec<Pin>,
     programs: Option<Vec<ProgramEntry>>,
     /// Names of processes; empty for the buffers of all processes.
-    comms: Vec<HostGlob>,
+    comms: Vec<Pattern>,
 }
 
 impl List {
     /// Finds the users of buffers once, for all rows. Without the privileges to inspect programs or processes, the
     /// buffers are listed all the same.
-    pub(super) fn new(comms: &[HostGlob]) -> Result<Self, CliError> {
+    pub(super) fn new(comms: &[Pattern]) -> Result<Self, CliError> {
         Ok(Self { holders: system::open_fds()?, pins: system::pins()?, programs: programs()?, comms: comms.to_vec() })
     }
 
@@ -100,10 +100,7 @@ impl List {
     /// Returns whether a process with one of the wanted names holds the map.
     fn is_wanted(&self, map: u32) -> bool {
         self.comms.is_empty()
-            || self.holders_of(map).any(|holder| {
-                let name = Text::Whole(holder.comm.as_bytes());
-                self.comms.iter().any(|comm| comm.may_match(name))
-            })
+            || self.holders_of(map).any(|holder| self.comms.iter().any(|comm| comm.matches(&holder.comm)))
     }
 
     /// Returns the fds of the map, without those of this process.

@@ -6,7 +6,6 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, time::Instant};
 
-use cutaway_programs::getaddrinfo::HostGlob;
 use cutaway_sys::clock;
 use serde::Serialize;
 
@@ -15,7 +14,7 @@ use super::{
     names::NAME,
     rates,
 };
-use crate::{columns, error::CliError, terminal};
+use crate::{columns, error::CliError, pattern::Pattern, terminal};
 
 /// The narrowest terminal with all columns of the list.
 const WIDE: usize = 76;
@@ -31,7 +30,7 @@ pub(super) enum Order {
 /// The rows of the last snapshot.
 pub(super) struct LiveList {
     list: List,
-    comms: Vec<HostGlob>,
+    comms: Vec<Pattern>,
     pub(super) rows: Vec<LiveRow>,
     /// Time of the last snapshot, and the bytes written to each buffer until then, by the id of its map.
     before: Option<(Instant, BTreeMap<u32, u64>)>,
@@ -51,7 +50,7 @@ pub(super) struct LiveRow {
 }
 
 impl LiveList {
-    pub(super) fn new(comms: &[HostGlob]) -> Result<Self, CliError> {
+    pub(super) fn new(comms: &[Pattern]) -> Result<Self, CliError> {
         Ok(Self { list: List::new(comms)?, comms: comms.to_vec(), rows: Vec::new(), before: None })
     }
 

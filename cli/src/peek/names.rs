@@ -1,6 +1,6 @@
 //! Names of maps and processes, of which the kernel keeps the first bytes.
 
-use cutaway_programs::getaddrinfo::HostGlob;
+use crate::pattern::Pattern;
 
 /// Bytes of a name that the kernel keeps (`BPF_OBJ_NAME_LEN` and `TASK_COMM_LEN`, without the NUL).
 pub(super) const NAME: usize = 15;
@@ -15,7 +15,10 @@ pub(super) fn kept(name: &str) -> String {
 }
 
 /// Parses a pattern of `--comm`. The kernel keeps 15 bytes of a name, so a longer name without wildcards is cut.
-pub(super) fn comm(pattern: &str) -> Result<HostGlob, String> {
-    let pattern = if pattern.contains(['*', '?']) { pattern.to_owned() } else { kept(pattern) };
-    HostGlob::new(&pattern).map_err(|error| error.to_string())
+pub(super) fn comm(pattern: &str) -> Result<Pattern, String> {
+    match Pattern::new(pattern) {
+        _ if pattern.is_empty() => Err("must not be empty".to_owned()),
+        exact if !exact.has_wildcards() => Ok(Pattern::new(&kept(pattern))),
+        pattern => Ok(pattern),
+    }
 }

@@ -142,8 +142,9 @@ struct Restored {
 impl Restored {
     fn enter() -> Result<Self, CliError> {
         let failed = |error| CliError::system("set up the terminal", &error).advise("pipe the output for plain lines");
-        terminal::enable_raw_mode().map_err(failed)?;
+        // First, so that no signal finds the terminal raw and nothing that restores it.
         let restored = Self { _at_sudden_end: signals::at_sudden_end(restore) };
+        terminal::enable_raw_mode().map_err(failed)?;
         // Lines that are too long are cut, not wrapped.
         execute!(
             outlet::stdout(),

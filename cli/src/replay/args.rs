@@ -6,10 +6,10 @@ use clap::Args;
 use cutaway_programs::getaddrinfo::HostGlob;
 
 use crate::{
-    args::{self, duration},
+    args::{self, count, duration, pid},
     error::CliError,
     run::{Filter, Format},
-    trace::{SummaryArg, host},
+    trace::{SummaryArg, host, user_id},
 };
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,7 @@ pub(crate) struct ReplayArguments {
     pub(crate) speed: Option<f64>,
 
     /// Exit after N records, or looks of peek
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
 
     /// Of run: print only records for which EXPRESSION is true
@@ -74,15 +74,15 @@ pub(crate) struct ReplayArguments {
     pub(crate) timestamps: bool,
 
     /// Of trace: print only calls of these processes
-    #[arg(long, short, value_name = "PID", value_delimiter = ',')]
+    #[arg(long, short, value_name = "PID", value_delimiter = ',', value_parser = pid)]
     pub(crate) pid: Vec<u32>,
 
     /// Of trace: print only calls of threads with this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME")]
     pub(crate) comm: Vec<String>,
 
-    /// Of trace: print only calls of these user ids
-    #[arg(long, short, value_name = "UID", value_delimiter = ',')]
+    /// Of trace: print only calls of these users: names or ids
+    #[arg(long, short, value_name = "USER", value_delimiter = ',', value_parser = user_id)]
     pub(crate) uid: Vec<u32>,
 
     /// Of trace: print only calls for hosts that match PATTERN

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{filter::Filter, program_args::ProgramArgs};
 use crate::{
-    args::{buffer_size, duration},
+    args::{buffer_size, count, duration},
     object_arg::ObjectArg,
     object_reader::{self, Reader},
 };
@@ -82,7 +82,7 @@ pub(crate) struct Arguments {
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count)]
     pub(super) count: Option<u64>,
 
     /// Exit after this time: 5s, 500ms, 2m
@@ -175,6 +175,14 @@ pub(crate) struct Arguments {
     #[arg(verbatim_doc_comment)]
     #[arg(long)]
     pub(super) timestamps: bool,
+
+    /// Print only problems and losses on stderr
+    ///
+    /// Omits the types of the records, the attached programs, the progress,
+    /// and `received N, lost 0` at the end.
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 
     /// Fail if a program, ring or record was skipped
     ///

@@ -192,8 +192,9 @@ impl Attached {
         self.attached.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
     }
 
-    /// Prints the return values, the programs that `--pid` does not restrict, and the attached programs.
-    pub(crate) fn report(&self) {
+    /// Prints the return values, the programs that `--pid` does not restrict, and the attached programs. The latter not
+    /// if `quiet`.
+    pub(crate) fn report(&self, quiet: bool) {
         const SHOWN: usize = 8;
         for (name, value) in &self.ran {
             diagnostics::say(&format!("`{name}` returned {value}"));
@@ -204,7 +205,7 @@ impl Attached {
                 abbreviated(&self.unrestricted, ", ")
             ));
         }
-        if !self.attached.is_empty() {
+        if !self.attached.is_empty() && !quiet {
             let shown: Vec<_> = self.attached.iter().take(SHOWN).map(String::as_str).collect();
             let more = self.attached.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };

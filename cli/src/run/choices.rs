@@ -12,7 +12,7 @@ use super::{
     program_args::{ProgramArgs, pairs},
     record_type, skipped,
 };
-use crate::{error::CliError, object_arg::read_whole_as};
+use crate::{args::scaled, error::CliError, object_arg::read_whole_as};
 
 /// Applies the options of `cutaway run` to the object.
 pub(super) fn apply(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
@@ -100,8 +100,8 @@ fn names_of_maps(object: &Object) -> Vec<String> {
 /// Sets the sizes of the maps.
 fn size_maps(object: &mut Object, arguments: &ProgramArgs) -> Result<(), CliError> {
     for (name, number) in pairs(&arguments.max_entries) {
-        let entries =
-            number.parse().map_err(|_| CliError::usage(format!("--max-entries {name}={number}: N is not a number")))?;
+        let entries = scaled(number)
+            .ok_or_else(|| CliError::usage(format!("--max-entries {name}={number}: N is not a number")))?;
         object.map_mut(name)?.max_entries = entries;
     }
     let empty: Vec<String> =

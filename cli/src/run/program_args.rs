@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::Args;
 use cutaway::{BpfToken, LoadOptions};
 
-use crate::error::CliError;
+use crate::{
+    args::{count, pid, scaled},
+    error::CliError,
+};
 
 /// The options for the programs of an object.
 #[derive(Debug, Args)]
@@ -83,7 +86,7 @@ pub(crate) struct ProgramArgs {
     /// In Hz. On each CPU, the perf event cpu-clock runs the program at this
     /// frequency. With --pid, the program runs only while process PID runs.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "HZ", value_parser = count)]
     pub(crate) frequency: Option<u64>,
 
     /// Attach to this process only; exit when it exits
@@ -96,7 +99,7 @@ pub(crate) struct ProgramArgs {
     /// names of these programs on stderr. If --pid can restrict none of the
     /// programs, cutaway fails. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, short, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(long, short, value_name = "PID", conflicts_with = "command", value_parser = pid)]
     pub(crate) pid: Option<u32>,
 
     /// Set a global variable before loading
@@ -133,7 +136,9 @@ pub(crate) struct ProgramArgs {
 
     /// Set the number of elements of a map (repeatable)
     ///
-    /// For a ring, N is its size in bytes.
+    /// For a ring, N is its size in bytes. N may have a suffix for powers of
+    /// 1024: 64K, 4M, 1G.
+    ///
     /// Required for a hash, array or similar map if its max_entries is 0 in
     /// the object.
     #[arg(verbatim_doc_comment)]
@@ -216,9 +221,9 @@ fn pair(text: &str) -> Result<String, String> {
 /// Checks the form `MAP=N`.
 fn entries(text: &str) -> Result<String, String> {
     let number = text.split_once('=').filter(|(name, _)| !name.is_empty()).map(|(_, number)| number);
-    match number.ok_or("expected MAP=N")?.parse() {
-        Ok(1..=u32::MAX) => Ok(text.to_owned()),
-        Ok(0) | Err(_) => Err(format!("N must be a number from 1 to {}", u32::MAX)),
+    match scaled(number.ok_or("expected MAP=N")?) {
+        Some(1..=u32::MAX) => Ok(text.to_owned()),
+        Some(0) | None => Err(format!("N must be a number from 1 to {}, such as 1000 or 64K", u32::MAX)),
     }
 }
 

@@ -93,7 +93,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             extras,
             interval: arguments.interval.map(Tick::after),
             observed: None,
-            progress: Progress::start(),
+            progress: if arguments.quiet { None } else { Progress::start() },
             received: 0,
             printed: 0,
             received_by_source: vec![0; records.len()],

@@ -51,6 +51,16 @@ impl Summary<'_> {
         if self.each.is_empty() { NO_BUFFER.to_owned() } else { text(self.received, &self.lost()) }
     }
 
+    /// Returns whether all records were received and read.
+    pub(super) fn is_lossless(&self) -> bool {
+        !self.each.is_empty() && self.lost() == Losses::Exactly(0)
+    }
+
+    /// Returns whether there are buffers, and no record was sent to them.
+    pub(super) fn has_received_nothing(&self) -> bool {
+        self.is_lossless() && self.received == 0
+    }
+
     /// Returns the error of `--strict` for records that were skipped.
     pub(super) fn check_strictly(&self) -> Result<(), CliError> {
         match self.unreadable {

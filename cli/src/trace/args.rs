@@ -9,7 +9,7 @@ use log::info;
 
 use super::filter_args::FilterArgs;
 use crate::{
-    args::{Format, buffer_size, duration},
+    args::{Format, buffer_size, count, duration},
     object_reader::{self, Reader},
 };
 
@@ -90,7 +90,7 @@ pub(crate) struct Arguments {
     /// If COMMAND still runs, it gets SIGTERM, and SIGKILL 2 seconds later.
     /// Default: no limit.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count)]
     pub(super) count: Option<u64>,
 
     /// Exit after this time: 5s, 250ms, 2m
@@ -209,16 +209,22 @@ pub(crate) struct Arguments {
 /// The values of `--summary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SummaryArg {
+    /// The summary instead of a line for each call
     Only,
+    /// A line for each call too
     Also,
 }
 
 /// The values of `--transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum TransportArg {
+    /// Events are built in a ring buffer
     Ring,
+    /// Events are built in a per-CPU array, then copied to a perf buffer
     PerfHeap,
+    /// Events are built on the BPF stack, then copied to a perf buffer
     PerfStack,
+    /// The ring, or perf-heap if the kernel has no ring buffers
     Auto,
 }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use cutaway_programs::getaddrinfo::{Filter, HostGlob};
 
-use crate::{args::duration, error::CliError};
+use super::users;
+use crate::{
+    args::{duration, pid},
+    error::CliError,
+};
 
 /// The largest number of values of one of these options. The programs compare a call with each of them.
 const MOST: usize = 64;
@@ -22,7 +26,7 @@ pub(crate) struct FilterArgs {
     /// COMMAND: every process. --pid and COMMAND exclude each other.
     #[arg(verbatim_doc_comment)]
     #[arg(long, short, value_name = "PID", conflicts_with = "command", value_delimiter = ',')]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(value_parser = pid)]
     pub(super) pid: Vec<u32>,
 
     /// With --pid: trace the children too
@@ -40,15 +44,15 @@ pub(crate) struct FilterArgs {
     /// The name must be equal as a whole. It is the COMMAND of the table: the
     /// first 15 bytes of a thread's name. Repeat the option for more names.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME")]
     comm: Vec<String>,
 
-    /// Trace only processes of this user id
+    /// Trace only processes of this user: a name or id
     ///
-    /// The real user id, as a number. Repeat the option, or separate user ids
-    /// by commas.
+    /// The real user id of a process counts. Repeat the option, or separate
+    /// users by commas.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, short, value_name = "UID", value_delimiter = ',')]
+    #[arg(long, short, value_name = "USER", value_delimiter = ',', value_parser = users::id)]
     uid: Vec<u32>,
 
     /// Trace only calls for hosts that match PATTERN

@@ -16,10 +16,7 @@ mod top;
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -34,8 +31,51 @@ use crate::{args::Format, error::CliError, signals};
 pub(super) struct Summaries {
     trace: Summary,
     interval: Option<Interval>,
-    /// Set by SIGUSR1.
-    requested: Arc<AtomicBool>,
+    requests: Arc<Requests>,
+}
+
+/// The requests for a summary, by SIGUSR1.
+#[derive(Default)]
+pub(super) struct Requests(Mutex<Pending>);
+
+#[derive(Default)]
+struct Pending {
+    is_requested: bool,
+    /// Ends the wait for records, once there is one.
+    wake: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Requests {
+    /// Listens for SIGUSR1 from now on. Before that, the signal ends the process.
+    pub(super) fn listen() -> Result<Arc<Self>, CliError> {
+        let requests = Arc::new(Self::default());
+        let shared = Arc::clone(&requests);
+        let on_request = move || {
+            let mut pending = shared.lock();
+            pending.is_requested = true;
+            pending.wake.iter().for_each(|wake| wake());
+        };
+        signals::on_user_signal(on_request).map_err(|error| CliError::system("listen for SIGUSR1", &error))?;
+        Ok(requests)
+    }
+
+    /// Calls `wake` for each request from now on, and once for the earlier ones.
+    fn call(&self, wake: impl Fn() + Send + 'static) {
+        let mut pending = self.lock();
+        if pending.is_requested {
+            wake();
+        }
+        pending.wake = Some(Box::new(wake));
+    }
+
+    /// Returns whether there was a request since the last call.
+    fn take(&self) -> bool {
+        std::mem::take(&mut self.lock().is_requested)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The current interval.
@@ -48,23 +88,16 @@ struct Interval {
 }
 
 impl Summaries {
-    /// Starts to count, and listens for SIGUSR1, which calls `wake`.
-    pub(super) fn new(interval: Option<Duration>, wake: impl Fn() + Send + 'static) -> Result<Self, CliError> {
-        let requested = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&requested);
-        let on_request = move || {
-            // ATOMICS: only the flag itself passes from thread to thread; `wake` orders everything else.
-            flag.store(true, Ordering::Relaxed);
-            wake();
-        };
-        signals::on_user_signal(on_request).map_err(|error| CliError::system("listen for SIGUSR1", &error))?;
+    /// Starts to count. Each request calls `wake`.
+    pub(super) fn new(interval: Option<Duration>, requests: Arc<Requests>, wake: impl Fn() + Send + 'static) -> Self {
+        requests.call(wake);
         let interval = interval.map(|length| Interval {
             length,
             next: Instant::now() + length,
             summary: Summary::new(monotonic_ns()),
             lost_before: 0,
         });
-        Ok(Self { trace: Summary::new(monotonic_ns()), interval, requested })
+        Self { trace: Summary::new(monotonic_ns()), interval, requests }
     }
 
     pub(super) fn add(&mut self, event: &DecodedEvent<'_>) {
@@ -81,8 +114,7 @@ impl Summaries {
 
     /// Returns the period of a summary that is due now, if there is one. A request is then forgotten.
     pub(super) fn due(&self) -> Option<Period> {
-        // ATOMICS: pairs with the store of the signal's thread; see `new`.
-        if self.requested.swap(false, Ordering::Relaxed) {
+        if self.requests.take() {
             return Some(Period::Trace);
         }
         self.next().filter(|next| *next <= Instant::now()).map(|_| Period::Interval)

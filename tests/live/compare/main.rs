@@ -17,6 +17,9 @@ mod binary;
 mod harness;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/pseudo_terminal.rs"]
+#[expect(dead_code, reason = "other suites use more of it")]
+mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[path = "../support/stalled.rs"]

@@ -17,6 +17,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(full_ring_does_not_change_the_lines_that_run).needs(ring),
         test!(table_shows_the_source_with_counts).needs(ring),
         test!(input_of_a_test_run_can_be_a_file).needs(ring),
+        test!(programs_that_are_not_attached_are_named).needs(ring),
+        test!(quiet_run_prints_only_problems).needs(ring),
         test!(object_without_line_information_has_functions).needs(root).since(5, 14, "programs of the type syscall"),
     ]
 }
@@ -72,6 +74,32 @@ fn table_shows_the_source_with_counts() {
     assert_eq!(all.split_whitespace().take(5).collect::<Vec<_>>(), ["50.0", "%", "2", "2", "0"], "{all}");
     assert!(!ended.stdout.contains('\x1b'), "stdout is no terminal: {}", ended.stdout);
     assert_eq!(ended.stderr, "`filter` returned 2\n");
+}
+
+fn programs_that_are_not_attached_are_named() {
+    let table = |words: &[&str]| {
+        let object = branches();
+        let ended = cover([object.to_str().unwrap()].iter().chain(words));
+        assert!(ended.status.success(), "{ended:?}");
+        let (_, numbers) = ended.stdout.split_once(" covered ").unwrap();
+        assert!(numbers.lines().all(|line| line.chars().count() <= 80), "{ended:?}");
+        numbers.replace("\n  ", " ")
+    };
+    let attached = table(&["--duration", "0.1"]);
+    for name in ["filter", "send"] {
+        let line = format!("not attached, so not run: `{name}`: an interface is required; pass --interface NAME\n");
+        assert!(attached.contains(&line), "{attached}");
+    }
+    assert!(!attached.contains("`enter`"), "{attached}");
+    let tested = table(&["--test-run", "filter"]);
+    assert!(!tested.contains("`filter`") && tested.contains("not run: `enter`: no --test-run names it"), "{tested}");
+}
+
+fn quiet_run_prints_only_problems() {
+    let stderr = |words: &[&str]| cover([branches().to_str().unwrap(), "--duration", "0.1"].iter().chain(words)).stderr;
+    assert!(stderr(&[]).contains("attached enter ("), "{}", stderr(&[]));
+    let quiet = stderr(&["-q"]);
+    assert!(quiet.contains("skipped `filter`") && !quiet.contains("attached "), "{quiet}");
 }
 
 fn input_of_a_test_run_can_be_a_file() {

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let commands = || ["trace", "run", "peek"].map(|name| (name, name));
     let mut tests = vec![
         test!(doctor_for_guests_requires_an_emulator),
+        test!(table_fits_80_columns),
         test!(findings_are_objects),
         test!(features_exclude_a_command),
         test!(helpers_depend_on_the_program_type).needs(root),
@@ -78,9 +79,9 @@ fn doctor_fails_without_privileges(command: &str) {
     unprivileged.args(["doctor", "--for", command]).uid(NOBODY).gid(NOBODY).current_dir("/");
     let ended = Running::start(&mut unprivileged).end();
     assert!(ended.complaint().contains(&format!("`cutaway {command}` does not work here: ")), "{ended:?}");
-    let lines: Vec<_> = ended.stdout.lines().collect();
-    let refused = lines.iter().rposition(|line| line.starts_with("no ")).unwrap();
-    assert!(lines[refused + 1].trim_start().starts_with("→ "), "it says what to do: {ended:?}");
+    let rows = ended.stdout.replace(&format!("\n{}", " ".repeat(29)), " ");
+    let refused = rows.lines().rfind(|row| row.starts_with("no ")).unwrap();
+    assert!(refused.contains(" → "), "it says what to do: {ended:?}");
 }
 
 fn doctor_for_guests_requires_an_emulator() {
@@ -96,6 +97,16 @@ fn doctor_for_guests_requires_an_emulator() {
     }
     let ended = run();
     assert!(ended.status.success() && !ended.stdout.contains("ring"), "{ended:?}");
+}
+
+fn table_fits_80_columns() {
+    for words in [["--for", "trace"], ["--for", "run"], ["--for", "peek"], ["--for", "vm"]] {
+        let table = doctor(&words).stdout;
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        // Each line begins a finding, or continues one below its text.
+        let begins = |line: &str| ["ok ", "note ", "no "].iter().any(|word| line.starts_with(word));
+        assert!(table.lines().all(|line| begins(line) || line.starts_with(&" ".repeat(29))), "{table}");
+    }
 }
 
 fn findings_are_objects() {

@@ -60,10 +60,12 @@ fn comm_selects_the_buffers_of_processes() {
     let two = named(&folder, "pk_comm_two", "peek_comm_2");
     let ids_of = |comms: &str| ids(comms);
     assert_eq!(ids_of("--comm pk_comm_one"), [u64::from(one.id)]);
-    assert_eq!(ids_of("--comm PK_comm_tw?"), [u64::from(two.id)]);
+    assert_eq!(ids_of("-c pk_comm_tw?"), [u64::from(two.id)]);
     assert_eq!(ids_of("--comm pk_comm_*"), [u64::from(one.id), u64::from(two.id)]);
     assert_eq!(ids_of("--comm pk_comm_one --comm *comm_two"), [u64::from(one.id), u64::from(two.id)]);
     // The name must match as a whole.
+    // Upper and lower case differ, as in `cutaway inspect --program`.
+    assert_eq!(peek("--comm PK_comm_*").status.code(), Some(1));
     let ended = peek("--comm pk_comm");
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let table = peek("--comm pk_comm_one").stdout;

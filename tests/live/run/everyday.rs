@@ -30,6 +30,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(verifier_log_has_each_program).needs(ring),
         test!(attached_target_is_printed).needs(root).since(6, 6, "the file of a uprobe in the link's information"),
         test!(progress_is_shown_if_stdout_is_no_terminal).needs(ring),
+        test!(quiet_run_prints_only_problems).needs(ring),
+        test!(unset_variable_is_a_hint_if_nothing_arrives).needs(ring),
+        test!(messages_fit_the_terminal).needs(ring),
+        test!(sizes_of_maps_have_suffixes).needs(ring),
         test!(examples_of_the_help_work).needs(ring).unless(no_getent),
     ]
 }
@@ -134,6 +138,75 @@ fn progress_is_shown_if_stdout_is_no_terminal() {
     assert!(child.wait().unwrap().success());
     // The line is removed before the summary.
     has("\r\u{1b}[Kreceived 5, lost 0");
+}
+
+fn quiet_run_prints_only_problems() {
+    let stderr = |object: &str, words: &[&str]| {
+        let mut command = binary::command(["run"]);
+        Running::start(command.arg(corpus(object)).args(words).args(["--set", "own=1", "--", "true"])).end().stderr
+    };
+    let usual = stderr("events/integers", &[]);
+    assert!(usual.contains("attached sends (") && usual.ends_with("received 0, lost 0\n"), "{usual}");
+    assert_eq!(stderr("events/integers", &["--quiet"]), "");
+    let quiet = stderr("events/chooses", &["-q"]);
+    assert!(
+        quiet.contains("skipped `wild`: ") && !quiet.contains("attached ") && !quiet.contains("received"),
+        "{quiet}"
+    );
+}
+
+fn unset_variable_is_a_hint_if_nothing_arrives() {
+    let run = |words: &[&str]| {
+        let mut command = binary::command(["run"]);
+        let ended = Running::start(command.arg(corpus("events/integers")).args(words)).end();
+        assert!(ended.status.success(), "{ended:?}");
+        ended.stderr
+    };
+    let hint = "no record arrived, perhaps because `own` is 0: if the programs record only what matches it, set it: \
+                --set own=VALUE\nreceived 0, lost 0\n";
+    let stderr = run(&["--", "true"]);
+    assert!(stderr.ends_with(hint), "{stderr}");
+    let stderr = run(&["--set", "own=1", "--", "true"]);
+    assert!(stderr.ends_with("received 0, lost 0\n") && !stderr.contains("no record arrived"), "{stderr}");
+    // With a record, a variable is no reason.
+    let ran = run_own("events/integers", &["--format", "table"], 1);
+    assert!(!ran.ended.stderr.contains("no record arrived"), "{:?}", ran.ended);
+}
+
+fn messages_fit_the_terminal() {
+    let (outer, inner) = pseudo_terminal::open();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&outer, size).unwrap();
+    let mut command = binary::command(["run", "--built-in", "ring", "--", "true"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(inner()));
+    let shown = Arc::new(Mutex::new(String::new()));
+    let taken = Arc::clone(&shown);
+    pseudo_terminal::read(&outer, move |bytes| {
+        taken.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        true
+    });
+    assert!(command.spawn().unwrap().wait().unwrap().success());
+    wait_until("the run has ended", || shown.lock().unwrap().contains("lost 0").then_some(()));
+    let shown = shown.lock().unwrap();
+    let lines: Vec<_> = shown.lines().map(|line| line.rsplit("\u{1b}[K").next().unwrap().trim_end()).collect();
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
+    let words = lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("attached follow_fork (tracepoint/task/task_newtask), follow_exit ("), "{words}");
+}
+
+fn sizes_of_maps_have_suffixes() {
+    let words = ["run", "--built-in", "ring", "--max-entries", "events=8K", "--format", "json", "--explain=json"];
+    let ended = Running::start(binary::command(words).args(["--buffer", "4K", "--", "true"])).end();
+    assert_eq!(ended.status.code(), Some(1), "--max-entries makes --buffer useless: {ended:?}");
+    let ended = Running::start(binary::command(words).args(["--", "true"])).end();
+    ended.success();
+    assert!(ended.stderr.contains("`events` (ring, 8192 bytes)"), "{ended:?}");
+    // One page is the smallest ring.
+    let words = ["run", "--built-in", "ring", "--buffer", "4K", "--", "true"];
+    let ended = Running::start(&mut binary::command(words)).end();
+    assert!(ended.status.success() && ended.stderr.contains("`events` (ring, "), "{ended:?}");
+    let ended = Running::start(&mut binary::command(["run", "a.o", "--max-entries", "events=4T"])).end();
+    assert!(ended.stderr.contains("N must be a number from 1 to 4294967295, such as 1000 or 64K"), "{ended:?}");
 }
 
 /// The examples of `cutaway run --help` for the built-in objects, pasted into a shell, each by itself.

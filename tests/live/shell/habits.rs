@@ -3,6 +3,8 @@
 
 use std::io::Read;
 
+use rustix::termios::{Winsize, tcsetwinsize};
+
 use crate::{
     binary::{self, Running},
     harness::{Test, test},
@@ -14,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(help_of_a_command_is_printed),
         test!(colors_are_chosen),
+        test!(help_fits_the_terminal),
         test!(durations_and_sizes_have_units).needs(ring),
         test!(wrong_units_are_wrong_usage),
         test!(manual_has_keys_and_environment),
@@ -29,11 +32,35 @@ fn help_of_a_command_is_printed() {
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
 }
 
+fn help_fits_the_terminal() {
+    let widest = |text: &str| text.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+    for words in [["trace", "--help"], ["help", "cover"], ["doctor", "-h"], ["run", "--help"]] {
+        let usual = printed(&words);
+        assert!(widest(&usual) <= 80, "{usual}");
+        let plain = |columns| on_terminal_of(&words, Some("1"), columns).replace("\r\n", "\n");
+        assert_eq!(plain(80), usual, "{words:?}");
+        let (narrow, wide) = (plain(40), plain(200));
+        assert!(narrow.lines().count() > usual.lines().count(), "{narrow}");
+        // An example may have a longer word, and the line of usage is not wrapped.
+        let prose: String = narrow.lines().filter(|line| !line.contains("cutaway ")).collect::<Vec<_>>().join("\n");
+        assert!(widest(&prose) <= 60, "{prose}");
+        assert!(widest(&wide) <= 120 && (words[1] == "-h" || widest(&wide) > 100), "{wide}");
+        let letters = |text: &str| text.chars().filter(|letter| !letter.is_whitespace()).collect::<String>();
+        assert_eq!([letters(&narrow), letters(&wide)], [letters(&usual), letters(&usual)], "{words:?}");
+    }
+}
+
 /// Returns what a terminal gets on stdout and stderr.
 fn on_terminal(words: &[&str], no_color: Option<&str>) -> String {
+    on_terminal_of(words, no_color, 80)
+}
+
+/// Returns what a terminal of this width gets on stdout and stderr.
+fn on_terminal_of(words: &[&str], no_color: Option<&str>, columns: u16) -> String {
     let (outer, inner) = pseudo_terminal::open();
+    tcsetwinsize(&outer, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let mut command = binary::command(words);
-    command.env("TERM", "xterm").stdin(inner()).stdout(inner()).stderr(inner());
+    command.env("TERM", "xterm").env_remove("COLUMNS").stdin(inner()).stdout(inner()).stderr(inner());
     command.envs(no_color.map(|value| ("NO_COLOR", value)));
     let mut child = command.spawn().unwrap();
     drop(command);

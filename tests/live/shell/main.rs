@@ -5,6 +5,7 @@
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
 mod binary;
+mod completion;
 mod habits;
 #[path = "../support/harness.rs"]
 #[expect(dead_code, reason = "other suites use more of it")]
@@ -33,10 +34,6 @@ use tempfile::TempDir;
 
 fn main() {
     let tests = vec![
-        test!(bash_completes_when_tab_is_pressed).needs(|| missing("bash")),
-        test!(bash_completes_options_and_their_values).needs(|| missing("bash")),
-        test!(zsh_loads_its_script).needs(|| missing("zsh")),
-        test!(fish_completes).needs(|| missing("fish")),
         test!(pages_render_without_a_warning_by_groff).needs(|| missing("groff")),
         test!(pages_render_without_an_error_by_mandoc).needs(|| missing("mandoc")),
         test!(every_page_is_found_by_man).needs(|| missing("man")),
@@ -49,7 +46,7 @@ fn main() {
         test!(object_is_not_replaced_by_its_module),
         test!(objects_without_a_module_are_refused),
     ];
-    Suite::new([tests, habits::tests()]).run()
+    Suite::new([tests, completion::tests(), habits::tests()]).run()
 }
 
 fn missing_page_is_an_error() {
@@ -122,73 +119,12 @@ fn printed(words: &[&str]) -> String {
     ended.stdout
 }
 
-/// Writes a shell's script to a file of this name in a new directory.
-fn script(shell: &str, name: &str) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join(name), printed(&["completions", shell])).unwrap();
-    folder
-}
-
-/// Returns the output of a shell on both streams.
+/// Returns the output of a program on both streams.
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     text
-}
-
-fn bash_completes_when_tab_is_pressed() {
-    let folder = script("bash", "cutaway");
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "ready> ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
-    let mut bash = keyboard::Keyboard::at(bash);
-    bash.shows("ready> ");
-    bash.press(&format!("source {}\n", folder.path().join("cutaway").display()));
-    bash.shows("cutaway\r\nready> ");
-    bash.press("cutaway tr\t");
-    bash.shows("cutaway trace ");
-    bash.press("--trans\t");
-    bash.shows("cutaway trace --transport ");
-}
-
-fn bash_completes_options_and_their_values() {
-    let folder = script("bash", "cutaway");
-    let answer = |words: &str| {
-        let script = format!(
-            "source {}/cutaway; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _cutaway cutaway \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo ${{COMPREPLY[@]}}",
-            folder.path().display()
-        );
-        run(Command::new("bash").args(["--norc", "-c", &script])).trim().to_owned()
-    };
-    for (words, replies) in [
-        ("cutaway tr", "trace"),
-        ("cutaway trace --transport perf", "perf-heap perf-stack"),
-        ("cutaway completions z", "zsh"),
-        ("cutaway trace --reader ''", "cutaway aya-obj"),
-        ("cutaway run --reader a", "aya-obj"),
-        ("cutaway inspect --reader c", "cutaway"),
-        ("cutaway peek --wa", "--watch"),
-    ] {
-        assert_eq!(answer(words), replies, "{words}");
-    }
-}
-
-fn zsh_loads_its_script() {
-    let folder = script("zsh", "_cutaway");
-    let script = format!(
-        "fpath=({} $fpath); autoload -U compinit; compinit -u -d {}/dump; print $_comps[cutaway]; autoload +X _cutaway",
-        folder.path().display(),
-        folder.path().display()
-    );
-    assert_eq!(run(Command::new("zsh").args(["-f", "-c", &script])), "_cutaway\n");
-}
-
-fn fish_completes() {
-    let folder = script("fish", "cutaway.fish");
-    let script = format!("source {}/cutaway.fish; complete -C 'cutaway tr'", folder.path().display());
-    let answer = run(Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()));
-    assert!(answer.starts_with("trace\t"), "{answer}");
 }
 
 /// Writes the pages to a directory with man(1)'s layout.

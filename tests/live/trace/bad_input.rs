@@ -25,9 +25,31 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(missing_command_is_an_error).needs(root),
         test!(command_that_cannot_be_run_is_an_error).needs(root),
         test!(missing_process_is_an_error).needs(root),
+        test!(value_of_a_wrong_kind_is_explained),
     ];
     tests.extend(test!(missing_privileges_are_an_error, transports(), transports::missing));
     tests
+}
+
+fn value_of_a_wrong_kind_is_explained() {
+    for (words, expected) in [
+        ("trace --pid foo", "must be a process id, which is a number; `pgrep NAME` finds that of a name"),
+        ("trace -p 1,0", "must be a process id, from 1 to 2147483647"),
+        ("trace --uid no-such-user", "no user has this name; name a user, or give the user id"),
+        ("trace --uid 99999999999", "must be the name of a user, or a user id from 0 to 4294967295"),
+        ("trace --count many", "must be a whole number, at least 1"),
+        ("run a.o --pid foo", "must be a process id"),
+        ("run a.o -n 0", "must be a whole number, at least 1"),
+        ("cover a.o --frequency fast", "must be a whole number, at least 1"),
+        ("peek --pid foo", "must be a process id"),
+        ("peek --id events", "must be a map id, which is a number; `cutaway peek` lists them"),
+        ("peek --pid 1 --records all", "must be a whole number"),
+    ] {
+        let ended = Running::start(&mut command(words.split(' '))).end();
+        assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{words}: {ended:?}");
+        assert!(!ended.stderr.contains("invalid digit"), "{words}: {ended:?}");
+    }
 }
 
 /// Returns the error line, which must contain each of these parts.

@@ -258,7 +258,7 @@ fn short_options_are_the_long_ones() {
     let (job, process) = waiting("short");
     let pid = job.ready().to_string();
     let words =
-        ["trace", "-v", "-q", "-p", &pid, "-c", "2", "-d", "1m", "-b", "64K", "-e", "-u", "0", "-l", "1ns", "-w"];
+        ["trace", "-v", "-q", "-p", &pid, "-n", "2", "-d", "1m", "-b", "64K", "-e", "-u", "root", "-l", "1ns", "-w"];
     let ended = Running::start(command(words).args(["--format", "json"])).end();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(hosts(&ended), ["short-beacon"]);

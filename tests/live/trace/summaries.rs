@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(summary_counts_what_the_events_show).needs(root),
         test!(table_of_the_summary_fits_80_columns).needs(root),
         test!(signal_prints_a_summary_and_the_trace_continues).needs(root),
+        test!(signal_during_the_start_is_a_request).needs(root),
         test!(intervals_add_up_to_the_trace).needs(root),
         test!(losses_are_part_of_the_summary).needs(root),
         test!(wall_clock_time_is_that_of_the_call).needs(root),
@@ -105,6 +106,19 @@ fn summary_counts_what_the_events_show() {
     let ended = Running::start(&mut trace("--summary --format json --buffer 4M", job.command_line())).end();
     let (events, summaries) = split(&ended.stdout);
     assert_eq!((events.len(), &summaries[0]["calls"], &summaries[0]["failed"]), (0, &100.into(), &20.into()));
+}
+
+/// The first map is created long before the probes are attached.
+fn signal_during_the_start_is_a_request() {
+    let mut command = command(["--explain", "trace", "--summary", "--format", "json", "--duration", "1"]);
+    let running = Running::start(&mut command);
+    running.stderr_line("the start has begun", |line| line.contains("BPF_MAP_CREATE"));
+    running.send(Signal::USR1);
+    let ended = running.end();
+    assert!(ended.status.success(), "{ended:?}");
+    let (_, summaries) = split(&ended.stdout);
+    assert_eq!(summaries.len(), 2, "one for the signal, one at the end: {ended:?}");
+    assert!(summaries.iter().all(|summary| summary["summary"] == "trace"), "{summaries:?}");
 }
 
 fn table_of_the_summary_fits_80_columns() {

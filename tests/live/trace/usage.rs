@@ -33,7 +33,7 @@ fn wrong_usage_ends_with_status_2() {
         ("trace -d 5q", "5q"),
         ("trace --min-latency 0", "0"),
         ("trace --min-latency ms", "ms"),
-        ("trace --uid root", "root"),
+        ("trace --uid no-such-user", "no-such-user"),
         ("trace --uid -1", "-1"),
         ("trace --host=", "empty"),
         ("trace --children", "--pid"),
