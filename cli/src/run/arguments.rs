@@ -27,6 +27,7 @@ Examples:
   cutaway run --built-in ring --only-command -- getent ahosts localhost
   cutaway run --built-in ring --maps --interval 0.1 -- getent hosts localhost
   cutaway run --built-in ring --verifier-log=log.txt --strict -- true
+  cutaway run --built-in ring --record r.rec -- getent ahosts localhost
   cutaway run --built-in ring -- getent ahosts localhost";
 
 /// The arguments of `cutaway run`.
@@ -206,8 +207,8 @@ pub(crate) struct Arguments {
     ///
     /// `cutaway replay FILE` shows it again. The recording also has the
     /// object, and lines that are no records, as they are printed. With
-    /// --filter or --only-command, it has only the selected records. FILE must
-    /// not exist, or be a pipe; only its owner can read it.
+    /// --filter or --only-command, it has only the selected records. FILE
+    /// must not exist, or be a pipe; only its owner can read it.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,

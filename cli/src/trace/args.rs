@@ -28,6 +28,7 @@ Examples:
   cutaway trace -p $$ --children --quiet                 this shell's commands
   cutaway trace --comm curl --count 5 --buffer 4M        five calls of curl
   cutaway trace --summary --interval 10s                 who resolves what
+  cutaway trace --record calls.rec -- getent ahosts localhost     for replay
   cutaway trace --draw -- getent ahosts localhost        the ring, as a picture";
 
 /// The arguments of `cutaway trace`.

@@ -279,6 +279,7 @@ fn examples_of_the_help_work() {
     let help = Running::start(&mut command(["trace", "--help"])).end().stdout;
     let (_, examples) = help.split_once("Examples:\n").unwrap();
     let path = format!("{}:{}", crate::binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let mut count = 0;
     for line in examples.lines().take_while(|line| line.starts_with("  cutaway trace ")) {
         // The description follows two spaces.
@@ -286,10 +287,11 @@ fn examples_of_the_help_work() {
         let limit = if example.contains(" -- ") { "" } else { " --duration 300ms" };
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &format!("{example}{limit}; exit $?")]).env("PATH", &path).env_remove("RUST_LOG");
+        shell.current_dir(folder.path());
         let ended = Running::start(&mut shell).end();
         assert!(ended.status.success(), "{example}: {ended:?}");
         assert_eq!(ended.stderr.contains("Tracing "), !example.contains("--quiet"), "{example}: {ended:?}");
         count += 1;
     }
-    assert_eq!(count, 8, "{examples}");
+    assert_eq!(count, 9, "{examples}");
 }
