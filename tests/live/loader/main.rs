@@ -50,6 +50,8 @@ mod harness;
 mod many_core;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
+#[path = "../support/repetitions.rs"]
+mod repetitions;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[cfg(feature = "parallel")]
