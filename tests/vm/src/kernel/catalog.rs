@@ -79,7 +79,7 @@ impl Catalog {
     /// Removes a package that the archives' lists have and the archives do not, until the archives are queried again.
     pub(super) fn forget(&mut self, gone: &Entry, arch: Arch, cache: &Cache) -> Result<()> {
         self.entries.retain(|entry| entry != gone);
-        cache.store(&file(arch), self)
+        cache.store(file(arch), self)
     }
 
     /// Returns the newest kernel that meets a request.
