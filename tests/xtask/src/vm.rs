@@ -100,7 +100,7 @@ const SUITE: &[&str] = &[
     // The files of all tests and what tests leave in /tmp take more than half of the default.
     "--memory=768",
     "--env=PROPTEST_CASES=16",
-    // Of the tests that count calls: a fifth of what a machine makes.
+    // The calls of tests that count many: a fifth of those on a machine.
     "--env=CUTAWAY_TEST_CALLS=1000",
     // A guest under emulation uses one CPU; every test machine has two.
     "--guests=2",
