@@ -50,6 +50,7 @@ mod harness;
 mod many_core;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
+#[cfg(any(feature = "instrument", feature = "parallel"))]
 #[path = "../support/repetitions.rs"]
 mod repetitions;
 #[path = "../support/requirements.rs"]
