@@ -123,7 +123,9 @@ fn builds() -> std::result::Result<Vec<String>, String> {
         }
         let [(ours, _), _, (aya, _)] = medians.as_slice() else { continue };
         let slow = *ours * 2 > *aya;
-        misses.extend(slow.then(|| format!("a clean build ({what}) takes {ours:.1?}, more than half of aya's {aya:.1?}")));
+        misses.extend(
+            slow.then(|| format!("a clean build ({what}) takes {ours:.1?}, more than half of aya's {aya:.1?}")),
+        );
     }
     Ok(misses)
 }
