@@ -28,6 +28,8 @@ mod harness;
 #[path = "../../../tests/live/support/own_mounts.rs"]
 #[expect(dead_code, reason = "other tests use more of it")]
 mod own_mounts;
+#[path = "../../../tests/live/support/repetitions.rs"]
+mod repetitions;
 
 use std::sync::mpsc;
 use std::thread::{self, Scope, ScopedJoinHandle};

@@ -22,6 +22,7 @@ use crate::kernel::insn::{
     add_imm, call, exit, function, jeq_imm, jgt_imm, jne_imm, load, map, mov, mov_imm, store, store_u32,
 };
 use crate::kernel::{self, FORCE_WAKEUP, LOOKUP, NO_WAKEUP, create_map, load_with_callback, lookup_map, update_map};
+use crate::repetitions::repetitions;
 use crate::{LONG, Outcome, PAGE, SHORT, asleep, number};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -261,13 +262,13 @@ fn has_room(ring: &UserRing) -> bool {
 }
 
 fn user_ring_is_filled_while_drained() -> Outcome {
-    const TOTAL: u64 = 20_000;
+    let total: u64 = repetitions(20_000, 4_000);
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let drain = Drain::new(&map);
     let mut ring = UserRing::open(map, PAGE)?;
     thread::scope(|scope| {
         scope.spawn(move || {
-            for number in 0..TOTAL {
+            for number in 0..total {
                 let bytes = sample(number);
                 let reserved = ring.reserve_within(bytes.len() as u32, Some(LONG)).expect("a wait");
                 let mut sample = reserved.expect("a drain within a minute");
@@ -276,7 +277,7 @@ fn user_ring_is_filled_while_drained() -> Outcome {
             }
         });
         let mut next = 0;
-        while next < TOTAL {
+        while next < total {
             for taken in drain.run(0).expect("a sound ring") {
                 assert!(taken == sample(next), "{next}");
                 next += 1;

@@ -28,8 +28,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(findings_are_objects),
         test!(features_exclude_a_command),
         test!(helpers_depend_on_the_program_type).needs(root),
-        test!(types_are_those_of_bpftool).needs(root).needs(bpftool),
-        test!(helpers_are_those_of_bpftool).needs(root).needs(bpftool),
+        test!(table_of_features_has_80_columns).needs(root),
+        test!(features_are_those_of_bpftool).needs(root).needs(bpftool),
     ];
     tests.extend(test!(doctor_succeeds_where_the_command_works, commands(), |_| ring()));
     tests.extend(test!(doctor_fails_without_privileges, commands(), |_| root()));
@@ -125,15 +125,18 @@ fn features_exclude_a_command() {
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
 }
 
-/// Returns the features by kind and name.
-fn features() -> BTreeMap<(String, String), Value> {
+/// The features by kind and name.
+type Features = BTreeMap<(String, String), Value>;
+
+/// Returns the features that doctor finds.
+fn features() -> Features {
     let features = objects(&["--features"]).into_iter().filter(|feature| feature["feature"] != "helpers_not_tried");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     features.map(|feature| ((text(&feature["feature"]), text(&feature["name"])), feature)).collect()
 }
 
 /// Returns the helpers of a program type; `None` if they are unknown.
-fn helpers<'f>(features: &'f BTreeMap<(String, String), Value>, name: &str) -> Option<BTreeSet<&'f str>> {
+fn helpers<'f>(features: &'f Features, name: &str) -> Option<BTreeSet<&'f str>> {
     let feature = &features[&("program_type".to_owned(), name.to_owned())];
     Some(feature["helpers"].as_array()?.iter().map(|helper| helper.as_str().unwrap()).collect())
 }
@@ -151,6 +154,9 @@ fn helpers_depend_on_the_program_type() {
         assert!(helpers.contains("bpf_map_lookup_elem") && helpers.contains(has), "{name}: {helpers:?}");
         assert!(!helpers.contains(lacks), "{name}: {helpers:?}");
     }
+}
+
+fn table_of_features_has_80_columns() {
     let table = doctor(&["--features"]);
     assert!(table.status.success() && table.stdout.contains("\nhelpers, by program type\n"), "{table:?}");
     assert!(table.stdout.lines().all(|line| line.chars().count() <= 80), "{}", table.stdout);
@@ -163,10 +169,16 @@ fn probed() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn types_are_those_of_bpftool() {
+/// Both programs try each helper in each type of program, which takes seconds: they do it once.
+fn features_are_those_of_bpftool() {
     let (features, probed) = (features(), probed());
+    compare_types(&features, &probed);
+    compare_helpers(&features, &probed);
+}
+
+fn compare_types(features: &Features, probed: &Value) {
     let (mut compared, mut differ) = (0, Vec::new());
-    for ((kind, name), feature) in &features {
+    for ((kind, name), feature) in features {
         let (table, suffix) = if kind == "map_type" { ("map_types", "map") } else { ("program_types", "prog") };
         // An older bpftool does not know the newest types.
         let Some(theirs) = probed[table][format!("have_{}_{suffix}_type", name.to_lowercase())].as_bool() else {
@@ -183,8 +195,7 @@ fn types_are_those_of_bpftool() {
 
 /// A bpftool older than the kernel misreads a new sentence of the verifier (`program of this type cannot use helper`)
 /// and takes each helper for supported. Then the verifier itself is asked about the differences.
-fn helpers_are_those_of_bpftool() {
-    let (features, probed) = (features(), probed());
+fn compare_helpers(features: &Features, probed: &Value) {
     let theirs = |name: &str| {
         let list = probed["helpers"][format!("{}_available_helpers", name.to_lowercase())].as_array();
         list.map(|list| list.iter().map(|helper| helper.as_str().unwrap()).collect::<BTreeSet<_>>())
@@ -197,7 +208,7 @@ fn helpers_are_those_of_bpftool() {
     let misreads = theirs("SOCKET_FILTER").unwrap().contains("bpf_xdp_adjust_head");
     let (mut compared, mut asked, mut differ) = (0, 0, Vec::new());
     for (kind, name) in features.keys().filter(|(kind, _)| kind == "program_type") {
-        let (Some(ours), Some(theirs)) = (helpers(&features, name), theirs(name)) else { continue };
+        let (Some(ours), Some(theirs)) = (helpers(features, name), theirs(name)) else { continue };
         let supported = features[&(kind.clone(), name.clone())]["support"] == "yes";
         // bpftool lists none for types that it cannot try.
         if !supported || theirs.is_empty() {

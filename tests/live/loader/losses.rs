@@ -19,6 +19,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::{
     harness::{Test, older_than, test},
+    repetitions::repetitions,
     requirements::{ring, root},
 };
 use programs::Method;
@@ -37,11 +38,14 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// Attempts of all threads together.
-const ATTEMPTS: u64 = 1_000_000;
+/// Returns the number of attempts of all threads together.
+fn most_attempts() -> u64 {
+    repetitions(1_000_000, 100_000)
+}
+
 /// Runs of one system call.
 const RUNS: u32 = 10_000;
-/// An emulated machine makes fewer attempts.
+/// A slow machine makes fewer attempts.
 const TIME: Duration = Duration::from_secs(6);
 
 fn no_btf() -> Option<String> {
@@ -97,7 +101,7 @@ fn send_and_receive(loaded: &Loaded, programs: &[&Program], map: &str) -> (u64, 
     let mut buffer = Buffer::open(loaded.map(map).unwrap());
     let (runs, running) = (AtomicU64::new(0), AtomicU64::new(cpus.len() as u64));
     let mut received = 0;
-    let end = Instant::now() + TIME;
+    let (attempts, end) = (most_attempts(), Instant::now() + TIME);
     thread::scope(|scope| {
         for &cpu in &cpus {
             let (runs, running) = (&runs, &running);
@@ -106,7 +110,7 @@ fn send_and_receive(loaded: &Loaded, programs: &[&Program], map: &str) -> (u64, 
                 own.set(cpu as usize);
                 sched_setaffinity(None, &own).unwrap();
                 let mut turn = programs.iter().cycle();
-                while runs.fetch_add(RUNS.into(), Ordering::Relaxed) < ATTEMPTS && Instant::now() < end {
+                while runs.fetch_add(RUNS.into(), Ordering::Relaxed) < attempts && Instant::now() < end {
                     turn.next().unwrap().test_run(&packet(RUNS)).unwrap();
                 }
                 // The last addition was not run.

@@ -50,8 +50,12 @@ mod harness;
 mod many_core;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
+#[cfg(feature = "parallel")]
 #[path = "../support/patience.rs"]
 mod patience;
+#[cfg(any(feature = "instrument", feature = "parallel"))]
+#[path = "../support/repetitions.rs"]
+mod repetitions;
 #[path = "../support/requirements.rs"]
 mod requirements;
 #[cfg(feature = "parallel")]

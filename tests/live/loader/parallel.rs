@@ -17,6 +17,7 @@ use crate::{
     harness::{Test, older_than, test},
     journal,
     patience::wait_until,
+    repetitions::repetitions,
     requirements::{ring, root},
     slow_programs::{self, walk},
 };
@@ -38,8 +39,10 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Large enough that helpers are started after the first program, on fast machines too.
-const ROUNDS: i32 = 3000;
+/// Returns a number of rounds large enough that helpers are started after the first program, on fast machines too.
+fn rounds() -> i32 {
+    repetitions(3000, 500)
+}
 
 /// Ends the record of system calls; messages of `level` and above are still recorded.
 fn record_only(level: LevelFilter) {
@@ -68,7 +71,7 @@ fn watched<T>(load: impl FnOnce() -> T) -> (T, bool) {
 }
 
 fn slow(programs: usize) -> Object {
-    Object::parse(&slow_programs::object(programs, ROUNDS)).unwrap()
+    Object::parse(&slow_programs::object(programs, rounds())).unwrap()
 }
 
 fn names(loaded: &Loaded) -> Vec<String> {
@@ -139,12 +142,12 @@ fn accepted_as(object: &mut ObjectBuilder, section: &str, name: &str, rounds: i3
 fn two_refused() -> Object {
     let mut object = ObjectBuilder::new("GPL");
     for number in 0..4 {
-        accepted(&mut object, &format!("before{number}"), ROUNDS);
+        accepted(&mut object, &format!("before{number}"), rounds());
     }
-    refused(&mut object, "slowly", 2 * ROUNDS);
+    refused(&mut object, "slowly", 2 * rounds());
     refused(&mut object, "at_once", 1);
     for number in 0..8 {
-        accepted(&mut object, &format!("after{number}"), ROUNDS);
+        accepted(&mut object, &format!("after{number}"), rounds());
     }
     Object::parse(&object.write().unwrap()).unwrap()
 }
@@ -176,11 +179,11 @@ fn owner_of_a_map_is_the_first_program_in_the_file() {
     let mut object = ObjectBuilder::new("GPL");
     let table = object.map("table", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(1));
     for number in 0..4 {
-        accepted(&mut object, &format!("before{number}"), ROUNDS);
+        accepted(&mut object, &format!("before{number}"), rounds());
     }
     for (section, name, rounds) in [
         // Each in a section of its own, for this order in the file.
-        ("raw_tp/sys_exit", "owner", 2 * ROUNDS),
+        ("raw_tp/sys_exit", "owner", 2 * rounds()),
         ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
         ("raw_tp/sched_switch", "same", 1),
     ] {
@@ -219,7 +222,7 @@ fn storage_of_the_first_program_decides() {
     let mut object = ObjectBuilder::new("GPL");
     let table = object.map("table", MapDef::new(MapType::PROG_ARRAY).key_size(4).value_size(4).max_entries(1));
     let storage = object.map("storage", MapDef::new(MapType::CGROUP_STORAGE).key_size(16).value_size(8));
-    for (name, rounds, stores) in [("without", 4 * ROUNDS, false), ("with", 1, true), ("also_without", 1, false)] {
+    for (name, rounds, stores) in [("without", 4 * rounds(), false), ("with", 1, true), ("also_without", 1, false)] {
         let mut asm = Assembler::new();
         walk(&mut asm, rounds);
         asm.mov(R6, R1);
@@ -249,7 +252,7 @@ fn owner_of_a_bound_map_is_the_first_program_in_the_file() {
     let mut object = ObjectBuilder::new("GPL");
     for (section, name, rounds) in [
         // Each in a section of its own, for this order in the file.
-        ("raw_tp/sys_exit", "owner", 4 * ROUNDS),
+        ("raw_tp/sys_exit", "owner", 4 * rounds()),
         ("tracepoint/syscalls/sys_enter_getpgid", "other", 1),
         ("raw_tp/sched_switch", "same", 1),
     ] {
@@ -299,7 +302,7 @@ fn instrumented_programs_are_noted_in_order() {
     let events = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
     for number in 0..12 {
         let mut asm = Assembler::new();
-        walk(&mut asm, ROUNDS);
+        walk(&mut asm, rounds());
         asm.store(DW, R10, -8, 0);
         asm.load_map(R1, events);
         asm.mov(R2, R10);

@@ -41,6 +41,7 @@ const CHECKS: &[Check] = &[
     (TESTS, test),
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
+    ("loader on arm64", vm::arm64),
     ("tests on other kernels", vm::matrix),
     ("comparison on other kernels", compare_matrix::compare),
 ];

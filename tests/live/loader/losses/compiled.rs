@@ -13,7 +13,7 @@ use rustix::{
     thread::{CpuSet, sched_setaffinity},
 };
 
-use super::{ATTEMPTS, Buffer, TIME, load, lost, programs::page};
+use super::{Buffer, TIME, load, lost, most_attempts, programs::page};
 use crate::{
     corpus,
     harness::{Test, test},
@@ -58,7 +58,7 @@ fn each_call_is_received_or_counted((name, directory, rings): (&str, &str, &'sta
     let cpus = perf_reader::online_cpus().unwrap();
     let (calls, running) = (AtomicU64::new(0), AtomicU64::new(cpus.len() as u64));
     let mut received = vec![0; rings.len()];
-    let end = Instant::now() + TIME;
+    let (attempts, end) = (most_attempts(), Instant::now() + TIME);
     thread::scope(|scope| {
         for &cpu in &cpus {
             let (calls, running) = (&calls, &running);
@@ -66,7 +66,7 @@ fn each_call_is_received_or_counted((name, directory, rings): (&str, &str, &'sta
                 let mut own = CpuSet::new();
                 own.set(cpu as usize);
                 sched_setaffinity(None, &own).unwrap();
-                while calls.fetch_add(CALLS, Ordering::Relaxed) < ATTEMPTS && Instant::now() < end {
+                while calls.fetch_add(CALLS, Ordering::Relaxed) < attempts && Instant::now() < end {
                     for _ in 0..CALLS {
                         let _ = getpgid(None);
                     }

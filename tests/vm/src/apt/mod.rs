@@ -82,6 +82,11 @@ impl Apt {
     }
 }
 
+/// Returns true if a download failed because the archive has no such file: its lists are newer or older than its files.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Refused { program, said, .. } if program == "apt-get" && said.contains(" 404 "))
+}
+
 /// Returns a call of dpkg-deb.
 pub(crate) fn dpkg() -> Tool {
     Tool::new("dpkg-deb", ADVICE)
@@ -90,4 +95,18 @@ pub(crate) fn dpkg() -> Tool {
 /// Returns a name in the cache: of this machine's own architecture `name`, of another one `name-aarch64`.
 pub(crate) fn own_name(name: &str, arch: Arch) -> String {
     if arch.is_foreign() { format!("{name}-{arch}") } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_file_differs_from_a_missing_archive() {
+        let refused = |said: &str| {
+            is_gone(&Error::Refused { program: "apt-get".into(), status: "exit status: 100".into(), said: said.into() })
+        };
+        assert!(refused("E: Failed to fetch http://a/pool/linux-image.deb  404  Not Found [IP: 192.0.2.1 80]"));
+        assert!(!refused("E: Failed to fetch http://a/pool/linux-image.deb  Could not connect to a:80"));
+    }
 }

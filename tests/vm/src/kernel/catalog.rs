@@ -47,7 +47,7 @@ impl Catalog {
     /// Returns the cached catalog, or queries the archives if it is old, absent or `refresh` is set. If the query
     /// fails, an existing catalog is used.
     pub(super) fn load(arch: Arch, apt: &Apt, cache: &Cache, refresh: bool) -> Result<Self> {
-        let name = own_name("catalog", arch) + ".json";
+        let name = file(arch);
         let kept = cache.load::<Self>(&name);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         match kept {
@@ -76,6 +76,12 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Removes a package that the archives' lists have and the archives do not, until the archives are queried again.
+    pub(super) fn forget(&mut self, gone: &Entry, arch: Arch, cache: &Cache) -> Result<()> {
+        self.entries.retain(|entry| entry != gone);
+        cache.store(file(arch), self)
+    }
+
     /// Returns the newest kernel that meets a request.
     pub(super) fn find(&self, request: &Request) -> Result<&Entry> {
         self.entries
@@ -102,6 +108,11 @@ impl Catalog {
                 }
             })
     }
+}
+
+/// Returns the catalog's file name in the cache.
+fn file(arch: Arch) -> String {
+    own_name("catalog", arch) + ".json"
 }
 
 /// Parses the kernels in the output of `apt-cache search --full`.
@@ -138,5 +149,17 @@ mod tests {
         assert_eq!(find("newest").unwrap(), "7.3.4+deb13-cloud-amd64");
         let error = find("5.4").unwrap_err().to_string();
         assert!(error.contains("no kernel 5.4") && error.contains("6.1, 6.12, 7.3"), "{error}");
+    }
+
+    #[test]
+    fn forgotten_package_is_replaced_by_an_older_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path()).unwrap();
+        let (mut catalog, request) = (catalog(), "6.1".parse().unwrap());
+        let newest = catalog.find(&request).unwrap().clone();
+        catalog.forget(&newest, Arch::X86_64, &cache).unwrap();
+        assert_eq!(catalog.find(&request).unwrap().release(), "6.1.0-47-cloud-amd64");
+        let kept = cache.load::<Catalog>(file(Arch::X86_64)).unwrap();
+        assert_eq!(kept.entries, catalog.entries, "later runs do not ask for it");
     }
 }

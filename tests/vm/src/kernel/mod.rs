@@ -10,7 +10,7 @@ mod modules;
 mod package;
 mod request;
 
-use crate::apt::Apt;
+use crate::apt::{self, Apt};
 use crate::arch::Arch;
 use crate::cache::Cache;
 use crate::error::Result;
@@ -23,6 +23,8 @@ pub(crate) use request::{NO_KERNEL, requests};
 
 /// Finds or fetches a kernel for an architecture.
 ///
+/// The archives' lists may name packages that the archives have deleted. Then an older package is taken.
+///
 /// # Errors
 /// [`Error::NoKernel`](crate::Error::NoKernel) if this machine's package sources have no such kernel;
 /// [`Error::Unusable`](crate::Error::Unusable) if an image is not a kernel.
@@ -32,8 +34,19 @@ pub fn obtain(request: &Request, arch: Arch, cache: &Cache, refresh: bool) -> Re
         Request::Version(_) | Request::Newest => {
             let _one_at_a_time = cache.lock("kernels")?;
             let apt = Apt::new(arch, cache);
-            let catalog = catalog::Catalog::load(arch, &apt, cache, refresh)?;
-            package::unpacked(catalog.find(request)?, &apt, cache)
+            let mut catalog = catalog::Catalog::load(arch, &apt, cache, refresh)?;
+            let mut gone = None;
+            loop {
+                let entry = catalog.find(request).cloned().map_err(|none| gone.take().unwrap_or(none))?;
+                match package::unpacked(&entry, &apt, cache) {
+                    Err(error) if apt::is_gone(&error) => {
+                        eprintln!("{} is no longer in apt's archives: trying an older one", entry.package);
+                        catalog.forget(&entry, arch, cache)?;
+                        gone.get_or_insert(error);
+                    }
+                    result => return result,
+                }
+            }
         }
     }
 }
