@@ -47,7 +47,7 @@ fn recording_is_replayed_as_it_was_printed() {
         let folder = TempDir::new().unwrap();
         let (live, path) = recorded(&folder, object, words, 5);
         assert!(!live.stdout.is_empty());
-        let again = replay(&path, &words);
+        let again = replay(&path, words);
         assert_eq!(again.stdout, live.stdout, "{object} {words:?}");
     }
     // Lines that are no records are in the recording, in the format in which they were printed.
