@@ -15,7 +15,7 @@ const SCHEMAS: &str = "docs/schema";
 /// Returns the table of a form: a definition (`$defs`) of a schema.
 pub(super) fn table(file: &str, form: &str) -> Result<String, String> {
     let schema = read(file)?;
-    let object = schema["$defs"].get(form).ok_or_else(|| format!("{file} has no form `{form}`"))?;
+    let object = definition(&schema, form).ok_or_else(|| format!("{file} has no form `{form}`"))?;
     let properties = object["properties"].as_object().ok_or_else(|| format!("{file}: `{form}` has no fields"))?;
     let required: BTreeSet<&str> =
         object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -36,13 +36,20 @@ pub(super) fn missing(page: &str) -> Result<Vec<String>, String> {
     let cannot = |error| format!("cannot list {SCHEMAS}: {error}");
     for entry in fs::read_dir(root().join(SCHEMAS)).map_err(cannot)? {
         let file = format!("{SCHEMAS}/{}", entry.map_err(cannot)?.file_name().to_string_lossy());
-        for form in read(&file)?["$defs"].as_object().into_iter().flatten().map(|(form, _)| form) {
+        let schema = read(&file)?;
+        let forms = schema.get("$defs").and_then(Value::as_object);
+        for form in forms.into_iter().flatten().map(|(form, _)| form) {
             if !page.contains(&format!("<!-- schema: {file} | {form} -->\n")) {
                 missing.push(format!("the page has no table of the form `{form}` of {file}"));
             }
         }
     }
     Ok(missing)
+}
+
+/// Returns a form of a schema.
+fn definition<'s>(schema: &'s Value, form: &str) -> Option<&'s Value> {
+    schema.get("$defs")?.get(form)
 }
 
 fn read(file: &str) -> Result<Value, String> {
@@ -54,7 +61,7 @@ fn read(file: &str) -> Result<Value, String> {
 fn kind(schema: &Value, field: &Value) -> String {
     if let Some(reference) = field["$ref"].as_str() {
         let form = reference.trim_start_matches("#/$defs/");
-        let title = schema["$defs"][form]["title"].as_str().unwrap_or(form);
+        let title = definition(schema, form).and_then(|object| object["title"].as_str()).unwrap_or(form);
         return format!("object ({})", title.replace('`', ""));
     }
     if let Some(forms) = field["anyOf"].as_array().or_else(|| field["oneOf"].as_array()) {
