@@ -58,8 +58,8 @@ fn ring_is_described() {
     assert!(owned["fds"].as_array().is_some_and(|fds| !fds.is_empty()) && owned["state"].is_string(), "{ring}");
     assert!(ring["records"][0]["payload"].is_string() && ring["records"][0]["size"] == 16, "{ring}");
     // A recording, and what is replayed from it. The type is given: any BTF has it.
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("ring.jsonl");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ring.jsonl");
     fs::write(&path, stdout(&format!("peek --id {id} --watch --count 2 --interval 0.05 --format json"))).unwrap();
     let replayed = schema.check(&stdout(&format!("peek --from {} --format json", path.display())), &["ring"]);
     assert_eq!(replayed, schema.check(&fs::read_to_string(&path).unwrap(), &["ring"]));

@@ -36,8 +36,8 @@ fn inspect(object: &str, words: &str, form: &str) -> Value {
 /// Objects with maps of maps, initial values, externs, relocations, unloadable programs, and of both byte orders.
 fn objects_of_the_corpus_are_described() {
     let mut objects = 0;
-    for folder in ["kinds", "core", "externs", "data", "events", "cover", "faults"] {
-        for file in fs::read_dir(corpus(folder).with_extension("")).unwrap() {
+    for directory in ["kinds", "core", "externs", "data", "events", "cover", "faults"] {
+        for file in fs::read_dir(corpus(directory).with_extension("")).unwrap() {
             let file = file.unwrap().path();
             if file.extension().is_none_or(|extension| extension != "o") {
                 continue;

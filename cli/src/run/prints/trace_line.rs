@@ -48,7 +48,8 @@ impl TraceLine {
     }
 }
 
-/// Returns the CPU and the number of texts of a line that reports losses; the number is `None` if the line does not have it.
+/// Returns the CPU and the number of texts of a line that reports losses; the number is `None` if the line does not
+/// have it.
 pub(super) fn lost(line: &str) -> Option<(u32, Option<u64>)> {
     let (cpu, rest) = line.trim().strip_prefix("CPU:")?.split_once(" [LOST ")?;
     let cpu: u32 = cpu.trim().parse().ok()?;

@@ -1,6 +1,6 @@
-//! The probes of a host latency tool of bcc's kind, as an object that any loader takes: an entry probe keeps time, process, command
-//! and host of a call in a hash map, keyed by the thread; a return probe adds the latency and sends the value through a perf
-//! buffer.
+//! The probes of a host latency tool of bcc's kind, as an object that any loader takes. An entry probe keeps time,
+//! process, command and host of a call in a hash map, keyed by the thread. A return probe adds the latency and sends the
+//! value through a perf buffer.
 
 use cutaway_programs::prelude::*;
 
@@ -41,7 +41,7 @@ pub fn object() -> Vec<u8> {
     object.write().expect("the probes can be written")
 }
 
-/// The size of the value, and its place and that of the key on the BPF stack.
+/// The size of the value, and its offset and that of the key on the BPF stack.
 const SIZE: i32 = size_of::<Call>() as i32;
 const CALL: i16 = -(size_of::<Call>() as i16);
 const KEY: i16 = CALL - 8;

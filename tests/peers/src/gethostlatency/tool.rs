@@ -1,5 +1,5 @@
-//! The host latency tool that `cutaway trace` is compared with: libbpf loads and attaches the probes and reads their perf
-//! buffers, and each event becomes a line on stdout by `printf`, which writes it at once, as to a terminal.
+//! The host latency tool that `cutaway trace` is compared with: libbpf loads and attaches the probes and reads their
+//! perf buffers, and each event becomes a line on stdout by `printf`, which writes it at once, as to a terminal.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;

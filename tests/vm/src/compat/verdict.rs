@@ -115,7 +115,8 @@ pub(super) struct Program {
     pub(super) processed_instructions: Option<u64>,
     pub(super) total_states: Option<u64>,
     pub(super) peak_states: Option<u64>,
-    /// The stack of each function in bytes; the first is the program itself. The JSON of earlier versions has another name.
+    /// The stack of each function in bytes; the first is the program itself. The JSON of earlier versions has another
+    /// name.
     #[serde(alias = "stack")]
     pub(super) stack_depths: Option<Vec<u32>>,
 }
