@@ -117,7 +117,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn print_summary(&mut self, summary: &Summary<'_>) -> Result<(), CliError> {
         if self.arguments.summary {
             let lines = match self.arguments.format {
-                Format::Json => vec![summary.json()],
+                Format::Json => vec![summary.json()?],
                 Format::Table | Format::Hex => summary.lines(),
             };
             let written = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
