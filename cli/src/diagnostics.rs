@@ -6,7 +6,8 @@
 //! with a brace:
 //!
 //! ```text
-//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates …"}
+//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "return_value": 7, "errno": null,
+//!      "why": "creates …"}
 //! ```
 
 use std::{
@@ -43,14 +44,14 @@ bindgen, completions and man refuse this option.
 
 text: name(argument=value, …) = return value    # purpose
 json: one JSON object per line, with the keys syscall, arguments,
-answer (the return value), errno and why (the purpose)";
+return_value, errno and why (the purpose)";
 
 /// The format of explained system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Explain {
     /// name(argument=value, …) = return value    # purpose
     Text,
-    /// One JSON object per line: syscall, arguments, answer, errno, why
+    /// One JSON object per line: syscall, arguments, return_value, errno, why
     Json,
 }
 
@@ -175,7 +176,7 @@ fn object(record: &Record<'_>) -> String {
     let number = answer.parse::<i64>().ok().or_else(|| i64::from_str_radix(answer.strip_prefix("0x")?, 16).ok());
     let answer = if errno.is_some() { json!(-1) } else { number.map_or_else(|| json!(answer), |number| json!(number)) };
     let object = json!({
-        "syscall": object.name, "arguments": object.arguments, "answer": answer, "errno": errno,
+        "syscall": object.name, "arguments": object.arguments, "return_value": answer, "errno": errno,
         "why": record.args().to_string(),
     });
     terminal::json(&object).unwrap_or_default()
@@ -264,13 +265,13 @@ mod tests {
             serde_json::from_str(&super::object(&record)).unwrap()
         };
         let expected = json!({
-            "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ", "name": "a name" }, "answer": 4096, "errno": null,
+            "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ", "name": "a name" }, "return_value": 4096, "errno": null,
             "why": "maps a page",
         });
         assert_eq!(object("0x1000"), expected);
         for answer in ["-1 ENOENT (No such file or directory)", "ENOENT (No such file or directory)", "ENOENT"] {
-            assert_eq!((&object(answer)["answer"], &object(answer)["errno"]), (&json!(-1), &json!("ENOENT")));
+            assert_eq!((&object(answer)["return_value"], &object(answer)["errno"]), (&json!(-1), &json!("ENOENT")));
         }
-        assert_eq!(object("7")["answer"], 7);
+        assert_eq!(object("7")["return_value"], 7);
     }
 }

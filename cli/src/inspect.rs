@@ -154,7 +154,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if arguments.cover {
         object.cover();
     }
-    let examined = btf.is_none() && !object.is_foreign_endian();
     let loaded = arguments.verify.then(|| object.clone());
     let mut report = Report::new(&path, object, against, &chosen, aya_obj);
     if let Some(why) = report.panic().filter(|_| arguments.reader == Reader::AyaObj) {
@@ -175,7 +174,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     }
     terminal::print(&match (arguments.format, arguments.summary) {
         (Format::Table, false) => terminal::clean(&show::text(&report)).into_owned(),
-        (Format::Table, true) => terminal::clean(&Summary::of(&report).text(examined)).into_owned(),
+        (Format::Table, true) => terminal::clean(&Summary::of(&report).text()).into_owned(),
         (Format::Json, false) => terminal::json(&report)? + "\n",
         (Format::Json, true) => terminal::json(&Summary::of(&report))? + "\n",
     })

@@ -44,7 +44,7 @@ impl Experiment {
 
 /// The verdict on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
     Holds,
     DoesNotHold,

@@ -35,7 +35,7 @@ pub(super) fn text(report: &CoverageReport) -> Result<String, CliError> {
 }
 
 fn line(line: &LineCoverage) -> Value {
-    json!({ "line": line.line, "runs": runs(line.runs), "partial": line.partial, "text": line.text.as_deref() })
+    json!({ "line": line.line, "runs": runs(line.runs), "ran_in_part": line.partial, "text": line.text.as_deref() })
 }
 
 fn function(function: &FunctionCoverage) -> Value {

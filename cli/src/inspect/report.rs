@@ -49,8 +49,8 @@ pub(super) struct Report {
     pub(super) failure: Option<String>,
     /// Features that the object requires.
     pub(super) needs: Vec<String>,
-    /// Features that the object requires and the running kernel lacks.
-    pub(super) missing: Vec<String>,
+    /// Features that the object requires and the running kernel lacks; `None` if the kernel is not examined.
+    pub(super) missing: Option<Vec<String>>,
     /// The verdicts of --verify; `None` without it.
     pub(super) verifier: Option<Vec<Verdict>>,
 }
@@ -205,7 +205,7 @@ impl Report {
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
             needs: requirements.needs,
-            missing: requirements.missing,
+            missing: examine.then_some(requirements.missing),
             verifier: None,
         }
     }

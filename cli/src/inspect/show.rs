@@ -56,9 +56,10 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         heading(to, "loading all programs")?;
         to.push_str(&wrapped(&one_line(why), "  fails: ", WIDTH));
     }
-    if !report.missing.is_empty() {
+    let missing = report.missing.as_deref().unwrap_or_default();
+    if !missing.is_empty() {
         heading(to, "requirements that this machine lacks")?;
-        for missing in &report.missing {
+        for missing in missing {
             to.push_str(&wrapped(&one_line(missing), "  ", WIDTH));
         }
     }

@@ -26,9 +26,10 @@ pub(super) struct Summary<'r> {
     /// The number of maps of each type.
     maps: BTreeMap<&'r str, usize>,
     /// Slots of all programs in the file.
-    instructions: usize,
+    slots: usize,
     needs: &'r [String],
-    missing: &'r [String],
+    /// `None` if this machine is not examined.
+    missing: Option<&'r [String]>,
     /// Programs that cannot be loaded, each with the reason.
     refused: Vec<Refused<'r>>,
     /// Why the object cannot be linked as a whole.
@@ -52,9 +53,9 @@ impl<'r> Summary<'r> {
             license: &report.license,
             programs: counts(report.programs.iter().map(|program| program.program_type.as_str())),
             maps: counts(report.maps.iter().map(|map| map.map_type.as_str())),
-            instructions: report.programs.iter().map(|program| program.slots).sum(),
+            slots: report.programs.iter().map(|program| program.slots).sum(),
             needs: &report.needs,
-            missing: &report.missing,
+            missing: report.missing.as_deref(),
             refused: report.programs.iter().filter_map(refused).collect(),
             failure: report.failure.as_deref(),
             warnings: &report.warnings,
@@ -62,18 +63,18 @@ impl<'r> Summary<'r> {
         }
     }
 
-    /// Formats the summary for people. `examined` is whether this machine was examined for what is missing.
-    pub(super) fn text(&self, examined: bool) -> String {
+    /// Formats the summary for people.
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = self.write(&mut text, examined);
+        let _ = self.write(&mut text);
         text
     }
 
-    fn write(&self, to: &mut String, examined: bool) -> fmt::Result {
+    fn write(&self, to: &mut String) -> fmt::Result {
         let license = if self.license.is_empty() { "none" } else { self.license };
         writeln!(to, "{}", one_line(&format!("object {}, license {license}", self.object)))?;
-        let instructions = format!("; {} instructions in the file", self.instructions);
+        let instructions = format!("; {} instructions in the file", self.slots);
         row(to, "programs", &(listed(&self.programs) + if self.programs.is_empty() { "" } else { &instructions }));
         row(to, "maps", &listed(&self.maps));
         row(
@@ -82,9 +83,9 @@ impl<'r> Summary<'r> {
             &if self.needs.is_empty() { "no particular feature".to_owned() } else { self.needs.join(", ") },
         );
         match self.missing {
-            _ if !examined => row(to, "missing", "not examined: only for objects and types of this machine"),
-            [] => row(to, "missing", "nothing"),
-            missing => missing.iter().for_each(|missing| row(to, "missing", missing)),
+            None => row(to, "missing", "not examined: only for objects and types of this machine"),
+            Some([]) => row(to, "missing", "nothing"),
+            Some(missing) => missing.iter().for_each(|missing| row(to, "missing", missing)),
         }
         if let Some(why) = self.failure {
             row(to, "fails", why);

@@ -66,6 +66,8 @@ struct Owner {
 struct Program {
     id: u32,
     name: String,
+    #[serde(rename = "type")]
+    program_type: String,
 }
 
 /// The processes, pins and programs that use buffers, from which the rows are made, and the wanted names.
@@ -172,7 +174,12 @@ impl Row {
         }
         let users = list.programs.as_ref().map(|programs| {
             let users = programs.iter().filter(|program| program.maps.contains(&map.id()));
-            users.map(|program| Program { id: program.id, name: program.name.clone() }).collect()
+            let user = |program: &ProgramEntry| Program {
+                id: program.id,
+                name: program.name.clone(),
+                program_type: program.program_type.to_string(),
+            };
+            users.map(user).collect()
         });
         let here = list.pins.iter().filter(|pin| pin.map == map.id());
         let mut row = Self {
@@ -198,7 +205,7 @@ impl Row {
                 }
             }
             (Some(mode), Err(error)) => {
-                row.mode = mode.word();
+                row.mode = mode.name();
                 row.bytes = Some(map.max_entries().into());
                 let what = format!("{} {} `{}`", mode.word(), row.id, terminal::one_line(&row.name));
                 row.gauges.push(Gauge::unknown(what, &error.to_string()));
@@ -206,7 +213,7 @@ impl Row {
             }
             (Some(mode), Ok(pages)) => {
                 let snapshot = Snapshot::positions(&pages, (row.id, &row.name, mode));
-                row.mode = mode.word();
+                row.mode = mode.name();
                 row.bytes = Some(snapshot.bytes);
                 row.consumer_pos = Some(snapshot.consumer_pos);
                 row.producer_pos = Some(snapshot.producer_pos);

@@ -121,7 +121,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn print_summary(&mut self, summary: &Summary<'_>) -> Result<(), CliError> {
         if self.arguments.summary {
             let lines = match self.arguments.format {
-                Format::Json => vec![summary.json()],
+                Format::Json => vec![summary.json()?],
                 Format::Table | Format::Hex => summary.lines(),
             };
             self.print_lines("summary", &lines)?;

@@ -5,10 +5,10 @@
 //! A number that is not exact is never shown as exact, nor as 0: it is a lower bound or unknown, with the reason.
 //!
 //! ```text
-//!     {"received": 12, "lost": 3, "lost_at_least": null, "why": null, "unreadable": 0, "unknown_map_sites": [],
-//!      "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": 3, "lost_at_least": null, "why": null,
+//!     {"received": 12, "lost": 3, "lost_at_least": null, "lost_why": null, "unreadable": 0, "unknown_map_sites": [],
+//!      "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": 3, "lost_at_least": null, "lost_why": null,
 //!                "sites": [{"function": "sends", "helper": "bpf_ringbuf_reserve", "file": "program.c", "line": 42,
-//!                           "text": "…", "lost": 3, "why": null}]}]}
+//!                           "text": "…", "lost": 3, "lost_why": null}]}]}
 //! ```
 
 use std::collections::BTreeMap;
@@ -111,19 +111,19 @@ impl Summary<'_> {
     }
 
     /// Returns the summary as a JSON object.
-    pub(super) fn json(&self) -> String {
+    pub(super) fn json(&self) -> Result<String, CliError> {
         // Without a buffer nothing is counted, but the sum would be 0.
         let lost = if self.each.is_empty() { Losses::Unknown(NO_BUFFER.to_owned()) } else { self.lost() };
         let each: Vec<Json> = self.each.iter().map(SourceSummary::json).collect();
         let of_unknown_maps: Vec<Json> = self.of_unknown_maps.iter().map(site_json).collect();
         let mut object = json!({
-            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(&lost), "why": lost.why(),
+            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(&lost), "lost_why": lost.why(),
             "unreadable": self.unreadable, "maps": each, "unknown_map_sites": of_unknown_maps,
         });
         if let (Some(printed), Some(keys)) = (self.printed, object.as_object_mut()) {
             keys.insert("printed".to_owned(), printed.into());
         }
-        object.to_string()
+        terminal::json(&object)
     }
 }
 
@@ -133,7 +133,7 @@ impl SourceSummary<'_> {
         let sites: Vec<Json> = self.lost.sites.iter().map(site_json).collect();
         json!({
             "map": self.source.name, "kind": if self.source.is_ring() { "ring" } else { "perf" },
-            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(lost), "why": lost.why(),
+            "received": self.received, "lost": lost.exact(), "lost_at_least": at_least(lost), "lost_why": lost.why(),
             "sites": sites,
         })
     }
@@ -149,7 +149,7 @@ fn site_json(site: &LossSite) -> Json {
     json!({
         "function": site.function, "helper": site.helper.name(), "file": line.map(|line| &*line.file),
         "line": line.map(|line| line.line), "text": line.map(|line| &*line.text), "lost": site.lost.as_ref().ok(),
-        "why": site.lost.as_ref().err(),
+        "lost_why": site.lost.as_ref().err(),
     })
 }
 

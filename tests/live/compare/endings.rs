@@ -98,7 +98,7 @@ fn one_cpu_is_named_as_the_reason() {
         if outcome["name"] == "stack-limit" {
             assert_eq!(verdict, "holds");
         } else {
-            assert_eq!(verdict, "cannot-be-tried", "{outcome}");
+            assert_eq!(verdict, "cannot_be_tried", "{outcome}");
             assert!(outcome["sentence"].as_str().unwrap().contains("this process may use one CPU"), "{outcome}");
         }
     }

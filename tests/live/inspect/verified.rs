@@ -43,7 +43,7 @@ fn summary_counts_programs_and_maps() {
     assert_eq!(summary["maps"]["RINGBUF"], 1);
     let whole = report(["--built-in", "ring"]);
     let slots: u64 = whole["programs"].as_array().unwrap().iter().map(|one| one["slots"].as_u64().unwrap()).sum();
-    assert_eq!((&summary["instructions"], &summary["needs"]), (&slots.into(), &whole["needs"]));
+    assert_eq!((&summary["slots"], &summary["needs"]), (&slots.into(), &whole["needs"]));
     assert!(texts(&summary["needs"]).contains(&"ring buffers"), "{summary}");
     assert!(texts(&summary["needs"]).contains(&"uprobes"), "{summary}");
     let table = inspect(["--built-in", "ring", "-s"]);

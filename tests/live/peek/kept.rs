@@ -28,7 +28,7 @@ fn kept(folder: &TempDir, name: &[u8]) -> PathBuf {
     let record = |number: u64| {
         let payload = format!("0{number}00000000000000");
         let at = number * 16;
-        json!({ "position": at, "offset": at, "length": 8, "state": "committed", "payload": payload })
+        json!({ "position": at, "offset": at, "size": 8, "state": "committed", "payload": payload })
     };
     let snapshot = json!({
         "time_ns": 1, "id": 7, "name": "NAME", "mode": "ring", "bytes": 4096, "consumer_pos": 0, "producer_pos": 48,

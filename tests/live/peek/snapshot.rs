@@ -196,7 +196,7 @@ fn under_load(mut owner: Owner) {
         // A snapshot has copied the records that were sent: their numbers are consecutive.
         assert!(numbers.is_sorted(), "{snapshot}");
         for record in snapshot["records"].as_array().unwrap() {
-            assert_eq!((number(record, "length"), number(record, "position") % SPACE), (PAYLOAD, 0), "{snapshot}");
+            assert_eq!((number(record, "size"), number(record, "position") % SPACE), (PAYLOAD, 0), "{snapshot}");
         }
     }
     // An emulator runs its CPUs in turn: the owner has often read all records when an observer runs.
@@ -306,7 +306,7 @@ fn every_record_state_is_shown() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let rows = snapshots("");
-    assert!(rows.iter().any(|row| row["name"] == "peek_states" && row["mode"] == "user ring"));
+    assert!(rows.iter().any(|row| row["name"] == "peek_states" && row["mode"] == "user"));
 }
 
 fn overfull_ring_is_shown_as_full() {

@@ -80,15 +80,15 @@ fn losses_of_a_full_ring_are_counted_by_line(reader: &str) {
 fn losses_are_counted_in_json() {
     let ended = run_named(&["--format", "json", "--summary"]);
     let site = json!({
-        "function": "sends", "helper": "bpf_ringbuf_reserve", "file": "./named.c", "line": 14, "lost": LOST, "why": null,
+        "function": "sends", "helper": "bpf_ringbuf_reserve", "file": "./named.c", "line": 14, "lost": LOST, "lost_why": null,
         "text": "struct one *e = ringbuf_reserve(&events, sizeof(struct one), 0);",
     });
     let map = json!({
-        "map": "events", "kind": "ring", "received": HELD, "lost": LOST, "lost_at_least": null, "why": null,
+        "map": "events", "kind": "ring", "received": HELD, "lost": LOST, "lost_at_least": null, "lost_why": null,
         "sites": [site],
     });
     let all = json!({
-        "received": HELD, "lost": LOST, "lost_at_least": null, "why": null, "unreadable": 0, "maps": [map],
+        "received": HELD, "lost": LOST, "lost_at_least": null, "lost_why": null, "unreadable": 0, "maps": [map],
         "unknown_map_sites": [],
     });
     assert_eq!(honest::last(&ended), all);
@@ -99,10 +99,10 @@ fn losses_without_counting_are_unknown() {
     let why = "--no-count-losses: the losses of a ring are not counted";
     assert_eq!(ended.stderr.lines().last().unwrap(), format!("received 255, lost unknown ({why})"));
     let map = json!({
-        "map": "events", "kind": "ring", "received": HELD, "lost": null, "lost_at_least": null, "why": why, "sites": [],
+        "map": "events", "kind": "ring", "received": HELD, "lost": null, "lost_at_least": null, "lost_why": why, "sites": [],
     });
     let all = json!({
-        "received": HELD, "lost": null, "lost_at_least": null, "why": why, "unreadable": 0, "maps": [map],
+        "received": HELD, "lost": null, "lost_at_least": null, "lost_why": why, "unreadable": 0, "maps": [map],
         "unknown_map_sites": [],
     });
     assert_eq!(honest::last(&ended), all);
@@ -156,10 +156,10 @@ fn losses_are_unknown_if_the_kernel_refuses_the_counting() {
     assert!(last.starts_with("received 255, lost unknown ("), "{last}");
     let map = &honest::last(&ended)["maps"][0];
     // Older verifiers give no reason.
-    let why = map["why"].as_str().unwrap();
+    let why = map["lost_why"].as_str().unwrap();
     assert!(why.contains("the limit of 64") || why.contains("E2BIG"), "{map}");
     assert_eq!((&map["lost"], &map["sites"][0]["lost"]), (&Value::Null, &Value::Null));
-    assert_eq!(map["sites"][0]["why"], map["why"]);
+    assert_eq!(map["sites"][0]["lost_why"], map["lost_why"]);
 }
 
 /// Chance selects the ring, so the map of the call is unknown. Each ring becomes full.
@@ -196,11 +196,11 @@ fn total_of_a_call_that_sends_to_two_rings_is_exact() {
     let hint = format!("{lost} refused by a ring, usually for want of room: make it larger with --buffer");
     assert!(ended.stderr.lines().any(|line| line == hint), "{ended:?}");
     let all = honest::last(&ended);
-    assert_eq!((&all["lost"], &all["lost_at_least"], &all["why"]), (&json!(lost), &Value::Null, &Value::Null));
+    assert_eq!((&all["lost"], &all["lost_at_least"], &all["lost_why"]), (&json!(lost), &Value::Null, &Value::Null));
     assert_eq!(all["unknown_map_sites"][0]["lost"], lost);
     let why = format!("{lost} lost by calls whose map is unknown");
     for map in [0, 1].map(|map| &all["maps"][map]) {
-        let shown = ["lost", "lost_at_least", "why"].map(|key| map[key].clone());
+        let shown = ["lost", "lost_at_least", "lost_why"].map(|key| map[key].clone());
         assert_eq!(shown, [Value::Null, Value::Null, json!(why)], "{map}");
     }
 }

@@ -105,7 +105,7 @@ fn object_without_buffers_reports_no_lost_count() {
     assert_eq!(
         summary,
         serde_json::json!({
-            "received": 0, "lost": null, "lost_at_least": null, "why": why, "unreadable": 0, "maps": [],
+            "received": 0, "lost": null, "lost_at_least": null, "lost_why": why, "unreadable": 0, "maps": [],
             "unknown_map_sites": [],
         })
     );

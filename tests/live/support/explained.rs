@@ -31,7 +31,7 @@ pub(crate) fn compare(stderr: &str, seen: &[Call]) -> usize {
     let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(real_form).collect();
     let logged = logged(stderr);
     for call in &logged {
-        assert!(call["why"].as_str().unwrap().len() > 8 && call["answer"] != "", "{call}");
+        assert!(call["why"].as_str().unwrap().len() > 8 && call["return_value"] != "", "{call}");
     }
     let logged: Vec<String> = logged.iter().filter_map(logged_form).collect();
     for (index, (logged, seen)) in logged.iter().zip(&seen).enumerate() {

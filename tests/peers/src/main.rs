@@ -10,6 +10,8 @@
 //!                                          (default: tests/corpus)
 //! peers memory [--quick] [--csv FILE] [--in DIRECTORY]    memory of opening and loading the same objects, each in
 //!                                          a process of its own
+//! peers gethostlatency [--quick] [--csv FILE] --cutaway FILE    a traced getaddrinfo call, by `cutaway trace` (the command
+//!                                          FILE) and by a tool like bcc's gethostlatency
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```
@@ -21,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 mod corpus;
+mod gethostlatency;
 mod kernel;
 mod load;
 mod memory;
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [buffer @ ("ring" | "perf" | "load" | "verify" | "corpus" | "memory"), options @ ..] => {
+        [buffer @ ("ring" | "perf" | "load" | "verify" | "corpus" | "memory" | "gethostlatency"), options @ ..] => {
             let quick = options.contains(&"--quick");
             let file = options.iter().position(|option| *option == "--csv");
             let mut table = table::Table::default();
@@ -43,6 +46,11 @@ fn main() -> ExitCode {
                 "ring" => ring::main(ring::Effort::of(quick), &mut table),
                 "load" => load::main(quick, &mut table),
                 "verify" => verify::main(quick, &mut table),
+                "gethostlatency" => {
+                    let given = options.iter().position(|option| *option == "--cutaway");
+                    let Some(cutaway) = given.and_then(|at| options.get(at + 1)) else { return usage() };
+                    gethostlatency::main(quick, Path::new(cutaway), &mut table);
+                }
                 "corpus" | "memory" => {
                     let given = options.iter().position(|option| *option == "--in");
                     let given = given.and_then(|at| options.get(at + 1).copied());
@@ -71,6 +79,7 @@ fn main() -> ExitCode {
                 "verify" => verify::verdict(&table),
                 "corpus" => corpus::verdict(&table),
                 "memory" => memory::verdict(&table),
+                "gethostlatency" => gethostlatency::verdict(&table),
                 _ => true,
             };
             if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -79,6 +88,14 @@ fn main() -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         },
+        ["gethostlatency-tool", library] => {
+            gethostlatency::tool::main(library);
+            ExitCode::SUCCESS
+        }
+        ["gethostlatency-calls", calls] => {
+            gethostlatency::callee(calls);
+            ExitCode::SUCCESS
+        }
         ["instructions", peer, drains @ ..] => {
             let drains = drains.first().and_then(|drains| drains.parse().ok()).unwrap_or(1);
             ring::instructions(peer, drains);
@@ -89,14 +106,16 @@ fn main() -> ExitCode {
             perf::instructions(peer, drains);
             ExitCode::SUCCESS
         }
-        _ => {
-            eprintln!(
-                "usage: peers (ring | perf | load | verify | corpus | memory) [--quick] [--csv FILE] | peers (instructions | perf-instructions) \
-                     CONSUMER [DRAINS]"
-            );
-            ExitCode::from(2)
-        }
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: peers (ring | perf | load | verify | corpus | memory | gethostlatency) [--quick] [--csv FILE] | peers (instructions | \
+         perf-instructions) CONSUMER [DRAINS]"
+    );
+    ExitCode::from(2)
 }
 
 /// Returns libbpf's version.

@@ -9,7 +9,7 @@ use std::{path::Path, process::Command};
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::tools::{self, Outcome, Result};
+use crate::tools::{self, Outcome, Result, root};
 
 /// Measure the readers and the loader against others
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,8 @@ pub(crate) enum Bench {
     /// Prints tables and writes dated CSVs to tests/peers/results.
     #[command(verbatim_doc_comment)]
     Peers {
-        /// Measure only this: ring, perf, load, verify, corpus, memory
+        /// Measure only this: ring, perf, load, verify, corpus, memory,
+        /// gethostlatency
         #[arg(value_enum, hide_possible_values = true)]
         buffer: Option<Buffer>,
         /// Run fewer and shorter rounds, and write no CSV
@@ -61,6 +62,8 @@ pub(crate) enum Buffer {
     Corpus,
     /// Memory of loading each object in tests/corpus
     Memory,
+    /// A traced getaddrinfo call, by `cutaway trace` and by a tool like bcc's
+    Gethostlatency,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -84,7 +87,15 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load, Buffer::Verify, Buffer::Corpus, Buffer::Memory],
+        None => vec![
+            Buffer::Ring,
+            Buffer::Perf,
+            Buffer::Load,
+            Buffer::Verify,
+            Buffer::Corpus,
+            Buffer::Memory,
+            Buffer::Gethostlatency,
+        ],
     };
     for buffer in buffers {
         let name = match buffer {
@@ -94,9 +105,15 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
             Buffer::Verify => "verify",
             Buffer::Corpus => "corpus",
             Buffer::Memory => "memory",
+            Buffer::Gethostlatency => "gethostlatency",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
-        let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };
+        let mut how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };
+        let command = root().join("target/release/cutaway");
+        if matches!(buffer, Buffer::Gethostlatency) {
+            tools::run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "-p", "cutaway-cli"]))?;
+            how.extend(["--cutaway", command.to_str().ok_or("the path of the repository is no UTF-8")?]);
+        }
         tools::run(peers_command("run").args(["--", name]).args(how))?;
         if !quick {
             println!("\nwritten to tests/peers/{csv}");

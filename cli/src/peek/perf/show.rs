@@ -139,7 +139,7 @@ pub(super) fn head(snapshot: &Snapshot, last: &str) -> String {
 /// Formats a record on one line.
 pub(super) fn row(snapshot: &Snapshot, record: &Record, payload: impl Fn(&Record, &[u8]) -> String) -> String {
     let wraps = if record.wraps { "wraps; " } else { "" };
-    let time = record.record_time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
+    let time = record.time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
     let content = match (record.lost, &record.payload) {
         (Some(lost), _) => format!("{lost} lost here"),
         (None, Some(bytes)) => terminal::one_line(&payload(record, bytes)),

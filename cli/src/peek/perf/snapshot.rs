@@ -63,8 +63,9 @@ pub(crate) struct Record {
     pub(crate) kind: String,
     /// It wraps around the end of the data.
     pub(crate) wraps: bool,
+    /// The time of a sample, in nanoseconds of the event's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) record_time_ns: Option<u64>,
+    pub(crate) time_ns: Option<u64>,
     /// Lost records that a `PERF_RECORD_LOST` reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
@@ -97,7 +98,7 @@ impl Record {
             bytes: record.space(),
             kind: Self::word(record.kind),
             wraps: record.wraps,
-            record_time_ns: raw.and_then(|(time, _)| time),
+            time_ns: raw.and_then(|(time, _)| time),
             lost: record.lost(),
             payload: with_payload.then(payload),
             decoded: Decoded::default(),
@@ -253,7 +254,7 @@ pub(crate) mod tests {
                 bytes,
                 kind: "sample".to_owned(),
                 wraps: offset + bytes > 4096,
-                record_time_ns: None,
+                time_ns: None,
                 lost: None,
                 payload: Some(vec![1; 4]),
                 decoded: Decoded::default(),

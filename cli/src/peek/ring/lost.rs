@@ -43,8 +43,8 @@ pub(crate) struct Lost {
 /// The losses of a source line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LostLine {
-    /// The number of the line; the counters do not name its file. 0 if unknown.
-    pub(crate) line: u32,
+    /// The number of the line; the counters do not name its file. `None` if unknown.
+    pub(crate) line: Option<u32>,
     pub(crate) lost: u64,
 }
 
@@ -81,8 +81,8 @@ impl Lost {
     /// Formats the losses of each source line.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |of: &LostLine| match of.line {
-            0 => format!("{} at an unknown line", of.lost),
-            line => format!("{} at line {line}", of.lost),
+            None => format!("{} at an unknown line", of.lost),
+            Some(line) => format!("{} at line {line}", of.lost),
         };
         self.lost_lines.iter().map(line).collect()
     }
@@ -198,7 +198,8 @@ impl Sums {
     fn lost(self, uncounted: Option<String>) -> Lost {
         let all = self.by_line.values().fold(0_u64, |all, lost| all.saturating_add(*lost));
         let lines = self.by_line.into_iter().filter(|(_, lost)| *lost > 0);
-        let mut lines: Vec<_> = lines.map(|(line, lost)| LostLine { line, lost }).collect();
+        let mut lines: Vec<_> =
+            lines.map(|(line, lost)| LostLine { line: Some(line).filter(|line| *line > 0), lost }).collect();
         lines.sort_by_key(|of| std::cmp::Reverse(of.lost));
         let (lost, lost_at_least) =
             if uncounted.is_none() { (Some(all), None) } else { (None, Some(all).filter(|all| *all > 0)) };

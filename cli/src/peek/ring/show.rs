@@ -67,7 +67,7 @@ pub(crate) struct About {
 struct Owner {
     pid: u32,
     comm: String,
-    fd: u32,
+    fds: Vec<u32>,
     /// From `/proc/PID/status`: `sleeping`, `stopped`, …
     state: String,
 }
@@ -82,11 +82,15 @@ struct Program {
 
 impl About {
     pub(crate) fn of(ring: &Ring) -> Result<Self, CliError> {
-        let owner = |holder: FdOwner| Owner {
-            state: process_state(holder.pid),
-            pid: holder.pid,
-            comm: holder.comm,
-            fd: holder.fd,
+        let owners = |holders: Vec<FdOwner>| {
+            let mut owners: Vec<Owner> = Vec::new();
+            for FdOwner { pid, comm, fd, .. } in holders {
+                match owners.last_mut().filter(|owner| owner.pid == pid) {
+                    Some(owner) => owner.fds.push(fd),
+                    None => owners.push(Owner { pid, comm, fds: vec![fd], state: process_state(pid) }),
+                }
+            }
+            owners
         };
         let program = |program: ProgramEntry| Program {
             id: program.id,
@@ -94,18 +98,21 @@ impl About {
             program_type: program.program_type.to_string(),
         };
         Ok(Self {
-            owners: ring.owners()?.map(|owners| owners.into_iter().map(owner).collect()),
+            owners: ring.owners()?.map(owners),
             programs: ring.programs()?.map(|programs| programs.into_iter().map(program).collect()),
         })
     }
 
     /// Formats the processes on one line.
     pub(crate) fn owners(&self) -> String {
-        let one = |owner: &Owner| format!("{} ({}, fd {}, {})", owner.comm, owner.pid, owner.fd, owner.state);
+        let each = |owner: &Owner| {
+            let one = |fd: &u32| format!("{} ({}, fd {fd}, {})", owner.comm, owner.pid, owner.state);
+            owner.fds.iter().map(one).collect::<Vec<_>>()
+        };
         match self.owners.as_deref() {
             None => "unknown: some processes cannot be inspected (CAP_SYS_PTRACE)".to_owned(),
             Some([]) => "no process".to_owned(),
-            Some(owners) => terminal::one_line(&listed(&owners.iter().map(one).collect::<Vec<_>>())),
+            Some(owners) => terminal::one_line(&listed(&owners.iter().flat_map(each).collect::<Vec<_>>())),
         }
     }
 

@@ -91,6 +91,15 @@ impl Mode {
         }
     }
 
+    /// Returns the value of `mode` in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Overwrite => "overwrite",
+            Self::User => "user",
+        }
+    }
+
     /// Returns the position of the oldest unread record. `overwrite_pos` is used in overwrite mode only, because the
     /// process that writes to a user ring can store any value in this word.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
@@ -109,6 +118,7 @@ pub(crate) struct UnreadRecord {
     /// Offset of the record's header in the data, in bytes.
     pub(crate) offset: u64,
     /// Length of the payload in bytes.
+    #[serde(rename = "size")]
     pub(crate) length: u32,
     pub(crate) state: State,
     /// The payload of a committed record. `None` if no payload was requested, or if the reader released the record

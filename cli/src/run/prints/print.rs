@@ -17,8 +17,8 @@ use crate::{
 pub(in crate::run) enum Print {
     /// A line of the kernel's trace.
     Trace(TraceLine),
-    /// Texts that the trace had no room for.
-    Lost(String),
+    /// Texts that the trace of a CPU had no room for; `None` if their number is unknown.
+    Lost { cpu: u32, lost: Option<u64> },
     /// A line of a program's stream.
     Stream { program: String, stream: &'static str, text: String },
 }
@@ -37,7 +37,7 @@ impl Print {
                 "cpu": process.cpu, "time_ns": process.time_ns,
             }),
             Self::Trace(TraceLine { text, process: None }) => json!({ "print": text, "by": "bpf_trace_printk" }),
-            Self::Lost(what) => json!({ "print": null, "by": "bpf_trace_printk", "lost": what }),
+            Self::Lost { cpu, lost } => json!({ "print": null, "by": "bpf_trace_printk", "lost": lost, "cpu": cpu }),
             Self::Stream { program, stream, text } => json!({ "print": text, "by": program, "stream": stream }),
         };
         if let (Some(time), Some(keys)) = (time, line.as_object_mut()) {
@@ -60,7 +60,8 @@ impl Print {
                 format!("print  {}-{}  CPU {}  {text}", process.comm, process.tid, process.cpu)
             }
             Self::Trace(TraceLine { text, process: None }) => format!("print  {text}"),
-            Self::Lost(what) => format!("print  lost: {what}"),
+            Self::Lost { cpu, lost: Some(lost) } => format!("print  lost: {lost} events on CPU {cpu}"),
+            Self::Lost { cpu, lost: None } => format!("print  lost: some events on CPU {cpu}"),
             Self::Stream { program, stream, text } => format!("print  {program} ({stream})  {text}"),
         }
     }

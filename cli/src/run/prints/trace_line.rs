@@ -48,16 +48,17 @@ impl TraceLine {
     }
 }
 
-/// Returns the text of a line that reports losses: `12 EVENTS on CPU 1`.
-pub(super) fn lost(line: &str) -> Option<String> {
+/// Returns the CPU and the number of texts of a line that reports losses; the number is `None` if the line does not
+/// have it.
+pub(super) fn lost(line: &str) -> Option<(u32, Option<u64>)> {
     let (cpu, rest) = line.trim().strip_prefix("CPU:")?.split_once(" [LOST ")?;
     let cpu: u32 = cpu.trim().parse().ok()?;
     // The beginning alone can be the name of a thread.
     if rest == "EVENTS]" {
-        return Some(format!("some events on CPU {cpu}"));
+        return Some((cpu, None));
     }
     let count: u64 = rest.strip_suffix(" EVENTS]")?.parse().ok()?;
-    Some(format!("{count} events on CPU {cpu}"))
+    Some((cpu, Some(count)))
 }
 
 /// Parses seconds with a fraction.
@@ -90,8 +91,8 @@ mod tests {
 
     #[test]
     fn losses_are_recognized() {
-        assert_eq!(lost("CPU:1 [LOST 12 EVENTS]").as_deref(), Some("12 events on CPU 1"));
-        assert_eq!(lost("CPU:1 [LOST EVENTS]").as_deref(), Some("some events on CPU 1"));
+        assert_eq!(lost("CPU:1 [LOST 12 EVENTS]"), Some((1, Some(12))));
+        assert_eq!(lost("CPU:1 [LOST EVENTS]"), Some((1, None)));
         assert_eq!(lost("  a-1 [001] .... 1.0: bpf_trace_printk: CPU:1 [LOST 12 EVENTS]"), None);
         assert_eq!(lost("  CPU:1 [LOST 12 -4138    [001] ...21    12.345678: bpf_trace_printk: text"), None);
         assert_eq!(lost("  CPU:1 [LOST 12 -4138    [001] ...21    12.345678: bpf_trace_printk: 1 EVENTS]"), None);

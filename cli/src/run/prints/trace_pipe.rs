@@ -95,7 +95,7 @@ impl TracePipe {
         let complete = std::mem::replace(&mut self.begun, rest);
         let monotonic = self.instance.is_some();
         let print = |line: &str| match lost(line) {
-            Some(what) => Print::Lost(what),
+            Some((cpu, lost)) => Print::Lost { cpu, lost },
             None => Print::Trace(TraceLine::parse(line, monotonic)),
         };
         let lines = String::from_utf8_lossy(&complete).into_owned();

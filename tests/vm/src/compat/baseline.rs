@@ -75,9 +75,9 @@ fn of_program(place: &str, old: &Program, now: &Program, allow: f64, found: &mut
     if old.loads && !now.loads {
         found.worse.push(format!("{place}: no longer loads: {}", now.why.as_deref().unwrap_or("no reason is known")));
     }
-    let stack = |program: &Program| program.stack.as_ref().map(|all| all.iter().copied().map(u64::from).sum());
+    let stack = |program: &Program| program.stack_depths.as_ref().map(|all| all.iter().copied().map(u64::from).sum());
     for (what, old, now) in [
-        ("instructions", old.instructions, now.instructions),
+        ("instructions", old.processed_instructions, now.processed_instructions),
         ("total states", old.total_states, now.total_states),
         ("peak states", old.peak_states, now.peak_states),
         ("bytes of stack", stack(old), stack(now)),
@@ -105,7 +105,8 @@ mod tests {
     const OTHER: Arch = if matches!(Arch::OWN, Arch::X86_64) { Arch::Aarch64 } else { Arch::X86_64 };
 
     fn report(loads: bool, instructions: u64) -> Report {
-        let program = Program { name: "p".into(), loads, instructions: Some(instructions), ..Program::default() };
+        let program =
+            Program { name: "p".into(), loads, processed_instructions: Some(instructions), ..Program::default() };
         let object = Verdict { object: "a.o".into(), loads, programs: vec![program], ..Verdict::default() };
         let on = OnKernel { objects: vec![object], ..OnKernel::new("6.1", Arch::OWN) };
         Report { kernels: vec![on], skipped: vec![] }
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn missing_results_are_worse_and_missing_figures_are_noted() {
         let mut now = report(true, 1);
-        now.kernels[0].objects[0].programs[0].instructions = None;
+        now.kernels[0].objects[0].programs[0].processed_instructions = None;
         let found = compare(&report(true, 1), &now, 0.0);
         assert_eq!(found.noted, ["6.1: a.o: p: instructions unknown, 1 in the baseline"]);
         assert!(found.worse.is_empty());

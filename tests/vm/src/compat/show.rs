@@ -31,7 +31,7 @@ pub(super) fn markdown(report: &Report) -> String {
                     "{place} {} | {} | {} | {} | {} | {} |",
                     plain(&program.name),
                     answer(program.loads, program.why.as_ref()),
-                    figure(program.instructions),
+                    figure(program.processed_instructions),
                     figure(program.total_states),
                     figure(program.peak_states),
                     stack(program),
@@ -49,7 +49,7 @@ pub(super) fn markdown(report: &Report) -> String {
 }
 
 fn stack(program: &Program) -> String {
-    let depths = program.stack.iter().flatten().map(u32::to_string).collect::<Vec<_>>();
+    let depths = program.stack_depths.iter().flatten().map(u32::to_string).collect::<Vec<_>>();
     depths.join("+")
 }
 

@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn last_step_names_the_program() {
         let end = End::Crashed(Crash { reason: "Kernel panic".into(), trace: String::new() });
-        let first = Program { name: "first".into(), loads: true, instructions: Some(7), ..Program::default() };
+        let first =
+            Program { name: "first".into(), loads: true, processed_instructions: Some(7), ..Program::default() };
         let said =
             output(&[Step::Maps, Step::Load("first".into()), Step::Tried(first.clone()), Step::Load("b".into())]);
         let found = verdict("a.o".into(), &said, &end, "Kernel panic");

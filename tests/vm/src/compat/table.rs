@@ -167,7 +167,7 @@ fn cell(on: &OnKernel, object: &str, program: Option<&str>) -> String {
             None => "-".to_owned(),
             Some(Program { crashed: true, .. }) => "crashes".to_owned(),
             Some(Program { not_tried: true, .. }) => "-".to_owned(),
-            Some(Program { loads: true, instructions: Some(count), .. }) => count.to_string(),
+            Some(Program { loads: true, processed_instructions: Some(count), .. }) => count.to_string(),
             Some(program) => answer(program.loads),
         },
     }
@@ -196,7 +196,7 @@ mod tests {
             name: name.into(),
             loads: why.is_none(),
             why: why.map(str::to_owned),
-            instructions: Some(1_000_000),
+            processed_instructions: Some(1_000_000),
             ..Program::default()
         };
         let on = |number: usize| OnKernel {

@@ -158,10 +158,10 @@ fn accepted(name: &str, program: &cutaway::Program) -> Program {
         why: None,
         not_tried: false,
         crashed: false,
-        instructions: stats.processed_insns.or_else(counted),
+        processed_instructions: stats.processed_insns.or_else(counted),
         total_states: stats.total_states,
         peak_states: stats.peak_states,
-        stack: stats.stack_depths,
+        stack_depths: stats.stack_depths,
     }
 }
 

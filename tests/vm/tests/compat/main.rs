@@ -95,6 +95,13 @@ fn error_of_loading(path: &Path) -> Result<Option<String>, Failed> {
     Ok(loaded.err().map(|error| error.to_string()))
 }
 
+/// Returns the schema of a form of the command's JSON.
+fn schema_of(form: &str) -> Result<jsonschema::Validator, Failed> {
+    let whole: Value = serde_json::from_str(include_str!("../../../../docs/schema/compat.json"))?;
+    let schema = json!({ "$schema": whole["$schema"], "$ref": format!("#/$defs/{form}"), "$defs": whole["$defs"] });
+    jsonschema::validator_for(&schema).map_err(|error| error.to_string().into())
+}
+
 fn verdicts_are_those_of_loading() -> Ran {
     if !rustix::process::geteuid().is_root() {
         return Ok(Completion::ignored_with("needs root"));
@@ -102,12 +109,13 @@ fn verdicts_are_those_of_loading() -> Ran {
     let folder = tempfile::tempdir()?;
     let to = folder.path().join("verdict.json");
     let (mut load, mut differences) = (0, Vec::new());
-    let objects = objects()?;
+    let (objects, schema) = (objects()?, schema_of("object")?);
     for object in &objects {
         let mut worker = Command::new(COMMAND);
         let ended = worker.arg("compat-worker").args([object, &to]).output()?;
         ensure(ended.status.success(), || format!("{}: {ended:?}", object.display()))?;
         let verdict: Value = serde_json::from_slice(&fs::read(&to)?)?;
+        ensure(schema.is_valid(&verdict), || format!("docs/schema/compat.json does not describe {verdict}"))?;
         let error = error_of_loading(object)?;
         let same = match &error {
             None => verdict["loads"] == json!(true),
@@ -139,9 +147,10 @@ fn baseline_finds_what_got_worse() -> Ran {
     let first = compat(&["--json", "--junit", &xml])?;
     ensure(first.status.code() == Some(1), || format!("one of two objects does not load: {first:?}"))?;
     let mut report: Value = serde_json::from_slice(&first.stdout)?;
+    ensure(schema_of("report")?.is_valid(&report), || format!("docs/schema/compat.json does not describe {report}"))?;
     let [good, bad] = [0, 1].map(|index| report["kernels"][0]["objects"][index].clone());
     ensure(good["loads"] == json!(true) && bad["loads"] == json!(false), || report.to_string())?;
-    let walked = good["programs"][0]["instructions"].as_u64().ok_or("no count of instructions")?;
+    let walked = good["programs"][0]["processed_instructions"].as_u64().ok_or("no count of instructions")?;
     let xml = fs::read_to_string(xml)?;
     ensure(xml.contains("tests=\"2\" disabled=\"0\" errors=\"0\" failures=\"1\""), || xml.clone())?;
     fs::write(&baseline, first.stdout)?;
@@ -149,7 +158,7 @@ fn baseline_finds_what_got_worse() -> Ran {
     ensure(same.status.success() && same.stdout.starts_with(b"instructions walked"), || format!("{same:?}"))?;
     let table = String::from_utf8_lossy(&same.stdout).into_owned();
     ensure(table.lines().count() > 6 && table.lines().all(|line| line.chars().count() <= 80), || table.clone())?;
-    report["kernels"][0]["objects"][0]["programs"][0]["instructions"] = json!(walked / 2);
+    report["kernels"][0]["objects"][0]["programs"][0]["processed_instructions"] = json!(walked / 2);
     report["kernels"][0]["objects"][1]["loads"] = json!(true);
     fs::write(&baseline, report.to_string())?;
     let worse = compat(&["--baseline", &baseline])?;
@@ -179,7 +188,8 @@ fn crash_is_the_verdict_of_one_program() -> Ran {
     let programs = crashed["programs"].as_array().ok_or("no programs")?;
     let (last, before) = programs.split_last().ok_or("no programs")?;
     ensure(last["name"] == json!(crash::PROGRAM) && last["crashed"] == json!(true), || report.to_string())?;
-    let tried = |program: &Value| program["loads"] == json!(true) && program["instructions"].as_u64() > Some(0);
+    let tried =
+        |program: &Value| program["loads"] == json!(true) && program["processed_instructions"].as_u64() > Some(0);
     ensure(!before.is_empty() && before.iter().all(tried), || report.to_string())?;
     Ok(Completion::Completed)
 }
@@ -239,8 +249,9 @@ fn both_architectures() -> Ran {
     }
     let folder = tempfile::tempdir()?;
     let baseline = folder.path().join("old.json");
-    let walked = report["kernels"][1]["objects"][0]["programs"][0]["instructions"].as_u64().ok_or("no count")?;
-    report["kernels"][1]["objects"][0]["programs"][0]["instructions"] = json!(walked / 2);
+    let walked =
+        report["kernels"][1]["objects"][0]["programs"][0]["processed_instructions"].as_u64().ok_or("no count")?;
+    report["kernels"][1]["objects"][0]["programs"][0]["processed_instructions"] = json!(walked / 2);
     fs::write(&baseline, report.to_string())?;
     let worse = run(&["--baseline", &baseline.display().to_string()])?;
     let said = String::from_utf8_lossy(&worse.stderr).into_owned();

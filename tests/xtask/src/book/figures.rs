@@ -88,8 +88,8 @@ fn text(value: &Value) -> &str {
 /// Returns a verdict as the command prints it, with a capital letter if it begins a sentence.
 fn verdict(value: &Value, begins: bool) -> String {
     let words = match text(value) {
-        "too-noisy" => "too noisy to tell".to_owned(),
-        other => other.replace('-', " "),
+        "too_noisy" => "too noisy to tell".to_owned(),
+        other => other.replace('_', " "),
     };
     let mut letters = words.chars();
     match letters.next().filter(|_| begins) {

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Block, figures::Figures, normalize, page::Maker};
+use super::{Block, figures::Figures, normalize, page::Maker, schema};
 use crate::tools;
 use crate::tools::root;
 
@@ -51,6 +51,7 @@ impl Workshop {
             Maker::Table { experiment, title, without } => self.figures.table(experiment, title, without),
             Maker::Quote { experiment } => self.figures.quote(experiment),
             Maker::Answers => self.figures.answers(),
+            Maker::Schema { file, form } => schema::table(file, form),
         }
     }
 

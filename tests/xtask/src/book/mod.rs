@@ -4,6 +4,7 @@
 //!     page.rs       a page: its text, and its blocks
 //!     make.rs       makes blocks: a file's lines, a command's output, figures, pictures
 //!     figures.rs    tables and quotes of the comparison, from docs/compare/figures.jsonl
+//!     schema.rs     tables of docs/json.md, from docs/schema
 //!     normalize.rs  compares outputs, except for values that differ from run to run
 //!     links.rs      checks links
 //!     staged.rs     stages a ring with a record of each kind, for the pictures
@@ -20,6 +21,7 @@
 //!     <!-- picture: COMMAND -->            the file of the image below; COMMAND writes it to FILE
 //!     <!-- table: EXPERIMENT | TITLE | LEAVE OUT … -->
 //!     <!-- quote: EXPERIMENT --> and <!-- answers -->
+//!     <!-- schema: FILE | FORM -->         the fields of a form of a JSON schema
 //! ```
 //!
 //! The tests of this package make the same blocks and compare them with the pages.
@@ -29,6 +31,7 @@ mod links;
 mod make;
 mod normalize;
 mod page;
+mod schema;
 mod staged;
 
 use std::{
@@ -76,6 +79,7 @@ pub const PAGES: &[&str] = &[
     "docs/11-instrumentation.md",
     "docs/commands.md",
     "docs/compare.md",
+    schema::PAGE,
 ];
 
 /// Returns a line for each broken link of a page.
@@ -131,6 +135,9 @@ pub fn write(arguments: &Arguments) -> crate::tools::Result {
             println!("{name}");
         }
         failures.extend(links::broken(name)?);
+        if *name == schema::PAGE {
+            failures.extend(schema::missing(&page.text())?);
+        }
     }
     if failures.is_empty() { Ok(crate::tools::Outcome::Done) } else { Err(failures.join("\n")) }
 }

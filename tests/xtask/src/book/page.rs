@@ -24,6 +24,8 @@ pub(super) enum Maker {
     Quote { experiment: String },
     /// The table of likenesses and differences.
     Answers,
+    /// The fields of a form of a JSON schema.
+    Schema { file: String, form: String },
 }
 
 /// A block of a page.
@@ -121,6 +123,7 @@ impl Maker {
                 Self::Table { experiment: first, title, without: parts.collect() }
             }
             "quote" => Self::Quote { experiment: first },
+            "schema" => Self::Schema { file: first, form: parts.next().ok_or("the schema has no form")? },
             _ => return Ok(None),
         }))
     }
@@ -167,6 +170,7 @@ impl Block {
             Maker::Table { experiment, .. } => format!("table {experiment}"),
             Maker::Quote { experiment } => format!("quote {experiment}"),
             Maker::Answers => "answers".to_owned(),
+            Maker::Schema { file, form } => format!("schema {file} {form}"),
         };
         format!("{}:{} {what}", self.page, self.line)
     }
