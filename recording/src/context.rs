@@ -1,16 +1,16 @@
-//! What an entry refers to: the entries before it. Writer and reader keep the same.
+//! The state that entries refer to. Writer and reader keep the same.
 
 use std::collections::BTreeMap;
 
-use crate::{entry::Start, look::Look};
+use crate::{entry::Start, snapshot::Snapshot};
 
-/// The last clock, and the last look at each buffer.
+/// The last clock, and the last snapshot of each buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     monotonic_ns: u64,
     /// Wall clock less `CLOCK_MONOTONIC`.
     offset: i128,
-    looks: BTreeMap<u32, Look>,
+    snapshots: BTreeMap<u32, Snapshot>,
 }
 
 impl Context {
@@ -45,16 +45,16 @@ impl Context {
         self.monotonic_ns.wrapping_add(difference.cast_unsigned())
     }
 
-    /// Returns the last look at a buffer. Before the first, it saw an empty buffer at the time of the clock.
-    pub(crate) fn before(&self, buffer: u32) -> Look {
-        self.looks.get(&buffer).cloned().unwrap_or_else(|| Look {
+    /// Returns the last snapshot of a buffer. Before the first, it saw an empty buffer at the time of the clock.
+    pub(crate) fn before(&self, buffer: u32) -> Snapshot {
+        self.snapshots.get(&buffer).cloned().unwrap_or_else(|| Snapshot {
             buffer,
             time_ns: self.monotonic_ns,
-            ..Look::default()
+            ..Snapshot::default()
         })
     }
 
-    pub(crate) fn keep(&mut self, look: Look) {
-        self.looks.insert(look.buffer, look);
+    pub(crate) fn keep(&mut self, snapshot: Snapshot) {
+        self.snapshots.insert(snapshot.buffer, snapshot);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     entry::{Buffer, Entry, Kind, Record, Start},
     format::{FORMAT, kinds},
-    look::{Look, Positions, Unread},
+    snapshot::{Positions, Snapshot, Unread},
 };
 
 /// Returns the length of the entry that the bytes begin with; `None` if it is not whole.
@@ -41,7 +41,7 @@ pub(crate) fn entry<'a>(entry: &'a [u8], context: &mut Context) -> Result<Entry<
     let fields = from.array()?.ok_or_else(|| Error::message("an entry is an array of definite length"))?;
     let kind = from.u64()?;
     let least = match kind {
-        kinds::START | kinds::LOOK => 10,
+        kinds::START | kinds::SNAPSHOT => 10,
         kinds::BUFFER => 6,
         kinds::LINES | kinds::END => 4,
         _ => 3,
@@ -75,10 +75,10 @@ pub(crate) fn entry<'a>(entry: &'a [u8], context: &mut Context) -> Result<Entry<
             let mut lines = || list(&mut from, |from| from.str().map(Cow::Borrowed));
             Entry::Lines { what, json: lines()?, text: lines()? }
         }
-        kinds::LOOK => {
-            let look = self::look(&mut from, context)?;
-            context.keep(look.clone());
-            Entry::Look(Cow::Owned(look))
+        kinds::SNAPSHOT => {
+            let snapshot = self::snapshot(&mut from, context)?;
+            context.keep(snapshot.clone());
+            Entry::Snapshot(Cow::Owned(snapshot))
         }
         kinds::END => {
             let received = from.u64()?;
@@ -116,7 +116,7 @@ fn start<'a>(from: &mut Decoder<'a>) -> Result<Start<'a>, Error> {
     Ok(Start { command, program, kernel, machine, monotonic_ns, wall_ns, facts })
 }
 
-fn look(from: &mut Decoder<'_>, context: &Context) -> Result<Look, Error> {
+fn snapshot(from: &mut Decoder<'_>, context: &Context) -> Result<Snapshot, Error> {
     let buffer = from.u32()?;
     let before = context.before(buffer);
     let mut sum = |before: u64| Ok::<_, Error>(before.wrapping_add(from.i64()?.cast_unsigned()));
@@ -129,7 +129,7 @@ fn look(from: &mut Decoder<'_>, context: &Context) -> Result<Look, Error> {
     };
     let (fill_bytes, released_meanwhile) = (from.u64()?, from.u64()?);
     let steps = from.array()?.and_then(|length| length.checked_sub(1));
-    let steps = steps.ok_or_else(|| Error::message("a look has notes and records"))?;
+    let steps = steps.ok_or_else(|| Error::message("a snapshot has notes and records"))?;
     let notes = null_or(from, |from| from.str().map(str::to_owned))?.unwrap_or(before.notes);
     let (mut old, mut records) = (before.records.into_iter(), Vec::new());
     for _ in 0..steps {
@@ -140,7 +140,7 @@ fn look(from: &mut Decoder<'_>, context: &Context) -> Result<Look, Error> {
         let step = from.i64()?;
         let count = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
         let too_many =
-            || Error::message(format!("a look refers to {count} records of the one before, which has fewer"));
+            || Error::message(format!("a snapshot refers to {count} records of the one before, which has fewer"));
         if old.len() < count {
             return Err(too_many());
         }
@@ -151,7 +151,7 @@ fn look(from: &mut Decoder<'_>, context: &Context) -> Result<Look, Error> {
             records.extend(part);
         }
     }
-    Ok(Look { buffer, time_ns, positions, fill_bytes, released_meanwhile, notes, records })
+    Ok(Snapshot { buffer, time_ns, positions, fill_bytes, released_meanwhile, notes, records })
 }
 
 fn unread(from: &mut Decoder<'_>, origin: u64) -> Result<Unread, Error> {

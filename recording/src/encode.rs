@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     entry::{Buffer, Entry, Record, Start},
     format::{FORMAT, VERSION, kinds},
-    look::{Look, Step, Unread, steps},
+    snapshot::{Snapshot, Step, Unread, steps},
 };
 
 type Encoded = Result<(), Error<Infallible>>;
@@ -54,7 +54,7 @@ fn encode(to: &mut Encoder<&mut Vec<u8>>, context: &mut Context, entry: &Entry<'
             }
             Ok(())
         }
-        Entry::Look(look) => self::look(to, context, look),
+        Entry::Snapshot(snapshot) => self::snapshot(to, context, snapshot),
         Entry::End { received, lost, notes } => {
             to.array(4)?.u64(kinds::END)?.u64(*received)?;
             optional(to, *lost)?;
@@ -78,7 +78,7 @@ fn start(to: &mut Encoder<&mut Vec<u8>>, start: &Start<'_>) -> Encoded {
 
 fn record(to: &mut Encoder<&mut Vec<u8>>, context: &Context, record: &Record<'_>) -> Encoded {
     let Record { buffer, cpu, time_ns, label, bytes } = record;
-    // Trailing fields that are null are left out, but not the payload, which is the second.
+    // Fields at the end that are null are omitted.
     let length = match (cpu, time_ns, label) {
         (None, None, None) => 3,
         (_, None, None) => 4,
@@ -101,40 +101,40 @@ fn record(to: &mut Encoder<&mut Vec<u8>>, context: &Context, record: &Record<'_>
     Ok(())
 }
 
-fn look(to: &mut Encoder<&mut Vec<u8>>, context: &mut Context, look: &Look) -> Encoded {
-    let before = context.before(look.buffer);
+fn snapshot(to: &mut Encoder<&mut Vec<u8>>, context: &mut Context, snapshot: &Snapshot) -> Encoded {
+    let before = context.before(snapshot.buffer);
     let difference = |now: u64, then: u64| now.wrapping_sub(then).cast_signed();
-    to.array(10)?.u64(kinds::LOOK)?.u32(look.buffer)?.i64(difference(look.time_ns, before.time_ns))?;
+    to.array(10)?.u64(kinds::SNAPSHOT)?.u32(snapshot.buffer)?.i64(difference(snapshot.time_ns, before.time_ns))?;
     for (now, then) in [
-        (look.positions.consumer, before.positions.consumer),
-        (look.positions.producer, before.positions.producer),
-        (look.positions.pending, before.positions.pending),
-        (look.positions.overwrite, before.positions.overwrite),
+        (snapshot.positions.consumer, before.positions.consumer),
+        (snapshot.positions.producer, before.positions.producer),
+        (snapshot.positions.pending, before.positions.pending),
+        (snapshot.positions.overwrite, before.positions.overwrite),
     ] {
         to.i64(difference(now, then))?;
     }
-    to.u64(look.fill_bytes)?;
-    to.u64(look.released_meanwhile)?;
-    let steps = steps(&before.records, &look.records);
-    let same_notes = look.notes == before.notes;
-    // The notes come first: null if they are those of the look before.
+    to.u64(snapshot.fill_bytes)?;
+    to.u64(snapshot.released_meanwhile)?;
+    let steps = steps(&before.records, &snapshot.records);
+    let same_notes = snapshot.notes == before.notes;
+    // The notes come first: null if they are those of the snapshot before.
     to.array(steps.len() as u64 + 1)?;
     if same_notes {
         to.null()?;
     } else {
-        to.str(&look.notes)?;
+        to.str(&snapshot.notes)?;
     }
     for step in &steps {
         match step {
             Step::Skip(count) => to.i64(-i64::try_from(*count).unwrap_or(i64::MAX))?,
             Step::Keep(count) => to.u64(*count)?,
             Step::New(record) => {
-                unread(to, look.positions.consumer, record)?;
+                unread(to, snapshot.positions.consumer, record)?;
                 continue;
             }
         };
     }
-    context.keep(look.clone());
+    context.keep(snapshot.clone());
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::look::Look;
+use crate::snapshot::Snapshot;
 
-/// The first entry of each recording: what was recorded, where and when.
+/// The first entry of each recording: its subject, place and time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Start<'a> {
     /// The command that recorded: `trace`, `run`, `peek`, or a name of another program's own.
@@ -19,7 +19,7 @@ pub struct Start<'a> {
     pub monotonic_ns: u64,
     /// The wall clock at the start, in nanoseconds since 1970 in UTC.
     pub wall_ns: i128,
-    /// What the program that recorded needs to show the records again: names and values.
+    /// Names and values that the recording program needs to show the records again.
     pub facts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// A buffer whose records or looks follow. It comes before them.
+/// A buffer whose records or snapshots follow. It comes before them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer<'a> {
     /// Its number in this recording: 0, 1, 2 and so on.
@@ -92,7 +92,7 @@ pub struct Buffer<'a> {
     pub kind: Kind,
     /// The size of its data in bytes; of each CPU's data for perf buffers. 0 if unknown.
     pub bytes: u64,
-    /// What else the program that recorded notes, as JSON; empty if nothing.
+    /// Further notes of the recording program, as JSON; may be empty.
     pub notes: Cow<'a, str>,
 }
 
@@ -115,11 +115,11 @@ pub struct Record<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Entry<'a> {
-    /// What was recorded. The first entry, and only the first.
+    /// The subject of the recording: the first entry, and only the first.
     Start(Start<'a>),
     /// Bytes that are needed to understand the records: an object, BTF.
     Blob {
-        /// What they are.
+        /// The purpose of the bytes or lines.
         name: Cow<'a, str>,
         /// The bytes.
         bytes: &'a [u8],
@@ -144,22 +144,22 @@ pub enum Entry<'a> {
     },
     /// Lines that are no records: texts that programs print, elements of maps, a summary.
     Lines {
-        /// What they are.
+        /// The purpose of the bytes or lines.
         what: Cow<'a, str>,
         /// The lines as JSON.
         json: Vec<Cow<'a, str>>,
         /// The lines for people.
         text: Vec<Cow<'a, str>>,
     },
-    /// A look at a buffer by an observer.
-    Look(Cow<'a, Look>),
+    /// A snapshot of a buffer by an observer.
+    Snapshot(Cow<'a, Snapshot>),
     /// The end. A recording without it was cut off, or is still being written.
     End {
-        /// The records that the consumer received, or the looks of an observer.
+        /// The records that the consumer received, or the snapshots of an observer.
         received: u64,
         /// The records that were lost; `None` if that is unknown.
         lost: Option<u64>,
-        /// What else the program that recorded notes, as JSON; empty if nothing.
+        /// Further notes of the recording program, as JSON; may be empty.
         notes: Cow<'a, str>,
     },
 }

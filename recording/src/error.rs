@@ -19,7 +19,7 @@ pub enum Error {
     Damaged {
         /// The number of whole entries before the damage.
         after: u64,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What never changes in a file: its name and version, and the numbers of the kinds of entries.
+//! The constants of the format: its name and version, and the numbers of the kinds of entries. They never change.
 
 /// The version of the format that this crate writes. It reads this one and all before.
 pub const VERSION: u64 = 1;
@@ -15,6 +15,6 @@ pub(crate) mod kinds {
     pub(crate) const RECORD: u64 = 4;
     pub(crate) const LABEL: u64 = 5;
     pub(crate) const LINES: u64 = 6;
-    pub(crate) const LOOK: u64 = 7;
+    pub(crate) const SNAPSHOT: u64 = 7;
     pub(crate) const END: u64 = 8;
 }

@@ -17,22 +17,22 @@
 //! | 3 | [clock](Entry::Clock) | monotonic ns less that of the clock before; difference of the wall clock to it, less that of the clock before |
 //! | 4 | [record](Entry::Record) | buffer, payload, and as far as they are known: CPU, ns since the clock, number of the label |
 //! | 5 | [label](Entry::Label) | number, texts |
-//! | 6 | [lines](Entry::Lines) | what they are, the lines as JSON, the lines for people |
-//! | 7 | [look](Entry::Look) | see below |
+//! | 6 | [lines](Entry::Lines) | their purpose, the lines as JSON, the lines for people |
+//! | 7 | [snapshot](Entry::Snapshot) | see below |
 //! | 8 | [end](Entry::End) | received, lost, notes |
 //!
 //! A reader skips kinds that it does not know, and further fields of those that it knows: a later version of cutaway
 //! may add both without a new version of the format.
 //!
-//! A look has the differences to the look before at the same buffer: `[7, buffer, ns, consumer, producer, pending,
-//! overwrite, fill, released meanwhile, records]`. The ns and the positions are differences. Before the first look,
-//! positions are 0, there are no records, and the time is that of the clock. The first of `records` are the notes, null
-//! if they have not changed. Then a positive number N keeps the next N records of the look before, a negative one drops
-//! them, and an array is a record that is new or has changed: `[position less consumer, length, state, payload or null,
-//! notes]`. Records of the look before that are left over are dropped.
+//! A snapshot is written as `[7, buffer, ns, consumer, producer, pending, overwrite, fill, released meanwhile,
+//! records]`. The ns and the positions are differences to the snapshot before of the same buffer. Before the first
+//! snapshot, positions are 0, there are no records, and the time is that of the clock. The first of `records` are the
+//! notes, null if they have not changed. Then a positive number N keeps the next N records of the snapshot before, a
+//! negative one drops them, and an array is a record that is new or has changed: `[position less consumer, length,
+//! state, payload or null, notes]`. The remaining records of the snapshot before are dropped.
 //!
-//! An entry does not reach across frames, each block of a frame has a checksum, and nothing that was written is changed.
-//! So after a crash, or while the file is being written, everything up to the last whole block is readable.
+//! An entry does not reach across frames, each block of a frame has a checksum, and nothing that was written is
+//! changed. So after a crash, or while the file is being written, everything up to the last whole block is readable.
 //!
 //! ```
 //! use cutaway_recording::{Buffer, Entry, Kind, Reader, Record, Start, Writer};
@@ -60,10 +60,10 @@ mod encode;
 mod entry;
 mod error;
 mod format;
-mod look;
 #[cfg(feature = "play")]
 pub mod play;
 mod reader;
+mod snapshot;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -73,7 +73,7 @@ pub use self::{
     entry::{Buffer, Entry, Kind, Record, Start},
     error::Error,
     format::VERSION,
-    look::{Look, Positions, Unread},
     reader::Reader,
+    snapshot::{Positions, Snapshot, Unread},
     writer::{Encoder, FrameWriter, Writer},
 };

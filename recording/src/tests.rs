@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::{Buffer, Entry, Error, Kind, Look, Positions, Reader, Record, Start, Unread, Writer};
+use crate::{Buffer, Entry, Error, Kind, Positions, Reader, Record, Snapshot, Start, Unread, Writer};
 
 /// An entry that owns what it refers to.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ enum Owned {
     Record(u32, Option<u32>, Option<u64>, Option<u32>, Vec<u8>),
     Label(u32, Vec<Option<String>>),
     Lines(Vec<String>, Vec<String>),
-    Look(Look),
+    Snapshot(Snapshot),
     End(u64, Option<u64>),
 }
 
@@ -42,13 +42,13 @@ impl Owned {
                 let lines = |lines: &'_ Vec<String>| lines.iter().map(|line| Cow::Owned(line.clone())).collect();
                 Entry::Lines { what: "prints".into(), json: lines(json), text: lines(text) }
             }
-            Self::Look(look) => Entry::Look(Cow::Borrowed(look)),
+            Self::Snapshot(snapshot) => Entry::Snapshot(Cow::Borrowed(snapshot)),
             Self::End(received, lost) => Entry::End { received: *received, lost: *lost, notes: "".into() },
         }
     }
 }
 
-fn look() -> impl Strategy<Value = Look> {
+fn snapshot() -> impl Strategy<Value = Snapshot> {
     let record = (0_u64..8, any::<u32>(), 0_u32..3, option::of(vec(any::<u8>(), 0..9)), "[a-c]{0,2}");
     let record = record.prop_map(|(position, length, state, payload, notes)| Unread {
         position: position * 8,
@@ -67,7 +67,7 @@ fn look() -> impl Strategy<Value = Look> {
             records,
         )| {
             let positions = Positions { consumer, producer, pending, overwrite };
-            Look { buffer, time_ns, positions, fill_bytes, released_meanwhile, notes, records }
+            Snapshot { buffer, time_ns, positions, fill_bytes, released_meanwhile, notes, records }
         },
     )
 }
@@ -88,7 +88,7 @@ fn owned() -> impl Strategy<Value = Owned> {
             .prop_map(|(buffer, cpu, time, label, bytes)| Owned::Record(buffer, cpu, time, label, bytes)),
         (any::<u32>(), vec(option::of(text()), 0..4)).prop_map(|(index, texts)| Owned::Label(index, texts)),
         (vec(text(), 0..4), vec(text(), 0..4)).prop_map(|(json, text)| Owned::Lines(json, text)),
-        look().prop_map(Owned::Look),
+        snapshot().prop_map(Owned::Snapshot),
         (any::<u64>(), option::of(any::<u64>())).prop_map(|(received, lost)| Owned::End(received, lost)),
     ]
 }
@@ -197,14 +197,14 @@ fn unknown_entries_are_skipped_and_later_versions_refused() {
 #[test]
 fn unchanged_look_takes_few_bytes() {
     let records: Vec<_> = (0..1000).map(|at| Unread { position: at * 64, length: 56, ..Unread::default() }).collect();
-    let mut look = Look { fill_bytes: 64_000, records, ..Look::default() };
+    let mut snapshot = Snapshot { fill_bytes: 64_000, records, ..Snapshot::default() };
     let mut encoder = crate::Encoder::new(&Start::default());
-    encoder.add(&Entry::Look(Cow::Borrowed(&look)));
+    encoder.add(&Entry::Snapshot(Cow::Borrowed(&snapshot)));
     encoder.take();
     for _ in 0..100 {
-        look.time_ns += 1000;
-        encoder.add(&Entry::Look(Cow::Borrowed(&look)));
+        snapshot.time_ns += 1000;
+        encoder.add(&Entry::Snapshot(Cow::Borrowed(&snapshot)));
     }
     let bytes = encoder.take().len();
-    assert!(bytes < 100 * 32, "{bytes} bytes for 100 looks");
+    assert!(bytes < 100 * 32, "{bytes} bytes for 100 snapshots");
 }

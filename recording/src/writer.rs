@@ -73,7 +73,7 @@ impl<W: Write> FrameWriter<W> {
     /// Writes the entries as one LZ4 frame, by one call of `write_all`.
     ///
     /// # Errors
-    /// If writing fails. What was written of the frame is then ignored by readers.
+    /// If writing fails. Readers then ignore the part of the frame that was written.
     pub fn write(&mut self, entries: &[u8]) -> io::Result<()> {
         let info = FrameInfo::new()
             .block_mode(BlockMode::Linked)

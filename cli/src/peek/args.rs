@@ -90,14 +90,13 @@ pub(crate) struct Arguments {
     /// Record snapshots in FILE, repeatedly
     ///
     /// Records the positions, the headers, and the payloads of the first
-    /// --records records, until Ctrl-C or --count. Snapshots that do not
-    /// differ from the one before are left out. `cutaway replay FILE` shows
-    /// them again. FILE must not exist, or be a pipe; only its owner can read
-    /// it. To record no payload: --records 0.
+    /// --records records, until Ctrl-C or --count. A snapshot that equals the
+    /// one before is not recorded. `cutaway replay FILE` shows them again.
+    /// FILE must not exist, or be a pipe; only its owner can read it. To
+    /// record no payload: --records 0.
     ///
-    /// What happens between two snapshots is not seen: a record that is
-    /// committed and released meanwhile shows in the positions only. No
-    /// observer sees wake-ups.
+    /// A record that is committed and released between two snapshots shows in
+    /// the positions only. No observer sees wake-ups.
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "FILE", requires = "ring", conflicts_with_all = ["from", "draw", "format", "fail_above"], group = "repeated")]
     pub(super) record: Option<PathBuf>,

@@ -1,8 +1,8 @@
-//! A snapshot of a buffer of either kind, and the same as a look of a recording.
+//! A snapshot of a buffer of either kind, and the same as a snapshot of a recording.
 
 use std::borrow::Cow;
 
-use cutaway_recording::{Buffer, Kind, Look, Positions, Unread};
+use cutaway_recording::{Buffer, Kind, Positions, Snapshot, Unread};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,9 +24,9 @@ struct RingNotes {
     id: u32,
 }
 
-/// What a recording notes of a look at a ring.
+/// What a recording notes of a snapshot at a ring.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct RingLookNotes {
+struct RingSnapshotNotes {
     #[serde(flatten)]
     lost: Lost,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,9 +46,9 @@ struct PerfNotes {
     backward: bool,
 }
 
-/// What a recording notes of a look at a perf buffer.
+/// What a recording notes of a snapshot at a perf buffer.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct PerfLookNotes {
+struct PerfSnapshotNotes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ struct PerfLookNotes {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct PerfRecordNotes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    record_time_ns: Option<u64>,
+    time_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(flatten)]
@@ -98,22 +98,22 @@ impl Kept {
         }
     }
 
-    /// Returns the snapshot as a look at the buffer with this number.
-    pub(crate) fn look(&self, buffer: u32) -> Look {
+    /// Returns the snapshot as a snapshot at the buffer with this number.
+    pub(crate) fn snapshot(&self, buffer: u32) -> Snapshot {
         match self {
-            Self::Ring(ring) => ring_look(ring, buffer),
-            Self::Perf(perf) => perf_look(perf, buffer),
+            Self::Ring(ring) => ring_snapshot(ring, buffer),
+            Self::Perf(perf) => perf_snapshot(perf, buffer),
         }
     }
 
-    /// Makes the snapshot of a look. The error says what is wrong with it.
-    pub(crate) fn of(buffer: &Buffer<'_>, look: Cow<'_, Look>) -> Result<Self, String> {
-        let look = look.into_owned();
+    /// Makes the snapshot of a snapshot. The error says what is wrong with it.
+    pub(crate) fn of(buffer: &Buffer<'_>, snapshot: Cow<'_, Snapshot>) -> Result<Self, String> {
+        let snapshot = snapshot.into_owned();
         let kept = match buffer.kind {
-            Kind::Perf => of_perf(buffer, look).map(Self::Perf),
-            Kind::OverwriteRing => of_ring(buffer, Mode::Overwrite, look).map(Self::Ring),
-            Kind::UserRing => of_ring(buffer, Mode::User, look).map(Self::Ring),
-            _ => of_ring(buffer, Mode::Ring, look).map(Self::Ring),
+            Kind::Perf => of_perf(buffer, snapshot).map(Self::Perf),
+            Kind::OverwriteRing => of_ring(buffer, Mode::Overwrite, snapshot).map(Self::Ring),
+            Kind::UserRing => of_ring(buffer, Mode::User, snapshot).map(Self::Ring),
+            _ => of_ring(buffer, Mode::Ring, snapshot).map(Self::Ring),
         }?;
         kept.check().map(|()| kept)
     }
@@ -139,7 +139,7 @@ fn parse<'d, T: Deserialize<'d>>(notes: &'d str) -> Result<T, String> {
     serde_json::from_str(notes).map_err(|error| format!("its notes are not understood: {error}"))
 }
 
-fn ring_look(ring: &RingSnapshot, buffer: u32) -> Look {
+fn ring_snapshot(ring: &RingSnapshot, buffer: u32) -> Snapshot {
     let counts = (ring.not_listed > 0).then_some([ring.committed, ring.busy, ring.discarded]);
     let unread = |record: &UnreadRecord| Unread {
         position: record.position,
@@ -152,7 +152,7 @@ fn ring_look(ring: &RingSnapshot, buffer: u32) -> Look {
         payload: record.payload.clone(),
         notes: if record.decoded == Decoded::default() { String::new() } else { notes(&record.decoded) },
     };
-    Look {
+    Snapshot {
         buffer,
         time_ns: ring.time_ns,
         positions: Positions {
@@ -163,15 +163,15 @@ fn ring_look(ring: &RingSnapshot, buffer: u32) -> Look {
         },
         fill_bytes: ring.fill_bytes,
         released_meanwhile: ring.released_meanwhile,
-        notes: notes(&RingLookNotes { lost: ring.lost.clone(), corrupt: ring.corrupt.clone(), counts }),
+        notes: notes(&RingSnapshotNotes { lost: ring.lost.clone(), corrupt: ring.corrupt.clone(), counts }),
         records: ring.records.iter().map(unread).collect(),
     }
 }
 
-fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<RingSnapshot, String> {
+fn of_ring(buffer: &Buffer<'_>, mode: Mode, snapshot: Snapshot) -> Result<RingSnapshot, String> {
     let of_buffer: RingNotes = parse(&buffer.notes)?;
-    let of_look: RingLookNotes = parse(&look.notes)?;
-    let records = look.records.into_iter().map(|unread| {
+    let of_snapshot: RingSnapshotNotes = parse(&snapshot.notes)?;
+    let records = snapshot.records.into_iter().map(|unread| {
         Ok(UnreadRecord {
             position: unread.position,
             offset: unread.position & buffer.bytes.wrapping_sub(1),
@@ -189,86 +189,86 @@ fn of_ring(buffer: &Buffer<'_>, mode: Mode, look: Look) -> Result<RingSnapshot, 
     let records = records.collect::<Result<Vec<_>, String>>()?;
     let count = |state| records.iter().filter(|record: &&UnreadRecord| record.state == state).count() as u64;
     let listed = || [count(State::Committed), count(State::Busy), count(State::Discarded)];
-    let [committed, busy, discarded] = of_look.counts.unwrap_or_else(listed);
+    let [committed, busy, discarded] = of_snapshot.counts.unwrap_or_else(listed);
     let all = committed.saturating_add(busy).saturating_add(discarded);
     let not_listed = all.saturating_sub(records.len() as u64);
     Ok(RingSnapshot {
-        time_ns: look.time_ns,
+        time_ns: snapshot.time_ns,
         id: of_buffer.id,
         name: buffer.name.to_string(),
         mode,
         bytes: buffer.bytes,
-        consumer_pos: look.positions.consumer,
-        producer_pos: look.positions.producer,
-        pending_pos: look.positions.pending,
-        overwrite_pos: look.positions.overwrite,
-        fill_bytes: look.fill_bytes,
+        consumer_pos: snapshot.positions.consumer,
+        producer_pos: snapshot.positions.producer,
+        pending_pos: snapshot.positions.pending,
+        overwrite_pos: snapshot.positions.overwrite,
+        fill_bytes: snapshot.fill_bytes,
         committed,
         busy,
         discarded,
-        lost: of_look.lost,
-        released_meanwhile: look.released_meanwhile,
-        corrupt: of_look.corrupt,
+        lost: of_snapshot.lost,
+        released_meanwhile: snapshot.released_meanwhile,
+        corrupt: of_snapshot.corrupt,
         not_listed,
         records,
     })
 }
 
-fn perf_look(perf: &PerfSnapshot, buffer: u32) -> Look {
+fn perf_snapshot(perf: &PerfSnapshot, buffer: u32) -> Snapshot {
     let unread = |record: &PerfRecord| {
-        let PerfRecord { record_time_ns, lost, .. } = *record;
+        let PerfRecord { time_ns, lost, .. } = *record;
         let decoded = record.decoded.clone();
         Unread {
             position: record.position,
             length: u32::try_from(record.bytes.saturating_sub(PERF_HEADER)).unwrap_or(u32::MAX),
             state: record.number(),
             payload: record.payload.clone(),
-            notes: notes(&PerfRecordNotes { record_time_ns, lost, decoded }),
+            notes: notes(&PerfRecordNotes { time_ns, lost, decoded }),
         }
     };
-    Look {
+    Snapshot {
         buffer,
         time_ns: perf.time_ns,
         positions: Positions { consumer: perf.data_tail, producer: perf.data_head, pending: 0, overwrite: 0 },
         fill_bytes: perf.fill_bytes,
         released_meanwhile: perf.released_meanwhile,
-        notes: notes(&PerfLookNotes { lost: perf.lost, corrupt: perf.corrupt.clone() }),
+        notes: notes(&PerfSnapshotNotes { lost: perf.lost, corrupt: perf.corrupt.clone() }),
         records: perf.records.iter().map(unread).collect(),
     }
 }
 
-fn of_perf(buffer: &Buffer<'_>, look: Look) -> Result<PerfSnapshot, String> {
+fn of_perf(buffer: &Buffer<'_>, snapshot: Snapshot) -> Result<PerfSnapshot, String> {
     let PerfNotes { pid, comm, fd, shared_by_fds, backward } = parse(&buffer.notes)?;
-    let PerfLookNotes { lost, corrupt } = parse(&look.notes)?;
-    let records = look.records.into_iter().map(|unread| {
+    let PerfSnapshotNotes { lost, corrupt } = parse(&snapshot.notes)?;
+    let records = snapshot.records.into_iter().map(|unread| {
         let offset = unread.position & buffer.bytes.wrapping_sub(1);
         let bytes = u64::from(unread.length) + PERF_HEADER;
-        let PerfRecordNotes { record_time_ns, lost, decoded } = parse(&unread.notes)?;
+        let PerfRecordNotes { time_ns, lost, decoded } = parse(&unread.notes)?;
         Ok(PerfRecord {
             position: unread.position,
             offset,
             bytes,
             kind: PerfRecord::word(unread.state),
             wraps: offset.saturating_add(bytes) > buffer.bytes,
-            record_time_ns,
+            time_ns,
             lost,
             payload: unread.payload,
             decoded,
         })
     });
     Ok(PerfSnapshot {
-        time_ns: look.time_ns,
+        time_ns: snapshot.time_ns,
         pid,
         comm,
         fd,
         shared_by_fds,
         bytes: buffer.bytes,
-        data_head: look.positions.producer,
-        data_tail: look.positions.consumer,
-        fill_bytes: look.fill_bytes,
+        data_head: snapshot.positions.producer,
+        data_tail: snapshot.positions.consumer,
+        fill_bytes: snapshot.fill_bytes,
         backward,
         lost,
-        released_meanwhile: look.released_meanwhile,
+        released_meanwhile: snapshot.released_meanwhile,
         corrupt,
         records: records.collect::<Result<_, String>>()?,
     })
@@ -296,7 +296,7 @@ mod tests {
             Kept::Perf(perf::sample(4096 * 5 + 3000, &[2048, 32])),
         ];
         for kept in kept {
-            let again = Kept::of(&kept.buffer(3), Cow::Owned(kept.look(3))).unwrap();
+            let again = Kept::of(&kept.buffer(3), Cow::Owned(kept.snapshot(3))).unwrap();
             assert_eq!(again, kept);
         }
     }
@@ -304,11 +304,11 @@ mod tests {
     #[test]
     fn contradictory_look_is_refused() {
         let kept = Kept::Ring(ring::sample(0, &[(40, State::Committed)]));
-        let mut look = kept.look(0);
-        look.fill_bytes = 8;
-        assert!(Kept::of(&kept.buffer(0), Cow::Owned(look)).unwrap_err().contains("contradict"));
-        let mut look = kept.look(0);
-        look.records[0].state = 7;
-        assert!(Kept::of(&kept.buffer(0), Cow::Owned(look)).unwrap_err().contains("state 7"));
+        let mut snapshot = kept.snapshot(0);
+        snapshot.fill_bytes = 8;
+        assert!(Kept::of(&kept.buffer(0), Cow::Owned(snapshot)).unwrap_err().contains("contradict"));
+        let mut snapshot = kept.snapshot(0);
+        snapshot.records[0].state = 7;
+        assert!(Kept::of(&kept.buffer(0), Cow::Owned(snapshot)).unwrap_err().contains("state 7"));
     }
 }

@@ -1,6 +1,6 @@
-//! `--record`: looks at buffers, recorded; and their replay.
+//! `--record`: snapshots of buffers, recorded; and their replay.
 //!
-//! Only looks that differ from the one before are recorded: of a buffer that does not change, each look would be the
+//! Only snapshots that differ from the one before are recorded: of a buffer that does not change, each snapshot would be the
 //! same but for its time.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_recording::{Entry, Look};
+use cutaway_recording::{Entry, Snapshot};
 
 use super::{args::Arguments, kept::Kept, view::Live, watch};
 use crate::{
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Pictures that --step can return to.
 const BACK: usize = 10_000;
 
-/// Records looks until there were `--count` of them, or a signal comes.
+/// Records snapshots until there were `--count` of them, or a signal comes.
 pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
     let new = NewRecording::create(path)?;
@@ -42,38 +42,39 @@ pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -
         recorder.add(&Entry::Buffer(kept.buffer(index as u32)))?;
     }
     let interval = arguments.record_interval();
-    diagnostics::say(&format!("Recording looks every {interval:?}; Ctrl-C to end"));
-    let (mut looks, mut recorded) = (0_u64, 0_u64);
-    let mut before: Vec<Option<Look>> = vec![None; first.len()];
+    diagnostics::say(&format!("Recording snapshots every {interval:?}; Ctrl-C to end"));
+    let (mut snapshots, mut recorded) = (0_u64, 0_u64);
+    let mut before: Vec<Option<Snapshot>> = vec![None; first.len()];
     let mut next = Instant::now();
     loop {
         for ((index, kept), before) in live.kept().iter().enumerate().zip(&mut before) {
-            let look = kept.look(index as u32);
-            let same =
-                before.as_ref().is_some_and(|before| Look { time_ns: before.time_ns, ..look.clone() } == *before);
+            let snapshot = kept.snapshot(index as u32);
+            let same = before
+                .as_ref()
+                .is_some_and(|before| Snapshot { time_ns: before.time_ns, ..snapshot.clone() } == *before);
             if !same {
-                recorder.add(&Entry::Look(Cow::Borrowed(&look)))?;
+                recorder.add(&Entry::Snapshot(Cow::Borrowed(&snapshot)))?;
                 recorded += 1;
-                *before = Some(look);
+                *before = Some(snapshot);
             }
         }
         recorder.pass_on()?;
-        looks += 1;
-        // A look that took too long does not shift those that follow, and none is made up for.
+        snapshots += 1;
+        // A snapshot that took too long does not shift those that follow, and none is made up for.
         next = (next + interval).max(Instant::now());
         // ATOMICS: the flag publishes nothing else.
         while Instant::now() < next && !stopped.load(Ordering::Relaxed) {
             thread::sleep(PATIENCE.min(next.saturating_duration_since(Instant::now())));
         }
         // ATOMICS: see above.
-        if stopped.load(Ordering::Relaxed) || arguments.count.is_some_and(|most| looks >= most) {
+        if stopped.load(Ordering::Relaxed) || arguments.count.is_some_and(|most| snapshots >= most) {
             return recorder.finish(recorded, None);
         }
         live.take_snapshot(arguments.records(), Instant::now());
     }
 }
 
-/// Shows the looks of a recording.
+/// Shows the snapshots of a recording.
 pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> Result<(), CliError> {
     let definitions = recording.definitions()?;
     let most = arguments.records.unwrap_or(usize::MAX);
@@ -85,11 +86,11 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
     let limit = arguments.count.unwrap_or(u64::MAX);
     let (mut shown, mut wrong) = (0, None);
     let outcome = recording.each(arguments.speed, |entry| {
-        let Entry::Look(look) = entry else { return Ok(true) };
-        let Some(buffer) = definitions.buffers.iter().find(|buffer| buffer.index == look.buffer) else {
+        let Entry::Snapshot(snapshot) = entry else { return Ok(true) };
+        let Some(buffer) = definitions.buffers.iter().find(|buffer| buffer.index == snapshot.buffer) else {
             return Ok(true);
         };
-        match Kept::of(buffer, look) {
+        match Kept::of(buffer, snapshot) {
             Ok(mut kept) => {
                 shown += 1;
                 kept.keep_payloads(most);
@@ -104,20 +105,20 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
     screen.finish()?;
     outcome?;
     if let Some(why) = wrong {
-        return Err(recording.failure(&format!("look {} is wrong: {why}", shown + 1)));
+        return Err(recording.failure(&format!("snapshot {} is wrong: {why}", shown + 1)));
     }
     recording.say_end(shown);
     Ok(())
 }
 
-/// Where looks are shown.
+/// Where snapshots are shown.
 enum Screen {
     Text(Format, usize),
     Pictures(Pictures),
 }
 
 impl Screen {
-    /// Shows a look. Returns false if no more are wanted.
+    /// Shows a snapshot. Returns false if no more are wanted.
     fn show(&mut self, kept: Kept) -> Result<bool, CliError> {
         match self {
             Self::Text(format, most) => terminal::print(&kept.show(*format, *most)?).map(|()| true),
@@ -133,11 +134,11 @@ impl Screen {
     }
 }
 
-/// Looks as pictures, with steps if they are wanted.
+/// Snapshots as pictures, with steps if they are wanted.
 struct Pictures {
     canvas: Canvas,
     steps: Option<Steps>,
-    /// The last looks, the newest last, for steps back.
+    /// The last snapshots, the newest last, for steps back.
     seen: VecDeque<Kept>,
 }
 
@@ -146,7 +147,7 @@ impl Pictures {
         Ok(Self { canvas, steps: step.then(Steps::new).transpose()?, seen: VecDeque::new() })
     }
 
-    /// Draws a look, and those before it as often as they are asked for.
+    /// Draws a snapshot, and those before it as often as they are asked for.
     fn show(&mut self, kept: Kept) -> Result<bool, CliError> {
         let Some(steps) = &mut self.steps else { return self.canvas.draw(kept.picture()) };
         if self.seen.len() >= BACK {

@@ -20,8 +20,8 @@ Examples:
   cutaway replay calls.rec --summary           latencies, hosts, commands
   cutaway run program.o --record run.rec --duration 5s
   cutaway replay run.rec --filter 'ret < 0' --speed 1
-  cutaway peek --name events --record looks.rec
-  cutaway replay looks.rec --draw=ring.svg     the ring, look by look";
+  cutaway peek --name events --record snapshots.rec
+  cutaway replay snapshots.rec --draw=ring.svg     the ring, snapshot by snapshot";
 
 /// The arguments of `cutaway replay`.
 #[derive(Debug, Args)]
@@ -51,80 +51,83 @@ pub(crate) struct ReplayArguments {
     #[arg(long, value_name = "N", value_parser = speed)]
     pub(crate) speed: Option<f64>,
 
-    /// Exit after N records, or looks of peek
+    /// Exit after N records or snapshots
     #[arg(long, short = 'n', value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
 
-    /// Of run: print only records for which EXPRESSION is true
+    /// Print only records that EXPRESSION selects
     ///
     /// As in `cutaway run --filter`.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "EXPRESSION", value_parser = Filter::parse)]
+    #[arg(help_heading = "Recordings of run", long, value_name = "EXPRESSION", value_parser = Filter::parse)]
     pub(crate) filter: Option<Filter>,
 
-    /// Of run: decode all records, or those of MAP, as TYPE
+    /// Decode records, or those of MAP, as TYPE
     ///
     /// Default: as they were decoded when they were recorded.
     #[arg(verbatim_doc_comment)]
-    #[arg(long = "type", value_name = "[MAP=]TYPE")]
+    #[arg(help_heading = "Recordings of run", long = "type", value_name = "[MAP=]TYPE")]
     pub(crate) types: Vec<String>,
 
-    /// Of run: print the wall-clock time of each record
-    #[arg(long)]
+    /// Print the wall-clock time of each record
+    #[arg(help_heading = "Recordings of run", long)]
     pub(crate) timestamps: bool,
 
-    /// Of trace: print only calls of these processes
-    #[arg(long, short, value_name = "PID", value_delimiter = ',', value_parser = pid)]
+    /// Print only calls of these processes
+    #[arg(help_heading = "Recordings of trace", long, short, value_name = "PID", value_delimiter = ',', value_parser = pid)]
     pub(crate) pid: Vec<u32>,
 
-    /// Of trace: print only calls of threads with this name
-    #[arg(long, short, value_name = "NAME")]
+    /// Print only calls of these threads
+    #[arg(help_heading = "Recordings of trace", long, short, value_name = "NAME")]
     pub(crate) comm: Vec<String>,
 
-    /// Of trace: print only calls of these users: names or ids
-    #[arg(long, short, value_name = "USER", value_delimiter = ',', value_parser = user_id)]
+    /// Print only calls of these users
+    #[arg(help_heading = "Recordings of trace", long, short, value_name = "USER", value_delimiter = ',', value_parser = user_id)]
     pub(crate) uid: Vec<u32>,
 
-    /// Of trace: print only calls for hosts that match PATTERN
-    #[arg(long, value_name = "PATTERN", value_parser = host)]
+    /// Print only calls for matching hosts
+    #[arg(help_heading = "Recordings of trace", long, value_name = "PATTERN", value_parser = host)]
     pub(crate) host: Option<HostGlob>,
 
-    /// Of trace: print only calls that fail
-    #[arg(long, short)]
+    /// Print only calls that fail
+    #[arg(help_heading = "Recordings of trace", long, short)]
     pub(crate) errors: bool,
 
-    /// Of trace: print only calls that take at least this long
-    #[arg(long, short = 'l', value_name = "DURATION", value_parser = duration)]
+    /// Print only calls that take this long
+    ///
+    /// At least: 5ms, 1s. Without a unit, in seconds.
+    #[arg(verbatim_doc_comment)]
+    #[arg(help_heading = "Recordings of trace", long, short = 'l', value_name = "DURATION", value_parser = duration)]
     pub(crate) min_latency: Option<Duration>,
 
-    /// Of trace: print a summary at the end: only or also
+    /// Print a summary at the end: only or also
     #[arg(hide_possible_values = true)]
-    #[arg(long, short, value_enum, value_name = "WITH")]
+    #[arg(help_heading = "Recordings of trace", long, short, value_enum, value_name = "WITH")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "only")]
     pub(crate) summary: Option<SummaryArg>,
 
-    /// Of trace: print all columns of the table, and whole values
-    #[arg(long, short)]
+    /// Print all columns, and whole values
+    #[arg(help_heading = "Recordings of trace", long, short)]
     pub(crate) wide: bool,
 
-    /// Of trace: show the container and library of each call
-    #[arg(long)]
+    /// Show the container and library of each call
+    #[arg(help_heading = "Recordings of trace", long)]
     pub(crate) containers: bool,
 
-    /// Of peek: draw the buffer, or to FILE as SVG
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    /// Draw the buffer, or to FILE as SVG
+    #[arg(help_heading = "Recordings of peek", long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) draw: Option<String>,
 
-    /// Of peek: draw one picture at a time; press Enter to advance
+    /// Draw one picture at a time, on Enter
     ///
     /// To return to the picture before, type b and press Enter. To quit,
     /// type q and press Enter.
     #[arg(verbatim_doc_comment)]
-    #[arg(long, requires = "draw", conflicts_with = "speed")]
+    #[arg(help_heading = "Recordings of peek", long, requires = "draw", conflicts_with = "speed")]
     pub(crate) step: bool,
 
-    /// Of peek: show N records of each look with their payload
-    #[arg(long, value_name = "N", conflicts_with = "draw")]
+    /// Show the payloads of N records
+    #[arg(help_heading = "Recordings of peek", long, value_name = "N", conflicts_with = "draw")]
     pub(crate) records: Option<usize>,
 }
 

@@ -31,7 +31,7 @@ struct End {
     lost: Option<u64>,
 }
 
-/// What comes before the first record.
+/// The entries before the first record.
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     blobs: Vec<(String, Vec<u8>)>,
@@ -74,7 +74,7 @@ impl Recording {
         self.start.fact(name)
     }
 
-    /// Reads what comes before the first record.
+    /// Reads the entries before the first record.
     pub(crate) fn definitions(&mut self) -> Result<Definitions, CliError> {
         let count = self.fact(BUFFERS).and_then(|count| count.parse().ok()).unwrap_or(0);
         let mut definitions = Definitions::default();
@@ -113,7 +113,7 @@ impl Recording {
             match &entry {
                 Entry::End { received, lost, .. } => self.end = Some(End { received: *received, lost: *lost }),
                 Entry::Clock { monotonic_ns, .. } => wait(begun, monotonic_ns.saturating_sub(first), speed),
-                Entry::Look(look) => wait(begun, look.time_ns.saturating_sub(first), speed),
+                Entry::Snapshot(snapshot) => wait(begun, snapshot.time_ns.saturating_sub(first), speed),
                 _ => {}
             }
             if !show(entry)? {
@@ -122,11 +122,11 @@ impl Recording {
         }
     }
 
-    /// Says how many records or looks were shown, and what is known of the others.
+    /// Says how many records or snapshots were shown, and what is known of the others.
     pub(crate) fn say_end(&self, shown: u64) {
         let is_of_an_observer = self.command() == "peek";
         let what = match self.end {
-            Some(End { received, .. }) if is_of_an_observer => format!(" of {received} looks"),
+            Some(End { received, .. }) if is_of_an_observer => format!(" of {received} snapshots"),
             Some(End { received, lost: Some(lost) }) => format!(" of {received}; {lost} were lost while recording"),
             Some(End { received, lost: None }) => {
                 format!(" of {received}; it is unknown how many were lost while recording")

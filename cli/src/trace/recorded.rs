@@ -1,7 +1,7 @@
 //! A recording of a trace: its begin, its records, and its replay.
 //!
-//! A recording has each event as the program sent it, with the library and cgroup of the call. So a replay formats events
-//! as the trace does, by other options if they are given.
+//! A recording has each event as the program sent it, with the library and cgroup of the call. So a replay formats
+//! events as the trace does, by other options if they are given.
 
 use std::{collections::HashMap, io};
 

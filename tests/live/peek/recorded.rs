@@ -25,12 +25,12 @@ fn replay(path: &str, words: &[&str]) -> Ended {
     ended
 }
 
-fn looks(path: &str) -> Vec<Value> {
+fn snapshots(path: &str) -> Vec<Value> {
     let text = replay(path, &["--format", "json"]).stdout;
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Starts to record, and waits until the first look was taken.
+/// Starts to record, and waits until the first snapshot was taken.
 fn recording(words: &[&str], path: &str) -> Running {
     let mut command = binary::command(["peek", "--record", path, "--interval", "1ms"]);
     let running = Running::start(command.args(words));
@@ -40,7 +40,7 @@ fn recording(words: &[&str], path: &str) -> Running {
 
 fn looks_at_a_ring_are_replayed() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
     owner.produce(3);
     let id = owner.id.to_string();
@@ -58,13 +58,13 @@ fn looks_at_a_ring_are_replayed() {
     let ended = recording.end();
     assert!(ended.status.success() && ended.stderr.contains("recorded "), "{ended:?}");
 
-    let looks = looks(&path);
+    let snapshots = snapshots(&path);
     let mut live: Value = serde_json::from_str(live.stdout.trim()).unwrap();
-    live["time_ns"] = looks[0]["time_ns"].clone();
-    assert_eq!(looks[0], live);
-    // A look that does not differ from the one before is left out: at most two for each change.
-    assert!((7..=12).contains(&looks.len()), "{}", looks.len());
-    let fills: Vec<u64> = looks.iter().map(|look| look["fill_bytes"].as_u64().unwrap()).collect();
+    live["time_ns"] = snapshots[0]["time_ns"].clone();
+    assert_eq!(snapshots[0], live);
+    // A snapshot that equals the one before is not recorded: there are at most two for each change.
+    assert!((7..=12).contains(&snapshots.len()), "{}", snapshots.len());
+    let fills: Vec<u64> = snapshots.iter().map(|snapshot| snapshot["fill_bytes"].as_u64().unwrap()).collect();
     assert_eq!((fills[0], *fills.iter().max().unwrap(), *fills.last().unwrap()), (3 * SPACE, 13 * SPACE, 0));
     let table = replay(&path, &["--count", "1"]).stdout;
     assert!(table.contains("3 records: 3 committed") && table.contains("POSITION"), "{table}");
@@ -76,7 +76,7 @@ fn looks_at_a_ring_are_replayed() {
 
 fn looks_at_perf_buffers_are_replayed() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Perf, "recorded", 4096);
     owner.produce(3);
     let pid = owner.pid().to_string();
@@ -84,7 +84,7 @@ fn looks_at_perf_buffers_are_replayed() {
     let recording = recording(&["--pid", &pid, "--count", "3"], &path);
     let ended = recording.end();
     assert!(ended.status.success(), "{ended:?}");
-    let recorded = looks(&path);
+    let recorded = snapshots(&path);
     let live: Vec<Value> = live.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(recorded.len(), live.len());
     for (mut live, recorded) in live.into_iter().zip(recorded) {
@@ -95,7 +95,7 @@ fn looks_at_perf_buffers_are_replayed() {
 
 fn recording_under_load_agrees_with_the_owner() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("looks.rec").to_str().unwrap().to_owned();
+    let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Ring, "recorded", 1 << 16);
     let recording = recording(&["--id", &owner.id.to_string(), "--records", "2"], &path);
     owner.begin_load(1);
@@ -103,8 +103,8 @@ fn recording_under_load_agrees_with_the_owner() {
     recording.send(rustix::process::Signal::INT);
     assert!(recording.end().status.success());
     assert_eq!(read.gaps, 0);
-    let looks = looks(&path);
-    let positions = |key: &str| looks.iter().map(|look| look[key].as_u64().unwrap()).collect::<Vec<_>>();
+    let snapshots = snapshots(&path);
+    let positions = |key: &str| snapshots.iter().map(|snapshot| snapshot[key].as_u64().unwrap()).collect::<Vec<_>>();
     let (producer, consumer) = (positions("producer_pos"), positions("consumer_pos"));
     assert!(producer.is_sorted() && consumer.is_sorted());
     for (producer, consumer) in producer.iter().zip(&consumer) {

@@ -10,8 +10,8 @@
 //!                                          (default: tests/corpus)
 //! peers memory [--quick] [--csv FILE] [--in DIRECTORY]    memory of opening and loading the same objects, each in
 //!                                          a process of its own
-//! peers gethostlatency [--quick] [--csv FILE] --cutaway FILE    a traced getaddrinfo call, by `cutaway trace` (the command
-//!                                          FILE) and by a tool like bcc's gethostlatency
+//! peers gethostlatency [--quick] [--csv FILE] --cutaway FILE    a traced getaddrinfo call, by `cutaway trace` (the
+//!                                          command FILE) and by a tool like bcc's gethostlatency
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```

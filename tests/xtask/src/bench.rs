@@ -20,8 +20,9 @@ pub(crate) enum Bench {
     /// Prints tables and writes dated CSVs to tests/peers/results.
     #[command(verbatim_doc_comment)]
     Peers {
-        /// Measure only this: ring, perf, load, verify, corpus, memory,
-        /// gethostlatency
+        /// Measure only this subject
+        ///
+        /// ring, perf, load, verify, corpus, memory, gethostlatency
         #[arg(value_enum, hide_possible_values = true)]
         buffer: Option<Buffer>,
         /// Run fewer and shorter rounds, and write no CSV

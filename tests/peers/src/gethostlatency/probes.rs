@@ -1,13 +1,13 @@
 //! The probes of a host latency tool of bcc's kind, as an object that any loader takes. An entry probe keeps time,
-//! process, command and host of a call in a hash map, keyed by the thread. A return probe adds the latency and sends the
-//! value through a perf buffer.
+//! process, command and host of a call in a hash map, keyed by the thread. A return probe adds the latency and sends
+//! the value through a perf buffer.
 
 use cutaway_programs::prelude::*;
 
 /// The bytes of a host that the entry probe reads, as bcc's tool does.
 pub const HOST: usize = 80;
 
-/// What the entry probe keeps and the return probe sends.
+/// The value that the entry probe keeps and the return probe sends.
 #[repr(C)]
 pub struct Call {
     /// On entry the time in nanoseconds, afterwards the latency.

@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 /// How much more of the records may be lost with `--record`: noise.
 const NOISE: f64 = 0.01;
 
-/// What a round has shown.
+/// The numbers of a round.
 struct Round {
     sent: u64,
     lost: u64,

@@ -1,10 +1,10 @@
-//! An observer's looks at a buffer.
+//! An observer's snapshots of a buffer.
 
 use std::borrow::Cow;
 
-/// What an observer saw of a buffer at one moment.
+/// The state of a buffer at one moment, as an observer saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Look {
+pub struct Snapshot {
     /// The number of the buffer.
     pub buffer: u32,
     /// `CLOCK_MONOTONIC` in nanoseconds.
@@ -15,7 +15,7 @@ pub struct Look {
     pub fill_bytes: u64,
     /// Bytes that were released while the observer looked.
     pub released_meanwhile: u64,
-    /// What else the observer notes, as JSON; empty if nothing.
+    /// Further notes of the observer, as JSON; may be empty.
     pub notes: String,
     /// The unread records, oldest first.
     pub records: Vec<Unread>,
@@ -46,7 +46,7 @@ pub struct Unread {
     pub state: u32,
     /// The payload, if it was copied.
     pub payload: Option<Vec<u8>>,
-    /// What else the observer notes, as JSON; empty if nothing.
+    /// Further notes of the observer, as JSON; may be empty.
     pub notes: String,
 }
 
@@ -59,25 +59,25 @@ impl Unread {
     pub const BUSY: u32 = 2;
 }
 
-/// The difference between the records of a look and those of the look before.
+/// The difference between the records of a snapshot and those of the snapshot before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    /// So many records of the look before are gone.
+    /// So many records of the snapshot before are gone.
     Skip(u64),
-    /// So many records of the look before are unchanged.
+    /// So many records of the snapshot before are unchanged.
     Keep(u64),
     /// A record that is new or has changed.
     New(Cow<'a, Unread>),
 }
 
-/// Returns the steps that lead from the records of one look to those of the next. Both are in the order of their
+/// Returns the steps that lead from the records of one snapshot to those of the next. Both are in the order of their
 /// positions.
 pub(crate) fn steps<'a>(before: &[Unread], now: &'a [Unread]) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'a>> = Vec::new();
     let mut old = before.iter().peekable();
     for record in now {
         let mut gone = 0;
-        // Of a record that has changed, the old form is gone.
+        // The old form of a record that has changed is gone.
         while old
             .next_if(|old| old.position < record.position || (old.position == record.position && *old != record))
             .is_some()
