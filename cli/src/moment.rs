@@ -21,8 +21,8 @@ impl Moment {
         Self { monotonic_ns: monotonic_ns(), wall_ns: since_1970(wall) }
     }
 
-    /// Converts a time of `CLOCK_MONOTONIC` to the wall clock, as both stand at this moment. Returns `None` for a time
-    /// that is out of the range of a date.
+    /// Converts a time of `CLOCK_MONOTONIC` to the wall clock, by the difference of both at this moment. Returns `None`
+    /// for a time that is out of the range of a date.
     pub(crate) fn wall(&self, time_ns: u64) -> Option<Timestamp> {
         let zero = self.wall_ns.checked_sub(self.monotonic_ns.into())?;
         Timestamp::from_nanosecond(zero.checked_add(time_ns.into())?).ok()

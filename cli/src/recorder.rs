@@ -2,7 +2,7 @@
 //!
 //! The command encodes entries, which takes tens of nanoseconds. A thread compresses and writes them, at the latest
 //! [`DELAY`] later, so a command that is killed loses no more than that. If the disk is slower than the records, the
-//! command waits for it: nothing is left out of a recording.
+//! command waits for it: a recording has everything that was received.
 
 use std::{
     io,

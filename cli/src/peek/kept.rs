@@ -18,13 +18,13 @@ pub(crate) enum Kept {
     Perf(PerfSnapshot),
 }
 
-/// What a recording notes of a ring.
+/// The notes of a ring in a recording.
 #[derive(Debug, Serialize, Deserialize)]
 struct RingNotes {
     id: u32,
 }
 
-/// What a recording notes of a snapshot at a ring.
+/// The notes of a snapshot of a ring.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct RingSnapshotNotes {
     #[serde(flatten)]
@@ -36,7 +36,7 @@ struct RingSnapshotNotes {
     counts: Option<[u64; 3]>,
 }
 
-/// What a recording notes of a perf buffer.
+/// The notes of a perf buffer in a recording.
 #[derive(Debug, Serialize, Deserialize)]
 struct PerfNotes {
     pid: u32,
@@ -46,7 +46,7 @@ struct PerfNotes {
     backward: bool,
 }
 
-/// What a recording notes of a snapshot at a perf buffer.
+/// The notes of a snapshot of a perf buffer.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct PerfSnapshotNotes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ struct PerfSnapshotNotes {
     corrupt: Option<String>,
 }
 
-/// What a recording notes of a record in a perf buffer.
+/// The notes of a record in a perf buffer.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct PerfRecordNotes {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! `--record`: snapshots of buffers, recorded; and their replay.
 //!
-//! Only snapshots that differ from the one before are recorded: of a buffer that does not change, each snapshot would be the
-//! same but for its time.
+//! A snapshot that equals the one before is not recorded: of a buffer that does not change, each would be the same but
+//! for its time.
 
 use std::{
     borrow::Cow,

@@ -21,7 +21,7 @@ Examples:
   cutaway run program.o --record run.rec --duration 5s
   cutaway replay run.rec --filter 'ret < 0' --speed 1
   cutaway peek --name events --record snapshots.rec
-  cutaway replay snapshots.rec --draw=ring.svg     the ring, snapshot by snapshot";
+  cutaway replay snapshots.rec --draw=ring.svg     the ring, as pictures";
 
 /// The arguments of `cutaway replay`.
 #[derive(Debug, Args)]
