@@ -12,13 +12,39 @@ use crate::{
 };
 
 /// Returns the length of the entry that the bytes begin with; `None` if it is not whole.
+///
+/// No writer writes items of indefinite length. Without them a count of the items that are left is enough, however
+/// deeply they are nested, so a hostile file takes no memory here.
 pub(crate) fn length(bytes: &[u8]) -> Result<Option<usize>, Error> {
-    let mut decoder = Decoder::new(bytes);
-    match decoder.skip() {
-        Ok(()) => Ok(Some(decoder.position())),
+    let mut from = Decoder::new(bytes);
+    match skip(&mut from) {
+        Ok(()) => Ok(Some(from.position())),
         Err(error) if error.is_end_of_input() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Skips an item, with all items in it.
+fn skip(from: &mut Decoder<'_>) -> Result<(), Error> {
+    let mut left = 1_u64;
+    while left > 0 {
+        let inner = match from.datatype()? {
+            Type::Array => from.array()?,
+            Type::Map => from.map()?.and_then(|pairs| pairs.checked_mul(2)),
+            Type::Tag => {
+                from.tag()?;
+                Some(1)
+            }
+            Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef | Type::Break => None,
+            _ => {
+                from.skip()?;
+                Some(0)
+            }
+        };
+        let inner = inner.ok_or_else(|| Error::message("an item has an indefinite or impossible length"))?;
+        left = (left - 1).checked_add(inner).ok_or_else(|| Error::message("an entry has too many items"))?;
+    }
+    Ok(())
 }
 
 /// Returns the version of a recording that begins with this entry; `None` if none does.

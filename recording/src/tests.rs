@@ -195,7 +195,21 @@ fn unknown_entries_are_skipped_and_later_versions_refused() {
 }
 
 #[test]
-fn unchanged_look_takes_few_bytes() {
+fn nested_items_take_no_memory() {
+    // Twenty million arrays in each other, of definite and of indefinite length: a small file.
+    for byte in [0x81, 0x9f] {
+        let mut writer = Writer::new(Vec::new(), &Start::default());
+        writer.add_encoded(&vec![byte; 20 << 20]);
+        let file = writer.finish().unwrap();
+        assert!(file.len() < 1 << 20);
+        let (mut reader, _) = Reader::new(file.as_slice()).unwrap();
+        while let Ok(Some(_)) = reader.next_entry() {}
+        assert!(reader.next_entry().unwrap().is_none());
+    }
+}
+
+#[test]
+fn unchanged_snapshot_takes_few_bytes() {
     let records: Vec<_> = (0..1000).map(|at| Unread { position: at * 64, length: 56, ..Unread::default() }).collect();
     let mut snapshot = Snapshot { fill_bytes: 64_000, records, ..Snapshot::default() };
     let mut encoder = crate::Encoder::new(&Start::default());
