@@ -17,6 +17,7 @@
 //!     names.rs      names of maps and processes, and patterns for them
 //!     replay.rs     snapshots from a file
 //!     kept.rs       a snapshot of either kind, as a look of a recording
+//!     replay_page.rs a recording on the screen
 //!     recorded.rs   --record, and the replay of a recording
 //! ```
 //!
@@ -42,6 +43,7 @@ mod programs;
 mod rates;
 mod recorded;
 mod replay;
+mod replay_page;
 mod ring;
 mod screen;
 mod types;

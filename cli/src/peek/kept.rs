@@ -118,6 +118,14 @@ impl Kept {
         kept.check().map(|()| kept)
     }
 
+    /// Returns the time of the snapshot, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) fn time_ns(&self) -> u64 {
+        match self {
+            Self::Ring(snapshot) => snapshot.time_ns,
+            Self::Perf(snapshot) => snapshot.time_ns,
+        }
+    }
+
     /// Returns an error if the records and positions contradict each other: a file may have been edited.
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_sound = match self {

@@ -14,7 +14,7 @@ use std::{
 
 use cutaway_recording::{Entry, Snapshot};
 
-use super::{args::Arguments, kept::Kept, view::Live, watch};
+use super::{args::Arguments, kept::Kept, replay_page::ReplayPage, screen, view::Live, watch};
 use crate::{
     args::Format,
     diagnostics,
@@ -27,6 +27,9 @@ use crate::{
 
 /// The longest sleep, so that a signal is noticed soon.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Snapshots that are kept in memory for `--watch`.
+const MOST_WATCHED: usize = 100_000;
 
 /// Pictures that --step can return to.
 const BACK: usize = 10_000;
@@ -76,16 +79,22 @@ pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -
 
 /// Shows the snapshots of a recording.
 pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> Result<(), CliError> {
+    if arguments.watch && !watch::has_screen() {
+        return Err(CliError::usage("--watch needs a terminal with a keyboard; omit it"));
+    }
     let definitions = recording.definitions()?;
     let most = arguments.records.unwrap_or(usize::MAX);
     let canvas = arguments.draw.as_deref().map(|picture| Canvas::apart(picture, &[&arguments.file])).transpose()?;
     let mut screen = match canvas {
+        None if arguments.watch => Screen::Watched(Vec::new()),
         Some(canvas) => Screen::Pictures(Pictures::new(canvas, arguments.step)?),
         None => Screen::Text(arguments.format(), most),
     };
     let limit = arguments.count.unwrap_or(u64::MAX);
     let (mut shown, mut wrong) = (0, None);
-    let outcome = recording.each(arguments.speed, |entry| {
+    // The live screen has a pace of its own.
+    let speed = arguments.speed.filter(|_| !arguments.watch);
+    let outcome = recording.each(speed, |entry| {
         let Entry::Snapshot(snapshot) = entry else { return Ok(true) };
         let Some(buffer) = definitions.buffers.iter().find(|buffer| buffer.index == snapshot.buffer) else {
             return Ok(true);
@@ -102,7 +111,7 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
             }
         }
     });
-    screen.finish()?;
+    screen.finish(arguments.speed)?;
     outcome?;
     if let Some(why) = wrong {
         return Err(recording.failure(&format!("snapshot {} is wrong: {why}", shown + 1)));
@@ -114,6 +123,8 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
 /// Where snapshots are shown.
 enum Screen {
     Text(Format, usize),
+    /// On the live screen, once all are read.
+    Watched(Vec<Kept>),
     Pictures(Pictures),
 }
 
@@ -122,13 +133,22 @@ impl Screen {
     fn show(&mut self, kept: Kept) -> Result<bool, CliError> {
         match self {
             Self::Text(format, most) => terminal::print(&kept.show(*format, *most)?).map(|()| true),
+            Self::Watched(all) => {
+                all.push(kept);
+                if all.len() >= MOST_WATCHED {
+                    diagnostics::say(&format!("--watch shows the first {MOST_WATCHED} snapshots of the recording"));
+                }
+                Ok(all.len() < MOST_WATCHED)
+            }
             Self::Pictures(pictures) => pictures.show(kept),
         }
     }
 
-    fn finish(self) -> Result<(), CliError> {
+    fn finish(self, speed: Option<f64>) -> Result<(), CliError> {
         match self {
             Self::Text(..) => Ok(()),
+            Self::Watched(all) if all.is_empty() => Ok(()),
+            Self::Watched(all) => screen::run(&mut ReplayPage::new(all, speed), None),
             Self::Pictures(mut pictures) => pictures.canvas.finish(),
         }
     }

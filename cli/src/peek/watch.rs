@@ -65,12 +65,17 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
     }
 }
 
+/// Returns whether there is a terminal with a keyboard.
+pub(crate) fn has_screen() -> bool {
+    io::stdout().is_terminal() && keys::are_available()
+}
+
 /// Returns whether `--watch` shows a live screen: a table on a terminal with a keyboard.
 ///
 /// # Errors
 /// Fails if `--records` is given: the screen lists the records that fit.
 pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, CliError> {
-    let is_on_screen = arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_available();
+    let is_on_screen = arguments.format == Format::Table && has_screen();
     if is_on_screen && arguments.records.is_some() {
         return Err(CliError::usage(
             "--records has no effect on the live screen, which lists the records that fit; drop it",

@@ -21,6 +21,7 @@ Examples:
   cutaway run program.o --record run.rec --duration 5s
   cutaway replay run.rec --filter 'ret < 0' --speed 1
   cutaway peek --name events --record snapshots.rec
+  cutaway replay snapshots.rec --watch         the ring, on a live screen
   cutaway replay snapshots.rec --draw=ring.svg     the ring, as pictures";
 
 /// The arguments of `cutaway replay`.
@@ -126,6 +127,15 @@ pub(crate) struct ReplayArguments {
     #[arg(help_heading = "Recordings of peek", long, requires = "draw", conflicts_with = "speed")]
     pub(crate) step: bool,
 
+    /// Show the snapshots on a live screen
+    ///
+    /// At a pace that a viewer can follow; --speed makes it faster or slower,
+    /// and the keys + and - do. p pauses, and the arrows step to the next
+    /// snapshot and back.
+    #[arg(verbatim_doc_comment)]
+    #[arg(help_heading = "Recordings of peek", long, conflicts_with_all = ["draw", "format", "records"])]
+    pub(crate) watch: bool,
+
     /// Show the payloads of N records
     #[arg(help_heading = "Recordings of peek", long, value_name = "N", conflicts_with = "draw")]
     pub(crate) records: Option<usize>,
@@ -159,6 +169,7 @@ impl ReplayArguments {
             ("--wide", self.wide, "trace"),
             ("--containers", self.containers, "trace"),
             ("--draw", self.draw.is_some(), "peek"),
+            ("--watch", self.watch, "peek"),
             ("--records", self.records.is_some(), "peek"),
         ];
         match options.iter().find(|(_, is_given, of)| *is_given && *of != command) {

@@ -9,12 +9,14 @@ use crate::{
     owner::{Kind, Owner, SPACE},
     perf::no_borrowing,
     requirements::{ring, root},
+    terminal::Terminal,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(looks_at_a_ring_are_replayed).needs(ring),
         test!(looks_at_perf_buffers_are_replayed).needs(root).unless(no_borrowing),
+        test!(screen_steps_through_a_recording).needs(ring),
         test!(recording_under_load_agrees_with_the_owner).needs(ring),
     ]
 }
@@ -91,6 +93,40 @@ fn looks_at_perf_buffers_are_replayed() {
         live["time_ns"] = recorded["time_ns"].clone();
         assert_eq!(recorded, live);
     }
+}
+
+fn screen_steps_through_a_recording() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
+    let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
+    let recording = recording(&["--id", &owner.id.to_string()], &path);
+    for _ in 0..2 {
+        owner.produce(1);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    recording.send(rustix::process::Signal::INT);
+    assert!(recording.end().status.success());
+    let count = snapshots(&path).len();
+    assert!(count >= 3, "{count}");
+
+    for (columns, rows) in [(80, 24), (60, 15)] {
+        let mut terminal = Terminal::of(&format!("replay {path} --watch --speed 0.001"), columns, rows);
+        let text = terminal.shows(&format!("snapshot 1 of {count}"));
+        assert!(text.lines().all(|line| line.chars().count() <= usize::from(columns)), "{text}");
+        assert!(text.contains("0 records") && text.lines().last().unwrap().contains("step"), "{text}");
+        terminal.key("\x1b[C");
+        terminal.shows(&format!("snapshot 2 of {count}"));
+        terminal.key("\x1b[C\x1b[C\x1b[C\x1b[C\x1b[C\x1b[C\x1b[C\x1b[C");
+        let last = terminal.shows(&format!("snapshot {count} of {count}"));
+        assert!(last.contains("paused"), "{last}");
+        terminal.key("\x1b[D");
+        terminal.shows(&format!("snapshot {} of {count}", count - 1));
+        terminal.key("q");
+        terminal.ends();
+    }
+    let piped = Running::start(&mut binary::command(["replay", &path, "--watch"])).end();
+    assert_eq!(piped.status.code(), Some(2), "{piped:?}");
+    assert!(piped.stderr.contains("--watch needs a terminal"), "{piped:?}");
 }
 
 fn recording_under_load_agrees_with_the_owner() {

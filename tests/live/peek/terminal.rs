@@ -20,7 +20,7 @@ use rustix::{
 
 use crate::{binary::command, patience::wait_until, pseudo_terminal};
 
-/// `cutaway peek --watch` in its own terminal.
+/// `cutaway` with a live screen, in its own terminal.
 pub(crate) struct Terminal {
     child: Child,
     input: File,
@@ -32,10 +32,15 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
+    /// Starts `cutaway peek --watch`.
     pub(crate) fn start(words: &str, columns: u16, rows: u16) -> Self {
+        Self::of(&format!("peek {words} --watch --interval 0.1"), columns, rows)
+    }
+
+    /// Starts `cutaway` with these words.
+    pub(crate) fn of(words: &str, columns: u16, rows: u16) -> Self {
         let (input, inner) = pseudo_terminal::open();
         set_size(&input, columns, rows);
-        let words = format!("peek {words} --watch --interval 0.1");
         let mut command = command(words.split_whitespace());
         command.env("TERM", "xterm-256color").env_remove("COLUMNS");
         command.stdin(inner()).stdout(inner()).stderr(Stdio::piped());

@@ -37,7 +37,7 @@ pub(crate) enum Bench {
         #[arg(long)]
         quick: bool,
     },
-    /// Losses with and without `cutaway run --record`
+    /// Losses and rates with and without recordings
     ///
     /// Records come as fast as one thread can cause them. Needs tracefs.
     #[command(verbatim_doc_comment)]
