@@ -113,9 +113,9 @@ enum Command {
     Cover(cover::Arguments),
     /// Show ring and perf buffers of any process, without side effects
     ///
-    /// Without options, lists all ring buffers. One of --id, --pin, --name, --pid
-    /// and --from selects a buffer. Consumes no record, and does not disturb the
-    /// readers. Run it as root.
+    /// Without options, lists all rings and perf event arrays. One of --id, --pin,
+    /// --name, --pid and --from selects a buffer. Consumes no record, and does not
+    /// disturb the readers. Run it as root.
     #[command(verbatim_doc_comment)]
     Peek(peek::Arguments),
     /// Show a recording of trace, run or peek again

@@ -24,8 +24,8 @@ use crate::{
 /// How long an entry may be in memory alone.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// The pieces that wait for the disk, at most: some 16 MB.
-const WAITING: usize = 64;
+/// The pieces that wait for the disk, at most. A piece is one drain of a buffer, 256 KiB at most, or one snapshot.
+const WAITING: usize = 16;
 
 /// The bytes of a frame. More entries compress better, but a reader decompresses a frame at a time.
 const FRAME: usize = 256 * 1024;
@@ -38,15 +38,17 @@ pub(crate) struct NewRecording {
 }
 
 impl NewRecording {
-    /// Creates the file, so that a wrong path fails before anything is loaded.
-    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
-        let file = GrowingFile::create(path).map_err(|refused| failure(path, refused))?;
+    /// Creates the file, so that a wrong path fails before anything is loaded. Stdout is refused unless the command
+    /// prints nothing there.
+    pub(crate) fn create(path: &Path, stdout_is_free: bool) -> Result<Self, CliError> {
+        let file = GrowingFile::create(path, stdout_is_free).map_err(|refused| failure(path, refused))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
     /// Begins the recording of a command.
     pub(crate) fn begin(self, command: &str, facts: Vec<(&str, String)>) -> Result<Recorder, CliError> {
-        let Self { path, file } = self;
+        let Self { path, mut file } = self;
+        file.keep();
         let now = Moment::now();
         let release = rustix::system::uname();
         let facts = facts.into_iter().map(|(name, value)| (name.to_owned().into(), value.into())).collect();
@@ -112,12 +114,15 @@ impl Recorder {
     }
 
     /// Ends the recording, and says how large it is.
-    pub(crate) fn finish(mut self, received: u64, lost: Option<u64>) -> Result<(), CliError> {
+    pub(crate) fn finish(mut self, received: u64, lost: Option<u64>, quiet: bool) -> Result<(), CliError> {
         self.add(&Entry::End { received, lost, notes: "".into() })?;
         self.pass_on()?;
         let bytes = self.end_thread()?;
         let each =
             if received >= 100 { format!(", {:.1} bytes each", bytes as f64 / received as f64) } else { String::new() };
+        if quiet {
+            return Ok(());
+        }
         diagnostics::say(&format!("recorded {received} in {}: {bytes} bytes{each}", self.path.display()));
         Ok(())
     }

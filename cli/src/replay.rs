@@ -10,9 +10,11 @@
 mod args;
 mod recording;
 
+use std::path::Path;
+
 pub(crate) use self::{
     args::ReplayArguments,
-    recording::{Definitions, Recording},
+    recording::{Definitions, Recording, Show, safe, say_other_format},
 };
 use crate::{error::CliError, peek, run, trace};
 
@@ -21,6 +23,12 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<(), CliError> {
     let recording = Recording::open(&arguments.file)?;
     let command = recording.command().to_owned();
     arguments.check(&command)?;
+    let is_stdin = arguments.file == Path::new("-");
+    if let Some(option) = [(arguments.step, "--step"), (arguments.watch, "--watch")].iter().find(|(given, _)| *given)
+        && is_stdin
+    {
+        return Err(CliError::usage(format!("{} reads keys from stdin, so the recording must be a file", option.1)));
+    }
     match command.as_str() {
         "run" => run::replay(recording, arguments),
         "trace" => trace::replay(recording, arguments),

@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if arguments.reader == Reader::AyaObj {
         warn_if_readers_differ(&shown, &bytes, arguments.program.btf.as_deref())?;
     }
-    let new_recording = arguments.record.as_deref().map(NewRecording::create).transpose()?;
+    let new_recording = arguments.record.as_deref().map(|path| NewRecording::create(path, false)).transpose()?;
     let bytes = if new_recording.is_some() { bytes } else { Vec::new() };
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let specs = object.maps().to_vec();
 
     let process = arguments.program.pid.map(Process::open).transpose()?;
-    let inputs: Vec<&Path> = arguments.object.path().into_iter().collect();
+    let inputs: Vec<&Path> = arguments.object.path().into_iter().chain(arguments.record.as_deref()).collect();
     let log = arguments.verifier_log.as_ref().map(|path| VerifierLog::open(path, &inputs)).transpose()?;
     let (loaded, refused) = load(object, arguments, log)?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;

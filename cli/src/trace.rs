@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let filters = &arguments.filters;
     let filter = filters.filter(!arguments.command.is_empty())?;
     let transport = arguments.transport.choose(features::ring_buffer);
-    let new_recording = arguments.record.as_deref().map(NewRecording::create).transpose()?;
+    let new_recording = arguments.record.as_deref().map(|path| NewRecording::create(path, false)).transpose()?;
     let processes = filters.pid.iter().map(|pid| Process::open(*pid)).collect::<Result<Vec<_>, _>>()?;
     let (following, obstacle) = Following::choose(&filters.pid, filters.children, !arguments.command.is_empty())?;
     let (loaded, names) = load(transport, arguments, &filter, following)?;
@@ -93,7 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     }
     let mut source = Source::open(transport, &loaded, arguments.buffer)?;
     let recorder = new_recording.map(|new| TraceRecorder::begin(new, transport, source.bytes())).transpose()?;
-    let draw = |file: &String| Drawn::new(file, arguments.step, arguments.format, transport, &loaded);
+    let draw = |file: &String| {
+        Drawn::new(file, arguments.step, arguments.format, transport, &loaded, arguments.record.as_deref())
+    };
     let drawn = arguments.draw.as_ref().map(draw).transpose()?;
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = {
@@ -147,7 +149,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let outcome = outcome.and_then(|()| trace.summarize(Period::Trace, &source));
     let lost = count_lost(&source, trace.unreadable)?;
-    let recorded = trace.recorder.take().map_or(Ok(()), |recorder| recorder.finish(trace.received, lost.total()));
+    let recorded =
+        trace.recorder.take().map_or(Ok(()), |recorder| recorder.finish(trace.received, lost.total(), arguments.quiet));
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
     let received = trace.received;
     // --explain also reports the closing of these two, and the summary is the last line.

@@ -20,9 +20,9 @@ impl Context {
 
     /// Sets the clock. Returns the differences of both numbers to those before. They are exact for 292 years.
     pub(crate) fn clock(&mut self, monotonic_ns: u64, wall_ns: i128) -> [i64; 2] {
-        let offset = wall_ns - i128::from(monotonic_ns);
+        let offset = wall_ns.saturating_sub(monotonic_ns.into());
         let monotonic = monotonic_ns.wrapping_sub(self.monotonic_ns).cast_signed();
-        let difference = (offset - self.offset).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let difference = offset.saturating_sub(self.offset).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         self.monotonic_ns = monotonic_ns;
         self.offset += i128::from(difference);
         [monotonic, difference]

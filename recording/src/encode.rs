@@ -22,8 +22,11 @@ pub(crate) fn entry(to: &mut Vec<u8>, context: &mut Context, entry: &Entry<'_>) 
 fn encode(to: &mut Encoder<&mut Vec<u8>>, context: &mut Context, entry: &Entry<'_>) -> Encoded {
     match entry {
         Entry::Start(start) => {
-            context.start(start);
-            self::start(to, start)
+            // From the year 1677 to 2262.
+            let wall_ns = start.wall_ns.clamp(i64::MIN.into(), i64::MAX.into());
+            let start = Start { wall_ns, ..start.clone() };
+            context.start(&start);
+            self::start(to, &start)
         }
         Entry::Blob { name, bytes } => to.array(3)?.u64(kinds::BLOB)?.str(name)?.bytes(bytes)?.ok(),
         Entry::Buffer(Buffer { index, name, kind, bytes, notes }) => {
@@ -67,7 +70,6 @@ fn start(to: &mut Encoder<&mut Vec<u8>>, start: &Start<'_>) -> Encoded {
     let Start { command, program, kernel, machine, monotonic_ns, wall_ns, facts } = start;
     to.array(10)?.u64(kinds::START)?.str(FORMAT)?.u64(VERSION)?;
     to.str(command)?.str(program)?.str(kernel)?.str(machine)?.u64(*monotonic_ns)?;
-    // Saturates in the year 2262.
     to.i64(i64::try_from(*wall_ns).unwrap_or(i64::MAX))?;
     to.map(facts.len() as u64)?;
     for (name, value) in facts {

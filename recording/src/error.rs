@@ -12,6 +12,8 @@ pub enum Error {
     Io(io::Error),
     /// The file is not a recording: it does not begin as one.
     NotARecording,
+    /// The file is empty, or ends before its first entry is whole.
+    NoStart,
     /// The recording has a later version than this reader knows.
     Version(u64),
     /// The file is damaged from here on. A file that only ends early is not damaged: see
@@ -30,6 +32,9 @@ impl fmt::Display for Error {
             Self::Io(error) => write!(to, "{error}"),
             Self::NotARecording => {
                 to.write_str("it is not a recording of cutaway: it does not begin with the LZ4 frame of one")
+            }
+            Self::NoStart => {
+                to.write_str("it ends before its start: the recording program was killed, or the disk was full")
             }
             Self::Version(version) => {
                 write!(

@@ -48,7 +48,8 @@ impl<R: Read> Reader<R> {
             cut: false,
         };
         let length = match reader.fill() {
-            Ok(length) => length.ok_or(Error::NotARecording)?,
+            // An empty file, or one whose first frame is not whole.
+            Ok(length) => length.ok_or(Error::NoStart)?,
             Err(Error::Damaged { .. }) => return Err(Error::NotARecording),
             Err(error) => return Err(error),
         };
@@ -80,6 +81,9 @@ impl<R: Read> Reader<R> {
                 Err(error) => return Err(self.damaged(&error)),
             }
         };
+        if self.entries > 0 && decode::version(self.rest(length)).is_some() {
+            return Err(self.damaged(&"another recording begins, and files are not joined"));
+        }
         let at = self.used;
         self.used += length;
         self.entries += 1;

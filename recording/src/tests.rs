@@ -173,9 +173,22 @@ proptest! {
 
 #[test]
 fn other_files_are_no_recordings() {
-    for file in [b"".as_slice(), b"x", b"{\"id\": 1}\n", &[0x04, 0x22, 0x4d, 0x18], &[0; 4096]] {
+    for file in [b"{\"id\": 1}\n".as_slice(), &[0; 4096]] {
         assert!(matches!(Reader::new(file), Err(Error::NotARecording)), "{file:?}");
     }
+    for file in [b"".as_slice(), b"\x04", &[0x04, 0x22, 0x4d, 0x18]] {
+        assert!(matches!(Reader::new(file), Err(Error::NoStart)), "{file:?}");
+    }
+}
+
+#[test]
+fn joined_files_are_refused_where_the_second_begins() {
+    let file = Writer::new(Vec::new(), &Start::default()).finish().unwrap();
+    let joined = [file.as_slice(), &file].concat();
+    let (mut reader, _) = Reader::new(joined.as_slice()).unwrap();
+    let why = reader.next_entry().unwrap_err();
+    assert!(matches!(why, Error::Damaged { after: 1, .. }), "{why}");
+    assert!(reader.next_entry().unwrap().is_none());
 }
 
 #[test]

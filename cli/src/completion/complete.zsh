@@ -16,7 +16,7 @@ _cutaway() {
             word=${line%%$'\t'*}
             [[ -n $word ]] || continue
             # In a description, a colon divides the word from its meaning.
-            line=${word//:/\\:}:${line#*$'\t'}
+            line=${${word//\\/\\\\}//:/\\:}:${line#*$'\t'}
             if [[ $word == *= ]]; then open+=("$line"); else plain+=("${line%:}"); fi
         done
         (( $#plain )) && _describe -t words word plain

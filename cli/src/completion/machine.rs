@@ -14,7 +14,8 @@ pub(super) fn processes() -> Vec<Candidate> {
     let pids = entries.filter_map(|entry| entry.file_name().into_string().ok()?.parse::<u32>().ok());
     // The process of this completion ends before its id can be used.
     let others = pids.filter(|&pid| pid != std::process::id());
-    // A process that has ended has no name.
+    // A kernel thread has no command line, and neither has a process that has ended.
+    let others = others.filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()));
     others.filter_map(|pid| Some(Candidate::new(pid.to_string(), name(pid)?))).collect()
 }
 

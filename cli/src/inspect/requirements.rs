@@ -80,7 +80,7 @@ impl Requirements {
                 MapType::PERF_EVENT_ARRAY => self.check("perf event arrays", features::perf_event_array),
                 // All kernels have them that the loader supports.
                 MapType::HASH | MapType::ARRAY | MapType::PERCPU_HASH | MapType::PERCPU_ARRAY => {}
-                kind => self.check(&format!("map type {kind}"), || match features::map_type(kind) {
+                kind => self.check(&named(kind), || match features::map_type(kind) {
                     Support::No => kind.since().map_or(Support::No, Support::Needs),
                     answer => answer,
                 }),
@@ -174,4 +174,10 @@ impl Requirements {
             self.missing.push(sentence);
         }
     }
+}
+
+/// Returns the name of a map type, for messages. That of an unknown type has the word already.
+fn named(kind: MapType) -> String {
+    let name = kind.to_string();
+    if name.starts_with("map type") { name } else { format!("map type {name}") }
 }

@@ -11,6 +11,8 @@ use crate::error::CliError;
 pub(crate) enum Refused {
     /// A check of this module failed.
     Because(&'static str),
+    /// The file exists already, and is not to be replaced.
+    Exists,
     System(io::Error),
 }
 
@@ -24,6 +26,7 @@ impl From<Refused> for io::Error {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Because(why) => Self::other(why),
+            Refused::Exists => io::ErrorKind::AlreadyExists.into(),
             Refused::System(error) => error,
         }
     }
@@ -35,6 +38,10 @@ pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError 
     let error = match refused {
         Refused::Because(why) => {
             return CliError::new(format!("cannot {attempt}: {why}")).advise("name a regular file, or a new one");
+        }
+        Refused::Exists => {
+            return CliError::new(format!("cannot {attempt}: it exists already"))
+                .advise("remove it, or name a new file");
         }
         Refused::System(error) => error,
     };

@@ -128,9 +128,13 @@ impl Kept {
 
     /// Returns an error if the records and positions contradict each other: a file may have been edited.
     pub(crate) fn check(&self) -> Result<(), String> {
+        // Of a corrupt buffer, the positions may contradict each other, and then no records are found.
         let is_sound = match self {
-            Self::Ring(snapshot) => snapshot.is_sound(),
-            Self::Perf(snapshot) => snapshot.is_sound(),
+            Self::Ring(snapshot) => {
+                snapshot.is_sound()
+                    || snapshot.corrupt.is_some() && snapshot.records.is_empty() && snapshot.not_listed == 0
+            }
+            Self::Perf(snapshot) => snapshot.is_sound() || snapshot.corrupt.is_some() && snapshot.records.is_empty(),
         };
         if is_sound { Ok(()) } else { Err("its records and positions contradict each other".to_owned()) }
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use cutaway_recording::{Entry, Snapshot};
+use log::warn;
 
 use super::{args::Arguments, kept::Kept, replay_page::ReplayPage, screen, view::Live, watch};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     draw::{Canvas, Command, Steps},
     error::CliError,
     recorder::NewRecording,
-    replay::{Definitions, Recording, ReplayArguments},
+    replay::{Definitions, Recording, ReplayArguments, Show},
     terminal,
 };
 
@@ -37,10 +38,10 @@ const BACK: usize = 10_000;
 /// Records snapshots until there were `--count` of them, or a signal comes.
 pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
-    let new = NewRecording::create(path)?;
+    let new = NewRecording::create(path, true)?;
     live.take_snapshot(arguments.records(), Instant::now());
     let first = live.kept();
-    let mut recorder = new.begin("peek", vec![Definitions::count(first.len())])?;
+    let mut recorder = new.begin("peek", Definitions::count(0, first.len()).into())?;
     for (index, kept) in first.iter().enumerate() {
         recorder.add(&Entry::Buffer(kept.buffer(index as u32)))?;
     }
@@ -71,7 +72,7 @@ pub(super) fn record(live: &mut impl Live, path: &Path, arguments: &Arguments) -
         }
         // ATOMICS: see above.
         if stopped.load(Ordering::Relaxed) || arguments.count.is_some_and(|most| snapshots >= most) {
-            return recorder.finish(recorded, None);
+            return recorder.finish(recorded, None, false);
         }
         live.take_snapshot(arguments.records(), Instant::now());
     }
@@ -85,39 +86,53 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
     let definitions = recording.definitions()?;
     let most = arguments.records.unwrap_or(usize::MAX);
     let canvas = arguments.draw.as_deref().map(|picture| Canvas::apart(picture, &[&arguments.file])).transpose()?;
-    let mut screen = match canvas {
+    let screen = match canvas {
         None if arguments.watch => Screen::Watched(Vec::new()),
         Some(canvas) => Screen::Pictures(Pictures::new(canvas, arguments.step)?),
         None => Screen::Text(arguments.format(), most),
     };
-    let limit = arguments.count.unwrap_or(u64::MAX);
-    let (mut shown, mut wrong) = (0, None);
+    let mut replay =
+        Replay { definitions: &definitions, screen, most, shown: 0, limit: arguments.count.unwrap_or(u64::MAX) };
     // The live screen has a pace of its own.
-    let speed = arguments.speed.filter(|_| !arguments.watch);
-    let outcome = recording.each(speed, |entry| {
-        let Entry::Snapshot(snapshot) = entry else { return Ok(true) };
-        let Some(buffer) = definitions.buffers.iter().find(|buffer| buffer.index == snapshot.buffer) else {
-            return Ok(true);
-        };
-        match Kept::of(buffer, snapshot) {
-            Ok(mut kept) => {
-                shown += 1;
-                kept.keep_payloads(most);
-                Ok(screen.show(kept)? && shown < limit)
-            }
-            Err(why) => {
-                wrong = Some(why);
-                Ok(false)
-            }
-        }
-    });
-    screen.finish(arguments.speed)?;
+    let outcome = recording.each(arguments.speed.filter(|_| !arguments.watch), &mut replay);
+    let shown = replay.shown;
+    replay.screen.finish(arguments.speed)?;
     outcome?;
-    if let Some(why) = wrong {
-        return Err(recording.failure(&format!("snapshot {} is wrong: {why}", shown + 1)));
-    }
     recording.say_end(shown);
     Ok(())
+}
+
+/// The state of a replay.
+struct Replay<'d> {
+    definitions: &'d Definitions,
+    screen: Screen,
+    /// The records of each snapshot that have their payload.
+    most: usize,
+    shown: u64,
+    limit: u64,
+}
+
+impl Show for Replay<'_> {
+    fn show(&mut self, entry: Entry<'_>) -> Result<bool, CliError> {
+        let Entry::Snapshot(snapshot) = entry else { return Ok(true) };
+        let buffer = self.definitions.buffers.iter().find(|buffer| buffer.index == snapshot.buffer);
+        let Some(buffer) = buffer else { return Ok(true) };
+        match Kept::of(buffer, snapshot) {
+            Ok(mut kept) => {
+                self.shown += 1;
+                kept.keep_payloads(self.most);
+                Ok(self.screen.show(kept)? && self.shown < self.limit)
+            }
+            Err(why) => {
+                warn!("the snapshot after {} is skipped: {why}", self.shown);
+                Ok(true)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), CliError> {
+        Ok(())
+    }
 }
 
 /// Where snapshots are shown.
@@ -173,6 +188,9 @@ impl Pictures {
         if self.seen.len() >= BACK {
             self.seen.pop_front();
         }
+        let mut kept = kept;
+        // A picture has no payloads.
+        kept.keep_payloads(0);
         self.seen.push_back(kept);
         let newest = self.seen.len() - 1;
         let mut at = newest;

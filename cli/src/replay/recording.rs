@@ -11,10 +11,14 @@ use std::{
 
 use cutaway_recording::{Buffer, Entry, Error, Reader, Start};
 
-use crate::{diagnostics, error::CliError};
+use crate::{diagnostics, error::CliError, terminal};
 
-/// The fact that has the number of buffers.
+/// The facts that have the number of blobs and buffers.
+const BLOBS: &str = "blobs";
 const BUFFERS: &str = "buffers";
+
+/// The bytes of all blobs, at most: far more than an object and the BTF of a kernel have.
+const MOST_BLOBS: usize = 256 << 20;
 
 /// A recording, of which the start was read.
 pub(crate) struct Recording {
@@ -22,6 +26,17 @@ pub(crate) struct Recording {
     start: Start<'static>,
     reader: Reader<Box<dyn Read>>,
     end: Option<End>,
+    /// It is read from a pipe or a device, and may be growing.
+    is_stream: bool,
+}
+
+/// Where the entries of a recording are shown.
+pub(crate) trait Show {
+    /// Shows an entry. Returns false if no more are wanted.
+    fn show(&mut self, entry: Entry<'_>) -> Result<bool, CliError>;
+
+    /// Passes on everything that was shown so far.
+    fn flush(&mut self) -> Result<(), CliError>;
 }
 
 /// The end of a recording.
@@ -39,9 +54,9 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    /// Returns the fact that tells a reader how many buffers to expect.
-    pub(crate) fn count(buffers: usize) -> (&'static str, String) {
-        (BUFFERS, buffers.to_string())
+    /// Returns the facts that tell a reader how many blobs and buffers to expect.
+    pub(crate) fn count(blobs: usize, buffers: usize) -> [(&'static str, String); 2] {
+        [(BLOBS, blobs.to_string()), (BUFFERS, buffers.to_string())]
     }
 
     pub(crate) fn blob(&self, name: &str) -> Option<&[u8]> {
@@ -57,8 +72,9 @@ impl Recording {
         let file = if is_stdin { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
         let attempt = format!("read the recording {shown}");
         let file = file.map_err(|error| CliError::system(&attempt, &error))?;
+        let is_stream = file.metadata().is_ok_and(|there| !there.is_file());
         let (reader, start) = Reader::new(Box::new(file) as Box<dyn Read>).map_err(|error| failure(&shown, &error))?;
-        Ok(Self { shown, start, reader, end: None })
+        Ok(Self { shown, start, reader, end: None, is_stream })
     }
 
     /// Returns the command that recorded.
@@ -76,11 +92,16 @@ impl Recording {
 
     /// Reads the entries before the first record.
     pub(crate) fn definitions(&mut self) -> Result<Definitions, CliError> {
-        let count = self.fact(BUFFERS).and_then(|count| count.parse().ok()).unwrap_or(0);
-        let mut definitions = Definitions::default();
-        while definitions.buffers.len() < count {
+        let count = |name| self.fact(name).and_then(|count| count.parse().ok()).unwrap_or(0_usize);
+        let (blobs, buffers) = (count(BLOBS), count(BUFFERS));
+        let (mut definitions, mut bytes_of_blobs) = (Definitions::default(), 0_usize);
+        while definitions.blobs.len() < blobs || definitions.buffers.len() < buffers {
             match self.reader.next_entry() {
                 Ok(Some(Entry::Blob { name, bytes })) => {
+                    bytes_of_blobs = bytes_of_blobs.saturating_add(bytes.len());
+                    if bytes_of_blobs > MOST_BLOBS {
+                        return Err(self.failure("its object and BTF are larger than any of a kernel"));
+                    }
                     definitions.blobs.push((name.into_owned(), bytes.to_owned()));
                 }
                 Ok(Some(Entry::Buffer(buffer))) => definitions.buffers.push(Buffer {
@@ -88,35 +109,42 @@ impl Recording {
                     notes: buffer.notes.into_owned().into(),
                     ..buffer
                 }),
-                Ok(_) => return Err(self.lacks(&format!("the descriptions of all {count} buffers"))),
+                Ok(_) => return Err(self.lacks("the descriptions of all its buffers")),
                 Err(error) => return Err(failure(&self.shown, &error)),
             }
         }
         Ok(definitions)
     }
 
-    /// Passes each entry to `show`, until it returns false. With a `speed`, entries come at the pace at which they were
+    /// Passes each entry to `to`, until it wants no more. With a `speed`, entries come at the pace at which they were
     /// recorded, that many times faster.
-    pub(crate) fn each(
-        &mut self,
-        speed: Option<f64>,
-        mut show: impl FnMut(Entry<'_>) -> Result<bool, CliError>,
-    ) -> Result<(), CliError> {
+    pub(crate) fn each(&mut self, speed: Option<f64>, to: &mut impl Show) -> Result<(), CliError> {
         let begun = Instant::now();
         let first = self.start.monotonic_ns;
         loop {
+            if self.is_stream {
+                // The next entry may not be there yet.
+                to.flush()?;
+            }
             let entry = match self.reader.next_entry() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(failure(&self.shown, &error)),
             };
-            match &entry {
-                Entry::End { received, lost, .. } => self.end = Some(End { received: *received, lost: *lost }),
-                Entry::Clock { monotonic_ns, .. } => wait(begun, monotonic_ns.saturating_sub(first), speed),
-                Entry::Snapshot(snapshot) => wait(begun, snapshot.time_ns.saturating_sub(first), speed),
-                _ => {}
+            let time = match &entry {
+                Entry::End { received, lost, .. } => {
+                    self.end = Some(End { received: *received, lost: *lost });
+                    None
+                }
+                Entry::Clock { monotonic_ns, .. } => Some(*monotonic_ns),
+                Entry::Snapshot(snapshot) => Some(snapshot.time_ns),
+                _ => None,
+            };
+            if let (Some(speed), Some(time)) = (speed, time) {
+                to.flush()?;
+                wait(begun, time.saturating_sub(first), speed);
             }
-            if !show(entry)? {
+            if !to.show(entry)? {
                 return Ok(());
             }
         }
@@ -139,7 +167,8 @@ impl Recording {
 
     /// Makes the error of a recording without a part.
     pub(crate) fn lacks(&self, what: &str) -> CliError {
-        self.failure(&format!("it ends before {what}: the command was killed as it began"))
+        let why = if self.reader.is_cut() { ": the command was killed as it began" } else { "" };
+        self.failure(&format!("it has not {what}{why}"))
     }
 
     /// Makes an error that names the recording.
@@ -149,8 +178,7 @@ impl Recording {
 }
 
 /// Waits until an entry is due.
-fn wait(begun: Instant, since_first_ns: u64, speed: Option<f64>) {
-    let Some(speed) = speed else { return };
+fn wait(begun: Instant, since_first_ns: u64, speed: f64) {
     let due = Duration::try_from_secs_f64(since_first_ns as f64 / 1e9 / speed).unwrap_or(Duration::MAX);
     thread::sleep(due.saturating_sub(begun.elapsed()));
 }
@@ -160,5 +188,35 @@ fn failure(shown: &str, error: &Error) -> CliError {
     match error {
         Error::NotARecording => failure.advise("`cutaway trace`, `run` and `peek` write recordings with --record FILE"),
         _ => failure,
+    }
+}
+
+/// Makes a recorded line safe for a terminal: a file may come from elsewhere. Lines that a command has recorded are not
+/// changed.
+pub(crate) fn safe(line: &str) -> String {
+    terminal::one_line(line)
+}
+
+/// Says how many lines were recorded in another format than that of the replay.
+pub(crate) fn say_other_format(lines: u64, is_json: bool) {
+    if lines > 0 {
+        let (lines, are) = if lines == 1 { ("1 line".to_owned(), "is") } else { (format!("{lines} lines"), "are") };
+        let other = if is_json { "table" } else { "json" };
+        diagnostics::say(&format!(
+            "{lines} without a record {are} not printed: the recording has the form of --format {other}"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_lines_do_not_control_a_terminal() {
+        let own = r#"{"map":"a","value":"\u001b[2J\u202e \\ é"}"#;
+        assert_eq!(safe(own), own);
+        let foreign = safe("\x1b]0;title\x07 \u{202e}\nsecond");
+        assert!(!foreign.contains(|letter: char| letter.is_control() || letter == '\u{202e}'), "{foreign}");
     }
 }

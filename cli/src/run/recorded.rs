@@ -22,7 +22,7 @@ use crate::{
     error::CliError,
     moment::Moment,
     recorder::{NewRecording, Recorder},
-    replay::{Definitions, Recording, ReplayArguments},
+    replay::{Definitions, Recording, ReplayArguments, Show, safe, say_other_format},
 };
 
 /// The names of blobs and facts.
@@ -39,7 +39,8 @@ pub(super) fn begin(
     sources: &[Source],
 ) -> Result<Recorder, CliError> {
     let types = serde_json::to_string(types).unwrap_or_default();
-    let facts = vec![(OBJECT, shown.to_owned()), (TYPES, types), Definitions::count(sources.len())];
+    let mut facts = vec![(OBJECT, shown.to_owned()), (TYPES, types)];
+    facts.extend(Definitions::count(1 + usize::from(kernel_btf.is_some()), sources.len()));
     let mut recorder = new.begin("run", facts)?;
     recorder.add(&Entry::Blob { name: OBJECT.into(), bytes: object })?;
     if let Some(bytes) = kernel_btf {
@@ -70,6 +71,9 @@ pub(crate) fn replay(recording: Recording, arguments: &ReplayArguments) -> Resul
     let names: Vec<String> = definitions.buffers.iter().map(|buffer| buffer.name.to_string()).collect();
     let recorded: Vec<String> =
         recording.fact(TYPES).and_then(|types| serde_json::from_str(types).ok()).unwrap_or_default();
+    // A ring that was not read has no records.
+    let is_read = |option: &String| option.split_once('=').is_none_or(|(map, _)| names.iter().any(|name| name == map));
+    let recorded: Vec<String> = recorded.into_iter().filter(is_read).collect();
     let types = if arguments.types.is_empty() { &recorded } else { &arguments.types };
     let given = record_type::given(types, &names, own.as_ref(), kernel.as_ref())?;
     let candidates = own.as_ref().map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
@@ -85,24 +89,15 @@ pub(crate) fn replay(recording: Recording, arguments: &ReplayArguments) -> Resul
         selection: Selection::new(arguments.filter.as_ref(), None, &records)?,
         records: &records,
         printed: 0,
+        most: arguments.count.unwrap_or(u64::MAX),
         other_format: 0,
     };
-    let most = arguments.count.unwrap_or(u64::MAX);
-    let printed = recording.each(arguments.speed, |entry| {
-        replay.show(&entry)?;
-        Ok(replay.printed < most)
-    });
-    let flushed = replay.output.flush();
+    let printed = recording.each(arguments.speed, &mut replay);
+    let flushed = replay.flush();
     replay.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
-    if replay.other_format > 0 {
-        let lines = replay.other_format;
-        let other = if replay.format == Format::Json { "table" } else { "json" };
-        diagnostics::say(&format!(
-            "{lines} lines that are no records are not printed: they were recorded with --format {other}"
-        ));
-    }
+    say_other_format(replay.other_format, replay.format == Format::Json);
     printed?;
-    flushed.map_err(|error| CliError::system("write to stdout", &error))?;
+    flushed?;
     recording.say_end(replay.printed);
     Ok(())
 }
@@ -115,13 +110,15 @@ struct Replay<'b> {
     /// The types of the records of each buffer.
     records: &'b [Records<'b>],
     printed: u64,
+    /// The number of records after which the replay ends.
+    most: u64,
     /// Lines in another format than that of the replay.
     other_format: u64,
 }
 
-impl<'b> Replay<'b> {
-    fn show(&mut self, entry: &Entry<'_>) -> Result<(), CliError> {
-        let written = match entry {
+impl Show for Replay<'_> {
+    fn show(&mut self, entry: Entry<'_>) -> Result<bool, CliError> {
+        let written = match &entry {
             Entry::Clock { monotonic_ns, wall_ns } => {
                 // The records before were received together.
                 let flushed = self.output.flush();
@@ -132,13 +129,27 @@ impl<'b> Replay<'b> {
             Entry::Lines { json, text, .. } => {
                 let (lines, others) = if self.format == Format::Json { (json, text) } else { (text, json) };
                 self.other_format += if lines.is_empty() { others.len() as u64 } else { 0 };
-                lines.iter().try_for_each(|line| self.output.line(line))
+                lines.iter().try_for_each(|line| self.output.line(&safe(line)))
             }
             _ => Ok(()),
         };
-        written.map_err(|error| CliError::system("write to stdout", &error))
+        written.map_err(|error| write_failed(&error))?;
+        Ok(self.printed < self.most)
     }
 
+    fn flush(&mut self) -> Result<(), CliError> {
+        self.output.flush().map_err(|error| write_failed(&error))
+    }
+}
+
+fn write_failed(error: &io::Error) -> CliError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::broken_pipe(),
+        _ => CliError::system("write to stdout", error),
+    }
+}
+
+impl Replay<'_> {
     fn record(&mut self, record: &cutaway_recording::Record<'_>) -> Result<io::Result<()>, CliError> {
         let source = record.buffer as usize;
         let Some(records) = self.records.get(source) else { return Ok(Ok(())) };

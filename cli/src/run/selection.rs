@@ -141,6 +141,12 @@ impl<'a> Selection<'a> {
         self.filter.is_some() || self.tree.is_some()
     }
 
+    /// Returns whether every record was judged, and no process of COMMAND is missing.
+    pub(super) fn has_judged_all(&self) -> bool {
+        let followed = self.tree.map(CommandTree::not_followed).is_none_or(|missing| matches!(missing, Ok(0)));
+        self.unknown == 0 && self.without_pid == 0 && followed
+    }
+
     /// Returns a sentence about the records that are not printed; `None` if no option selects records.
     pub(super) fn sentence(&self) -> Option<String> {
         if !self.is_active() {
@@ -148,7 +154,7 @@ impl<'a> Selection<'a> {
         }
         let mut sentence = format!("printed {} of {} records", self.printed, self.judged);
         for (count, what) in [
-            (self.unknown, "cannot be judged by --filter: the type is unknown or a value is missing"),
+            (self.unknown, "cannot be judged by --filter: the type is unknown, or has no such member or value"),
             (self.without_pid, "have no process id for --only-command"),
         ] {
             if count > 0 {

@@ -131,7 +131,7 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// Ends the recording, if there is one.
     pub(super) fn finish_recording(&mut self, lost: Option<u64>) -> Result<(), CliError> {
-        self.extras.recorder.take().map_or(Ok(()), |recorder| recorder.finish(self.printed, lost))
+        self.extras.recorder.take().map_or(Ok(()), |recorder| recorder.finish(self.printed, lost, self.arguments.quiet))
     }
 
     /// Prints records until the run ends. Then detaches the programs, and prints the records that were sent before.
@@ -173,7 +173,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         attached.detach();
         let outcome = outcome.and_then(|()| self.drain(buffers)).and_then(|()| self.finish_prints());
         self.progress = None;
-        self.selection.sentence().iter().for_each(|sentence| diagnostics::say(sentence));
+        let sentence = self.selection.sentence().filter(|_| !self.arguments.quiet || !self.selection.has_judged_all());
+        sentence.iter().for_each(|sentence| diagnostics::say(sentence));
         command?;
         outcome
     }
@@ -202,6 +203,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             return Ok(());
         }
         if let Some(recorder) = &mut self.extras.recorder {
+            recorder.clock(Moment::now())?;
             recorder.lines(what, lines, self.arguments.format == Format::Json)?;
             recorder.pass_on()?;
         }

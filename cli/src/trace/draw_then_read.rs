@@ -3,7 +3,7 @@
 //! The picture is taken through an observer's mapping, beside the reader's own, and shows the records that the reader
 //! reads next. With `--step` one record is read for each picture, so that each change of the positions is visible.
 
-use std::sync::atomic::AtomicBool;
+use std::{path::Path, sync::atomic::AtomicBool};
 
 use cutaway::{Loaded, mmap_ring::Peek};
 use cutaway_programs::getaddrinfo::{Transport, names};
@@ -42,6 +42,7 @@ impl Drawn {
         format: Format,
         transport: Transport,
         loaded: &Loaded,
+        recording: Option<&Path>,
     ) -> Result<Self, CliError> {
         if transport != Transport::Ring {
             return Err(CliError::new(format!(
@@ -55,7 +56,7 @@ impl Drawn {
         }
         let map = loaded.map(names::EVENTS)?;
         let steps = step.then(Steps::new).transpose()?;
-        Ok(Self { pages: map.peek()?, id: map.id(), canvas: Canvas::new(file)?, steps })
+        Ok(Self { pages: map.peek()?, id: map.id(), canvas: Canvas::apart(file, recording.as_slice())?, steps })
     }
 
     /// Draws the ring unless it is empty. Returns how many records to read.

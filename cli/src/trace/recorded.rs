@@ -17,16 +17,16 @@ use super::{
 };
 use crate::{
     args::Format,
-    diagnostics,
     error::CliError,
     moment::Moment,
     recorder::{NewRecording, Recorder},
-    replay::{Definitions, Recording, ReplayArguments},
+    replay::{Definitions, Recording, ReplayArguments, Show, safe, say_other_format},
 };
 
 /// The names of facts.
 const TRANSPORT: &str = "transport";
 const EVENT_BYTES: &str = "event-bytes";
+const BYTE_ORDER: &str = "byte-order";
 
 /// Origins that are kept, at most.
 const MOST_ORIGINS: usize = 4096;
@@ -42,11 +42,12 @@ pub(super) struct TraceRecorder {
 impl TraceRecorder {
     /// Begins the recording. `bytes` is the size of the ring, or of each CPU's perf buffer.
     pub(super) fn begin(new: NewRecording, transport: Transport, bytes: u64) -> Result<Self, CliError> {
-        let facts = vec![
+        let mut facts = vec![
             (TRANSPORT, transport.name().to_owned()),
             (EVENT_BYTES, transport.event_size().to_string()),
-            Definitions::count(1),
+            (BYTE_ORDER, own_byte_order().to_owned()),
         ];
+        facts.extend(Definitions::count(0, 1));
         let mut recorder = new.begin("trace", facts)?;
         let kind = if transport == Transport::Ring { Kind::Ring } else { Kind::Perf };
         recorder.add(&Entry::Buffer(Buffer { index: 0, name: "events".into(), kind, bytes, notes: "".into() }))?;
@@ -92,9 +93,9 @@ impl TraceRecorder {
     }
 
     /// Ends the recording.
-    pub(super) fn finish(mut self, received: u64, lost: u64) -> Result<(), CliError> {
+    pub(super) fn finish(mut self, received: u64, lost: u64, quiet: bool) -> Result<(), CliError> {
         self.recorder.clock(Moment::now())?;
-        self.recorder.finish(received, Some(lost))
+        self.recorder.finish(received, Some(lost), quiet)
     }
 }
 
@@ -109,6 +110,12 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
         let program = &recording.start().program;
         return Err(recording.failure(&format!("its events have the layout of {program}; replay it with that version")));
     }
+    if recording.fact(BYTE_ORDER) != Some(own_byte_order()) {
+        let machine = &recording.start().machine;
+        return Err(
+            recording.failure(&format!("its events have the byte order of {machine}; replay it on such a machine"))
+        );
+    }
     let began = recording.start().monotonic_ns;
     let mut replay = Replay {
         transport,
@@ -121,16 +128,19 @@ pub(crate) fn replay(mut recording: Recording, arguments: &ReplayArguments) -> R
         printed: 0,
         lost: None,
         time_ns: began,
+        most: arguments.count.unwrap_or(u64::MAX),
+        other_format: 0,
     };
-    let most = arguments.count.unwrap_or(u64::MAX);
-    let shown = recording.each(arguments.speed, |entry| {
-        replay.show(&entry)?;
-        Ok(replay.printed < most)
-    });
+    let shown = recording.each(arguments.speed, &mut replay);
     let ended = replay.end();
+    say_other_format(replay.other_format, replay.output.format() == Format::Json);
     shown.and(ended)?;
     recording.say_end(replay.printed);
     Ok(())
+}
+
+fn own_byte_order() -> &'static str {
+    if cfg!(target_endian = "little") { "little" } else { "big" }
 }
 
 /// Returns the filter of the arguments: the one that the programs of a trace would have.
@@ -160,11 +170,15 @@ struct Replay<'a> {
     lost: Option<u64>,
     /// The time of the last entry.
     time_ns: u64,
+    /// The number of events after which the replay ends.
+    most: u64,
+    /// Lines in another format than that of the replay.
+    other_format: u64,
 }
 
-impl Replay<'_> {
-    fn show(&mut self, entry: &Entry<'_>) -> Result<(), CliError> {
-        match entry {
+impl Show for Replay<'_> {
+    fn show(&mut self, entry: Entry<'_>) -> Result<bool, CliError> {
+        match &entry {
             Entry::Clock { monotonic_ns, wall_ns } => {
                 self.time_ns = *monotonic_ns;
                 self.output.flush_at(Moment { monotonic_ns: *monotonic_ns, wall_ns: *wall_ns })
@@ -178,8 +192,10 @@ impl Replay<'_> {
             }
             Entry::Record(record) => self.record(record),
             Entry::Lines { json, text, .. } if self.summary.is_none() => {
-                let lines = if self.output.format() == Format::Json { json } else { text };
-                let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+                let is_json = self.output.format() == Format::Json;
+                let (lines, others) = if is_json { (json, text) } else { (text, json) };
+                self.other_format += if lines.is_empty() { others.len() as u64 } else { 0 };
+                let text: String = lines.iter().map(|line| safe(line) + "\n").collect();
                 if text.is_empty() { Ok(()) } else { self.output.lines(&text) }
             }
             Entry::End { lost, .. } => {
@@ -188,9 +204,17 @@ impl Replay<'_> {
             }
             _ => Ok(()),
         }
-        .map_err(|error| write_failed(&error))
+        .map_err(|error| write_failed(&error))?;
+        Ok(self.printed < self.most)
     }
 
+    fn flush(&mut self) -> Result<(), CliError> {
+        // The clock stays that of the recording.
+        self.output.flush_at(self.output.moment()).map_err(|error| write_failed(&error))
+    }
+}
+
+impl Replay<'_> {
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let event = match self.transport.read(record.bytes) {
             Ok(event) => event,
@@ -218,11 +242,8 @@ impl Replay<'_> {
     /// Prints the summary, and what is left in memory.
     fn end(&mut self) -> Result<(), CliError> {
         if let Some(summary) = &self.summary {
-            if self.lost.is_none() {
-                diagnostics::say("the summary cannot count lost events: the end of the recording was not read");
-            }
             let time = (self.time_ns, self.output.utc(self.time_ns));
-            let text = summary.text(self.lost.unwrap_or(0), self.output.format(), time)?;
+            let text = summary.text(self.lost, self.output.format(), time)?;
             self.output.lines(&text).map_err(|error| write_failed(&error))?;
         }
         self.output.flush().map_err(|error| write_failed(&error))

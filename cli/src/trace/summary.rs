@@ -128,7 +128,7 @@ impl Summaries {
         format: Format,
         (time_ns, time): (u64, Option<String>),
     ) -> Result<String, CliError> {
-        let moment = |lost| Moment { period, time_ns, time, lost };
+        let moment = |lost| Moment { period, time_ns, time, lost: Some(lost) };
         match (&mut self.interval, period) {
             (Some(interval), Period::Interval) => {
                 let text = text(&interval.summary, &moment(lost.saturating_sub(interval.lost_before)), format)?;
@@ -158,7 +158,7 @@ impl OfRecording {
     /// Formats the summary.
     pub(super) fn text(
         &self,
-        lost: u64,
+        lost: Option<u64>,
         format: Format,
         (time_ns, time): (u64, Option<String>),
     ) -> Result<String, CliError> {
@@ -183,7 +183,10 @@ fn following(due: Instant, length: Duration, now: Instant) -> Instant {
 
 /// Returns an error for a summary that cannot be written.
 pub(super) fn write_failed(error: &io::Error) -> CliError {
-    CliError::system("write to stdout", error)
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::broken_pipe(),
+        _ => CliError::system("write to stdout", error),
+    }
 }
 
 #[cfg(test)]

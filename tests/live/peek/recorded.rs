@@ -14,8 +14,8 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test!(looks_at_a_ring_are_replayed).needs(ring),
-        test!(looks_at_perf_buffers_are_replayed).needs(root).unless(no_borrowing),
+        test!(snapshots_of_a_ring_are_replayed).needs(ring),
+        test!(snapshots_of_perf_buffers_are_replayed).needs(root).unless(no_borrowing),
         test!(screen_steps_through_a_recording).needs(ring),
         test!(recording_under_load_agrees_with_the_owner).needs(ring),
     ]
@@ -40,7 +40,7 @@ fn recording(words: &[&str], path: &str) -> Running {
     running
 }
 
-fn looks_at_a_ring_are_replayed() {
+fn snapshots_of_a_ring_are_replayed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
@@ -76,7 +76,7 @@ fn looks_at_a_ring_are_replayed() {
     assert!(!bare.contains("payload"), "{bare}");
 }
 
-fn looks_at_perf_buffers_are_replayed() {
+fn snapshots_of_perf_buffers_are_replayed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Perf, "recorded", 4096);

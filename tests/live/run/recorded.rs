@@ -56,7 +56,11 @@ fn recording_is_replayed_as_it_was_printed() {
     let (live, path) = recorded(&folder, "events/both", &words, 5);
     assert_eq!(replay(&path, &["--format", "json"]).stdout, live.stdout);
     let table = replay(&path, &[]);
-    assert!(table.stderr.contains("they were recorded with --format json"), "{}", table.stderr);
+    assert!(table.stderr.contains("the recording has the form of --format json"), "{}", table.stderr);
+    // An object without a buffer prints texts, or has maps alone.
+    let folder = TempDir::new().unwrap();
+    let (live, path) = recorded(&folder, "events/prints", &["--format", "json", "--maps"], 3);
+    assert_eq!(replay(&path, &["--format", "json"]).stdout, live.stdout);
 }
 
 fn replay_filters_and_decodes_anew() {

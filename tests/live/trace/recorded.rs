@@ -1,6 +1,6 @@
 //! `--record`, and the replay of what was recorded.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use cutaway_programs::getaddrinfo::Transport;
 use rustix::process::Signal;
@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(summary_of_a_replay_counts_its_events).needs(root),
         test!(killed_trace_leaves_a_recording).needs(root),
         test!(file_of_a_recording_is_new_and_private).needs(root),
+        test!(closed_stdout_ends_trace_and_replay_without_error).needs(root),
         test!(full_disk_ends_the_trace_with_its_reason).needs(root),
     ]);
     tests
@@ -134,11 +135,36 @@ fn file_of_a_recording_is_new_and_private() {
     let before = fs::read(&path).unwrap();
     let refused = Running::start(&mut trace(&format!("--record {path}"), job().command_line())).end();
     let why = refused.complaint();
-    assert!(why.contains("cannot write the recording to") && why.contains("it exists already"), "{why}");
+    assert!(why.contains("cannot write the recording to") && why.contains("it exists already; remove it"), "{why}");
     assert_eq!(fs::read(&path).unwrap(), before);
     let other = Running::start(&mut command(["replay", "/proc/version"])).end();
     assert!(other.complaint().contains("it is not a recording of cutaway"), "{other:?}");
-    assert!(!Path::new("/dev/full").is_file());
+    // A command that fails before it records leaves no file.
+    let unused = folder.path().join("unused.rec");
+    let words = format!("--pid 999999999 --record {}", unused.display());
+    let ended = Running::start(command(["trace"]).args(words.split(' '))).end();
+    assert!(!ended.status.success() && !unused.exists(), "{ended:?}");
+    let stdout = Running::start(&mut trace("--record /dev/stdout", job().command_line())).end();
+    assert!(stdout.complaint().contains("the command prints there, too"), "{stdout:?}");
+}
+
+/// The output is more than a pipe holds.
+fn closed_stdout_ends_trace_and_replay_without_error() {
+    let folder = TempDir::new().unwrap();
+    let (_, path) = recorded(&folder, "--buffer 4M", &job().times(100));
+    let binary = crate::binary::path();
+    let traced = job().times(100);
+    let of_job = traced.command_line();
+    let quoted: Vec<_> = of_job.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    for words in
+        [format!("replay {path} --format json"), format!("trace -q --format json --buffer 4M -- {}", quoted.join(" "))]
+    {
+        let script = format!("{{ '{}' {words}; echo status $? >&2; }} | true", binary.display());
+        let ended = Running::start(std::process::Command::new("sh").args(["-c", &script])).end();
+        let own: Vec<_> =
+            ended.stderr.lines().filter(|line| line.starts_with("cutaway:") || line.starts_with("status")).collect();
+        assert_eq!(own, ["status 0"], "{words}: {ended:?}");
+    }
 }
 
 fn full_disk_ends_the_trace_with_its_reason() {

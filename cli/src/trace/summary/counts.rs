@@ -40,7 +40,8 @@ pub(super) struct Moment {
     pub(super) time_ns: u64,
     /// Date and time in UTC.
     pub(super) time: Option<String>,
-    pub(super) lost: u64,
+    /// `None` if unknown.
+    pub(super) lost: Option<u64>,
 }
 
 impl Summary {

@@ -23,7 +23,8 @@ struct Json<'a> {
     seconds: f64,
     calls: u64,
     failed: u64,
-    lost: u64,
+    /// Null if unknown: the end of a recording is missing.
+    lost: Option<u64>,
     errors: Vec<Failures>,
     /// Failed calls with return values that are not in the list.
     other_errors: u64,

@@ -31,12 +31,9 @@ fn lines(summary: &Summary, moment: &Moment, width: usize) -> String {
     };
     let seconds = summary.seconds(moment);
     let calls = if summary.calls == 1 { "call" } else { "calls" };
-    let head = format!(
-        "{} {calls} {period} ({seconds:.1} s), {} failed, {} lost",
-        summary.calls,
-        summary.failed(),
-        moment.lost
-    );
+    let lost = moment.lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
+    let head =
+        format!("{} {calls} {period} ({seconds:.1} s), {} failed, {lost} lost", summary.calls, summary.failed(),);
     text.push_str(wrapped(&head, "", width).trim_end());
     text.push('\n');
     if summary.calls == 0 {
@@ -133,7 +130,7 @@ mod tests {
     fn lines_fit_the_width() {
         let summary = summary();
         for period in [Period::Trace, Period::Interval] {
-            let moment = Moment { period, time_ns: 0, time: None, lost: u64::from(u32::MAX) };
+            let moment = Moment { period, time_ns: 0, time: None, lost: Some(u32::MAX.into()) };
             for width in [60, 80] {
                 let text = lines(&summary, &moment, width);
                 for line in text.lines() {
@@ -145,7 +142,7 @@ mod tests {
 
     #[test]
     fn summary_has_all_counts() {
-        let moment = Moment { period: Period::Trace, time_ns: 0, time: None, lost: 3 };
+        let moment = Moment { period: Period::Trace, time_ns: 0, time: None, lost: Some(3) };
         let text = lines(&summary(), &moment, 80);
         for part in [
             "1000 calls since the start (0.",

@@ -139,6 +139,9 @@ fn round(kind: Kind, recording: &Path) -> std::result::Result<Round, String> {
         Kind::None => 0,
         Kind::Record | Kind::Observer => recording.metadata().map_err(failed)?.len(),
     };
+    if received + lost < CALLS {
+        return Err(format!("{} of {CALLS} records are accounted for", received + lost));
+    }
     Ok(Round { sent: received + lost, lost, time, bytes })
 }
 
