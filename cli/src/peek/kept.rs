@@ -128,7 +128,7 @@ impl Kept {
 
     /// Returns an error if the records and positions contradict each other: a file may have been edited.
     pub(crate) fn check(&self) -> Result<(), String> {
-        // Of a corrupt buffer, the positions may contradict each other, and then no records are found.
+        // The positions of a corrupt buffer may contradict each other, and then no records are found.
         let is_sound = match self {
             Self::Ring(snapshot) => {
                 snapshot.is_sound()

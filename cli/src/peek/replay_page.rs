@@ -27,7 +27,7 @@ impl ReplayPage {
             })
             .collect();
         gaps.sort_unstable();
-        // A constant pace: of a buffer that does not change, nothing is recorded, and nobody wants to wait.
+        // A constant pace: while a buffer does not change, nothing is recorded.
         let usual = gaps.get(gaps.len() / 2).map_or(PACE[1], |gap| *gap as f64 / 1e9);
         let seconds = (usual / speed.unwrap_or(1.0)).clamp(PACE[0], PACE[1]);
         Self { snapshots, at: None, view: View::new(Duration::from_secs_f64(seconds), 0) }

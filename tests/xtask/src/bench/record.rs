@@ -1,5 +1,5 @@
-//! Measures the cost of recordings, while records come as fast as one thread can cause them: the losses of `cutaway run`
-//! with and without `--record`, and the sender's rate with and without `cutaway peek --record`.
+//! Measures the cost of recordings, while records come as fast as one thread can cause them: the losses of
+//! `cutaway run` with and without `--record`, and the sender's rate with and without `cutaway peek --record`.
 
 use std::{
     fs::File,
