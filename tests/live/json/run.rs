@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test!(records_of_both_buffers_are_described).needs(ring),
+        test!(records_of_both_buffers_are_described).needs(ring).since(5, 12, "instructions that fetch and add"),
         test!(record_of_an_unknown_type_is_described).needs(root),
         test!(variables_and_elements_are_described).needs(root),
         test!(every_kind_of_map_is_described).needs(root).since(5, 16, "Bloom filters"),
