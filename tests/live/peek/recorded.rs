@@ -7,6 +7,7 @@ use crate::{
     binary::{self, Ended, Running},
     harness::{Test, test},
     owner::{Kind, Owner, SPACE},
+    patience::wait_until,
     perf::no_borrowing,
     requirements::{ring, root},
     terminal::Terminal,
@@ -32,6 +33,16 @@ fn snapshots(path: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Waits until the recording's last snapshot has this fill: an emulated machine takes snapshots slowly.
+fn shows_fill(path: &str, fill: u64) {
+    wait_until("the fill is recorded", || {
+        // At first the file is empty.
+        let ended = Running::start(&mut binary::command(["replay", path, "--format", "json"])).end();
+        let last: Value = serde_json::from_str(ended.stdout.lines().last()?).unwrap();
+        (last["fill_bytes"] == fill).then_some(())
+    });
+}
+
 /// Starts to record, and waits until the first snapshot was taken.
 fn recording(words: &[&str], path: &str) -> Running {
     let mut command = binary::command(["peek", "--record", path, "--interval", "1ms"]);
@@ -50,12 +61,12 @@ fn snapshots_of_a_ring_are_replayed() {
         Running::start(&mut binary::command(["peek", "--id", &id, "--watch", "--count", "1", "--format", "json"]))
             .end();
     let recording = recording(&["--id", &id], &path);
-    for _ in 0..5 {
+    for number in 1..=5 {
         owner.produce(2);
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        shows_fill(&path, (3 + 2 * number) * SPACE);
     }
     owner.consume();
-    std::thread::sleep(std::time::Duration::from_millis(30));
+    shows_fill(&path, 0);
     recording.send(rustix::process::Signal::INT);
     let ended = recording.end();
     assert!(ended.status.success() && ended.stderr.contains("recorded "), "{ended:?}");
@@ -100,9 +111,9 @@ fn screen_steps_through_a_recording() {
     let path = folder.path().join("snapshots.rec").to_str().unwrap().to_owned();
     let mut owner = Owner::start(Kind::Ring, "recorded", 4096);
     let recording = recording(&["--id", &owner.id.to_string()], &path);
-    for _ in 0..2 {
+    for number in 1..=2 {
         owner.produce(1);
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        shows_fill(&path, number * SPACE);
     }
     recording.send(rustix::process::Signal::INT);
     assert!(recording.end().status.success());
