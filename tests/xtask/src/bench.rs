@@ -39,7 +39,7 @@ pub(crate) enum Bench {
     },
     /// Losses and rates with and without recordings
     ///
-    /// Records come as fast as one thread can cause them. Needs tracefs.
+    /// A million records a second. Needs tracefs.
     #[command(verbatim_doc_comment)]
     Record,
     /// User instructions per record, counted by callgrind
